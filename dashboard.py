@@ -13,7 +13,13 @@ from sightglass.common.errors import SettingProblem
 
 try:
     from sightglass.ui.session import page
-    from sightglass.ui.streamlit_internals import page_tooltip, prepare_server, script_context, styled_routes
+    from sightglass.ui.streamlit_internals import (
+        base_path,
+        page_tooltip,
+        prepare_server,
+        script_context,
+        styled_routes,
+    )
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))
@@ -47,28 +53,22 @@ if script_context() is None:
     from sightglass.api import routes, serving
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
-    from sightglass.ui.session import signed_in
 
     try:
-        serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
+        serving.prepare(st.get_option("server.address"))
     except SettingProblem as problem:
         sys.exit(str(problem))
     prepare_server()
-    signed_in.install()
-    base = signed_in.base_path()
-    middleware = [
-        Middleware(SecurityHeaders, PAGES),
-        Middleware(AuthMiddleware, base=base, claims=signed_in.claims),
-    ]
+    base = base_path()
+    middleware = [Middleware(SecurityHeaders, PAGES), Middleware(AuthMiddleware, base=base)]
     answered = [*routes(base=base), *styled_routes(MENU, base)]
     app = st.App(__file__, routes=answered, middleware=middleware, lifespan=import_ahead.serving)
 else:
-    from sightglass.ui.session import signed_in
     from sightglass.ui.widgets import page_title
 
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
-            st.logout if name == signed_in.SIGN_OUT else page.script(name),
+            page.script(name),
             title=title,
             icon=f":material/{icon}:",
             url_path=name,
@@ -76,25 +76,23 @@ else:
             **page_tooltip(help),
         )
 
-    with signed_in.running():
-        menu = MENU | signed_in.menu()
-        pages = {name: make_page(name, *about) for name, about in menu.items()}
-        # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
-        st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
-        # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
-        current = st.navigation([*pages.values()], position="top", expanded=True)
-        shown = next((name for name in pages if pages[name] is current), "explore")
-        st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
-        # Where the bar is folded, the logo is as wide: the links do not move.
-        st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
-        # On a phone, where Streamlit folds the bar into a drawer; filled last, as what is above it is seen first.
-        foot = st.container(key="bottom-bar", horizontal=True, gap=None)
-        # The name takes no place, and no gap.
-        with st.container(gap=None):
-            with st.container(key="page-title"):
-                page_title(pages[shown].title)
-            with st.container():
-                current.run()
-        with foot:
-            for name, (title, icon, _) in menu.items():
-                st.page_link(pages[name], label=title, icon=f":material/{icon}:")
+    pages = {name: make_page(name, *about) for name, about in MENU.items()}
+    # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
+    st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
+    # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
+    current = st.navigation([*pages.values()], position="top", expanded=True)
+    shown = next((name for name in pages if pages[name] is current), "explore")
+    st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
+    # Where the bar is folded, the logo is as wide: the links do not move.
+    st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
+    # On a phone, where Streamlit folds the bar into a drawer; filled last, as what is above it is seen first.
+    foot = st.container(key="bottom-bar", horizontal=True, gap=None)
+    # The name takes no place, and no gap.
+    with st.container(gap=None):
+        with st.container(key="page-title"):
+            page_title(pages[shown].title)
+        with st.container():
+            current.run()
+    with foot:
+        for name, (title, icon, _) in MENU.items():
+            st.page_link(pages[name], label=title, icon=f":material/{icon}:")

@@ -20,7 +20,6 @@ from typing import Annotated, Any, Required, get_type_hints
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
@@ -129,13 +128,6 @@ def _letters(name: str) -> str:
     return re.sub(r"[-_. ]", "", name).lower()
 
 
-def everybodys(model: ModelSpec) -> bool:
-    """Return whether everybody sees this model: it is no addition of one person's."""
-    with users.acting(users.LOCAL):
-        entry = _merge(_state())[0].get(model.id)
-    return model == (_timm(model.arch) if entry is None and model.loader == "timm" else entry)
-
-
 def is_file(model: str) -> bool:
     """Return whether a model is a path, not an id."""
     if model in catalog():
@@ -217,11 +209,10 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return the files that add to the catalogue, there or not: the operator's, the person's, the dashboard's."""
+    """Return the files that add to the catalogue, there or not: the operator's, and the dashboard's."""
     path = (settings().models or Path("models.toml")).absolute()
     added = settings().own_models
-    store = [users.folder(added.absolute()) / "models.toml"] if added is not None else []
-    return list(dict.fromkeys((path, users.folder(path.parent) / path.name, *store)))
+    return list(dict.fromkeys((path, *([added.absolute() / "models.toml"] if added is not None else []))))
 
 
 def _state() -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Store each person's own models: their files and tables."""
+"""Store added models: their files and tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from sightglass.common import access, users
+from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem, from_machine
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
@@ -56,26 +56,26 @@ def code_refusal() -> str:
 
 
 def folder() -> Path:
-    """Return the current person's folder; raise ModelProblem where nobody can add a model."""
+    """Return the folder; raise ModelProblem where nobody can add a model."""
     if why := refusal():
         raise ModelProblem(why)
     base = settings().own_models
     assert base is not None
-    return users.folder(base.absolute())
+    return base.absolute()
 
 
 def table() -> Path:
-    """Return the models.toml of the current person's models."""
+    """Return the models.toml of the added models."""
     return folder() / "models.toml"
 
 
 def owns(spec: ModelSpec) -> bool:
-    """Return whether the current person added this model here, and may remove it."""
+    """Return whether this model was added here, and may remove it."""
     return spec in list_own()
 
 
 def list_own() -> tuple[ModelSpec, ...]:
-    """Return the models that the current person added here."""
+    """Return the models that were added here."""
     known = {} if refusal() else catalog.catalog()
     return tuple(known[id_] for id_ in (tables() if known else ()) if id_ in known)
 
@@ -198,7 +198,7 @@ def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
-    """Write the table of received files into the person's models.toml, and return the model's id.
+    """Write the table of received files into the models.toml, and return the model's id.
 
     Raises ModelProblem with the first question that is open, and for code that may not run here.
     """
@@ -246,7 +246,7 @@ def change(id_: str, values: Mapping[str, object]) -> None:
 
 
 def remove(id_: str) -> None:
-    """Remove a model of the current person: its table and all of its files."""
+    """Remove an added model: its table and all of its files."""
     if id_ not in tables():
         raise ModelProblem(f"There is no model {id_} of yours: reload the page.")
     adding.remove(table(), id_)
@@ -260,21 +260,19 @@ def discard(into: Path) -> None:
 
 
 def used() -> int:
-    """Return the bytes that the current person's files take."""
-    others = None if users.owner() else folder() / users.FOLDER
-    files = (file for file in folder().rglob("*") if file.is_file())
-    return sum(file.stat().st_size for file in files if others is None or not file.is_relative_to(others))
+    """Return the bytes that the files take."""
+    return sum(file.stat().st_size for file in folder().rglob("*") if file.is_file())
 
 
 def tables() -> dict[str, Toml]:
-    """Return the tables of the current person's models, by their ids."""
+    """Return the tables of the added models, by their ids."""
     return adding.tables(table())
 
 
 def _new_folder(root: Path, stem: str) -> Path:
     """Create a folder with an unused model id as its name."""
     first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
-    known = {*catalog.catalog(), users.FOLDER}
+    known = catalog.catalog()
     for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
         # Two uploads may want the same one.
         with contextlib.suppress(FileExistsError):
@@ -324,10 +322,10 @@ def _unpack(into: Path, name: str, budget: int) -> int:
 
 
 def _free_space(root: Path, needed: int) -> int:
-    """Delete abandoned files, recent ones too where space is short; return the bytes left to the current person."""
+    """Delete abandoned files, recent ones too where space is short; return the bytes left."""
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
-        folders = [p for p in root.iterdir() if p.is_dir() and p.name != users.FOLDER] if root.is_dir() else []
+        folders = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
         for p in folders:
             with contextlib.suppress(OSError):
                 if p.name not in known and abs(time.time() - p.stat().st_mtime) > age:

@@ -15,7 +15,6 @@ from PIL import ImageOps
 
 from sightglass import explain
 from sightglass.batch import finished, journal, table
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
@@ -248,7 +247,7 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
         return _images.get_or_make((folder, changed, bool(items), tile.id), lambda: make(tile))
 
     with ThreadPoolExecutor(4, "tiles") as pool:
-        return list(pool.map(users.bind_person(cached), tiles))
+        return list(pool.map(cached, tiles))
 
 
 def _fit(picture: Pillow.Image) -> bytes:

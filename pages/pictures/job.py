@@ -16,7 +16,6 @@ from sightglass import batch, examples
 from sightglass.batch import journal, labels, run_store, table
 from sightglass.batch.finished import SPEED
 from sightglass.batch.run_store import RunFacts, RunPlan, Source
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
@@ -184,16 +183,16 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
     """Return the folder of a run's results, the same for the same choices, so that it is resumed."""
     digest = hashlib.sha256(json.dumps([source.path, model, options], default=str, sort_keys=True).encode())
     name = file_stem(source.name.replace("_", "-"), max_length=40)
-    return users.folder(settings().batches) / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
+    return settings().batches / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
 
 
 def list_earlier() -> list[RunFacts]:
-    """Return this person's earlier runs, newest first."""
-    return run_store.list_runs(users.folder(settings().batches))
+    """Return the earlier runs, newest first."""
+    return run_store.list_runs(settings().batches)
 
 
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
-    """Return this person's job that makes these results now, in any window."""
+    """Return the job that makes these results now, in any window."""
     running: PicturesJob | None = background.find_shared(plans[0].folder)
     if running is None or running.finished():
         return None
@@ -203,7 +202,7 @@ def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
 
 def open_run(name: str) -> PicturesJob | None:
     """Return the job of a folder of results; None without it."""
-    folder = users.folder(settings().batches) / name
+    folder = settings().batches / name
     facts = run_store.read_facts(folder) if folder.name == name and not name.startswith(".") else None
     return None if facts is None else reopen(facts, stopped=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from sightglass.batch import finished, run_store
-from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.pages.saved import decks, views
@@ -40,8 +39,8 @@ def saved() -> None:
 
 
 def draw_runs() -> None:
-    """Draw this person's runs, newest first."""
-    runs, pictures = run_store.list_runs(users.folder(settings().batches)), page.script("pictures")
+    """Draw the runs, newest first."""
+    runs, pictures = run_store.list_runs(settings().batches), page.script("pictures")
     if not runs:
         st.markdown("## No runs yet")
         st.page_link(pictures, label="Go to Pictures", icon=":material/photo_library:")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.explain.maps.heatmap import Heatmap, rescale
 from sightglass.explain.methods import describe_setup
@@ -83,8 +82,6 @@ def draw() -> None:
 def _draw_place() -> None:
     folder, used = saving.store().folder, f"{megabytes(saving.store().used_bytes())} used."
     audience = "Everyone who opens this dashboard can see it."
-    if users.owner():
-        audience = "On this dashboard only you see it; whoever runs that machine can read the folder."
     st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")
 
 

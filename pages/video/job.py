@@ -75,7 +75,7 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the person's job of a clip, at work or as it was stopped; None without its plan."""
+    """Return the job of a clip, at work or as it was stopped; None without its plan."""
     if (job := background.find_shared(name)) is not None:
         running: ClipJob = job
         return running

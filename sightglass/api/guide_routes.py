@@ -18,7 +18,6 @@ from sightglass.api import service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
 from sightglass.api.work import add_route, read_number
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
@@ -89,7 +88,7 @@ def view_heatmap(
 ) -> Response:
     """Return a heat map that POST /generate_heatmap wrote."""
     # A whole name, so that no path leads out of the folder.
-    if HEATMAP.fullmatch(path) and (file := users.folder(settings().heatmaps) / path).is_file():
+    if HEATMAP.fullmatch(path) and (file := settings().heatmaps / path).is_file():
         return Response(file.read_bytes(), media_type="image/jpeg")
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
@@ -115,7 +114,7 @@ def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
     boxed = request.model is not None and task_of(service.local_model(request.model)).explains("picture")
     explanation = request.explain(**({"per": "picture"} if boxed else {}))
     overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
-    folder = users.folder(settings().heatmaps)
+    folder = settings().heatmaps
     folder.mkdir(parents=True, exist_ok=True)
     name = _reserve_name(folder)
     write_file(folder / name, embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))

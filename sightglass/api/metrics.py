@@ -9,13 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from sightglass.api.work import WorkQueue
 from sightglass.models import isolated
-from sightglass.models.catalog import everybodys
 from sightglass.models.families.exported import workers
 from sightglass.models.spec import ModelSpec
 
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
-OWN = "own model"
-"""Label of a model that belongs to one visitor."""
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter(
     "sightglass_requests", "Requests, by route and status.", ("route", "method", "status"), registry=REGISTRY
@@ -66,4 +63,4 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 def count_explained(model: ModelSpec, method: str) -> None:
     """Count an explanation; both names come from the catalogue."""
-    _EXPLANATIONS.labels(model.id if everybodys(model) else OWN, method).inc()
+    _EXPLANATIONS.labels(model.id, method).inc()

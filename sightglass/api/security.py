@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from sightglass.common import access, users
+from sightglass.common import access
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sightglass.api.problems import ApiProblem
-
-    Claims = Callable[[Mapping[str, str]], Mapping[str, Any] | None]
-    """From a browser's cookies to the provider's claims; None where nobody signed in."""
 
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
@@ -35,14 +32,14 @@ PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """Headers that a proxy adds."""
 THROUGH_PROXY = (
-    "This came through a proxy, and a server on localhost lets everybody in: set SIGHTGLASS_TOKEN, [auth] in "
-    "secrets.toml, or SIGHTGLASS_OPEN=1."
+    "This came through a proxy, and a server on localhost lets everybody in: set SIGHTGLASS_TOKEN, or "
+    "SIGHTGLASS_OPEN=1."
 )
 UNKNOWN_HOST = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
 OTHER_SITE = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
 WRONG_TOKEN = "This token is wrong: copy the one that the server printed at its start."
-USER = "sightglass.user"
-"""Key of a request's scope: the id of the visitor."""
+ADMITTED = "sightglass.admitted"
+"""Key of the scope of a request that was admitted."""
 
 CSP = "content-security-policy"
 PAGES = {
@@ -131,26 +128,25 @@ def tokens_in(headers: Headers) -> tuple[str, ...]:
 
 
 class AuthMiddleware:
-    """Admit requests by address, token or provider, and run the application for their visitor."""
+    """Admit requests by address or token."""
 
-    def __init__(self, app: ASGIApp, *, base: str = "", claims: Claims | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, base: str = "") -> None:
         """`base`: the path below which the server's paths are, without a slash at its end."""
-        self.app, self.base, self.claims = app, base, claims
+        self.app, self.base = app, base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The API beside the dashboard is behind this twice.
-        if scope["type"] not in ("http", "websocket") or USER in scope:
+        if scope["type"] not in ("http", "websocket") or ADMITTED in scope:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.base)
-        admitted = self._admit(path, HTTPConnection(scope), scope)
-        answer: str | ApiProblem | Response = admitted
+        refused = self._refuse(path, HTTPConnection(scope), scope)
+        answer: ApiProblem | Response | None = refused
         if scope["type"] == "http" and not is_of_api(path):
-            answer = self._answer_page(Request(scope), admitted)
-        if isinstance(answer, str):
-            scope[USER] = answer
-            with users.acting(answer):
-                await self.app(scope, receive, send)
+            answer = self._answer_page(Request(scope), refused)
+        if answer is None:
+            scope[ADMITTED] = True
+            await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             # Before the handshake is accepted this is answered with status 403.
             await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
@@ -161,8 +157,8 @@ class AuthMiddleware:
                 answer = problems.response(answer, scope["path"])
             await answer(scope, receive, send)
 
-    def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
-        """Return the visitor's id, or the reason of a refusal."""
+    def _refuse(self, path: str, request: HTTPConnection, scope: Scope) -> ApiProblem | None:
+        """Return the reason to refuse a request, if any."""
         rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
             return _refuse(THROUGH_PROXY)
@@ -170,25 +166,19 @@ class AuthMiddleware:
             return _refuse(sentence)
         by_cookie = rules.accepts_cookie(request.cookies.get(_cookie(scope), ""))
         if not rules.asks or by_cookie or any(map(rules.accepts, tokens)):
-            return users.LOCAL
+            return None
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
         if public or (scope.get("method") == "OPTIONS" and is_of_api(path)):
-            return users.NOBODY
-        if rules.way == "oidc" and self.claims is not None:
-            if (claims := self.claims(request.cookies)) is not None and (user := access.identify(claims)):
-                return user
-            # The page asks to sign in: nobody else's is behind it, and a stranger uploads nothing.
-            if not is_of_api(path) and scope.get("method", "GET") in ("GET", "HEAD"):
-                return users.NOBODY
+            return None
         reason = "The token is wrong" if tokens else "A token is required"
         detail = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
         return _refuse(detail, 401, "key", {"WWW-Authenticate": "Bearer"})
 
-    def _answer_page(self, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
+    def _answer_page(self, request: Request, answer: ApiProblem | None) -> ApiProblem | Response | None:
         """Return `answer`, or for a browser a form or a sentence."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
         token = request.query_params.get("token") if rules.way == "token" and reading else None
-        if isinstance(answer, str) or (answer.status == 401 and rules.accepts((token or "").strip())):
+        if answer is None or (answer.status == 401 and rules.accepts((token or "").strip())):
             return self._sign_in(request) if token is not None else answer
         if not reading or "text/html" not in request.headers.get("accept", ""):
             return answer

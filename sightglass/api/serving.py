@@ -20,12 +20,10 @@ from sightglass.models.checkpoints import weights
 LOGGER = logging.getLogger(__name__)
 
 
-def prepare(
-    host: str | None = "localhost", *, token: str | None = None, oidc: bool = False, open_to_all: bool = False
-) -> None:
+def prepare(host: str | None = "localhost", *, token: str | None = None, open_to_all: bool = False) -> None:
     """Prepare this process for serving HTTP; None: on all addresses.
 
-    `token`, `oidc` and `open_to_all`: as of `access.choose`. Logs a warning where a folder of weights or a models.toml
+    `token` and `open_to_all`: as of `access.choose`. Logs a warning where a folder of weights or a models.toml
     is missing or broken, and where strangers get in. Raises SettingProblem, one sentence for each variable that is
     malformed or unknown, or that names a model that does not exist: otherwise the first request to need it would fail.
     """
@@ -39,7 +37,7 @@ def prepare(
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
     share_heap()
     _handle_signals()
-    access.install(access.choose(host, token=token, oidc=oidc, open_to_all=open_to_all))
+    access.install(access.choose(host, token=token, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:
         LOGGER.warning("%s", warning)
 

@@ -20,7 +20,6 @@ from pydantic import TypeAdapter
 
 from sightglass import examples
 from sightglass.batch import labels, table
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import file_stem, modified, write_file
 from sightglass.common.settings import settings
@@ -163,8 +162,8 @@ LabelledSource = tuple[Source | None, "GroundTruth | None"]
 
 
 def uploads_home() -> Path:
-    """Return the folder of the current person's uploads."""
-    return (users.folder(settings().batches) / UPLOADS).absolute()
+    """Return the folder of uploads."""
+    return (settings().batches / UPLOADS).absolute()
 
 
 def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> LabelledSource:

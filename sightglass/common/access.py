@@ -6,15 +6,11 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
-
-MAX_ID = 254
-"""Characters of the longest e-mail address."""
 
 MIN_LENGTH = 16
 """Characters below which a token that an operator chose can be guessed."""
@@ -22,7 +18,7 @@ MIN_LENGTH = 16
 TOKEN_BYTES = 32
 """Random bytes of a token that the server generates: 256 bits."""
 
-Way = Literal["local", "token", "oidc", "open"]
+Way = Literal["local", "token", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
 _IN_USE: list[Access] = []
@@ -33,16 +29,16 @@ class Access:
     """Who may use a server."""
 
     way: Way = "local"
-    """local: this machine; token: whoever has the token; oidc: whom a provider signs in; open: everybody."""
+    """local: this machine; token: whoever has the token; open: everybody."""
     token: str = field(default="", repr=False)
-    """The token that programs, and with `way` token also browsers, send; empty: none."""
+    """The token; empty: none."""
     generated: bool = False
     """Whether the token was generated at the start, so that it has to be printed."""
 
     @property
     def asks(self) -> bool:
         """Whether visitors must authenticate."""
-        return self.way in ("token", "oidc")
+        return self.way == "token"
 
     def accepts(self, token: str) -> bool:
         """Compare a token in constant time."""
@@ -57,22 +53,16 @@ class Access:
         return self.way == "token" and _is_equal(value, self.cookie())
 
 
-def choose(host: str | None, *, token: str | None = None, oidc: bool = False, open_to_all: bool = False) -> Access:
+def choose(host: str | None, *, token: str | None = None, open_to_all: bool = False) -> Access:
     """Return the access rules of a server on `host`; None: all addresses.
 
-    `token` overrides the environment; `oidc`: whether a provider is set up. Raises SettingProblem where settings
-    contradict each other.
+    `token` overrides the environment. Raises SettingProblem where settings contradict each other.
     """
     token = token or (secret.get_secret_value() if (secret := settings().token) else "")
     if open_to_all or settings().open:
-        if token or oidc:
-            raise SettingProblem(
-                "SIGHTGLASS_OPEN (--open) asks nobody to sign in, but SIGHTGLASS_TOKEN or [auth] in secrets.toml is "
-                "set: remove one of them."
-            )
+        if token:
+            raise SettingProblem("SIGHTGLASS_OPEN (--open) asks for no token, but SIGHTGLASS_TOKEN is set: remove one.")
         return Access("open")
-    if oidc:
-        return Access("oidc", token)
     if token:
         return Access("token", token)
     if is_local(host):
@@ -112,32 +102,9 @@ def announcement(access: Access) -> str | None:
     """Return the startup warning about who has access, or None."""
     if access.way == "open":
         return "--open (SIGHTGLASS_OPEN) is set: whoever reaches this address may use everything without signing in."
-    if access.way == "oidc" and not settings().emails:
-        return "Everybody whom the provider in secrets.toml signs in gets in: SIGHTGLASS_EMAILS names who may."
     if access.token and len(access.token) < MIN_LENGTH:
         return f"A token of {len(access.token)} characters can be guessed: set SIGHTGLASS_TOKEN to 32 random ones."
     return None
-
-
-def identify(claims: Mapping[str, Any]) -> str | None:
-    """Return the visitor's id from claims; None for a refused one.
-
-    It is the e-mail address if the provider verified it, else the provider's own `sub`.
-    """
-    if claims.get("email_verified") is True and (mail := str(claims.get("email") or "")):
-        id_ = _lower(mail)
-    elif "@" in (id_ := str(claims.get("sub") or "")):
-        # An unverified name may be somebody else's address.
-        return None
-    allowed = {_lower(name) for name in settings().emails}
-    if allowed and not {_lower(id_), _lower(f"@{id_.rpartition('@')[2]}")} & allowed:
-        return None
-    return id_ if id_.strip() and id_.isprintable() and len(id_) <= MAX_ID else None
-
-
-def _lower(text: str) -> str:
-    # The small form of some other letters is an ASCII letter, and so somebody else's address.
-    return text.lower() if text.isascii() else text
 
 
 def _is_equal(text: str, other: str) -> bool:

@@ -63,7 +63,7 @@ class Settings(BaseModel):
     own_models: FolderOrOff = _in_data_folder("models")
     """The folder of models that people add in the dashboard; off: nobody adds any."""
     own_models_mb: Positive = 2048.0
-    """The most that one person's added models may take together, in MB."""
+    """The most that added models may take together, in MB."""
     model_code: bool = False
     """On a network address: whether visitors may add models whose files run code."""
     offline: bool = False
@@ -94,8 +94,6 @@ class Settings(BaseModel):
     """The token that every visitor sends; unset: a random one, printed at the start, except on localhost."""
     open: bool = False
     """Ask nobody who reaches this server for a token."""
-    emails: Names = ()
-    """Who may sign in: e-mail addresses and @domains, separated by commas; unset: all whom the provider signs in."""
     framed_by: Sites = ()
     """Sites that may show the dashboard in a frame, separated by commas."""
     api_origins: Names = ()

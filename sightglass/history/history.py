@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import users
 from sightglass.common.errors import DISK_FULL, Problem, typed_text
 from sightglass.common.files import ABANDONED, Json, modified, remove_drafts, write_folder
 from sightglass.common.settings import settings
@@ -82,10 +81,8 @@ class History(encoding.RecordFiles):
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user; each person who signed in has a folder
-        in it."""
-        common = settings().history
-        base = Path(folder).expanduser() if folder is not None else common and users.folder(common)
+        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user."""
+        base = Path(folder).expanduser() if folder is not None else settings().history
         self.folder = base and base.absolute()
         """None if the history is switched off."""
         self._limit = int(settings().history_mb * 1_000_000)

@@ -50,9 +50,6 @@ NAMES = {
     "streamlit.net_util.get_external_ip": (
         "Keeps the server from asking a host outside for its address. Instead: set browser.serverAddress."
     ),
-    "streamlit.web.server.starlette.starlette_app_utils.decode_signed_value": (
-        "Reads the cookie of a provider's sign-in for the API. Instead: verify it with itsdangerous."
-    ),
 }
 """The private names, and what to do if one vanishes."""
 
@@ -70,7 +67,6 @@ def _find(path: str) -> Any:
 
 _objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path)) for path in NAMES}
 """By name: what holds it, and the object itself."""
-decode_signed_value = _objects["decode_signed_value"][1]
 _KEY = secrets.token_bytes(32)
 _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
 """Whether the links of pages take a help text: from Streamlit 1.67 on."""
@@ -80,6 +76,12 @@ def script_context() -> ScriptRunContext | None:
     """Return the current thread's page run; None outside of one."""
     context: ScriptRunContext | None = _objects["get_script_run_ctx"][1](suppress_warning=True)
     return context
+
+
+def base_path() -> str:
+    """Return the server's base path, without a slash at its end."""
+    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}" if path else ""
 
 
 def page_tooltip(help: str) -> dict[str, Any]:

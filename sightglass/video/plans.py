@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sightglass.common import users
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.models.demo import pictures
@@ -54,7 +53,7 @@ class ClipPlan:
 
 def base() -> Path:
     """Return the folder of the visitor's clips."""
-    return users.folder(settings().clips)
+    return settings().clips
 
 
 def add_clip(data: memoryview | bytes) -> Path:

@@ -37,7 +37,7 @@ def test_pages_draw_with_a_model_without_classes(page, depth: str, kind):
     page("video", source="camera", model=model, fails=None)
 
 
-LARGE = {"IPython", "altair", "authlib", "av", "fastapi", "httpx", "matplotlib", "pandas", "pptx", "prometheus_client"}
+LARGE = {"IPython", "altair", "av", "fastapi", "matplotlib", "pandas", "pptx", "prometheus_client"}
 LARGE |= {"pyarrow", "pytorch_grad_cam", "ray", "reportlab", "scipy", "sklearn", "timm", "tomlkit", "torchvision"}
 LARGE |= {"transformers", "ultralytics"}
 """Libraries that the start page does not need."""

@@ -21,7 +21,7 @@ import streamlit as st
 
 from sightglass.common import access
 from sightglass.ui.choices import model_picker
-from sightglass.ui.session import signed_in
+from sightglass.ui.streamlit_internals import base_path
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses by which a server listens on all interfaces."""
@@ -35,7 +35,7 @@ def addresses(host: str | None) -> list[str]:
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
     protocol = "https" if st.get_option("server.sslCertFile") else "http"
-    end = f":{st.get_option('server.port')}{signed_in.base_path()}{query}"
+    end = f":{st.get_option('server.port')}{base_path()}{query}"
     names = [f"[{host}]" if ":" in host else host] if host and host not in EVERYWHERE else ["localhost", *_in_network()]
     return [f"{protocol}://{name}{end}" for name in names]
 

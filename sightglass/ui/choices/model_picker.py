@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
@@ -31,11 +30,11 @@ TIMM_EXAMPLE = "mobilenetv3_small_100"
 def menu() -> tuple[list[str], set[str]]:
     """Return the families, local ones first, and the ids of local models.
 
-    After the first come those that were added, by the operator or by whose session it is; the demos are the last that
+    After the first come those that were added; the demos are the last that
     are here.
     """
     # What another process added or removed is seen at once. Streamlit takes milliseconds to hash many names.
-    return _menu(users.owner(), hash(tuple(catalog.catalog())))
+    return _menu(hash(tuple(catalog.catalog())))
 
 
 def forget_menu() -> None:
@@ -44,8 +43,8 @@ def forget_menu() -> None:
 
 
 @st.cache_data(show_spinner=False, ttl=300)
-def _menu(whose: str, known: int) -> tuple[list[str], set[str]]:
-    del whose, known
+def _menu(known: int) -> tuple[list[str], set[str]]:
+    del known
     families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]

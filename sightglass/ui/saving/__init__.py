@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import history
-from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.history import records as limits
@@ -226,7 +225,7 @@ def stage(html: bytes, *, key: str) -> None:
 
 def store() -> History:
     """Return the session's history, for the current environment variables."""
-    return _store(settings().history, settings().history_mb, users.owner())
+    return _store(settings().history, settings().history_mb)
 
 
 def off() -> bool:
@@ -235,9 +234,9 @@ def off() -> bool:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _store(folder: Path | None, limit: float, whose: str) -> History:
-    # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
-    del folder, limit, whose
+def _store(folder: Path | None, limit: float) -> History:
+    # It reads the environment itself: the arguments are only the cache's key.
+    del folder, limit
     return history.History()
 
 

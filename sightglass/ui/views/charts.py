@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
@@ -40,8 +39,6 @@ def download(
 ) -> None:
     """Draw a download button for a file made on request."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
-    # It is made outside of the session, in a thread of the server.
-    make = users.bind_person(make)
     st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **options)
 
 

@@ -1,8 +1,6 @@
-"""Who is let in, to every page, socket, file and route, and whose folders are whose."""
+"""Who is let in, to every page, socket, file and route."""
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightglass.api import security
 from sightglass.api.app import list_middleware
 from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
-from sightglass.common import access, users
+from sightglass.common import access
 from sightglass.common.errors import SettingProblem
 
 LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1", "unix:/tmp/s")
@@ -25,59 +23,18 @@ ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.e
 
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
-def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert access.choose(host, oidc=True) == access.Access("oidc")
+def test_a_token_counts_on_every_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_TOKEN", "token")
     assert access.choose(host) == access.Access("token", "token")
     assert access.choose(host, token="given") == access.Access("token", "given")
-    assert access.choose(host, oidc=True) == access.Access("oidc", "token")
 
 
 def test_open_is_said_and_contradicts_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert access.choose("0.0.0.0", open_to_all=True).way == "open"
     monkeypatch.setenv("SIGHTGLASS_OPEN", "1")
     assert "whoever reaches this address" in (access.announcement(access.choose("0.0.0.0")) or "")
-    for more in ({"token": "t"}, {"oidc": True}):
-        with pytest.raises(SettingProblem, match="remove one of them"):
-            access.choose("0.0.0.0", **more)
-
-
-MAIL = {"email": "Anna@Example.org", "email_verified": True, "sub": "x7"}
-
-
-@pytest.mark.parametrize(
-    ("claims", "id_"),
-    [
-        (MAIL, "anna@example.org"),
-        (MAIL | {"email_verified": False}, "x7"),
-        (MAIL | {"email_verified": "true"}, "x7"),
-        # The letter's small form is k.
-        (MAIL | {"email": "\N{KELVIN SIGN}im@example.org"}, "\N{KELVIN SIGN}im@example.org"),
-        ({"sub": "anna@example.org"}, None),
-        ({"sub": "x\n7"}, None),
-        ({"sub": " "}, None),
-        ({"sub": "x" * 255}, None),
-        ({}, None),
-    ],
-)
-def test_an_address_counts_only_if_it_is_verified(claims: dict[str, Any], id_: str | None) -> None:
-    assert access.identify(claims) == id_
-
-
-@pytest.mark.parametrize(
-    ("emails", "allowed"),
-    [
-        ("ben@example.org, ANNA@EXAMPLE.ORG", True),
-        ("@example.org", True),
-        ("ben@example.org", False),
-        ("@ample.org", False),
-        ("example.org", False),
-    ],
-)
-def test_emails_and_domains_may_be_named(emails: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_EMAILS", emails)
-    assert (access.identify(MAIL) is not None) == allowed
-    assert access.identify({"sub": "x7"}) is None
+    with pytest.raises(SettingProblem, match="SIGHTGLASS_TOKEN is set: remove one"):
+        access.choose("0.0.0.0", token="t")
 
 
 def test_local_needs_no_token_network_generates_one() -> None:
@@ -96,53 +53,7 @@ def test_short_token_warning_and_cookie() -> None:
     first, second = access.Access("token", "one"), access.Access("token", "other")
     assert first.accepts_cookie(first.cookie()) and "one" not in first.cookie()
     assert not any(first.accepts_cookie(wrong) for wrong in (second.cookie(), "one", ""))
-    assert not access.Access("oidc", "one").accepts_cookie(first.cookie())
     assert not access.Access().accepts("")
-
-
-ANNA, BEN = "anna@example.org", "ben"
-BASE = Path("store")
-
-
-def test_folder_of_current_visitor() -> None:
-    assert users.folder(BASE) == BASE
-    with users.acting(ANNA):
-        # As servers with accounts of their own named it.
-        assert users.folder(BASE) == users.folder(BASE, ANNA) == BASE / "users" / "anna-a3bf86238a1c"
-        assert users.folder(BASE, users.LOCAL) == BASE
-        with pytest.raises(RuntimeError), users.acting(BEN):
-            assert users.folder(BASE).name.startswith("ben-")
-            raise RuntimeError
-        assert users.current() == ANNA
-    assert users.current() == users.LOCAL
-    assert users.folder(BASE, users.NOBODY) != BASE
-
-
-@pytest.mark.parametrize(
-    "id_", ["../../etc", "a/b", "..", "C:\\x", "\x00", "é" * 300, "con", "LOCAL", "anna smith", "-rf", "\U0001f600"]
-)
-def test_an_id_never_leaves_the_store(id_: str) -> None:
-    folder = users.folder(BASE, id_)
-    assert folder.parent == BASE / "users"
-    assert len(folder.name) < 80
-    assert not folder.name.startswith((".", "-"))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"), [("a b", "a-b"), ("Anna", "anna"), ("anna@x.org", "anna@y.org"), ("x" * 90, "x" * 91)]
-)
-def test_similar_ids_have_separate_folders(one: str, other: str) -> None:
-    assert len({str(users.folder(BASE, id_)).lower() for id_ in (one, other)}) == 2
-
-
-def test_a_pool_works_for_its_caller_only_if_it_is_bound() -> None:
-    with ThreadPoolExecutor(2) as pool:
-        with users.acting(ANNA):
-            anna = users.bind_person(users.current)
-        with users.acting(BEN):
-            ben = users.bind_person(users.current)
-        assert list(pool.map(lambda who: who(), [anna, ben, anna, ben])) == [ANNA, BEN, ANNA, BEN]
-        assert pool.submit(users.current).result() == users.LOCAL
 
 
 TOKEN = "the token: schlüssel und geheimnis"
@@ -157,18 +68,12 @@ LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
 
 
 async def whoami(request: Request) -> Response:
-    return JSONResponse({"user": users.current(), "query": str(request.query_params)})
+    return JSONResponse({"query": str(request.query_params)})
 
 
 async def stream(socket: WebSocket) -> None:
     await socket.accept()
-    await socket.send_json({"user": users.current()})
     await socket.close()
-
-
-def provider(**claims: dict[str, Any]) -> Callable[[Mapping[str, str]], dict[str, Any] | None]:
-    """A provider that signed in whoever has the cookie `who`, as these claims say."""
-    return lambda cookies: claims.get(cookies.get("who", ""))
 
 
 def client(address: str = NETWORK, *, server: str = "192.0.2.7", **more: Any) -> TestClient:
@@ -201,18 +106,13 @@ def client(address: str = NETWORK, *, server: str = "192.0.2.7", **more: Any) ->
     return TestClient(at, base_url=address, follow_redirects=False)
 
 
-def opened_as(browser: TestClient, path: str, **headers: Any) -> str | None:
-    """The visitor of a socket; None: it is refused."""
+def opens(browser: TestClient, path: str, **headers: Any) -> bool:
     address = str(browser.base_url).replace("http", "ws", 1).rstrip("/")
     try:
-        with browser.websocket_connect(f"{address}{path}", headers=headers) as socket:
-            return str(socket.receive_json()["user"])
+        with browser.websocket_connect(f"{address}{path}", headers=headers):
+            return True
     except WebSocketDisconnect:
-        return None
-
-
-def opens(browser: TestClient, path: str, **headers: Any) -> bool:
-    return opened_as(browser, path, **headers) is not None
+        return False
 
 
 @pytest.fixture
@@ -226,25 +126,20 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_on_localhost_everything_is_answered() -> None:
     browser = client(LOCALHOST, server="127.0.0.1")
     for path in GUARDED:
-        assert browser.get(path, headers=HTML).json()["user"] == users.LOCAL, path
+        assert browser.get(path, headers=HTML).status_code == 200, path
     assert all(opens(browser, path, origin=LOCALHOST) for path in SOCKETS)
 
 
-@pytest.mark.parametrize("way", ["token", "oidc"])
-@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}, {"cookie": "sightglass-8501=wrong; who=wrong"}, HTML])
-def test_a_network_address_refuses_strangers_everything(way, headers, rules):
-    rules(way, TOKEN)
-    browser = client(claims=provider())
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}, {"cookie": "sightglass-8501=wrong"}, HTML])
+def test_a_network_address_refuses_strangers_everything(headers, rules):
+    rules("token", TOKEN)
+    browser = client()
     for path in GUARDED:
         for method in ("GET", "POST", "PUT", "HEAD"):
             answer = browser.request(method, path, headers=headers)
-            if way == "oidc" and method in ("GET", "HEAD") and not security.is_of_api(path):
-                # The page itself asks to sign in, and what is behind belongs to nobody.
-                assert method == "HEAD" or answer.json()["user"] == users.NOBODY
-                continue
             assert answer.status_code == 401, (method, path)
             assert TOKEN not in answer.text
-    assert [opened_as(browser, path, **headers) for path in SOCKETS] == [users.NOBODY if way == "oidc" else None, None]
+    assert not any(opens(browser, path, **headers) for path in SOCKETS)
     for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/docs"):
         assert browser.get(path).status_code == 200
 
@@ -259,7 +154,7 @@ def test_token_in_address_becomes_cookie(rules: Callable[..., None]) -> None:
     assert access.in_use().cookie() in cookie
     assert TOKEN not in cookie
     for path in GUARDED:
-        assert browser.get(path, headers=HTML).json()["user"] == users.LOCAL, path
+        assert browser.get(path, headers=HTML).status_code == 200, path
     assert all(opens(browser, path, origin="https://here:8501") for path in SOCKETS)
     # A bookmark with the token leads on without it.
     assert browser.get("/", params={"token": TOKEN}).headers["location"] == "/"
@@ -286,38 +181,18 @@ def test_a_form_takes_the_token_without_scripts(rules: Callable[..., None]) -> N
         assert location.startswith("/") and not location.startswith(("//", "/\\"))
 
 
-@pytest.mark.parametrize("way", ["token", "oidc"])
-def test_programs_send_the_token(way: access.Way, rules: Callable[..., None]) -> None:
-    rules(way, TOKEN)
-    browser = client(claims=provider())
+def test_programs_send_the_token(rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    browser = client()
     for sent in (BEARER, {"authorization": f"bearer {TOKEN}".encode()}, {"x-api-key": TOKEN.encode()}):
         for path in ("/api/models", "/"):
-            assert browser.get(path, headers=sent).json()["user"] == users.LOCAL
+            assert browser.get(path, headers=sent).status_code == 200
     # One that is right is enough, whatever a proxy adds.
     assert browser.get("/api/models", headers=BEARER | {"x-api-key": b"wrong"}).status_code == 200
     for sent in ({"authorization": f"Basic {TOKEN}".encode()}, {"x-api-key": b"the token"}):
         answer = browser.get("/api/models", headers=sent)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert answer.json()["detail"].endswith("send it as `Authorization: Bearer ...` or `X-API-Key`.")
-    rules("oidc")
-    assert client(claims=provider()).get("/api/models", headers=BEARER).status_code == 401
-
-
-def test_each_account_of_a_provider_is_a_visitor_of_its_own(rules: Callable[..., None]) -> None:
-    rules("oidc")
-    mail = {"email": "Anna@example.org", "email_verified": True}
-    signed = provider(anna=mail, ben={"sub": "ben"}, eve={"email": "anna@example.org", "sub": "a@b"})
-    browser = client(claims=signed)
-    for who, id_ in (("anna", "anna@example.org"), ("ben", "ben")):
-        browser.cookies.set("who", who)
-        for path in ("/", "/api/models", "/media/x.jpg"):
-            assert browser.get(path, headers=HTML).json()["user"] == id_
-        for path in SOCKETS:
-            assert opened_as(browser, path) == id_
-    browser.cookies.set("who", "eve")
-    assert browser.get("/", headers=HTML).json()["user"] == users.NOBODY
-    assert browser.get("/api/models").status_code == 401
-    assert [opened_as(browser, path) for path in SOCKETS] == [users.NOBODY, None]
 
 
 @pytest.mark.parametrize("header", security.FORWARDED)
@@ -368,7 +243,7 @@ def test_another_sites_page_opens_nothing_with_the_cookie(origin: str, rules: Ca
 def test_named_origin_is_allowed(rules, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
     rules("token", TOKEN)
-    browser = client(claims=provider())
+    browser = client()
     wants = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     for origin, status in (("https://sketch.example", 200), ("http://other.example:3000", 200), (NETWORK, 400)):
         asked = browser.options("/api/explain", headers=wants | {"origin": origin})

@@ -21,7 +21,7 @@ from torchvision.models import resnet18
 
 from sightglass import models
 from sightglass.cli import main
-from sightglass.common import access, users
+from sightglass.common import access
 from sightglass.common.errors import MachineProblem, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models import catalog, isolated
@@ -33,7 +33,6 @@ from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
 from tests.corpus import Touch, zip_of
 
-ANN, BEN = "ann@example.org", "ben@example.org"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
 
 
@@ -145,49 +144,27 @@ def test_what_is_removed_is_gone_and_nothing_else(stored: Path, leaf: bytes) -> 
         store.remove("leaf")
 
 
-def test_nobody_sees_or_overwrites_or_removes_anothers(stored: Path, leaf: bytes) -> None:
-    with users.acting(ANN):
-        add(("leaf.pth", leaf))
-        anns = catalog.spec("leaf")
-    with users.acting(BEN):
-        assert "leaf" not in catalog.catalog() and not store.owns(anns)
-        with pytest.raises(Problem, match="of yours"):
-            store.remove("leaf")
-        assert add(("leaf.pth", leaf)) == "leaf", "a suffix would tell that somebody has one"
-        assert catalog.spec("leaf").weights.path != anns.weights.path
-        store.remove("leaf")
-    assert "leaf" not in catalog.catalog()
-    with users.acting(ANN):
-        assert catalog.spec("leaf") == anns and Path(str(anns.weights.path)).is_file()
-
-
 @pytest.mark.parametrize(
-    ("way", "user", "setting", "allowed"),
-    [
-        ("local", users.LOCAL, "0", True),
-        ("open", users.LOCAL, "0", False),
-        ("oidc", ANN, "0", False),
-        ("oidc", ANN, "1", True),
-    ],
+    ("way", "setting", "allowed"),
+    [("local", "0", True), ("open", "0", False), ("token", "0", False), ("token", "1", True)],
 )
-def test_code_runs_only_where_the_operator_lets_it(way, user, setting, allowed, monkeypatch, tmp_path):
+def test_code_runs_only_where_the_operator_lets_it(way, setting, allowed, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
     monkeypatch.setattr(access, "_IN_USE", [access.Access(way)])
     ran = tmp_path / "ran"
     code = f"open({str(ran)!r}, 'w').close()\n".encode() + plant_net.SOURCE
-    with users.acting(user):
-        into = store.receive([("net.pth", saved(plant_net.tensors())), ("net.py", code)])
-        draft = store.draft(into)
-        (question,) = [item for item in draft.unknown if item.key == "arch"]
-        assert question.choices[0] == f"{into / 'net.py'}:PlantNet"
-        answers = {"arch": question.choices[0], TRUST: "yes"}
-        assert store.runs_code(draft, answers) and not ran.exists()
-        if not allowed:
-            with pytest.raises(ModelProblem, match="runs code"):
-                store.register(into, draft, answers)
-            assert not ran.exists() and into.name not in catalog.catalog()
-            return
-        assert len(load(catalog.spec(store.register(into, draft, answers))).labels) == 3
+    into = store.receive([("net.pth", saved(plant_net.tensors())), ("net.py", code)])
+    draft = store.draft(into)
+    (question,) = [item for item in draft.unknown if item.key == "arch"]
+    assert question.choices[0] == f"{into / 'net.py'}:PlantNet"
+    answers = {"arch": question.choices[0], TRUST: "yes"}
+    assert store.runs_code(draft, answers) and not ran.exists()
+    if not allowed:
+        with pytest.raises(ModelProblem, match="runs code"):
+            store.register(into, draft, answers)
+        assert not ran.exists() and into.name not in catalog.catalog()
+        return
+    assert len(load(catalog.spec(store.register(into, draft, answers))).labels) == 3
     assert ran.exists()
 
 

@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import Progress, lower_priority
 from sightglass.explain.phrases import NBSP
@@ -73,11 +72,11 @@ class Job(Generic[T]):
         # The thread holds no reference to this object.
         weakref.finalize(self, self.cancel.set)
         work = (weakref.ref(self), call, self.cancel, stays)
-        self._thread = threading.Thread(target=users.bind_person(_run), args=work, daemon=True)
+        self._thread = threading.Thread(target=_run, args=work, daemon=True)
         _RUNNING[self._thread] = self.cancel
         self._thread.start()
         if name:
-            _SHARED[users.owner(), name] = self
+            _SHARED[name] = self
         if reads:
             self.finished(READING)
 
@@ -128,8 +127,8 @@ _SHARED: weakref.WeakValueDictionary[Hashable, Job[Any]] = weakref.WeakValueDict
 
 
 def find_shared(name: Hashable) -> Any:
-    """Return the person's job of this name; None without one."""
-    return _SHARED.get((users.owner(), name))
+    """Return the job of this name; None without one."""
+    return _SHARED.get(name)
 
 
 def wait_for_folder(

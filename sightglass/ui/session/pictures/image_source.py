@@ -10,7 +10,6 @@ from functools import partial
 import streamlit as st
 from PIL import Image as Pillow
 
-from sightglass.common import users
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
 from sightglass.common.settings import MIB
@@ -49,10 +48,6 @@ def token(image: Image | OwnPicture) -> str:
     return image.sha256[:DIGITS]
 
 
-def _owner_key(key: str) -> tuple[str, str]:
-    return users.owner(), key
-
-
 @dataclass
 class _StoredUpload:
     picture: OwnPicture
@@ -82,20 +77,20 @@ class Uploads:
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
         if upload.nbytes <= self._cache.limit:
-            self._cache.put(_owner_key(token(image)), upload)
+            self._cache.put(token(image), upload)
         else:
             self.drop(token(image))
 
     def find(self, key: str) -> OwnPicture | None:
-        """Return this person's picture, unopened; None if deleted or unknown."""
+        """Return a picture, unopened; None if deleted or unknown."""
         self._tidy()
-        upload = self._cache.get(_owner_key(key))
+        upload = self._cache.get(key)
         return None if upload is None else upload.picture
 
     def get(self, key: str) -> Image | None:
-        """Return this person's picture, opened; None if deleted or unknown."""
+        """Return a picture, opened; None if deleted or unknown."""
         self._tidy()
-        if (upload := self._cache.get(_owner_key(key))) is None:
+        if (upload := self._cache.get(key)) is None:
             return None
         upload.used = self.clock()
         try:
@@ -106,8 +101,8 @@ class Uploads:
         return image if token(image) == key else None
 
     def drop(self, key: str) -> None:
-        """Delete a picture of this person's."""
-        upload = self._cache.get(_owner_key(key))
+        """Delete a picture."""
+        upload = self._cache.get(key)
         self._cache.discard(lambda other: other is upload)
 
     def _tidy(self) -> None:
@@ -140,8 +135,6 @@ class Pictures:
     """The name of a link's picture that it cannot carry, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
-    person: str = field(default_factory=users.current)
-    """Whose session it is."""
 
     def opened(self, sha256: str | None) -> Image | None:
         """Return one of the session's own pictures, decoded again if needed."""
@@ -157,8 +150,7 @@ class Pictures:
 
     def open_uncached(self, sha256: str) -> Image:
         """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
-        with users.acting(self.person):
-            opened = UPLOADS.get(sha256[:DIGITS])
+        opened = UPLOADS.get(sha256[:DIGITS])
         if opened is None:
             raise ImageProblem("This picture is no longer on the server: upload it again.")
         return opened
