@@ -281,7 +281,15 @@ def _fork(*, heavy: bool) -> socket.socket:
     """Return the connection to a new child; `heavy`: one that has imported what models need."""
     ours, theirs = socket.socketpair()
     with theirs, _LOCK:
-        socket.send_fds(_server(), [b"2" if heavy else b"1"], [theirs.fileno()])
+        for again in (True, False):
+            try:
+                socket.send_fds(_server(), [b"2" if heavy else b"1"], [theirs.fileno()])
+                break
+            except OSError:
+                # It has just ended, by its limit of time or somebody's signal.
+                if not again:
+                    raise
+                _SERVER.clear()
     return ours
 
 
