@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from sightglass.batch import labels as run_labels
+from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.kinds import KINDS
+from sightglass.models.labels import imagenet, match
 
 SET = {"set/cats/a.jpg": "cat", "b.jpg": "dog"}
 CAT, DOG = {"a.jpg": "cat"}, {"a.jpg": "cat", "b.jpg": "dog"}
@@ -168,3 +172,33 @@ def test_pictures_are_found_by_as_much_of_their_path_as_is_needed() -> None:
     pictures = ["cat/1.jpg", "dog/1.jpg", "new/img_2.jpg", "3.png", "1.jpg"]
     assert [truth.find_class(key) for key in pictures] == ["cat", "dog", "cat", "dog", None]
     assert truth.find_missing(pictures) == ["old/4.jpg"]
+
+
+def test_indices_and_synsets_mean_classes_of_imagenet() -> None:
+    truth = ground_truth.GroundTruth({}, (), {"a": "281", "b": "1000", "c": "3.0"}, reading="a table")
+    rows = {row.label: row.classes for row in run_labels.list_names(truth, imagenet(), {})}
+    assert rows == {"281": ("tabby",), "1000": (), "3.0": ("tiger shark",)}
+    digits = {row.label: row.classes for row in run_labels.list_names(truth, [*map(str, range(281, 0, -1))], {})}
+    assert digits["281"] == ("281",), "a class that is called so"
+    folders = {
+        "n02123045": "tabby",
+        "n03126707": "crane",
+        "n02012849": "crane bird",
+        "n02085620-Chihuahua": "Chihuahua",
+    }
+    assert match([*folders, "n99999999"], imagenet()) == {folder: {name} for folder, name in folders.items()}
+    assert match(["n02701002", "n02123045"], ["ambulance", "cat"]) == {"n02701002": {"ambulance"}}
+
+
+def test_coverage_counts_pictures_and_names_what_is_missing() -> None:
+    labels = {f"{number}.jpg": "1" for number in range(60)}
+    truth = ground_truth.GroundTruth({}, (), labels, reading="labels.csv: img → file, y → label")
+    pictures = [f"{number}.jpg" for number in range(2, 62)]
+    coverage = run_labels.describe_coverage(truth, KINDS["classes"], pictures)
+    assert coverage.words == "58 of 60 labelled, 2 files missing" and not coverage.problem
+    assert coverage.details.startswith("labels.csv: img → file, y → label; numbers are indices of classes, from 0. Not")
+    assert coverage.details.endswith("Not among the pictures: 0.jpg and 1.jpg.")
+    words = "None of the pictures has labels: those are of 0.jpg, and the first picture is x.jpg."
+    assert run_labels.describe_coverage(truth, KINDS["classes"], ["x.jpg"]).problem == words
+    with pytest.raises(Problem, match="needs boxes"):
+        KINDS["boxes"].check(truth, pictures)
