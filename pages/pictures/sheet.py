@@ -18,6 +18,7 @@ from sightglass.ui.saving import exact
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
+from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         files: list[UploadedFile] = st.session_state.get(key) or []
         if files:
             drops.number += 1
-            _take([(file.name, file.getvalue()) for file in files], task)
+            _take([(file.name, file.getbuffer()) for file in files], task)
+            for file in files:
+                remove_upload(file.file_id)
 
     st.file_uploader(
         "Drop a folder, .zip, pictures or labels",
         accept_multiple_files="directory" if drops.folder else True,
         key=key,
-        max_upload_size=upload_megabytes(),
+        max_upload_size=upload_megabytes(run_store.MAX_BYTES >> 20),
         on_change=change,
         label_visibility="collapsed" if inline else "visible",
         width=430 if inline else "stretch",
@@ -102,7 +105,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 
 
 @page.keeping_problem()
-def _take(files: list[tuple[str, bytes]], task: Task) -> None:
+def _take(files: list[run_store.File], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     pictures, truth = run_store.read_uploads(files, task, remembered.source)

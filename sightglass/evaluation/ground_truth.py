@@ -253,9 +253,9 @@ def open_files(
         return
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {hint}.")
-    if path.stat().st_size > MAX_BYTES:
-        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     if path.suffix.lower() != ".zip":
+        if path.stat().st_size > MAX_BYTES:
+            raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
         if path.suffix.lower() not in endings:
             raise Problem(f"{path.name} has no readable {what}: {hint}.")
         yield path.parent, [path]

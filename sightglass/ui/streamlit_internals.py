@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import mmap
 import secrets
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,10 @@ NAMES = {
     "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager.remove_file": (
         "Drops Streamlit's copy of an upload. Instead: do without; copies then live as long as their session."
     ),
+    "starlette.datastructures.UploadFile.read": (
+        "Leaves uploads of more than 1 MB on the disk. Instead: do without; they are then in memory, too."
+    ),
+    "streamlit.runtime.uploaded_file_manager.UploadedFile.__init__": "Opens such an upload. Instead: as above.",
     "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script": (
         "Leaves out runs of fragments of the page before, which empty the new page. Instead: do without, and report it "
         "to Streamlit if tests/browser/test_files.py shows an empty page."
@@ -72,6 +77,8 @@ _objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path
 """By name: what holds it, and the object itself."""
 decode_signed_value = _objects["decode_signed_value"][1]
 _KEY = secrets.token_bytes(32)
+ON_DISK = 2**20
+"""Bytes of a request's file from which on Starlette writes it to the disk."""
 _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
 """Whether the links of pages take a help text: from Streamlit 1.67 on."""
 
@@ -99,6 +106,8 @@ def prepare_server() -> None:
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _replace("_calculate_file_id", media_id)
     _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
+    _replace("read", map_large(_objects["read"][1]))
+    _replace("__init__", open_mapped(_objects["__init__"][1]))
 
 
 def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
@@ -145,6 +154,32 @@ def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any],
             runner._session_state.on_script_will_rerun(request.widget_states)
 
     return run_page
+
+
+def map_large(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reader of requests' files that maps a file of more than `ON_DISK` bytes, and copies others."""
+
+    async def read_file(upload: Any, size: int = -1) -> Any:
+        if size >= 0 or (upload.size or 0) <= ON_DISK:
+            return await read(upload, size)
+        # Starlette has written it to a temporary file, which stays until nothing maps it.
+        upload.file.flush()
+        return mmap.mmap(upload.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    return read_file
+
+
+def open_mapped(init: Callable[..., None]) -> Callable[..., None]:
+    """Return an initializer of uploaded files that leaves mapped ones on the disk."""
+
+    def open_file(file: Any, record: Any, urls: Any) -> None:
+        mapped = isinstance(record.data, mmap.mmap)
+        init(file, record._replace(data=b"") if mapped else record, urls)
+        if mapped:
+            file.size, file.getbuffer = len(record.data), lambda: memoryview(record.data)
+            file.getvalue = lambda: record.data[:]
+
+    return open_file
 
 
 def remove_upload(file_id: str) -> None:
