@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 TAKEN = (
-    "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
-    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
+    "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
+    "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run; of each person the {run_store.KEPT} newest."
 )
 

@@ -22,7 +22,7 @@ from pydantic import ConfigDict
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, scratch_folder
 from sightglass.evaluation import label_table
-from sightglass.evaluation.label_table import Entry, LabelError, parse_numbers
+from sightglass.evaluation.label_table import LabelError, parse_numbers
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -309,19 +309,17 @@ def _list_rows(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Row
         content = _read_json(path)
         if isinstance(content, dict):
             return "COCO", _list_coco(path.name, content)
-        reading, entries = label_table.read_objects(path.name, content)
+        reading, relative, entries = label_table.read_objects(path.name, content)
     else:
-        reading, entries = label_table.read_text(path.name, path.read_bytes())
+        reading, relative, entries = label_table.read_text(path.name, path.read_bytes())
 
-    def parse(entry: Entry) -> TrueBox | str | None:
-        label, box, relative = entry[2]()
+    def parse(read_entry: Callable[[], tuple[str, Box | None]]) -> TrueBox | str | None:
+        label, box = read_entry()
         if names and re.fullmatch(r"\d+(\.0+)?", label):
             label = names.get(int(float(label)), label)
-        if box is None:
-            return label or None if relative else label
-        return TrueBox(label, box, relative=relative)
+        return (label or None) if box is None else TrueBox(label, box, relative=relative)
 
-    return reading, ((entry[1], path.name, entry[0], partial(parse, entry)) for entry in entries)
+    return reading, ((picture, path.name, line, partial(parse, entry)) for picture, line, entry in entries)
 
 
 def _read_json(path: Path) -> Mapping[str, Any] | list[tuple[int, Any]]:

@@ -31,14 +31,15 @@ LABEL = (
 """Names of columns in lower case, without separators, the likeliest first."""
 CORNERS = ("x0 y0 x1 y1", "xmin ymin xmax ymax", "x1 y1 x2 y2", "left top right bottom")
 SIZES = ("x y w h", "x y width height", "left top width height", "xmin ymin width height")
-CENTRES = ("xcenter ycenter width height", "xcenter ycenter w h", "cx cy w h")
 """Names of the numbers of a box."""
 SAMPLE = 1000
 """Rows by which a table is understood."""
 Row = tuple[int, Sequence[Any]]
 """The number of a line, from 1, and its cells."""
-Entry = tuple[int, str, Callable[[], tuple[str, tuple[float, ...] | None, bool]]]
-"""The number of a line, its file, and what parses it: to its label, the xyxy of a box, and whether that is in 0..1."""
+Entry = tuple[str, int, Callable[[], tuple[str, tuple[float, ...] | None]]]
+"""A file, the number of its line, and what parses that: to a label, and the xyxy of a box."""
+Entries = tuple[str, bool, Iterator[Entry]]
+"""How a table is read, whether its boxes are in 0..1, and its entries."""
 
 
 class LabelError(ValueError):
@@ -57,16 +58,19 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
     raise Problem(f"{name} is no text: save it as UTF-8.")
 
 
-def read_text(name: str, data: bytes) -> tuple[str, Iterator[Entry]]:
-    """Return how the table of a text is read, and its entries; raise Problem if that is not clear."""
+def read_text(name: str, data: bytes) -> Entries:
+    """Read the table of a text; raise Problem where its columns are not clear."""
     text, encoding = decode(data, name)
-    separator = _find_separator(text, name)
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:100] or [""]
+    # A label may have others in it: `cat;dog`.
+    found = (each for each in SEPARATORS if each in lines[0] and 2 * sum(each in line for line in lines) > len(lines))
+    separator = next(found, "")
     notes = [f"separated by {title}" if (title := SEPARATORS[separator]) else "", encoding]
     return _understand(name, _split(text, separator, name), notes)
 
 
-def read_objects(name: str, rows: Sequence[tuple[int, Any]]) -> tuple[str, Iterator[Entry]]:
-    """Do the same for numbered objects of JSON."""
+def read_objects(name: str, rows: Sequence[tuple[int, Any]]) -> Entries:
+    """Read numbered objects of JSON; raise Problem where their keys are not clear."""
     keys = list(dict.fromkeys(key for _, row in rows[:SAMPLE] if isinstance(row, dict) for key in row))
     cells = ((line, [row.get(key, "") for key in keys] if isinstance(row, dict) else []) for line, row in rows)
     return _understand(name, chain([(0, keys)], cells), [])
@@ -107,18 +111,6 @@ def _split(text: str, separator: str, name: str) -> Iterator[Row]:
         raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
 
 
-def _find_separator(text: str, name: str) -> str:
-    """Return the separator by which most rows have equally many cells, with a file among them."""
-    scores = {"": (False, 0.0)}
-    for separator in SEPARATORS:
-        rows = [cells for _, cells in islice(_split(text, separator, name), 200)]
-        width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
-        if width > 1:
-            known = _name_columns(rows[0])[0] is not None or _find_file(rows[1:] or rows) is not None
-            scores[separator] = known, count / len(rows)
-    return max(SEPARATORS, key=lambda separator: scores.get(separator, (False, -1.0)))
-
-
 def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
     """Return the column whose cells are names of pictures, in nine of ten rows."""
     counts = Counter(i for row in rows for i, cell in enumerate(row) if str(cell).lower().endswith(PICTURES))
@@ -129,11 +121,11 @@ _Columns = tuple[int | None, int | None, tuple[int, ...]]
 """The positions of file, label and box, as far as they are clear."""
 
 
-def _name_columns(header: Sequence[Any]) -> _Columns:
+def _name_columns(header: Sequence[str]) -> _Columns:
     """Return columns by their names."""
-    names = [re.sub(r"[^a-z0-9]|^(bound(ing)?)?b?box(?=[^a-z]*[a-z])", "", str(name).lower()) for name in header]
+    names = [re.sub(r"[^a-z0-9]|^bbox", "", name.lower()) for name in header]
     file = next((names.index(name) for name in FILE.split() if name in names), None)
-    fours = (four.split() for four in (*CORNERS, *SIZES, *CENTRES, "bbox"))
+    fours = (four.split() for four in (*CORNERS, *SIZES))
     box = next((tuple(map(names.index, four)) for four in fours if {*four} <= {*names}), ())
     label = next((i for name in LABEL.split() if name in names and (i := names.index(name)) not in (file, *box)), None)
     return file, label, box
@@ -154,7 +146,7 @@ def _guess_columns(rows: Sequence[Sequence[Any]]) -> _Columns:
     return file, label, tuple(i for i in others if i != label) if len(others) == 5 else ()
 
 
-def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> tuple[str, Iterator[Entry]]:
+def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> Entries:
     sample = [*islice(rows, SAMPLE + 1)]
     if not sample:
         raise Problem(f"{name} is empty: give a line for each picture or box.")
@@ -173,41 +165,27 @@ def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> tuple[s
     if file is None or label in (None, file) or (not box and len(corners & {*map(str.lower, titles)}) > 1):
         needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
         raise Problem(f"{name} needs the columns {needed}: it has others ({columns}).")
-    numbers = [to_number(number) for _, row in sample for number in _list_numbers(row, box)]
+    numbers = [to_number(row[i]) for _, row in sample for i in box if i < len(row)]
     relative = max((number for number in numbers if number is not None), default=2.0) <= 1.01
     boxes = [titles[i] for i in box]
     notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
     reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
-    # The share of its size that a box reaches to the left of its point; None of corners.
-    sized = len(box) == 1 or any(title.lower().endswith(("w", "width")) for title in boxes)
-    before = (0.5 if "c" in boxes[0].lower() else 0.0) if sized else None
-    parse = partial(_parse_row, columns=(file, label, box), width=len(titles), before=before, relative=relative)
-    files = ((line, str(row[file]) if file < len(row) else "", row) for line, row in chain(sample, rows))
-    return reading, ((line, picture, partial(parse, row)) for line, picture, row in files)
+    sized = any(title.lower().endswith(("w", "width")) for title in boxes)
 
+    def parse(row: Sequence[Any]) -> tuple[str, tuple[float, ...] | None]:
+        if not row:
+            raise LabelError("it is no JSON object")
+        if any(row[len(titles) :]):
+            raise LabelError(f"it has {len(row)} values, and the first line {len(titles)}")
+        cells = [*row, *[""] * (len(titles) - len(row))]
+        text = str(cells[label]).strip() if isinstance(cells[label], str | int | float) else ""
+        # A row without a box is a picture without objects.
+        if not any(numbers := [cells[i] for i in box]) and bool(text) != bool(box):
+            return text, None
+        a, b, c, d = parse_numbers(numbers) if box else (0, 0, 0, 0)
+        if not text:
+            raise LabelError("it needs a file and a label")
+        return text, (a, b, a + c, b + d) if sized else (a, b, c, d)
 
-def _list_numbers(row: Sequence[Any], box: Sequence[int]) -> Sequence[Any]:
-    cells = [row[i] if i < len(row) else "" for i in box]
-    # One cell may have all: [10, 20, 50, 80].
-    text = len(cells) == 1 and not isinstance(cells[0], list)
-    return re.findall(r"[^\s,;\[\]()]+", str(cells[0])) if text else cells[0] if len(cells) == 1 else cells
-
-
-def _parse_row(
-    row: Sequence[Any], *, columns: tuple[int, int, Sequence[int]], width: int, before: float | None, relative: bool
-) -> tuple[str, tuple[float, ...] | None, bool]:
-    _, label, box = columns
-    if not row:
-        raise LabelError("it is no JSON object")
-    if any(row[width:]):
-        raise LabelError(f"it has {len(row)} values, and the first line {width}")
-    cell, numbers = row[label] if label < len(row) else "", _list_numbers(row, box)
-    text = "" if isinstance(cell, list | dict | bool | None) else str(cell).strip()
-    # A row without a box is a picture without objects.
-    if not box or not (text or any(numbers)):
-        return text, None, bool(box)
-    a, b, c, d = parse_numbers(numbers)
-    if before is None:
-        return text, (a, b, c, d), relative
-    left, top = a - before * c, b - before * d
-    return text, (left, top, left + c, top + d), relative
+    files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
+    return reading, relative, ((picture, line, partial(parse, row)) for picture, line, row in files)

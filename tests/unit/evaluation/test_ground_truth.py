@@ -3,7 +3,6 @@
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +16,13 @@ from sightglass.explain.picture import source as picture_source
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
 from tests.unit.batch.test_source import packed
-
-
-def coco(folder: Path) -> Path:
-    table = {
-        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
-        "categories": [{"id": 3, "name": "cat"}],
-        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [10, 20, 50, 80]}],
-    }
-    (folder / "labels.json").write_text(json.dumps(table))
-    return folder / "labels.json"
-
-
-def yolo(folder: Path) -> Path:
-    (folder / "data.yaml").write_text("names:\n  0: dog\n  1: cat\n")
-    (folder / "labels").mkdir()
-    (folder / "labels" / "a.txt").write_text("1 0.175 0.3 0.25 0.4\n")
-    (folder / "labels" / "b.txt").write_text("")
-    return folder / "labels"
-
-
-def voc(folder: Path) -> Path:
-    for name, corners in {"a": "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>100</ymax>", "b": ""}.items():
-        box = f"<object><name>cat</name><bndbox>{corners}</bndbox></object>" if corners else ""
-        (folder / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{box}</annotation>")
-    return folder
+from tests.unit.evaluation.test_label_files import VOC
 
 
 def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
     (tmp_path / "voc").mkdir()
-    file = voc(tmp_path / "voc") / "a.xml"
-    file.write_text(file.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    difficult = VOC.format("a.jpg").replace("<bndbox>", "<difficult>1</difficult><bndbox>")
+    (tmp_path / "voc" / "a.xml").write_text(difficult)
     entry = {"image_id": 0, "category_id": 0, "bbox": [0, 0, 9, 9]}
     table = {"images": [{"id": 0, "file_name": "a.jpg"}], "categories": [{"id": 0, "name": "cat"}]}
     table["annotations"] = [entry | {"iscrowd": 1}, entry | {"ignore": 1}]
@@ -84,22 +59,6 @@ def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) ->
     with pytest.raises(Problem) as caught:
         ground_truth.read(tmp_path / name)
     assert is_one_sentence(str(caught.value))
-
-
-@pytest.mark.parametrize("make", [coco, yolo, voc])
-@pytest.mark.parametrize("top", ["", "my set/"])
-def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: str, tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    plain = make(tmp_path / "plain")
-    files = {f"{top}{one.relative_to(tmp_path / 'plain')}": one.read_bytes()
-             for one in (tmp_path / "plain").rglob("*") if one.is_file()}  # fmt: skip
-    # What is no label is passed over.
-    files |= {f"{top}README.txt": b"a data set", f"{top}images/a.jpg": b"", "__MACOSX/._a.txt": b"\0"}
-    truth = ground_truth.read(packed(tmp_path / "labels.zip", files))
-    before = ground_truth.read(plain)
-    assert truth.problems == () and truth.classes == before.classes
-    for key in ("pictures/a.jpg", "b.jpg"):
-        assert truth.find(key) == before.find(key)
 
 
 ROW = "file,label\na.jpg,cat\n"
