@@ -243,7 +243,10 @@ def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], t
             # Beside pictures a .png is one of them.
             reader = ground_truth.read if items else KINDS[task.evaluation].read
             with contextlib.suppress(Problem) if items else contextlib.nullcontext():
-                truth = reader(path)
+                found = reader(path)
+                # Beside pictures may be files about anything else.
+                about = not items or len(found.find_missing([item.key for item in items])) < len(found.files)
+                truth = found if about else None
     return source, truth
 
 

@@ -129,10 +129,15 @@ class GroundTruth:
         mask: bytes | None = self._find("masks", key)
         return mask
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The labelled files."""
+        return tuple({**self.pictures, **self.picture_labels, **self.masks})
+
     def find_missing(self, pictures: Sequence[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
         found = {_match_name(names, picture) for names in self._names.values() for picture in pictures}
-        return [key for key in {**self.pictures, **self.picture_labels, **self.masks} if key not in found]
+        return [key for key in self.files if key not in found]
 
     @cached_property
     def _names(self) -> Mapping[str, Mapping[str, str]]:

@@ -190,8 +190,8 @@ class EvaluationKind:
         if reason := self.refuse(truth):
             raise ModelProblem(reason)
         if not any(self.find(truth, key) is not None for key in keys):
-            named = next(iter({**truth.pictures, **truth.picture_labels, **truth.masks}), "no file")
-            raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {keys[0]}.")
+            named, first = (truth.files or ("no file",))[0], (keys or ("missing",))[0]
+            raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {first}.")
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which labelled objects, or pictures, are right, (objects,)."""

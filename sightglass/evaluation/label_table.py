@@ -156,7 +156,10 @@ def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> Entries
     if file is not None or (column is not None and not titles[column].lower().endswith(PICTURES)):
         file = file if column is None else column
         rest = [i for i, title in enumerate(titles) if title and i not in (file, *box)]
-        label = rest[0] if label in (None, file) and len(rest) == 1 else label
+        if label in (None, file) and len(rest) == 1:
+            # Classes repeat; captions and addresses do not.
+            repeats = len({str(row[rest[0]]) for row in cells[1:] if len(row) > rest[0]}) < len(cells) - 1
+            label = rest[0] if repeats else None
         sample, columns = sample[1:], ", ".join(titles[:8])
     else:
         (file, label, box), columns = _guess_columns(cells), f"{len(titles)} without names"

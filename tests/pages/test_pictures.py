@@ -144,7 +144,8 @@ def test_two_models_run_and_picture_opens(page, many):
 
 def test_dropped_files_survive_reload(page, pictures):
     bus = pictures[1].read_bytes()
-    data = zip_of({"minibus/a": b"", "minibus/1.jpg": bus, "trolleybus/2.jpg": bus})
+    others = {"minibus/a": b"", "about.json": b'{"name": "mine"}'}
+    data = zip_of({"minibus/1.jpg": bus, "trolleybus/2.jpg": bus, **others})
     app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
     assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
     # Neither a reload before the run nor one after it loses them.

@@ -58,7 +58,7 @@ READ: dict[str, tuple[Any, Any, str]] = {
     "name beside": ("name,label\na,cat\n", {"a": "cat"}, "name → file"),
     "index and name": ("file,label,label_name,split\na.jpg,3,cat,train\n", CAT, "label_name → label"),
     "pandas' index": (",file,label\n0,a.jpg,cat\n", CAT, "file → file"),
-    "other titles": ("photo no.,what it is\na.jpg,cat\n", CAT, "photo no. → file, what it is → label"),
+    "other titles": ("photo no.,it is\na.jpg,cat\nb.jpg,dog\nc.jpg,dog\n", DOG | {"c.jpg": "dog"}, "it is → label"),
     "Windows' paths": ("file,label\nC:\\set\\cats\\a.jpg,cat\n.\\b.jpg,dog\n", SET, ""),
     "absolute paths": ("file,label\n/set/cats/a.jpg,cat\n./b.jpg,dog\n", SET, ""),
     "quotes": ('file,label\n"a,b.jpg","tench, Tinca tinca"\n', {"a,b.jpg": "tench, Tinca tinca"}, ""),
