@@ -17,6 +17,7 @@ from typing import Any
 from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 from sightglass.explain.picture.source import PICTURES
+from sightglass.models.geometry import Box
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
 """Separators of a table, with the name of an unusual one."""
@@ -36,7 +37,7 @@ SAMPLE = 1000
 """Rows by which a table is understood."""
 Row = tuple[int, Sequence[Any]]
 """The number of a line, from 1, and its cells."""
-Entry = tuple[str, int, Callable[[], tuple[str, tuple[float, ...] | None]]]
+Entry = tuple[str, int, Callable[[], tuple[str, Box | None]]]
 """A file, the number of its line, and what parses that: to a label, and the xyxy of a box."""
 Entries = tuple[str, bool, Iterator[Entry]]
 """How a table is read, whether its boxes are in 0..1, and its entries."""
@@ -165,7 +166,8 @@ def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> Entries
         (file, label, box), columns = _guess_columns(cells), f"{len(titles)} without names"
         titles, notes = [f"column {i}" for i in range(1, len(titles) + 1)], ["no header", *notes]
     corners = {corner for four in CORNERS for corner in four.split()}
-    if file is None or label in (None, file) or (not box and len(corners & {*map(str.lower, titles)}) > 1):
+    partial_box = not box and len(corners & {*map(str.lower, titles)}) > 1
+    if file is None or label is None or label == file or partial_box:
         needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
         raise Problem(f"{name} needs the columns {needed}: it has others ({columns}).")
     numbers = [to_number(row[i]) for _, row in sample for i in box if i < len(row)]
@@ -174,21 +176,24 @@ def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> Entries
     notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
     reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
     sized = any(title.lower().endswith(("w", "width")) for title in boxes)
-
-    def parse(row: Sequence[Any]) -> tuple[str, tuple[float, ...] | None]:
-        if not row:
-            raise LabelError("it is no JSON object")
-        if any(row[len(titles) :]):
-            raise LabelError(f"it has {len(row)} values, and the first line {len(titles)}")
-        cells = [*row, *[""] * (len(titles) - len(row))]
-        text = str(cells[label]).strip() if isinstance(cells[label], str | int | float) else ""
-        # A row without a box is a picture without objects.
-        if not any(numbers := [cells[i] for i in box]) and bool(text) != bool(box):
-            return text, None
-        a, b, c, d = parse_numbers(numbers) if box else (0, 0, 0, 0)
-        if not text:
-            raise LabelError("it needs a file and a label")
-        return text, (a, b, a + c, b + d) if sized else (a, b, c, d)
-
+    parse = partial(_parse_row, label=label, box=box, width=len(titles), sized=sized)
     files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
     return reading, relative, ((picture, line, partial(parse, row)) for picture, line, row in files)
+
+
+def _parse_row(
+    row: Sequence[Any], *, label: int, box: Sequence[int], width: int, sized: bool
+) -> tuple[str, Box | None]:
+    if not row:
+        raise LabelError("it is no JSON object")
+    if any(row[width:]):
+        raise LabelError(f"it has {len(row)} values, and the first line {width}")
+    cells = [*row, *[""] * (width - len(row))]
+    text = str(cells[label]).strip() if isinstance(cells[label], str | int | float) else ""
+    # A row without a box is a picture without objects.
+    if not any(numbers := [cells[i] for i in box]) and bool(text) != bool(box):
+        return text, None
+    a, b, c, d = parse_numbers(numbers) if box else (0, 0, 0, 0)
+    if not text:
+        raise LabelError("it needs a file and a label")
+    return text, (a, b, a + c, b + d) if sized else (a, b, c, d)
