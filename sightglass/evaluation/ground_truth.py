@@ -240,7 +240,10 @@ def read(path: Path | str) -> GroundTruth:
     Raises Problem for a file that is none of these.
     """
     with open_files(path, "labels", f"give {EXPECTED}") as (folder, files):
-        truth = _read_files(folder, files)
+        try:
+            truth = _read_files(folder, files)
+        except OSError as problem:
+            raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
     if not (any(truth.pictures.values()) or truth.picture_labels):
         first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {Path(path).name}.{first}")
@@ -290,10 +293,7 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     if len(tables) != 1:
         content = f"{len(tables)} files of labels" if tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
-    try:
-        reading, rows = _list_rows(tables[0], _read_names(folder, data) if data else {})
-    except OSError as problem:
-        raise Problem(f"{tables[0].name} cannot be read: {problem.strerror or problem}.") from problem
+    reading, rows = _list_rows(tables[0], _read_names(folder, data) if data else {})
     return replace(_collect(rows), reading=f"{tables[0].name}: {reading}")
 
 
