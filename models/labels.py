@@ -310,28 +310,19 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     matches = {
         name: frozenset(kind for kind, forms in spelled.items() if words in forms) for name, words in split.items()
     }
-    matches |= {name: _match_synset(name, tuple(classes)) for name, kinds in matches.items() if not kinds}
+    ordered, synsets = [*classes], _list_synsets()
+    if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
+        # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
+        indices = {name: synsets[name[:9]] for name in split if name[:9] in synsets}
+        matches |= {name: matches[name] or frozenset({ordered[index]}) for name, index in indices.items()}
     return {name: kinds for name, kinds in matches.items() if kinds}
 
 
-def _match_synset(name: str, classes: tuple[str, ...]) -> frozenset[str]:
-    """Return the class of a folder of ImageNet: `n02123045`, or `n02123045-tabby`."""
-    synset = re.match(r"n\d{8}(?!\d)", name)
-    if synset is None or synset[0] not in (names := _list_synsets()):
-        return frozenset()
-    index, known = names.index(synset[0]), imagenet()
-    if len(classes) == len(known) and "tench" in classes[0].lower():
-        return frozenset({classes[index]})
-    words = _split_words(known[index])
-    # Two of its classes are called crane.
-    unique = known.count(known[index]) == 1
-    return frozenset(kind for kind, forms in _spell(classes).items() if unique and words in forms)
-
-
 @cache
-def _list_synsets() -> list[str]:
+def _list_synsets() -> Mapping[str, int]:
+    """Return the indices of ImageNet's classes by their names in WordNet."""
     file = packing.packaged_file("timm", "data/_info/imagenet_synsets.txt")
-    return [] if file is None else file.read_text("utf-8").split()
+    return {} if file is None else {name: index for index, name in enumerate(file.read_text("utf-8").split())}
 
 
 @lru_cache(maxsize=64)

@@ -164,7 +164,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
     app = page(SCREEN)
     for name, data, words in (
         ("x.exe", b"", "is no picture, no .zip"),
-        ("mine.zip", zip_of({"a.txt": b"x"}), "The folder mine has no data.yaml"),
+        ("mine.zip", zip_of({"a.txt": b"0 .5 .5 .2 .2"}), "The folder mine has no data.yaml"),
         ("mine.csv", b"a,b\n1,2\n", "needs the columns file and label"),
     ):
         assert words in drop(app, (name, data, "")).error[0].value, name
