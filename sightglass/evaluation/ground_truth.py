@@ -14,7 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from os.path import splitext
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
@@ -163,8 +164,8 @@ def _list_names(path: str) -> list[str]:
 def _match_name(names: Mapping[str, str], picture: str) -> str | None:
     """Return the labelled file that is a picture."""
     # A YOLO file has its picture's name with another ending.
-    tried = (name for path in (picture, *_list_names(picture)) for name in (path, PurePosixPath(path).with_suffix("")))
-    return next((names[str(name)] for name in tried if str(name) in names), None)
+    tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
+    return next((names[name] for name in tried if name in names), None) if names else None
 
 
 @dataclass(frozen=True)
