@@ -106,8 +106,8 @@ def prepare_server() -> None:
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _replace("_calculate_file_id", media_id)
     _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
-    _replace("read", map_large(_objects["read"][1]))
-    _replace("__init__", open_mapped(_objects["__init__"][1]))
+    _replace("read", _read_file)
+    _replace("__init__", _open_file)
 
 
 def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
@@ -156,30 +156,22 @@ def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any],
     return run_page
 
 
-def map_large(read: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a reader of requests' files that maps a file of more than `ON_DISK` bytes, and copies others."""
-
-    async def read_file(upload: Any, size: int = -1) -> Any:
-        if size >= 0 or (upload.size or 0) <= ON_DISK:
-            return await read(upload, size)
-        # Starlette has written it to a temporary file, which stays until nothing maps it.
-        upload.file.flush()
-        return mmap.mmap(upload.file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    return read_file
+async def _read_file(upload: Any, size: int = -1) -> Any:
+    """Return the bytes of a request's file; map one of more than `ON_DISK` bytes."""
+    if size >= 0 or (upload.size or 0) <= ON_DISK:
+        return await _objects["read"][1](upload, size)
+    # Starlette has written it to a temporary file, which stays until nothing maps it.
+    upload.file.flush()
+    return mmap.mmap(upload.file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def open_mapped(init: Callable[..., None]) -> Callable[..., None]:
-    """Return an initializer of uploaded files that leaves mapped ones on the disk."""
-
-    def open_file(file: Any, record: Any, urls: Any) -> None:
-        mapped = isinstance(record.data, mmap.mmap)
-        init(file, record._replace(data=b"") if mapped else record, urls)
-        if mapped:
-            file.size, file.getbuffer = len(record.data), lambda: memoryview(record.data)
-            file.getvalue = lambda: record.data[:]
-
-    return open_file
+def _open_file(file: Any, record: Any, urls: Any) -> None:
+    """Initialize an uploaded file, which stays on the disk where it is mapped."""
+    mapped = isinstance(record.data, mmap.mmap)
+    _objects["__init__"][1](file, record._replace(data=b"") if mapped else record, urls)
+    if mapped:
+        file.size, file.getbuffer = len(record.data), lambda: memoryview(record.data)
+        file.getvalue = lambda: record.data[:]
 
 
 def remove_upload(file_id: str) -> None:
