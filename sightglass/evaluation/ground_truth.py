@@ -328,7 +328,7 @@ def _list_rows(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Row
     return reading, ((picture, path.name, line, partial(parse, entry)) for picture, line, entry in entries)
 
 
-def _read_json(path: Path) -> Mapping[str, Any] | list[tuple[int, Any]]:
+def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
     """Return a COCO table; or the numbered values of a list, of lines, or of `{file: label}`."""
     data = path.read_bytes()
     # In memory each takes twenty times its bytes.
