@@ -152,20 +152,25 @@ def may_name(file: Path, stem: str) -> bool:
 
 
 def order(table: Any) -> tuple[str, ...]:
-    """Return names by index from a list, mapping, or nested table.
+    """Return names in the order of their indices from a list, mapping, or nested table.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
+    return tuple(by_index(table).values())
+
+
+def by_index(table: Any) -> dict[int, str]:
+    """Return names by index, from 0 or 1, as `order` does."""
     if isinstance(table, (list, tuple)):
-        return tuple(str(name) for name in table) if all(isinstance(name, str) for name in table) else ()
+        return dict(enumerate(table)) if all(isinstance(name, str) for name in table) else {}
     if not isinstance(table, dict) or not table:
-        return ()
+        return {}
     for name in NAMED:
-        if name in table and (names := order(table[name])):
+        if name in table and (names := by_index(table[name])):
             return names
     by_key = all(_index(key) is not None and isinstance(value, str) for key, value in table.items())
     if not by_key and not all(_index(value) is not None for value in table.values()):
-        return ()
+        return {}
     pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in table.items()]
     indices = sorted(index for index, _ in pairs if index is not None)
     # Some count from 1.
@@ -174,7 +179,7 @@ def order(table: Any) -> tuple[str, ...]:
         raise ValueError(
             f"the indices of {len(indices)} classes are not {first} to {len(indices) - 1 + first} (see {wrong[0]})"
         )
-    return tuple(name for _, name in sorted(pairs, key=lambda pair: pair[0] or 0))
+    return {index or 0: name for index, name in sorted(pairs, key=lambda pair: pair[0] or 0)}
 
 
 def binary_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -305,7 +310,19 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     matches = {
         name: frozenset(kind for kind, forms in spelled.items() if words in forms) for name, words in split.items()
     }
+    ordered, synsets = [*classes], _list_synsets()
+    if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
+        # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
+        indices = {name: synsets[name[:9]] for name in split if name[:9] in synsets}
+        matches |= {name: matches[name] or frozenset({ordered[index]}) for name, index in indices.items()}
     return {name: kinds for name, kinds in matches.items() if kinds}
+
+
+@cache
+def _list_synsets() -> Mapping[str, int]:
+    """Return the indices of ImageNet's classes by their names in WordNet."""
+    file = packing.packaged_file("timm", "data/_info/imagenet_synsets.txt")
+    return {} if file is None else {name: index for index, name in enumerate(file.read_text("utf-8").split())}
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,7 @@ from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.views import charts, tables
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.batch.finished import Result
-    from sightglass.batch.labels import LabelMatch
+    from sightglass.batch.labels import LabelCoverage, LabelMatch
     from sightglass.explain import Explainer
     from sightglass.report.offers import Offer
     from sightglass.ui.session.state import Choices
@@ -66,7 +66,11 @@ def pictures() -> None:
             sheet.draw_drop(task_of(choices.model), inline=True)
             page.say_problem()
     if remembered.source is not None and remembered.job is None:
-        main.markdown(f"## {plural(len(remembered.source.items), 'picture')}: press Run.")
+        coverage = sheet.find_coverage(remembered, explainer)
+        press = "" if coverage is not None and coverage.problem else ": press Run"
+        main.markdown(f"## {plural(len(remembered.source.items), 'picture')}{press}.")
+        if coverage is not None and coverage.problem:
+            main.error(sentence(coverage.problem), icon=":material/error:")
 
 
 # What the address names
@@ -110,30 +114,33 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     """Draw what is run: pictures, models, Run; then what becomes of it: deck, export."""
     job, task = remembered.job, task_of(choices.model)
     chosen = job.source if job is not None else remembered.source
-    matches = sheet.match_labels(remembered, explainer, choices)
+    matches, coverage = sheet.match_labels(remembered, explainer, choices), sheet.find_coverage(remembered, explainer)
     if chosen is not None or jobs.list_earlier():
-        label = _describe_chosen(chosen, matches)
+        label = _describe_chosen(chosen, coverage, matches)
         chip = st.popover(label, icon=":material/photo_library:", key="pictures-chip")
         with chip, st.container(key="pictures-sheet"):
             sheet.draw(remembered, task, matches, explainer)
     plans_of = _draw_models(choices)
     running = job is not None and not job.finished()
-    off, icon = chosen is None or running, ":material/play_arrow:"
+    refused = job is None and coverage is not None and bool(coverage.problem)
+    off, icon = chosen is None or running or refused, ":material/play_arrow:"
     if st.button("Run", icon=icon, type="primary", disabled=off, key="pictures-run"):
         assert chosen is not None
         _start(chosen, choices, plans_of, remembered)
 
 
-def _describe_chosen(chosen: run_store.Source | None, matches: Sequence[LabelMatch]) -> str:
-    """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
+def _describe_chosen(
+    chosen: run_store.Source | None, coverage: LabelCoverage | None, matches: Sequence[LabelMatch]
+) -> str:
+    """Return `holiday.zip · 58 of 60 labelled, 2 files missing, 1 name unknown`."""
     if chosen is None:
         return "Your pictures"
     pictures = plural(len(chosen.items), "picture")
-    parts = [escape(chosen.name), *([pictures] if pictures != chosen.name else [])]
-    if matches:
-        counted = sum(bool(match.classes) for match in matches)
-        parts.append(f"{counted:,} of {plural(len(matches), 'label')} matched")
-    return " · ".join(parts)
+    if coverage is None:
+        return escape(chosen.name) + (f" · {pictures}" if pictures != chosen.name else "")
+    unknown = sum(not match.classes for match in matches)
+    names = f", {plural(unknown, 'name')} unknown" if unknown else ""
+    return f"{escape(chosen.name)} · {coverage.words}{names}"
 
 
 def _draw_models(choices: Choices) -> list[str]:

@@ -11,28 +11,30 @@ import streamlit as st
 from sightglass.batch import finished, labels, run_store, table
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
+from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.saving import exact
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
+from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from sightglass.batch.labels import LabelMatch
+    from sightglass.batch.labels import LabelCoverage, LabelMatch
     from sightglass.batch.run_store import RunFacts
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
 
 
 TAKEN = (
-    "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
-    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
+    "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
+    "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run; of each person the {run_store.KEPT} newest."
 )
 
@@ -42,6 +44,8 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
     page.say_problem()
+    if (coverage := find_coverage(remembered, explainer)) is not None and coverage.details:
+        st.caption(escape(coverage.details))
     if matches:
         _draw_matches(remembered, matches, explainer)
     if remembered.truth is not None and (problems := remembered.truth.problems):
@@ -78,13 +82,15 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         files: list[UploadedFile] = st.session_state.get(key) or []
         if files:
             drops.number += 1
-            _take([(file.name, file.getvalue()) for file in files], task)
+            _take([(file.name, file.getbuffer()) for file in files], task)
+            for file in files:
+                remove_upload(file.file_id)
 
     st.file_uploader(
         "Drop a folder, .zip, pictures or labels",
         accept_multiple_files="directory" if drops.folder else True,
         key=key,
-        max_upload_size=upload_megabytes(),
+        max_upload_size=upload_megabytes(run_store.MAX_BYTES >> 20),
         on_change=change,
         label_visibility="collapsed" if inline else "visible",
         width=430 if inline else "stretch",
@@ -99,7 +105,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 
 
 @page.keeping_problem()
-def _take(files: list[tuple[str, bytes]], task: Task) -> None:
+def _take(files: list[run_store.File], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     pictures, truth = run_store.read_uploads(files, task, remembered.source)
@@ -107,6 +113,7 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
     elif truth is not None and (job := remembered.job) is not None and not job.example:
+        kind_of(catalog.spec(job.plans[0].model)).check(truth, [item.key for item in job.source.items])
         remembered.show(PicturesJob(job.source, job.plans, labels=truth))
     elif truth is not None:
         remembered.truth = truth
@@ -128,6 +135,29 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     items = remembered.source.items if remembered.source is not None and kind.by_folders else ()
     truth = remembered.truth or labels.label_by_folders(items)
     return labels.list_names(truth, known, keep_known(remembered.matches, known))
+
+
+def find_coverage(remembered: PicturesPage, explainer: Explainer) -> LabelCoverage | None:
+    """Return how the labels fit the shown pictures; None without labels, and of a run before its end."""
+    if (job := remembered.job) is not None:
+        if job.example or not job.finished() or not job.ready or not job.source.items:
+            return None
+        folder, items = job.ready[0].folder, job.source.items
+        truth, kind = labels.read_labels(folder), kind_of(table.read_scores(folder).task)
+        depends: tuple[Hashable, ...] = finished.stamp(folder)
+    elif remembered.source is not None:
+        items, truth, kind = remembered.source.items, remembered.truth, kind_of(explainer.model)
+        depends = (remembered.source.path, id(truth), explainer.model.task)
+    else:
+        return None
+
+    def describe() -> LabelCoverage | None:
+        counted = truth or labels.label_by_folders(items if kind.by_folders else ())
+        if not (truth or counted.picture_labels):
+            return None
+        return labels.describe_coverage(counted, kind, [item.key for item in items])
+
+    return state.latest("pictures-coverage", depends, describe)
 
 
 def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -230,7 +230,9 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
         # `class` is a keyword, and its field `class_`.
         about = schema.model_fields.get(name) or schema.model_fields.get(f"{name}_")
         kind = None if about is None else about.annotation
-        items: list[Any] = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
+        items: list[Any] = [
+            bytes(await item.read()) if isinstance(item, UploadFile) else item for item in form.getlist(name)
+        ]
         if get_origin(kind) is tuple or Index in get_args(kind):
             items = [read_number(item) for item in items]
         if get_origin(kind) is tuple:

@@ -259,7 +259,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
     if fit is not None:
         name, score = next(iter(fit.scores.items()))
         # The pictures of some batches are no random sample, so they have no interval.
-        return f"{NAMES[name]} {score.points}." if result.stopped else f"{fit.headline}.", ""
+        return f"{NAMES[name]} {score.points} so far." if result.stopped else f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
         if result.stopped:
             errors = replace(errors, low=math.nan, high=math.nan)

@@ -87,7 +87,9 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     counts.update(truth.picture_labels.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
-    matched = match(counts, known)
+    indices = {name: int(float(name)) for name in counts} if truth.indexed else {}
+    indexed = {name: (known[index],) for name, index in indices.items() if index < len(known)}
+    matched = {**indexed, **match(counts, known)}
     classes = {name: tuple(sorted(corrected.get(name, matched.get(name, ())))) for name in counts}
     suggested = suggest((name for name in counts if not classes[name] and name not in corrected), known)
     matches = [LabelMatch(name, classes[name], counts[name], suggested.get(name)) for name in counts]
@@ -106,6 +108,35 @@ def describe_left_out(matches: Sequence[LabelMatch]) -> str:
         return f"{item.label} ({'; '.join(details)})" if details else item.label
 
     return f"Not counted: {listing([*map(describe, uncounted)], NAMED)}."
+
+
+@dataclass(frozen=True)
+class LabelCoverage:
+    """How the labels of a run fit its pictures."""
+
+    words: str
+    """`58 of 60 labelled, 2 files missing`."""
+    details: str
+    """How the labels were read, and which labelled files are missing; empty for labels by folders."""
+    problem: str = ""
+    """Why they cannot be used."""
+
+
+def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequence[str]) -> LabelCoverage:
+    """Count labelled pictures, and labelled files that are none of them."""
+    labelled, problem = sum(kind.find(truth, key) is not None for key in pictures), ""
+    try:
+        kind.check(truth, pictures)
+    except Problem as refused:
+        problem = str(refused)
+    missing = truth.find_missing(pictures)
+    words = [
+        f"{labelled:,} of {len(pictures):,} labelled",
+        *([f"{plural(len(missing), 'file')} missing"] if missing else []),
+    ]
+    indices = "; numbers are indices of classes, from 0" if truth.indexed and kind.names_classes else ""
+    details = [f"{truth.reading}{indices}.", f"Not among the pictures: {listing(missing, NAMED)}." if missing else ""]
+    return LabelCoverage(", ".join(words), " ".join(filter(None, details)) if truth.reading else "", problem)
 
 
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from sightglass import examples
 from sightglass.batch import labels, table
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import file_stem, modified, write_file
+from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.kinds import KINDS
@@ -143,8 +143,12 @@ MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
 UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
-KEPT = 20
-"""Uploads of a person that are kept, the newest."""
+MAX_BYTES = 2 * 2**30
+"""Bytes of the files that are dropped at once."""
+KEPT, KEPT_BYTES = 20, 10 * 2**30
+"""Uploads of a person that are kept, the newest, and their bytes."""
+File = tuple[str, bytes | memoryview]
+"""The name of a dropped file, and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -166,30 +170,32 @@ def uploads_home() -> Path:
     return (settings().batches / UPLOADS).absolute()
 
 
-def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> LabelledSource:
+def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None) -> LabelledSource:
     """Keep dropped files and return what is in them; raise Problem for files that are of no use.
 
     `beside`: the pictures that labels alone are about; with those of an upload they are run_store.
     """
 
-    def select(*suffixes: str) -> list[tuple[str, bytes]]:
+    def select(*suffixes: str) -> list[File]:
         return [(name, data) for name, data in files if name.lower().endswith(suffixes)]
 
     pictures, archives, written = select(*PICTURES), select(".zip"), select(*ground_truth.PACKED)
     if not (pictures or archives or written):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
+    if sum(len(data) for _, data in files) > MAX_BYTES:
+        raise Problem(f"These files have more than {MAX_BYTES >> 30} GB: drop fewer, or use sightglass batch.")
     digest = hashlib.sha256()
-    for name, data in sorted(files):
+    for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
     # Files of labels say more than what is packed with pictures.
-    parts = [("labels.zip", "labels.zip", _pack(written))] if written else []
+    parts: list[tuple[str, str, Sequence[File]]] = [("labels.zip", "labels.zip", written)] if written else []
     # By the folder that the pictures are in, else by their number.
     tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     title = tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
-    parts += [("pictures.zip", title, _pack(pictures))] if pictures else []
+    parts += [("pictures.zip", title, pictures)] if pictures else []
     for number, (name, data) in enumerate(archives):
-        parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, data))
+        parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, [("", data)]))
     try:
         source, truth = _store_parts(home, parts, task)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
@@ -209,19 +215,22 @@ def read_uploads(files: Sequence[tuple[str, bytes]], task: Task, beside: Source 
     else:
         # All uploads but the newest go.
         os.utime(home)
-        for upload in sorted(home.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)[KEPT:]:
-            shutil.rmtree(upload, ignore_errors=True)
+        total = 0
+        for number, upload in enumerate(sorted(home.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)):
+            total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
+            if number and (number >= KEPT or total > KEPT_BYTES):
+                shutil.rmtree(upload, ignore_errors=True)
     return source, truth
 
 
-def _store_parts(home: Path, parts: Sequence[tuple[str, str, bytes]], task: Task) -> LabelledSource:
-    """Store the parts of an upload, each a path below `home`, a title and its bytes; return what is in them."""
+def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], task: Task) -> LabelledSource:
+    """Store the parts of an upload, each a path below `home`, a title and its files; return what is in them."""
     source: Source | None = None
     truth: GroundTruth | None = None
-    for place, name, data in parts:
+    for place, name, files in parts:
         path, items = home / place, tuple[Item, ...]()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, data)
+        _pack(files, path)
         # Masks are pictures, too: their names tell.
         masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
         if source is None and not masks:
@@ -233,22 +242,26 @@ def _store_parts(home: Path, parts: Sequence[tuple[str, str, bytes]], task: Task
             # Beside pictures a .png is one of them.
             reader = ground_truth.read if items else KINDS[task.evaluation].read
             with contextlib.suppress(Problem) if items else contextlib.nullcontext():
-                truth = reader(path)
+                found = reader(path)
+                # Beside pictures may be files about anything else.
+                about = not items or len(found.find_missing([item.key for item in items])) < len(found.files)
+                truth = found if about else None
     return source, truth
 
 
-def _pack(files: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return files as a .zip: their names, of another machine, are never paths of this one."""
+def _pack(files: Sequence[File], path: Path) -> None:
+    """Write files as a .zip: their names, of another machine, are never paths of this one; or the only one as it is."""
+    if files[0][0] == "":
+        write_file(path, files[0][1])
+        return
     # A dropped folder comes without the names of its own folders.
     seen = Counter[str]()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
         for name, data in files:
             inside = PurePosixPath(name.replace("\\", "/"))
             seen[str(inside)] += 1
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
-    return packed.getvalue()
 
 
 def _find_upload(path: str) -> Path | None:

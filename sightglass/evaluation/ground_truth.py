@@ -1,4 +1,4 @@
-"""Read labels: COCO JSON, YOLO text, Pascal VOC, CSV, or a .zip.
+"""Read labels: tables, JSON, COCO, YOLO text, Pascal VOC, or a .zip.
 
 Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
 a `LabelProblem`; the others count.
@@ -7,22 +7,23 @@ a `LabelProblem`; the others count.
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from os.path import splitext
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, packing, scratch_folder
+from sightglass.common.files import file_stem, scratch_folder
+from sightglass.evaluation import label_table
+from sightglass.evaluation.label_table import LabelError, parse_numbers
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -33,11 +34,12 @@ MAX_TABLES, MAX_XML = 10_000_000, 4 * 2**20
 """Lists and tables of a file of COCO, and bytes of a file of Pascal VOC."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
-PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
+JSON = (".json", ".jsonl", ".ndjson")
+PACKED = (".txt", ".xml", ".yaml", ".yml", *JSON, ".csv", ".tsv")
 """Endings of files that are unpacked from one."""
-DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
-"""Files with the names of a YOLO folder's classes."""
-EXPECTED = "one COCO .json, one .csv, or a folder or a .zip of YOLO .txt or VOC .xml files"
+DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
+"""Files with the names of classes by index."""
+EXPECTED = "one table with file and label, one COCO .json, or a folder or a .zip of YOLO .txt or VOC .xml files"
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
 
 
@@ -98,6 +100,14 @@ class GroundTruth:
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
     """Labels of the masks, in the order of their values; none where those are the indices of the model's classes."""
+    reading: str = ""
+    """What the labels were read as: `labels.csv: filename → file, class → label; separated by tabs`."""
+
+    @cached_property
+    def indexed(self) -> bool:
+        """Whether all labels of a file are numbers, which may be indices of classes."""
+        classes = self.classes if self.reading else ()
+        return bool(classes) and all(re.fullmatch(r"\d+(\.0+)?", name) for name in classes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -120,22 +130,42 @@ class GroundTruth:
         mask: bytes | None = self._find("masks", key)
         return mask
 
-    @cached_property
-    def _places(self) -> Mapping[str, Mapping[str, Any]]:
-        """Labels by path, and by unique file name."""
-        places = {}
-        for kind in ("pictures", "picture_labels", "masks"):
-            values: Mapping[str, Any] = getattr(self, kind)
-            names = Counter(PurePosixPath(key).name for key in values)
-            unique = {name: value for key, value in values.items() if names[name := PurePosixPath(key).name] == 1}
-            places[kind] = unique | dict(values)
-        return places
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The labelled files."""
+        return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
-    def _find(self, kind: str, key: str) -> Any:
-        path, places = PurePosixPath(key), self._places[kind]
-        # A YOLO file has its picture's name with another ending.
-        names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
-        return next((places[name] for name in names if name in places), None)
+    def find_missing(self, pictures: Sequence[str]) -> list[str]:
+        """Return the labelled files that are none of these pictures."""
+        found = {_match_name(names, picture) for names in self._names.values() for picture in pictures}
+        return [key for key in self.files if key not in found]
+
+    @cached_property
+    def _names(self) -> Mapping[str, Mapping[str, str]]:
+        """Labelled files by their name, with up to two of its folders, as far as only one has it."""
+        names = {}
+        for kind in ("pictures", "picture_labels", "masks"):
+            keys: Iterable[str] = getattr(self, kind)
+            counts = Counter(name for key in keys for name in _list_names(key))
+            unique = {name: key for key in keys for name in _list_names(key) if counts[name] == 1}
+            names[kind] = unique | {key: key for key in keys}
+        return names
+
+    def _find(self, kind: str, picture: str) -> Any:
+        return getattr(self, kind).get(_match_name(self._names[kind], picture))
+
+
+def _list_names(path: str) -> list[str]:
+    """Return a path in lower case with two folders, with one, and with none."""
+    parts = path.casefold().split("/")
+    return ["/".join(parts[-count:]) for count in range(min(3, len(parts)), 0, -1)]
+
+
+def _match_name(names: Mapping[str, str], picture: str) -> str | None:
+    """Return the labelled file that is a picture."""
+    # A YOLO file has its picture's name with another ending.
+    tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
+    return next((names[name] for name in tried if name in names), None) if names else None
 
 
 @dataclass(frozen=True)
@@ -176,37 +206,45 @@ def _collect(rows: Iterable[_Row]) -> GroundTruth:
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for picture, file, line, parse in rows:
+    for path, file, line, parse in rows:
+        # Of another machine: with its drive, its root and its separators.
+        picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
             label = parse()
             if isinstance(label, TrueBox):
-                if not label.label:
-                    raise ValueError("it has no label")
+                if not (label.label and picture):
+                    raise LabelError("it needs a file and a label")
                 x0, y0, x1, y1 = label.box
-                if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, label.box))):
-                    raise ValueError("its box has no area")
+                if not (x1 > x0 and y1 > y0):
+                    raise LabelError("its box has no area")
+                if label.relative and max(map(abs, label.box)) > 2:
+                    raise LabelError("its numbers are not parts of the picture from 0 to 1")
                 pictures[picture].append(label)
             elif label is None:
                 pictures[picture]
             elif not (label and picture):
-                raise ValueError("it needs a file and a label")
+                raise LabelError("it needs a file and a label")
             elif picture_labels.setdefault(picture, label) != label:
-                raise ValueError(f"{picture} has another label above")
+                raise LabelError(f"{picture} has another label above")
         except (ValueError, KeyError, TypeError, IndexError) as problem:
-            reason = str(problem) if type(problem) is ValueError else "it is not as this format has it"
+            reason = str(problem) if isinstance(problem, LabelError) else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
     return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: COCO, CSV, YOLO or VOC, a folder or a `.zip`.
+    """Read labels: a table, JSON, COCO, YOLO or VOC, a folder or a `.zip`.
 
-    A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
+    A table has a file and a label in each row, and the corners of a box or not; its separator, encoding and columns are
+    found (`label_table`).
 
     Raises Problem for a file that is none of these.
     """
     with open_files(path, "labels", f"give {EXPECTED}") as (folder, files):
-        truth = _read_files(folder, files)
+        try:
+            truth = _read_files(folder, files)
+        except OSError as problem:
+            raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
     if not (any(truth.pictures.values()) or truth.picture_labels):
         first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {Path(path).name}.{first}")
@@ -224,9 +262,9 @@ def open_files(
         return
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {hint}.")
-    if path.stat().st_size > MAX_BYTES:
-        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     if path.suffix.lower() != ".zip":
+        if path.stat().st_size > MAX_BYTES:
+            raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
         if path.suffix.lower() not in endings:
             raise Problem(f"{path.name} has no readable {what}: {hint}.")
         yield path.parent, [path]
@@ -242,103 +280,138 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     """Read the label files of a folder."""
     # A data set's own documentation is no label.
     files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
-    by_kind = {kind: [file for file in files if file.suffix.lower() == kind] for kind in PACKED}
-    texts = [file for file in by_kind[".txt"] if file.name not in DATA]
-    single = by_kind[".json"] + by_kind[".csv"]
-    if by_kind[".xml"]:
-        return _collect(row for file in by_kind[".xml"] for row in _list_voc(file))
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    if texts and (data or not single):
+    files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
+    if documents := [file for file in files if file.suffix.lower() == ".xml"]:
+        truth = _collect(row for file in documents for row in _list_voc(file))
+        return replace(truth, reading="Pascal VOC")
+    boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
+    tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
+    if boxes and (data or not tables):
         names = _read_names(folder, data)
-        return _collect(row for file in texts for row in _list_yolo(file, folder, names))
-    if len(single) != 1:
-        content = f"{len(single)} files of labels" if single else "no labels"
+        truth = _collect(row for file in boxes for row in _list_yolo(file, folder, names))
+        return replace(truth, reading=f"YOLO: {len(names)} classes")
+    if len(tables) != 1:
+        content = f"{len(tables)} files of labels" if tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
-    if single[0].suffix.lower() == ".json":
-        return _collect(_list_coco(single[0]))
-    try:
-        with single[0].open(encoding="utf-8-sig", newline="") as file:
-            return _collect(_list_csv(single[0].name, packing.read(file)))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise Problem(f"{single[0].name} cannot be read: is it a CSV file in UTF-8?") from problem
+    reading, rows = _list_rows(tables[0], _read_names(folder, data) if data else {})
+    return replace(_collect(rows), reading=f"{tables[0].name}: {reading}")
 
 
-def _list_coco(path: Path) -> Iterator[_Row]:
+def _is_table(file: Path) -> bool:
+    """Return whether a .txt has files and labels, by its first line, and not YOLO's boxes."""
+    with file.open("rb") as stream:
+        text, _ = label_table.decode(stream.read(4096), file.name)
+    parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
+    if any(ending in part for part in parts for ending in picture_source.PICTURES):
+        return True
+    numbers = [label_table.to_number(part) is not None for part in parts]
+    return len(parts) == 2 or (bool(parts) and not all(numbers) and (len(parts) < 4 or not numbers[-1]))
+
+
+def _list_rows(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Row]]:
+    """Return how a table or a file of JSON is read, and its rows; `names`: of indices."""
+    if path.suffix.lower() in JSON:
+        content = _read_json(path)
+        if isinstance(content, dict):
+            return "COCO", _list_coco(path.name, content)
+        reading, relative, entries = label_table.read_objects(path.name, content)
+    else:
+        reading, relative, entries = label_table.read_text(path.name, path.read_bytes())
+
+    def parse(read_entry: Callable[[], tuple[str, Box | None]]) -> TrueBox | str | None:
+        label, box = read_entry()
+        if names and re.fullmatch(r"\d+(\.0+)?", label):
+            label = names.get(int(float(label)), label)
+        return (label or None) if box is None else TrueBox(label, box, relative=relative)
+
+    return reading, ((picture, path.name, line, partial(parse, entry)) for picture, line, entry in entries)
+
+
+def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
+    """Return a COCO table; or the numbered values of a list, of lines, or of `{file: label}`."""
+    data = path.read_bytes()
+    # In memory each takes twenty times its bytes.
+    if data.count(b"[") + data.count(b"{") > MAX_TABLES:
+        raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+    text, _ = label_table.decode(data, path.name)
     try:
-        data = path.read_bytes()
-        # In memory each takes twenty times its bytes.
-        if data.count(b"[") + data.count(b"{") > MAX_TABLES:
-            raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
-        table = json.loads(data)
-        names = {row["id"]: str(row["file_name"]) for row in table["images"]}
-        classes = {row["id"]: str(row["name"]) for row in table["categories"]}
-        annotations = list(table["annotations"])
-    except Problem:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
-    yield from ((name, path.name, 0, lambda: None) for name in names.values())
+        content = json.loads(text)
+    except RecursionError as problem:
+        raise Problem(f"{path.name} is no JSON of labels: it is nested too deeply.") from problem
+    except ValueError:
+        rows = [(line, _parse_line(row)) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
+    else:
+        if isinstance(content, dict) and {"images", "annotations"} & {*content}:
+            return content
+        if isinstance(content, dict):
+            content = [{"file": file, "label": label} for file, label in content.items()]
+        rows = [*enumerate(content if isinstance(content, list) else (), 1)]
+    if not any(isinstance(row, dict) for _, row in rows):
+        expected = "COCO with images, categories and annotations, objects with file and label, or {file: label}"
+        raise Problem(f"{path.name} is no JSON of labels: give {expected}.")
+    return rows
+
+
+def _parse_line(line: str) -> Any:
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(line)
+
+
+def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:
+    try:
+        names = {row["id"]: str(row["file_name"]) for row in content["images"] if "file_name" in row}
+        classes = {row["id"]: str(row["name"]) for row in content["categories"] if "name" in row}
+        annotations = list(content["annotations"])
+    except (KeyError, TypeError) as problem:
+        raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
+    yield from ((name, file, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         picture = names.get(number, "") if isinstance(number, int | str) else ""
-        yield picture, path.name, line, partial(_parse_coco, annotation, names, classes)
+        yield picture, file, line, partial(_parse_coco, annotation, names, classes)
 
 
 def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any, str]) -> TrueBox:
     if annotation["image_id"] not in names:
-        raise ValueError("its picture is not among the images")
+        raise LabelError("its picture is not among the images")
     if annotation["category_id"] not in classes:
-        raise ValueError("its class is not among the categories")
-    x, y, wide, high = map(float, annotation["bbox"])
+        raise LabelError("its class is not among the categories")
     flags = bool(annotation.get("iscrowd")), bool(annotation.get("ignore"))
-    return TrueBox(classes[annotation["category_id"]], (x, y, x + wide, y + high), *flags)
+    if not annotation.get("bbox") and isinstance(polygons := annotation.get("segmentation"), list):
+        points = [number for polygon in polygons for number in parse_numbers(polygon, len(polygon))]
+        box = (min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2]))
+    else:
+        x, y, wide, high = parse_numbers(annotation["bbox"])
+        box = (x, y, x + wide, y + high)
+    return TrueBox(classes[annotation["category_id"]], box, *flags)
 
 
-def _list_csv(file: str, rows: Iterable[Mapping[str, str | None]]) -> Iterator[_Row]:
-    # The first line has the columns.
-    for line, row in enumerate(rows, 2):
-        whole = not any(name in row for name in COLUMNS[1:5])
-        if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
-            needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"
-            raise Problem(f"{file} has no column {missing[0]}: it needs {needed}.")
-        picture = row["file"] or ""
-        yield picture.strip() if whole else picture, file, line, partial(_parse_csv, row, whole=whole)
-
-
-def _parse_csv(row: Mapping[str, str | None], *, whole: bool) -> TrueBox | str | None:
-    label = (row["label"] or "").strip()
-    # A row without a box is a picture without objects.
-    if whole or not any(row[name] for name in COLUMNS[1:]):
-        return label if whole else None
-    x0, y0, x1, y1 = _parse_numbers([row[name] or "" for name in COLUMNS[1:5]])
-    return TrueBox(label, (x0, y0, x1, y1))
-
-
-def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]:
+def _list_yolo(file: Path, folder: Path, names: Mapping[int, str]) -> Iterator[_Row]:
     picture = file.with_suffix("").relative_to(folder).as_posix()
     yield picture, file.name, 0, lambda: None
-    # What is no text is no number either, and so a problem of its line.
-    for line, text in enumerate(file.read_text("utf-8-sig", errors="replace").splitlines(), 1):
-        if text.strip():
-            yield picture, file.name, line, partial(_parse_yolo, text.split(), names)
+    text, _ = label_table.decode(file.read_bytes(), file.name)
+    for line, row in enumerate(text.splitlines(), 1):
+        if row.strip():
+            yield picture, file.name, line, partial(_parse_yolo, row.split(), names)
 
 
-def _read_names(folder: Path, data: Sequence[Path]) -> Sequence[str]:
-    """Return YOLO's class names from the first folder with any: this one, two above it, those in it."""
+def _read_names(folder: Path, data: Sequence[Path]) -> Mapping[int, str]:
+    """Return the names of classes from the first folder with any: this one, two above it, those in it."""
     for place in (folder, folder.parent, folder.parent.parent, *data):
         for name in DATA:
             with contextlib.suppress(OSError, ValueError, RecursionError):
-                if names := class_names.order(class_names.read_file(place / name)):
+                if names := class_names.by_index(class_names.read_file(place / name)):
                     return names
     missing = f"{DATA[0]} with the names of its classes"
     raise Problem(f"The folder {folder.name} has no {missing}: put one into it or above it.")
 
 
-def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
+def _parse_yolo(parts: Sequence[str], names: Mapping[int, str]) -> TrueBox:
     index, *numbers = parts
-    if not index.isdecimal() or int(index) >= len(names):
-        raise ValueError(f"class {index[:20]} is not one of the {len(names)} that are named")
-    values = _parse_numbers(numbers)
+    if not index.isdecimal() or int(index) not in names:
+        raise LabelError(f"class {index[:20]} is not one of the {len(names)} that are named")
+    values = parse_numbers(numbers, len(numbers))
     if len(values) == 4:
         x, y, wide, high = values
         box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
@@ -346,9 +419,7 @@ def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
         # A polygon; its box is around it.
         box = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     else:
-        raise ValueError("a box has four numbers after its class, a polygon six or more")
-    if max(map(abs, box)) > 2:
-        raise ValueError("its numbers are not parts of the picture from 0 to 1")
+        raise LabelError("a box has four numbers after its class, a polygon six or more")
     return TrueBox(names[int(index)], box, relative=True)
 
 
@@ -356,13 +427,15 @@ def _list_voc(file: Path) -> Iterator[_Row]:
     from xml.etree import ElementTree
 
     try:
-        text = file.read_bytes()
+        data = file.read_bytes()
+        # In UTF-16 an entity would not be seen.
+        text, _ = label_table.decode(data, file.name)
         # Entities can stand for billions of letters, and no label needs one.
-        if len(text) > MAX_XML or b"<!ENTITY" in text:
+        if len(data) > MAX_XML or "<!ENTITY" in text:
             raise ValueError
         root = ElementTree.fromstring(text)
-    except (OSError, ValueError, ElementTree.ParseError):
-        yield file.stem, file.name, 0, _refuse_xml
+    except (OSError, ValueError, Problem, ElementTree.ParseError):
+        yield file.stem, file.name, 0, partial(_refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.stem
     yield picture, file.name, 0, lambda: None
@@ -372,18 +445,11 @@ def _list_voc(file: Path) -> Iterator[_Row]:
         yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
 
 
-def _refuse_xml() -> TrueBox:
-    raise ValueError("it is no XML of Pascal VOC")
+def _refuse(reason: str) -> TrueBox:
+    raise LabelError(reason)
 
 
 def _parse_voc(name: str, corners: Sequence[str], difficult: bool) -> TrueBox:
     # Its pixels are counted from 1, the last one included.
-    x0, y0, x1, y1 = _parse_numbers(corners)
+    x0, y0, x1, y1 = parse_numbers(corners)
     return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1), ignored=difficult)
-
-
-def _parse_numbers(texts: Sequence[str]) -> list[float]:
-    values = [float(text) if re.fullmatch(r"[-+.\deE]+", text.strip()) else math.nan for text in texts]
-    if not all(map(math.isfinite, values)):
-        raise ValueError("a coordinate is no number")
-    return values

@@ -165,8 +165,6 @@ class EvaluationKind:
     """Types of errors."""
     agreement: tuple[str, str] = ("Same class", "Pictures with the same best class as the other model.")
     """Title and meaning of `compare`."""
-    unlabelled: str = "labels: the file names in them are those of other pictures"
-    """What no picture has, where labels are of others."""
     compare: Callable[[Pairs, str], Agreement]
     """Compare the answers of two models; takes the unit of their numbers."""
     read: Callable[[Path | str], GroundTruth] = ground_truth.read
@@ -192,7 +190,8 @@ class EvaluationKind:
         if reason := self.refuse(truth):
             raise ModelProblem(reason)
         if not any(self.find(truth, key) is not None for key in keys):
-            raise Problem(f"None of the pictures has {self.unlabelled}.")
+            named, first = (truth.files or ("no file",))[0], (keys or ("missing",))[0]
+            raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {first}.")
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which labelled objects, or pictures, are right, (objects,)."""
@@ -478,7 +477,6 @@ KINDS = {
         unit="pixel",
         counts_pixels=True,
         agreement=("Same largest class", "Pictures of which the same class fills most; pixels are not compared."),
-        unlabelled="a mask: a mask needs the name of its picture",
         compare=_compare_classes,
         read=masks.read,
         refuse=_refuse_all_but_masks,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import mmap
 import secrets
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,10 @@ NAMES = {
     "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager.remove_file": (
         "Drops Streamlit's copy of an upload. Instead: do without; copies then live as long as their session."
     ),
+    "starlette.datastructures.UploadFile.read": (
+        "Leaves uploads of more than 1 MB on the disk. Instead: do without; they are then in memory, too."
+    ),
+    "streamlit.runtime.uploaded_file_manager.UploadedFile.__init__": "Opens such an upload. Instead: as above.",
     "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script": (
         "Leaves out runs of fragments of the page before, which empty the new page. Instead: do without, and report it "
         "to Streamlit if tests/browser/test_files.py shows an empty page."
@@ -68,6 +73,8 @@ def _find(path: str) -> Any:
 _objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path)) for path in NAMES}
 """By name: what holds it, and the object itself."""
 _KEY = secrets.token_bytes(32)
+ON_DISK = 2**20
+"""Bytes of a request's file from which on Starlette writes it to the disk."""
 _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
 """Whether the links of pages take a help text: from Streamlit 1.67 on."""
 
@@ -101,6 +108,8 @@ def prepare_server() -> None:
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _replace("_calculate_file_id", media_id)
     _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
+    _replace("read", _read_file)
+    _replace("__init__", _open_file)
 
 
 def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
@@ -147,6 +156,24 @@ def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any],
             runner._session_state.on_script_will_rerun(request.widget_states)
 
     return run_page
+
+
+async def _read_file(upload: Any, size: int = -1) -> Any:
+    """Return the bytes of a request's file; map one of more than `ON_DISK` bytes."""
+    if size >= 0 or (upload.size or 0) <= ON_DISK:
+        return await _objects["read"][1](upload, size)
+    # Starlette has written it to a temporary file, which stays until nothing maps it.
+    upload.file.flush()
+    return mmap.mmap(upload.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _open_file(file: Any, record: Any, urls: Any) -> None:
+    """Initialize an uploaded file, which stays on the disk where it is mapped."""
+    mapped = isinstance(record.data, mmap.mmap)
+    _objects["__init__"][1](file, record._replace(data=b"") if mapped else record, urls)
+    if mapped:
+        file.size, file.getbuffer = len(record.data), lambda: memoryview(record.data)
+        file.getvalue = lambda: record.data[:]
 
 
 def remove_upload(file_id: str) -> None:

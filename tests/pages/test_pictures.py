@@ -144,7 +144,8 @@ def test_two_models_run_and_picture_opens(page, many):
 
 def test_dropped_files_survive_reload(page, pictures):
     bus = pictures[1].read_bytes()
-    data = zip_of({"minibus/a": b"", "minibus/1.jpg": bus, "trolleybus/2.jpg": bus})
+    others = {"minibus/a": b"", "about.json": b'{"name": "mine"}'}
+    data = zip_of({"minibus/1.jpg": bus, "trolleybus/2.jpg": bus, **others})
     app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
     assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
     # Neither a reload before the run nor one after it loses them.
@@ -163,11 +164,26 @@ def test_what_cannot_be_used_is_one_sentence(page):
     app = page(SCREEN)
     for name, data, words in (
         ("x.exe", b"", "is no picture, no .zip"),
-        ("mine.zip", zip_of({"a.txt": b"x"}), "The folder mine has no data.yaml"),
-        ("mine.csv", b"a,b\n1,2\n", "has no column"),
+        ("mine.zip", zip_of({"a.txt": b"0 .5 .5 .2 .2"}), "The folder mine has no data.yaml"),
+        ("mine.csv", b"a,b\n1,2\n", "needs the columns file and label"),
     ):
         assert words in drop(app, (name, data, "")).error[0].value, name
     assert not any(run_store.uploads_home().glob("*"))
+
+
+def test_drop_field_says_what_it_understood(page, pictures):
+    bus = pictures[1].read_bytes()
+    data, others = zip_of({"a.jpg": bus, "b.jpg": bus}), ("other.csv", b"x.jpg,star\n", "")
+    app = drop(page(SCREEN, model="demo-cls-s"), ("mine.zip", data, ""))
+    words = "None of the pictures has labels: those are of x.jpg, and the first picture is a.jpg."
+    assert words in texts(drop(app, others)) and button(app, "Run").disabled
+    drop(app, ("mine.csv", "filename;class\nC:\\a.jpg;star\nC:\\c.jpg;café\n".encode("cp1252"), ""))
+    chips = [block.proto.popover.label for block in app.get("popover")]
+    assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name unknown" in chips
+    reading = "mine.csv: filename → file, class → label; separated by semicolons; Windows-1252. Not among the pictures"
+    assert escape(f"{reading}: c.jpg.") in texts(app)
+    job = session(app := run(app), PicturesPage).job
+    assert words in texts(drop(app, others)) and session(app, PicturesPage).job is job
 
 
 def test_labels_dropped_after_pictures():

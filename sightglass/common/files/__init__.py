@@ -59,7 +59,7 @@ def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
                 draft.unlink()
 
 
-def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
+def write_file(path: Path, data: bytes | memoryview, *, sync: bool = False) -> None:
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)

@@ -3,7 +3,6 @@
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +16,13 @@ from sightglass.explain.picture import source as picture_source
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
 from tests.unit.batch.test_source import packed
-
-BOX = (10.0, 20.0, 60.0, 100.0)
-SIZE = (200, 200)
-
-
-def coco(folder: Path) -> Path:
-    table = {
-        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
-        "categories": [{"id": 3, "name": "cat"}],
-        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [10, 20, 50, 80]}],
-    }
-    (folder / "labels.json").write_text(json.dumps(table))
-    return folder / "labels.json"
-
-
-def table(folder: Path) -> Path:
-    (folder / "labels.csv").write_text("file,x0,y0,x1,y1,label\na.jpg,10,20,60,100,cat\nb.jpg,,,,,\n")
-    return folder / "labels.csv"
-
-
-def yolo(folder: Path) -> Path:
-    (folder / "data.yaml").write_text("names:\n  0: dog\n  1: cat\n")
-    (folder / "labels").mkdir()
-    (folder / "labels" / "a.txt").write_text("1 0.175 0.3 0.25 0.4\n")
-    (folder / "labels" / "b.txt").write_text("")
-    return folder / "labels"
-
-
-def polygon(folder: Path) -> Path:
-    labels = yolo(folder)
-    (labels / "a.txt").write_text("1 0.05 0.1 0.3 0.1 0.3 0.5 0.05 0.5\n")
-    return labels
-
-
-def voc(folder: Path) -> Path:
-    for name, corners in {"a": "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>100</ymax>", "b": ""}.items():
-        box = f"<object><name>cat</name><bndbox>{corners}</bndbox></object>" if corners else ""
-        (folder / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{box}</annotation>")
-    return folder
-
-
-@pytest.mark.parametrize("make", [coco, table, yolo, polygon, voc])
-def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
-    truth = ground_truth.read(make(tmp_path))  # type: ignore[operator]
-    assert truth.problems == ()
-    (box,) = truth.find("pictures/a.jpg") or ()
-    assert box.label == "cat"
-    assert box.in_pixels(SIZE).box == pytest.approx(BOX)
-    assert truth.find("b.jpg") == ()
-    assert truth.find("c.jpg") is None
-    assert truth.classes == ("cat",)
+from tests.unit.evaluation.test_label_files import VOC
 
 
 def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
     (tmp_path / "voc").mkdir()
-    file = voc(tmp_path / "voc") / "a.xml"
-    file.write_text(file.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    difficult = VOC.format("a.jpg").replace("<bndbox>", "<difficult>1</difficult><bndbox>")
+    (tmp_path / "voc" / "a.xml").write_text(difficult)
     entry = {"image_id": 0, "category_id": 0, "bbox": [0, 0, 9, 9]}
     table = {"images": [{"id": 0, "file_name": "a.jpg"}], "categories": [{"id": 0, "name": "cat"}]}
     table["annotations"] = [entry | {"iscrowd": 1}, entry | {"ignore": 1}]
@@ -83,25 +32,6 @@ def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
     assert not any(box.counted for box in boxes)
     kept = ground_truth.RunLabels(ground_truth.read(tmp_path / "voc"), {"cat": ()}).find("a.jpg") or ()
     assert [box.label for box in kept] == [""]
-
-
-WRONG = {
-    "1 0.5 0.5 0.5": "a box has four numbers after its class, a polygon six or more",
-    "7 0.5 0.5 0.5 0.5": "class 7 is not one of the 2 that are named",
-    "cat 0.5 0.5 0.5 0.5": "class cat is not one of the 2 that are named",
-    "1 nan 0.5 0.5 0.5": "a coordinate is no number",
-    "1 100 90 50 50": "its numbers are not parts of the picture from 0 to 1",
-    "1 0.5 0.5 0 0.5": "its box has no area",
-}
-
-
-@pytest.mark.parametrize("line", WRONG)
-def test_unusable_label_line_is_named(line: str, tmp_path: Path) -> None:
-    labels = yolo(tmp_path)
-    (labels / "a.txt").write_text(f"{line}\n1 0.175 0.3 0.25 0.4\n")
-    truth = ground_truth.read(labels)
-    assert [problem.words for problem in truth.problems] == [f"a.txt, line 1: {WRONG[line]}."]
-    assert len(truth.find("a.jpg") or ()) == 1
 
 
 HOSTILE = {
@@ -115,7 +45,7 @@ HOSTILE = {
     "images.json": b'{"images": 3, "categories": [], "annotations": []}',
     "odd.json": b'{"images": [], "categories": [], "annotations": [3, {}, {"image_id": []}]}',
     "no.csv": b"\xff\xfe\x00",
-    "columns.csv": b"name,label\na,b\n",
+    "columns.csv": b"what,ever\na,b\n",
     "short.csv": b"file,x0,y0,x1,y1,label\na.jpg,1\n",
     "other.pdf": b"%PDF",
     "missing.json": None,
@@ -131,22 +61,6 @@ def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) ->
     assert is_one_sentence(str(caught.value))
 
 
-@pytest.mark.parametrize("make", [coco, yolo, voc])
-@pytest.mark.parametrize("top", ["", "my set/"])
-def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: str, tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    plain = make(tmp_path / "plain")
-    files = {f"{top}{one.relative_to(tmp_path / 'plain')}": one.read_bytes()
-             for one in (tmp_path / "plain").rglob("*") if one.is_file()}  # fmt: skip
-    # What is no label is passed over.
-    files |= {f"{top}README.txt": b"a data set", f"{top}images/a.jpg": b"", "__MACOSX/._a.txt": b"\0"}
-    truth = ground_truth.read(packed(tmp_path / "labels.zip", files))
-    before = ground_truth.read(plain)
-    assert truth.problems == () and truth.classes == before.classes
-    for key in ("pictures/a.jpg", "b.jpg"):
-        assert truth.find(key) == before.find(key)
-
-
 ROW = "file,label\na.jpg,cat\n"
 
 
@@ -159,7 +73,7 @@ ROW = "file,label\na.jpg,cat\n"
         ({"a.txt": "0 .5 .5 .2 .2"}, "has no data.yaml"),
         ({"a.jpg": b"", "inner.zip": b"PK"}, "holds no labels"),
         ({"labels.csv": "file,label\n"}, "no labels in labels.zip"),
-        ({"labels.json": "[" * 100_000}, "is no COCO file"),
+        ({"labels.json": "[" * 100_000}, "is nested too deeply"),
         ({"zeros.csv": b"0" * 40_000}, "unpacks to more than 0 MB"),
         ({f"{n}.txt": b"" for n in range(30)}, "holds more than 20 files"),
     ],

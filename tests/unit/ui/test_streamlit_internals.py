@@ -1,17 +1,25 @@
 """What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
+import mmap
+import secrets
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.testclient import TestClient
 from streamlit import net_util
+from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.runtime import memory_media_file_storage
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from sightglass.common.errors import SettingProblem
 from sightglass.ui import streamlit_internals
@@ -27,6 +35,8 @@ def files(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
         (memory_media_file_storage, "_calculate_file_id"),
         (net_util, "get_external_ip"),
         (PagesManager, "uses_pages_directory"),
+        (UploadFile, "read"),
+        (UploadedFile, "__init__"),
     )
     for owner, name in restored:
         monkeypatch.setattr(owner, name, getattr(owner, name))
@@ -41,6 +51,22 @@ def test_similar_large_files_are_distinct(files: MemoryMediaFileStorage) -> None
     again = files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "map.png")
     assert again == ids[1]
     assert files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "other.png") != again
+
+
+@pytest.mark.parametrize(("size", "kind"), [(1000, bytes), (2_000_000, mmap.mmap)])
+def test_large_uploads_stay_on_the_disk(files, size: int, kind: type) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        form = await Request(scope, receive).form()
+        received.append(await form["file"].read())  # type: ignore[union-attr]
+        await form.close()
+        await Response()(scope, receive, send)
+
+    received: list[Any] = []
+    data = secrets.token_bytes(size)
+    TestClient(app).put("/", files={"file": ("a.zip", data)})
+    file = UploadedFile(UploadedFileRec("1", "a.zip", "", received[0]), FileURLs())
+    assert isinstance(received[0], kind) and file.size == size
+    assert file.getvalue() == data == bytes(file.getbuffer())
 
 
 def test_who_has_a_file_cannot_work_out_its_address(files, monkeypatch):
