@@ -46,11 +46,15 @@ export class Painter {
   stir(flying = this.#flying) {
     this.#flying = flying;
     clearTimeout(this.#moving);
-    this.#moving = window.setTimeout(() => {
-      this.#moving = 0;
-      this.#flying = false;
-      this.redraw();
-    }, STILL_MS);
+    this.#moving = window.setTimeout(() => this.rest(), STILL_MS);
+  }
+
+  /** Draw as it stays. */
+  rest() {
+    clearTimeout(this.#moving);
+    this.#moving = 0;
+    this.#flying = false;
+    this.redraw();
   }
 
   /** @param {number} [most] milliseconds */

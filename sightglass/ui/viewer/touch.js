@@ -60,7 +60,7 @@ export class Touch {
     const mark = this.#hand.end();
     if (!mark) return;
     this.#marks.push(mark);
-    this.#show();
+    void this.#ask();
   }
 
   /** Make the disc larger or smaller, from where it is. @param {number} factor @param {number[]} at */
@@ -91,9 +91,10 @@ export class Touch {
 
   #show() {
     const { painter, state, state: { head } } = this.viewer, sources = { blur: this.#blur.canvas, mean: [] };
+    // The question first: the server works while the trail is drawn.
+    void this.#ask();
     state.cover = this.#canvases.cover(reduced(head.size, TRAIL), sources, this.edit);
     painter.redraw(false);
-    void this.#ask();
   }
 
   /** Ask for the answers; while some are on their way, once more for what is covered by then. */
