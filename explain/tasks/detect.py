@@ -337,6 +337,11 @@ def find_missed(explanation: Result, names: Sequence[int | str]) -> list[Missing
     return [candidate for candidate in candidates if candidate is not None]
 
 
+def row_title(number: int | str, label: str) -> str:
+    """Return what a box's row is called in a list; without a label its number."""
+    return f"{number}  {label}".strip()
+
+
 def box_sentence(explanation: Result, index: int, name: str) -> str | None:
     """Describe one map's evidence by boxes; None without any."""
     numbers = explanation.box_numbers(index)

@@ -16,6 +16,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.tasks.detect import row_title
 from sightglass.explain.whatif.changes import changes
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, paint
 from sightglass.models.geometry import ModelInput
@@ -90,7 +91,7 @@ class Touched:
         rows: list[tuple[str, str, float | None]]
         if task.explains("detection"):
             pairs = enumerate(zip(before.predictions, moved, strict=False), 1)
-            rows = [(f"{number}  {box.label}", box.label, change.after) for number, (box, change) in pairs]
+            rows = [(row_title(number, box.label), box.label, change.after) for number, (box, change) in pairs]
         else:
             known = {answer.index: answer.score for answer in task.decoder.all_answers(after)}
             listed: list[Prediction | Target] = [*before.predictions, *(heatmap.target for heatmap in before.heatmaps)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.phrases import listing, percent
-from sightglass.explain.tasks.detect import box_sentence, describe_boxes
+from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
 from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.trust.diagnosis import describe_independent
 from sightglass.ui.session import state, url_state
@@ -63,7 +63,7 @@ class ListedBox:
 
     @property
     def title(self) -> str:
-        return f"{self.number}  {self.prediction.label}".strip()
+        return row_title(self.number, self.prediction.label)
 
 
 class Boxes:
@@ -179,7 +179,7 @@ class Boxes:
                 if item.number == "?":
                     # A hidden candidate's are dashed.
                     marks = tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in marks)
-                label = f"{item.number}  {item.prediction.label} {percent(item.prediction.score)}"
+                label = f"{item.title} {percent(item.prediction.score)}"
                 boxes.append(Box(item.prediction.box, label, i, i == chosen, tag=item.number, marks=marks))
         return tuple(boxes)
 

@@ -181,8 +181,6 @@ def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
     )
 
 
-HEIGHT = 380
-"""Height of either picture in a window of 900 pixels: two are side by side."""
 AT, AGAINST, TICKED = "at", "against", "ticked"
 """Names in the address."""
 STEP = 10
@@ -254,25 +252,22 @@ def _write_place(place: tuple[float, ...]) -> str | None:
     return ",".join(str(number).removesuffix(".0") for number in numbers) or None
 
 
-def show_pixels(explanation: Explanation) -> None:
-    """Draw the class or number of each pixel, explained by a click."""
+def pixel_pane(explanation: Explanation) -> Pane:
+    """Return the class or number of each pixel, explained by a click."""
     labels = explanation.evidence.loaded.adapter.labels
     chosen = explanation.area() if explanation.options.at else None
     if (classes := explanation.segmentation) is not None:
         plain = [answer.index for answer in explanation.predictions if is_background(explanation, answer.index)]
         drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
-        key, title, line = "classes", "Classes", "Click a region: why this class?"
+        title, note = "Classes", "click a region: why this class?"
     else:
         numbers = explanation.depth
         assert numbers is not None
         label, unit = labels[0].capitalize(), explanation.model.unit_of(labels[0])
         low, high = (quantity(end, unit) for end in ends_of(numbers))
         drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area())
-        key, title = "depth", f"{label}{'' if unit else ', relative'}"
-        scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
-        line = f"{label} {scale}. Click a place: why this number?"
-    view = panels.draw_viewer(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
-    explain_click(view, explanation)
+        title, note = f"{label}{'' if unit else ', relative'}", "click a place: why this number?"
+    return Pane(title=title, note=note, picture=Picture.open(drawn))
 
 
 def explain_click(view: View, explanation: Explanation) -> None:

@@ -159,12 +159,8 @@ def _draw_picture(
         look["lacks"] = ("the question about a place",)
     if explanation.task.explains("pixel") and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
-        left, right = st.columns(2)
-        with left:
-            classes.show_pixels(explanation)
-        with right:
-            view = panels.draw_viewer(image, panes, height=classes.HEIGHT, **look)
-            classes.explain_click(view, explanation)
+        view = panels.draw_viewer(image, [classes.pixel_pane(explanation), *panes], height=HEIGHT, **look)
+        classes.explain_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
     return panels.draw_viewer(image, panes, marks=marks, beside=True, height=HEIGHT, **look)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import generate_latest
 from starlette.requests import Request
@@ -16,9 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import add_route
+from sightglass.api.work import add_route, read, validate
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
 from sightglass.explain.whatif import edits, touch
@@ -41,14 +40,12 @@ add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, 
 add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
 
 
-Edit = Annotated[dict[str, Any], Body()]
-
-
 @protected.post("/api/touch", include_in_schema=False)
-async def answer_touch(key: Annotated[str, Body()], edit: Edit, exact: Annotated[bool, Body()] = False) -> Json:
-    """Answer for a page's picture that a hand covers; `key`: of its explanation, which only the page knows."""
-    answer = partial(touch.find(key).answer, edits.parse(edit), exact=exact)
-    return await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer)
+async def answer_touch(request: Request) -> JSONResponse:
+    """Answer for a page's picture that a hand covers."""
+    asked = validate(await read(request, schemas.TouchRequest), schemas.TouchRequest)
+    answer = partial(touch.find(asked.key).answer, edits.parse(asked.edit), exact=asked.exact)
+    return JSONResponse(await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer))
 
 
 class Listed(PlainResult):

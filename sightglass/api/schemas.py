@@ -178,3 +178,11 @@ class ProveRequest(_EvidenceRequest):
     fillings: tuple[Literal["blur", "mean", "linear"], ...] = Field(
         default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )
+
+
+class TouchRequest(BaseModel):
+    """Answer for a page's picture that a hand covers; `key`: of its explanation, which only the page knows."""
+
+    key: str
+    edit: Json
+    exact: bool = False

@@ -111,11 +111,11 @@ async def answer(
     ApiProblem, 503, where the server stops first.
     """
     queue: WorkQueue = request.app.state.queue
-    values = await _read(request, schema)
+    values = await read(request, schema)
 
     def call() -> bytes:
         with weights.no_downloads():
-            result = work(_validate(values, schema), format)
+            result = work(validate(values, schema), format)
         return result if isinstance(result, bytes) else result.model_dump_json().encode()
 
     async def watch() -> None:
@@ -174,7 +174,7 @@ def add_route(
     )
 
 
-async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
+async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
     # In base64 a picture is a third longer.
     largest = int(settings().api_mb * MIB) * 4 // 3 + 1024
@@ -202,15 +202,15 @@ def _limit(receive: Receive, most: int) -> Receive:
             message = await receive()
             size += len(message.get("body", b""))
         if size > most:
-            largest = f"{settings().api_mb:.3g} MiB"
-            detail = f"The body is longer than a picture may be here, {largest}: send a smaller one."
+            largest = f"a picture may be here, {settings().api_mb:.3g}" if most > FIELD_BYTES else f"{most / MIB:.3g}"
+            detail = f"The body is longer than {largest} MiB: send a smaller one."
             raise ApiProblem(413, "size", detail, {"Connection": "close"})
         return message
 
     return limited
 
 
-def _validate(values: bytes | Json, schema: type[RequestT]) -> RequestT:
+def validate(values: bytes | Json, schema: type[RequestT]) -> RequestT:
     """Return the request; raise ApiProblem, 400 or 422."""
     try:
         if isinstance(values, bytes):

@@ -94,7 +94,7 @@ function linesWanted(map, { mode, alpha, threshold, cells }) {
 }
 
 /**
- * Return the segments of a level, signed for what has a sign, in original pixels; of what lowers in a row.
+ * Return the segments of a level, signed for what has a sign, in original pixels.
  * @param {HeatMap} map @param {CachedGrid} grid @param {number} at @param {boolean} over an overlay, which leaves small regions out
  */
 function segmentsOf(map, grid, at, over) {
@@ -107,8 +107,8 @@ function segmentsOf(map, grid, at, over) {
   const side = at < 0 ? grid.field.map((v) => -v) : grid.field;
   const field = over ? withoutSmall(side, w, h, Math.abs(at), OVERLAY.region) : side;
   const [x0, y0, x1, y1] = grid.extent;
-  const lines = isolines(field, w, h, Math.abs(at)), found = at < 0 && grid.kind === "signed" ? chained(lines) : lines;
-  const placed = found.map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
+  // In a row: the ends of single segments take most of the time that a line does, and would break up dashes.
+  const placed = chained(isolines(field, w, h, Math.abs(at))).map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
   if (grid.lines.size > 24) grid.lines.clear();
   grid.lines.set(key, placed);
   return placed;
@@ -150,19 +150,20 @@ function fade(context, part, grey) {
 }
 
 /**
- * Fill `out` with the picture, changed at each pixel by the table's entry of its level; Uint32: RGBA as a canvas has it.
- * @param {Uint32Array} source @param {Uint8Array} levels @param {import("./table.js").Table} table @param {Uint32Array} out
+ * Fill `out` (RGBA) with the picture, changed at each pixel by the table's entries of its level; red and blue at once.
+ * @param {Int32Array} source as `Picture` has its pixels @param {Uint8Array} levels @param {import("./table.js").Table} table
+ * @param {Int32Array} out
  */
-export function colourise(source, levels, table, out) {
+export function colourise(source, levels, { keep, rest }, out) {
   for (let i = 0; i < out.length; i++) {
-    const pixel = source[i], r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255, t = levels[i] << 3;
-    const grey = 0.299 * r + 0.587 * g + 0.114 * b, keep = table[t];
-    const red = r * keep + grey * table[t + 1] + table[t + 4] + 0.5;
-    const green = g * keep + grey * table[t + 2] + table[t + 5] + 0.5;
-    const blue = b * keep + grey * table[t + 3] + table[t + 6] + 0.5;
-    out[i] = 0xff000000 | (blue << 16) | (green << 8) | red;
+    const pixel = source[i], level = levels[i], k = keep[level], at = (level << 9) | ((pixel >>> 23) & 510);
+    const red = ((Math.imul(pixel & 0xff00ff, k) + rest[at]) >>> 8) & 0xff00ff, green = (((pixel >>> 8) & 255) * k + rest[at + 1]) & 0xff00;
+    out[i] = 0xff000000 | red | green;
   }
 }
+
+/** The tables of a style by kinds of maps: all panels are drawn in one style. @type {WeakMap<Painted, Record<string, import("./table.js").Table|null>>} */
+const TABLES = new WeakMap();
 
 /** The levels of one panel, cached: most changes of a setting leave much as it is. */
 export class Layer {
@@ -202,12 +203,14 @@ export class Layer {
     context.save();
     fade(context, outside, greyness(map.kind, settings));
     context.clip(seen);
-    const scaled = scaling(map, style), table = tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228);
+    const scaled = scaling(map, style), tables = TABLES.get(style) ?? {};
+    const table = (tables[map.kind] ??= tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228));
+    TABLES.set(style, tables);
     if (table) {
       if (this.#out.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-      const levels = this.#levelsOf(map, scaled, settings.cells, frame), source = picture.pixels(frame, quick).data;
-      const [from, to] = [source, this.#out.data].map(({ buffer }) => new Uint32Array(buffer, 4 * y0 * width, (y1 - y0) * width));
-      colourise(from, levels.subarray(y0 * width), table, to);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame), source = picture.pixels(frame, quick);
+      const out = new Int32Array(this.#out.data.buffer, 4 * y0 * width, (y1 - y0) * width);
+      colourise(source.subarray(y0 * width), levels.subarray(y0 * width), table, out);
       context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
     drawLines(context, map, scaled, settings, frame, picture.size);

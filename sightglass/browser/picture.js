@@ -4,10 +4,20 @@ import { hiddenContext, resize } from "./canvas.js";
 
 /** @typedef {{width: number, height: number, rect: number[]}} Frame  canvas pixels, and what they show in original pixels */
 
+/** Return pixels as RGB and, in the place of alpha, their lightness with OpenCV's weights and rounding. @param {ImageData} image */
+export function withLightness({ data }) {
+  const pixels = new Int32Array(data.buffer), out = new Int32Array(pixels.length);
+  for (let i = 0; i < out.length; i++) {
+    const pixel = pixels[i], r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255;
+    out[i] = (pixel & 0xffffff) | (((4899 * r + 9617 * g + 1868 * b + 8192) >> 14) << 24);
+  }
+  return out;
+}
+
 export class Picture {
   #context = hiddenContext(true);
   #key = "";
-  #pixels = /** @type {ImageData|null} */ (null);
+  #pixels = /** @type {Int32Array|null} */ (null);
 
   /** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
   constructor(bitmap, size) {
@@ -33,9 +43,9 @@ export class Picture {
     return context.canvas;
   }
 
-  /** Return the pixels of that canvas. @param {Frame} frame @param {boolean} [quick] */
+  /** Return the pixels of that canvas, with their lightness. @param {Frame} frame @param {boolean} [quick] */
   pixels(frame, quick) {
     const { width, height } = this.at(frame, quick);
-    return (this.#pixels ??= this.#context.getImageData(0, 0, width, height));
+    return (this.#pixels ??= withLightness(this.#context.getImageData(0, 0, width, height)));
   }
 }

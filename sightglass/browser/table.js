@@ -5,8 +5,9 @@ import { ENDS, OVERLAY, SIGNED } from "../common/style.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {Float32Array} Table  of each of 256 levels 8 numbers: `keep`; `light` and `add` of red, green and blue; 0. A pixel
- *   becomes pixel * keep + grey * light + add, where grey is the pixel without its colours
+ * @typedef {{keep: Int32Array, rest: Int32Array}} Table  in 1/256: a channel becomes channel * keep[level] + rest, which is
+ *   grey * light[level] + add[level] where grey is the pixel without its colours. `rest` has two numbers for each grey of each
+ *   level: blue above red, and green
  * @typedef {(level: number, channel: number) => number} Entry  0..255
  */
 
@@ -19,16 +20,20 @@ const DARKEST = 0.75;
  * @param {Entry} white the same where it is white @param {number} grey the share of its own colours that the picture loses @returns {Table}
  */
 function mix(share, dark, white = dark, grey = 0) {
-  const table = new Float32Array(2048);
-  for (let i = 0; i < 256; i++) {
-    const s = share(i);
-    table[8 * i] = (1 - s) * (1 - grey);
-    for (let c = 0; c < 3; c++) {
-      table[8 * i + 1 + c] = (1 - s) * grey + (s * (white(i, c) - dark(i, c))) / 255;
-      table[8 * i + 4 + c] = s * dark(i, c);
+  const keep = new Int32Array(256), rest = new Int32Array(131072);
+  for (let i = 0, at = 0; i < 256; i++) {
+    const s = share(i), whole = 256 * (1 - s) * (1 - grey);
+    keep[i] = Math.round(whole);
+    // What rounding takes from the pixel is taken from its grey, so that a sum of red never reaches blue's bits.
+    const light = (/** @type {number} */ c) => 256 * (1 - s) * grey + (256 / 255) * s * (white(i, c) - dark(i, c)) + whole - keep[i];
+    const [red, green, blue] = [0, 1, 2].map(light);
+    let [r, g, b] = [0, 1, 2].map((c) => 256 * s * dark(i, c) + 128);
+    for (const end = at + 512; at < end; r += red, g += green, b += blue) {
+      rest[at++] = (b << 16) | r;
+      rest[at++] = g;
     }
   }
-  return table;
+  return { keep, rest };
 }
 
 /** Return the part of a colormap that an overlay has. @param {Uint8Array} lut 256 RGB colours @param {string} name its name */

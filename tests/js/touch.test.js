@@ -18,7 +18,8 @@ test("only the latest trail is asked about, and answers to one that was cleared 
   });
   window.addEventListener("sightglass:touched", ({ detail }) => heard.push(detail.rows));
   const state = { head: { touch: "key", size: [200, 100] }, panels: [], cover: null };
-  const viewer = { state, painter: { redraw() {} }, pointAt() {}, readOut: (aloud) => said.push([touch.sentence, aloud]) };
+  let drawn = 0;
+  const viewer = { state, painter: { redraw: () => drawn++ }, pointAt() {}, readOut: (aloud) => said.push([touch.sentence, aloud]) };
   const touch = new Touch(viewer);
   touch.begin([100, 50]);
   for (const x of [120, 140, 160]) touch.move([x, 50]);
@@ -29,7 +30,9 @@ test("only the latest trail is asked about, and answers to one that was cleared 
   await soon();
   assert.deepEqual(asked[1].edit.marks[0].points, [0.5, 0.5, 0.6, 0.5, 0.7, 0.5, 0.8, 0.5]);
   touch.size(2, [160, 50]);
+  const before = drawn;
   touch.end();
+  assert.equal(drawn, before);
   asked[1].reply("second");
   await soon();
   assert.deepEqual([asked[2].exact, asked[2].edit.marks.map(({ size }) => size)], [true, [0.06, 0.12]]);

@@ -37,7 +37,7 @@ def test_depth_beside_map_and_place_in_address(page, depth: str):
     assert app.selectbox(key="method-regress").value == "hirescam"
     app.button(key="explore-whole").click().run()
     assert "At the place" not in headline(app) and "at" not in app.query_params
-    assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
+    assert len(received(app, "viewer")) == 1 and "on average" in headline(app)
 
 
 def test_prompts_are_rows_with_contrast(page):
@@ -127,7 +127,8 @@ def place_of(segmented, class_: int) -> tuple[float, float]:
 
 def test_segmentation_layer_and_region_link(page, segmented):
     app = page(model="demo-seg")
-    assert len(received(app, "viewer")) == 2
+    assert len(received(app, "viewer")) == 1
+    assert [panel["pictured"] for panel in shown(app).head["panels"]] == [True, False]
     assert segmented.predictions[0].label in headline(app).lower()
     x, y = place_of(segmented, 0)
     app = page(model="demo-seg", at=f"{x},{y}")

@@ -2,6 +2,7 @@
 
 import { contextOf, hiddenContext, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
+import { withLightness } from "../../browser/picture.js";
 import { outlineBoxes } from "../viewer/marks.js";
 
 /**
@@ -63,7 +64,7 @@ export class Screen {
     const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
     resize(canvas, width, height);
     canvas.style.setProperty("--ratio", String(width / height));
-    const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, pixels: () => pixels, size: [width, height] };
+    const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, pixels: () => withLightness(pixels), size: [width, height] };
     this.#layer.paint(context, picture, map, style, { width, height, rect, unit: 1 });
     if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
   }

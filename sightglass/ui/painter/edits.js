@@ -24,17 +24,13 @@ export class Canvases {
     const { width, height } = paint.canvas;
     paint.imageSmoothingQuality = "high";
     paint.drawImage(sources.picture, 0, 0, width, height);
-    if (edit.marks.length) paint.drawImage(this.cover([width, height], sources, edit), 0, 0);
-  }
-
-  /** Return a canvas of what an edit puts over a picture. @param {number[]} size @param {Omit<Sources, "picture">} sources @param {Edit} edit */
-  cover([width, height], sources, edit) {
+    if (!edit.marks.length) return;
     for (const context of [this.#mask, this.#cover]) begin(context, width, height);
     for (const mark of edit.marks) this.#take(mark);
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);
     composite(this.#cover, "destination-in", () => this.#cover.drawImage(this.#mask.canvas, 0, 0));
-    return this.#cover.canvas;
+    paint.drawImage(this.#cover.canvas, 0, 0);
   }
 
   /** @param {Mark} mark */
@@ -48,7 +44,7 @@ export class Canvases {
     }
   }
 
-  /** @param {Omit<Sources, "picture">} sources @param {Fill} fill */
+  /** @param {Sources} sources @param {Fill} fill */
   #fill({ blur, mean }, fill) {
     const cover = this.#cover, { width, height } = cover.canvas;
     if (fill === "blur" && blur) return cover.drawImage(blur, 0, 0, width, height);

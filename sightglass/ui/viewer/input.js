@@ -255,9 +255,12 @@ export class Input {
     Object.assign(state.settings, changes);
     viewer.showControls();
     viewer.readOut();
-    if (!done) painter.stir();
-    if (state.layout() === before) painter.redraw();
-    else viewer.build();
+    if (state.layout() !== before) viewer.build();
+    if (done) painter.rest();
+    else {
+      painter.stir();
+      painter.redraw();
+    }
     if (done) keep(sessionStorage, state.settings);
   }
 

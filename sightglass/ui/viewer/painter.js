@@ -46,11 +46,15 @@ export class Painter {
   stir(flying = this.#flying) {
     this.#flying = flying;
     clearTimeout(this.#moving);
-    this.#moving = window.setTimeout(() => {
-      this.#moving = 0;
-      this.#flying = false;
-      this.redraw();
-    }, STILL_MS);
+    this.#moving = window.setTimeout(() => this.rest(), STILL_MS);
+  }
+
+  /** Draw as it stays. */
+  rest() {
+    clearTimeout(this.#moving);
+    this.#moving = 0;
+    this.#flying = false;
+    this.redraw();
   }
 
   /** @param {number} [most] milliseconds */
@@ -73,7 +77,7 @@ export class Painter {
     const ratio = this.#flying ? panel.flying : this.#moving ? panel.quick : panel.fine;
     const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
     resize(panel.canvas, width, height);
-    panel.layer.paint(panel.base, picture, this.state.shown(panel), style, { width, height, rect, unit: ratio });
+    panel.layer.paint(panel.base, panel.picture ?? picture, this.state.shown(panel), style, { width, height, rect, unit: ratio });
     panel.dirty = false;
   }
 
@@ -88,10 +92,7 @@ export class Painter {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineCap = context.lineJoin = "round";
-    if (state.cover && !plain) {
-      const [x0, y0, x1, y1] = rect, across = state.cover.width / head.size[0], down = state.cover.height / head.size[1];
-      context.drawImage(state.cover, x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down, 0, 0, width, height);
-    }
+    if (!plain && !panel.pictured) state.cover?.(context, rect);
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
     const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);

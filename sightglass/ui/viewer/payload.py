@@ -82,13 +82,15 @@ class Map:
 class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
-    `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's.
+    `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
+    the viewer's, over the same place.
     """
 
     maps: tuple[Map, ...] = ()
     title: str = ""
     note: str = ""
     boxes: tuple[Box, ...] | None = None
+    picture: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ Grid = tuple["NDArray[np.float32]", Kind]
 
 
 def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS) -> bytes:
-    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps][JPEG of a panel]...
 
     The header's `id` is a digest of the content. Maps are uint16, each value but a row's first as its difference from
     the one before, all deflated together.
@@ -141,7 +143,7 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    blobs = [picture(image), deflate(grids)]
+    blobs = [picture(image), deflate(grids), *(picture(each.picture) for each in panels if each.picture is not None)]
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
@@ -161,7 +163,8 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
         shared = None if item.shared is None else append_grid(item.shared, item.kind)
         maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
+    pictured = panel.picture is not None
+    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes, "pictured": pictured}
 
 
 def picture(image: Image) -> bytes:

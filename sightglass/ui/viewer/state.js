@@ -6,8 +6,8 @@ import { onPhone } from "./panels.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null}} Listed  boxes: its own; null: the
- *   viewer's
+ * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null, pictured?: boolean,
+ *   picture?: import("../../browser/picture.js").Picture}} Listed  boxes: its own; null: the viewer's; pictured: it has a picture of its own
  * @typedef {import("./panels.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
@@ -41,7 +41,7 @@ export class State {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
-  /** What a hand has put over the picture, drawn in all of it. @type {HTMLCanvasElement|null} */
+  /** Draws what a hand has put over the picture. @type {((context: CanvasRenderingContext2D, rect: number[]) => void)|null} */
   cover = null;
   dark = false;
   font = "sans-serif";

@@ -1,23 +1,23 @@
 // Touch the picture: a hand covers a part of it, and the bars of the answers follow.
 
-import { hiddenContext, resize } from "../../browser/canvas.js";
+import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
 import { broadcast } from "../../browser/component.js";
 import { reduced } from "../../browser/geometry.js";
-import { Canvases, Hand } from "../painter/edits.js";
+import { Hand } from "../painter/edits.js";
 
 /** Diameter of the disc, as a share of the picture's shorter side, and how far the wheel changes it. */
 const DISC = 0.12;
 const SIZES = [0.04, 0.4];
-/** Pixels of the longer side: of the picture at which the trail is drawn, and of a copy so small that it is a blur. */
-const TRAIL = 1000;
+/** Pixels of the longer side of a copy so small that it is a blur, and of the same enlarged: between its own pixels it is smooth. */
 const BLUR = 14;
+const SMOOTH = 224;
 
 export class Touch {
   /** What moved, in words; empty while nothing is covered. */
   sentence = "";
   #hand = new Hand();
-  #canvases = new Canvases();
-  #blur = hiddenContext();
+  /** The blurred picture: what the trail shows. @type {{size: number[], pattern: CanvasPattern}|null} */
+  #blur = null;
   #disc = DISC;
   /** @type {import("../painter/edits.js").Mark[]} */
   #marks = [];
@@ -31,8 +31,9 @@ export class Touch {
 
   /** Whether a panel can be touched: that of the plain picture, where there is one. @param {Element} stage */
   offered(stage) {
-    const { head, panels } = this.viewer.state, plain = panels.filter(({ maps }) => !maps.length);
-    return Boolean(head.touch) && (plain.length ? plain : panels).some(({ canvas }) => stage.contains(canvas));
+    const { head, panels } = this.viewer.state, photographs = panels.filter(({ pictured }) => !pictured);
+    const plain = photographs.filter(({ maps }) => !maps.length);
+    return Boolean(head.touch) && (plain.length ? plain : photographs).some(({ canvas }) => stage.contains(canvas));
   }
 
   /** What covers the picture. @returns {import("../painter/edits.js").Edit} */
@@ -60,7 +61,7 @@ export class Touch {
     const mark = this.#hand.end();
     if (!mark) return;
     this.#marks.push(mark);
-    this.#show();
+    void this.#ask();
   }
 
   /** Make the disc larger or smaller, from where it is. @param {number} factor @param {number[]} at */
@@ -83,17 +84,37 @@ export class Touch {
   }
 
   #makeBlur() {
-    const { picture, head } = this.viewer.state, { canvas } = this.#blur, [width, height] = reduced(head.size, BLUR);
-    resize(canvas, width, height);
-    this.#blur.imageSmoothingQuality = "high";
-    if (picture) this.#blur.drawImage(picture.bitmap, 0, 0, width, height);
+    const { picture, head } = this.viewer.state;
+    let source = /** @type {CanvasImageSource|undefined} */ (picture?.bitmap);
+    for (const longest of [BLUR, SMOOTH]) {
+      const context = hiddenContext(), [width, height] = reduced(head.size, longest);
+      resize(context.canvas, width, height);
+      context.imageSmoothingQuality = "high";
+      if (source) context.drawImage(source, 0, 0, width, height);
+      const pattern = /** @type {CanvasPattern} */ (context.createPattern((source = context.canvas), "no-repeat"));
+      this.#blur = { size: [width, height], pattern };
+    }
   }
 
   #show() {
-    const { painter, state, state: { head } } = this.viewer, sources = { blur: this.#blur.canvas, mean: [] };
-    state.cover = this.#canvases.cover(reduced(head.size, TRAIL), sources, this.edit);
-    painter.redraw(false);
+    const { painter, state } = this.viewer;
+    // The question first: the server works while the trail is drawn.
     void this.#ask();
+    state.cover = (context, rect) => this.#draw(context, rect);
+    painter.redraw(false);
+  }
+
+  /** Draw the trail, and no pixel beside it: the server needs the processor. @param {CanvasRenderingContext2D} context @param {number[]} rect */
+  #draw(context, [x0, y0, x1, y1]) {
+    if (!this.#blur) return;
+    const { canvas: { width, height } } = context, { size: [wide, high], pattern } = this.#blur, [w, h] = this.viewer.state.head.size;
+    const [across, down] = [w / (x1 - x0), h / (y1 - y0)];
+    context.save();
+    context.setTransform(across, 0, 0, down, (-x0 * width * across) / w, (-y0 * height * down) / h);
+    pattern.setTransform(new DOMMatrix([width / wide, 0, 0, height / high, 0, 0]));
+    context.strokeStyle = context.fillStyle = pattern;
+    for (const { points, size } of this.edit.marks) drawStroke(context, points, size * Math.max(width, height));
+    context.restore();
   }
 
   /** Ask for the answers; while some are on their way, once more for what is covered by then. */

@@ -77,11 +77,15 @@ export class Viewer {
     root.classList.toggle("stale", begun);
     const same = state.head.picture === head.picture ? state.picture : null;
     const count = head.grids.reduce((sum, [h, w]) => sum + h * w, 0);
-    const [bitmap, steps] = await Promise.all([same ? same.bitmap : createImageBitmap(blobOf(blobs[0])), inflate(blobs[1], count)]);
+    const [bitmap, steps, ...others] = await Promise.all([
+      same ? same.bitmap : createImageBitmap(blobOf(blobs[0])),
+      inflate(blobs[1], count),
+      ...blobs.slice(2).map((blob) => createImageBitmap(blobOf(blob))),
+    ]);
     if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
     if (state.cover && head.touch !== state.head.touch) this.touch.clear();
     if (!same) this.#replacePicture(bitmap, head.size);
-    this.#replaceMaps(head, steps);
+    this.#replaceMaps(head, steps, others.map((other) => new Picture(other, head.size)));
     this.build();
     this.showControls();
     painter.draw(FIRST_MS);
@@ -104,12 +108,13 @@ export class Viewer {
     this.tellRegion();
   }
 
-  /** @param {Head} head @param {Uint16Array} steps */
-  #replaceMaps(head, steps) {
+  /** @param {Head} head @param {Uint16Array} steps @param {Picture[]} [pictures] of panels that have their own */
+  #replaceMaps(head, steps, pictures = []) {
     const { state } = this, values = grids(steps, head.grids);
     if (head.choice !== state.head.choice || state.choice === null) state.choice = head.choice ?? state.choice;
     state.listed = head.panels.map((panel) => ({
       ...panel,
+      picture: panel.pictured ? pictures.shift() : undefined,
       maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
     }));
     if (state.choice === null && state.listed.some(({ maps }) => maps.length > 1)) state.choice = 0;
@@ -142,7 +147,8 @@ export class Viewer {
     const mapped = listed.filter(({ maps }) => maps.length);
     let wanted = listed;
     if (mapped.length && layout === "beside" && mapped.length === listed.length) wanted = [head.plain, ...listed];
-    else if (mapped.length && (layout === "swipe" || onPhone())) wanted = mapped;
+    else if (mapped.length && layout === "swipe") wanted = mapped;
+    else if (mapped.length && onPhone()) wanted = listed.filter(({ maps, pictured }) => maps.length || pictured);
     if (state.panels.length !== wanted.length) {
       holder.replaceChildren(...wanted.map(createFigure));
       for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));

@@ -21,7 +21,12 @@ def test_touched_picture_is_answered(client):
 
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
-    [(GUESSED, {}, 400), (GUESSED, {"origin": "https://example.org"}, 403), ({"key": 1, "point": 3}, {}, 422)],
+    [
+        (GUESSED, {}, 400),
+        (GUESSED, {"origin": "https://example.org"}, 403),
+        ({"key": 1, "point": 3}, {}, 422),
+        (GUESSED | {"edit": EDIT | {"fill": "b" * 300_000}}, {}, 413),
+    ],
 )
 def test_other_requests_are_refused_in_one_sentence(client, body, headers, status):
     answer = client.post("/api/touch", json=body, headers=headers)
