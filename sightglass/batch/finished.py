@@ -155,6 +155,24 @@ class Result:
         pictures = [differing for differing in every if differing is not None]
         return set[str]().union(*pictures) if pictures else None
 
+    def list_by_right(self, place: int) -> dict[str, tuple[str, set[str]]]:
+        """Return what only one of two models has right, or none: `Only Demo-s right`, and the ids of its units.
+
+        They are the model at a place and the one that it is compared with. Empty without labels of both.
+        """
+        others = [self.decision.reference.model] if self.decision is not None else []
+        names = [name for name in (*others, *self.names) if name in self.names and name != self.names[place]]
+        other = self.names.index(names[0]) if names else place
+        reports = [report for i in (place, other) if (report := self.reports[i]) is not None]
+        if other == place or len(reports) < 2:
+            return {}
+        first, second = ({unit.id: not unit.wrong for unit in r.units if unit.kind != "box"} for r in reports)
+        judged = {id: (first[id], second[id]) for id in first.keys() & second.keys()}
+        pairs = {"first": (True, False), "second": (False, True), "neither": (False, False)}
+        titles = f"Only {self.names[place]} right", f"Only {self.names[other]} right", "Both wrong"
+        ids = ({id for id, pair in judged.items() if pair == expected} for expected in pairs.values())
+        return dict(zip(pairs, zip(titles, ids, strict=True), strict=True))
+
 
 def name_of(model: str) -> str:
     """Return what people call a model."""
@@ -255,7 +273,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
         of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
         if kind.counts_objects:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
-        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
+        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", ""
     if fit is not None:
         name, score = next(iter(fit.scores.items()))
         # The pictures of some batches are no random sample, so they have no interval.
@@ -271,15 +289,6 @@ def _describe_first(result: Result) -> tuple[str, str]:
     if kind.counts_objects:
         return f"{plural(int(frame['predictions'].sum()), 'box')} in {pictures}.", ""
     return f"{pictures}, {plural(answers, 'different answer')}.", ""
-
-
-def describe_worst(frame: Frame) -> str:
-    """Return `Lotion: 0 of 10 right (face powder 7, puck 3).`; empty where nothing is wrong."""
-    worst = next((row for row in list_classes(frame) if row["right"] < row["pictures"] > 1), None)
-    if worst is None:
-        return ""
-    name = str(worst["class"])
-    return f"{capital(name)}: {worst['right']} of {worst['pictures']} right ({worst['taken for']})."
 
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:
