@@ -31,6 +31,7 @@ from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import embedded_recipe
 from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.views import tables
 
@@ -85,8 +86,12 @@ def draw(job: PicturesJob, result: Result) -> None:
         look: dict[str, Any] = {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
     about = _draw_classes(result, place, grid) if view == "class" else None
+    with grid:
+        ids = _draw_causes(job, result, place) if view == "wrong" else None
     with rail:
         tiles = _filter(result, place, view, about)
+    if ids is not None:
+        tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
     remembered.shown = list(dict.fromkeys(tile.picture for tile in tiles))
     with grid:
         if tiles:
@@ -305,6 +310,32 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
         label, key = f"Open {escape(tile.picture)}", f"pictures-open-{tile.id}"
         act = partial(open_panel, tile.picture, tile.id if tile.unit is not None else "")
         st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
+
+
+def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | None:
+    """Draw the groups of wrong answers by what their evidence lies on; return the ids of the chosen group's units."""
+    plan, report = result.plans[place], result.reports[place]
+    if report is None or not report.errors:
+        return None
+    causes = finished.read_causes(plan.folder)
+    if causes is None and not job.example:
+        causes = background.outcome(
+            "causes",
+            finished.stamp(plan.folder),
+            lambda progress, cancel, **_: finished.explain_errors(
+                plan, lambda key: job.find_item(key).open(), progress=progress, cancel=cancel
+            ),
+            begin=False,
+            button="Why wrong?",
+            help="Group wrong answers by what their evidence lies on, and test each group by hiding that evidence.",
+            event="the causes of wrong answers could not be found",
+        )
+    if not causes:
+        return None
+    st.markdown("  \n".join(f":small[{escape(cause.words)}]" for cause in causes))
+    names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
+    chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
+    return next(({*cause.units} for cause in causes if cause.where == chosen), None)
 
 
 def open_panel(picture: str, unit: str = "") -> None:

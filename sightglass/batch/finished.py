@@ -16,31 +16,39 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from sightglass.batch import labels, run_store, table
+from sightglass.batch import journal, labels, run_store, table
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified
+from sightglass.common.files import Json, modified, write_file
 from sightglass.common.settings import MIB
 from sightglass.evaluation import stored
+from sightglass.evaluation.causes import Cause, find_causes
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
 from sightglass.evaluation.summary import EvaluationSummary
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.geometry import Box
 from sightglass.report.view import Map, Picture, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from threading import Event
 
     from sightglass.batch.run_store import RunPlan
+    from sightglass.common.work.progress import Progress
     from sightglass.evaluation.stored import Evaluation
+    from sightglass.models.adapter import Prediction
 
     Frame = Any
 
@@ -252,6 +260,42 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     with contextlib.suppress(Problem):
         return labels.load_summary(plan.folder)
     return None
+
+
+CAUSES = "causes.json"
+"""In a run's folder: the causes of its wrong answers (`explain_errors`)."""
+_CAUSES = TypeAdapter(tuple[Cause, ...])
+
+
+def read_causes(folder: Path) -> tuple[Cause, ...] | None:
+    """Return the stored causes of a run's wrong answers; None without any, or where the labels changed since."""
+    with contextlib.suppress(OSError, ValueError):
+        if modified(folder / CAUSES) > modified(folder / stored.FILE):
+            return _CAUSES.validate_json((folder / CAUSES).read_bytes())
+    return None
+
+
+def explain_errors(
+    plan: RunPlan, find: Callable[[str], Image], *, progress: Progress = lambda *_: None, cancel: Event | None = None
+) -> tuple[Cause, ...]:
+    """Return the causes of a labelled run's wrong answers (`find_causes`), and keep them with it.
+
+    `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
+    """
+    report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
+    maps: dict[str, tuple[NDArray[np.uint8] | None, Box]] = {}
+    for row in list_rows(load(plan.folder, report.evaluation)):
+        left, top, right, bottom = (float(row[edge]) for edge in table.SEEN)
+        cells = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS) if row["cells"] else None
+        maps[row["picture"]] = cells, (left, top, right, bottom)
+
+    def answer(image: Image) -> Sequence[Prediction]:
+        return explainer(image, maps=False, **plan.options).predictions
+
+    causes = find_causes(report, maps, find, answer, progress=progress, cancel=cancel)
+    with journal.writing(plan.folder):
+        write_file(plan.folder / CAUSES, _CAUSES.dump_json(causes))
+    return causes
 
 
 def describe(result: Result) -> tuple[str, str]:
