@@ -137,8 +137,7 @@ def edited(image: Image, edit: Edit) -> Edited:
     hidden = ~painted if edit.keep and painted.any() else painted
     if not hidden.any():
         return Edited(image, hidden)
-    pixels = image.pixels.copy()
-    cv2.copyTo(_filling(image, edit.fill), hidden.view(np.uint8), pixels)
+    pixels = cover(image, hidden, edit.fill)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
     note = f"{percent(float(hidden.mean()))} of this picture is covered by {FILLS[edit.fill]}."
     changed = Image(pixels, name, (*image.notes, note))
@@ -169,6 +168,13 @@ def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) ->
 def _span(a: float, b: float, side: int) -> tuple[int, int]:
     low = min(max(math.floor(min(a, b) * side + 0.5), 0), side - 1)
     return low, max(min(math.floor(max(a, b) * side + 0.5), side), low + 1)
+
+
+def cover(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
+    """Return a picture's pixels, uint8 (H, W, 3), with the hidden ones, bool (H, W), filled."""
+    pixels = image.pixels.copy()
+    cv2.copyTo(_filling(image, fill), hidden.view(np.uint8), pixels)
+    return pixels
 
 
 def _filling(image: Image, fill: Fill) -> NDArray[np.uint8]:

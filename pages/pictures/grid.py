@@ -1,34 +1,36 @@
-"""The pictures of a run as equal tiles: views, filters, the panel of one, actions on selected ones."""
+"""The pictures of a run as equal tiles: views, filters, the panel of one."""
 
 from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from sightglass import explain
 from sightglass.batch import finished, journal, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import percent
+from sightglass.explain.rendering.marks import COLORS
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import embedded_recipe
-from sightglass.report import views as report_views
-from sightglass.ui import saving
 from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.views import tables
 
@@ -40,20 +42,20 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
 
     Frame = Any
-    from sightglass.report.view import View
-    from sightglass.ui.viewer import ViewSettings
 
 
 PAGE = 24
 WIDE = 208
 BOX = (2 * WIDE, 2 * WIDE)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
-RAIL, PANEL = 224, 320
+RAIL, PANEL, GAP = 224, 560, 16
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
 JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
 """The sign of a right and of a wrong answer."""
-VIEW, KIND, ABOUT, MAPS_OF = "pictures-view", "pictures-type", "pictures-about", "pictures-maps-of"
+BY_MODEL = tuple(zip(COLORS, ("orange", "blue", "green", "yellow", "violet", "red"), strict=False))
+"""The colour of each model's boxes in the panel, and its name in Markdown."""
+VIEW, KIND, ABOUT, MAPS_OF, RIGHT = (f"pictures-{name}" for name in ("view", "type", "about", "maps-of", "right"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,21 +84,22 @@ def draw(job: PicturesJob, result: Result) -> None:
     with top:
         look: dict[str, Any] = {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
-        selects = st.toggle("Select", key="pictures-select")
     about = _draw_classes(result, place, grid) if view == "class" else None
+    with grid:
+        ids = _draw_causes(job, result, place) if view == "wrong" else None
     with rail:
         tiles = _filter(result, place, view, about)
+    if ids is not None:
+        tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
     remembered.shown = list(dict.fromkeys(tile.picture for tile in tiles))
     with grid:
-        if selects:
-            draw_actions(job, result, place, tiles)
         if tiles:
-            _draw_page(job, result, place, tiles, selects=selects)
+            _draw_page(job, result, place, tiles)
         elif view != "class" or about:
             st.caption("No picture matches.")
     if side is not None:
         with side:
-            draw_panel(job, result, place)
+            draw_panel(job, result, place, tiles)
 
 
 def _list_views(result: Result, place: int) -> dict[str, str]:
@@ -109,7 +112,9 @@ def _list_views(result: Result, place: int) -> dict[str, str]:
         views["wrong"] = f"Wrong {int(frame['wrong'].eq(True).sum()):,}"
     if len(views) > 1 or any(result.fits):
         views["class"] = "By class"
-    if (differing := result.find_differing(place)) is not None:
+    if result.list_by_right(place):
+        views["differ"] = "By model"
+    elif (differing := result.find_differing(place)) is not None:
         views["differ"] = f"Disagreements {len(differing):,}"
     return views
 
@@ -148,11 +153,14 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
 
 def _filter(result: Result, place: int, view: str, about: str | None) -> list[Tile]:
     """Draw the filters of a view; return the tiles that they leave."""
-    frame = result.frames[place]
-    if view in ("wrong", "class") and (boxes := _find_boxes(result.reports[place])) is not None:
+    frame, boxes, chosen = result.frames[place], _find_boxes(result.reports[place]), None
+    if view == "differ" and (by_right := result.list_by_right(place)):
+        titles = {key: f"{title} {len(ids):,}" for key, (title, ids) in by_right.items()}
+        _, chosen = by_right[url_state.widget(st.pills, "Who is right", titles, "first", key=RIGHT, name="right")]
+    if boxes is not None and (view in ("wrong", "class") or chosen is not None):
         return [
             Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
-            for unit in _filter_units(boxes, about)
+            for unit in _filter_units(boxes, about, chosen)
         ]
     scores = table.read_scores(result.plans[place].folder)
     task, kind = task_of(scores.task), kind_of(scores.task)
@@ -161,7 +169,8 @@ def _filter(result: Result, place: int, view: str, about: str | None) -> list[Ti
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
-        frame = frame[frame["picture"].isin(result.find_differing(place) or ())]
+        pictures = result.find_differing(place) if chosen is None else {id.rpartition("#")[0] for id in chosen}
+        frame = frame[frame["picture"].isin(pictures or ())]
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(("smallest", "largest") if kind.names_classes else ())}
     orders = {
         name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
@@ -210,17 +219,21 @@ def _choose(title: str, values: Any, key: str) -> str | None:
     return chosen
 
 
-def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
-    """Draw the filters of a detector's errors; return those that match."""
-    kinds = {ALL: f"All {len(report.errors):,}"} | {
-        name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
-    }
-    kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
+def _filter_units(report: ErrorReport, about: str | None, chosen: set[str] | None = None) -> list[ErrorUnit]:
+    """Draw the filters of a detector's errors, or of the `chosen` units; return those that match."""
+    kind = ALL
+    if chosen is None:
+        kinds = {ALL: f"All {len(report.errors):,}"} | {
+            name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
+        }
+        kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
     if about is None:
-        names = {"": "any"} | {name: name for name in report.labels}
+        names = {"": "any"} | {name: name for name in sorted({unit.about for unit in report.units})}
         about = url_state.widget(st.selectbox, "Class", names, "", key=ABOUT, name="about")
     small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
     units = report.select(kind, about)
+    if chosen is not None:
+        units = [unit for unit in report.units if unit.id in chosen and about in ("", unit.about)]
     return [unit for unit in units if unit.size is not None and unit.size < SMALL] if small else units
 
 
@@ -256,12 +269,20 @@ def _fit(picture: Pillow.Image) -> bytes:
     paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
     # At the lower left, where its words begin.
     paper.paste(picture, (0, BOX[1] - picture.height))
+    return _encode(paper)
+
+
+def _encode(picture: Pillow.Image) -> bytes:
     buffer = io.BytesIO()
-    paper.save(buffer, "WEBP", quality=85, method=2)
+    picture.save(buffer, "WEBP", quality=85, method=2)
     return buffer.getvalue()
 
 
-def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile], *, selects: bool) -> None:
+def _page_key(place: int, count: int) -> str:
+    return f"pictures-page-{place}-{count}"
+
+
+def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
     """Draw one page of tiles."""
     pages = -(-len(tiles) // PAGE)
     # Its place is below the tiles, which depend on it.
@@ -269,61 +290,51 @@ def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
     number = 1
     if pages > 1:
         with below:
-            number = int(st.pagination(pages, key=f"pictures-page-{place}-{len(tiles)}"))
+            number = int(st.pagination(pages, key=_page_key(place, len(tiles))))
     listed = tiles[PAGE * (number - 1) : PAGE * number]
     images = make_images(job, result, place, listed)
     with above:
         for index, (tile, image) in enumerate(zip(listed, images, strict=True)):
-            _draw_tile(index, tile, image, selects=selects)
+            _draw_tile(index, tile, image)
 
 
-def _draw_tile(index: int, tile: Tile, image: bytes, *, selects: bool) -> None:
+def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
     with st.container(width=WIDE, gap="xxsmall", key=f"pictures-tile-{index}"):
         if image:
             st.image(image, width="stretch", alt=tile.alt)
         else:
             st.caption(":material/broken_image: This picture cannot be opened.")
         st.markdown(f":small[{tile.words}]")
-        if selects:
-            key = f"pictures-pick-{tile.id}"
-            st.session_state[key] = tile.picture in state.of(PicturesPage).selected
-            name = escape(shorten(tile.picture.rpartition("/")[2], 18))
-            st.checkbox(name, key=key, on_change=_toggle, args=(tile.picture,))
-        else:
-            # It lies over the whole tile (layout.css).
-            label, key = f"Open {escape(tile.picture)}", f"pictures-open-{tile.id}"
-            act = partial(open_panel, tile.picture, tile.id if tile.unit is not None else "")
-            st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
+        # It lies over the whole tile (layout.css).
+        label, key = f"Open {escape(tile.picture)}", f"pictures-open-{tile.id}"
+        act = partial(open_panel, tile.picture, tile.id if tile.unit is not None else "")
+        st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
 
 
-def _toggle(picture: str) -> None:
-    selected = state.of(PicturesPage).selected
-    if picture in selected:
-        selected.remove(picture)
-    else:
-        selected.append(picture)
-
-
-def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
-    """Draw the actions on selected pictures."""
-    remembered = state.of(PicturesPage)
-    pictures = {*result.frames[place]["picture"]}
-    selected = remembered.selected = [picture for picture in remembered.selected if picture in pictures]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        listed = list(dict.fromkeys(tile.picture for tile in tiles))
-        if not {*listed} <= {*selected}:
-            label, icon, act = f"Select all {len(listed):,}", ":material/check_box:", partial(_select, listed)
-            st.button(label, icon=icon, type="tertiary", key="pictures-select-all", on_click=act)
-        if selected:
-            st.caption(f"{len(selected):,} selected", width="content")
-            draw_slides_button(job, result, place, selected)
-            st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
-    page.say_problem()
-
-
-def _select(pictures: Sequence[str]) -> None:
-    remembered = state.of(PicturesPage)
-    remembered.selected = list(dict.fromkeys((*remembered.selected, *pictures))) if pictures else []
+def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | None:
+    """Draw the groups of wrong answers by what their evidence lies on; return the ids of the chosen group's units."""
+    plan, report = result.plans[place], result.reports[place]
+    if report is None or not report.errors:
+        return None
+    causes = finished.read_causes(plan.folder)
+    if causes is None and not job.example:
+        causes = background.outcome(
+            "causes",
+            finished.stamp(plan.folder),
+            lambda progress, cancel, **_: finished.explain_errors(
+                plan, lambda key: job.find_item(key).open(), progress=progress, cancel=cancel
+            ),
+            begin=False,
+            button="Why wrong?",
+            help="Group wrong answers by what their evidence lies on, and test each group by hiding that evidence.",
+            event="the causes of wrong answers could not be found",
+        )
+    if not causes:
+        return None
+    st.markdown("  \n".join(f":small[{escape(cause.words)}]" for cause in causes))
+    names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
+    chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
+    return next(({*cause.units} for cause in causes if cause.where == chosen), None)
 
 
 def open_panel(picture: str, unit: str = "") -> None:
@@ -332,44 +343,79 @@ def open_panel(picture: str, unit: str = "") -> None:
     remembered.opened, remembered.unit = picture, unit
 
 
-def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
+def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
     """Draw the opened picture under the map of each model, and what can be done with it."""
     remembered = state.of(PicturesPage)
-    key = remembered.opened
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 28))}**", width="content")
+    key, ids = remembered.opened, [tile.id for tile in tiles]
+    at = ids.index(shown) if (shown := remembered.unit or key) in ids else -1
+    plan, report = result.plans[place], result.reports[place]
+    named = remembered.unit or f"{key}#picture-0"
+    unit = next((unit for unit in report.units if unit.id == named), None) if report is not None else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 24))}**")
+        if (row := _find_row(result.frames[place], key)) is not None:
+            st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
+        for label, way, to in (("Previous", "left", at - 1), ("Next", "right", at + 1)):
+            ends = at < 0 or not 0 <= to < len(tiles)
+            look: dict[str, Any] = {"type": "tertiary", "shortcut": way, "disabled": ends}
+            st.button(label, key=f"pictures-turn-{way}", on_click=_turn, args=(tiles, to, place), **look)
         icon, close = ":material/close:", partial(open_panel, "")
         st.button("", icon=icon, type="tertiary", key="pictures-close", help="Close", on_click=close)
-    plan = result.plans[place]
-    report = result.reports[place]
-    unit = next((unit for unit in report.errors if unit.id == remembered.unit), None) if report is not None else None
     if unit is not None:
         st.markdown(escape(unit.words))
-    if (row := _find_row(result.frames[place], key)) is not None:
-        st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
     page.say_problem()
-    wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
-    with st.container(horizontal=True):
-        for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
-            with st.container(width=wide, gap="xxsmall"):
-                if (row := _find_row(frame, key)) is not None:
-                    _draw_model_map(by, row, name)
-                else:
-                    st.caption(f"{escape(name)} has no answer to this picture.")
+    order = [place, *(other for other in range(len(result.plans)) if other != place)]
+    with st.container(horizontal=True, gap=GAP):
+        for model in order:
+            with st.container(width=PANEL if model == place else (PANEL - GAP) // 2, gap="xxsmall"):
+                _draw_model(job, result, model, unit, key, order if model == place else [model])
+
+
+def _turn(tiles: Sequence[Tile], to: int, place: int) -> None:
+    """Open the panel of another tile, and its page of tiles, in a callback."""
+    open_panel(tiles[to].picture, tiles[to].id if tiles[to].unit is not None else "")
+    if len(tiles) > PAGE:
+        st.session_state[_page_key(place, len(tiles))] = to // PAGE + 1
 
 
 def _find_row(frame: Frame, key: str) -> Json | None:
     return next(iter(finished.list_rows(frame[frame["picture"].eq(key)])), None)
 
 
-def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
-    scores = table.read_scores(plan.folder)
-    words = describe_row(row, scores, task_of(scores.task).no_answer)
+def _draw_model(
+    job: PicturesJob, result: Result, place: int, unit: ErrorUnit | None, key: str, boxed: Sequence[int]
+) -> None:
+    """Draw an opened picture under a model's map, of an error that of its answer there, with the boxes of models."""
+    plan, row, name = result.plans[place], _find_row(result.frames[place], key), escape(result.names[place])
+    if row is None:
+        st.caption(f"{name} has no answer to this picture.")
+        return
+    scores, image = table.read_scores(plan.folder), b""
+    words = f"{name}  \n{describe_row(row, scores, task_of(scores.task).no_answer)}"
+    if unit is not None:
+        reports = {model: report for model in {place, *boxed} if (report := result.reports[model]) is not None}
+        found = {model: report.find_answers(unit) for model, report in reports.items()}
+        values = next((values for _, values in found.get(place, ())), None)
+        if unit.kind == "picture":
+            values = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS) if row["cells"] else None
+        else:
+            said = [f"{escape(answer.label)} {percent(answer.score)}" for answer, _ in found.get(place, ())]
+            words = f":{BY_MODEL[place][1]}[■] {name}: {said[0] if said else 'nothing there'}"
+        boxes = [(answer.box, BY_MODEL[model][0]) for model in boxed for answer, _ in found.get(model, ())]
+
+        def make() -> bytes:
+            pixels, shape = job.find_item(key).open().pixels, (2 * PANEL, 2 * PANEL)
+            return _encode(Pillow.fromarray(draw_tile(pixels, unit, shape, boxes, values)))
+
+        changed = finished.stamp(*(each.folder for each in result.plans))
+        with suppress(OSError, Problem):
+            image = _images.get_or_make((changed, place, len(boxed), unit.id), make)
     try:
-        st.image((plan.folder / row["file"]).read_bytes(), width="stretch", alt=f"Its map by {name}")
+        alt = f"Its map by {result.names[place]}"
+        st.image(image or (plan.folder / row["file"]).read_bytes(), width="stretch", alt=alt)
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    st.markdown(f":small[{escape(name)}  \n{words}]")
+    st.markdown(f":small[{words}]")
 
 
 @page.keeping_problem()
@@ -378,22 +424,10 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) ->
     image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
     label = row.get("label")
     automatic = not plan.options.get("layers")
-    if unit is not None:
+    if unit is not None and unit.kind != "picture":
         task, answer = task_of(catalog.spec(plan.model)), unit.answer
         label, automatic = unit.predicted, False
         index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
         recipe = recipe.model_copy(update={"targets": ()} | task.decoder.options_of(index, anchor))
     view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, automatic=automatic)
     reopen.open_result(image, recipe, view)
-
-
-def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:
-    """Draw the button that makes a slide of each selected picture."""
-    rows = result.frames[place].set_index("picture", drop=False)
-    plan = result.plans[place]
-
-    def make(row: Json, _look: ViewSettings) -> View:
-        recipe = table.recipe(journal.settings_of(plan.folder), row)
-        return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
-
-    saving.add_to_deck("pictures", *(partial(make, row) for row in finished.list_rows(rows.loc[[*selected]])))

@@ -169,14 +169,12 @@ class PicturesPage:
     opened: str = ""
     """The picture in the panel, and the error in it that was clicked."""
     unit: str = ""
-    selected: list[str] = field(default_factory=list)
-    """The pictures that are ticked."""
     shown: list[str] = field(default_factory=list)
     """Those that the grid showed last."""
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""
-        self.job, self.opened, self.selected, self.shown = job, "", [], []
+        self.job, self.opened, self.shown = job, "", []
 
 
 def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:

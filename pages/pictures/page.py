@@ -285,7 +285,7 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     remembered, place = state.of(PicturesPage), _find_place(result)
     frame = result.frames[place]
     rows = frame.set_index("picture", drop=False)
-    chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
+    chosen = [key for key in remembered.shown if key in rows.index] or list(frame["picture"])
     records = finished.list_rows(rows.loc[chosen[:MAX_PICTURES]])
     scores = table.read_scores(result.plans[place].folder)
     tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]

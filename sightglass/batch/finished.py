@@ -16,31 +16,39 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from sightglass.batch import labels, run_store, table
+from sightglass.batch import journal, labels, run_store, table
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified
+from sightglass.common.files import Json, modified, write_file
 from sightglass.common.settings import MIB
 from sightglass.evaluation import stored
+from sightglass.evaluation.causes import Cause, find_causes
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
 from sightglass.evaluation.summary import EvaluationSummary
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.geometry import Box
 from sightglass.report.view import Map, Picture, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from threading import Event
 
     from sightglass.batch.run_store import RunPlan
+    from sightglass.common.work.progress import Progress
     from sightglass.evaluation.stored import Evaluation
+    from sightglass.models.adapter import Prediction
 
     Frame = Any
 
@@ -155,6 +163,24 @@ class Result:
         pictures = [differing for differing in every if differing is not None]
         return set[str]().union(*pictures) if pictures else None
 
+    def list_by_right(self, place: int) -> dict[str, tuple[str, set[str]]]:
+        """Return what only one of two models has right, or none: `Only Demo-s right`, and the ids of its units.
+
+        They are the model at a place and the one that it is compared with. Empty without labels of both.
+        """
+        others = [self.decision.reference.model] if self.decision is not None else []
+        names = [name for name in (*others, *self.names) if name in self.names and name != self.names[place]]
+        other = self.names.index(names[0]) if names else place
+        reports = [report for i in (place, other) if (report := self.reports[i]) is not None]
+        if other == place or len(reports) < 2:
+            return {}
+        first, second = ({unit.id: not unit.wrong for unit in r.units if unit.kind != "box"} for r in reports)
+        judged = {id: (first[id], second[id]) for id in first.keys() & second.keys()}
+        pairs = {"first": (True, False), "second": (False, True), "neither": (False, False)}
+        titles = f"Only {self.names[place]} right", f"Only {self.names[other]} right", "Both wrong"
+        ids = ({id for id, pair in judged.items() if pair == expected} for expected in pairs.values())
+        return dict(zip(pairs, zip(titles, ids, strict=True), strict=True))
+
 
 def name_of(model: str) -> str:
     """Return what people call a model."""
@@ -236,6 +262,42 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
     return None
 
 
+CAUSES = "causes.json"
+"""In a run's folder: the causes of its wrong answers (`explain_errors`)."""
+_CAUSES = TypeAdapter(tuple[Cause, ...])
+
+
+def read_causes(folder: Path) -> tuple[Cause, ...] | None:
+    """Return the stored causes of a run's wrong answers; None without any, or where the labels changed since."""
+    with contextlib.suppress(OSError, ValueError):
+        if modified(folder / CAUSES) > modified(folder / stored.FILE):
+            return _CAUSES.validate_json((folder / CAUSES).read_bytes())
+    return None
+
+
+def explain_errors(
+    plan: RunPlan, find: Callable[[str], Image], *, progress: Progress = lambda *_: None, cancel: Event | None = None
+) -> tuple[Cause, ...]:
+    """Return the causes of a labelled run's wrong answers (`find_causes`), and keep them with it.
+
+    `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
+    """
+    report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
+    maps: dict[str, tuple[NDArray[np.uint8] | None, Box]] = {}
+    for row in list_rows(load(plan.folder, report.evaluation)):
+        left, top, right, bottom = (float(row[edge]) for edge in table.SEEN)
+        cells = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS) if row["cells"] else None
+        maps[row["picture"]] = cells, (left, top, right, bottom)
+
+    def answer(image: Image) -> Sequence[Prediction]:
+        return explainer(image, maps=False, **plan.options).predictions
+
+    causes = find_causes(report, maps, find, answer, progress=progress, cancel=cancel)
+    with journal.writing(plan.folder):
+        write_file(plan.folder / CAUSES, _CAUSES.dump_json(causes))
+    return causes
+
+
 def describe(result: Result) -> tuple[str, str]:
     """Return the decision, or the headline of the first model, and a sentence; plain text without Markdown."""
     if result.decision is not None:
@@ -255,7 +317,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
         of, so_far = plural(fit.pictures, "labelled picture"), " so far" if result.stopped else ""
         if kind.counts_objects:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
-        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", describe_worst(frame)
+        return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", ""
     if fit is not None:
         name, score = next(iter(fit.scores.items()))
         # The pictures of some batches are no random sample, so they have no interval.
@@ -271,15 +333,6 @@ def _describe_first(result: Result) -> tuple[str, str]:
     if kind.counts_objects:
         return f"{plural(int(frame['predictions'].sum()), 'box')} in {pictures}.", ""
     return f"{pictures}, {plural(answers, 'different answer')}.", ""
-
-
-def describe_worst(frame: Frame) -> str:
-    """Return `Lotion: 0 of 10 right (face powder 7, puck 3).`; empty where nothing is wrong."""
-    worst = next((row for row in list_classes(frame) if row["right"] < row["pictures"] > 1), None)
-    if worst is None:
-        return ""
-    name = str(worst["class"])
-    return f"{capital(name)}: {worst['right']} of {worst['pictures']} right ({worst['taken for']})."
 
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:

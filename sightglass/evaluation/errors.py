@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
+from sightglass.evaluation.boxes import BACKGROUND
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
+from sightglass.models.geometry import measure_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.evaluation.stored import Evaluation
+    from sightglass.explain.rendering.marks import Color
+    from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
@@ -82,6 +86,21 @@ class ErrorReport:
         """Return the errors of a type, or all, for `label` alone."""
         return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
 
+    def find_answers(self, unit: ErrorUnit) -> list[tuple[Prediction, NDArray[np.uint8] | None]]:
+        """Return this model's answers about a unit of any model, and their small maps, the nearest first.
+
+        Boxes count from an IoU of 0.1 with the label's or the answer's; of a whole picture it is the first answer.
+        """
+        picture = next((each for each in self.evaluation.pictures if each.key == unit.picture.key), None)
+        if picture is None or unit.kind == "picture":
+            return [(answer, None) for answer in (picture.predictions[:1] if picture is not None else ())]
+        places, overlaps = np.array([side.box for side in (unit.answer, unit.truth) if side is not None]), {}
+        for i, answer in enumerate(picture.predictions):
+            if answer.score >= self.evaluation.threshold:
+                overlaps[i] = measure_pairs(np.array(answer.box), places).max()
+        nearest = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
+        return [(picture.predictions[i], picture.maps.get(i)) for i in nearest if overlaps[i] >= BACKGROUND]
+
 
 MARGIN = 1.8
 """Side of the shown part, as a multiple of the boxes' own."""
@@ -111,14 +130,24 @@ def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, in
     return left, top, left + width, top + height
 
 
-def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def draw_tile(
+    pixels: NDArray[np.uint8],
+    unit: ErrorUnit,
+    shape: tuple[int, int],
+    answers: Iterable[tuple[Box | None, Color]] | None = None,
+    values: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """Draw an error's crop with its map, if it has one, uint8 (h, w, 3) RGB, within `shape`.
 
-    `pixels`: the whole picture, uint8 (H, W, 3), of any size.
+    `pixels`: the whole picture, uint8 (H, W, 3), of any size. `answers`: boxes with their colours, instead of the
+    error's own, on the whole picture under the small map `values`.
     """
     wide, high = unit.picture.size
     labelled, answered = (side.box if side else None for side in (unit.truth, unit.answer))
-    x0, y0, x1, y1 = frame_boxes([box for box in (labelled, answered) if box is not None], (wide, high), shape)
+    x0, y0, x1, y1 = 0, 0, wide, high
+    if answers is None:
+        x0, y0, x1, y1 = frame_boxes([box for box in (labelled, answered) if box is not None], (wide, high), shape)
+        answers, values = [(answered, ANSWER)], unit.picture.maps.get(unit.found)
     scale = min(shape[0] / (x1 - x0), shape[1] / (y1 - y0))
     size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
 
@@ -128,11 +157,11 @@ def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]
         return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
 
     tile = cut(pixels)
-    if (values := unit.picture.maps.get(unit.found)) is not None:
+    if values is not None:
         whole = (0, 0, *size)
         tile = render.paint(tile, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
-    for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):
+    for box, colour in ((labelled, TRUTH), *answers):
         if box is not None:
-            mark = replace(box_mark(box), hollow=dashed).moved(-x0, -y0, (scale, scale))
+            mark = replace(box_mark(box), hollow=colour != TRUTH).moved(-x0, -y0, (scale, scale))
             draw_lines(tile, [mark], LINE, LINE, colour)
     return tile

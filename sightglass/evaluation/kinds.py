@@ -129,6 +129,8 @@ class ErrorUnit:
             return f"{answer.label} {score}, nothing labelled"
         if answer.label != label:
             return f"{label} called {answer.label}, {score}"
+        if not self.wrong:
+            return f"{label} {score}"
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
 
 

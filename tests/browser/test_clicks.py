@@ -89,16 +89,17 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
-/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio Disagreements .* | ?view;
-    radio All .* | ?view; button Increment | ?tolerance; button Decrement | ?tolerance; combobox Maps of | ?of;
-    combobox Sort | ?order; button Open plate.*webp | "Open in Explore; button close icon | gone;
-    button (Page 2|Next page) | words; button (Page 1|Previous page) | words; switch Select | "Select all;
-    checkbox .*webp | "1 selected; button Select all .* | "32 selected; button Clear | gone; button Export | opens;
-    button .*, [.]csv | saves; button Add to deck Shortcut D | opens; button Demo-cls-s | opens;
-    button (Demo|Efficient).* | own; button Your pictures | -; button Upload | file; combobox Model | query <;
-    button Open .*webp | "Open in Explore; button Open in Explore | /; checkbox Unsure.* | words;
-    combobox (Label|Answer) | words; button Clear value | -; combobox Instead of | -; button Run it here | ?run <;
-    -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION
+/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
+    (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
+    button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;
+    button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
+    button (Page 1|Previous page) | words; button Export | opens; button Open moon.*webp | "Open in Explore;
+    button Next.* | ?open; button Previous.* | ?open; button .*, [.]csv | saves;
+    button Add to deck Shortcut D | opens; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
+    button Your pictures | -; button Upload | file; combobox Model | query <; button Open .*webp | "Open in Explore;
+    button Open in Explore | /; checkbox Unsure.* | words; combobox (Label|Answer) | words;
+    button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
+    =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; combobox Go to a moment | words;
     button Clear value | -; button Add to deck Shortcut D | opens; button Upload | file; radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
@@ -304,3 +305,10 @@ def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
     box = page.locator(".st-key-pictures-tile-1 img").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.get_by_role("button", name="Open in Explore").wait_for()
+    shown = page.locator(".st-key-pictures-panel img").first
+    expect(shown).to_have_js_property("width", 560)
+    before = shown.get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    expect(shown).not_to_have_attribute("src", before)
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_attribute("src", before)

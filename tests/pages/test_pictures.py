@@ -17,6 +17,7 @@ from sightglass.batch.run_store import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
+from sightglass.evaluation.decision import list_objects
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import load_bundled
@@ -111,9 +112,14 @@ def test_first_visit_shows_stored_comparison(page):
     assert [share == "reference" for share in frame["Same class"]].count(True) == 1
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
     assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
-    for view in ("wrong", "class", "differ", "all"):
+    for view in ("wrong", "class", "all", "differ"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
+    objects, pair = list_objects(result.decision.rows), (result.names[0], result.decision.reference.model)
+    for chosen, right in (("first", (True, False)), ("neither", (False, False)), ("second", (False, True))):
+        app.pills(key="pictures-right").set_value(chosen).run()
+        assert {*opened(app)} == {row["picture"] for row in objects if tuple(row[name] for name in pair) == right}
+    assert parameter(app, "right") == "second"
     first = opened(app)[0]
     app.button(key=f"pictures-open-{first}").click().run()
     assert all(f":small[{name}  \n" in texts(app) for name in result.names), "the panel has the map of each model"
@@ -223,18 +229,6 @@ def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     assert len(opened(app)) == 6
 
 
-def test_selected_pictures_become_a_slide(page, many):
-    app = run(choose(page(SCREEN, model="demo-cls-s"), many))
-    app.toggle(key="pictures-select").set_value(True).run()
-    for key in ("trolleybus/00.jpg", "minibus/01.jpg"):
-        app.checkbox(key=f"pictures-pick-{key}").check().run()
-    assert session(app, PicturesPage).selected == ["trolleybus/00.jpg", "minibus/01.jpg"]
-    app.button(key="deck-pictures-run").click().run()
-    press(app, "Add the slide")
-    (deck,) = History().decks.all()
-    assert len(deck.slides) == 1
-
-
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
     """Three scenes, whose labels have a name and a line of their own."""
@@ -272,8 +266,13 @@ def test_labels_after_run_and_errors_open(page, scenes):
     errors = ErrorReport(stored.load(folder))
     app.segmented_control(key="pictures-view").set_value("wrong").run()
     assert opened(app) == [unit.id for unit in errors.errors[:24]]
-    unit = next(unit for unit in errors.errors if unit.answer is not None)
-    app.button(key=f"pictures-open-{unit.id}").click().run()
+    press(app, "Why wrong?")
+    rerun_until(app, lambda: "wrong: evidence inside the object" in texts(app))
+    assert all(escape(cause.words) in texts(app) for cause in finished.read_causes(folder))
+    first, unit = (unit for unit in errors.errors[:2] if unit.answer is not None)
+    app.button(key=f"pictures-open-{first.id}").click().run()
+    press(app, "Next")
+    assert (parameter(app, "error"), app.button(key="pictures-turn-left").disabled) == (unit.id, False)
     app.button(key="pictures-explore").click().run()
     recipe = session(app, Reopened).recipe
     assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
@@ -348,8 +347,6 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     app.button(key="pictures-open-grey-1.png").click().run()
     shown += [texts(app), add_slide(app).pictures[-1].caption]
     assert shown[1].count("**nothing found**") >= 3, "the tile, and the panel of both models"
-    app.toggle(key="pictures-select").set_value(True).run()
-    app.checkbox(key="pictures-pick-grey-1.png").check().run()
     shown.append(made["results.csv"]().decode())
     for text in shown:
         assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text

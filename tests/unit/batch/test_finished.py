@@ -131,15 +131,6 @@ def test_reading_a_run_writes_nothing_and_decides_once(tmp_path: Path, monkeypat
     assert finished.read(facts.plans) is not result
 
 
-def test_the_worst_class_is_named_with_what_it_is_taken_for() -> None:
-    answers = ["face powder"] * 7 + ["puck"] * 3 + ["star"] * 4
-    truth = ["lotion"] * 10 + ["star"] * 4
-    frame = pd.DataFrame(
-        {"truth": truth, "predicted": answers, "wrong": [a != b for a, b in zip(answers, truth, strict=True)]}
-    )
-    assert finished.describe_worst(frame) == "Lotion: 0 of 10 right (face powder 7, puck 3)."
-
-
 @pytest.mark.parametrize(
     ("milliseconds", "words"), [([30.0, 34.0, 40.0], "34 ms (30 ms to 40 ms)"), ([], "not measurable now"), (None, "")]
 )

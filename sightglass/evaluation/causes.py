@@ -1,0 +1,195 @@
+"""Group wrong answers by where their evidence lies, and test each group by hiding that evidence.
+
+Hidden is what is at least half as strong as a map's maximum: inside the white line. On the same picture a random place
+of the same shape is hidden instead. A group is claimed where the first repairs more answers than the second, by an
+exact sign test over its pictures (McNemar 1947, doi:10.1007/BF02295996) that is corrected for the number of groups.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.common.errors import Cancelled
+from sightglass.evaluation import boxes
+from sightglass.evaluation.intervals import LEVEL, estimate_share
+from sightglass.evaluation.kinds import MATCHED_TYPES
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.whatif.edits import cover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from threading import Event
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.work.progress import Progress
+    from sightglass.evaluation.errors import ErrorReport
+    from sightglass.evaluation.kinds import ErrorUnit
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
+
+    Mask = NDArray[np.bool_]
+
+GRID = 128
+"""Cells along each side of a picture, by which places are compared."""
+HALF = 0.5
+"""Least strength of hidden evidence, as a share of the map's maximum."""
+EDGE = 0.1
+"""Width of an object's edge on either side of its box, as a share of the box's shorter side."""
+QUARTERS = (0.25, 0.75)
+"""Where corners and edges of a picture end, as shares of its sides."""
+LEAST = 5
+"""Fewest wrong answers of a group that is tested: with fewer nothing can be beyond chance."""
+TRIES = 20
+"""Random places that are tried; the one with least of the evidence is hidden."""
+CUT_OFF = "more than half of the object is cut off"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Wrong answers whose evidence lies in places of one kind."""
+
+    where: str
+    """`evidence outside the object`; without the object's box by the part of the picture."""
+    units: tuple[str, ...] = field(repr=False)
+    """The ids of the wrong answers."""
+    of: int
+    """Wrong answers of all groups."""
+    repaired: int
+    """Right once that evidence is hidden."""
+    by_chance: int
+    """Right with a random place of the same shape hidden instead."""
+    p: float | None
+    """Probability that chance repairs as many more than the random place, corrected; None: not tested."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether hiding the evidence repairs more than chance does."""
+        return self.p is not None and self.p < 1 - LEVEL
+
+    @property
+    def words(self) -> str:
+        """`41 of 111 wrong: evidence outside the object; hiding it repairs 17 (28 to 57 %), a random place 3.`"""
+        count = f"{len(self.units):,} of {self.of:,} wrong: {self.where}"
+        if self.where == CUT_OFF:
+            return f"{count}; hiding cannot test it."
+        share = estimate_share(self.repaired, len(self.units)).percent_range
+        text = f"{count}; hiding it repairs {self.repaired:,} ({share}), a random place {self.by_chance:,}"
+        doubt = ": too few to tell." if self.p is None else ": no more than chance."
+        return text + ("." if self.certain else doubt)
+
+
+def find_places(box: Box | None, size: tuple[int, int]) -> dict[str, Mask]:
+    """Return the places of a picture, which cover it together, bool (GRID, GRID) each.
+
+    `box`: of the object, xyxy in a picture of `size`, its width and height; None: corners, edges and middle.
+    """
+    down, across = ((np.mgrid[:GRID, :GRID] + 0.5) / GRID) * np.reshape(size[::-1], (2, 1, 1))
+    if box is not None:
+        x0, y0, x1, y1 = box
+        wide = max(EDGE * min(x1 - x0, y1 - y0), max(size) / GRID)
+        around, inside = (
+            (across > x0 - by) & (across < x1 + by) & (down > y0 - by) & (down < y1 + by) for by in (wide, -wide)
+        )
+        masks = {"inside the object": inside, "on the object's edge": around & ~inside, "outside the object": ~around}
+        return {f"evidence {where}": mask for where, mask in masks.items()}
+    row, column = np.digitize(down / size[1], QUARTERS), np.digitize(across / size[0], QUARTERS)
+    places = {}
+    for i, j in np.ndindex(3, 3):
+        sides = " ".join(filter(None, (("top", "", "bottom")[i], ("left", "", "right")[j])))
+        where = f"at the {sides} {'corner' if i != 1 != j else 'edge'}" if sides else "in the middle"
+        places[f"evidence {where}"] = (row == i) & (column == j)
+    return places
+
+
+def find_causes(
+    report: ErrorReport,
+    maps: Mapping[str, tuple[NDArray[np.uint8] | None, Box]],
+    find: Callable[[str], Image],
+    answer: Callable[[Image], Sequence[Prediction]],
+    *,
+    progress: Progress = lambda *_: None,
+    cancel: Event | None = None,
+) -> tuple[Cause, ...]:
+    """Return the groups of a model's wrong answers, those that are certain first.
+
+    Wrong answers count that are about a label and have a map. `maps`: of each picture the map of its first answer,
+    uint8 (h, w), or None, and the part that the model saw, xyxy in pixels. `find` returns a picture by its key, and
+    `answer` the model's answers to one. Raises Cancelled.
+    """
+    groups: dict[str, list[tuple[ErrorUnit, Mask, Mask]]] = {}
+    for unit in report.errors:
+        first, seen = maps[unit.picture.key]
+        values = first if unit.kind == "picture" else unit.picture.maps.get(unit.found)
+        about_label = unit.kind == "picture" or (unit.truth is not None and unit.type in MATCHED_TYPES)
+        # Beside a wrong box an object may have a right one.
+        wrong = about_label and not _is_right(report, unit, unit.picture.predictions)
+        if wrong and values is not None and values.any():
+            where, hidden, random = _place(unit, values, seen)
+            groups.setdefault(where, []).append((unit, hidden, random))
+    total, several = sum(map(len, groups.values())), sum(len(units) >= LEAST for units in groups.values())
+    causes, done = list[Cause](), 0
+    for where, units in groups.items():
+        cause = Cause(where, tuple(unit.id for unit, *_ in units), total, 0, 0, None)
+        # Errors of one picture are not independent: each picture counts once.
+        leads, counts = Counter[str](), [0, 0]
+        for unit, *masks in units if where != CUT_OFF else ():
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+            image = find(unit.picture.key)
+            right = [_is_right(report, unit, answer(_hide(image, mask))) for mask in masks]
+            counts = [count + good for count, good in zip(counts, right, strict=True)]
+            leads[unit.picture.key] += right[0] - right[1]
+            done += 1
+            progress(done / total, f"{done:,} of {plural(total, 'wrong answer')}")
+        if where != CUT_OFF and len(units) >= LEAST:
+            cause = replace(cause, p=min(1.0, several * _test([lead > 0 for lead in leads.values() if lead])))
+        causes.append(replace(cause, repaired=counts[0], by_chance=counts[1]))
+    return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
+
+
+def _place(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> tuple[str, Mask, Mask]:
+    """Return where a wrong answer's evidence lies, where it is strong there, and a random place of that shape."""
+    size, box = unit.picture.size, unit.truth.box if unit.truth is not None else None
+    strong = cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR) >= HALF * values.max()
+    places = {where: strong & mask for where, mask in find_places(box, size).items()}
+    where = max(places, key=lambda where: int(places[where].sum()))
+    columns, rows = (slice(*(round(seen[i] * GRID / size[side]) for i in (side, side + 2))) for side in (0, 1))
+    part, random = places[where][rows, columns], np.zeros_like(strong)
+    rng = np.random.default_rng(zlib.crc32(unit.id.encode()))
+    # Around the borders of what the model saw it goes on.
+    moved = (np.roll(part, rng.integers(0, part.shape), (0, 1)) for _ in range(TRIES))
+    random[rows, columns] = min(moved, key=lambda other: int((other & part).sum()))
+    if box is not None:
+        visible = [max(0.0, min(box[i + 2], seen[i + 2]) - max(box[i], seen[i])) for i in (0, 1)]
+        if visible[0] * visible[1] < HALF * (box[2] - box[0]) * (box[3] - box[1]):
+            return CUT_OFF, places[where], random
+    return where, places[where], random
+
+
+def _hide(image: Image, mask: Mask) -> Image:
+    size = image.width, image.height
+    hidden = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return Image(cover(image, hidden, "blur"), image.name)
+
+
+def _is_right(report: ErrorReport, unit: ErrorUnit, answers: Sequence[Prediction]) -> bool:
+    """Return whether the object or picture of a wrong answer is right by other answers."""
+    if unit.kind == "picture":
+        return bool(answers) and answers[0].label == unit.label
+    matches = boxes.match(unit.picture.truths, answers, report.evaluation.threshold)
+    return any(match.type == boxes.RIGHT and unit.picture.truths[match.truth] is unit.truth for match in matches)
+
+
+def _test(signs: Sequence[bool]) -> float:
+    """Return the probability of as many True of fair coins."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(sum(signs), len(signs), alternative="greater").pvalue) if signs else 1.0
