@@ -10,7 +10,6 @@ from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
-from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
 from sightglass.pages.models import add
 from sightglass.ui.choices import image_picker, model_picker
@@ -73,11 +72,7 @@ def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, st
 
 def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
     """Return how large the files are, or the downloads: `19 MB to 25 MB`."""
-    files = [weights.find(spec) if spec.id in here else None for spec in specs]
-    known = [
-        file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
-        for spec, file in zip(specs, files, strict=True)
-    ]
+    known = [model_picker.megabytes(spec) if spec.id in here else spec.megabytes for spec in specs]
     ends = sorted(number for number in known if number is not None)
     return " to ".join(dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:]))
 
