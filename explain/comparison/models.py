@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, combinations
+from itertools import chain, combinations, starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,9 +105,33 @@ class Comparison:
             for place, prediction in enumerate(explanation.predictions[: None if self._boxes or not subjects else 1]):
                 key = place if self._boxes else prediction.index
                 if all(subject.places[model] != key for subject in subjects):
-                    places = (key if i == model else match.get(key) for i, match in enumerate(pairs))
+                    found = [key if i == model else match.get(key) for i, match in enumerate(pairs)]
+                    # A box that overlaps those of two other models is one object's alone.
+                    taken = [{subject.places[i] for subject in subjects} for i in range(len(found))]
+                    places = (None if at in before else at for at, before in zip(found, taken, strict=True))
                     subjects.append(Subject(model, prediction, tuple(places)))
         return tuple(subjects)
+
+    @property
+    def objects(self) -> tuple[Subject, ...]:
+        """The objects that are compared, each box in one; none where classes are."""
+        return self.subjects if self._boxes else ()
+
+    def describe(self, subject: Subject) -> str:
+        """Return an object's row, in the order of the models: `bus 94 / 90 %, same place 44 %`.
+
+        A dash stands for a model that misses it, which is named. The object's maps are computed.
+        """
+        found = list(zip(self.names, self.explanations, subject.places, strict=True))
+        scores = " / ".join("–" if at is None else percent(e.predictions[at].score) for _, e, at in found)
+        # The unit once, after the last of them.
+        row = f"{subject.prediction.label} {scores.replace(f'{NBSP}%', '', scores.count('%') - 1)}"
+        pairs = starmap(self.aligned(subject).agreement, combinations(range(len(found)), 2))
+        overlaps = sorted(pair.iou_top20 for pair in pairs if pair is not None)
+        if overlaps:
+            row += f", same place {' to '.join(dict.fromkeys(map(percent, overlaps[:1] + overlaps[-1:])))}"
+        lacking = [name for name, _, at in found if at is None]
+        return row + (f", {listing(lacking)} miss{'es' if len(lacking) == 1 else ''} it" if lacking else "")
 
     @cached_property
     def shared(self) -> Subject | None:
@@ -293,24 +317,13 @@ class Comparison:
         return f"{says}{self._unsure}{f': the maps are of {self.label}' if together else ''}."
 
     def _describe_scores(self, answer: str) -> str:
-        """Return which of agreeing models is surer of what is compared; empty if none is."""
-        firsts = _group(self.names, [self._name(i, e.predictions[0].index) for i, e in enumerate(self.explanations)])
-        parts = [
-            f"{listing(names)} {'are' if names[1:] else 'is'} surest of {label}" for label, names in firsts.items()
-        ]
-        start = f". {'; '.join(parts)}" if parts[1:] else ""
-        # The best boxes of a class may be of different objects.
-        single = all(e.options.per == "detection" or not e.task.explains("detection") for e in self.explanations)
-        if not (single and self._sure and [*chain(*self.groups[:1])] == [*range(len(self.names))]):
-            return start
+        """Return which of agreeing classifiers is surest; empty if none is."""
+        if self._boxes or not self._sure or answer != self.label:
+            return ""
         scores = [e.task.scorer.score(e, 0) or 0.0 for e in self.explanations]
         best, second = sorted(scores, reverse=True)[:2]
-        if percent(best) == percent(second):
-            return start
-        several = [p.label for p in self.explanations[0].predictions if p.box].count(self.label) > 1
-        of = "" if answer == self.label else f"for {'this ' if several else ''}{self.label}, "
         more = "more" if len(scores) == 2 else "most"
-        return f"{start}; {of}{self.names[scores.index(best)]} is {more} confident"
+        return "" if percent(best) == percent(second) else f"; {self.names[scores.index(best)]} is {more} confident"
 
     @property
     def _unsure(self) -> str:

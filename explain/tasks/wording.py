@@ -101,12 +101,9 @@ class Wording:
         """
         return result.predictions[0].label if result.predictions else None
 
-    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        """Return a score's table column, and hundredths or a text.
-
-        `of`: the label, in a table of models.
-        """
-        return f"Score of {of}" if of else "Score", None if score is None else score * 100
+    def column(self, score: float, unit: str = "") -> tuple[str, float | str]:
+        """Return a score's table column, and hundredths or a text."""
+        return "Score", score * 100
 
     # Files, slides and records
 

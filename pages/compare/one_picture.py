@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, listing, percent, plural
+from sightglass.explain.phrases import NBSP, count, download, listing, percent, plural
+from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.wording import Answer
@@ -20,11 +20,11 @@ from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.ui import saving, widgets
 from sightglass.ui.choices import controls, model_picker
-from sightglass.ui.session import page, url_state
+from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import Pane
-from sightglass.ui.views import panels, tables
+from sightglass.ui.session.markdown import escape, shorten
+from sightglass.ui.viewer import Box, Pane
+from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Map
 
 MAX_MODELS = 4
 FIRST = 3
 """Models that the page begins with: all of them are in memory at once."""
+OBJECTS = 12
+"""Objects whose scores and maps in all models are in their rows, the first ones."""
+LONGEST = 24
+"""Characters of a model's name."""
 OWN_ANSWERS = "own"
 ARRANGEMENTS = {"large": "Large", "beside": "Side by side"}
 
@@ -49,7 +52,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     choices, _first = controls.draw(bar, sized=False)
     with right:
         look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
-        look["help"] = "One large picture, whose map the keys 1 to 5 change, or a picture for each model."
+        look["help"] = "One large picture, whose map the keys 1 to 5 change, and s, m, l; or a picture for each model."
         large = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look) == "large"
         target_place = st.container(width="content")
         models = _choose_models(choices.model)
@@ -59,26 +62,36 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
             help = "Add a model of your own, or download one."
             st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
             return
-        names = [model.name for model in models]
         comparison = _compare(choices, models, _choose_method(choices, models))
-        with target_place:
-            comparison = _choose_target(comparison, names)
+        target = _target(comparison)
+        if comparison.objects:
+            chosen = url_state.recall_value(target["key"], target["options"], target["default"], name=target["name"])
+        else:
+            help = "One class in all models, or each model's own answer."
+            look = {"help": help, "label_visibility": "collapsed", "width": 260}
+            chosen = url_state.widget(target_place.selectbox, "Map of", **look, **target)
+        if chosen != OWN_ANSWERS:
+            comparison = comparison.aligned(comparison.subjects[int(chosen)])
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
-        _draw_panels(comparison, names, large=large)
+        with _draw_panels(comparison, models, large=large):
+            if comparison.objects:
+                _choose_object(comparison, target)
+        if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
+            st.caption(escape(words))
         with st.container(horizontal=True, vertical_alignment="center"):
-            help = "Run each model five times, in turns. A busy machine makes that impossible."
+            help = "Run each model five times, in turns: each picture gets the median, the fastest and the slowest."
             if st.button("Measure times", icon=":material/timer:", help=help):
                 with st.spinner("Measuring…", show_time=False):
-                    comparison = explain_job.with_times(comparison, measure=True)
+                    explain_job.with_times(comparison, measure=True)
+                st.rerun()
             saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
 
             def carry_proofs() -> Comparison:
                 return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
 
             files = lambda look: offers.model_downloads(carry_proofs(), look)  # noqa: E731
-            slide = lambda look: report_views.models_view(carry_proofs(), names, look)  # noqa: E731
+            slide = lambda look: report_views.models_view(carry_proofs(), comparison.names, look)  # noqa: E731
             saving.save_and_export("compare", files, saved=saved, slide=slide)
-        _draw_table(comparison, names)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
@@ -132,112 +145,112 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
-    return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
+    return explain_job.with_times(Comparison(tuple(explanations), _short_names(models)))
 
 
-def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
-    """Choose what the maps are of: one class or object in all models, or each model's own answer."""
-    subjects = comparison.subjects
-    # Models differ in how sure they are: each percent names its model.
-    labels = {OWN_ANSWERS: "Each model's own answer"}
-    for i, subject in enumerate(subjects):
+def _short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    """Return the models' names, long ones cut so that they stay different."""
+    names = [model.name for model in models]
+    # What differs stands mostly at the end.
+    short = [shorten(name, LONGEST, 10) for name in names]
+    return tuple(short if len(set(short)) == len(short) else names)
+
+
+def _target(comparison: Comparison) -> dict[str, Any]:
+    """Return the widget for what the maps are of: one class or object in all models, or each model's own answer."""
+    labels, shared, names = {}, comparison.shared, comparison.names
+    for i, subject in enumerate(comparison.subjects):
+        # Models differ in how sure they are: each percent names its model.
         answer, model = subject.prediction, comparison.explanations[subject.model].model
         labels[str(i)] = f"{answer.label} ({names[subject.model]} {describe_score(answer.score, model, answer.label)})"
-    chosen = url_state.widget(
-        st.selectbox,
-        "Map of",
-        labels,
-        OWN_ANSWERS if comparison.shared is None else str(subjects.index(comparison.shared)),
-        key=f"target-{'-'.join(comparison.names)}-{comparison.explanations[0].image.sha256[:8]}",
-        name="target",
-        help="One class or object in all models, or each model's own answer. Objects are matched by class and place.",
-        label_visibility="collapsed",
-        width=260,
+    return {
+        "options": labels | {OWN_ANSWERS: "Each model's own answer"},
+        "default": OWN_ANSWERS if shared is None else str(comparison.subjects.index(shared)),
+        "key": f"target-{'-'.join(names)}-{comparison.explanations[0].image.sha256[:8]}",
+        "name": "target",
+    }
+
+
+def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
+    """Draw a row per object: its scores in all models, whether their maps are alike there, and who misses it."""
+    models = [(e.evidence.loaded.adapter.weights_sha256, e.model.row, e.options) for e in comparison.explanations]
+    key = comparison.explanations[0].image.sha256, models
+    rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:OBJECTS])))
+    target["options"] |= {str(i): escape(row) for i, row in enumerate(rows)}
+    help = (
+        "Boxes of one class that overlap by half (IoU) are one object; same place: its maps' strongest fifths overlap."
     )
-    return comparison if chosen == OWN_ANSWERS else comparison.aligned(subjects[int(chosen)])
+    url_state.widget(st.radio, f"Objects: {' / '.join(map(escape, comparison.names))}", help=help, **target)
 
 
-def _draw_panels(comparison: Comparison, names: list[str], *, large: bool) -> None:
-    panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
+def _draw_panels(comparison: Comparison, models: Sequence[ModelSpec], *, large: bool) -> DeltaGenerator:
+    """Draw a picture for each model, or one of them with a list to choose from; return where more belongs."""
+    names, image = comparison.names, comparison.explanations[0].image
+    panes = [_pane(comparison, i) for i in range(len(names))]
     if (ends := comparison.ends) is not None:
         values = share_difference(*(comparison.maps[i] for i in ends))
         sides = (names[ends[0]], names[ends[1]])
-        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),)))
-    image, task = comparison.explanations[0].image, comparison.explanations[0].task
-    # Boxes are of each model's own.
-    if large and not task.explains("detection") and all(pane.maps for pane in panes):
-        _draw_large(comparison, names, [pane.maps[0] for pane in panes])
-    else:
+        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),), title="Difference"))
+    elif comparison.subject is None and comparison.shared is not None:
+        kind = "object" if comparison.objects else "class"
+        panes.append(Pane(title="Difference", note=f"choose one {kind} for all"))
+    if not large:
         panels.draw_viewer(image, panes, key="viewer-compare", height=430)
-    if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
-        st.caption(escape(words))
-
-
-def _draw_large(comparison: Comparison, names: list[str], maps: Sequence[Map]) -> None:
-    """Draw a large picture, and beside it the models whose maps it shows in turn."""
-    rows = [_row(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
-    rows += [Answer(each.title, "", None) for each in maps[len(rows) :]]
+        return st.container()
+    sizes, families = [model.size for model in models], {model.family for model in models}
+    exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
+    keys = (*(size if exact else "" for size in sizes), "")[: len(panes)]
     left, right = st.columns(panels.COLUMNS, gap="medium")
     with right.container(key="answers"):
-        widgets.rows(rows, key=f"compared-{'-'.join(comparison.names)}")
+        bars = [*map(_bar, comparison.explanations), None]
+        rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
+        widgets.rows(rows, key=f"compared-{'-'.join(names)}", keys=keys)
+        more = st.container()
     with left.container(key="stage"):
-        image = comparison.explanations[0].image
-        panels.draw_viewer(image, [Pane(maps=tuple(maps))], key="viewer-large", height=590, beside=True)
+        panels.draw_viewer(image, panes, key="viewer-large", height=590, beside=True, keys=keys)
+    return more
 
 
-def _row(explanation: Explanation, name: str) -> Answer:
-    task = explanation.task
-    score = task.scorer.score(explanation, 0)
-    return Answer(name, task.wording.name_map(explanation, 0), None if score is None else task.wording.bar(score))
+def _bar(explanation: Explanation) -> float | None:
+    score = explanation.task.scorer.score(explanation, 0) if explanation.heatmaps else None
+    return None if score is None else explanation.task.wording.bar(score)
 
 
-def _pane(explanation: Explanation, name: str) -> Pane:
-    task = explanation.task
+def _pane(comparison: Comparison, index: int) -> Pane:
+    explanation, name = comparison.explanations[index], comparison.names[index]
+    task, facts = explanation.task, _facts(comparison, index)
+    note = task.wording.answer(explanation)
+    absent = [each.prediction for each in comparison.objects if each.places[index] is None]
+    dashed = [Box(p.box, f"{p.label} missed", marks=(replace(box_mark(p.box), hollow=True),)) for p in absent if p.box]
+    pane = Pane(title=name, note=note, boxes=tuple(dashed), facts=facts)
     if not explanation.heatmaps:
-        missing = "; it has no map of that" if explanation.predictions else ""
-        return Pane(title=name, note=f"{task.wording.answer(explanation)}{missing}")
-    note = explanation.task.wording.name_map(explanation, 0) if task.names_classes else task.wording.answer(explanation)
+        return replace(pane, note=f"{note}; it has no map of that") if explanation.predictions else pane
+    note = task.wording.name_map(explanation, 0) if task.names_classes else note
     if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
-    boxes = panels.class_boxes(explanation, 0) or None
-    return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
+    maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
+    return replace(pane, maps=maps, note=note, boxes=(*panels.class_boxes(explanation, 0), *dashed) or None)
 
 
-def _draw_table(comparison: Comparison, names: list[str]) -> None:
-    rows, same, label, half = [], f"Overlap with {names[0]}", comparison.label, "Half the evidence on"
-    for i, explanation in enumerate(comparison.explanations):
-        agreement, task = comparison.agreement(0, i), explanation.task
-        score = task.scorer.score(explanation, 0) if explanation.heatmaps else None
-        rows.append(
-            {
-                "Model": names[i],
-                "Own answer": task.wording.answer(explanation),
-                **dict([task.wording.column(score, explanation.model.unit_of(label), label)] if label else ()),
-                half: percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
-                same: agreement and agreement.iou_top20 * 100,
-                "Parameters": count(explanation.evidence.loaded.parameters),
-                "One pass": _describe_time(comparison, i),
-            }
-        )
-    about = "Median of five passes on this machine, and the fastest to the slowest."
-    overlap = "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common."
-    same_place = st.column_config.NumberColumn(format="%.0f %%", help=overlap)
-    times = st.column_config.TextColumn(help=about, alignment="right", width=150)
-    tables.table(
-        pd.DataFrame(rows),
-        right=(half, "Parameters"),
-        help={
-            "Own answer": "What each model says first, whatever the maps are of.",
-            half: "The smallest part of the picture that holds half of the evidence.",
-        },
-        columns={f"Score of {label}": tables.score(), same: same_place, "One pass": times},
-    )
+def _facts(comparison: Comparison, index: int) -> str:
+    """Return the two lines below a model's picture: what it costs, and what it says and looks at."""
+    explanation = comparison.explanations[index]
+    mapped, best = explanation.heatmaps[:1], explanation.predictions[:1]
+    costs = [
+        _describe_time(comparison, index),
+        download(model_picker.megabytes(explanation.model)).removeprefix("about "),
+        f"{count(explanation.evidence.loaded.parameters)} parameters",
+    ]
+    says = [f"Half the evidence on {percent(explanation.statistics[0].half_heat_area)}"] if mapped else []
+    if mapped and best and not comparison.objects and best[0].label != mapped[0].target.label:
+        says.append(f"own answer {explanation.task.wording.answer(explanation)}")
+    return "\n".join(" · ".join(filter(None, parts)) for parts in (costs, says))
 
 
 def _describe_time(comparison: Comparison, index: int) -> str:
     if not comparison.timings:
-        return "–"
+        return "Time not measured"
     if not all(timing.steady for timing in comparison.timings):
-        return "not measurable now"
+        return "Time not measurable now"
     timing = comparison.timings[index]
-    return f"{timing.median:.1f} ms ({timing.fastest:.0f} to {timing.slowest:.0f})"
+    return f"{timing.median:.1f}{NBSP}ms ({timing.fastest:.0f} to {timing.slowest:.0f})"

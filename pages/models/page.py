@@ -78,11 +78,7 @@ def _describe_presence(present: int, count: int) -> str:
 
 def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
     """Return how large the files are, or the downloads: `19 MB to 25 MB`."""
-    files = [weights.find(spec) if spec.id in here else None for spec in specs]
-    known = [
-        file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
-        for spec, file in zip(specs, files, strict=True)
-    ]
+    known = [model_picker.megabytes(spec) if spec.id in here else spec.megabytes for spec in specs]
     ends = sorted(number for number in known if number is not None)
     return " to ".join(dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:]))
 

@@ -11,9 +11,10 @@ import { unpack } from "./unpack.js";
  *   settings: {settings?: object}, touched: {rows: Touches|null},
  *   colormap: {name: string}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
  *   ask: lists repeat what they last sent; settings: the last
- *   viewer of the page fills them in; touched: answers while the picture is covered by hand, by their rows' labels; colormap: chosen for all viewers
+ *   viewer of the page fills them in; touched: answers while the picture is covered by hand, or values of maps where it is
+ *   pointed at, by their rows' labels; colormap: chosen for all viewers
  */
-/** @typedef {Record<string, {share: number|null, text: string}>} Touches */
+/** @typedef {Record<string, {share?: number|null, text: string}>} Touches */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

@@ -6,7 +6,10 @@ import { find, write } from "./component.js";
  * @typedef {{label: string, share: number | null, text: string, before?: number | null}} Row  share: 0..1, null where a number is
  *   no share; before: that of before an edit, which has a bar of its own above
  */
-/** @typedef {{ticks?: number, plain?: boolean}} Kind  ticks: how many rows, the first, can be ticked; plain: no row can be pressed */
+/**
+ * @typedef {{ticks?: number, plain?: boolean, keys?: string[]}} Kind  ticks: how many rows, the first, can be ticked; plain: no row can
+ *   be pressed; keys: of each row, beside its number
+ */
 
 const BARS = '<span class="meter was"><i></i></span><span class="meter now"><i></i></span>';
 
@@ -14,7 +17,7 @@ const BARS = '<span class="meter was"><i></i></span><span class="meter now"><i><
  * Write the rows, in the elements that are there as far as they go.
  * @param {HTMLElement} list @param {Row[]} rows @param {Kind} [kind]
  */
-export function writeRows(list, rows, { ticks = 0, plain = false } = {}) {
+export function writeRows(list, rows, { ticks = 0, plain = false, keys = [] } = {}) {
   while (list.children.length > rows.length) list.lastElementChild?.remove();
   rows.forEach(({ label, share, text, before }, i) => {
     let row = /** @type {HTMLElement|undefined} */ (list.children[i]);
@@ -26,7 +29,7 @@ export function writeRows(list, rows, { ticks = 0, plain = false } = {}) {
       row.innerHTML = `${answer}<input type="checkbox" class="tick" title="Tick two to compare them">`;
       list.append(row);
     }
-    find(row, ".answer").title = label;
+    find(row, ".answer").title = i < keys.length ? `${label}: key ${[i + 1, ...(keys[i] ? [keys[i]] : [])].join(" or ")}` : label;
     write(find(row, ".label"), label);
     write(find(row, ".text"), text);
     for (const [name, length] of /** @type {const} */ ([[".was", before], [".now", share]])) {

@@ -55,6 +55,20 @@ def test_back_leads_to_screen_before(visit):
     expect(page.get_by_role("radio", name="Why", exact=True)).to_be_checked()
 
 
+def test_compare_keys_and_crosshair(visit):
+    page = visit("/compare?model=demo-cls-s&example=scene+3")
+    title, texts = page.locator(".panel .title").last, page.locator(".rows .text")
+    expect(title).to_have_text("Demo-cls-s")
+    settled(page)
+    page.keyboard.press("l")
+    expect(title).to_have_text("Demo-cls-l")
+    page.locator("canvas.base").last.focus()
+    page.keyboard.press("ArrowRight")
+    expect(texts).to_have_text([re.compile(r"^[\d.]+ here$")] * 3 + [re.compile(r"^[+−]?[\d.]+ here$")])
+    page.keyboard.press("Escape")
+    expect(texts.first).to_have_text(re.compile("%$"))
+
+
 def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path):
     large = tmp_path / "large.jpg"
     with large.open("wb") as file:

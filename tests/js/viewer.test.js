@@ -63,6 +63,17 @@ test("the reading of one map, of several, and where the model did not see", () =
   assert.equal(plain(readout([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
 });
 
+test("of panels with keys one is shown, chosen by its key or number", () => {
+  globalThis.innerWidth = 1440;
+  const state = new State(), panel = (title, maps) => ({ title, note: "", facts: "", maps, boxes: null });
+  state.listed = [panel("small", [{}]), panel("large", []), panel("Difference", [{}])];
+  state.head = { ...state.head, plain: panel("Picture", []), keys: ["s", "l", ""], size: [90, 160], beside: true };
+  assert.deepEqual(["s", "L", "3", "m", "4", "Enter"].map((key) => state.placeOf(key)), [0, 1, 2, -1, -1, -1]);
+  // A model without a map takes the place of the others' maps, beside the picture.
+  const titles = [null, 1].map((choice) => Object.assign(state, { choice }).wanted().map(({ title }) => title));
+  assert.deepEqual(titles, [["Picture", "small"], ["Picture", "large"]]);
+});
+
 test("a drag measures one area; a click, a second finger and another measurement take it away", () => {
   const state = new State();
   state.head = { ...state.head, size: [100, 80] };

@@ -10,11 +10,12 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison import models
 from sightglass.explain.comparison.models import Timing
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.models.checkpoints import weights
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
@@ -33,34 +34,36 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     app = page("compare", target="own", arrangement="beside")
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
-    view, table = shown(app), app.dataframe[0].value
+    view = shown(app)
     for i, result in enumerate(results):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
-        assert table["Own answer"][i] == f"{own[i].label} {percent(own[i].score)}"
-    # One name in the panels and in the table.
+        # Nothing is timed until somebody asks.
+        size, parameters = weights.locate(result.model).stat().st_size / 1e6, result.evidence.loaded.parameters / 1e6
+        costs = f"Time not measured · {size:.{size < 9.95:d}f}{NBSP}MB · {parameters:.1f}{NBSP}M parameters"
+        half = f"Half the evidence on {percent(result.statistics[0].half_heat_area)}"
+        assert view.head["panels"][i]["facts"] == f"{costs}\n{half}"
     titles = ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
-    assert view.titles == titles == [*table["Model"], "Difference"]
+    assert view.titles == titles
     # Only maps of one class are compared: the last is of another.
     assert [result.predictions[0].label for result in results] == ["minibus", "minibus", "trolleybus"]
     assert view.head["panels"][3]["maps"][0]["sides"] == titles[:2]
-    assert np.isnan(table["Overlap with EfficientNet-Lite0"][2])
     assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
-    # Nothing is timed until somebody asks.
-    assert set(table["One pass"]) == {"–"}
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
     app = page("compare")
     assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
-    # In one large panel, beside the models to choose from.
-    assert [len(panel["maps"]) for panel in shown(app).head["panels"]] == [4]
-    assert [row["label"] for row in received(app, "answer_list")[0]["rows"]] == titles
+    # One large picture at a time, beside the models to choose from.
+    rows = received(app, "answer_list")[0]["rows"]
+    assert (shown(app).head["keys"], shown(app).titles) == (["s", "m", "l", ""], titles)
+    assert [row["label"] for row in rows] == titles and received(app, "answer_list")[0]["keys"] == ["s", "m", "l", ""]
+    assert "own answer trolleybus" in shown(app).head["panels"][2]["facts"]
     for i, name in enumerate(SIZES):
         expected = Explainer(name)(bus, targets=[own[0].label])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
         score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[0].label]
-        assert app.dataframe[0].value[f"Score of {own[0].label}"][i] == pytest.approx(100 * score)
+        assert rows[i]["text"] == f"minibus, {percent(score)}" and rows[i]["share"] == pytest.approx(score)
     assert re.search(
         r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
     )
@@ -72,8 +75,12 @@ def test_times_not_shown_on_busy_machine(page, monkeypatch, steady):
     monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
     app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
     press(app, "Measure times")
-    expected = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
-    assert [*app.dataframe[0].value["One pass"]] == expected
+    expected = [f"20.0{NBSP}ms (19 to 22)", f"30.0{NBSP}ms (29 to 99)"] if steady else ["Time not measurable now"] * 2
+    below = [panel["facts"].partition(" · ")[0] for panel in shown(app).head["panels"]]
+    assert below[:2] == expected
+    # No size between is compared, or a model of another family: there are letters for what is small and large.
+    assert shown(app).head["keys"] == ["s", "l", ""]
+    assert shown(page("compare", models="demo-cls-s,demo-vit")).head["keys"] == ["", "", ""]
     app.multiselect(key="models").set_value([SIZES[0]]).run()
     assert "two models" in texts(app)
 
@@ -84,6 +91,14 @@ def test_an_object_is_found_in_every_detector_or_missed(page):
     missed = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-m", target="3")
     notes = [panel["maps"][0]["note"] for panel in shown(missed).head["panels"]]
     assert len(notes) == 2 and notes[1].startswith("misses it: rod-cross")
+    # Where the other model finds it, dashed; and in its row.
+    (dashed,) = shown(missed).head["panels"][1]["boxes"]
+    there = Explainer("demo-s")(image_source.load_bundled("scene 3")).predictions[3]
+    assert (dashed["label"], dashed["xyxy"]) == ("rod-cross missed", pytest.approx(there.box))
+    # Also while the map is of another object, which both find.
+    assert [box["marks"][0].get("hollow", False) for box in shown(found).head["panels"][1]["boxes"]] == [False, True]
+    (objects,) = missed.radio
+    assert objects.options[3] == "rod-cross 26\u00a0% / –, Demo-m misses it" and objects.value == "3"
     assert "Not all maps are of the same rod-cross, so not all are compared." in texts(missed)
 
 
@@ -103,6 +118,17 @@ def test_own_models_without_common_class(page, own_models, bus):
     for values, name in zip(shown(app).maps, names, strict=False):
         np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
     assert texts(app).count("have no class or object in common: each map is of its model's own first answer.") == 1
+
+
+def test_two_versions_of_a_long_name_stay_apart(page, own_models):
+    ids = [f"greenhouse-leaf-classifier-{version}" for version in ("old", "new")]
+    own_models("".join(LEAF.replace("model.leaf", f"model.{id_}") for id_ in ids))
+    app = page("compare", models=",".join(ids))
+    short = ["greenhouse-le…sifier-old", "greenhouse-le…sifier-new"]
+    assert (
+        [row["label"] for row in received(app, "answer_list")[0]["rows"]] == shown(app).titles == [*short, "Difference"]
+    )
+    assert shown(app).head["panels"][2]["maps"][0]["sides"] == short
 
 
 def test_topk_maps_on_shared_scale(page, bus):

@@ -9,6 +9,7 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 from sightglass.ui.session import url_state
 from sightglass.ui.session.reopen import OTHER
 
@@ -60,6 +61,12 @@ def list_present(task: str) -> list[ModelSpec]:
     """Return a task's models with local weights, in catalogue order."""
     here = menu()[1]
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
+def megabytes(spec: ModelSpec) -> float | None:
+    """Return the size of a model's file, else of its download; None where neither is known."""
+    file = weights.find(spec)
+    return file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
 
 
 def download_note(spec: ModelSpec, here: Collection[str]) -> str:

@@ -163,8 +163,8 @@ export class Input {
     }, { signal });
     window.addEventListener("keydown", (event) => {
       if (!isFree(event)) return;
-      const number = /^[1-9]$/.test(event.key) ? Number(event.key) : 0;
-      if (number && state.panels.some(({ maps }) => maps.length >= Math.max(2, number))) this.#choose(number - 1);
+      const place = state.placeOf(event.key);
+      if (place >= 0) this.#choose(place);
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;
       event.preventDefault();

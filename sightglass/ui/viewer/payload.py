@@ -83,7 +83,7 @@ class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
-    the viewer's, over the same place.
+    the viewer's, over the same place. `facts`: lines below it.
     """
 
     maps: tuple[Map, ...] = ()
@@ -91,6 +91,7 @@ class Pane:
     note: str = ""
     boxes: tuple[Box, ...] | None = None
     picture: Image | None = None
+    facts: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ class ViewerOptions:
     `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
-    can be measured. `touch`: the key by which the picture can be covered by hand; without one it cannot. `private`:
-    the name of a picture that a link to this page cannot carry; `lacks`: what else.
-    `dimmed`: what is shown is about to be replaced. `together`: all maps are on one scale until the user chooses
-    otherwise.
+    can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
+    and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
+    cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
+    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
     """
 
     initial: Mapping[str, str] | None = None
@@ -112,6 +113,7 @@ class ViewerOptions:
     line: str = ""
     beside: bool = False
     area: bool = False
+    keys: tuple[str, ...] = ()
     touch: str = ""
     private: str = ""
     lacks: tuple[str, ...] = ()
@@ -137,7 +139,7 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
         "size": [image.width, image.height],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
-        "plain": {"title": "Picture", "note": "hold to cover a part" * bool(options.touch), "maps": [], "boxes": None},
+        "plain": _list(Pane(title="Picture", note="hold to cover a part" * bool(options.touch)), []),
         "boxes": [_pack_box(box) for box in boxes],
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
@@ -163,8 +165,8 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
         shared = None if item.shared is None else append_grid(item.shared, item.kind)
         maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    pictured = panel.picture is not None
-    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes, "pictured": pictured}
+    about = {"title": panel.title, "note": panel.note, "facts": panel.facts}
+    return about | {"maps": maps, "boxes": boxes, "pictured": panel.picture is not None}
 
 
 def picture(image: Image) -> bytes:

@@ -47,8 +47,8 @@ export function readout(readings, x, y) {
   const measure = heats.every(({ full }) => full) ? (many ? " of their maxima" : " of its maximum") : " of the scale";
   for (const { title, kind, unit, raw, value } of /** @type {Seen[]} */ (heats)) {
     if (line.length) line.push([", ", false]);
-    const signed = kind === "signed", shown = signed ? withSign(value) : value.toFixed(2);
-    line.push([`${title} `, false], [shown, true]);
+    const signed = kind === "signed";
+    line.push([`${title} `, false], [valueText(kind, value), true]);
     if (!many) line.push([measure, false]);
     if (signed && !many) line.push([Number(value.toFixed(2)) === 0 ? "" : value > 0 ? ", raises it" : ", lowers it", false]);
     if (!raw) continue;
@@ -57,14 +57,15 @@ export function readout(readings, x, y) {
   }
   if (many) line.push([measure, false]);
   for (const { title, value } of /** @type {Seen[]} */ (gaps)) {
-    line.push([`${line.length ? ", " : ""}${title} `, false], [withSign(value), true]);
+    line.push([`${line.length ? ", " : ""}${title} `, false], [valueText("difference", value), true]);
   }
   line.push([at, false]);
   return line;
 }
 
-/** @param {number} value */
-function withSign(value) {
+/** Write a value of a map, with its sign where it may have either. @param {string} kind @param {number} value */
+export function valueText(kind, value) {
+  if (kind === "heat") return value.toFixed(2);
   const text = Math.abs(value).toFixed(2);
   return (text === "0.00" ? "" : value > 0 ? "+" : "\u2212") + text;
 }

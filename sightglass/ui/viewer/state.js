@@ -6,20 +6,21 @@ import { onPhone } from "./panels.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null, pictured?: boolean,
- *   picture?: import("../../browser/picture.js").Picture}} Listed  boxes: its own; null: the viewer's; pictured: it has a picture of its own
+ * @typedef {{title: string, note: string, facts: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
+ *   pictured?: boolean, picture?: import("../../browser/picture.js").Picture}} Listed  boxes: its own; null: the viewer's;
+ *   pictured: it has a picture of its own
  * @typedef {import("./panels.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
- *   boxes: import("./marks.js").Box[], choice: number|null, height: number,
+ *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], height: number,
  *   columns: number|null, line: string, beside: boolean, area: boolean, touch: string, private: string, lacks: string[], dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
-  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
-  ...{ boxes: [], choice: null, height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", facts: "", maps: [], boxes: null } },
+  ...{ grids: [], boxes: [], choice: null, keys: [], height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
   ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
@@ -68,6 +69,22 @@ export class State {
 
   maps() {
     return this.listed.flatMap(({ maps }) => maps);
+  }
+
+  /** Return the panels to put on the page: all of them, or of those that have keys the chosen one. @returns {Listed[]} */
+  wanted() {
+    const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
+    const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
+    if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];
+    if (mapped.length && layout === "swipe") return mapped;
+    return mapped.length && onPhone() ? now.filter(({ maps, pictured }) => maps.length || pictured) : now;
+  }
+
+  /** Return the place of the map that a key chooses; -1 without one. @param {string} key */
+  placeOf(key) {
+    const { head: { keys }, listed, panels } = this, most = keys.length ? listed.length : Math.max(0, ...panels.map(({ maps }) => maps.length));
+    const place = /^[1-9]$/.test(key) ? Number(key) - 1 : keys.indexOf(key.toLowerCase());
+    return most > 1 && place < most ? place : -1;
   }
 
   /** Return the least and the largest raw value of all maps of a kind; null without any. @param {string} kind */

@@ -8,8 +8,8 @@ import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
-import { arrange, createFigure, onPhone, panelOf, widthOf } from "./panels.js";
-import { copied, isNews, linkTo, readout, recalled, sentence, viewportOf } from "./settings.js";
+import { arrange, createFigure, panelOf, widthOf } from "./panels.js";
+import { copied, isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
@@ -117,7 +117,7 @@ export class Viewer {
       picture: panel.pictured ? pictures.shift() : undefined,
       maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
     }));
-    if (state.choice === null && state.listed.some(({ maps }) => maps.length > 1)) state.choice = 0;
+    if (state.choice === null && (head.keys.length || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
     state.head = head;
   }
 
@@ -143,12 +143,7 @@ export class Viewer {
 
   /** Put as many panels on the page as the layout has. */
   build() {
-    const { root, state } = this, { head, listed } = state, layout = state.layout(), holder = find(root, ".panels");
-    const mapped = listed.filter(({ maps }) => maps.length);
-    let wanted = listed;
-    if (mapped.length && layout === "beside" && mapped.length === listed.length) wanted = [head.plain, ...listed];
-    else if (mapped.length && layout === "swipe") wanted = mapped;
-    else if (mapped.length && onPhone()) wanted = listed.filter(({ maps, pictured }) => maps.length || pictured);
+    const { root, state } = this, { head } = state, holder = find(root, ".panels"), wanted = state.wanted();
     if (state.panels.length !== wanted.length) {
       holder.replaceChildren(...wanted.map(createFigure));
       for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));
@@ -156,9 +151,9 @@ export class Viewer {
     const layers = state.panels.map(({ layer }) => layer);
     state.panels = wanted.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
-    root.classList.toggle("bare", !mapped.length);
+    root.classList.toggle("bare", !state.maps().length);
     root.classList.toggle("dimmed", head.dimmed);
-    root.classList.toggle("swiping", layout === "swipe");
+    root.classList.toggle("swiping", state.layout() === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
     find(root, ".edit").hidden = !head.touch;
@@ -176,6 +171,7 @@ export class Viewer {
       const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
       by(".title").textContent = by(".title").title = title;
       by(".note").textContent = map?.note ?? panel.note;
+      by(".facts").textContent = panel.facts;
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       by(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
@@ -228,10 +224,20 @@ export class Viewer {
     return this.state.panels.map((panel) => this.state.mapOf(panel)).filter((map) => map !== null);
   }
 
+  /** Return the maps that are read at once: all where one of several models is shown, else those that are shown. */
+  #read() {
+    return this.state.head.keys.length ? this.state.maps() : this.#maps();
+  }
+
   /** Write the line under the panels: the values pointed at, or what the maps show. @param {boolean} [aloud] */
   readOut(aloud = false) {
-    const { state } = this, { point } = state;
-    this.#say(point && !state.cover ? readout(this.#maps().map((map) => readingAt(map, point, state.style())), point[0], point[1]) : this.#idle(), aloud);
+    const { state } = this, { point } = state, style = state.style();
+    const readings = point && !state.cover ? this.#read().map((map) => readingAt(map, point, style)) : [];
+    this.#say(point && !state.cover ? readout(readings, point[0], point[1]) : this.#idle(), aloud);
+    if (!state.head.keys.length) return;
+    // Each value beside its model's name, too.
+    const seen = readings.flatMap(({ title, kind, value }) => (value === null ? [] : [[title, { text: `${valueText(kind, value)} here` }]]));
+    broadcast("touched", { rows: point && Object.fromEntries(seen) });
   }
 
   /** Show a message, also to screen readers. @param {string} message */
@@ -254,7 +260,7 @@ export class Viewer {
 
   /** Write out of sight what else the line may hold: pointing at a picture must not move what is below it. */
   #reserveLine() {
-    const { state, root } = this, maps = this.#maps(), [width, height] = state.head.size;
+    const { state, root } = this, maps = this.#read(), [width, height] = state.head.size;
     const full = state.style().settings.scale === "own";
     const readings = maps.map(({ title, kind, raw, unit }) => ({ title, kind, unit, raw: raw && [0, -0.1234], value: -0.88, full }));
     writeLine(find(root, ".room.idle"), this.#idle());
@@ -299,11 +305,13 @@ export class Viewer {
 
   /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
   choose(index, byHand = false) {
-    const { state } = this, several = state.panels.some(({ maps }) => maps.length > 1);
+    const { state } = this, single = state.head.keys.length > 0, changed = state.panels.filter(({ maps }) => maps.length > 1);
+    const several = single || changed.length > 0;
     if (state.head.id && index !== state.choice) {
-      for (const panel of state.panels) if (state.choice !== null && panel.maps.length > 1) this.painter.fade(panel);
+      for (const panel of single ? state.panels.slice(-1) : changed) if (state.choice !== null) this.painter.fade(panel);
       state.choice = index;
-      this.caption();
+      if (single) this.build();
+      else this.caption();
       this.showControls();
       this.painter.redraw();
     }

@@ -37,12 +37,14 @@ def rows(
     ticks: int = 0,
     ticked: tuple[int, int] | None = None,
     before: Sequence[float | None] = (),
+    keys: Sequence[str] = (),
 ) -> int:
     """Show the list and return the index of the chosen row.
 
     `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
     `ticks`: how many rows, the first, can be ticked; `ticked`: those that are at first, see `ticked_pair`. `before`:
-    lengths of bars above the answers' own, as they were before an edit; such rows cannot be pressed.
+    lengths of bars above the answers' own, as they were before an edit; such rows cannot be pressed. `keys`: of
+    each row the key beside its number that chooses it, or "", for its tooltip.
     """
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
@@ -50,7 +52,8 @@ def rows(
     for row, length in zip(listed, before, strict=False):
         row["before"] = _share(length)
     pair = ticked_pair(key, ticks, ticked) or ()
-    data = {"name": key, "rows": listed, "chosen": index, "ticks": ticks, "ticked": pair, "plain": bool(before)}
+    data = {"name": key, "rows": listed, "chosen": index, "ticked": pair}
+    data |= {"ticks": ticks, "plain": bool(before), "keys": keys}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
     result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback, on_ticked_change=no_callback)

@@ -3,7 +3,7 @@
 import { broadcast, component, onBroadcast } from "../../browser/component.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 
-/** @typedef {{name: string, rows: import("../../browser/rows.js").Row[], chosen: number, ticked: number[], ticks: number, plain: boolean}} List */
+/** @typedef {import("../../browser/rows.js").Row} Row @typedef {{name: string, rows: Row[], chosen: number, ticked: number[], ticks: number, plain: boolean, keys?: string[]}} List */
 
 class AnswerList {
   #chosen = 0;
@@ -11,7 +11,7 @@ class AnswerList {
   #ticked = [];
   #plain = false;
   #listed = "";
-  /** @type {Pick<List, "rows"|"ticks"|"plain">} */
+  /** @type {Pick<List, "rows"|"ticks"|"plain"|"keys">} */
   #list = { rows: [], ticks: 0, plain: false };
   #name = "";
   /** What Python said last. @type {number | null} */
@@ -38,7 +38,8 @@ class AnswerList {
     onBroadcast("touched", ({ rows: now }) => {
       const { rows, ...kind } = this.#list;
       // Beside each answer's bar its bar before.
-      writeRows(root, rows.map((row) => (now?.[row.label] ? { ...row, before: row.share, ...now[row.label] } : row)), kind);
+      const before = (/** @type {Row} */ { label, share }) => (now?.[label]?.share === undefined ? {} : { before: share });
+      writeRows(root, rows.map((row) => ({ ...row, ...before(row), ...now?.[row.label] })), kind);
     }, signal);
   }
 
