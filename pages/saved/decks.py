@@ -125,20 +125,17 @@ def _small(slide: Slide) -> bytes:
 
 
 def _draw_deck(deck: Deck) -> None:
-    playing = bool(deck.slides) and PLAY in st.query_params
-    # In one row above the stage, so that all of it is seen.
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
-        st.markdown(f"## {escape(deck.title)}", width="content")
-        if playing:
-            help = "Back to the slides, to change and arrange them."
-            _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
-    page.say_problem()
-    if playing:
+    if deck.slides and PLAY in st.query_params:
+        help = "Back to the slides, to change and arrange them: Esc."
+        _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
         first = st.query_params.get(PLAY, "")
         start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
         _draw_stage(deck, deck.slides, "play", start=start)
         return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
+        st.markdown(f"## {escape(deck.title)}", width="content")
+    page.say_problem()
     with st.container(horizontal=True, vertical_alignment="center"):
         _draw_actions(deck)
     if not deck.slides:
@@ -181,7 +178,7 @@ def _draw_actions(deck: Deck) -> None:
         ids = [slide.id for slide in deck.slides]
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
-        help = "Show the deck from this slide: F for the whole screen, ? for all keys."
+        help = "Show the deck from this slide on the whole screen: Esc leaves it, ? lists all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
             for suffix, (label, help) in FILES.items():

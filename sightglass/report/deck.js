@@ -15,7 +15,11 @@
   }).then(() => {
     Reveal.addKeyBinding({ keyCode: 77, key: "M", description: "Heat map on or off" }, toggleMap);
     Reveal.slide(Number(slides.dataset.start));
-    if (slides.dataset.start) window.focus();
+    if (slides.dataset.start) {
+      window.focus();
+      const leave = () => void window.parent.dispatchEvent(new Event("leave-stage"));
+      Reveal.addKeyBinding({ keyCode: 27, key: "ESC", description: "Back to the slides" }, leave);
+    }
     root.dataset.ready = "yes";
   });
 }

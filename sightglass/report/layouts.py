@@ -24,13 +24,13 @@ LINE = 1.2
 """Height of a line by the letters' size."""
 INCH = 13.333 / WIDTH
 """Inches of a unit."""
-SMALLEST = 2.7
-"""Letters of 16 points."""
+SMALLEST = 3.0
+"""Letters of 18 points."""
 LETTERS = 72 * INCH * SMALLEST
 """Points of the smallest letters."""
 GAP = 0.6
 """Between two pictures."""
-BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
+BODY = (4.0, 3.6, 3.2, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 
 
@@ -69,7 +69,7 @@ class Layout:
     key: Rect | None = None
     """What red and blue mean in a map."""
     chart: Rect | None = None
-    letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, 2.9, SMALLEST)
+    letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, SMALLEST)
     """Sizes of the title, of which the largest that fits is taken."""
     body: tuple[float, ...] = BODY
     """Sizes of the sentence."""
@@ -77,31 +77,31 @@ class Layout:
     """Vertical place of the title in its box."""
 
 
-_FOOT = Rect(3, 85.2, 154, 3.4)
+_FOOT = Rect(3, 85.6, 154, 3.7)
 _HEAD = Rect(3, 1.4, 154, 7.8)
 _STRIP = Layout(
-    _HEAD, Rect(3, 77.4, 78, 6.8), _FOOT, Rect(0, 10, WIDTH, 66.4), Rect(84, 77.4, 38, 6.8), Rect(125, 77.4, 32, 6.8)
+    _HEAD, Rect(3, 77.4, 78, 7.3), _FOOT, Rect(0, 10, WIDTH, 66.4), Rect(84, 77.4, 38, 7.3), Rect(125, 77.4, 32, 7.3)
 )
 LAYOUTS = {
     "title": Layout(
         Rect(12, 16, 136, 34),
         Rect(12, 53, 136, 26),
         _FOOT,
-        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.2, SMALLEST),
+        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, SMALLEST),
         anchor="bottom",
     ),
     "text": Layout(_HEAD, Rect(12, 17, 136, 64), _FOOT, body=(5.6, 5.0, 4.4, *BODY)),
     "one": Layout(
-        Rect(127, 3, 31, 16.5),
-        Rect(127, 21, 31, 26),
-        Rect(127, 77, 31, 11),
-        Rect(0, 0, 124.6, HEIGHT),
-        Rect(127, 49, 31, 19.5),
-        Rect(127, 69.5, 31, 6.8),
+        Rect(122, 3, 36, 16.5),
+        Rect(122, 21, 36, 27),
+        Rect(122, 77, 36, 11),
+        Rect(0, 0, 119.6, HEIGHT),
+        Rect(122, 49, 36, 19.5),
+        Rect(122, 69.4, 36, 7.3),
         anchor="top",
     ),
     "two": _STRIP,
-    "grid": replace(_STRIP, answers=Rect(84, 77.4, 73, 6.8), key=None),
+    "grid": replace(_STRIP, answers=Rect(84, 77.4, 73, 7.3), key=None),
     "chart": Layout(_HEAD, Rect(84, 73.4, 73.5, 11), _FOOT, Rect(0, 10, 82, 74.4), chart=Rect(84, 10, 73.5, 62)),
 }
 """Placeholders by the name of their layout."""

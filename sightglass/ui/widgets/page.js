@@ -81,8 +81,29 @@ export function announce(document) {
   }).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 
+/** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Window & typeof globalThis} window */
+export function present({ document, addEventListener }) {
+  const edit = ".st-key-deck-edit button";
+  const leave = () => /** @type {HTMLElement | null} */ (document.querySelector(edit))?.click();
+  document.addEventListener(
+    "click",
+    ({ target }) => {
+      if (!(target instanceof Element)) return;
+      // Only a click's own handler may ask for it.
+      if (target.closest(".st-key-deck-play button")) document.documentElement.requestFullscreen?.().catch(() => {});
+      else if (document.fullscreenElement && target.closest(edit)) void document.exitFullscreen();
+    },
+    true,
+  );
+  document.addEventListener("fullscreenchange", () => document.fullscreenElement || leave());
+  document.addEventListener("keydown", ({ key }) => key === "Escape" && leave());
+  // From the slides, which have the keys.
+  addEventListener("leave-stage", leave);
+}
+
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   keepPlaces(window);
   takeFiles(window);
   announce(document);
+  present(window);
 }

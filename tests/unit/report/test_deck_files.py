@@ -80,7 +80,7 @@ def test_pptx_texts_in_placeholders(opened: Any):
         assert all(shape.text_frame.text for shape in slide.placeholders)
         for shape in slide.shapes:
             for paragraph in shape.text_frame.paragraphs if shape.has_text_frame else ():
-                assert all(run.font.name == FONT and run.font.size.pt >= 16 for run in paragraph.runs)
+                assert all(run.font.name == FONT and run.font.size.pt >= 18 for run in paragraph.runs)
 
 
 def test_pptx_heat_map_lies_over_picture(opened: Any):
