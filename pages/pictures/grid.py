@@ -397,4 +397,5 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
         recipe = table.recipe(journal.settings_of(plan.folder), row)
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
-    saving.add_to_deck("pictures", *(partial(make, row) for row in finished.list_rows(rows.loc[[*selected]])))
+    chosen = finished.list_rows(rows.loc[[*selected]])
+    saving.make_deck("selected", job.source.name, lambda: (make(row, {}) for row in chosen))

@@ -26,8 +26,8 @@ from sightglass.ui.views import charts
 PLAY = "play"
 """Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
-    ("Title", View("A title", "What the next slides are about.", kind="words"), "A large title, to begin a part."),
-    ("Text", View("A headline", "Write here.", kind="text"), "A headline above a text, of a point a line."),
+    ("Title", View("", kind="words"), "A large title, to begin a part."),
+    ("Text", View("", kind="text"), "A headline above a text, of a point a line."),
 )
 """Slides of words that can be added, with labels and helps."""
 TEXTS = {
@@ -88,8 +88,13 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         help = f"Open a deck that somebody exported: one file that ends in {SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
+    draw_tiles(sorted(decks, key=lambda deck: deck.id in READY))
+
+
+def draw_tiles(decks: Sequence[Deck]) -> None:
+    """Draw a tile for each deck."""
     with st.container(horizontal=True, key="saved-tiles"):
-        for deck in sorted(decks, key=lambda deck: deck.id in READY):
+        for deck in decks:
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
             about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
@@ -181,6 +186,9 @@ def _draw_actions(deck: Deck) -> None:
         help = "Show the deck from this slide on the whole screen: Esc leaves it, ? lists all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
+            for number, view in enumerate((slide.view for slide in deck.slides), 1):
+                if words := "Left out of the files: nothing stands on it." if view.empty else view.left_out:
+                    st.caption(f":material/warning: Slide {number}: {escape(words)}")
             for suffix, (label, help) in FILES.items():
                 name = f"{file_stem(deck.title)}{suffix}"
                 charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)

@@ -71,12 +71,14 @@ class Deck:
     def file(self, kind: str) -> bytes:
         """Return the deck as a file for others; `kind` is .html, .pptx, .pdf or .sightglass, KeyError for another.
 
-        Raises Problem for a deck without slides, except for .sightglass, which `Decks.open` takes.
+        Slides on which nothing stands are in .sightglass alone, which `Decks.open` takes. Raises Problem for any other
+        kind of a deck without slides.
         """
         if kind == SUFFIX:
             return join([slide.packed for slide in self.slides], self.title, self.theme)
+        views = [view for slide in self.slides if not (view := slide.view).empty]
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
-        return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
+        return makers[kind](views, self.title, THEMES[self.theme])
 
 
 class Decks:

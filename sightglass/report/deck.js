@@ -17,7 +17,8 @@
     Reveal.slide(Number(slides.dataset.start));
     if (slides.dataset.start) {
       window.focus();
-      const leave = () => void window.parent.dispatchEvent(new Event("leave-stage"));
+      const edit = () => /** @type {HTMLElement | null} */ (window.parent.document.querySelector(".st-key-deck-edit button"));
+      const leave = () => void edit()?.click();
       Reveal.addKeyBinding({ keyCode: 27, key: "ESC", description: "Back to the slides" }, leave);
     }
     root.dataset.ready = "yes";

@@ -20,7 +20,9 @@ from sightglass.explain.rendering.render import dim, samples
 from sightglass.explain.rendering.style import Style
 from sightglass.report import html_report
 from sightglass.report.deck_html import deck_html
+from tests.corpus import zip_of
 from tests.unit.report.slides import TITLE, deck
+from training.demo.showcase import write_scenes
 
 sync = pytest.importorskip("playwright.sync_api")
 
@@ -213,7 +215,8 @@ _CUT = """() => {
     const slide = stage.contentDocument.querySelector("section.present");
     const out = [...slide.querySelectorAll("*")].filter(node => {
         const box = node.getBoundingClientRect();
-        return box.left + x < -1 || box.top + y < -1 || box.right + x > innerWidth + 1 || box.bottom + y > innerHeight + 1;
+        const edges = [box.left + x, box.top + y, innerWidth - box.right - x, innerHeight - box.bottom - y];
+        return Math.min(...edges) < -1;
     });
     const places = [[1, 1], [innerWidth - 1, innerHeight - 1], [innerWidth / 2, 20], [1, innerHeight / 2]];
     const over = places.map(at => document.elementFromPoint(...at)).filter(node => node !== stage);
@@ -221,17 +224,35 @@ _CUT = """() => {
 }"""
 
 
+def test_labelled_folder_becomes_a_deck_in_four_actions(visit: Callable[..., Page], tmp_path: Path) -> None:
+    write_scenes(tmp_path / "scenes", 8, task="classify")
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*.*")}
+    page = visit("/pictures?model=demo-cls-s")
+    page.locator('[class*="st-key-pictures-drop"] input[type="file"]').set_input_files(
+        {"name": "scenes.zip", "mimeType": "application/zip", "buffer": zip_of(files)}
+    )
+    page.get_by_role("heading", name="8 pictures: press Run.").wait_for()
+    page.get_by_role("button", name="Demo-cls-s").click()
+    for name in ("Demo-cls-m", "Demo-cls-l"):
+        page.get_by_role("button", name=name, exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Make deck").click()
+    page.get_by_role("heading", name="scenes.zip").wait_for()
+    slides = page.locator('[class*="st-key-deck-slide-"]')
+    sync.expect(slides.last).to_contain_text("8 labelled pictures")
+    sync.expect(page.frame_locator("iframe").locator("svg text").first).to_be_visible()
+    assert slides.count() >= 3
+
+
 def test_presented_deck_fits_every_window(visit: Callable[..., Page]) -> None:
-    page = visit("/saved?deck=sizes&play=2")
+    page = visit("/saved?deck=cheat&play=2")
     stage = page.frame_locator("iframe")
     stage.locator("html[data-ready]").wait_for(state="attached")
-    for width, height in WINDOWS:
+    for number, (width, height) in enumerate(WINDOWS, 2):
         page.set_viewport_size({"width": width, "height": height})
-        for number in range(3, 6):
-            until(page, lambda: page.evaluate(_CUT) == [], f"{width} x {height}")
-            page.keyboard.press("ArrowRight")
-            sync.expect(stage.locator("section.present p").last).to_have_text(re.compile(f"{number}$"))
-        page.keyboard.press("Home")
+        sync.expect(stage.locator("section.present p").last).to_have_text(re.compile(f"{number}$"))
+        until(page, lambda: page.evaluate(_CUT) == [], f"{width} x {height}")
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Delete the slide").wait_for()
