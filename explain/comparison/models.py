@@ -15,7 +15,7 @@ import numpy as np
 
 from sightglass.common.work.progress import check
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
-from sightglass.explain.phrases import NBSP, listing, percent
+from sightglass.explain.phrases import NBSP, listing, milliseconds, percent
 from sightglass.explain.tasks.detect import SAME, assign, measure_overlap
 from sightglass.explain.tasks.parts import find_class
 from sightglass.explain.tasks.wording import COMPARED, UNSURE
@@ -50,6 +50,13 @@ class Timing:
     def steady(self) -> bool:
         """Whether the passes took about as long; else the machine was busy."""
         return self.median <= STEADY * self.fastest
+
+    @property
+    def text(self) -> str:
+        """The median with its range, `34 ms (30 to 40 ms)`; of a busy machine that it cannot be told."""
+        if not self.steady:
+            return "not measurable now"
+        return f"{milliseconds(self.median)} ({milliseconds(self.fastest)} to {milliseconds(self.slowest)})"
 
 
 def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tuple[Timing, ...]:

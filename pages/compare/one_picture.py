@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
+from sightglass.evaluation import decision
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import NBSP, count, download, listing, percent, plural
@@ -27,13 +29,14 @@ from sightglass.ui.viewer import Box, Pane
 from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
+    from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
 
 MAX_MODELS = 4
@@ -92,6 +95,17 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
             files = lambda look: offers.model_downloads(carry_proofs(), look)  # noqa: E731
             slide = lambda look: report_views.models_view(carry_proofs(), comparison.names, look)  # noqa: E731
             saving.save_and_export("compare", files, saved=saved, slide=slide)
+            deck = partial(_make_deck, comparison, comparison.names)
+            saving.make_deck("compare", comparison.explanations[0].image.name, deck)
+
+
+def _make_deck(comparison: Comparison, names: Sequence[str]) -> Iterator[View]:
+    """Return the slides of the models with the same class or object, their times measured, and their sizes."""
+    comparison = explain_job.with_times(comparison, measure=True)
+    if comparison.subject is None:
+        comparison = comparison.aligned()
+    sizes = [decision.find_size(explanation.model.id) for explanation in comparison.explanations]
+    return report_views.comparison_views(comparison, names, sizes)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:

@@ -106,6 +106,9 @@ def _take(files: Files) -> None:
     now.generation, now.id, now.answers = now.generation + 1, "", {}
     try:
         now.folder = store.receive(files)
+        if same := store.find_same(now.folder):
+            now.id = same
+            raise ModelProblem(f"{files[0][0]} is your model {same}, byte for byte: it stays one model.")
         now.draft = store.draft(now.folder)
         if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()

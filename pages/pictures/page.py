@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, run_store, table
+from sightglass.batch import finished, labels, run_store, slides, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
 from sightglass.explain.phrases import plural
@@ -17,9 +16,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, sheet
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
-from sightglass.report import views
 from sightglass.report.table import csv as write_csv
-from sightglass.report.view import MAX_PICTURES, View
 from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state, url_state
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.report.offers import Offer
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import ViewSettings
 
 
 @page.show_errors
@@ -250,7 +246,8 @@ def _draw_result(job: PicturesJob) -> None:
         if result.left_out and result.decision is None:
             st.caption(escape(result.left_out))
     with right:
-        saving.add_to_deck("pictures-run", partial(make_slide, job, result))
+        open_picture = lambda key: job.find_item(key).open()  # noqa: E731
+        saving.make_deck("pictures", job.source.name, lambda: slides.make_deck(result, open_picture))
         _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
@@ -278,20 +275,6 @@ def _choose_decision(decision: Decision) -> Decision:
         limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
         tolerance = url_state.widget(st.number_input, "Allowed gap", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)
-
-
-def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
-    """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
-    remembered, place = state.of(PicturesPage), _find_place(result)
-    frame = result.frames[place]
-    rows = frame.set_index("picture", drop=False)
-    chosen = [key for key in remembered.shown if key in rows.index] or list(frame["picture"])
-    records = finished.list_rows(rows.loc[chosen[:MAX_PICTURES]])
-    scores = table.read_scores(result.plans[place].folder)
-    tiles = [finished.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
-    title, words = finished.describe(result)
-    made = result.names[place] if len(result.plans) == 1 else f"Answers and maps: {result.names[place]}"
-    return views.gallery_view(title.removesuffix("."), words, tiles, made, result.list_scores())
 
 
 def _find_place(result: Result) -> int:

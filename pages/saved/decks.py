@@ -26,8 +26,8 @@ from sightglass.ui.views import charts
 PLAY = "play"
 """Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
-    ("Title", View("A title", "What the next slides are about.", kind="words"), "A large title, to begin a part."),
-    ("Text", View("A headline", "Write here.", kind="text"), "A headline above a text, of a point a line."),
+    ("Title", View("", kind="words"), "A large title, to begin a part."),
+    ("Text", View("", kind="text"), "A headline above a text, of a point a line."),
 )
 """Slides of words that can be added, with labels and helps."""
 TEXTS = {
@@ -83,8 +83,13 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     help = "Make an empty deck; slides come from Add to deck on the other pages."
     create = lambda: st.query_params.update(deck=saving.store().decks.create("My deck").id)  # noqa: E731
     _button("New deck", "add", "new", create, help)
+    draw_tiles(sorted(decks, key=lambda deck: deck.id in READY))
+
+
+def draw_tiles(decks: Sequence[Deck]) -> None:
+    """Draw a tile for each deck."""
     with st.container(horizontal=True, key="saved-tiles"):
-        for deck in sorted(decks, key=lambda deck: deck.id in READY):
+        for deck in decks:
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
             about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
@@ -106,20 +111,17 @@ def _small(slide: Slide) -> bytes:
 
 
 def _draw_deck(deck: Deck) -> None:
-    playing = bool(deck.slides) and PLAY in st.query_params
-    # In one row above the stage, so that all of it is seen.
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
-        st.markdown(f"## {escape(deck.title)}", width="content")
-        if playing:
-            help = "Back to the slides, to change and arrange them."
-            _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
-    page.say_problem()
-    if playing:
+    if deck.slides and PLAY in st.query_params:
+        help = "Back to the slides, to change and arrange them: Esc."
+        _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
         first = st.query_params.get(PLAY, "")
         start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
         _draw_stage(deck, deck.slides, "play", start=start)
         return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
+        st.markdown(f"## {escape(deck.title)}", width="content")
+    page.say_problem()
     with st.container(horizontal=True, vertical_alignment="center"):
         _draw_actions(deck)
     if not deck.slides:
@@ -162,9 +164,12 @@ def _draw_actions(deck: Deck) -> None:
         ids = [slide.id for slide in deck.slides]
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
-        help = "Show the deck from this slide: F for the whole screen, ? for all keys."
+        help = "Show the deck from this slide on the whole screen: Esc leaves it, ? lists all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
+            for number, view in enumerate((slide.view for slide in deck.slides), 1):
+                if words := "Left out of the files: nothing stands on it." if view.empty else view.left_out:
+                    st.caption(f":material/warning: Slide {number}: {escape(words)}")
             for suffix, (label, help) in FILES.items():
                 name = f"{file_stem(deck.title)}{suffix}"
                 charts.download(label, partial(deck.file, suffix), name, key=f"deck{suffix}-{deck.id}", help=help)

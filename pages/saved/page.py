@@ -36,6 +36,11 @@ def saved() -> None:
     else:
         with page.report_problems("## Nothing can be saved here"):
             (decks if tab == "decks" else views).draw()
+            if tab == "views" and not (opened or saving.store().search(limit=0).total):
+                st.page_link(
+                    page.script("pictures"), label="See three models compared", icon=":material/photo_library:"
+                )
+                decks.draw_tiles(saving.store().decks.ready())
 
 
 def draw_runs() -> None:

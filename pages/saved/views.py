@@ -141,7 +141,7 @@ def _draw_actions(result: SearchResult) -> None:
             help = "One picture by two models, or two pictures."
             compare = partial(_compare, *ticked)
             st.button("Compare", icon=":material/compare:", on_click=compare, help=help)
-        saving.add_to_deck("saved", *(partial(_make_slide, record) for record in ticked))
+        saving.make_deck("saved", saving.NEW_TITLE, lambda: (_make_slide(record, {}) for record in ticked))
         _draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=clear, help="Clear the selection.")

@@ -15,6 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.task import Task
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View
@@ -35,8 +36,8 @@ MOMENT = "moment"
 """Name in the address of the seconds that the player begins at."""
 MOMENTS = 3
 """On a slide, beside the player."""
-NAMED = 2
-"""Answers in a headline."""
+NAMED = 3
+"""Moments that a headline names; of more it says how many they are."""
 
 
 class ClipJob(Job["Summary"]):
@@ -60,7 +61,12 @@ class ClipJob(Job["Summary"]):
 
     @cached_property
     def curves(self) -> tuple[AnswerCurve, ...]:
-        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start)
+        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
+
+    @property
+    def task(self) -> Task:
+        """Return what the model answers."""
+        return task_of(catalog.catalog().get(self.plan.model) or "")
 
 
 def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any) -> Summary:
@@ -117,14 +123,9 @@ def headline(summary: Summary) -> str:
         return f"{plural(summary.frames, 'frame')}, and nothing changes for longer than an instant"
     # A moment of an unsure model has no label.
     named = [moment for moment in summary.moments if moment.kind in ("answer", "object") and moment.label]
-    if not named:
+    if not 0 < len(named) <= NAMED:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
-    times: dict[str, list[str]] = {}
-    for moment in named[:NAMED]:
-        times.setdefault(moment.label, []).append(clock(moment.seconds).partition(".")[0])
-    parts = [f"{label} {'at' if starts[1:] else 'from'} {listing(starts)}" for label, starts in times.items()]
-    more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
-    return capital(listing([*parts, *more]))
+    return capital(listing([f"{moment.label} from {clock(moment.seconds).partition('.')[0]}" for moment in named]))
 
 
 MAX_HEIGHT = 560
@@ -136,7 +137,6 @@ PAGE_WIDTH = 1392
 def draw(job: ClipJob, *, key: str) -> None:
     """Draw the player and its timeline."""
     summary, start, about = job.summary, job.plan.settings.start, job.about
-    task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     with contextlib.suppress(ValueError):
         st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.read_once(MOMENT) or 0)))
@@ -148,7 +148,8 @@ def draw(job: ClipJob, *, key: str) -> None:
     with player:
         st.video(str(summary.clip), start_time=at, width=width)
     with beside:
-        charts.draw_timeline(job.curves, moments, seconds=about.seconds, score=task.heading, key=key)
+        step = job.plan.settings.every * about.seconds / max(job.summary.frames, 1)
+        charts.draw_timeline(job.curves, moments, seconds=about.seconds, step=step, score=job.task.heading, key=key)
         label, icon = f"Open the frame at {clock(at)} on Explore", ":material/open_in_new:"
         help, act = "The frame of the clip itself, as the picture to explain.", partial(_open, job.plan, at)
         st.button(label, icon=icon, key=f"{key}-open", on_click=act, help=help)

@@ -153,10 +153,6 @@ class Result:
         """The models' names, each once."""
         return [name_of(plan.model) for plan in self.plans]
 
-    def list_scores(self) -> tuple[str, ...]:
-        """Return `Demo-s 69 % right` of each model of the decision; empty without one."""
-        return tuple(f"{row.model} {row.text}" for row in self.decision.rows) if self.decision is not None else ()
-
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
         every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]

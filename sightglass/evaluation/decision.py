@@ -19,7 +19,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate
+from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate, redraw
 from sightglass.evaluation.kinds import EvaluationKind, kind_of
 from sightglass.evaluation.summary import ClassChange, DecisionSummary, Verdict
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
@@ -120,15 +120,18 @@ class Decision:
     def gap(self, first: ModelScore, second: ModelScore) -> Estimate:
         """Return the advantage of `second` over `first` in AP or accuracy, on redrawn pictures."""
         value = second.score.value - first.score.value
+        return self._widen(estimate(value, second.metrics.drawn - first.metrics.drawn))
+
+    def _widen(self, gap: Estimate) -> Estimate:
+        """Return a gap with an interval that holds for all pairs at once, and is never empty; none of a stopped run."""
         if self.stopped:
-            return Estimate(value, math.nan, math.nan)
-        gap = estimate(value, second.metrics.drawn - first.metrics.drawn)
+            return Estimate(gap.value, math.nan, math.nan)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
-        half = self._z * math.sqrt(2) / (len(second.evaluation.pictures) + 2)
-        low, high = (value + self._z / Z * (end - value) for end in (gap.low, gap.high))
+        half = self._z * math.sqrt(2) / (len(self.reference.evaluation.pictures) + 2)
+        low, high = (gap.value + self._z / Z * (end - gap.value) for end in (gap.low, gap.high))
         # In this order, nan stays nan.
-        return Estimate(value, min(low, value - half), max(high, value + half))
+        return Estimate(gap.value, min(low, gap.value - half), max(high, gap.value + half))
 
     @property
     def gaps(self) -> dict[str, Estimate]:
@@ -219,6 +222,64 @@ class Decision:
         """The classes of which it has more right, the largest gain first."""
         return tuple(change for change in self.changes[::-1] if change.right > change.before)
 
+    @cached_property
+    def compared(self) -> ModelScore:
+        """The taken model, if it is not the reference; else the smallest of the others that is not ruled out."""
+        if self.first is not None and self.first is not self.reference:
+            return self.first
+        others = [row for row in self.rows if row is not self.reference]
+        return min([row for row in others if self.judge(row) != "do not ship"] or others, key=lambda row: row.size or 0)
+
+    @cached_property
+    def exchanged(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What `compared` has right and the reference wrong, and the other way round, as rows of `list_objects`."""
+        first, second = self.compared.model, self.reference.model
+        differing = [row for row in list_objects((self.compared, self.reference)) if row[first] != row[second]]
+        return [row for row in differing if row[first]], [row for row in differing if row[second]]
+
+    @property
+    def exchange(self) -> str:
+        """`b is right on 14 that a has wrong, and wrong on 20 that it has right: -6 in all (-15 to 3; 95 %).`"""
+        gained, lost = self.exchanged
+        if not (gained or lost):
+            return ""
+        first, second, pictures = self.compared.model, self.reference.model, self.reference.evaluation.pictures
+        net = Counter(row["picture"] for row in gained)
+        net.subtract(row["picture"] for row in lost)
+        # Objects of one picture are not independent: whole pictures are redrawn.
+        drawn, objects = redraw(len(pictures)) @ [net[picture.key] for picture in pictures], len(self.compared.right)
+        gap = self._widen(estimate(net.total() / objects, drawn / objects))
+        value, low, high = (signed(objects * share, ".0f") for share in (gap.value, gap.low, gap.high))
+        interval = "" if self.stopped else f"{low} to {high}; "
+        alone = f"{first} is right on {len(gained):,} that {second} has wrong"
+        return f"{alone}, and wrong on {len(lost):,} that it has right: {value} in all ({interval}{self._level})."
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What was judged, how its intervals hold, and what was not counted, a sentence each."""
+        counts, pictures = (
+            Counter(row["label"] for row in list_objects((self.reference,))),
+            self.reference.evaluation.pictures,
+        )
+        judged = f"{plural(len(pictures), 'labelled picture')}."
+        least = f"{plural(len(counts), 'class')}, each {min(counts.values(), default=0):,} times or more."
+        counted = self.left_out or "No label and no picture was left out."
+        return tuple(filter(None, (judged, least, f"Intervals: {self._level}.", *self._cautions, counted)))
+
+    @property
+    def _level(self) -> str:
+        if self.stopped:
+            return "so far"
+        return f"95{NBSP}%{'' if self.pairs == 1 else f' for all {self.pairs} pairs at once'}"
+
+    @property
+    def _cautions(self) -> tuple[str, str]:
+        more = self.more_pictures
+        return (
+            f"About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else "",
+            "The pictures so far are no random sample: the others may differ." if self.stopped else "",
+        )
+
     @property
     def headline(self) -> str:
         """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
@@ -244,9 +305,7 @@ class Decision:
     @property
     def comparison(self) -> str:
         """`AP 61.2 against 70.1: 8.9 points less (5.0 to 12.0; 95 %).`, or each model's gap to the best one."""
-        best, level = self.reference, f"95{NBSP}%{'' if self.pairs == 1 else f' for all {self.pairs} pairs at once'}"
-        if self.stopped:
-            level = "so far"
+        best, level = self.reference, self._level
         if self.candidate is not None:
             text, other = self.candidate.text.removesuffix(f"{NBSP}% right"), best.text.removeprefix("AP ")
             return f"{text} against {other}: {_describe_gap(self.gap(self.candidate, best), level)}."
@@ -277,11 +336,9 @@ class Decision:
     @property
     def words(self) -> str:
         """The scores with their intervals, losses and gains, and what was not counted."""
-        more = self.more_pictures
-        decide = f"About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else ""
-        allowed = f"Allowed gap: {_points(self.tolerance)}."
-        stopped = "The pictures so far are no random sample: the others may differ." if self.stopped else ""
-        return " ".join(filter(None, (self.comparison, allowed, decide, stopped, self.class_changes, self.left_out)))
+        exchange = self.exchange if self.candidate is not None else ""
+        sentences = self.comparison, f"Allowed gap: {_points(self.tolerance)}.", exchange, *self._cautions
+        return " ".join(filter(None, (*sentences, self.class_changes, self.left_out)))
 
     def summarise(self) -> DecisionSummary:
         """Return its numbers and sentences for JSON."""

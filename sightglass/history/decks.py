@@ -68,10 +68,11 @@ class Deck:
     def file(self, kind: str) -> bytes:
         """Return the deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
-        Raises Problem for a deck without slides.
+        Slides on which nothing stands are left out. Raises Problem for a deck without others.
         """
+        views = [view for slide in self.slides if not (view := slide.view).empty]
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
-        return makers[kind]([slide.view for slide in self.slides], self.title, THEMES[self.theme])
+        return makers[kind](views, self.title, THEMES[self.theme])
 
 
 class Decks:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sightglass.explain.phrases import capital, percent, shorten
 from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
-from sightglass.report.view import Chart, ChartLine, LineName
+from sightglass.report.view import Chart, ChartLine, LineName, ScoreBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +152,7 @@ def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"])
         from matplotlib.figure import Figure
 
         canvas = Figure((rect.width * INCH, rect.height * INCH), facecolor=ground)
-        axes = canvas.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
+        axes = canvas.add_axes((0.2, 0.15, 0.72, 0.68), facecolor=ground)
         draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
         axes.tick_params(colors=soft)
         axes.spines[:].set_color(soft)
@@ -162,3 +162,29 @@ def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"])
         return canvas
 
     return save(draw, chart.sentence, format)
+
+
+def intervals(scores: Sequence[ScoreBar], rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
+    """Return each model's score with its interval for a slide, one below the other."""
+    ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
+
+    def draw() -> Figure:
+        from matplotlib.figure import Figure
+
+        canvas = Figure((rect.width * INCH, rect.height * INCH), facecolor=ground)
+        axes = canvas.add_axes((0.3, 0.17, 0.66, 0.78), facecolor=ground)
+        for place, score in enumerate(scores):
+            axes.plot((score.low, score.high), (place, place), color=accent, linewidth=5, solid_capstyle="butt")
+            axes.plot(score.value, place, "o", color=ink, markersize=13)
+            axes.text(score.value, place - 0.22, score.text, color=ink, fontsize=LETTERS, ha="center")
+        axes.set_yticks(range(len(scores)), [shorten(score.name, 24, len) for score in scores])
+        axes.set_ylim(len(scores) - 0.5, -0.6)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+        axes.tick_params(colors=soft, labelsize=LETTERS)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(soft)
+        label = "95 % interval, in hundredths" if any(score.low < score.high for score in scores) else "in hundredths"
+        axes.set_xlabel(label, fontsize=LETTERS, color=soft)
+        return canvas
+
+    return save(draw, "; ".join(f"{score.name} {score.text}" for score in scores), format)

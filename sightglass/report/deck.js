@@ -15,7 +15,12 @@
   }).then(() => {
     Reveal.addKeyBinding({ keyCode: 77, key: "M", description: "Heat map on or off" }, toggleMap);
     Reveal.slide(Number(slides.dataset.start));
-    if (slides.dataset.start) window.focus();
+    if (slides.dataset.start) {
+      window.focus();
+      const edit = () => /** @type {HTMLElement | null} */ (window.parent.document.querySelector(".st-key-deck-edit button"));
+      const leave = () => void edit()?.click();
+      Reveal.addKeyBinding({ keyCode: 27, key: "ESC", description: "Back to the slides" }, leave);
+    }
     root.dataset.ready = "yes";
   });
 }

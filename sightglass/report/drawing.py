@@ -42,6 +42,9 @@ def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "s
     """Return the files of an item, from the lowest to the topmost: a picture, then the same under its map."""
     if item.kind == "clip":
         return [Layer("Clip", view.title, view.pictures[0].jpeg)]
+    if view.scores:
+        about = "; ".join(f"{bar.name} {bar.text}" for bar in view.scores)
+        return [Layer("Scores", about, charts.intervals(view.scores, item.rect, theme, chart))]
     if item.kind == "chart":
         curves = view.charts[item.index]
         return [Layer("Proof", curves.sentence, charts.slide(curves, item.rect, theme, chart))]
@@ -60,25 +63,16 @@ def draw(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Return a picture at its place, and the same under its map, uint8 (H, W, 3); `scale`: pixels of a unit."""
     picture, mapped = view.pictures[item.index], None
-    across, down = (max(1, round(side * scale)) for side in (item.rect.width, item.rect.height))
-    # It covers its place.
-    zoom = max(across / max(picture.size[0], 1), down / max(picture.size[1], 1))
-    size = max(across, round(zoom * picture.size[0])), max(down, round(zoom * picture.size[1]))
-    left, top = (size[0] - across) // 2, (size[1] - down) // 2
+    size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
     pixels = _open(picture.jpeg, size)
     map_ = picture.map if item.mapped else None
     if map_ is not None:
         style = Style() if map_.kind == "difference" else view.display
         unit = max(1.0, max(size) / 600)
         mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
-        mapped = mapped[top : top + down, left : left + across]
-    pixels = pixels[top : top + down, left : left + across]
     # Boxes would hide how a picture that stands beside its map looks.
     if picture.boxes and (map_ is not None or not any(other.map for other in view.pictures)):
-        boxes = [
-            replace(box, points=tuple((x * size[0] - left, y * size[1] - top) for x, y in box.points))
-            for box in picture.boxes
-        ]
+        boxes = [replace(box, points=tuple((x * size[0], y * size[1]) for x, y in box.points)) for box in picture.boxes]
         pixels = mark(pixels, boxes, scale, view.display)
         mapped = None if mapped is None else mark(mapped, boxes, scale, view.display)
     return pixels, mapped
@@ -108,5 +102,7 @@ def thumbnail(view: View) -> bytes:
         return b""
     # Where the plain picture stands beside the same one under its map, the latter.
     largest = max(items, key=lambda item: (item.rect.area, item.mapped))
+    if view.scores:
+        return draw_layers(view, largest, DARK)[0].file
     plain, mapped = draw(view, largest, scale=3)
     return to_jpeg(plain if mapped is None else mapped)

@@ -97,7 +97,7 @@ def write_caption(explanation: Result, index: int) -> str:
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
-        sentences.append("The model did not see the faded part.")
+        sentences.append("The model did not see what is outside the frame.")
     if (found := explanation.known_checks(index)) is not None:
         sentences.append(f"Checks: {found.line}.")
     used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)

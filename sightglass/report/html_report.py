@@ -150,7 +150,7 @@ def _describe_map(result: Result, index: int, plain: Pixels, style: Style) -> Js
     target, share, method = heatmap.target.label, result.task.scorer.score(result, index), METHODS[heatmap.method]
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
     image = f"{result.image.name}, {pixels(result.image.width, result.image.height)}"
-    description = describe(result, "The hottest colour", index)
+    description = describe(result, "The highlighted part", index)
     return {
         "headline": description.headline,
         "about": f"{image}, by {result.model.id}, {method.name_for(result.model.task)}",

@@ -24,13 +24,13 @@ LINE = 1.2
 """Height of a line by the letters' size."""
 INCH = 13.333 / WIDTH
 """Inches of a unit."""
-SMALLEST = 2.7
-"""Letters of 16 points."""
+SMALLEST = 3.0
+"""Letters of 18 points."""
 LETTERS = 72 * INCH * SMALLEST
 """Points of the smallest letters."""
 GAP = 0.6
 """Between two pictures."""
-BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
+BODY = (4.0, 3.6, 3.2, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 
 
@@ -69,7 +69,7 @@ class Layout:
     key: Rect | None = None
     """What red and blue mean in a map."""
     chart: Rect | None = None
-    letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, 2.9, SMALLEST)
+    letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, SMALLEST)
     """Sizes of the title, of which the largest that fits is taken."""
     body: tuple[float, ...] = BODY
     """Sizes of the sentence."""
@@ -77,31 +77,29 @@ class Layout:
     """Vertical place of the title in its box."""
 
 
-_FOOT = Rect(3, 85.2, 154, 3.4)
+_FOOT = Rect(3, 85.6, 154, 3.7)
 _HEAD = Rect(3, 1.4, 154, 7.8)
-_STRIP = Layout(
-    _HEAD, Rect(3, 77.4, 78, 6.8), _FOOT, Rect(0, 10, WIDTH, 66.4), Rect(84, 77.4, 38, 6.8), Rect(125, 77.4, 32, 6.8)
-)
+_STRIP = Layout(_HEAD, Rect(3, 74, 78, 11), _FOOT, Rect(0, 10, WIDTH, 63), Rect(84, 74, 38, 11), Rect(125, 74, 32, 11))
 LAYOUTS = {
     "title": Layout(
         Rect(12, 16, 136, 34),
         Rect(12, 53, 136, 26),
         _FOOT,
-        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.2, SMALLEST),
+        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, SMALLEST),
         anchor="bottom",
     ),
     "text": Layout(_HEAD, Rect(12, 17, 136, 64), _FOOT, body=(5.6, 5.0, 4.4, *BODY)),
     "one": Layout(
-        Rect(127, 3, 31, 16.5),
-        Rect(127, 21, 31, 26),
-        Rect(127, 77, 31, 11),
-        Rect(0, 0, 124.6, HEIGHT),
-        Rect(127, 49, 31, 19.5),
-        Rect(127, 69.5, 31, 6.8),
+        Rect(123.2, 3, 35, 16.5),
+        Rect(123.2, 21, 35, 27),
+        Rect(123.2, 77, 35, 11),
+        Rect(0, 0, 121, HEIGHT),
+        Rect(123.2, 49, 35, 19.5),
+        Rect(123.2, 69.4, 35, 7.3),
         anchor="top",
     ),
     "two": _STRIP,
-    "grid": replace(_STRIP, answers=Rect(84, 77.4, 73, 6.8), key=None),
+    "grid": replace(_STRIP, answers=Rect(84, 74, 73, 11), key=None),
     "chart": Layout(_HEAD, Rect(84, 73.4, 73.5, 11), _FOOT, Rect(0, 10, 82, 74.4), chart=Rect(84, 10, 73.5, 62)),
 }
 """Placeholders by the name of their layout."""
@@ -165,8 +163,6 @@ THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
 LARGE = 0.6
 """Least share of the page that pictures fill, where their shape allows it."""
-TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
-"""Factors by which pictures may be widened, least first, to fill that share: the excess is cut off at two edges."""
 NARROW = 0.9
 """Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
 PAD = 0.7
@@ -282,6 +278,9 @@ def pages(view: View, number: int = 1) -> list[Page]:
     """Return a view's page, and one for each of its charts."""
     if view.clip is not None:
         bodies = [_compose(view, "one", view.sentence, Visual("clip", LAYOUTS["one"].pictures))]
+    elif view.scores:
+        layout = LAYOUTS["two"]
+        bodies = [("two", [Visual("chart", layout.pictures), *_list_texts(view, "two", view.sentence)])]
     elif not view.pictures:
         bodies = [_compose(view, "title" if view.kind == "words" else "text", view.sentence.strip())]
     else:
@@ -316,25 +315,25 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
     if len(tiles) == 1 and tiles[0].mapped:
         pair = [replace(tiles[0], mapped=False), *tiles]
         ways = [("one", tiles), ("one", pair), ("two", pair)]
-    arranged = [(name, _arrange(view, subset, LAYOUTS[name], trim)) for trim in TRIMS for name, subset in ways]
+    arranged = [(name, _arrange(view, subset, LAYOUTS[name])) for name, subset in ways]
 
     def covered(candidate: tuple[str, list[Visual]]) -> float:
         return share([tile.rect for tile in candidate[1]])
 
     large = (candidate for candidate in arranged if covered(candidate) >= LARGE)
-    return next(large, None) or max(arranged[: len(ways)], key=covered)
+    return next(large, None) or max(arranged, key=covered)
 
 
-def _arrange(view: View, tiles: Sequence[Visual], layout: Layout, trim: float = 1.0) -> list[Visual]:
-    """Return pictures at their places in a layout; `trim`: by how much they may be wider than they are."""
+def _arrange(view: View, tiles: Sequence[Visual], layout: Layout) -> list[Visual]:
+    """Return pictures at their places in a layout."""
     sizes = [view.pictures[tile.index].size for tile in tiles]
-    rects = arrange([max(width, 1) / max(height, 1) * trim for width, height in sizes], layout.pictures)
+    rects = arrange([max(width, 1) / max(height, 1) for width, height in sizes], layout.pictures)
     return [replace(tile, rect=rect) for tile, rect in zip(tiles, rects, strict=True)]
 
 
 def _tag(caption: str, picture: Rect) -> Text:
-    """Return a name at a picture's foot, in at most two lines."""
-    room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
+    """Return a name at a picture's foot, each of its lines broken once at most."""
+    room = Rect(0, 0, picture.width - 2 * PAD, 2 * len(caption.splitlines()) * SMALLEST * LINE)
     text, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(text, room.width, size, bold=True)
     wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD

@@ -162,6 +162,18 @@ class Chart:
     """Index of the picture whose map was proved."""
 
 
+@dataclass(frozen=True)
+class ScoreBar:
+    """The score of one of several models on labelled pictures, with its interval."""
+
+    name: Legible
+    text: Legible
+    """The score in words: `69 % right`."""
+    value: Share
+    low: Share
+    high: Share
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """Everything that is said and shown of one thing, self-contained.
@@ -190,6 +202,15 @@ class View:
     """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean in a difference."""
+    scores: Annotated[tuple[ScoreBar, ...], Field(max_length=MAX_PICTURES)] = ()
+    """A chart in place of pictures."""
+    left_out: Annotated[str, Field(max_length=MAX_SENTENCE)] = ""
+    """What was not counted in it; said before an export."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing stands on it yet: files leave it out."""
+        return not (self.title or self.sentence or self.pictures or self.scores)
 
 
 def shorten(text: str, most: int) -> str:

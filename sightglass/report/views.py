@@ -16,7 +16,6 @@ from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, d
 from sightglass.report import charts
 from sightglass.report.view import (
     MAX_BOXES,
-    MAX_FACTS,
     MAX_MADE,
     MAX_PICTURES,
     MAX_SENTENCE,
@@ -30,7 +29,7 @@ from sightglass.report.view import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -291,10 +290,23 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
         display_of(look),
         model=True,
         sides=tuple(f"more {names[i]}" for i in ends or ()),
-        title=statement(verdict, agreed, "What the models answer"),
+        title=statement(verdict, agreed, f"{comparison.label or 'What they see'} by {len(results)} models"),
         sentence=" ".join(filter(None, (verdict if len(verdict.split()) > MAX_WORDS else "", *compared))),
         made=made_by(results),
     )
+
+
+def comparison_views(comparison: Comparison, names: Sequence[str], sizes: Sequence[int | None]) -> Iterator[View]:
+    """Yield the slide of several models on one picture, of their times and sizes in bytes, and of each model's map."""
+    view, lines = models_view(comparison, names), []
+    yield view
+    for name, time, size in zip(names, comparison.timings, sizes, strict=True):
+        weights = [quantity(size / 1e6, "MB")] if size else []
+        lines.append(f"{name}: {', '.join([f'one pass {time.text}', *weights])}")
+    yield new_view([], title="Time and size", sentence="\n".join(lines), kind="text", made=view.made)
+    for name, result in zip(names, comparison.explanations, strict=True):
+        # The title says what the map is of, which need not be the model's first answer.
+        yield replace(map_view(result), title=statement(name_answer(explained_picture(result, name=name))))
 
 
 def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str) -> View:
@@ -333,12 +345,11 @@ def _describe_fall(before: Explanation, change: Change | None) -> str:
     return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
 
 
-def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: str, scores: Sequence[str] = ()) -> View:
-    """Return the view of a run over many pictures, with some of them, and the scores of its models."""
+def gallery_view(title: str, sentence: str, pictures: Sequence[Picture], made: str) -> View:
+    """Return the view of a run over many pictures, with some of them."""
     if not pictures:
         raise Problem("There is no picture to show: choose some.")
     short = statement(title, title.partition(";")[0])
     if short != capital(title):
         sentence = f"{title}. {sentence}"
-    texts = {"title": short, "sentence": sentence, "made": made[:MAX_MADE]}
-    return new_view(pictures[:MAX_PICTURES], **texts, facts=tuple(scores[:MAX_FACTS]))
+    return new_view(pictures[:MAX_PICTURES], title=short, sentence=sentence, made=made[:MAX_MADE])

@@ -1,7 +1,7 @@
 """Options and results of a clip: timeline, moments of change, curves for charts.
 
-A change becomes a moment once it has lasted `LASTING` seconds, at the time when it began. Answers below `UNSURE` are
-one state, since what an unsure model names next is chance.
+A change becomes a moment once it has lasted `LASTING` seconds, at the time when it began. Answers of which a model is
+not sure are one state, since what it names next is chance.
 """
 
 from __future__ import annotations
@@ -228,22 +228,24 @@ MIN_GAP = 0.5
 GAP_FACTOR = 3
 """Least multiple of the mean distance of points that interrupts a line."""
 MAX_CURVES = 6
-"""Objects with a curve of their own: those seen longest."""
+"""Objects and answers with a curve of their own: those seen longest."""
+UNSURE = "unsure"
+"""Name of the curve of what is no answer."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnswerCurve:
-    """One curve: a classifier's answers, or one object, over time."""
+    """One curve: a classifier's answer, or one object, over time."""
 
     name: str
     points: pd.DataFrame
     """Means over stretches of the clip: `seconds`, `score`, and `area`, the share of the picture that holds half of the
     heat; a row without numbers where nothing was seen for a while."""
-    color: str = ""
-    """Colour of an object, as its box has in the clip; empty for a class."""
+    color: str
+    """Colour of an object, as its box has in the clip, or of a class."""
 
 
-def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurve, ...]:
+def curves(folder: Path, seconds: float, start: float = 0.0, task: Task = TASKS["classify"]) -> tuple[AnswerCurve, ...]:
     """Return the curves of a finished run, the longest first.
 
     `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
@@ -255,18 +257,21 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
     frame["seconds"] -= start
     frame["cell"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
     frame["area"] = frame[names[-1]].where(frame["map"] == "ok")
-    # Of a classifier all answers are one curve.
     frame["object"] = frame["object"].fillna(0).astype(int)
+    # Of a classifier each answer has a curve, where it is sure of it.
+    answers = frame["answer"].map(packing.unescape)
+    sure = answers.where(frame["score"].map(task.is_sure) | (answers.nunique() == 1), UNSURE)
+    frame["curve"] = sure.where(frame["object"] == 0, frame["object"])
     answer_curves = []
-    for number in frame["object"].value_counts().index[:MAX_CURVES]:
-        rows = frame[frame["object"] == number]
-        label = packing.unescape(rows["answer"].value_counts().index[0])
+    for place, key in enumerate(frame["curve"].value_counts().index[:MAX_CURVES], 1):
+        rows = frame[frame["curve"] == key]
+        number, label = int(rows["object"].iloc[0]), packing.unescape(rows["answer"].value_counts().index[0])
         points = rows.groupby("cell")[["seconds", "score", "area"]].mean()
         gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
         # An empty row interrupts the line.
         points = points.reindex(points.index.union(gaps - 0.5))
-        name, color = (f"{label} {number}", f"rgb{rgb_of(number)}") if number else ("its answer", "")
-        answer_curves.append(AnswerCurve(name, points, color))
+        name = f"{label} {number}" if number else str(key)
+        answer_curves.append(AnswerCurve(name, points, f"rgb{rgb_of(number or place)}"))
     return tuple(answer_curves)
 
 
@@ -277,12 +282,11 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
     titles = [score, "Half of the evidence is on"]
     chart = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.16, subplot_titles=titles)
     for i, curve in enumerate(curves):
-        line = {"dash": DASHES[i % len(DASHES)], "color": curve.color or ACCENT, "width": 1 if i else 2.5}
+        line = {"dash": DASHES[i % len(DASHES)], "color": curve.color, "width": 1 if i else 2.5}
         look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{y:.0%}"}
         look |= {"x": curve.points["seconds"].tolist(), "name": curve.name, "legendgroup": curve.name}
         for row, column in enumerate(("score", "area"), start=1):
-            legend = row == 1 and len(curves) > 1
-            chart.add_scatter(y=curve.points[column].tolist(), showlegend=legend, row=row, col=1, **look)
+            chart.add_scatter(y=curve.points[column].tolist(), showlegend=row == 1, row=row, col=1, **look)
     chart.add_scatter(
         x=[moment.seconds for moment in moments],
         y=[1.0] * len(moments),

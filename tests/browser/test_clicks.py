@@ -83,7 +83,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; button Measure times | words; radio One picture | -;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
-    radio Large | ?arrangement; +SAVE; +ACTS;
+    radio Large | ?arrangement; button Make deck | /saved; +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
@@ -95,17 +95,17 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
     button (Page 1|Previous page) | words; button Export | opens; button Open moon.*webp | "Open in Explore;
     button Next.* | ?open; button Previous.* | ?open; button .*, [.]csv | saves;
-    button Add to deck Shortcut D | opens; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
+    button Make deck | /saved; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
     button Your pictures | -; button Upload | file; combobox Model | query <; button Open .*webp | "Open in Explore;
     button Open in Explore | /; checkbox Unsure.* | words; combobox (Label|Answer) | words;
     button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
     =QUESTION
-/video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; combobox Go to a moment | words;
-    button Clear value | -; button Add to deck Shortcut D | opens; button Upload | file; radio Camera | ?source;
+/video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every; radio 0:.* | words;
+    button Add to deck Shortcut D | opens; button Upload | file; radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
     =SIZES; =QUESTION
 /saved: checkbox Select: scene 3.* | "1 selected; button Export.*, [.]zip | saves;
-    button Add to deck Shortcut D | opens; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
+    button Make deck | -; button Deselect | gone; checkbox Select: scene 1.* | "1 selected;
     button Delete | opens; button Delete for good | gone; combobox Any model | ?by-model; combobox Any date | ?saved;
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
@@ -115,13 +115,13 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
-/saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button My deck | -;
+/saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button (My deck|.*scene.*) | -;
     button New deck | ?deck <; radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
 /saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx)|PDF) | saves; button Deck | opens;
     switch Light | own; button .+ · .* | words; button Later | words; button Earlier | words;
-    button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words; button Present | ?play;
-    button Edit the slides | ?play; button All decks | ?deck <; button Undo all changes | ?deck <; button Help.* | -;
-    +TABLE
+    button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words;
+    button All decks | ?deck <; button Undo all changes | ?deck <; button Present | ?play; button Edit the slides | -;
+    button Help.* | -; +TABLE
 /models: button Help.* | -; button Upload | file; radio (s|m|l) | own;
     radio (Classify|Detect|Segment|Measure|Compare pictures) | ?task; radio All | ?task; switch Here only | own;
     +TABLE; button Open | /

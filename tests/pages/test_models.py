@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from torchvision.models import mobilenet_v3_small
 
+from sightglass.explain.picture.image import load_bundled
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import workers
@@ -17,6 +19,7 @@ from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
 from sightglass.ui.choices import model_picker
 from tests import plant_net
+from tests.pages import test_pictures
 from tests.pages.conftest import press, session, shown, texts
 from tests.unit.models.test_own_models import NAMES, saved
 
@@ -31,9 +34,13 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     model_picker.forget_menu()
 
 
-def checkpoint(classes: int) -> bytes:
+def checkpoint(classes: int, favoured: int | None = None) -> bytes:
+    """Random weights, which answer one class if it is `favoured`."""
     torch.manual_seed(0)
-    return saved(mobilenet_v3_small(num_classes=classes).state_dict())
+    tensors = mobilenet_v3_small(num_classes=classes).state_dict()
+    if favoured is not None:
+        tensors["classifier.3.bias"][favoured] += 99
+    return saved(tensors)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,29 @@ def test_a_model_that_is_dropped_among_pictures_is_added(page: Page, leaf: bytes
     drop(app, ("leaf.pth", leaf), ("names.txt", "\n".join(NAMES).encode()))
     app.switch_page("pages/models/page.py").run()
     assert not app.error and "with 5 classes, 224 px" in texts(app) and next(iter(rows(app))) == "leaf"
+
+
+def test_two_versions_of_a_model_are_a_pair(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, (old, new) = ("names.txt", "\n".join(NAMES).encode()), (checkpoint(5, favoured) for favoured in (0, 1))
+    app = page("models")
+    for data in (old, new):
+        assert not drop(app, ("best.pth", data), names).error, texts(app)
+    drop(app, ("renamed.pth", old), names)
+    assert app.error[0].value == "renamed.pth is your model best, byte for byte: it stays one model."
+    assert {"best", "best-2"} <= {*rows(app)} and "renamed" not in catalog.catalog()
+    for number, name in enumerate(NAMES * 2):
+        (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(load_bundled("scene 1").pixels[number:, number:]).save(
+            tmp_path / "pictures" / name / f"{number}.png"
+        )
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    app = page("pages/pictures/page.py", model="best", models="best-2")
+    app = test_pictures.run(test_pictures.choose(app, tmp_path / "pictures"))
+    text = texts(app)
+    assert re.search(r"best(-2)? instead of best(-2)?: ", text)
+    assert re.search(r"is right on 2 that best\S* has wrong, and wrong on \d that it has right: 0 in all", text)
+    assert app.dataframe[0].value["Model"].tolist() == ["best", "best-2"]
+    assert shown(page("compare", models="best,best-2", arrangement="beside")).titles[:2] == ["best", "best-2"]
 
 
 def test_class_names_typed_later(page: Page, leaf: bytes) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
+from sightglass import explain
 from sightglass.batch import finished, journal, labels, run_store, runner, table
 from sightglass.batch.run_store import Source
 from sightglass.cli import main
@@ -286,10 +288,9 @@ def made(monkeypatch) -> dict[str, Callable[[], Any]]:
     return offered
 
 
-def add_slide(app) -> View:
-    app.button(key="deck-pictures-run").click().run()
-    press(app, "Add the slide")
-    return History().decks.all()[0].slides[-1].view
+def make_deck(app) -> list[View]:
+    press(app, "Make deck")
+    return [slide.view for slide in History().decks.all()[0].slides]
 
 
 def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch, capsys):
@@ -299,14 +300,15 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
         title, words = decision["headline"], decision["words"]
         assert headline(app).replace(NBSP, " ") == f"## {escape(title)}.", address
         assert escape(words) in texts(app).replace(NBSP, " "), address
-        slide = add_slide(app)
-        shown = slide.sentence.removesuffix("…").replace(NBSP, " ")
-        assert shown and shown in f"{title}. {words}", address
-        assert slide.facts == tuple(f"{name} AP {100 * score:.1f}" for name, score in decision["scores"].items())
-        assert slide.made == "Answers and maps: Demo-s", address
         assert {name: parameter(app, name) for name in address} == address
+        first, *_, last = make_deck(app)
+        shown = first.sentence.removesuffix("…").replace(NBSP, " ")
+        assert shown and shown in words and first.title.replace(NBSP, " ") == title.partition(";")[0], address
+        assert {bar.name: bar.value for bar in first.scores} == pytest.approx(decision["scores"])
+        assert decision["left_out"] == first.left_out and first.left_out in last.sentence
         return f"{title}. {words}"
 
+    monkeypatch.setattr(explain, "replay", Mock(side_effect=ModelProblem))
     pictures, truth = draw_scenes(tmp_path / "many", 16)
     truth.write_text(truth.read_text("utf-8").replace(",star\n", ",Stern\n"), "utf-8")
     app = run(choose(page(SCREEN, model="demo-s", models="demo-m,demo-l"), pictures, truth))
@@ -345,7 +347,7 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     assert not app.checkbox(key="pictures-unsure").check().run().error
     app.checkbox(key="pictures-unsure").uncheck().run()
     app.button(key="pictures-open-grey-1.png").click().run()
-    shown += [texts(app), add_slide(app).pictures[-1].caption]
+    shown.append(texts(app))
     assert shown[1].count("**nothing found**") >= 3, "the tile, and the panel of both models"
     shown.append(made["results.csv"]().decode())
     for text in shown:
@@ -353,7 +355,9 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     app.button(key="pictures-explore").click().run()
     assert session(app, Controls).picture.name == "grey-1.png"
     folder = session(app, PicturesPage).job.plans[0].folder
-    assert len(opened(finish(page(SCREEN, run=folder.name)))) == scenes_among + 2
+    app = finish(page(SCREEN, run=folder.name))
+    assert len(opened(app)) == scenes_among + 2
+    assert make_deck(app)[0].pictures[-1].caption == "nothing found"
 
 
 def test_masks_give_the_iou_of_each_class(page, tmp_path):

@@ -55,6 +55,21 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
 
 
 @pytest.mark.parametrize(
+    ("name", "kinds"), [("pages/pictures/page.py", ["picture"] * 3 + ["text"]), ("compare", ["picture", "text"])]
+)
+def test_results_become_a_deck(page, history, name, kinds):
+    app = press(page(name, model="demo-cls-s", example="scene 3"), "Make deck")
+    (deck,) = history.decks.all()
+    views = [slide.view for slide in deck.slides]
+    assert [view.kind for view in views][: len(kinds)] == kinds and all(view.title for view in views)
+    assert f"## {deck.title}" in texts(app) and app.query_params["deck"] in (deck.id, [deck.id])
+    if name == "compare":
+        assert views[1].sentence.count("MB") == 3 and [view.pictures[0].map.label for view in views[2:]] == [
+            picture.map.label for picture in views[0].pictures[:3]
+        ]
+
+
+@pytest.mark.parametrize(
     ("name", "tab", "count"),
     [("topk", "", 3), ("compare", "models", 4), ("compare", "pictures", 2)],
 )
@@ -92,7 +107,9 @@ def test_slides_are_edited_arranged_deleted(page, history):
     assert "There is no such slide" in texts(app)
     for label in ("Title", "Text"):
         press(app, label)
-    assert [slide.view.kind for slide in history.decks.get(deck.id).slides[-2:]] == ["words", "text"]
+    deck = history.decks.get(deck.id)
+    assert [slide.view.kind for slide in deck.slides[-2:]] == ["words", "text"]
+    assert texts(app).count("Left out of the files") == 2 and deck.file(".html").count(b"<section>") == 2
 
 
 def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
@@ -128,7 +145,8 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
 
 def test_changed_packaged_deck_and_undo(page, history):
     app = page("pages/saved/page.py", tab="decks")
-    assert all(f"saved-open-{id}" in [button.key for button in app.button] for id in READY)
+    for tiles in (app, page("pages/saved/page.py")):
+        assert all(f"saved-open-{id}" in [button.key for button in tiles.button] for id in READY)
     app.button(key="saved-open-sizes").click().run()
     assert "## Small, medium or large?" in texts(app) and history.decks.all() == ()
     assert "## See a model cheat" in texts(page("pages/saved/page.py", deck="cheat"))

@@ -74,7 +74,8 @@ def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None
     assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.0 on Explore"
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Score"
-    assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
+    seconds = sorted({x for curve in figure["data"] if curve.get("name") for x in curve["x"] if x is not None})
+    assert seconds == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     assert app.get("video")
 
 
@@ -87,7 +88,8 @@ def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
     assert 0 < figure["data"][0]["y"][0] < 0.5
-    moments = app.selectbox(key="video-timeline-moment")
+    moments = app.radio(key="video-timeline-moment")
+    assert moments.label == "Moments, each at most 0.04 s after the change"
     assert moments.options == [f"0:00.1 {moment.words}"]
     moments.set_value(0).run()
     assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.1 on Explore"
@@ -164,7 +166,7 @@ def test_the_headline_says_what_is_seen_from_when() -> None:
         return headline(Summary(Path(), 250, 250, 0, 1.0, False, moments=moments))
 
     assert said(moment(2.04, "sports car"), moment(5, ""), moment(8, "dog")) == "Sports car from 0:02 and dog from 0:08"
-    assert said(moment(1, "a"), moment(2, "b"), moment(3, "c"), moment(4, "d")) == "A from 0:01, b from 0:02 and 2 more"
+    assert said(*(moment(i, label) for i, label in enumerate("abcd"))) == "4 moments in 250 frames"
     assert said(moment(3, "a", "gone")) == "1 moment in 250 frames"
 
 
@@ -181,8 +183,12 @@ def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
     assert curve_points[1].points["area"].isna().all()
     # Its line is broken where it was not seen for a while.
     assert curve_points[1].points["seconds"].isna().tolist().index(True) == len(curve_points[1].points) - 2
-    # As their boxes in the clip; a class has no box.
+    # As their boxes in the clip.
     assert [point.color for point in curve_points] == [f"rgb{rgb_of(n)}" for n in (1, 11, 10, 9, 8, 7)]
+    # A classifier's answers have a curve each, where it is sure.
+    rows = [f"{i / 10},{'cat' if i < 9 else 'dog'},{0.1 if 3 < i < 6 else 0.9},,ok,0.1" for i in range(12)]
+    (tmp_path / "timeline.csv").write_text("\n".join(["seconds,answer,score,object,map,half_heat_area", *rows]))
+    assert {curve.name: len(curve.points) for curve in curves(tmp_path, 1.2)} == {"cat": 7, "dog": 3, "unsure": 2}
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:

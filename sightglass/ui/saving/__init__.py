@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 Draft = Callable[[ViewSettings], "View"]
 """Makes a view, given the viewer's settings."""
-MOST = 24
-"""Slides at once: each may be explained again."""
 NEW = "new"
 NEW_TITLE = "My deck"
 _view_settings = declare("view_settings", __file__)
@@ -142,34 +140,26 @@ class Adding:
     number: int = 0
     """Counts the dialogs: each has its own fields."""
     deck: str = ""
-    """Id of the deck that its slides were added to."""
+    """Id of the deck that its slide was added to."""
 
 
-def add_to_deck(screen: str, *drafts: Draft) -> None:
-    """Draw the button for the dialog, which shows the slide, or of several drafts says how many they are."""
-    several = len(drafts) > 1
-    if not drafts or off():
-        return
-    help = f"A slide of each, at most {MOST}, at the end of a deck." if several else "Make a slide of this view."
-    label = "Add each to deck" if several else "Add to deck"
-    icon, much = ":material/slideshow:", len(drafts) > MOST
-    if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
+def add_to_deck(screen: str, draft: Draft) -> None:
+    """Draw the button for the dialog, which shows the slide."""
+    icon, help = ":material/slideshow:", "Make a slide of this view."
+    if off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
         return
     adding = state.of(Adding)
     adding.number, adding.deck = adding.number + 1, ""
-    heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
-    show = page.report_problems()(partial(_draw_dialog, drafts))
-    page.open_window(heading, show, width="large", icon=icon)
+    show = page.report_problems()(partial(_draw_dialog, draft))
+    page.open_window("Present this, or add it to a deck", show, width="large", icon=icon)
 
 
-def _draw_dialog(drafts: Sequence[Draft]) -> None:
+def _draw_dialog(draft: Draft) -> None:
     adding = state.of(Adding)
     number = adding.number
-    if len(drafts) == 1:
-        look = view_settings(f"slide-look-{number}")
-        view = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: drafts[0](look))
-        stage(deck_html.deck_html([view], view.title), key=str(number))
-        drafts = [lambda _: view]
+    look = view_settings(f"slide-look-{number}")
+    view = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    stage(deck_html.deck_html([view], view.title), key=str(number))
     if adding.deck:
         deck = store().decks.get(adding.deck)
         label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
@@ -183,24 +173,31 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
             key, help = f"slide-new-{number}", "What the new deck is called."
             st.text_input("Name of the new deck", NEW_TITLE, key=key, max_chars=120, help=help)
-        label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
-        icon, place = ":material/add:", f"slide-add-{number}"
-        st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
+        act: Any = {"on_click": _add, "args": (number, view)}
+        st.button("Add the slide", icon=":material/add:", key=f"slide-add-{number}", type="primary", **act)
         page.say_problem()
 
 
-def _add(number: int, drafts: Sequence[Draft]) -> None:
-    """Add the slides to the chosen deck, in a callback."""
+def _add(number: int, view: View) -> None:
+    """Add the slide to the chosen deck, in a callback."""
     decks, widgets = store().decks, st.session_state
     with page.keeping_problem():
-        # All are made first: what cannot be made leaves no half of a deck.
-        new_views = [draft({}) for draft in drafts]
         deck = str(widgets.get(f"slide-deck-{number}", NEW))
         if deck == NEW:
             deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
-        for view in new_views:
-            decks.add(deck, view)
+        decks.add(deck, view)
         state.of(Adding).deck = deck
+
+
+def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> None:
+    """Draw the button that makes a deck of views, and opens it on Saved."""
+    if off():
+        return
+    help = "Make slides of these results, and open them on Saved."
+    if st.button("Make deck", icon=":material/co_present:", key=f"make-deck-{screen}", help=help):
+        with page.report_problems(), st.spinner("Making the slides…", show_time=False):
+            deck = store().decks.create(title, make())
+            st.switch_page(page.script("saved"), query_params={"deck": deck.id})
 
 
 def view_settings(key: str) -> ViewSettings:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 HALF = "Half the evidence on"
+MOMENTS = 5
+"""Moments of a clip that are shown whole; more of them scroll."""
 NOTHING = "This map is empty: there is nothing to measure."
 
 
@@ -140,11 +142,12 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
 
 
 def draw_timeline(
-    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
+    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, step: float, score: str, key: str
 ) -> None:
-    """Draw a clip's chart; a click puts its time into `<key>-at`.
+    """Draw a clip's chart, and all of its moments; a click on either puts its time into `<key>-at`.
 
-    `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
+    `step`: seconds from one explained frame to the next. `score`: the title of the upper curves. All times are in
+    seconds since the start of the drawn clip.
     """
     from sightglass.video.results import clock, timeline_figure
 
@@ -167,12 +170,13 @@ def draw_timeline(
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
     )
     if moments:
-        st.selectbox(
-            "Go to a moment",
-            range(len(moments)),
-            index=None,
-            format_func=lambda i: f"{clock(moments[i].seconds)} {moments[i].words}",
-            key=f"{key}-moment",
-            on_change=follow_moment,
-            help="Where the answer or the place of the evidence changes: the player starts at the second before it.",
-        )
+        with st.container(height=170 if len(moments) > MOMENTS else "content", border=False):
+            st.radio(
+                f"Moments, each at most {step:.2g} s after the change",
+                range(len(moments)),
+                index=None,
+                format_func=lambda i: f"{clock(moments[i].seconds)} {escape(moments[i].words)}",
+                key=f"{key}-moment",
+                on_change=follow_moment,
+                help="Where the answer or what is seen changes: the player starts at the second before it.",
+            )

@@ -1,8 +1,8 @@
 // What every page listens to: changes of its address, and pictures that are dropped anywhere or pasted.
 // No < may stand before a letter: what sanitises the page's own HTML would leave the script out.
 
-/** Parameters of an address that are a history entry of their own: what was opened on Saved. */
-const PLACES = ["kept", "deck"];
+/** Parameters of an address that are a history entry of their own: what was opened on Saved, or is presented there. */
+const PLACES = ["kept", "deck", "play"];
 
 /**
  * Whether two addresses are one page with other choices.
@@ -81,8 +81,20 @@ export function announce(document) {
   }).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 
+/** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Document} document */
+export function present(document) {
+  // Only a click's own handler may ask for it.
+  const ask = (/** @type {any} */ { target }) =>
+    target.closest(".st-key-deck-play button") && document.documentElement.requestFullscreen?.().catch(() => {});
+  document.addEventListener("click", ask, true);
+  // The slides have the keys: in a window it is they who leave.
+  const leave = () => /** @type {HTMLElement | null} */ (document.querySelector(".st-key-deck-edit button"))?.click();
+  document.addEventListener("fullscreenchange", () => document.fullscreenElement || leave());
+}
+
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   keepPlaces(window);
   takeFiles(window);
   announce(document);
+  present(document);
 }

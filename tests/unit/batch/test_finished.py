@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from sightglass import examples
-from sightglass.batch import finished, run_store, table
+from sightglass.batch import finished, run_store, slides, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -23,6 +23,8 @@ from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
+from sightglass.report import deck_html, drawing
+from sightglass.report.stored import pack, unpack
 
 
 def frame(count: int, **columns: object) -> pd.DataFrame:
@@ -105,6 +107,26 @@ def test_stopped_run_claims_no_interval() -> None:
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+
+
+def test_deck_of_a_run_says_what_is_decided() -> None:
+    job = open_example()
+    result = finished.read(job.ready)
+    assert result.decision is not None
+    deck = [*slides.make_deck(result, lambda key: job.find_item(key).open())]
+    decided, lost, proved, limits = deck
+    assert decided.title == result.decision.headline and decided.sentence == result.decision.comparison
+    assert [(bar.name, bar.value) for bar in decided.scores] == [(r.model, r.score.value) for r in result.decision.rows]
+    medium, large = (frame.set_index("picture")["wrong"].eq(True) for frame in result.frames[1:])
+    only = medium & ~large[medium.index]
+    assert lost.title == f"{only.sum()} right by Demo-cls-l and wrong by Demo-cls-m" and len(lost.pictures) == 3
+    assert not (large & ~medium[large.index]).any(), "nothing is gained"
+    assert proved.charts[0].sentence == proved.sentence.replace(" %", f"{NBSP}%")
+    assert limits.title == "32 labelled pictures" and "No label and no picture was left out." in limits.sentence
+    assert [view.title for view in unpack(pack(deck))] == [view.title for view in deck] and drawing.thumbnail(decided)
+    assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
+    alone = [*slides.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
+    assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]
 
 
 def test_models_without_labels_stand_beside_others() -> None:

@@ -120,6 +120,23 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 
 
+def test_exchange_counts_what_is_gained_and_lost() -> None:
+    large, small = np.arange(100) >= 20, np.arange(100) % 100 >= 35
+    small[:5] = True
+    card = compare(*(classify(name, right, np.zeros(100, int)) for name, right in (("small", small), ("large", large))))
+    begins = "small is right on 5 that large has wrong, and wrong on 15 that it has right: −10 in all ("
+    assert card.exchange.startswith(begins) and card.exchange in card.words
+    high, low = map(int, re.findall(r"\(−(\d+) to −(\d+); 95", card.exchange)[0])
+    # Of paired shares: the variance of the difference is (b + c - (b - c)^2 / n).
+    half = 1.96 * np.sqrt(5 + 15 - 10**2 / 100)
+    assert low == pytest.approx(10 - half, abs=2) and high == pytest.approx(10 + half, abs=2)
+    boxed = detectors(0, 0.2, count=30)
+    gained, lost = ({(row["picture"], row["x0"]) for row in rows} for rows in boxed.exchanged)
+    alone = boxed.compared.right != boxed.reference.right
+    assert len(gained) + len(lost) == alone.sum() and len(lost) == (alone & boxed.reference.right).sum()
+    assert boxed.limits[:2] == ("30 labelled pictures.", "1 class, each 60 times or more.")
+
+
 def test_only_common_pictures_are_compared() -> None:
     first, second = (row.evaluation for row in detectors(0, 0.2, count=10).rows)
     common, left = keep_common([first, replace(second, pictures=second.pictures[2:])])

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass import examples
+from sightglass.explain.phrases import percent
 from sightglass.history.decks import READY, SUFFIX, read
-from sightglass.report import drawing
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
 from sightglass.report.layouts import (
@@ -23,7 +23,6 @@ from sightglass.report.layouts import (
     SMALLEST,
     THEMES,
     WIDTH,
-    Rect,
     Text,
     Theme,
     Visual,
@@ -80,7 +79,7 @@ def test_pptx_texts_in_placeholders(opened: Any):
         assert all(shape.text_frame.text for shape in slide.placeholders)
         for shape in slide.shapes:
             for paragraph in shape.text_frame.paragraphs if shape.has_text_frame else ():
-                assert all(run.font.name == FONT and run.font.size.pt >= 16 for run in paragraph.runs)
+                assert all(run.font.name == FONT and run.font.size.pt >= 18 for run in paragraph.runs)
 
 
 def test_pptx_heat_map_lies_over_picture(opened: Any):
@@ -137,13 +136,6 @@ def test_texts_do_not_overlap(count, size, texts):
             if text.tone != "tag":
                 others += [item.rect for item in laid.items if isinstance(item, Visual)]
             assert not [other for other in others if overlaps(place, other)], text
-
-
-def test_picture_and_map_are_cropped_alike():
-    whole, cut = (drawing.draw(VIEWS[1], Visual("picture", Rect(0, 0, 30, height), mapped=True)) for height in (20, 18))
-    for large, small in zip(whole, cut, strict=True):
-        assert small is not None and small.shape == (216, 360, 3)
-        assert large is not None and (small == large[12:-12]).all()
 
 
 def test_a_signed_map_has_the_meaning_of_its_colours() -> None:
@@ -211,6 +203,20 @@ def test_html_deck_is_self_contained():
 def decks() -> dict[str, list[View]]:
     folder = examples.find(examples.DECKS)
     return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
+
+
+def test_packaged_sentences_say_what_their_pictures_show(decks: dict[str, list[View]]) -> None:
+    for view in (view for views in decks.values() for view in views):
+        sentence = view.sentence
+        said = {pair for picture in view.pictures for pair in picture.answers}
+        shown = {(label, percent(score)) for label, score in said}
+        assert {*re.findall(r"([\w-]+), (\d+\s%) sure", sentence)} <= shown, sentence
+        assert sentence in view.charts[0].sentence or not sentence.startswith("This map") if view.charts else True
+        if view.pictures and view.pictures[0].boxes:
+            counts = [int(count) for count in re.findall(r"(?:small|medium|large) (\d+)", sentence)]
+            assert counts == [len(picture.boxes) for picture in view.pictures[:3]], sentence
+        for words in ("faded", "hottest", "There are"):
+            assert words not in sentence
 
 
 def test_packaged_slides_are_short(decks: dict[str, list[View]]) -> None:

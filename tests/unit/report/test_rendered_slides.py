@@ -31,7 +31,7 @@ KINDS = ("office", "print")
 """PPTX as LibreOffice draws it, and PDF."""
 NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "gallery", "clip", "record")
 """The slides of the pages, by what they are of; the map has its proof."""
-LARGE = 0.6
+LARGE = 0.56
 
 
 @pytest.fixture(scope="module")
