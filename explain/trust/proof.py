@@ -5,6 +5,7 @@ Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +18,14 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
-OTHERS = 15
+OTHERS = 19
 """Maps of other pictures."""
 ALLOWED = {False: 1, True: 0}
 """How many of these may do as well, in the whole picture and inside a box (True)."""
-SHARES = (0.05, 0.25)
-"""The shares of the picture, or of the box, that are hidden."""
-REACHED = 0.1
-"""A score has reached the floor where less than this is left of its fall from the whole to the hidden picture."""
+SHARES = (0.1, 0.3)
+"""The shares of the picture, or of the box, that are hidden, and then alone kept."""
+LEAST = 1e-4
+"""The least score, and the least distance from 1, whose log odds are told apart."""
 LASTS = 0.8
 """The share of the score that, left with everything hidden, is too much to tell."""
 RANDOM = "random places"
@@ -33,26 +34,31 @@ RANDOM = "random places"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The answer's scores with a map's strongest shares hidden."""
+    """The answer's scores with a map's strongest shares hidden, and with nothing else kept."""
 
     name: str
     """`this map`, or the control's."""
     hidden: tuple[float, ...]
-    """One score for each of the first shares of `SHARES`."""
+    """One score for each of `SHARES`."""
+    kept: tuple[float, ...]
+    """One score for each of `SHARES`."""
 
     @property
-    def left(self) -> float:
-        """The mean of the scores: the smaller, the sooner hiding takes the answer away."""
-        return sum(self.hidden) / len(self.hidden)
+    def means(self) -> tuple[float, float]:
+        """The mean scores, by their log odds, with the shares kept, and with them hidden."""
+        kept, hidden = (sum(map(_log_odds, scores)) / len(scores) for scores in (self.kept, self.hidden))
+        return 1 / (1 + math.exp(-kept)), 1 / (1 + math.exp(-hidden))
+
+    @property
+    def gap(self) -> float:
+        """How far the log odds of these means are apart: the further, the more of the answer is in the shares."""
+        kept, hidden = map(_log_odds, self.means)
+        return kept - hidden
 
 
-def count_shares(scores: Sequence[float], start: float, floor: float) -> int:
-    """Return how many shares are compared: up to the first at which a map's score has reached the floor.
-
-    `scores`: by `SHARES`. `start`, `floor`: of the whole and the hidden picture.
-    """
-    reached = (number for number, score in enumerate(scores, 1) if score <= floor + REACHED * (start - floor))
-    return next(reached, len(scores))
+def _log_odds(score: float) -> float:
+    score = min(max(score, LEAST), 1 - LEAST)
+    return math.log(score / (1 - score))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +79,8 @@ class Support:
 
     @property
     def beaten(self) -> int:
-        """How many of the others leave more of the score."""
-        return sum(self.own.left < other.left for other in self.others)
+        """How many of the others have a smaller gap."""
+        return sum(self.own.gap > other.gap for other in self.others)
 
     @property
     def count(self) -> int:
@@ -110,8 +116,8 @@ class Support:
 
     @property
     def strongest(self) -> Effect:
-        """The other map that leaves the least of the score."""
-        return min(self.others, key=lambda other: other.left)
+        """The other map with the largest gap."""
+        return max(self.others, key=lambda other: other.gap)
 
     @property
     def strongest_name(self) -> str:
@@ -121,24 +127,25 @@ class Support:
 
     @property
     def sentence(self) -> str:
-        """The verdict, and what hiding leaves beside other maps."""
-        part, start = "box" if self.in_box else "picture", percent(self.start)
+        """The verdict, and the score with the shares alone and without them, beside other maps."""
+        part = "box" if self.in_box else "picture"
         if self.lasts:
-            blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
+            floor, start = percent(self.floor), percent(self.start)
+            blurred = f"the {part} scores {floor} when all of it is blurred, and {start} as it is"
             return f"Unclear: {blurred}: hiding parts of it tells nothing."
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        hidden = " and ".join(percent(share) for share in SHARES[: len(self.own.hidden)])
-        left = f"{percent(self.own.left)} of {start}{' on average' * (len(self.own.hidden) > 1)}"
+        shares = " and ".join(map(percent, SHARES))
+        kept, hidden = map(percent, self.own.means)
         others = (
             "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
         )
         return (
-            f"{verdict}: hiding its top {hidden}{' of the box' if self.in_box else ''} leaves {left}; "
-            f"{self.beaten} of {self.count} {others} maps leave more."
+            f"{verdict}: its top {shares}{' of the box' if self.in_box else ''} alone score {kept} on average, and "
+            f"hiding them leaves {hidden}; {self.beaten} of {self.count} {others} maps have a smaller gap."
         )
 
 
