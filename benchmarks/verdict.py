@@ -55,10 +55,9 @@ WRONG = (
     "its map, shifted",
 )
 SAME = ("a wrong map, 50 to 75 % the same places", "a wrong map, over 75 % the same places")
-SHARED, NEARLY = 0.5, 0.75
-"""Shares of a wrong map's strongest places that are the right one's, too, from which it counts for `SAME` instead."""
-TOP = 0.25
-"""The share of these strongest places."""
+TOP, SHARED, NEARLY = 0.25, 0.5, 0.75
+"""A map's strongest places, and the shares of a wrong map's that are the right one's, too, from which it counts for
+`SAME` instead."""
 SHIFT = 0.25
 """Of the width, or of the box's: what leaves at one side comes back at the other."""
 BLOBS = 4

@@ -24,8 +24,8 @@ ALLOWED = {False: 1, True: 0}
 """How many of these may do as well, in the whole picture and inside a box (True)."""
 SHARES = (0.1, 0.3)
 """The shares of the picture, or of the box, that are hidden, and then alone kept."""
-LEAST = 1e-4
-"""The least score, and the least distance from 1, whose log odds are told apart."""
+CLOSEST = 1e-4
+"""How close to 0 or 1 log odds tell scores apart."""
 LASTS = 0.8
 """The share of the score that, left with everything hidden, is too much to tell."""
 RANDOM = "random places"
@@ -57,7 +57,7 @@ class Effect:
 
 
 def _log_odds(score: float) -> float:
-    score = min(max(score, LEAST), 1 - LEAST)
+    score = min(max(score, CLOSEST), 1 - CLOSEST)
     return math.log(score / (1 - score))
 
 

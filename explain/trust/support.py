@@ -87,30 +87,21 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     place = box or (slice(None), slice(None))
-    part = values[place]
-
-    def predict(masks: Iterable[NDArray[np.bool_]]) -> Iterator[float]:
-        visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
-        return (float(score) for score, _, _ in perturber.predict(visible, fill))
-
-    def measure(maps: Sequence[Map], names: Sequence[str]) -> Iterator[Effect]:
-        """Yield each map's effect, computed a batch at a time."""
-        scores = predict(mask for other in maps for mask in _masks(other, values.shape, place))
-        for name in names:
-            hidden, kept = (tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))
-            yield Effect(name, hidden, kept)
-
-    whole = np.ones(values.shape, bool)
-    nothing = whole.copy()
-    nothing[place] = False
-    start, floor = predict([whole, nothing])
-    (own,) = measure([part], ["this map"])
-    result = Support(heatmap.target.label, box is not None, start, floor, own)
-    pool = other_maps(explanation, position)
+    part, pool = values[place], other_maps(explanation, position)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))[:OTHERS]
     size = part.shape[::-1]
     resized = [cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR) for i in order]
-    for other in measure(resized, [pool[i].name for i in order]):
+    whole = np.ones((2, *values.shape), bool)
+    whole[1][place] = False
+    masks = (mask for each in (part, *resized) for mask in _masks(each, values.shape, place))
+    visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in itertools.chain(whole, masks))
+    # Computed a batch at a time.
+    scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
+    start, floor = itertools.islice(scores, 2)
+    names = ("this map", *(pool[i].name for i in order))
+    effects = (Effect(name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))) for name in names)
+    result = Support(heatmap.target.label, box is not None, start, floor, next(effects))
+    for other in effects:
         result = replace(result, others=(*result.others, other))
         if result.settled is not None:
             break

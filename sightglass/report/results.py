@@ -292,13 +292,13 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """The scores with a map's strongest 5 and 20 % hidden, and with nothing else kept."""
+    """The scores with a map's strongest 10 and 30 % hidden, and with nothing else kept."""
 
     map: str = Field(validation_alias="name")
     hidden: list[Number]
     kept: list[Number]
     gap: Number
-    """How far the mean of `kept` is above that of `hidden`, by which maps are compared."""
+    """How far the mean log odds of `kept` are above those of `hidden`, by which maps are compared."""
 
 
 class SupportResult(PlainResult):

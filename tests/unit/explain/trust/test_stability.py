@@ -25,7 +25,7 @@ from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
-from sightglass.explain.trust.proof import LEAST, OTHERS, Effect, Support
+from sightglass.explain.trust.proof import CLOSEST, OTHERS, Effect, Support
 from sightglass.explain.trust.stability import CHANGES, Changed, Kind, Stability, Variant, change, stability
 from sightglass.explain.trust.support import support
 from sightglass.models.geometry import Geometry
@@ -56,7 +56,7 @@ def test_changes_are_small_and_undone() -> None:
     assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
     hot = np.zeros((30, 40), np.float32)
     hot[10, 20] = 1
-    assert Changed("right", ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
+    assert Changed(ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
     assert Changed("down", ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
     assert Changed("mirror", ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
 
@@ -255,8 +255,8 @@ def test_support_sentence_has_the_numbers_that_decide() -> None:
     # Means of log odds: (log 1 - log 4) / 2 = log (1 / 2), a third.
     tested = replace(support_by(*[0.8] * 11, 0.1, 0.1, 0.1), own=Effect("this map", (0.5, 0.2), (0.8, 0.5)))
     numbers = "its top 10 % and 30 % alone score 67 % on average, and hiding them leaves 33 %"
-    words = tested.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert words == f"Unclear: {numbers}; 11 of 14 other pictures' maps have a smaller gap."
+    sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps have a smaller gap."
+    assert tested.sentence.replace("\N{NO-BREAK SPACE}", " ") == sentence
     assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: its top")
     boxed = support_by(*[0.8] * OTHERS, in_box=True)
     assert boxed.sentence.startswith("This map matters: ") and boxed.sentence.count("of the box") == 1
@@ -299,10 +299,9 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[:] = 1 - outside
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
-    # A constant map neither hides nor keeps anything.
     outside[rows, columns] = 0.5
     constant = support(with_map(explained, outside))[0]
-    assert constant.own.means == pytest.approx((result.floor, result.start), abs=LEAST)
+    assert constant.own.means == pytest.approx((result.floor, result.start), abs=CLOSEST)
 
 
 def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:
