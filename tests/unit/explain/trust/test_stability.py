@@ -57,8 +57,8 @@ def test_changes_are_small_and_undone() -> None:
     hot = np.zeros((30, 40), np.float32)
     hot[10, 20] = 1
     assert Changed(ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
-    assert Changed("down", ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
-    assert Changed("mirror", ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
+    assert Changed(ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
+    assert Changed(ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
 
 
 def test_the_spread_is_over_the_true_and_the_changed_maps(explained: Explanation) -> None:
