@@ -210,7 +210,7 @@ def _scrambled(case: Case, number: int) -> Map:
 def markdown(result: Row) -> str:
     how = (
         f"The strongest {SHARES[0]:.0%} and {SHARES[1]:.0%} of a map are blurred, and then all else. It is "
-        f"**supported** where the scores differ more (by their mean log odds) than with {OTHERS - ALLOWED[False]} of "
+        f"**supported** where the mean scores of the two differ more than with {OTHERS - ALLOWED[False]} of "
         f"{OTHERS} maps that the model drew of other pictures (in a box {OTHERS - ALLOWED[True]}, of other boxes), "
         f"**not supported** where more than half do as well. Where a blurred picture keeps {LASTS:.0%} of the score, "
         "nothing can be told. All rows but the first are wrong; the runner-up's map on drawn scenes, where answers "

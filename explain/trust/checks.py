@@ -53,9 +53,9 @@ class Check:
     sentence: str
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
-    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: how
-    far the log odds of the answer with its strongest shares alone are above those without them; `stable`: the least
-    rank correlation after a small change."""
+    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
+    score with its strongest shares alone less that without them; `stable`: the least rank correlation after a small
+    change."""
     control: float | None = None
     """What `value` is compared with: unrelated maps, and for `answer` the strongest of them."""
     inside: float | None = None

@@ -5,7 +5,6 @@ Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +23,6 @@ ALLOWED = {False: 1, True: 0}
 """How many of these may do as well, in the whole picture and inside a box (True)."""
 SHARES = (0.1, 0.3)
 """The shares of the picture, or of the box, that are hidden, and then alone kept."""
-CLOSEST = 1e-4
-"""How close to 0 or 1 log odds tell scores apart."""
 LASTS = 0.8
 """The share of the score that, left with everything hidden, is too much to tell."""
 RANDOM = "random places"
@@ -45,20 +42,14 @@ class Effect:
 
     @property
     def means(self) -> tuple[float, float]:
-        """The mean scores, by their log odds, with the shares kept, and with them hidden."""
-        kept, hidden = (sum(map(_log_odds, scores)) / len(scores) for scores in (self.kept, self.hidden))
-        return 1 / (1 + math.exp(-kept)), 1 / (1 + math.exp(-hidden))
+        """The mean scores with the shares kept, and with them hidden."""
+        return sum(self.kept) / len(self.kept), sum(self.hidden) / len(self.hidden)
 
     @property
     def gap(self) -> float:
-        """How far the log odds of these means are apart: the further, the more of the answer is in the shares."""
-        kept, hidden = map(_log_odds, self.means)
+        """How far the first mean is above the second: the further, the more of the answer is in the shares."""
+        kept, hidden = self.means
         return kept - hidden
-
-
-def _log_odds(score: float) -> float:
-    score = min(max(score, CLOSEST), 1 - CLOSEST)
-    return math.log(score / (1 - score))
 
 
 @dataclass(frozen=True, eq=False)

@@ -298,7 +298,7 @@ class EffectResult(PlainResult):
     hidden: list[Number]
     kept: list[Number]
     gap: Number
-    """How far the mean log odds of `kept` are above those of `hidden`, by which maps are compared."""
+    """How far the mean of `kept` is above that of `hidden`, by which maps are compared."""
 
 
 class SupportResult(PlainResult):
