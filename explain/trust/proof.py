@@ -47,7 +47,7 @@ class Effect:
 
     @property
     def gap(self) -> float:
-        """How far the first mean is above the second: the further, the more of the answer is in the shares."""
+        """The first mean less the second: the larger, the more of the answer is in the shares. May be negative."""
         kept, hidden = self.means
         return kept - hidden
 
@@ -119,10 +119,9 @@ class Support:
     @property
     def sentence(self) -> str:
         """The verdict, and the score with the shares alone and without them, beside other maps."""
-        part = "box" if self.in_box else "picture"
+        part, start = "box" if self.in_box else "picture", percent(self.start)
         if self.lasts:
-            floor, start = percent(self.floor), percent(self.start)
-            blurred = f"the {part} scores {floor} when all of it is blurred, and {start} as it is"
+            blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
             return f"Unclear: {blurred}: hiding parts of it tells nothing."
         verdict = {
             "supported": "This map matters",
@@ -135,8 +134,8 @@ class Support:
             "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
         )
         return (
-            f"{verdict}: its top {shares}{' of the box' if self.in_box else ''} alone score {kept} on average, and "
-            f"hiding them leaves {hidden}; {self.beaten} of {self.count} {others} maps have a smaller gap."
+            f"{verdict}: hiding its top {shares}{' of the box' if self.in_box else ''} leaves {hidden} of {start} on "
+            f"average, and they alone score {kept}; {self.beaten} of {self.count} {others} maps do worse."
         )
 
 

@@ -253,10 +253,10 @@ def test_support_is_judged_before_the_floor() -> None:
 
 def test_support_sentence_has_the_numbers_that_decide() -> None:
     tested = replace(support_by(*[0.8] * 11, 0.1, 0.1, 0.1), own=Effect("this map", (0.5, 0.2), (0.8, 0.5)))
-    numbers = "its top 10 % and 30 % alone score 65 % on average, and hiding them leaves 35 %"
-    sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps have a smaller gap."
+    numbers = "hiding its top 10 % and 30 % leaves 35 % of 90 % on average, and they alone score 65 %"
+    sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps do worse."
     assert tested.sentence.replace("\N{NO-BREAK SPACE}", " ") == sentence
-    assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: its top")
+    assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
     boxed = support_by(*[0.8] * OTHERS, in_box=True)
     assert boxed.sentence.startswith("This map matters: ") and boxed.sentence.count("of the box") == 1
     assert boxed.strongest_name == "another box's map"
