@@ -210,11 +210,12 @@ def _scrambled(case: Case, number: int) -> Map:
 def markdown(result: Row) -> str:
     how = (
         f"The strongest {SHARES[0]:.0%} and {SHARES[1]:.0%} of a map are blurred, and then all else. It is "
-        f"**supported** where the mean scores of the two differ more than with {OTHERS - ALLOWED[False]} of "
-        f"{OTHERS} maps that the model drew of other pictures (in a box {OTHERS - ALLOWED[True]}, of other boxes), "
-        f"**not supported** where more than half do as well. Where a blurred picture keeps {LASTS:.0%} of the score, "
-        "nothing can be told. All rows but the first are wrong; the runner-up's map on drawn scenes, where answers "
-        "exclude each other. In brackets the 95 % interval (Wilson).\n\nThe test asks whether the places matter, not "
+        "**supported** where the mean score of these alone, less that without them, is larger than with "
+        f"{OTHERS - ALLOWED[False]} of {OTHERS} maps that the model drew of other pictures (in a box "
+        f"{OTHERS - ALLOWED[True]}, of other boxes), **not supported** where more than half do as well. Where a blurred "
+        f"picture keeps {LASTS:.0%} of the score, nothing can be told. All rows but the first are wrong; the "
+        "runner-up's map on drawn scenes, where answers exclude each other. In brackets the 95 % interval "
+        "(Wilson).\n\nThe test asks whether the places matter, not "
         f"whether the map is about this class. A wrong map with more than {SHARED:.0%} of its strongest {TOP:.0%} in "
         "common with the right one hides mostly the same places. The last rows count these, and the goal does not. "
         f"A test takes at most {2 + 2 * len(SHARES) * (OTHERS + 1)} passes."
