@@ -127,7 +127,7 @@ class Explanation(Result):
         return proof
 
     def checks(self, index: int | str = 0, **options: Any) -> Checks:
-        """Run the trust checks on a map, with about 40 passes.
+        """Run the trust checks on a map, with up to 100 passes.
 
         Takes the options of `explain.trust.checks.run_checks`: progress, cancel, partial. Files that are made of
         this explanation afterwards carry it; a second call returns it.

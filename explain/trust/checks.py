@@ -1,7 +1,7 @@
 """Check a map by three short tests.
 
-The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding, as in Petsiuk et al. 2018,
-https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
+The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding and keeping, as in Petsiuk et
+al. 2018, https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
 form of a test that `scramble`, `prove` and `stability` make at length.
 """
 
@@ -54,9 +54,10 @@ class Check:
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
     """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
-    score that hiding leaves; `stable`: the least rank correlation after a small change."""
+    score with its strongest shares alone less that without them; `stable`: the least rank correlation after a small
+    change."""
     control: float | None = None
-    """What `value` is compared with: unrelated maps, and for `answer` what the strongest of them leaves."""
+    """What `value` is compared with: unrelated maps, and for `answer` the strongest of them."""
     inside: float | None = None
     """Share of the heat inside a detector's box with random weights, for the check `model`."""
     shows: str = ""
@@ -107,7 +108,7 @@ def run_checks(
 ) -> Checks:
     """Test one map in three ways, each in its shortest form.
 
-    About 40 passes; `partial` is called after each test. A test that this model, method or picture does not allow
+    Up to 100 passes; `partial` is called after each test. A test that this model, method or picture does not allow
     "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
@@ -155,7 +156,7 @@ def _test(id: CheckId, explanation: Result, index: int | str) -> Check:
     if id == "answer":
         answer, _ = support.support(explanation, index)
         mark = MARKS.get(answer.verdict, "cannot be told")
-        return Check(id, mark, answer.sentence, answer.own.left, answer.strongest.left)
+        return Check(id, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")

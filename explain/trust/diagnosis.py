@@ -164,27 +164,23 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     if len(maps) < 2:
         empty = listing([labels[i] for i in asked if i not in maps])
         return f"Empty maps cannot be compared: {empty}."
-    if pair is not None:
-        return _compare(explanation, *maps)
-    if len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2)):
+    if (
+        pair is None
+        and len(maps) > 2
+        and all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2))
+    ):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
     first, second = maps[:2]
-    best, runner_up = (explanation.task.wording.name_map(explanation, i).replace(", ", " ") for i in (first, second))
     overlap = explanation.overlap(first, second)
-    where = "the same place" if overlap >= SAME_PLACE else "other places"
+    where = "the same place" if overlap >= SAME_PLACE else "other places" if pair is None else "different places"
     independent = any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second)))
-    return (
-        f"{capital(best)}; {runner_up} {'marks' if independent else 'rests on'} {where} ({percent(overlap)} overlap)."
-    )
-
-
-def _compare(explanation: Result, first: int, second: int) -> str:
-    overlap = explanation.overlap(first, second)
-    where = "the same place" if overlap >= SAME_PLACE else "different places"
-    first_label, second_label = (explanation.heatmaps[index].target.label for index in (first, second))
-    if any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second))):
-        return f"The maps of {first_label} and {second_label} mark {where} ({percent(overlap)} overlap)."
-    return f"The evidence for {first_label} and {second_label} lies in {where} ({percent(overlap)} overlap)."
+    if pair is None:
+        best, runner_up = (explanation.task.wording.name_map(explanation, i).replace(", ", " ") for i in maps[:2])
+        verdict = f"{capital(best)}; {runner_up} {'marks' if independent else 'rests on'}"
+    else:
+        both = f"{labels[first]} and {labels[second]}"
+        verdict = f"The maps of {both} mark" if independent else f"The evidence for {both} lies in"
+    return f"{verdict} {where} ({percent(overlap)} overlap)."
 
 
 def unseen(explanation: Result) -> float:
@@ -387,10 +383,8 @@ def reliabilities(loaded: LoadedModel, model: ModelSpec, question: str) -> dict[
 @cache
 def _load_published() -> dict[tuple[str, str, str], Reliability]:
     rows = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
-    numbers = ("hit", "baseline", "baseline_hit", "fails")
-    return {
-        (row["task"], row["question"], row["method"]): Reliability(*(row[name] for name in numbers)) for row in rows
-    }
+    names = Reliability.__dataclass_fields__
+    return {(row["task"], row["question"], row["method"]): Reliability(*map(row.get, names)) for row in rows}
 
 
 RANDOMISATION = Path(__file__).with_name("randomisation.json")

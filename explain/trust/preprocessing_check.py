@@ -44,11 +44,9 @@ def readings(loaded: LoadedModel, image: Image) -> tuple[Reading, ...]:
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
     channels.
     """
-    now = loaded.adapter.preprocessing
-    function = loaded.adapter.function
-    if function is not None and function.description is None:
-        return ()
-    if now is None or now.channels != 3 or not loaded.adapter.labels:
+    now, function = loaded.adapter.preprocessing, loaded.adapter.function
+    described = function is None or function.description is not None
+    if not described or now is None or now.channels != 3 or not loaded.adapter.labels:
         return ()
     ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
     ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}

@@ -17,14 +17,12 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
-OTHERS = 15
+OTHERS = 19
 """Maps of other pictures."""
 ALLOWED = {False: 1, True: 0}
 """How many of these may do as well, in the whole picture and inside a box (True)."""
-SHARES = (0.05, 0.25)
-"""The shares of the picture, or of the box, that are hidden."""
-REACHED = 0.1
-"""A score has reached the floor where less than this is left of its fall from the whole to the hidden picture."""
+SHARES = (0.1, 0.3)
+"""The shares of the picture, or of the box, that are hidden, and then alone kept."""
 LASTS = 0.8
 """The share of the score that, left with everything hidden, is too much to tell."""
 RANDOM = "random places"
@@ -33,26 +31,25 @@ RANDOM = "random places"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The answer's scores with a map's strongest shares hidden."""
+    """The answer's scores with a map's strongest shares hidden, and with nothing else kept."""
 
     name: str
     """`this map`, or the control's."""
     hidden: tuple[float, ...]
-    """One score for each of the first shares of `SHARES`."""
+    """One score for each of `SHARES`."""
+    kept: tuple[float, ...]
+    """One score for each of `SHARES`."""
 
     @property
-    def left(self) -> float:
-        """The mean of the scores: the smaller, the sooner hiding takes the answer away."""
-        return sum(self.hidden) / len(self.hidden)
+    def means(self) -> tuple[float, float]:
+        """The mean scores with the shares kept, and with them hidden."""
+        return sum(self.kept) / len(self.kept), sum(self.hidden) / len(self.hidden)
 
-
-def count_shares(scores: Sequence[float], start: float, floor: float) -> int:
-    """Return how many shares are compared: up to the first at which a map's score has reached the floor.
-
-    `scores`: by `SHARES`. `start`, `floor`: of the whole and the hidden picture.
-    """
-    reached = (number for number, score in enumerate(scores, 1) if score <= floor + REACHED * (start - floor))
-    return next(reached, len(scores))
+    @property
+    def gap(self) -> float:
+        """The first mean less the second: the larger, the more of the answer is in the shares. May be negative."""
+        kept, hidden = self.means
+        return kept - hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +70,8 @@ class Support:
 
     @property
     def beaten(self) -> int:
-        """How many of the others leave more of the score."""
-        return sum(self.own.left < other.left for other in self.others)
+        """How many of the others have a smaller gap."""
+        return sum(self.own.gap > other.gap for other in self.others)
 
     @property
     def count(self) -> int:
@@ -110,8 +107,8 @@ class Support:
 
     @property
     def strongest(self) -> Effect:
-        """The other map that leaves the least of the score."""
-        return min(self.others, key=lambda other: other.left)
+        """The other map with the largest gap."""
+        return max(self.others, key=lambda other: other.gap)
 
     @property
     def strongest_name(self) -> str:
@@ -121,7 +118,7 @@ class Support:
 
     @property
     def sentence(self) -> str:
-        """The verdict, and what hiding leaves beside other maps."""
+        """The verdict, and the score with the shares alone and without them, beside other maps."""
         part, start = "box" if self.in_box else "picture", percent(self.start)
         if self.lasts:
             blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
@@ -131,14 +128,14 @@ class Support:
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        hidden = " and ".join(percent(share) for share in SHARES[: len(self.own.hidden)])
-        left = f"{percent(self.own.left)} of {start}{' on average' * (len(self.own.hidden) > 1)}"
+        shares = " and ".join(map(percent, SHARES))
+        kept, hidden = map(percent, self.own.means)
         others = (
             "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
         )
         return (
-            f"{verdict}: hiding its top {hidden}{' of the box' if self.in_box else ''} leaves {left}; "
-            f"{self.beaten} of {self.count} {others} maps leave more."
+            f"{verdict}: hiding its top {shares}{' of the box' if self.in_box else ''} leaves {hidden} of {start} on "
+            f"average, and they alone score {kept}; {self.beaten} of {self.count} {others} maps do worse."
         )
 
 

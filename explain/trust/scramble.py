@@ -217,12 +217,11 @@ class Scramble:
         if self.empty > len(self.final):
             reason = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{reason} Whether this map depends on the model cannot be told."
-        low, high = interval_of(self.final)
-        half, boxed = (high - low) / 2, self.keeps_box is not None
-        interval = f"± {100 * half:.0f}" if boxed else f"± {half:.2f}"
+        boxed = self.keeps_box is not None
+        low, high = (self._shown(min(max(end, -1.0 + boxed), 1.0)) for end in interval_of(self.final))
         numbers = (
-            f"{'the outlines overlap by' if boxed else 'similarity'} {self._shown(self.similarity)} {interval}; "
-            f"unrelated maps reach {self._shown(self.threshold)}."
+            f"{'the outlines overlap by' if boxed else 'similarity'} {self._shown(self.similarity)}, from {low} to "
+            f"{high}; unrelated maps reach {self._shown(self.threshold)}."
         )
         if self.verdict == "unclear":
             return (

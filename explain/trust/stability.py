@@ -56,7 +56,6 @@ SHIFT, QUALITY, BRIGHTNESS = 2, 60, 0.15
 class Changed:
     """A changed picture, and where its pixels went."""
 
-    kind: Kind
     pixels: Pixels
     """uint8 (H, W, 3), as large as the picture."""
     movement: Movement = STILL
@@ -82,7 +81,7 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
         random = np.random.default_rng(seed_of(image.sha256, int(NOISE[kind])))
         noise = random.normal(0, NOISE[kind], (rows, columns, 3)).astype(np.float32)
         grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
-        return Changed(kind, np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8))
+        return Changed(np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8))
     if kind in ("right", "down"):
         axis = int(kind == "right")
         # At the picture's own size, rounded to its pixels. Nothing of a picture of one pixel would be left.
@@ -90,13 +89,13 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
         down, right = (0, by) if axis else (by, 0)
         padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
         moved = Movement((round(down * geometry.scale[0]), round(right * geometry.scale[1])))
-        return Changed(kind, np.ascontiguousarray(padded[:height, :width]), moved)
+        return Changed(np.ascontiguousarray(padded[:height, :width]), moved)
     if kind == "mirror":
-        return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), Movement(mirrored=True))
+        return Changed(np.ascontiguousarray(pixels[:, ::-1]), Movement(mirrored=True))
     if kind == "jpeg":
-        return Changed(kind, Image.open(to_jpeg(pixels, QUALITY)).pixels)
+        return Changed(Image.open(to_jpeg(pixels, QUALITY)).pixels)
     factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
-    return Changed(kind, cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
+    return Changed(cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
 
 
 STEADY = 0.8

@@ -1,8 +1,8 @@
 """Test whether a map matters to the answer (permutation test), and prove it by curves.
 
-The null hypothesis: hiding what maps of other pictures mark takes the answer away as soon. Shares are hidden, and for
-the curves alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks
-verdict` measures the error rates.
+The null hypothesis: as much of the answer is in what maps of other pictures mark. Shares are hidden, and then alone
+kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks verdict` measures the
+error rates.
 
 Hidden pixels are filled in one of three ways, only on the part of the model's input that is picture. Steps of deletion
 and of insertion, of all maps, share batches of one model without gradients.
@@ -37,7 +37,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHARES, Curve, Effect, Proof, Support, Trace, count_shares
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHARES, Curve, Effect, Proof, Support, Trace
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -76,37 +76,33 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 @own_modes()
 def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
-    """Hide a map's hottest pixels, and those of other maps; return the strongest of these, too.
+    """Hide and keep a map's hottest pixels, and those of other maps; return the strongest of these, too.
 
-    These are up to `OTHERS` maps of other pictures, of at most a pass for each of `SHARES`: shares are hidden until the
-    tested map has taken the answer away. The strongest map is (h, w) over the content. Raises ModelProblem for an empty
-    map and a target without a single answer; Cancelled within one batch of a stop.
+    These are up to `OTHERS` maps of other pictures, of two passes for each of `SHARES`. The strongest map is (h, w)
+    over the content. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one
+    batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values, perturber = explanation.evidence, heatmap.strength, Perturber(explanation, heatmap.target)
     fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     place = box or (slice(None), slice(None))
-    part = values[place]
-
-    def measure(maps: Sequence[Map], shares: Sequence[float]) -> Iterator[tuple[float, ...]]:
-        """Yield each map's scores, computed a batch at a time."""
-        masks = (mask for other in maps for mask in _masks(other, values.shape, place, shares))
-        visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
-        scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
-        return (tuple(itertools.islice(scores, len(shares))) for _ in maps)
-
-    with torch.no_grad():
-        start = float(perturber.score(evidence.outputs).score[0])
-    ((*hidden, floor),) = measure([part], (*SHARES, 1.0))
-    count = count_shares(hidden, start, floor)
-    result = Support(heatmap.target.label, box is not None, start, floor, Effect("this map", tuple(hidden[:count])))
-    pool = other_maps(explanation, position)
+    part, pool = values[place], other_maps(explanation, position)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))[:OTHERS]
     size = part.shape[::-1]
     resized = [cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR) for i in order]
-    for i, scores in zip(order, measure(resized, SHARES[:count]), strict=False):
-        result = replace(result, others=(*result.others, Effect(pool[i].name, scores)))
+    whole = np.ones((2, *values.shape), bool)
+    whole[1][place] = False
+    masks = (mask for each in (part, *resized) for mask in _masks(each, values.shape, place))
+    visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in itertools.chain(whole, masks))
+    # Computed a batch at a time.
+    scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
+    start, floor = itertools.islice(scores, 2)
+    names = ("this map", *(pool[i].name for i in order))
+    effects = (Effect(name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))) for name in names)
+    result = Support(heatmap.target.label, box is not None, start, floor, next(effects))
+    for other in effects:
+        result = replace(result, others=(*result.others, other))
         if result.settled is not None:
             break
     strongest = resized[result.others.index(result.strongest)]
@@ -116,18 +112,18 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     return result, strongest_map
 
 
-def _masks(
-    values: Map, shape: tuple[int, ...], place: tuple[slice, slice], shares: Sequence[float]
-) -> NDArray[np.bool_]:
-    """Return where a picture is visible with the map's strongest shares hidden, (len(shares), h, w).
+def _masks(values: Map, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
+    """Return where a picture is visible with the map's strongest shares hidden, then kept, (2 * len(SHARES), h, w).
 
     `values`: the map at a `place` of the content, which has this `shape`.
     """
-    masks, places = np.ones((len(shares), *shape), bool), ranking(values)
-    for mask, share in zip(masks, shares, strict=True):
-        # A constant map hides nothing before everything is.
-        mask[place] = share < 1 if places is None else places >= share
-    return masks
+    masks, places = np.ones((2, len(SHARES), *shape), bool), ranking(values)
+    for number, share in enumerate(SHARES):
+        # A constant map neither hides nor keeps anything.
+        strongest = np.zeros(values.shape, bool) if places is None else places < share
+        for mask, visible in zip(masks[:, number], (~strongest, strongest), strict=True):
+            mask[place] = visible
+    return masks.reshape(-1, *shape)
 
 
 SIDE = 64

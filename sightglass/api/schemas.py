@@ -94,7 +94,7 @@ class _DrawnRequest(_AskedRequest):
     alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="Of pictures: opacity of the colours.")
     mode: Literal["overlay", "blend"] = Field("overlay", description="Of pictures; blend: all of it coloured evenly.")
     scale: Scale | None = _option("scale")
-    checks: bool = Field(default=False, description="Whether maps are tested, in about 40 passes each; docs/trust.md.")
+    checks: bool = Field(default=False, description="Whether maps are tested, in up to 100 passes each; docs/trust.md.")
 
 
 class _ModelRequest(_Request):

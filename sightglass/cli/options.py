@@ -121,7 +121,7 @@ class OutputOptions(DrawOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    checks: bool = field("--checks", "Also test each map, in about 40 passes.", MAP, default=False)
+    checks: bool = field("--checks", "Also test each map, in up to 100 passes.", MAP, default=False)
 
 
 class _Verb(TyperCommand):

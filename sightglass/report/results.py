@@ -292,12 +292,13 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """What hiding a map's strongest 5 and 25 % leaves, up to where the tested map takes the answer away."""
+    """The scores with a map's strongest 10 and 30 % hidden, and with nothing else kept."""
 
     map: str = Field(validation_alias="name")
     hidden: list[Number]
-    left: Number
-    """The mean of these scores, by which maps are compared."""
+    kept: list[Number]
+    gap: Number
+    """How far the mean of `kept` is above that of `hidden`, by which maps are compared."""
 
 
 class SupportResult(PlainResult):
@@ -307,11 +308,11 @@ class SupportResult(PlainResult):
     verdict: Literal["supported", "not supported", "cannot be told"]
     sentence: str
     beaten: int
-    """How many controls leave more of the score."""
+    """How many controls have a smaller gap."""
     controls: int = Field(validation_alias="count")
     """How many were needed to tell."""
     strongest: str = Field(validation_alias="strongest_name")
-    """The control with the largest effect."""
+    """The control with the largest gap."""
     in_box: bool
     """Whether maps are compared inside the target's box."""
     score: Number = Field(validation_alias="start")

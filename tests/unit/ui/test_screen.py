@@ -141,7 +141,8 @@ def test_proof_curves_average_seeds():
     parts = [(trace(0.8, score, 0.0), trace(0.0, score, 0.8)) for score in (0.3, 0.5)]
     random = [Curve("random", number, "blur", *part) for number, part in enumerate(parts)]
     middle = Curve("strongest", 0, "blur", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    support = Support("dog", False, 0.8, 0.0, Effect("this map", (0.2,)), (Effect("palace in china", (0.1,)),))
+    effect = Effect("palace in china", (0.2,), (0.6,))
+    support = Support("dog", False, 0.8, 0.0, effect, (effect,))
     proof = Proof("dog", "class", (curve, *random, middle), ("blur",), 0.8, support)
     lines = proof_view.describe_proof(proof).curves
     assert [line.name for line in lines] == ["map", "random", "strongest"]

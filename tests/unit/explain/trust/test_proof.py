@@ -31,7 +31,7 @@ def curve(name: str, deletion: Trace, insertion: Trace, number: int = 0, filling
 
 
 def proof(*curves: Curve, fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    support = Support("dog", False, 0.8, 0.0, Effect("this map", (0.2,)))
+    support = Support("dog", False, 0.8, 0.0, Effect("this map", (0.2,), (0.6,)))
     return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]), support)
 
 

@@ -131,11 +131,11 @@ def test_verdicts_by_hand() -> None:
     assert interval_of(result.final) == pytest.approx((0.2 - 0.1686, 0.2 + 0.1686), abs=1e-4)
     assert (result.verdict, result.mark) == ("depends", "yes")
     assert result.sentence == (
-        "With random weights the map changes completely: similarity 0.20 ± 0.17; unrelated maps reach 0.40."
+        "With random weights the map changes completely: similarity 0.20, from 0.03 to 0.37; unrelated maps reach 0.40."
     )
     survived = made(0.6, 0.6, 0.6, edges=0.9, centre=0.5)
     assert (survived.verdict, survived.mark) == ("edges", "no")
-    assert survived.sentence.startswith("Random weights give a similar map: similarity 0.60 ± 0.00; unrelated maps")
+    assert survived.sentence.startswith("Random weights give a similar map: similarity 0.60, from 0.60 to 0.60;")
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.7).verdict == "centre"
     # A map that is on something else is not said to show the middle.
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.5).verdict == "survives"
@@ -145,7 +145,7 @@ def test_verdicts_by_hand() -> None:
     assert (result.verdict, result.mark) == ("unclear", "cannot be told")
     assert result.sentence == (
         "Maps by random weights are neither clearly like this one nor clearly another: after 3 tries it cannot be "
-        "told whether it depends on the model (similarity −0.01 ± 0.83; unrelated maps reach 0.40)."
+        "told whether it depends on the model (similarity −0.01, from −0.84 to 0.81; unrelated maps reach 0.40)."
     )
     assert made(0.2).verdict == made(0.9).verdict == "unclear", "of one draw nothing is known"
 
@@ -194,8 +194,8 @@ def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
     sentence = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert (moved.verdict, moved.mark) == ("box", "yes")
     assert (
-        sentence == "Random weights keep the box but move the hot spots: the outlines overlap by 11 % ± 2; "
-        "unrelated maps reach 20 %."
+        sentence == "Random weights keep the box but move the hot spots: the outlines overlap by 11 %, from 9 % to "
+        "13 %; unrelated maps reach 20 %."
     )
     assert replace(moved, keeps_box=False).verdict == "depends" and replace(moved, final=(0.9, 0.8, 0.9)).mark == "no"
 

@@ -25,7 +25,7 @@ from sightglass.explain.trust import SHOWS, controls, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
-from sightglass.explain.trust.proof import OTHERS, Effect, Support, count_shares
+from sightglass.explain.trust.proof import OTHERS, Effect, Support
 from sightglass.explain.trust.stability import CHANGES, Changed, Kind, Stability, Variant, change, stability
 from sightglass.explain.trust.support import support
 from sightglass.models.geometry import Geometry
@@ -56,9 +56,9 @@ def test_changes_are_small_and_undone() -> None:
     assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
     hot = np.zeros((30, 40), np.float32)
     hot[10, 20] = 1
-    assert Changed("right", ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
-    assert Changed("down", ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
-    assert Changed("mirror", ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
+    assert Changed(ramp, Movement((0, 2))).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
+    assert Changed(ramp, Movement((2, 0))).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
+    assert Changed(ramp, Movement(mirrored=True)).undone(hot[:, ::-1]).argmax() == hot.argmax()
 
 
 def test_the_spread_is_over_the_true_and_the_changed_maps(explained: Explanation) -> None:
@@ -173,7 +173,7 @@ def test_checks_come_one_by_one(bus: Path) -> None:
     scrambled, proved = scramble.scramble(explained), explained.prove(steps=2, fillings=("blur",)).support
     assert (checks["model"].state, checks["model"].value) == (scrambled.mark, scrambled.similarity)
     assert checks["answer"].sentence == proved.sentence
-    assert (checks["answer"].value, checks["answer"].control) == (proved.own.left, proved.strongest.left)
+    assert (checks["answer"].value, checks["answer"].control) == (proved.own.gap, proved.strongest.gap)
     assert all(check.sentence and QUESTIONS[check.id] in check.words for check in checks.checks)
     assert checks.line.count(" · ") == 2
 
@@ -205,9 +205,9 @@ def test_slow_method_checks_cannot_be_told(scene: Path) -> None:
 HONEST = "demo-cls-honest"
 
 
-def support_by(*others: float, own: tuple[float, ...] = (0.4,), floor: float = 0.0, in_box: bool = False) -> Support:
-    effects = tuple(Effect("palace in china", (score,) * len(own)) for score in others)
-    return Support("bus", in_box, 0.9, floor, Effect("this map", own), effects)
+def support_by(*others: float, floor: float = 0.0, in_box: bool = False) -> Support:
+    effects = tuple(Effect("palace in china", (score,), (0.7,)) for score in others)
+    return Support("bus", in_box, 0.9, floor, Effect("this map", (0.4,), (0.7,)), effects)
 
 
 def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanation:
@@ -242,21 +242,20 @@ def test_support_verdicts(others: tuple[float, ...], in_box: bool, verdict: str)
 
 
 def test_support_is_judged_before_the_floor() -> None:
-    # The map is far ahead at 5 %; at 25 % both have reached the floor.
-    own, other, start, floor = (0.2, 0.02), (0.55, 0.02), 0.62, 0.01
-    assert count_shares(own, start, floor) == 2 and count_shares((0.05, 0.4), start, floor) == 1
-    effects = (Effect("palace in china", other),) * OTHERS
-    tested = Support("minibus", False, start, floor, Effect("this map", own), effects)
-    assert tested.verdict == "supported" and tested.own.left == pytest.approx(0.11)
+    # Both have reached the floor where their strongest parts are hidden; alone, only this map's are enough.
+    effects = (Effect("palace in china", (0.02, 0.01), (0.1, 0.3)),) * OTHERS
+    tested = Support("minibus", False, 0.62, 0.01, Effect("this map", (0.02, 0.01), (0.3, 0.6)), effects)
+    assert tested.verdict == "supported" and tested.own.gap == pytest.approx(0.435)
     # Of an answer that a wholly blurred picture gives, hiding tells nothing.
     lasting = replace(tested, floor=0.5)
     assert lasting.verdict == "cannot be told" and "scores 50\N{NO-BREAK SPACE}% when" in lasting.sentence
 
 
 def test_support_sentence_has_the_numbers_that_decide() -> None:
-    sentence = support_by(*[0.8] * 11, 0.1, 0.1, 0.1, own=(0.6, 0.2)).sentence.replace("\N{NO-BREAK SPACE}", " ")
-    hidden = "hiding its top 5 % and 25 % leaves 40 % of 90 % on average; 11 of 14 other pictures' maps leave more"
-    assert sentence == f"Unclear: {hidden}."
+    tested = replace(support_by(*[0.8] * 11, 0.1, 0.1, 0.1), own=Effect("this map", (0.5, 0.2), (0.8, 0.5)))
+    numbers = "hiding its top 10 % and 30 % leaves 35 % of 90 % on average, and they alone score 65 %"
+    sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps do worse."
+    assert tested.sentence.replace("\N{NO-BREAK SPACE}", " ") == sentence
     assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
     boxed = support_by(*[0.8] * OTHERS, in_box=True)
     assert boxed.sentence.startswith("This map matters: ") and boxed.sentence.count("of the box") == 1
@@ -299,10 +298,9 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[:] = 1 - outside
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
-    # A constant map hides nothing, and the floor stays.
     outside[rows, columns] = 0.5
     constant = support(with_map(explained, outside))[0]
-    assert constant.floor == result.floor < constant.own.left == pytest.approx(constant.start)
+    assert constant.own.means == pytest.approx((result.floor, result.start))
 
 
 def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:
