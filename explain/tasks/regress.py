@@ -82,8 +82,8 @@ class NumberWording(Wording):
             parts.append(f"{change.label} goes from {before} to {after}")
         return listing(parts)
 
-    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        return of or "Number", None if score is None else self.text(score, unit)
+    def column(self, score: float | None, unit: str, label: str) -> tuple[str, float | str | None]:
+        return label, None if score is None else self.text(score, unit)
 
     def moved(self, change: Change, unit: str = "") -> str:
         if change.before is None or change.after is None:

@@ -142,8 +142,8 @@ class PixelWording(Wording):
             return f"{most.label} stays at {old} of the picture"
         return f"{most.label} goes from {old} of the picture to {new}"
 
-    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        return (of, None if score is None else self.text(score)) if of else super().column(score)
+    def column(self, score: float | None, unit: str, label: str) -> tuple[str, float | str | None]:
+        return label, None if score is None else self.text(score)
 
 
 def is_background(result: Result, index: int) -> bool:

@@ -101,12 +101,9 @@ class Wording:
         """
         return result.predictions[0].label if result.predictions else None
 
-    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        """Return a score's table column, and hundredths or a text.
-
-        `of`: the label, in a table of models.
-        """
-        return f"Score of {of}" if of else "Score", None if score is None else score * 100
+    def column(self, score: float | None, unit: str, label: str) -> tuple[str, float | str | None]:
+        """Return a score's column in a table of models, and hundredths or a text."""
+        return f"Score of {label}", None if score is None else score * 100
 
     # Files, slides and records
 

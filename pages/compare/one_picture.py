@@ -199,7 +199,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     note = explanation.task.wording.name_map(explanation, 0) if task.names_classes else task.wording.answer(explanation)
     if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
-    boxes = panels.class_boxes(explanation, 0) or None
+    boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen) or None
     return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
 
 
