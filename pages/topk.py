@@ -52,7 +52,7 @@ def topk() -> None:
             return
         pair = _panels(explanation)
         with beside:
-            checks.draw_chip(explanation, 0)
+            checks.draw(explanation, 0)
         # The maps before their agreement, which takes longer to compute.
         agreement = agreement_sentence(explanation, pair)
         if pair is None:
@@ -64,9 +64,7 @@ def topk() -> None:
             files = lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look)  # noqa: E731
             slide = lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)  # noqa: E731
             saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
-    # Below its chip, also on a phone.
     with top:
-        checks.draw_cards(explanation, 0, beside=True)
         reopen.compare_with_file(explanation)
 
 

@@ -82,9 +82,6 @@ class NumberWording(Wording):
             parts.append(f"{change.label} goes from {before} to {after}")
         return listing(parts)
 
-    def column(self, score: float, unit: str = "") -> tuple[str, float | str]:
-        return "Number", self.text(score, unit)
-
     def moved(self, change: Change, unit: str = "") -> str:
         if change.before is None or change.after is None:
             return super().moved(change, unit)

@@ -101,10 +101,6 @@ class Wording:
         """
         return result.predictions[0].label if result.predictions else None
 
-    def column(self, score: float, unit: str = "") -> tuple[str, float | str]:
-        """Return a score's table column, and hundredths or a text."""
-        return "Score", score * 100
-
     # Files, slides and records
 
     def number(self, result: Result, index: int) -> str:

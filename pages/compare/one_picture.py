@@ -242,8 +242,9 @@ def _pane(comparison: Comparison, index: int) -> Pane:
     note = task.wording.name_map(explanation, 0) if task.names_classes else note
     if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
+    boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen)
     maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
-    return replace(pane, maps=maps, note=note, boxes=(*panels.class_boxes(explanation, 0), *dashed) or None)
+    return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
 
 
 def _facts(comparison: Comparison, index: int) -> str:

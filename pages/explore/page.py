@@ -18,10 +18,12 @@ from sightglass.ui.views import panels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.explain import Explainer
     from sightglass.ui.session.state import Choices
 
-    View = Callable[[Choices, Explainer, map_view.Frame], None]
+    View = Callable[[Choices, Explainer, DeltaGenerator, DeltaGenerator], None]
 
 
 @page.show_errors
@@ -30,9 +32,8 @@ def explore() -> None:
     bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
     choices, explainer = controls.draw(bar)
     title, side = row.columns(panels.COLUMNS, gap="medium", vertical_alignment="center")
-    with side.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
-        edits = whatif.is_open(choices.image)
-        view, chip = draw_studio if edits else choose_view(explainer), st.container(width="content")
+    with side:
+        view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)
     if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
@@ -46,17 +47,12 @@ def explore() -> None:
                 st.markdown(":material/text_fields: Enter it at the top, in words.")
                 panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
         else:
-            view(choices, explainer, map_view.Frame(title, chip, main))
+            view(choices, explainer, title, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
                 drawing.draw_canvas(explainer)
-
-
-def draw_studio(choices: Choices, explainer: Explainer, frame: map_view.Frame) -> None:
-    """Draw the picture to be edited in place of the map."""
-    whatif.draw(choices, explainer, frame.main)
 
 
 def choose_view(explainer: Explainer) -> View:

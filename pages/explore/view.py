@@ -35,41 +35,32 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
 
 
-HEIGHT = 640
+HEIGHT = 604
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What every view of the page draws into."""
+class Places:
+    """Where the parts of the view are drawn, the same for quick and slow methods: nothing moves."""
 
     title: DeltaGenerator
     """The headline."""
-    chip: DeltaGenerator
-    """The chip of the checks, at its right."""
-    main: DeltaGenerator
-
-
-@dataclass(frozen=True)
-class Places(Frame):
-    """Where the parts of the view are drawn, the same for quick and slow methods: nothing moves."""
-
     left: DeltaGenerator
     answers: DeltaGenerator
     beside: DeltaGenerator
     """Below the answers."""
 
     @classmethod
-    def draw(cls, frame: Frame) -> Places:
-        with frame.main:
+    def draw(cls, title: DeltaGenerator, main: DeltaGenerator) -> Places:
+        with main:
             left, right = st.columns(panels.COLUMNS, gap="medium")
         stage, answers = left.container(key="stage"), right.container(key="answers")
-        return cls(**vars(frame), left=stage, answers=answers, beside=right.container())
+        return cls(title, stage, answers, right.container())
 
 
-def draw(choices: Choices, explainer: Explainer, frame: Frame) -> None:
+def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the view."""
-    places = Places.draw(frame)
+    places = Places.draw(title, main)
     with places.answers:
         draws_boxes = task_of(explainer.model).explains("detection")
         answers: Boxes | Classes = (Boxes if draws_boxes else Classes)(choices, explainer)
@@ -115,17 +106,11 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
 
 
 def _draw_result(answers: Boxes | Classes, explanation: Explanation, places: Places) -> None:
-    """Draw the answers, or the open checks of the chosen one, and what goes with them."""
+    """Draw the answers, and what goes with the chosen one."""
     with places.answers:
-        if explanation.heatmaps and checks.is_open():
-            index = answers.find_map(explanation) or 0
-            checks.draw_cards(explanation, index)
-        else:
-            index = answers.draw_list(explanation)
+        index = answers.draw_list(explanation)
     with places.title:
         _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
-    with places.chip:
-        checks.draw_chip(explanation, index)
     # The picture before the numbers: they take longer to compute and are read second.
     with places.left:
         view = _draw_picture(answers, explanation, index)
@@ -169,7 +154,7 @@ def _draw_picture(
 def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, view: View, places: Places) -> None:
     """Draw the numbers beside the picture, and below it what can be done with the map and what it says."""
     has_map = index < len(explanation.heatmaps)
-    if has_map and not checks.is_open():
+    if has_map:
         with places.beside:
             answers.draw_numbers(explanation, index)
             if not image_source.is_own():
@@ -177,10 +162,12 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                 look: dict[str, Any] = {"label": "See a model cheat", "icon": icon, "help": help}
                 st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with places.left:
-        with st.container(horizontal=True, vertical_alignment="center", key="acts"):
-            if has_map and explanation.finished:
-                saving.save_map("explore", explanation, index, pair=answers.pair)
-            charts.fit_switch(explanation)
+        with st.container(horizontal=True, vertical_alignment="center", key="under"):
+            checks.draw(explanation, index, tiles=True)
+            with st.container(horizontal=True, width=326, gap="xxsmall", key="acts"):
+                if has_map and explanation.finished:
+                    saving.save_map("explore", explanation, index, pair=answers.pair)
+                charts.fit_switch(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:
             if view.region is not None:
@@ -192,9 +179,9 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
 # A box's map at every layer
 
 
-def draw_layers(choices: Choices, explainer: Explainer, frame: Frame) -> None:
+def draw_layers(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the chosen box's map at every stage; the headline says how much is inside the box."""
-    places = Places.draw(frame)
+    places = Places.draw(title, main)
     with places.answers:
         boxes = Boxes(choices, explainer)
         boxes.draw_list(boxes.base)

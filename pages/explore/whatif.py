@@ -57,8 +57,8 @@ def open_studio(image: Image, edit: Json) -> None:
     st.rerun()
 
 
-def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
-    """Draw the view."""
+def draw(choices: Choices, explainer: Explainer, _: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the picture to be edited in place of the map."""
     # Use the default method if it is fast enough to follow a brush.
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.loaded.gradients:

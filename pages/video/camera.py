@@ -58,8 +58,7 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
     explanation = explain_job.explain(choices, explainer, **options)
     if explanation is not None:
         explanation, index = explain_job.select_class(explanation, frozen.label)
-        checks.draw_chip(explanation, index)
-        checks.draw_cards(explanation, index, beside=True)
+        checks.draw(explanation, index)
         if explanation.heatmaps:
             saving.save_map("live", explanation, index, view=False)
 

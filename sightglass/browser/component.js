@@ -8,13 +8,18 @@ import { unpack } from "./unpack.js";
 /**
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null,
- *   settings: {settings?: object}, touched: {rows: Touches|null},
+ *   settings: {settings?: object}, touched: {rows: Touches|null}, play: Play|null,
  *   colormap: {name: string}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
  *   ask: lists repeat what they last sent; settings: the last
  *   viewer of the page fills them in; touched: answers while the picture is covered by hand, or values of maps where it is
- *   pointed at, by their rows' labels; colormap: chosen for all viewers
+ *   pointed at, by their rows' labels; play: what a check shows in place of the maps; colormap: chosen for all viewers
  */
-/** @typedef {Record<string, {share?: number|null, text: string}>} Touches */
+/** @typedef {Record<string, {share?: number|null, text: string, before?: number}>} Touches */
+/**
+ * @typedef {{index: number, shots: {map: import("./draw.js").HeatMap|null, title: string, note: string,
+ *   cover?: (picture: import("./picture.js").Picture) => HTMLCanvasElement}[], fades?: boolean, row?: Touches[string]}} Play
+ *   index: of the tested map; shots: by panel, from the last; row: of its answer, meanwhile
+ */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

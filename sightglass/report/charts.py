@@ -1,7 +1,4 @@
-"""Describe the curves of a proof once, and draw them for files and slides.
-
-The pages draw the same curves with plotly, in the same colours and dashes.
-"""
+"""Describe the curves of a proof once, and draw them for pages, files and slides."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""The checks of a page's maps: a chip beside the headline, and a card for each check.
+"""The checks of a page's maps: three tiles under the picture on Explore, a chip elsewhere, each with its cards.
 
 A fragment runs the short tests once the page is drawn, and again until all are answered, so that neither the map nor a
-click waits for them. The cards show each test at length; they are computed when a person opens them.
+click waits for them. The cards are there before anybody opens them; only what takes long begins by a click.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,28 +15,60 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.settings import MIB, settings
-from sightglass.common.work.progress import PausableStop
+from sightglass.common.work.progress import PausableStop, Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import QUESTIONS, Check, Checks, run_checks
-from sightglass.ui.session import page, state, url_state
+from sightglass.explain.trust import MEANINGS, proof, scramble, stability
+from sightglass.explain.trust.checks import QUESTIONS, Check, CheckId, Checks, run_checks
+from sightglass.report import charts
+from sightglass.ui import check_plays
+from sightglass.ui.session import page, state
+from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from sightglass.explain import Explanation
     from sightglass.explain.trust import Mark
 
 POLL = 0.5
 """Seconds between two polls of the running tests."""
 ICONS: dict[Mark, str] = {
-    "yes": ":material/check_circle:",
-    "no": ":material/cancel:",
+    "yes": ":green[:material/check_circle:]",
+    "no": ":red[:material/cancel:]",
     "cannot be told": ":material/help:",
 }
 WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
-CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
-"""The checks of maps that pages showed, by `Result.checks_key`."""
+TILES: dict[CheckId, tuple[str, str]] = {
+    "model": ("Changes with the model", "Point at the tile: this map and that of random weights take turns."),
+    "answer": ("Matters", "Move across the tile: the strongest places are hidden, and beside them as much elsewhere."),
+    "stable": ("Stays", "Move across the tile: eight small changes and their maps."),
+}
+"""The names of the tiles, and what each plays on the large picture."""
+BUTTONS: dict[CheckId, tuple[str, str]] = {
+    "model": ("Scramble the weights", "Makes the map again three to eight times, by a copy of your model."),
+    "answer": ("Measure every share", "Hides 5, 10, 15, … % in turn, then keeps only as much."),
+    "stable": ("Change the picture", "Makes the map again for eight small changes of the picture."),
+}
+"""The buttons of tests that wait for a click: the longest one, and those of large models and slow methods."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The checks of a map, and what their tests found."""
+
+    checks: Checks
+    found: dict[CheckId, Any] = field(default_factory=dict)
+    """By `run_checks`; not of tests that could not be made."""
+
+
+CACHE: ByteCache[Tested] = ByteCache(
+    64 * MIB, lambda tested: 10 * tested.found["stable"].spread.nbytes if "stable" in tested.found else 1000
+)
+"""The checks of maps that pages showed, by `Result.checks_key`; eight maps and their spread are the most of each."""
 JOB = "checks"
 """Name of the session's tests among its jobs."""
 
@@ -47,62 +79,101 @@ class CheckedMaps:
 
     drawn: Hashable = None
     """The map of the last run: tests begin in a second one, once the map is on the screen."""
-    failed: dict[Hashable, Checks] = field(default_factory=dict)
+    failed: dict[Hashable, Tested] = field(default_factory=dict)
     """The checks of maps whose tests failed."""
 
 
-def _key() -> str:
-    """Return under what the page remembers whether its cards are open."""
-    return f"prove-{state.of(state.Navigation).page}"
-
-
-def is_open() -> bool:
-    """Return whether the page's cards are open, at first by address."""
-    opened: bool = url_state.recall_value(_key(), (True, False), False, name="prove", read="1".__eq__)
-    url_state.remember(_key(), opened, False, name="prove")
-    return opened
-
-
-def _toggle() -> None:
-    url_state.remember(_key(), not url_state.memory(_key()))
-    if not url_state.memory(_key()):
-        _stop()
-
-
-def _stop() -> None:
-    """Stop the tests of the cards."""
-    for id in QUESTIONS:
-        state.of(Jobs).stop(f"check-{id}")
-
-
-def draw_chip(explanation: Explanation, index: int) -> None:
-    """Draw the chip with the state of a map's checks, which opens the cards."""
+def draw(explanation: Explanation, index: int, *, tiles: bool = False) -> None:
+    """Draw the checks of a map: a chip that opens their cards, or with `tiles` one for each, which plays it."""
     maps = explanation.heatmaps
     if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().checks:
         return
-    checks = CACHE.get(key := explanation.checks_key(index))
-    pending = checks is None and key not in state.of(CheckedMaps).failed
-    shows = checks is not None and bool(checks.shows)
-    st.fragment(_poll_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
+    tested = CACHE.get(key := explanation.checks_key(index))
+    pending = tested is None and key not in state.of(CheckedMaps).failed
+    shows = tested is not None and bool(tested.checks.shows)
+    st.fragment(_poll, run_every=POLL if pending else None)(explanation, index, shows, pending, tiles)
 
 
-def _poll_chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
-    checks, works = follow(explanation, index)
+def _poll(explanation: Explanation, index: int, reported: bool, pending: bool, tiles: bool) -> None:
+    tested, works = follow(explanation, index)
+    known: dict[CheckId, Check] = {} if tested is None else {check.id: check for check in tested.checks.checks}
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
-    final = checks is not None and len(checks.checks) == len(QUESTIONS) and (pending or (checks.shows and not reported))
+    final = tested is not None and len(known) == len(QUESTIONS) and (pending or (tested.checks.shows and not reported))
     if final and not state.of(page.PageRun).window:
         st.rerun()
-    words = "" if checks is None else describe(checks)
-    if st.button(
-        f"Checks: {words}" if words else "Checking…",
-        icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
-        key="checks",
-        type="tertiary",
-        on_click=_toggle,
-        help="Three tests of the map: with random weights, with its places hidden, with small changes of the picture.",
-    ):
-        # The cards are drawn outside of this fragment.
+    found: dict[CheckId, Any] = {} if tested is None else dict(tested.found)
+    for id, result in ((id, state.of(Jobs).results.get((id, explanation.checks_key(index)))) for id in QUESTIONS):
+        if result is not None and id != "answer":
+            found[id] = result
+            known[id] = Check(id, result.mark if id == "model" else result.verdict, result.sentence)
+
+    def card(id: CheckId, hint: str = "") -> None:
+        with st.container(key=f"card-{id}", gap="xsmall"):
+            st.markdown(f"#### {capital(QUESTIONS[id])}: {_word(known.get(id))}")
+            if id in known:
+                st.caption(escape(capital(known[id].sentence)))
+            if id == "model" and id in found:
+                st.caption(f"{MEANINGS[found[id].verdict]} {found[id].describe_draws()}")
+            if hint:
+                st.caption(f":material/touch_app: {hint}")
+            # A window that is opened from here would be gone with the next poll.
+            if not pending and (id == "answer" or id not in found):
+                _draw_longer(id, explanation, index)
+
+    with st.container(key="checks", horizontal=True, gap="xsmall"):
+        if tiles:
+            for id, (name, hint) in TILES.items():
+                label = f"{name} **{_word(known.get(id))}**"
+                with st.popover(label, key=f"tile-{id}", width="stretch", wrap=True):
+                    card(id, hint)
+            check_plays.draw(explanation, index, found)
+            return
+        words = "" if tested is None else describe(tested.checks)
+        icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
+        with st.popover(f"Checks: {words}" if words else "Checking…", icon=icon, key="chip", type="tertiary"):
+            for id in QUESTIONS:
+                card(id)
+
+
+def _word(check: Check | None) -> str:
+    if check is None:
+        return ":material/hourglass_top: …"
+    return f"{ICONS[check.state]} {'unclear' if check.state == 'cannot be told' else check.state}"
+
+
+def _draw_longer(id: CheckId, explanation: Explanation, index: int) -> None:
+    """Draw the button for a test that takes longer, its progress, and what it found."""
+
+    def test(*, progress: Progress, cancel: Event, **_: Any) -> Any:
+        def report(share: float, words: str) -> None:
+            progress(share, capital(words))
+
+        if id == "answer":
+            # Other sessions may hold the same explanation: they have not asked for its proof.
+            return explanation.with_tests({}).prove(index, progress=report, cancel=cancel)
+        make: Callable[..., Any] = scramble.scramble if id == "model" else stability.stability
+        with stopped_by(cancel):
+            return make(explanation, index, progress=report)
+
+    (button, help), event = BUTTONS[id], "a test of a map failed"
+    key = (id, explanation.checks_key(index))
+    result = background.outcome(f"check-{id}", key, test, button=button, help=help, event=event)
+    if result is not None and id == "answer":
+        help, icon = "The whole test, with all its numbers.", ":material/open_in_full:"
+        look: dict[str, Any] = {"key": "details-answer", "title": capital(QUESTIONS[id]), "width": "large"}
+        page.button_for_window("Details", partial(_draw_proof, result), icon=icon, help=help, **look)
+    elif result is not None:
         st.rerun()
+
+
+def _draw_proof(result: proof.Proof) -> None:
+    """Draw a proof's sentence, curves and table."""
+    st.image(charts.figure(charts.describe_proof(result)), alt=f"The score by what is hidden. {result.sentence}")
+    st.markdown(f":material/fact_check: {escape(result.sentence)}")
+    st.caption(escape(" ".join(proof.lines(result))))
+    rows = [dict(zip(proof.COLUMNS, row, strict=True)) for row in proof.rows(result)]
+    tables.table(rows, right=proof.COLUMNS[1:])
+    st.caption("Compare lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.")
 
 
 def describe(checks: Checks) -> str:
@@ -111,7 +182,7 @@ def describe(checks: Checks) -> str:
     return ", ".join(f"{states[name]} {words}" for name, words in WORDS.items() if states[name])
 
 
-def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
+def follow(explanation: Explanation, index: int) -> tuple[Tested | None, bool]:
     """Return the checks so far and whether tests are running.
 
     Tests of another map stop. What is missing begins in the second run with this map.
@@ -126,41 +197,15 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
         why = page.describe_failure(job.failure, "a map could not be tested")
         failed = tuple(Check(id, "cannot be told", why) for id in QUESTIONS)
-        checked.failed[key] = Checks(explanation.heatmaps[index].target.label, failed)
+        checked.failed[key] = Tested(Checks(explanation.heatmaps[index].target.label, failed))
     return CACHE.get(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
-def _run(explanation: Explanation, index: int, **options: Any) -> Checks:
-    result = run_checks(explanation, index, **options)
-    CACHE.put(explanation.checks_key(index), result)
-    return result
+def _run(explanation: Explanation, index: int, *, partial: Callable[[Tested], None], **options: Any) -> None:
+    found: dict[CheckId, Any] = {}
 
+    def report(checks: Checks) -> None:
+        partial(Tested(checks, dict(found)))
 
-def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
-    """Draw the open cards; `beside`: in one row, for a place as wide as the page."""
-    if index >= len(explanation.heatmaps) or not explanation.finished or not is_open():
-        return
-    # Their charts and tables take large libraries.
-    from sightglass.ui import check_cards
-
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown("### Checks", width="content")
-        st.button("Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle)
-    heatmap = explanation.heatmaps[index]
-    if heatmap.measured.state != "ok":
-        _stop()
-        words = f"There is nothing to test about the map of {heatmap.target.label}: no place is stronger than another."
-        st.info(words, icon=":material/science:")
-        return
-    columns = st.columns(len(QUESTIONS)) if beside else [st.container() for _ in QUESTIONS]
-    checks, begin = CACHE.get(explanation.checks_key(index)), True
-    for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
-        with place, st.container(border=True, key=f"check-{id}"):
-            if checks is None or (check := checks[id]) is None:
-                st.markdown(f"#### :material/hourglass_top: {capital(name)}")
-            else:
-                word = "unclear" if check.state == "cannot be told" else check.state
-                st.markdown(f"#### {ICONS[check.state]} {capital(name)}: {word}")
-                st.caption(escape(capital(check.sentence)))
-            # One test after the other: they share the machine with the page.
-            begin = check_cards.draw(id, explanation, index, begin) and begin
+    result = run_checks(explanation, index, partial=report, found=found.__setitem__, **options)
+    CACHE.put(explanation.checks_key(index), Tested(result, found))

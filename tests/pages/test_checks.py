@@ -1,4 +1,4 @@
-"""The checks of a map: the chip says what the engine says, and each card shows its test, which can be stopped."""
+"""The checks of a map: tiles and chip say what the engine says; longer tests begin by a click and can be stopped."""
 
 from threading import Event
 from typing import Any
@@ -9,38 +9,38 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.trust import checks, scramble, stability
-from sightglass.explain.trust.support import prove
+from sightglass.explain.trust import checks, stability
+from sightglass.explain.trust.support import prove, support
 from sightglass.history import History
 from sightglass.ui import checks as page_checks
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.page import SOMETHING_BROKE
-from tests.pages.conftest import labels, press, received, rerun_until, session, texts
+from tests.pages.conftest import button, labels, press, received, rerun_until, session, texts
 from tests.servers import until
 from tests.waits import patience
 
 ADDRESS = {"model": "demo-cls-s", "example": "scene 1"}
+WORDS = {"yes": "yes", "no": "no", "cannot be told": "unclear"}
+PROOF = "Measure every share"
 
 
-def chip(app: AppTest) -> str:
-    """Return the chip's words; empty without one."""
-    return next((button.label for button in app.button if button.key == "checks"), "")
+def tiles(app: AppTest) -> list[str]:
+    """Return the words of the tiles, or of the chip; empty without any."""
+    keys = ("tile-", "chip")
+    found = (block.proto for block in app.get("popover"))
+    return [each.popover.label for each in found if any(key in each.id for key in keys)]
+
+
+def answered(app: AppTest) -> bool:
+    return bool(tiles(app)) and not any("…" in label for label in tiles(app))
 
 
 def job_of(app: AppTest, name: str = "checks") -> Any:
     """Return a job of the session, or None."""
     return session(app, Jobs).jobs.get(name, (None, None))[1]
-
-
-def dialog(app: AppTest, id: str) -> AppTest:
-    """Open a card's details."""
-    app.button(key=f"details-{id}").click().run()
-    assert not app.error
-    return app
 
 
 @pytest.fixture(autouse=True)
@@ -60,18 +60,30 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Explanation, "prove", few)
 
 
-def test_chip_shows_the_engines_checks(page):
+def test_tiles_say_and_play_what_the_engine_finds(page):
     app = page(**ADDRESS)
-    assert chip(app) == "Checking…" and job_of(app) is None
-    rerun_until(app, lambda: chip(app).startswith("Checks: ") and job_of(app).finished(), 120)
-    result = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
-    assert chip(app.run()) == f"Checks: {page_checks.describe(result)}"
-    assert sum(int(part.split()[0]) for part in page_checks.describe(result).split(", ")) == 3
+    assert len(tiles(app)) == 3 and not answered(app) and job_of(app) is None
+    rerun_until(app, lambda: answered(app), 120)
+    explanation = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1)
+    result = explanation.checks()
+    assert all(f" {WORDS[each.state]}**" in tile for each, tile in zip(result.checks, tiles(app), strict=True))
+    # A check has one name: on its card, in files and on the command line.
+    assert all(f"{capital(name)}: " in texts(app) for name in checks.QUESTIONS.values())
+    (head,) = received(app, "check_plays")
+    moved, (hidden, _) = stability.stability(explanation), support(explanation)
+    assert [item["note"][-4:] for item in head["parts"]["stable"]["maps"]] == [
+        f"{variant.rank_correlation:.2f}" for variant in moved.variants
+    ]
+    own, control = head["parts"]["answer"]["curves"]
+    assert [score for _, score in own] == pytest.approx([hidden.start, *hidden.own.hidden])
+    assert [score for _, score in control] == pytest.approx([hidden.start, *hidden.strongest.hidden])
+    app = page("topk", **ADDRESS)
+    assert tiles(app) == [f"Checks: {page_checks.describe(result)}"]
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_CHECKS", "no")
-    assert chip(page(**ADDRESS)) == ""
+    assert not tiles(page(**ADDRESS))
 
 
 def test_failed_checks_are_not_tried_again(page, monkeypatch):
@@ -79,67 +91,64 @@ def test_failed_checks_are_not_tried_again(page, monkeypatch):
         raise ModelProblem("The service does not answer: try again.")
 
     monkeypatch.setattr(page_checks, "run_checks", fail)
-    app = page(**ADDRESS)
-    rerun_until(app, lambda: chip(app) == "Checks: 3 unclear")
+    app = page("topk", **ADDRESS)
+    rerun_until(app, lambda: tiles(app) == ["Checks: 3 unclear"])
     job = job_of(app)
     app.run()
     assert job_of(app) is job and not app.error
 
 
 @pytest.mark.usefixtures("quick")
-def test_cards_show_each_check(page, monkeypatch, tmp_path):
+def test_card_has_the_whole_proof(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda value: value.nbytes))
     app = page(**ADDRESS)
-    app.button(key="checks").click().run()
-    assert app.query_params["prove"] == "1" and "### Predictions" not in texts(app)
-    # A check has one name: on its card, in files and on the command line.
-    assert all(f": {capital(name)}" in texts(app) for name in checks.QUESTIONS.values())
-    rerun_until(app, lambda: {"details-model", "details-answer", "details-stable"} <= {b.key for b in app.button}, 240)
-    explanation = Explainer("demo-cls-s")(load_bundled("scene 1"))
-    scrambled, moved = scramble.scramble(explanation), stability.stability(explanation)
-    assert scrambled.sentence in texts(dialog(app, "model"))
-    (strip,) = [head for head in received(app, "viewer") if len(head["panels"]) == 2]
-    assert strip["panels"][0]["maps"][0]["title"] == "The map"
-    assert moved.sentence in texts(dialog(app, "stable"))
-    changes = app.dataframe[0].value
-    assert list(changes["Score"]) == pytest.approx([variant.score * 100 for variant in moved.variants])
-    proof = prove(explanation, 0, steps=5, fillings=("mean",))
-    assert proof.sentence in texts(dialog(app, "answer")).replace("\\", "")
-    app.button(key="close-checks").click().run()
-    assert "prove" not in app.query_params and "### Predictions" in texts(app)
+    rerun_until(app, lambda: PROOF in labels(app), 120)
+    rerun_until(press(app, PROOF), lambda: "Details" in labels(app), 240)
+    proof = prove(Explainer("demo-cls-s")(load_bundled("scene 1")), 0, steps=5, fillings=("mean",))
+    assert proof.sentence in texts(press(app, "Details")).replace("\\", "")
 
 
-def test_card_stops_restarts_and_ends_with_its_map(page, monkeypatch):
+def test_large_model_is_scrambled_by_a_click(page, monkeypatch):
+    monkeypatch.setattr(checks, "LARGE", 0)
+    app = page(**ADDRESS)
+    rerun_until(app, lambda: "Scramble the weights" in labels(app), 120)
+    before, (head,) = tiles(app)[0], received(app, "check_plays")
+    assert "unclear" in before and "model" not in head["parts"]
+    rerun_until(press(app, "Scramble the weights"), lambda: "Scramble the weights" not in labels(app), 120)
+    (head,) = received(app, "check_plays")
+    assert head["parts"]["model"]["maps"][0]["title"] == "Random weights" and "random models: " in texts(app)
+
+
+def test_longer_test_stops_restarts_and_ends_with_its_map(page, monkeypatch):
     begun: list[Event] = []
 
-    def slow(*given: Any, progress: Any) -> None:
-        progress(0.5, "4 of 8 changes")
-        begun.append(ended := Event())
-        try:
-            while not ended.wait(0.01):
-                check()
-        finally:
-            ended.set()
+    def slow(*given: Any, progress: Any, cancel: Event) -> None:
+        progress(0.5, "4 of 8 maps")
+        begun.append(cancel)
+        while not cancel.wait(0.01):
+            check()
 
-    monkeypatch.setattr(scramble, "scramble", slow)
-    app = page(prove="1", **ADDRESS)
+    monkeypatch.setattr(Explanation, "prove", slow)
+    app = page(**ADDRESS)
+    rerun_until(app, lambda: PROOF in labels(app), 120)
+    press(app, PROOF)
     until(lambda: begun)
+    rerun_until(app, lambda: "Stop" in labels(app))
     press(app, "Stop")
-    assert begun[0].wait(patience(60)) and "Stopped: 4 of 8 changes." in texts(app) and "Stop" not in labels(app)
+    assert begun[0].wait(patience(60)) and "Stopped: 4 of 8 maps." in texts(app) and "Stop" not in labels(app)
     press(app, "Start again")
     until(lambda: len(begun) == 2)
-    assert "Stop" in labels(app) and not begun[1].is_set()
-    app.button(key="close-checks").click().run()
+    assert not begun[1].is_set()
     app.selectbox(key="another-class").set_value("gear").run()
-    app.button(key="checks").click().run()
-    until(lambda: len(begun) == 3)
-    assert begun[1].wait(patience(60)) and not app.error
+    rerun_until(app, lambda: begun[1].is_set(), 120)
+    assert not app.error
 
 
 def test_what_is_wrong_is_said_on_the_card(page, monkeypatch):
-    monkeypatch.setattr(scramble, "scramble", lambda *_, **__: 1 / 0)
-    app = page(prove="1", fails=None, **ADDRESS)
+    monkeypatch.setattr(Explanation, "prove", lambda *_, **__: 1 / 0)
+    app = page(fails=None, **ADDRESS)
+    rerun_until(app, lambda: PROOF in labels(app), 120)
+    button(app, PROOF).click().run()
     rerun_until(app, lambda: [error.value for error in app.error] == [SOMETHING_BROKE])
 
 
@@ -150,7 +159,8 @@ def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     press(press(app, "Save"), "Keep it in Saved")
     (before,) = History().search().records
     assert History().proof(before, 0) is None
-    app.button(key="checks").click().run()
+    rerun_until(app, lambda: PROOF in labels(app), 120)
+    press(app, PROOF)
     rerun_until(app, lambda: any(key[0] == "answer" for key in session(app, Jobs).results), 240)
     (proof,) = (result for key, result in session(app, Jobs).results.items() if key[0] == "answer")
     press(press(app.run(), "Save"), "Keep it in Saved")

@@ -250,7 +250,7 @@ def test_frozen_frame_has_checks_and_slide(page, monkeypatch, tmp_path):
     assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"
     app = handed(app, "freeze", jpeg("scene 1"))
     assert re.fullmatch(r"heatmap_\d{8}_\d{6}\.jpg", session(app, LiveVisit).frozen.image.name)
-    assert "Checking…" in [button.label for button in app.button]
+    assert "Checking…" in [block.proto.popover.label for block in app.get("popover")]
     for label in ("Add to deck", "Add the slide"):
         next(button for button in app.button if button.label == label).click().run()
         assert not app.error
@@ -258,7 +258,7 @@ def test_frozen_frame_has_checks_and_slide(page, monkeypatch, tmp_path):
     assert len(deck.slides) == 1 and History().search().total == 0
     app.session_state["live"] = {"frame": {"act": "go on", "at": 2.0}}
     app.run()
-    assert "Checking…" not in [button.label for button in app.button]
+    assert "Checking…" not in [block.proto.popover.label for block in app.get("popover")]
 
 
 def test_what_is_no_frame_changes_nothing(page):

@@ -87,12 +87,16 @@ export class Painter {
     const map = state.shown(panel), celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
     const cellsFrom = state.layout() === "swipe" ? settings.split * width : 0, { canvas } = context;
     const key = [head.id, canvas.width, canvas.height, width, ...rect, choice, celled, cellsFrom, plain, region, settings.boxes].join();
-    if (panel.outlined === key && !state.cover) return;
-    panel.outlined = state.cover ? "" : key;
+    const covers = state.shot(panel)?.cover, cover = covers && state.picture ? covers(state.picture) : null;
+    if (panel.outlined === key && !cover && !state.cover) return;
+    panel.outlined = cover || state.cover ? "" : key;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineCap = context.lineJoin = "round";
-    if (!plain && !panel.pictured) state.cover?.(context, rect);
+    if (cover && !plain) {
+      const [x0, y0, x1, y1] = rect, across = cover.width / head.size[0], down = cover.height / head.size[1];
+      context.drawImage(cover, x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down, 0, 0, width, height);
+    } else if (!plain && !panel.pictured) state.cover?.(context, rect);
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
     const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);

@@ -152,6 +152,14 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
     return pack_data(head | {"id": digest.hexdigest()}, blobs)
 
 
+def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> bytes:
+    """Return the payload of maps that take the place of the viewer's map `index`, in parts with more facts."""
+    grids: list[Grid] = []
+    listed = {name: facts | {"maps": _list(Pane(tuple(maps)), grids)["maps"]} for name, (maps, facts) in parts.items()}
+    head = {"index": index, "parts": listed, "grids": [values.shape for values, _ in grids]}
+    return pack_data(head, [deflate(grids)])
+
+
 def _list(panel: Pane, grids: list[Grid]) -> Json:
     """Describe a panel, appending the values of its maps to `grids`."""
 

@@ -44,6 +44,8 @@ export class State {
   plain = false;
   /** Draws what a hand has put over the picture. @type {((context: CanvasRenderingContext2D, rect: number[]) => void)|null} */
   cover = null;
+  /** What a check shows in place of the maps. @type {import("../../browser/component.js").Play|null} */
+  play = null;
   dark = false;
   font = "sans-serif";
   /** Whether the next drag measures an area. */
@@ -62,9 +64,14 @@ export class State {
     return maps.length === 1 ? maps[0] : (maps[this.choice ?? 0] ?? null);
   }
 
+  /** Return what a check shows on a panel, if anything. @param {Panel} panel */
+  shot(panel) {
+    return this.play?.shots[this.panels.length - 1 - this.panels.indexOf(panel)];
+  }
+
   /** Return the map a panel shows. @param {Panel} panel */
   shown(panel) {
-    return this.plain ? null : this.mapOf(panel);
+    return this.plain ? null : (this.shot(panel) ?? { map: this.mapOf(panel) }).map;
   }
 
   maps() {

@@ -41,6 +41,7 @@ export class Viewer {
     onBroadcast("settings", (wanted) => {
       if (this.#isPages()) wanted.settings = this.state.style().settings;
     }, signal);
+    onBroadcast("play", (play) => this.#isPages() && this.#play(play), signal);
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
@@ -101,7 +102,7 @@ export class Viewer {
     state.picture = new Picture(bitmap, size);
     if (!before) return;
     before.close();
-    state.choice = state.point = null;
+    state.choice = state.point = state.play = null;
     this.view(WHOLE, false);
     if (!state.region) return;
     state.measure(false);
@@ -168,9 +169,9 @@ export class Viewer {
   caption() {
     const { state } = this;
     for (const panel of state.panels) {
-      const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
+      const map = state.mapOf(panel), shown = state.shot(panel) ?? map ?? panel, { title } = shown, { element } = panel, by = find.bind(null, element);
       by(".title").textContent = by(".title").title = title;
-      by(".note").textContent = map?.note ?? panel.note;
+      by(".note").textContent = shown.note;
       by(".facts").textContent = panel.facts;
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       by(".legend").hidden = !map?.sides;
@@ -296,6 +297,21 @@ export class Viewer {
     this.painter.redraw();
   }
 
+  /** Show what a check plays in place of the maps, or the maps again. @param {import("../../browser/component.js").Play|null} play */
+  #play(play) {
+    const { state, state: { panels, play: before }, painter } = this, row = play?.row ?? before?.row, front = panels[panels.length - 1];
+    // Of another class than the one shown now, or of two that are compared; a viewer without maps is beside the one with them.
+    const other = panels.length > 2 || !front?.maps.length || (front.maps.length > 1 && play?.index !== state.choice);
+    if (!state.picture || (play ? other : !before)) return;
+    if (play?.fades || !before || !play) for (const panel of panels) painter.fade(panel);
+    state.play = play;
+    this.root.style.setProperty("--fade", play?.fades ? "0.7s" : "");
+    this.caption();
+    painter.redraw();
+    if (row && !state.cover) broadcast("touched", { rows: play?.row ? { [state.mapOf(front)?.title ?? ""]: play.row } : null });
+    find(this.root, ".spoken").textContent = (play?.shots ?? []).map(({ title, note }) => `${title}: ${note}.`).join(" ");
+  }
+
   /** Cover the maps with the plain picture, or show them again. @param {boolean} plain */
   cover(plain) {
     if (this.state.plain === plain) return;
@@ -308,6 +324,7 @@ export class Viewer {
     const { state } = this, single = state.head.keys.length > 0, changed = state.panels.filter(({ maps }) => maps.length > 1);
     const several = single || changed.length > 0;
     if (state.head.id && index !== state.choice) {
+      this.#play(null);
       for (const panel of single ? state.panels.slice(-1) : changed) if (state.choice !== null) this.painter.fade(panel);
       state.choice = index;
       if (single) this.build();

@@ -123,11 +123,6 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     )
 
 
-def class_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """Return the boxes of a map's class, for its own panel."""
-    return tuple(box for box in boxes(explanation, index) if box.chosen)
-
-
 def draw_viewer(
     image: Image,
     panels: Sequence[Pane],

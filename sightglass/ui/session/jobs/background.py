@@ -185,20 +185,13 @@ class Jobs:
             del self.results[next(iter(self.results))]
 
 
-def outcome(
-    name: str, key: Hashable, call: Callable[..., T], *, begin: bool, button: str, help: str, event: str
-) -> T | None:
-    """Return a call's result; None while its progress, stop or failure is drawn.
-
-    `begin`: without a click on `button`. `event`: of the log where it fails.
-    """
+def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, help: str, event: str) -> T | None:
+    """Return a call's result; None while its button, progress, stop or failure is drawn; `event`: of the log then."""
     jobs = state.of(Jobs)
     if key in jobs.results:
         known: T = jobs.results[key]
         return known
     job = jobs.find(name, key)
-    if job is None and begin:
-        job = jobs.start(name, key, call)
 
     def start() -> None:
         jobs.start(name, key, call)

@@ -178,7 +178,7 @@ def with_checks(explanation: Explanation) -> Explanation:
     """Return an explanation with the checks that pages ran of its maps."""
     places = range(len(explanation.heatmaps) if len(CACHE) else 0)
     open_ones = [(i, explanation.checks_key(i)) for i in places if explanation.known_checks(i) is None]
-    checks = {i: known for i, key in open_ones if (known := CACHE.get(key)) is not None}
+    checks = {i: known.checks for i, key in open_ones if (known := CACHE.get(key)) is not None}
     return explanation.with_tests(checks) if checks else explanation
 
 
