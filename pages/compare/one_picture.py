@@ -200,7 +200,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
     boxes = panels.class_boxes(explanation, 0) or None
-    return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
+    return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note, half=False),), boxes=boxes)
 
 
 def _draw_table(comparison: Comparison, names: list[str]) -> None:
