@@ -78,7 +78,19 @@ export function announce(document) {
   new MutationObserver(() => {
     clearTimeout(waiting);
     waiting = Number(setTimeout(read, 500));
+    tellWhole(document);
   }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}
+
+/** Say in full what Streamlit cuts short, or has only under the pointer. @param {Document} document */
+function tellWhole(document) {
+  for (const more of document.querySelectorAll('[data-testid="stToastViewButton"]')) {
+    if (more instanceof HTMLElement && more.textContent === "view more") more.click();
+  }
+  for (const chip of document.querySelectorAll('[data-testid="stFileChip"][aria-invalid="true"]')) {
+    const why = document.getElementById(chip.getAttribute("aria-describedby") ?? "");
+    if (why?.textContent) chip.setAttribute("data-why", why.textContent);
+  }
 }
 
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {
