@@ -61,7 +61,7 @@ def _kind_of(data: bytes, name: str) -> str:
         if accepts is not None and accepts(head[:16]) is True:
             return kind
     formats = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
-    raise ImageProblem(f"{name} is not a picture of a known kind; give {formats}; `sightglass video` takes clips.")
+    raise ImageProblem(f"{name} is not a picture of a known kind; give {formats}; a clip is for Video.")
 
 
 def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...], bytes]:

@@ -17,7 +17,7 @@ from PIL import ImageColor
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
-from sightglass.common.style import CHOICES, DEFAULTS
+from sightglass.common.style import CHOICES, DEFAULTS, ENDS
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 
@@ -174,8 +174,11 @@ class Style:
 
     @property
     def hot(self) -> str:
-        """Name of the hottest colour."""
-        return _name_color(*_table(self.colormap)[-1] / 255)
+        """What a sentence calls the strongest place of a heatmap: its colour, or its look."""
+        if self.mode in _COLOURLESS:
+            return _COLOURLESS[self.mode]
+        last = ENDS.get(self.colormap, ENDS["others"])[1] if self.mode == "overlay" else 1
+        return _name_color(*_table(self.colormap)[round(255 * last)] / 255)
 
 
 def check_fraction(value: float, name: str) -> None:
@@ -189,6 +192,7 @@ def _one_of(value: str, choices: Any, name: str) -> None:
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
 
 
+_COLOURLESS = {"contour": "the inside of the lines", "spotlight": "the bright part", "picture": "the map"}
 VIEWER_STYLE = Style()
 GUIDE_STYLE = Style("blend", "jet", 0.5, boxes="#00ff00")
 """As scripts with OpenCV draw, for the routes that are named as theirs: red is high, blue is low, boxes are green."""

@@ -58,7 +58,7 @@ class Statement:
     title: str = ""
     """What the model answers: `EfficientNet-Lite0 says minibus (87 %).`"""
     meaning: str = ""
-    """What the map's colours mean: `Yellow shows the evidence for it.`"""
+    """What the map's colours mean: `Orange shows the evidence for it.`"""
     lead: str = ""
     """The text before the label: `The evidence for`; empty without a place."""
     subject: str = ""
@@ -90,7 +90,7 @@ class Statement:
 
 
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
-    """Describe the picture and its map at `index`, without limitations; `hot`: the colormap's hottest colour."""
+    """Describe the picture and its map at `index`, without limitations; `hot`: what the strongest place is called."""
     wording = explanation.task.wording
     (title, named), meaning, caution = wording.headline(explanation, index), "", ""
     if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":

@@ -26,6 +26,7 @@ from sightglass.ui.session.state import Choices
 from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import panels
+from sightglass.ui.widgets import HIGHLIGHT_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,7 +255,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = None
     if explanation is None:
         explanation = explain_job.predict(choices, explainer)
-    st.markdown(f"**{escape(plain_text(describe(explanation, 'yellow').headline))}**")
+    st.markdown(f"**{escape(plain_text(describe(explanation, HIGHLIGHT_HELP).headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
     panels.draw_viewer(image, panes, key="viewer-models", height=360)
 

@@ -114,6 +114,20 @@ def test_last_of_several_drops_stays(visit, pictures: list[Path]):
     until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
 
 
+def test_refused_files_say_why(visit, tmp_path: Path):
+    page, large = visit("/?model=demo-cls-s&example=scene+3"), tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(80 << 20)
+    takes_files(page)
+    page.locator(".st-key-picture-bar input[type=file]").set_input_files(large)
+    chip = page.locator("[data-testid=stFileChip][data-why]")
+    expect(chip).to_have_attribute("data-why", re.compile(r"64.*MB or smaller"))
+    expect(chip).to_be_visible()
+    drop(page, ("a-picture-with-quite-a-long-name.jpg", b"no picture"))
+    expect(page.get_by_test_id("stToast")).to_contain_text("is not a picture")
+    expect(page.get_by_test_id("stToast")).to_contain_text("; a clip is for Video.")
+
+
 def test_address_on_fresh_and_stopped_server(browser: Browser):
     line = "getComputedStyle(document.querySelector('[data-testid=stApp]'), '::after')"
     page = new_page(browser)

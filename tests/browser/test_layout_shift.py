@@ -91,9 +91,10 @@ _LOADING = """() => {
 }"""
 
 
-@pytest.mark.parametrize("address", ["/", "/compare", "/saved", "/video"])
-def test_little_moves_while_a_page_loads(browser: Browser, server: str, address: str) -> None:
-    page = new_page(browser)
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("address", ["/", "/topk", "/compare", "/pictures", "/video", "/saved", "/models"])
+def test_little_moves_while_a_page_loads(browser: Browser, server: str, address: str, width: int) -> None:
+    page = new_page(browser, viewport={"width": width, "height": 900})
     page.add_init_script(f"({_LOADING})()")
     page.goto(server + address)
     headline(page).wait_for()

@@ -78,6 +78,7 @@ export function announce(document) {
   new MutationObserver(() => {
     clearTimeout(waiting);
     waiting = Number(setTimeout(read, 500));
+    tellWhole(document);
   }).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 
@@ -90,6 +91,17 @@ export function present(document) {
   // The slides have the keys: in a window it is they who leave.
   const leave = () => /** @type {HTMLElement | null} */ (document.querySelector(".st-key-deck-edit button"))?.click();
   document.addEventListener("fullscreenchange", () => document.fullscreenElement || leave());
+}
+
+/** Say in full what Streamlit cuts short, or has only under the pointer. @param {Document} document */
+function tellWhole(document) {
+  for (const more of document.querySelectorAll('[data-testid="stToastViewButton"]')) {
+    if (more instanceof HTMLElement && more.textContent === "view more") more.click();
+  }
+  for (const chip of document.querySelectorAll('[data-testid="stFileChip"][aria-invalid="true"]')) {
+    const why = document.getElementById(chip.getAttribute("aria-describedby") ?? "");
+    if (why?.textContent) chip.setAttribute("data-why", why.textContent);
+  }
 }
 
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {

@@ -1,5 +1,6 @@
 """Heat to pixels and lines: exact at the ends of opacity, within one level of the plain formula in between."""
 
+import colorsys
 import math
 from dataclasses import replace
 from typing import get_args
@@ -200,6 +201,17 @@ def test_settings_become_a_style_as_in_the_viewer():
     settings = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "cells": "1"}
     more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False, "even": "1"}
     assert Style.of(settings | more) == Style("map", "jet", 0.25, 0.5, cells=True)
+
+
+def test_hot_is_the_drawn_colour_of_every_look():
+    grey, strongest = np.full((9, 9, 3), 128, np.uint8), Field(np.ones((9, 9), np.float32), (0, 0, 9, 9), (0, 0, 9, 9))
+    hues = {"red": 0, "orange": 30, "yellow": 60, "green": 120, "turquoise": 185, "blue": 225, "violet": 270}
+    hues["magenta"] = 310
+    for style in (Style(mode, name) for mode in ("overlay", "blend", "map") for name in NAMES):
+        hue, saturation, _ = colorsys.rgb_to_hsv(*paint(grey, strongest, style)[4, 4] / 255)
+        away = abs(hue * 360 - hues.get(style.hot.split()[-1], 0))
+        assert saturation < 0.15 if style.hot == "white" else min(away, 360 - away) <= 48, style
+    assert [Style(mode).hot for mode in ("overlay", "map", "spotlight")] == ["orange", "yellow", "the bright part"]
 
 
 def test_what_is_not_valid_counts_for_nothing():
