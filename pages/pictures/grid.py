@@ -324,7 +324,6 @@ def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | Non
             lambda progress, cancel, **_: finished.explain_errors(
                 plan, lambda key: job.find_item(key).open(), progress=progress, cancel=cancel
             ),
-            begin=False,
             button="Why wrong?",
             help="Group wrong answers by what their evidence lies on, and test each group by hiding that evidence.",
             event="the causes of wrong answers could not be found",
