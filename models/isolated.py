@@ -235,7 +235,9 @@ def run(name: str, nbytes: int, kind: type[T], function: Callable[..., object], 
         process.end()
         return TypeAdapter(kind).validate_python(process.about["value"])
     except Refused as error:
-        raise ModelProblem(f"The files cannot be read ({error}): save or export the model again.") from error
+        raise ModelProblem(
+            f"The files cannot be read ({describe_error(error)}): save or export the model again."
+        ) from error
     except (MemoryError, Lost, KeyError, ValidationError) as error:
         if isinstance(error, Lost) and error.late:
             sentence = f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model."
@@ -391,7 +393,7 @@ def _describe(error: Exception) -> Json:
         return {"problem": next(kind.__name__ for kind in type(error).mro() if kind.__name__ in PROBLEMS)} | {
             "reason": str(error)
         }
-    return {"problem": REFUSED, "reason": describe_error(error)}
+    return {"problem": REFUSED, "reason": str(error)[-2000:] or type(error).__name__}
 
 
 def _allow(seconds: float) -> None:

@@ -93,7 +93,7 @@ def draw_tiles(decks: Sequence[Deck]) -> None:
             picture = next(filter(None, map(_small, deck.slides[:3])), b"")
             about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
             if deck.id in READY and deck.slides:
-                about = f":gray-badge[Example] {escape(deck.slides[0].view.sentence)}"
+                about = f"Example: {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
             draw_tile({"deck": deck.id}, picture, deck.title, about, alt=alt, help=help)
 

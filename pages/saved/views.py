@@ -74,9 +74,7 @@ def draw() -> None:
         _draw_all(count)
     else:
         st.markdown("## Nothing saved yet")
-        st.markdown("Press **Save** below a map: the picture, its maps, the answers and all numbers are then here.")
-        st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:")
-        _draw_place()
+        st.markdown("Press **Save** below a map.")
 
 
 def _draw_place() -> None:

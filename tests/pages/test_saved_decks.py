@@ -154,5 +154,5 @@ def test_changed_packaged_deck_and_undo(page, history):
     (deck,) = history.decks.all()
     assert (deck.id, len(deck.slides)) == ("sizes", 7)
     press(app, "Undo all changes")
-    assert history.decks.all() == () and "Example] The same kind of model in three sizes" in texts(app)
+    assert history.decks.all() == () and "Example: The same kind of model in three sizes" in texts(app)
     assert not app.error

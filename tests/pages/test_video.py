@@ -89,7 +89,7 @@ def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:
     assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
     assert 0 < figure["data"][0]["y"][0] < 0.5
     moments = app.radio(key="video-timeline-moment")
-    assert moments.label == "Moments, each at most 0.04 s after the change"
+    assert moments.label == "Each at most 0.04 s after the change"
     assert moments.options == [f"0:00.1 {moment.words}"]
     moments.set_value(0).run()
     assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.1 on Explore"

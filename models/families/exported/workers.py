@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.common.errors import ModelProblem
 from sightglass.common.work import progress
 from sightglass.models import isolated
 from sightglass.models.families.exported.session import open_session
@@ -99,7 +99,7 @@ class Here:
             self.declared = Declared.model_validate(about)
         # The library's errors have no common base.
         except Exception as error:
-            raise isolated.Refused(describe_error(error)) from error
+            raise isolated.Refused(str(error)) from error
 
     def run(self, array: NDArray[Any], seconds: float) -> tuple[list[NDArray[Any]], float]:
         before = time.process_time()

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from sightglass.explain.maps.statistics import format_value
-from sightglass.explain.phrases import describe_range, listing, percent
+from sightglass.explain.phrases import describe_range, listing, percent, plural
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
 from sightglass.models.preprocess import WAYS
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 HALF = "Half the evidence on"
-MOMENTS = 5
-"""Moments of a clip that are shown whole; more of them scroll."""
 NOTHING = "This map is empty: there is nothing to measure."
 
 
@@ -170,9 +168,10 @@ def draw_timeline(
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
     )
     if moments:
-        with st.container(height=170 if len(moments) > MOMENTS else "content", border=False):
+        label, help = plural(len(moments), "moment"), "All moments of change; a click on one starts the player there."
+        with st.popover(label, icon=":material/flag:", key=f"{key}-moments", help=help):
             st.radio(
-                f"Moments, each at most {step:.2g} s after the change",
+                f"Each at most {step:.2g} s after the change",
                 range(len(moments)),
                 index=None,
                 format_func=lambda i: f"{clock(moments[i].seconds)} {escape(moments[i].words)}",
