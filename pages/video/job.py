@@ -164,7 +164,7 @@ def _open(plan: ClipPlan, seconds: float) -> None:
     """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
     at = plan.settings.start + seconds
     # Opened anew, since reading changes it and the run may be reading.
-    pixels = Clip(plan.clip.path, plan.clip.name).frame_at(at).pixels
+    pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
     name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
     image_source.choose_upload(Image(pixels, name))
     reopen.open_explore("map")

@@ -19,7 +19,7 @@ from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.video import Settings, plans
-from sightglass.video.clip import Clip
+from sightglass.video.clip import Clip, ReceivedClip
 from sightglass.video.plans import ClipPlan
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _choose_clip() -> Clip | None:
     if file is None:
         return None
     path = state.latest("video", file.file_id, lambda: plans.add_clip(file.getbuffer()))
-    return Clip(path, file.name)
+    return ReceivedClip(path, file.name)
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:

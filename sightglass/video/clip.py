@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -18,10 +19,12 @@ from typing import Any
 
 import av
 import numpy as np
+from pydantic import TypeAdapter
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.files import Json
 from sightglass.explain.picture.decode import Pixels
+from sightglass.models import isolated
 from sightglass.models.demo import pictures
 
 ACCEPTED = "MP4, MOV, WebM, MKV, GIF or AVI"
@@ -92,8 +95,11 @@ class Clip:
         """Frames of the latest reading that could not be decoded."""
         self.cut_off = False
         """Whether the latest reading found the file's end missing."""
+        self.about = self._ask_head()
+
+    def _ask_head(self) -> ClipInfo:
         with self._open() as container:
-            self.about = self._read_head(container)
+            return self._read_head(container)
 
     def _open(self) -> Any:
         """Open the container; a caller closes it. Raises ImageProblem."""
@@ -225,3 +231,65 @@ class Clip:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read(_SAMPLE))
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
+
+
+SECONDS = 10.0
+"""Time of all processors in which a stranger's clip has to open, and to give its next frame."""
+
+
+class ReceivedClip(Clip):
+    """A stranger's clip, as `Clip`: it is decoded in a process with limits.
+
+    Its methods raise TooLarge, too, where that takes long or crashes.
+    """
+
+    def _ask_head(self) -> ClipInfo:
+        with self._process() as process:
+            about: ClipInfo = _ABOUT.validate_python(process.about["about"])
+            return about
+
+    def frames(
+        self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
+    ) -> Iterator[Frame]:
+        self.skipped, self.cut_off = 0, False
+        with self._process(start, end, first, every) as process:
+            while True:
+                said, pixels = process.ask({}, (), SECONDS)
+                facts = dict(said.model_extra or {})
+                self.skipped, self.cut_off = int(facts.pop("skipped")), bool(facts.pop("cut_off"))
+                if not pixels:
+                    return
+                pixels[0].flags.writeable = False
+                yield Frame(facts["number"], facts["pts"], facts["at"], pixels[0])
+
+    @contextmanager
+    def _process(self, *span: Any) -> Iterator[isolated.Process]:
+        process = None
+        try:
+            limits: Any = {"seconds": SECONDS, "memory": isolated.memory_for(0)}
+            process = isolated.Process(_start, str(self.path.absolute()), self.name, span, **limits)
+            yield process
+        except (isolated.Lost, isolated.Refused, MemoryError) as error:
+            reason = "takes too long to decode, or crashes its decoder"
+            raise TooLarge(f"{self.name} {reason}: save it again as an ordinary MP4.") from error
+        finally:
+            if process is not None:
+                process.end()
+
+
+_ABOUT = TypeAdapter(ClipInfo)
+
+
+def _start(path: str, name: str, span: tuple[Any, ...]) -> tuple[isolated.Answer, Json]:
+    clip = Clip(path, name)
+    start, end, first, every = span or (0.0, None, 0, 1)
+    frames = clip.frames(start, end, first=first, every=every)
+
+    def answer(_head: Json, _arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
+        frame = next(frames, None)
+        about: Json = {"skipped": clip.skipped, "cut_off": clip.cut_off}
+        if frame is None:
+            return about, []
+        return about | {"number": frame.number, "pts": frame.pts, "at": frame.seconds}, [frame.pixels]
+
+    return answer, {"about": _ABOUT.dump_python(clip.about, mode="json")}

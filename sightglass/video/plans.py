@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.models.demo import pictures
-from sightglass.video.clip import Clip
+from sightglass.video.clip import Clip, ReceivedClip
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import Settings
 
@@ -81,7 +81,7 @@ def read_plan(name: str) -> ClipPlan | None:
         facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         chosen = TypeAdapter(Settings).validate_python(facts["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-        clip = Clip(folder / CLIP, str(facts["name"]))
+        clip = ReceivedClip(folder / CLIP, str(facts["name"]))
         return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

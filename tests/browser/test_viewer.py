@@ -321,6 +321,11 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     page.keyboard.up(" ")
     assert apart(pixels(page, 1), painted).max() == 0
     canvas.focus()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    sync.expect(keys).to_contain_text("Another answer, or model")
+    page.keyboard.press("Escape")
+    sync.expect(keys).to_be_hidden()
     page.keyboard.press("ArrowRight")
     sync.expect(page.locator(".line")).to_have_text(re.compile(r"^minibus 0\.9.* at 445, 540$"))
     sync.expect(page.locator(".spoken")).to_have_text(page.locator(".line").inner_text())

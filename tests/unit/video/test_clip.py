@@ -1,8 +1,11 @@
 """Reading clips: turned, of variable frame rate, broken, cut off, and what is no video."""
 
+import os
+import signal
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -10,8 +13,9 @@ import pytest
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.picture.image import to_png
+from sightglass.models import isolated
 from sightglass.video import clip as reading
-from sightglass.video.clip import Clip
+from sightglass.video.clip import Clip, ReceivedClip
 from tests.clips import clip, number_of, only_sound, plain
 
 
@@ -71,6 +75,33 @@ def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
     # Reading on: as if it had never stopped.
     rest = list(opened.frames(first=16))
     assert [frame.number for frame in rest] == list(range(16, 27))
+    apart = ReceivedClip(path)
+    assert apart.about == opened.about
+    for span in ({}, {"first": 3, "every": 4}, {"start": 0.5, "end": 1.0}):
+        for mine, theirs in zip(opened.frames(**span), apart.frames(**span), strict=True):
+            assert (mine.number, mine.pts, mine.seconds) == (theirs.number, theirs.pts, theirs.seconds)
+            assert np.array_equal(mine.pixels, theirs.pixels)
+        assert (opened.skipped, opened.cut_off) == (apart.skipped, apart.cut_off)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
+def test_endless_decoder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = ReceivedClip(clip(tmp_path / "a.mp4", plain(30))).frames()
+    next(frames)
+    monkeypatch.setattr(isolated, "IDLE", 0.1)
+    monkeypatch.setattr(reading, "SECONDS", 0.1)
+    monkeypatch.setattr(isolated.Process, "ask", stopped(isolated.Process.ask))
+    with pytest.raises(TooLarge, match=r"a\.mp4 takes too long to decode, or crashes its decoder: save it again"):
+        next(frames)
+    assert list(frames) == []
+
+
+def stopped(ask: Any) -> Any:
+    def ask_stopped(process: isolated.Process, *question: Any) -> Any:
+        os.kill(process.id, signal.SIGSTOP)
+        return ask(process, *question)
+
+    return ask_stopped
 
 
 def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path) -> None:
