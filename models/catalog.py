@@ -234,7 +234,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     for path, _ in tables:
         added, faults = _read(path, models)
         models |= added
-        # A valid table of a person replaces the operator's faulty one.
+        # A valid table of the dashboard replaces the operator's faulty one.
         wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
         wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
     named = {Path(name) for model in models.values() for name in (model.arch, *model.weights.sources)}

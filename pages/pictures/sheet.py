@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TAKEN = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
     "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
-    f"They are kept on this server with their run; of each person the {run_store.KEPT} newest."
+    f"They are kept on this server with their run, the {run_store.KEPT} newest."
 )
 
 

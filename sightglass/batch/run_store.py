@@ -146,7 +146,7 @@ UPLOADS = "uploads"
 MAX_BYTES = 2 * 2**30
 """Bytes of the files that are dropped at once."""
 KEPT, KEPT_BYTES = 20, 10 * 2**30
-"""Uploads of a person that are kept, the newest, and their bytes."""
+"""Uploads that are kept, the newest, and their bytes."""
 File = tuple[str, bytes | memoryview]
 """The name of a dropped file, and its bytes."""
 
