@@ -232,6 +232,8 @@ export class Input {
     else if (key === "Escape") {
       if (state.measuring) this.#measure(false);
       viewer.pointAt(null);
+      // The list of keys closes by it, too.
+      return;
     } else if (key === "0") viewer.view(WHOLE);
     else if ("+=-".includes(key)) {
       const { X, Y } = placer(state.visible(), 1, 1);
