@@ -23,7 +23,7 @@ LISTED = re.compile(rf'^ *- \'?({ROLES})(?= |:|\'|$)(?: "((?:[^"\\]|\\.)*)")?([^
 """A control in Playwright's snapshot of what a screen reader is told: its role, name and state."""
 ARROW = re.compile(r'(- combobox[^\n]*\n(?: *- button "Clear (?:all|value)"\n)?) *- button "Open"')
 """The arrow of a menu, which opens what the menu opens."""
-OVER = '[role="dialog"]:visible, [data-testid="stPopoverBody"]'
+OVER = '[role="dialog"]:not([popover]), [data-testid="stPopoverBody"]'
 SEE = """([what, over]) => {
     const within = root => [...root.querySelectorAll("*")].flatMap(node =>
         node.shadowRoot ? [node, ...within(node.shadowRoot)] : [node]);
