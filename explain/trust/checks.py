@@ -105,13 +105,13 @@ def run_checks(
     progress: Progress = lambda *_: None,
     cancel: threading.Event | None = None,
     partial: Callable[[Checks], None] | None = None,
-    found: Callable[[CheckId, Any], None] = lambda *_: None,
+    on_result: Callable[[CheckId, Any], None] = lambda *_: None,
 ) -> Checks:
     """Test one map in three ways, each in its shortest form.
 
-    Up to 100 passes; `partial` is called after each test, and `found` before it with what was measured: a `Scramble`, a
-    `Support` with the strongest other map, a `Stability`. A test that this model, method or picture does not allow
-    "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+    Up to 100 passes; `partial` is called after each test, and `on_result` before it with what was measured: a
+    `Scramble`, a `Support` with the strongest other map, a `Stability`. A test that this model, method or picture does
+    not allow "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
     >>> run_checks(Explainer()("bus.jpg", top_k=1))["model"].state
@@ -123,7 +123,7 @@ def run_checks(
         progress(len(result.checks) / len(QUESTIONS), words)
         try:
             with stopped_by(cancel):
-                check = _test(id, explanation, index, found)
+                check = _test(id, explanation, index, on_result)
         except Problem as problem:
             check = Check(id, "cannot be told", str(problem))
         result = Checks(result.label, (*result.checks, check))
@@ -153,11 +153,11 @@ def check_maps(
     return tuple(checks)
 
 
-def _test(id: CheckId, explanation: Result, index: int | str, found: Callable[[CheckId, Any], None]) -> Check:
+def _test(id: CheckId, explanation: Result, index: int | str, on_result: Callable[[CheckId, Any], None]) -> Check:
     """Return one check; raise Problem where it cannot be told."""
     if id == "answer":
         answer, strongest = support.support(explanation, index)
-        found(id, (answer, strongest))
+        on_result(id, (answer, strongest))
         mark = MARKS.get(answer.verdict, "cannot be told")
         return Check(id, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
     method = METHODS[explanation._map(index).method]
@@ -165,12 +165,12 @@ def _test(id: CheckId, explanation: Result, index: int | str, found: Callable[[C
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")
     if id == "stable":
         still = stability.stability(explanation, index)
-        found(id, still)
+        on_result(id, still)
         least = None if still.worst is None else still.worst.rank_correlation
         return Check(id, still.verdict, still.sentence, least, still.chance)
     if explanation.evidence.loaded.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
     model = scramble.scramble(explanation, index)
-    found(id, model)
+    on_result(id, model)
     shows = SHOWS.get(model.verdict, "")
     return Check(id, model.mark, model.sentence, model.similarity, model.threshold, model.inside, shows)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
@@ -21,7 +20,6 @@ from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.marks import COLORS
 from sightglass.explain.tasks import task_of
@@ -330,7 +328,7 @@ def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | Non
         )
     if not causes:
         return None
-    st.markdown("  \n".join(f":small[{escape(cause.words)}]" for cause in causes))
+    st.markdown("  \n".join(f":small[{escape(cause.sentence)}]" for cause in causes))
     names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
     chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
     return next(({*cause.units} for cause in causes if cause.where == chosen), None)
@@ -396,7 +394,7 @@ def _draw_model(
         found = {model: report.find_answers(unit) for model, report in reports.items()}
         values = next((values for _, values in found.get(place, ())), None)
         if unit.kind == "picture":
-            values = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS) if row["cells"] else None
+            values = finished.read_cells(row["cells"])
         else:
             said = [f"{escape(answer.label)} {percent(answer.score)}" for answer, _ in found.get(place, ())]
             words = f":{BY_MODEL[place][1]}[■] {name}: {said[0] if said else 'nothing there'}"

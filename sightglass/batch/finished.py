@@ -282,7 +282,7 @@ def explain_errors(
     maps: dict[str, tuple[NDArray[np.uint8] | None, Box]] = {}
     for row in list_rows(load(plan.folder, report.evaluation)):
         left, top, right, bottom = (float(row[edge]) for edge in table.SEEN)
-        cells = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS) if row["cells"] else None
+        cells = read_cells(row["cells"])
         maps[row["picture"]] = cells, (left, top, right, bottom)
 
     def answer(image: Image) -> Sequence[Prediction]:
@@ -433,15 +433,20 @@ _SIDE = 1600
 """Pixels of the longer side of a picture on a slide."""
 
 
+def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
+    """Return the small map of a row, uint8 (CELLS, CELLS); None where it has none."""
+    return np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS) if cells else None
+
+
 def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     """Return a row's picture with answer and map."""
-    label, cells = row["predicted"], row["cells"]
+    label = row["predicted"]
     sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
     name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
     # Several large pictures at full size would take gigabytes.
     picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
-    if not cells:
+    if (cells := read_cells(row["cells"])) is None:
         return picture
     region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
-    values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
+    values = cells.astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))

@@ -75,7 +75,7 @@ class Cause:
         return self.p is not None and self.p < 1 - LEVEL
 
     @property
-    def words(self) -> str:
+    def sentence(self) -> str:
         """`41 of 111 wrong: evidence outside the object; hiding it repairs 17 (28 to 57 %), a random place 3.`"""
         count = f"{len(self.units):,} of {self.of:,} wrong: {self.where}"
         if self.where == CUT_OFF:
@@ -132,7 +132,7 @@ def find_causes(
         # Beside a wrong box an object may have a right one.
         wrong = about_label and not _is_right(report, unit, unit.picture.predictions)
         if wrong and values is not None and values.any():
-            where, hidden, random = _place(unit, values, seen)
+            where, hidden, random = _locate_evidence(unit, values, seen)
             groups.setdefault(where, []).append((unit, hidden, random))
     total, several = sum(map(len, groups.values())), sum(len(units) >= LEAST for units in groups.values())
     causes, done = list[Cause](), 0
@@ -155,7 +155,7 @@ def find_causes(
     return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
 
 
-def _place(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> tuple[str, Mask, Mask]:
+def _locate_evidence(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> tuple[str, Mask, Mask]:
     """Return where a wrong answer's evidence lies, where it is strong there, and a random place of that shape."""
     size, box = unit.picture.size, unit.truth.box if unit.truth is not None else None
     strong = cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR) >= HALF * values.max()

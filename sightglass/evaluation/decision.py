@@ -257,10 +257,8 @@ class Decision:
     @property
     def limits(self) -> tuple[str, ...]:
         """What was judged, how its intervals hold, and what was not counted, a sentence each."""
-        counts, pictures = (
-            Counter(row["label"] for row in list_objects((self.reference,))),
-            self.reference.evaluation.pictures,
-        )
+        counts = Counter(row["label"] for row in list_objects((self.reference,)))
+        pictures = self.reference.evaluation.pictures
         judged = f"{plural(len(pictures), 'labelled picture')}."
         least = f"{plural(len(counts), 'class')}, each {min(counts.values(), default=0):,} times or more."
         counted = self.left_out or "No label and no picture was left out."

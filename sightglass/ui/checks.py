@@ -207,5 +207,5 @@ def _run(explanation: Explanation, index: int, *, partial: Callable[[Tested], No
     def report(checks: Checks) -> None:
         partial(Tested(checks, dict(found)))
 
-    result = run_checks(explanation, index, partial=report, found=found.__setitem__, **options)
+    result = run_checks(explanation, index, partial=report, on_result=found.__setitem__, **options)
     CACHE.put(explanation.checks_key(index), Tested(result, found))

@@ -270,7 +270,7 @@ def test_labels_after_run_and_errors_open(page, scenes):
     assert opened(app) == [unit.id for unit in errors.errors[:24]]
     press(app, "Why wrong?")
     rerun_until(app, lambda: "wrong: evidence inside the object" in texts(app))
-    assert all(escape(cause.words) in texts(app) for cause in finished.read_causes(folder))
+    assert all(escape(cause.sentence) in texts(app) for cause in finished.read_causes(folder))
     first, unit = (unit for unit in errors.errors[:2] if unit.answer is not None)
     app.button(key=f"pictures-open-{first.id}").click().run()
     press(app, "Next")

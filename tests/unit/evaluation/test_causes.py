@@ -64,4 +64,4 @@ def test_planted_shortcut_is_the_first_cause(
     for cause in causes[:1] if where else ():
         # As rarely as heads alone come up: here no random place repairs what hiding the evidence does not.
         assert cause.p == pytest.approx(tested * 0.5 ** (cause.repaired - cause.by_chance))
-        assert f"{len(cause.units)} of {len(result.errors)} wrong: {where}; hiding it repairs" in cause.words
+        assert f"{len(cause.units)} of {len(result.errors)} wrong: {where}; hiding it repairs" in cause.sentence
