@@ -60,9 +60,14 @@ def test_compare_keys_and_crosshair(visit):
     title, texts = page.locator(".panel .title").last, page.locator(".rows .text")
     expect(title).to_have_text("Demo-cls-s")
     settled(page)
+    stage = page.locator("canvas.base").last
+    mounted = stage.element_handle()
     page.keyboard.press("l")
     expect(title).to_have_text("Demo-cls-l")
-    page.locator("canvas.base").last.focus()
+    # What the first run alone showed, that a model was loading, does not mount the viewer anew.
+    settled(page)
+    assert mounted.evaluate("canvas => canvas.isConnected")
+    stage.focus()
     page.keyboard.press("ArrowRight")
     expect(texts).to_have_text([re.compile(r"^[\d.]+ here$")] * 3 + [re.compile(r"^[+−]?[\d.]+ here$")])
     page.keyboard.press("Escape")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
@@ -42,8 +42,10 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
-        state.of(PageRun).window = False
-        with state.of(PageRun).pause_tests():
+        run = state.of(PageRun)
+        # What is drawn on some runs only must not move what follows: Streamlit would mount a moved viewer anew.
+        run.window, run.status = False, st.container(key="status-line")
+        with run.pause_tests():
             url_state.enter_page(draw.__name__)
             try:
                 draw()
@@ -68,6 +70,8 @@ class PageRun:
     """Whether a window is open, which a run of the whole page would shut."""
     problem: str = ""
     """What the next run has to say of a callback."""
+    status: DeltaGenerator | None = None
+    """Where the page says what it does."""
 
     @contextmanager
     def pause_tests(self) -> Iterator[None]:
@@ -81,10 +85,16 @@ class PageRun:
                 self.tests.resume()
 
 
+def working() -> AbstractContextManager[object]:
+    """Return the container at the window's foot, where a page says what it does (layout.css)."""
+    return state.of(PageRun).status or nullcontext()
+
+
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
     """Yield a function for status text at the window's foot (layout.css)."""
-    line = st.container(key=f"status-line-{secrets.token_hex(4)}").empty()
+    with working():
+        line = st.empty()
 
     def show(text: str) -> None:
         line.caption(f":material/hourglass_top: {text}")

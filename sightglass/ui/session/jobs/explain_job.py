@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import BoundedSemaphore
@@ -20,7 +21,7 @@ from sightglass.explain.evidence import loaded_model
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.ui.checks import CACHE
-from sightglass.ui.session import state
+from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 
@@ -120,9 +121,11 @@ def _slot(explainer: Explainer) -> AbstractContextManager[Any]:
     return nullcontext() if explainer.loaded.adapter.apart else SLOTS
 
 
-def spinner(explainer: Explainer) -> AbstractContextManager[None]:
-    """Return a spinner with the name of the working model."""
-    return st.spinner(f"Running {explainer.model.name}…", show_time=False)
+@contextmanager
+def spinner(explainer: Explainer) -> Iterator[None]:
+    """Show a spinner with the name of the working model."""
+    with page.working(), st.spinner(f"Running {explainer.model.name}…", show_time=False):
+        yield
 
 
 def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bool]:
