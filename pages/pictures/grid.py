@@ -14,11 +14,12 @@ import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from sightglass.batch import finished, journal, table
+from sightglass.batch import finished, journal, relabel, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
+from sightglass.evaluation.label_changes import LabelChange
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.marks import COLORS
@@ -53,7 +54,6 @@ JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[
 """The sign of a right and of a wrong answer."""
 BY_MODEL = tuple(zip(COLORS, ("orange", "blue", "green", "yellow", "violet", "red"), strict=False))
 """The colour of each model's boxes in the panel, and its name in Markdown."""
-VIEW, KIND, ABOUT, MAPS_OF, RIGHT = (f"pictures-{name}" for name in ("view", "type", "about", "maps-of", "right"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +64,13 @@ class Tile:
     picture: str
     words: str
     """Below the picture, in Markdown."""
-    alt: str
     file: str = ""
     """The picture under its map, in the folder of the run."""
     unit: ErrorUnit | None = None
 
 
-def draw(job: PicturesJob, result: Result) -> None:
-    """Draw the views, the filters, a page of tiles, and the panel of the opened one."""
+def draw(job: PicturesJob, result: Result) -> int:
+    """Draw the views, the filters, a page of tiles and the opened panel; return the place of the model of the maps."""
     remembered = state.of(PicturesPage)
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     with st.container(horizontal=True, key="pictures-grid"):
@@ -80,7 +79,7 @@ def draw(job: PicturesJob, result: Result) -> None:
         side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
     with top:
-        look: dict[str, Any] = {"key": VIEW, "name": "view", "label_visibility": "collapsed"}
+        look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
     about = _draw_classes(result, place, grid) if view == "class" else None
     with grid:
@@ -89,7 +88,6 @@ def draw(job: PicturesJob, result: Result) -> None:
         tiles = _filter(result, place, view, about)
     if ids is not None:
         tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
-    remembered.shown = list(dict.fromkeys(tile.picture for tile in tiles))
     with grid:
         if tiles:
             _draw_page(job, result, place, tiles)
@@ -98,16 +96,14 @@ def draw(job: PicturesJob, result: Result) -> None:
     if side is not None:
         with side:
             draw_panel(job, result, place, tiles)
+    return place
 
 
 def _list_views(result: Result, place: int) -> dict[str, str]:
     """Return the views that the results have, with their counts."""
-    frame = result.frames[place]
-    views = {"all": f"All {len(frame):,}"}
-    if (boxes := _find_boxes(result.reports[place])) is not None:
-        views["wrong"] = f"Wrong {len(boxes.errors):,}"
-    elif frame["wrong"].notna().any():
-        views["wrong"] = f"Wrong {int(frame['wrong'].eq(True).sum()):,}"
+    views = {"all": f"All {len(result.frames[place]):,}"}
+    if (report := result.reports[place]) is not None and report.evaluation.pictures:
+        views["wrong"] = f"Wrong {len(report.errors):,}"
     if len(views) > 1 or any(result.fits):
         views["class"] = "By class"
     if result.list_by_right(place):
@@ -128,7 +124,8 @@ def _choose_model(result: Result, rail: Any) -> int:
         return 0
     names = {plan.model: name for plan, name in zip(result.plans, result.names, strict=True)}
     with rail:
-        model = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, key=MAPS_OF, name="of")
+        look: dict[str, Any] = {"key": "pictures-maps-of", "name": "of"}
+        model = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, **look)
     return list(names).index(model)
 
 
@@ -154,10 +151,12 @@ def _filter(result: Result, place: int, view: str, about: str | None) -> list[Ti
     frame, boxes, chosen = result.frames[place], _find_boxes(result.reports[place]), None
     if view == "differ" and (by_right := result.list_by_right(place)):
         titles = {key: f"{title} {len(ids):,}" for key, (title, ids) in by_right.items()}
-        _, chosen = by_right[url_state.widget(st.pills, "Who is right", titles, "first", key=RIGHT, name="right")]
+        _, chosen = by_right[
+            url_state.widget(st.pills, "Who is right", titles, "first", key="pictures-right", name="right")
+        ]
     if boxes is not None and (view in ("wrong", "class") or chosen is not None):
         return [
-            Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
+            Tile(unit.id, unit.picture.key, escape(unit.words), unit=unit)
             for unit in _filter_units(boxes, about, chosen)
         ]
     scores = table.read_scores(result.plans[place].folder)
@@ -177,11 +176,10 @@ def _filter(result: Result, place: int, view: str, about: str | None) -> list[Ti
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
     frame = finished.order(_filter_rows(frame, scores, view), order)
-    tiles = []
-    for row in finished.list_rows(frame):
-        picture, words = row["picture"], describe_row(row, scores, task.no_answer)
-        tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
-    return tiles
+    return [
+        Tile(row["picture"], row["picture"], describe_row(row, scores, task.no_answer), row["file"])
+        for row in finished.list_rows(frame)
+    ]
 
 
 def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
@@ -224,10 +222,10 @@ def _filter_units(report: ErrorReport, about: str | None, chosen: set[str] | Non
         kinds = {ALL: f"All {len(report.errors):,}"} | {
             name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
         }
-        kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
+        kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key="pictures-type", name="type")
     if about is None:
         names = {"": "any"} | {name: name for name in sorted({unit.about for unit in report.units})}
-        about = url_state.widget(st.selectbox, "Class", names, "", key=ABOUT, name="about")
+        about = url_state.widget(st.selectbox, "Class", names, "", key="pictures-about", name="about")
     small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
     units = report.select(kind, about)
     if chosen is not None:
@@ -254,11 +252,9 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
         except (OSError, KeyError, Problem):
             return b""
 
-    def cached(tile: Tile) -> bytes:
-        return _images.get_or_make((folder, changed, bool(items), tile.id), lambda: make(tile))
-
+    keys = [(folder, changed, bool(items), tile.id) for tile in tiles]
     with ThreadPoolExecutor(4, "tiles") as pool:
-        return list(pool.map(cached, tiles))
+        return list(pool.map(_images.get_or_make, keys, [partial(make, tile) for tile in tiles]))
 
 
 def _fit(picture: Pillow.Image) -> bytes:
@@ -299,7 +295,8 @@ def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
 def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
     with st.container(width=WIDE, gap="xxsmall", key=f"pictures-tile-{index}"):
         if image:
-            st.image(image, width="stretch", alt=tile.alt)
+            alt = f"{tile.picture} under its map" if tile.unit is None else f"{tile.unit.words}, in {tile.picture}"
+            st.image(image, width="stretch", alt=alt)
         else:
             st.caption(":material/broken_image: This picture cannot be opened.")
         st.markdown(f":small[{tile.words}]")
@@ -314,7 +311,7 @@ def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | Non
     plan, report = result.plans[place], result.reports[place]
     if report is None or not report.errors:
         return None
-    causes = finished.read_causes(plan.folder)
+    causes = finished.read_causes(plan.folder, report)
     if causes is None and not job.example:
         causes = background.outcome(
             "causes",
@@ -344,7 +341,11 @@ def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
     """Draw the opened picture under the map of each model, and what can be done with it."""
     remembered = state.of(PicturesPage)
     key, ids = remembered.opened, [tile.id for tile in tiles]
-    at = ids.index(shown) if (shown := remembered.unit or key) in ids else -1
+    if (shown := remembered.unit or key) in ids:
+        remembered.place, steps = ids.index(shown), (-1, 1)
+    else:
+        # It left the tiles when its label was corrected: the next one is where it was.
+        steps = (-1, 0)
     plan, report = result.plans[place], result.reports[place]
     named = remembered.unit or f"{key}#picture-0"
     unit = next((unit for unit in report.units if unit.id == named), None) if report is not None else None
@@ -352,20 +353,48 @@ def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
         st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 24))}**")
         if (row := _find_row(result.frames[place], key)) is not None:
             st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
-        for label, way, to in (("Previous", "left", at - 1), ("Next", "right", at + 1)):
-            ends = at < 0 or not 0 <= to < len(tiles)
+        for label, way, step in zip(("Previous", "Next"), ("left", "right"), steps, strict=True):
+            to = remembered.place + step
+            ends = remembered.place < 0 or not 0 <= to < len(tiles)
             look: dict[str, Any] = {"type": "tertiary", "shortcut": way, "disabled": ends}
             st.button(label, key=f"pictures-turn-{way}", on_click=_turn, args=(tiles, to, place), **look)
         icon, close = ":material/close:", partial(open_panel, "")
         st.button("", icon=icon, type="tertiary", key="pictures-close", help="Close", on_click=close)
     if unit is not None:
         st.markdown(escape(unit.words))
+    if report is not None and not job.example:
+        _draw_correction(job, report, unit, row or {})
     page.say_problem()
     order = [place, *(other for other in range(len(result.plans)) if other != place)]
     with st.container(horizontal=True, gap=GAP):
         for model in order:
             with st.container(width=PANEL if model == place else (PANEL - GAP) // 2, gap="xxsmall"):
                 _draw_model(job, result, model, unit, key, order if model == place else [model])
+
+
+def _draw_correction(job: PicturesJob, report: ErrorReport, unit: ErrorUnit | None, row: Json) -> None:
+    """Draw the button that corrects the label of the opened error or picture, where it is missing or contradicted."""
+    kind, key, change = kind_of(report.evaluation.task), state.of(PicturesPage).opened, None
+    missing, classes = row.get("truth") is None, report.evaluation.classes
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if kind.counts_objects and unit is not None and unit.wrong:
+            label = unit.answer if (missing := unit.type == "extra") else unit.truth
+            assert label is not None
+            change = LabelChange(key, label.label, label.box, removed=not missing)
+        elif kind.by_folders and row.get("wrong") is not False and row.get("predicted") in classes:
+            first = classes.index(row["predicted"])
+            change = LabelChange(key, st.selectbox("It is", classes, first, key=f"pictures-class-{key}", width=200))
+        if change is not None:
+            words = "Label is missing" if missing else "Label is wrong"
+            st.button(words, key="pictures-correct", on_click=correct, args=(job, change))
+
+
+@page.keeping_problem()
+def correct(job: PicturesJob, change: LabelChange | None) -> None:
+    """Correct a label in all runs of a job, or take back the last correction, in a callback."""
+    relabel.change_label([plan.folder for plan in job.plans], change)
+    # The indices of the other labelled objects of the picture may have moved.
+    state.of(PicturesPage).unit = ""
 
 
 def _turn(tiles: Sequence[Tile], to: int, place: int) -> None:

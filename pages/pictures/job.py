@@ -169,12 +169,12 @@ class PicturesPage:
     opened: str = ""
     """The picture in the panel, and the error in it that was clicked."""
     unit: str = ""
-    shown: list[str] = field(default_factory=list)
-    """Those that the grid showed last."""
+    place: int = -1
+    """Where that is, or was, among the tiles."""
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""
-        self.job, self.opened, self.shown = job, "", []
+        self.job, self.opened, self.place = job, "", -1
 
 
 def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, run_store, slides, table
+from sightglass.batch import finished, labels, relabel, run_store, slides, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
-from sightglass.explain.phrases import plural
+from sightglass.evaluation.kinds import kind_of
+from sightglass.explain.phrases import plural, signed
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, sheet
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report.table import csv as write_csv
+from sightglass.report.view import ScoreBar
 from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, reopen, state, url_state
@@ -163,11 +167,11 @@ def _draw_models(choices: Choices) -> list[str]:
 
 def _start(chosen: run_store.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
-    plans, truth, matches = [], remembered.truth, remembered.matches
+    plans, truth, matches, judged = [], remembered.truth, remembered.matches, list[Path]()
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
-        folder = before.plans[0].folder
-        truth, matches = truth or labels.read_labels(folder), labels.corrections(folder)
+        judged = [plan.folder for plan in before.plans]
+        truth, matches = truth or labels.read_labels(judged[0]), labels.corrections(judged[0])
     for name in models:
         explainer = controls.load(name)
         fitted = choices if name == choices.model.id else controls.adapt_to_model(choices, explainer, choices.method)
@@ -176,6 +180,7 @@ def _start(chosen: run_store.Source, choices: Choices, models: Sequence[str], re
         if corrections := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, corrections)
         plans.append(run_store.RunPlan(name, options, folder))
+    relabel.share_changes([*judged, *(plan.folder for plan in plans)])
     remembered.show(jobs.find_running(plans) or PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
@@ -233,7 +238,8 @@ def _draw_result(job: PicturesJob) -> None:
     result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
-        right = st.container(horizontal=True, width="content", key="pictures-acts")
+        beside = st.container(width=400)
+        right = beside.container(horizontal=True, horizontal_alignment="right", key="pictures-acts")
     with left:
         heading = st.container()
         # What is drawn, saved and exported below is of the chosen models and gap.
@@ -245,15 +251,31 @@ def _draw_result(job: PicturesJob) -> None:
             st.markdown(escape(words))
         if result.left_out and result.decision is None:
             st.caption(escape(result.left_out))
+        if not job.example and any(report.evaluation.corrected for report in result.reports if report is not None):
+            help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
+            st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
+    if result.decision is not None:
+        with beside:
+            _draw_scores(result.decision)
     with right:
         open_picture = lambda key: job.find_item(key).open()  # noqa: E731
         saving.make_deck("pictures", job.source.name, lambda: slides.make_deck(result, open_picture))
-        _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
         rows = finished.list_models(result, result.names.index(against))
         tables.table(rows, right=[*rows[0]][1:], help=finished.MEANINGS)
-    grid.draw(job, result)
+    place = grid.draw(job, result)
+    with right:
+        _draw_export(job, result, place)
+
+
+def _draw_scores(decision: Decision) -> None:
+    """Draw each model's score, and the difference of the compared ones, with their intervals."""
+    gap = decision.gap(decision.compared, decision.reference)
+    ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
+    text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
+    charts.draw_intervals(slides.list_bars(decision))
+    charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 
 def _choose_decision(decision: Decision) -> Decision:
@@ -277,13 +299,8 @@ def _choose_decision(decision: Decision) -> Decision:
     return decision.choose(candidate, against, tolerance / 100)
 
 
-def _find_place(result: Result) -> int:
-    """Return the place of the model whose maps are shown."""
-    return next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
-
-
-def _draw_export(job: PicturesJob, result: Result) -> None:
-    """Draw the menu of files, of the model whose maps are shown; each is made on request."""
+def _draw_export(job: PicturesJob, result: Result, place: int) -> None:
+    """Draw the menu of files, of the model at a `place`; each is made on request."""
     offers: list[Offer] = []
     if (decision := result.decision) is not None:
         offers += [
@@ -291,10 +308,12 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
     if not job.example:
-        place = _find_place(result)
         folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers.append((f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes))
+        if (report := result.reports[place]) is not None:
+            ending = "json" if kind_of(report.evaluation.task).counts_objects else "csv"
+            offers.append((f"Labels, .{ending}", f"labels.{ending}", partial(relabel.export_labels, folder)))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
         for label, file, make in offers:
             charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")

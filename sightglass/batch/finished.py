@@ -23,8 +23,8 @@ from sightglass.batch import journal, labels, run_store, table
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, write_file
 from sightglass.common.settings import MIB
-from sightglass.evaluation import stored
-from sightglass.evaluation.causes import Cause, find_causes
+from sightglass.evaluation import label_changes, stored
+from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import redraw
@@ -196,7 +196,7 @@ def read(plans: Sequence[RunPlan]) -> Result:
 
 def stamp(*folders: Path) -> tuple[Hashable, ...]:
     """Return what changes with the tables, evaluations, corrections and states of runs."""
-    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, run_store.FILE)
+    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, label_changes.FILE, run_store.FILE)
     return tuple((folder, *(modified(folder / name) for name in names)) for folder in folders)
 
 
@@ -222,7 +222,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
         decision = decide_runs({p.folder: r.evaluation for p, r in zip(plans, reports, strict=True) if r})
-    left_out = _list_left_out(folders, [fit.not_counted_sentence for fit in fits if fit is not None])
+    left_out = _list_left_out(folders, [text for fit in fits if fit is not None for text in fit.label_sentences])
     stopped = any(map(run_store.is_stopped, folders))
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
 
@@ -233,7 +233,8 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
         raise Problem("A decision takes two models or more: run others over the same pictures.")
     rows, left_out = score_runs([*runs], runs.__getitem__)
     counts = (kind_of(each.task).describe_not_counted(each.not_counted) for each in runs.values())
-    sentences = filter(None, (_list_left_out(runs, counts), *left_out))
+    corrected = (label_changes.describe(each.corrected) for each in runs.values())
+    sentences = filter(None, (_list_left_out(runs, [*counts, *corrected]), *left_out))
     return replace(decide(rows), stopped=any(map(run_store.is_stopped, runs)), left_out=" ".join(sentences))
 
 
@@ -259,22 +260,24 @@ def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
 
 
 CAUSES = "causes.json"
-"""In a run's folder: the causes of its wrong answers (`explain_errors`)."""
-_CAUSES = TypeAdapter(tuple[Cause, ...])
+"""In a run's folder: what hiding the evidence of its wrong answers did (`explain_errors`)."""
+_TRIALS = TypeAdapter(tuple[Trial, ...])
 
 
-def read_causes(folder: Path) -> tuple[Cause, ...] | None:
-    """Return the stored causes of a run's wrong answers; None without any, or where the labels changed since."""
+def read_causes(folder: Path, report: ErrorReport) -> tuple[Cause, ...] | None:
+    """Return the causes of those errors of a run that were tried; None without any, or after another evaluation."""
+    labels_of = {unit.id: unit.label for unit in report.errors}
     with contextlib.suppress(OSError, ValueError):
         if modified(folder / CAUSES) > modified(folder / stored.FILE):
-            return _CAUSES.validate_json((folder / CAUSES).read_bytes())
+            trials = _TRIALS.validate_json((folder / CAUSES).read_bytes())
+            return group_trials([trial for trial in trials if labels_of.get(trial.unit) == trial.label])
     return None
 
 
 def explain_errors(
     plan: RunPlan, find: Callable[[str], Image], *, progress: Progress = lambda *_: None, cancel: Event | None = None
 ) -> tuple[Cause, ...]:
-    """Return the causes of a labelled run's wrong answers (`find_causes`), and keep them with it.
+    """Return the causes of a labelled run's wrong answers, and keep what they rest on with it.
 
     `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
     """
@@ -288,10 +291,10 @@ def explain_errors(
     def answer(image: Image) -> Sequence[Prediction]:
         return explainer(image, maps=False, **plan.options).predictions
 
-    causes = find_causes(report, maps, find, answer, progress=progress, cancel=cancel)
+    trials = try_errors(report, maps, find, answer, progress=progress, cancel=cancel)
     with journal.writing(plan.folder):
-        write_file(plan.folder / CAUSES, _CAUSES.dump_json(causes))
-    return causes
+        write_file(plan.folder / CAUSES, _TRIALS.dump_json(trials))
+    return group_trials(trials)
 
 
 def describe(result: Result) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from sightglass.batch import table
 from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, to_json, write_file
-from sightglass.evaluation import stored
+from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.kinds import EvaluationKind, judge_row, kind_of
@@ -145,16 +145,20 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 
 def match_run(folder: Path) -> list[LabelMatch]:
-    """Return a run's labels with their classes, unmatched ones first: given labels, else a classifier's folders."""
-    kind = kind_of(table.read_scores(folder).task)
-    if not kind.names_classes:
+    """Return a run's labels with their classes, unmatched ones first."""
+    scores = table.read_scores(folder)
+    if not kind_of(scores.task).names_classes:
         return []
-    if (truth := read_labels(folder)) is None:
-        rows = table.read(folder)
-        labelled = zip(rows["picture"], rows["labelled"], strict=True)
-        names = {key: label for key, label in labelled if kind.by_folders and isinstance(label, str)}
-        truth = GroundTruth({}, (), names)
-    return list_names(truth, table.read_scores(folder).classes, corrections(folder))
+    return list_names(find_labels(folder), scores.classes, corrections(folder))
+
+
+def find_labels(folder: Path) -> GroundTruth:
+    """Return the labels that a run was given, else a classifier's folders."""
+    if (truth := read_labels(folder)) is not None:
+        return truth
+    rows, by_folders = table.read(folder), kind_of(table.read_scores(folder).task).by_folders
+    labelled = zip(rows["picture"], rows["labelled"], strict=True)
+    return GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
 
 
 _LABELS = TypeAdapter(GroundTruth)
@@ -199,18 +203,17 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     rows = _list_evaluated(labels, kind, outcomes, {name: i for i, name in enumerate(facts.classes)})
     stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown))
     with contextlib.suppress(Problem):
-        _write_summary(work.folder)
+        write_summary(work.folder)
 
 
 def _list_evaluated(
     labels: RunLabels, kind: EvaluationKind, outcomes: Iterable[Outcome], indices: Mapping[str, int]
 ) -> Iterator[Json]:
-    """Yield the evaluation's row of each labelled picture, and of one without a mask where others have one."""
+    """Yield the evaluation's row of each labelled picture, of all of a classifier, and of one that lacks its mask."""
     for outcome in outcomes:
         key, row = outcome["key"], outcome["rows"][0]
         if kind.judge is None:
-            if (picture := judge_row(labels, key, row, indices)) is not None:
-                yield stored.to_row(picture)
+            yield stored.to_row(judge_row(labels, key, row, indices))
         elif kind.find(labels.truth, key) is not None:
             # A run that was stopped has not yet judged all that earlier ones explained without labels.
             yield from [outcome["evaluated"]] if "evaluated" in outcome else []
@@ -226,16 +229,16 @@ of a segmentation one a class."""
 
 def load_summary(folder: Path) -> EvaluationSummary:
     """Return a labelled run's summary; raises Problem without labels."""
-    return _load_summary(folder, modified(folder / stored.FILE))
+    return _load_summary(folder, modified(folder / stored.FILE), modified(folder / label_changes.FILE))
 
 
 @lru_cache(maxsize=16)
-def _load_summary(folder: Path, _changed: int) -> EvaluationSummary:
+def _load_summary(folder: Path, *_changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
     return EvaluationSummary.build(stored.load(folder))
 
 
-def _write_summary(folder: Path) -> None:
+def write_summary(folder: Path) -> None:
     """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
     summary, evaluation = load_summary(folder), stored.load(folder)
     if kind_of(evaluation.task).counts_pixels:

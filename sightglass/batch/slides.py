@@ -80,6 +80,13 @@ def _count(objects: list[Json]) -> list[tuple[str, int]]:
 
 def _draw_scores(decision: Decision, left_out: str) -> View:
     """Return the slide of the decision, with a chart of the models' scores."""
+    title = views.statement(decision.headline, decision.headline.partition(";")[0])
+    view = views.new_view([], title=title, sentence=decision.comparison, scores=tuple(list_bars(decision)))
+    return replace(view, left_out=left_out)
+
+
+def list_bars(decision: Decision) -> list[ScoreBar]:
+    """Return the models' scores with their intervals."""
     bars = []
     for row in decision.rows:
         text = ", ".join([row.text, *([quantity(row.size / 1e6, "MB")] if row.size else [])])
@@ -87,6 +94,4 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
         # The pictures of some batches are no random sample, so they have no interval.
         ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
         bars.append(ScoreBar(row.model, text, score.value, *ends))
-    title = views.statement(decision.headline, decision.headline.partition(";")[0])
-    view = views.new_view([], title=title, sentence=decision.comparison, scores=tuple(bars))
-    return replace(view, left_out=left_out)
+    return bars

@@ -197,7 +197,7 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     except Problem:
         # No label counts.
         return known if names else {}
-    console.say(" ".join(f"{line}." for line in (evaluation.headline, evaluation.not_counted_sentence) if line))
+    console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
     classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED

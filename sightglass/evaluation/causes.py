@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import cv2
@@ -50,6 +50,23 @@ LEAST = 5
 TRIES = 20
 """Random places that are tried; the one with least of the evidence is hidden."""
 CUT_OFF = "more than half of the object is cut off"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A wrong answer whose evidence was hidden."""
+
+    unit: str
+    """Its id."""
+    picture: str
+    label: str | None
+    """What it was wrong about."""
+    where: str
+    """Where its evidence lies, as in `Cause`."""
+    repaired: bool = False
+    """Whether the answer is right then."""
+    by_chance: bool = False
+    """Whether it is right with a random place of the same shape hidden instead."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ def find_places(box: Box | None, size: tuple[int, int]) -> dict[str, Mask]:
     return places
 
 
-def find_causes(
+def try_errors(
     report: ErrorReport,
     maps: Mapping[str, tuple[NDArray[np.uint8] | None, Box]],
     find: Callable[[str], Image],
@@ -117,14 +134,14 @@ def find_causes(
     *,
     progress: Progress = lambda *_: None,
     cancel: Event | None = None,
-) -> tuple[Cause, ...]:
-    """Return the groups of a model's wrong answers, those that are certain first.
+) -> tuple[Trial, ...]:
+    """Hide the evidence of each of a model's wrong answers.
 
     Wrong answers count that are about a label and have a map. `maps`: of each picture the map of its first answer,
     uint8 (h, w), or None, and the part that the model saw, xyxy in pixels. `find` returns a picture by its key, and
     `answer` the model's answers to one. Raises Cancelled.
     """
-    groups: dict[str, list[tuple[ErrorUnit, Mask, Mask]]] = {}
+    located: list[tuple[ErrorUnit, str, Mask, Mask]] = []
     for unit in report.errors:
         first, seen = maps[unit.picture.key]
         values = first if unit.kind == "picture" else unit.picture.maps.get(unit.found)
@@ -132,26 +149,35 @@ def find_causes(
         # Beside a wrong box an object may have a right one.
         wrong = about_label and not _is_right(report, unit, unit.picture.predictions)
         if wrong and values is not None and values.any():
-            where, hidden, random = _locate_evidence(unit, values, seen)
-            groups.setdefault(where, []).append((unit, hidden, random))
-    total, several = sum(map(len, groups.values())), sum(len(units) >= LEAST for units in groups.values())
-    causes, done = list[Cause](), 0
-    for where, units in groups.items():
-        cause = Cause(where, tuple(unit.id for unit, *_ in units), total, 0, 0, None)
-        # Errors of one picture are not independent: each picture counts once.
-        leads, counts = Counter[str](), [0, 0]
-        for unit, *masks in units if where != CUT_OFF else ():
-            if cancel is not None and cancel.is_set():
-                raise Cancelled
+            located.append((unit, *_locate_evidence(unit, values, seen)))
+    trials = list[Trial]()
+    for unit, where, *masks in located:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+        right = [False, False]
+        if where != CUT_OFF:
             image = find(unit.picture.key)
             right = [_is_right(report, unit, answer(_hide(image, mask))) for mask in masks]
-            counts = [count + good for count, good in zip(counts, right, strict=True)]
-            leads[unit.picture.key] += right[0] - right[1]
-            done += 1
-            progress(done / total, f"{done:,} of {plural(total, 'wrong answer')}")
-        if where != CUT_OFF and len(units) >= LEAST:
-            cause = replace(cause, p=min(1.0, several * _test([lead > 0 for lead in leads.values() if lead])))
-        causes.append(replace(cause, repaired=counts[0], by_chance=counts[1]))
+        trials.append(Trial(unit.id, unit.picture.key, unit.label, where, *right))
+        progress(len(trials) / len(located), f"{len(trials):,} of {plural(len(located), 'wrong answer')}")
+    return tuple(trials)
+
+
+def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
+    """Return the groups of wrong answers, those that are certain first."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.where, []).append(trial)
+    several, causes = sum(len(group) >= LEAST for group in groups.values()), list[Cause]()
+    for where, group in groups.items():
+        # Errors of one picture are not independent: each picture counts once.
+        leads = Counter[str]()
+        for trial in group:
+            leads[trial.picture] += trial.repaired - trial.by_chance
+        p = min(1.0, several * _test([lead > 0 for lead in leads.values() if lead]))
+        counts = sum(trial.repaired for trial in group), sum(trial.by_chance for trial in group)
+        tested = where != CUT_OFF and len(group) >= LEAST
+        causes.append(Cause(where, tuple(trial.unit for trial in group), len(trials), *counts, p if tested else None))
     return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
 
 

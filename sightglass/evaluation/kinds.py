@@ -218,15 +218,15 @@ class EvaluationKind:
 # ---- classes of pictures
 
 
-def judge_row(labels: RunLabels, key: str, row: Json, indices: Mapping[str, int]) -> EvaluatedPicture | None:
-    """Put a row of a run's table beside the class of its picture; None without a label.
+def judge_row(labels: RunLabels, key: str, row: Json, indices: Mapping[str, int]) -> EvaluatedPicture:
+    """Put a row of a run's table beside the class of its picture, None without a label.
 
     `indices`: of the model's classes.
     """
-    if (label := labels.truth.find_class(key)) is None:
-        return None
     size = row["width"], row["height"]
     answers = tuple(Prediction(name, indices.get(name, 0), score) for name, score in json.loads(row["scores"]))
+    if (label := labels.truth.find_class(key)) is None:
+        return EvaluatedPicture(key, size, predictions=answers)
     right = labels.classes_by_label.get(label) or ("",)
     # Of a label that means several classes each is right.
     truth = answers[0].label if answers and answers[0].label in right else min(right)

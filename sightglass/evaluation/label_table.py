@@ -32,7 +32,12 @@ LABEL = (
 """Names of columns in lower case, without separators, the likeliest first."""
 CORNERS = ("x0 y0 x1 y1", "xmin ymin xmax ymax", "x1 y1 x2 y2", "left top right bottom")
 SIZES = ("x y w h", "x y width height", "left top width height", "xmin ymin width height")
-"""Names of the numbers of a box."""
+CENTRES = tuple(
+    f"{centre} {size}"
+    for size in ("w h", "width height")
+    for centre in ("cx cy", "xc yc", "xcenter ycenter", "xcentre ycentre", "centerx centery", "centrex centrey")
+)
+"""Names of the numbers of a box: its corners; its first corner and size; its middle and size."""
 SAMPLE = 1000
 """Rows by which a table is understood."""
 Row = tuple[int, Sequence[Any]]
@@ -122,11 +127,15 @@ _Columns = tuple[int | None, int | None, tuple[int, ...]]
 """The positions of file, label and box, as far as they are clear."""
 
 
+def _spell(title: str) -> str:
+    return re.sub(r"[^a-z0-9]|^bbox", "", title.lower())
+
+
 def _name_columns(header: Sequence[str]) -> _Columns:
     """Return columns by their names."""
-    names = [re.sub(r"[^a-z0-9]|^bbox", "", name.lower()) for name in header]
+    names = [*map(_spell, header)]
     file = next((names.index(name) for name in FILE.split() if name in names), None)
-    fours = (four.split() for four in (*CORNERS, *SIZES))
+    fours = (four.split() for four in (*CORNERS, *CENTRES, *SIZES))
     box = next((tuple(map(names.index, four)) for four in fours if {*four} <= {*names}), ())
     label = next((i for name in LABEL.split() if name in names and (i := names.index(name)) not in (file, *box)), None)
     return file, label, box
@@ -165,24 +174,30 @@ def _understand(name: str, rows: Iterator[Row], notes: Sequence[str]) -> Entries
     else:
         (file, label, box), columns = _guess_columns(cells), f"{len(titles)} without names"
         titles, notes = [f"column {i}" for i in range(1, len(titles) + 1)], ["no header", *notes]
-    corners = {corner for four in CORNERS for corner in four.split()}
-    partial_box = not box and len(corners & {*map(str.lower, titles)}) > 1
+    corners = {name for four in (*CORNERS, *CENTRES) for name in four.split()} - {"w", "h", "width", "height"}
+    partial_box = not box and len(corners & {*map(_spell, titles)}) > 1
     if file is None or label is None or label == file or partial_box:
         needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
         raise Problem(f"{name} needs the columns {needed}: it has others ({columns}).")
-    numbers = [to_number(row[i]) for _, row in sample for i in box if i < len(row)]
-    relative = max((number for number in numbers if number is not None), default=2.0) <= 1.01
+    numbers = [[number for i in box if i < len(row) and (number := to_number(row[i]))] for _, row in sample]
+    largest = [max(row) for row in numbers if row]
+    relative = bool(largest) and max(largest) <= 1.01
+    # Beside larger ones no box is smaller than a pixel.
+    if largest and not relative and (max(largest) <= 2 or any(0 < most < 1 for most in largest)):
+        raise Problem(f"Boxes of {name} may be in pixels or in parts of the picture from 0 to 1: write all in one way.")
     boxes = [titles[i] for i in box]
     notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
     reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
-    sized = any(title.lower().endswith(("w", "width")) for title in boxes)
-    parse = partial(_parse_row, label=label, box=box, width=len(titles), sized=sized)
+    four = " ".join(map(_spell, boxes))
+    # How far a box is to the left of its first numbers, in parts of its size; None where all four are corners.
+    shift = 0.5 if four in CENTRES else 0.0 if four in SIZES else None
+    parse = partial(_parse_row, label=label, box=box, width=len(titles), shift=shift)
     files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
     return reading, relative, ((picture, line, partial(parse, row)) for picture, line, row in files)
 
 
 def _parse_row(
-    row: Sequence[Any], *, label: int, box: Sequence[int], width: int, sized: bool
+    row: Sequence[Any], *, label: int, box: Sequence[int], width: int, shift: float | None
 ) -> tuple[str, Box | None]:
     if not row:
         raise LabelError("it is no JSON object")
@@ -196,4 +211,7 @@ def _parse_row(
     a, b, c, d = parse_numbers(numbers) if box else (0, 0, 0, 0)
     if not text:
         raise LabelError("it needs a file and a label")
-    return text, (a, b, a + c, b + d) if sized else (a, b, c, d)
+    if shift is None:
+        return text, (a, b, c, d)
+    left, top = a - shift * c, b - shift * d
+    return text, (left, top, left + c, top + d)

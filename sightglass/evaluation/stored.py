@@ -16,7 +16,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, atomic_write, to_json
-from sightglass.evaluation import boxes
+from sightglass.evaluation import boxes, label_changes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.masks import Pair
 from sightglass.explain.maps.heatmap import CELLS
@@ -49,7 +49,8 @@ class EvaluatedPicture:
     truths: tuple[TrueBox, ...] = field(default=(), repr=False)
     """Labelled objects in pixels, under the names of the model's classes, with those that are not counted."""
     truth: str | None = None
-    """The class of the whole picture, for a classifier, under the model's name; empty: it is not counted."""
+    """The class of the whole picture, for a classifier, under the model's name; empty: it is not counted; None: it has
+    no label."""
     predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, Cells] = field(default_factory=dict, repr=False)
@@ -85,6 +86,8 @@ class Evaluation(EvaluationFacts):
     pictures: tuple[EvaluatedPicture, ...] = field(default=(), repr=False)
     pictures_left_out: int = 0
     """Pictures of a classifier whose label is not counted."""
+    corrected: int = 0
+    """Labels that a person added, removed or replaced."""
 
     @property
     def called(self) -> str:
@@ -140,5 +143,7 @@ def load(folder: Path) -> Evaluation:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ValueError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    counted = tuple(picture for picture in pictures if picture.truth != "")
-    return Evaluation(**vars(facts), pictures=counted, pictures_left_out=len(pictures) - len(counted))
+    pictures, corrected = label_changes.apply(folder, pictures, facts.classes)
+    counted = tuple(picture for picture in pictures if picture.truth or facts.task != "classify")
+    left_out = sum(picture.truth == "" for picture in pictures)
+    return Evaluation(**vars(facts), pictures=counted, pictures_left_out=left_out, corrected=corrected)

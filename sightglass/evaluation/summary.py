@@ -6,7 +6,7 @@ import math
 from typing import Literal, Self
 
 from sightglass.common.files import Json
-from sightglass.evaluation import kinds
+from sightglass.evaluation import kinds, label_changes
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.stored import Evaluation
@@ -80,6 +80,8 @@ class EvaluationSummary(PlainResult):
     """Number of each type; none of a classifier."""
     unknown: tuple[str, ...]
     """Labels for which the model has no class."""
+    corrected: int
+    """Labels that a person added, removed or replaced after the run."""
     problems: tuple[tuple[str, str], ...]
     """Pictures whose mask is missing or cannot be used, and why."""
 
@@ -90,7 +92,7 @@ class EvaluationSummary(PlainResult):
         metrics, pictures = kind.measure(evaluation), kind.count_pictures(evaluation)
         objects = evaluation.objects if kind.counts_objects else evaluation.pixels
         counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
-        names = ("model", "task", "not_counted", "threshold", "unknown")
+        names = ("model", "task", "not_counted", "threshold", "unknown", "corrected")
         facts: Json = {name: getattr(evaluation, name) for name in names}
         return cls(
             headline=kind.headline(metrics.scores, counts),
@@ -111,9 +113,10 @@ class EvaluationSummary(PlainResult):
         return f"{self.right:,} of {objects} found at the threshold of {threshold}" if self.errors else ""
 
     @property
-    def not_counted_sentence(self) -> str:
-        """`Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
-        return kinds.kind_of(self.task).describe_not_counted(self.not_counted)
+    def label_sentences(self) -> tuple[str, ...]:
+        """What was not counted and what was corrected: `Not counted: 119 labelled objects, nor answers on them`."""
+        not_counted = kinds.kind_of(self.task).describe_not_counted(self.not_counted)
+        return tuple(filter(None, (not_counted, label_changes.describe(self.corrected))))
 
     def list_classes(self) -> list[tuple[str, str, str]]:
         """Return (name, number, interval) of each class, worst first."""

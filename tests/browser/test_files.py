@@ -227,6 +227,8 @@ _CUT = """() => {
 def test_labelled_folder_becomes_a_deck_in_four_actions(visit: Callable[..., Page], tmp_path: Path) -> None:
     write_scenes(tmp_path / "scenes", 8, task="classify")
     files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*.*")}
+    first, *_, last = sorted(files)
+    files[f"{last.rpartition('/')[0]}/wrong.png"] = files.pop(first)
     page = visit("/pictures?model=demo-cls-s")
     page.locator('[class*="st-key-pictures-drop"] input[type="file"]').set_input_files(
         {"name": "scenes.zip", "mimeType": "application/zip", "buffer": zip_of(files)}
@@ -237,6 +239,9 @@ def test_labelled_folder_becomes_a_deck_in_four_actions(visit: Callable[..., Pag
         page.get_by_role("button", name=name, exact=True).click()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Open .*wrong.png")).click()
+    page.get_by_role("button", name="Label is wrong").click()
+    sync.expect(page.get_by_text("1 label corrected.")).to_be_visible()
     page.get_by_role("button", name="Make deck").click()
     page.get_by_role("heading", name="scenes.zip").wait_for()
     slides = page.locator('[class*="st-key-deck-slide-"]')

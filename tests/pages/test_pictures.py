@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from sightglass import explain
-from sightglass.batch import finished, journal, labels, run_store, runner, table
+from sightglass.batch import finished, journal, labels, relabel, run_store, runner, table
 from sightglass.batch.run_store import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.decision import list_objects
 from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.label_changes import LabelChange
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
@@ -250,7 +251,12 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
     finish(press(app, "Count it so"))
     assert "Not counted" not in texts(app)
     assert {picture.key.partition("/")[0] for picture in stored.load(folder).pictures} == {"bus", "trolleybus"}
-    assert finished.load(folder)["wrong"].notna().all()
+    frame, before = finished.load(folder).set_index("picture"), headline(app)
+    assert frame["wrong"].notna().all()
+    app.button(key=f"pictures-open-{next(key for key in frame.index if frame['wrong'][key])}").click().run()
+    press(app, "Label is wrong")
+    assert "1 label corrected." in texts(app) and headline(app) != before
+    assert headline(press(app, "Undo")) == before and "corrected" not in texts(app)
 
 
 def test_labels_after_run_and_errors_open(page, scenes):
@@ -270,8 +276,14 @@ def test_labels_after_run_and_errors_open(page, scenes):
     assert opened(app) == [unit.id for unit in errors.errors[:24]]
     press(app, "Why wrong?")
     rerun_until(app, lambda: "wrong: evidence inside the object" in texts(app))
-    assert all(escape(cause.sentence) in texts(app) for cause in finished.read_causes(folder))
+    assert all(escape(cause.sentence) in texts(app) for cause in finished.read_causes(folder, errors))
     first, unit = (unit for unit in errors.errors[:2] if unit.answer is not None)
+    app.button(key=f"pictures-open-{first.id}").click().run()
+    press(app, "Label is missing" if first.type == "extra" else "Label is wrong")
+    corrected = ErrorReport(stored.load(folder))
+    assert "1 label corrected." in texts(app) and opened(app) == [unit.id for unit in corrected.errors]
+    assert all(escape(cause.sentence) in texts(app) for cause in finished.read_causes(folder, corrected))
+    press(app, "Undo")
     app.button(key=f"pictures-open-{first.id}").click().run()
     press(app, "Next")
     assert (parameter(app, "error"), app.button(key="pictures-turn-left").disabled) == (unit.id, False)
@@ -312,7 +324,8 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     pictures, truth = draw_scenes(tmp_path / "many", 16)
     truth.write_text(truth.read_text("utf-8").replace(",star\n", ",Stern\n"), "utf-8")
     app = run(choose(page(SCREEN, model="demo-s", models="demo-m,demo-l"), pictures, truth))
-    first, second, _ = (plan.folder for plan in session(app, PicturesPage).job.plans)
+    folders = [plan.folder for plan in session(app, PicturesPage).job.plans]
+    first, second, _ = folders
     folder, pair = first, {"candidate": "Demo-m", "against": "Demo-s"}
     seen = [compare(), compare(**pair), compare(**pair, tolerance="20")]
     assert len({*seen}) == 3 and all("Not counted: Stern" in text for text in seen)
@@ -321,6 +334,9 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     app.multiselect(key="pictures-match-Stern").set_value(["star"]).run()
     finish(press(app, "Count it so"))
     assert "Not counted" not in (counted := compare(**pair)) and counted != seen[1]
+    (unit, *_) = ErrorReport(stored.load(first)).select("missed")
+    relabel.change_label(folders, LabelChange(unit.picture.key, unit.label, unit.truth.box, removed=True))
+    assert "1 label corrected." in compare(**pair)
     monkeypatch.setattr(run_store, "is_stopped", lambda folder: folder == second)
     os.utime(first / labels.FILE)
     assert "Not decided: a run was stopped" in (stopped := compare(**pair)) and "95" not in stopped
@@ -391,18 +407,13 @@ def finished_run(page, many: Path) -> Path:
     return folder
 
 
-def offered(app) -> list[str]:
-    """What the buttons of earlier runs say."""
-    return [button.label for button in app.button if str(button.key).startswith("pictures-earlier-")]
-
-
 def test_killed_run_continues_with_its_options(page, finished_run):
     labels.correct(finished_run, {"minibus": ["star"]})
     cut(finished_run, 2)
     done = (finished_run / journal.NAME).read_text("utf-8").count('"stamp"')
     # The page has other choices by now.
     app = page(SCREEN, model="demo-cls-m", method="gradcam", layers="")
-    assert offered(app) == ["Continue"]
+    assert [each.label for each in app.button if str(each.key).startswith("pictures-earlier-")] == ["Continue"]
     app = finish(press(app, "Continue"))
     job = session(app, PicturesPage).job
     assert (job.result[0].resumed, job.result[0].done) == (done, 6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 import mimetypes
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.trust import Finding
     from sightglass.models.geometry import Box
+    from sightglass.report.view import ScoreBar
     from sightglass.video.results import AnswerCurve, Moment
 
 
@@ -137,6 +140,26 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
     shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
     part = "of the visible area" if unseen(explanation) else "of the picture"
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
+
+
+def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> None:
+    """Draw shares with their intervals on one scale, a row each, and the `lines` that they are held against."""
+    rows, spoken = "", list[str]()
+    ends = [*lines, *(end for bar in bars for end in (bar.low, bar.value, bar.high))]
+    least, most = min(ends), max(ends)
+    if math.isnan(sum(ends)) or most == least:
+        return
+    at = {end: f"{2 + 96 * (end - least) / (most - least):.1f}%" for end in ends}
+    marks = (f'<line x1="{at[end]}" x2="{at[end]}" y2="18" stroke-dasharray="2"/>' for end in lines)
+    drawn = f'<svg width="100%" height="18" fill="currentColor" stroke="currentColor">{"".join(marks)}'
+    for bar in bars:
+        name, text = html.escape(bar.name), html.escape(bar.text)
+        line = f'<line x1="{at[bar.low]}" x2="{at[bar.high]}" y1="9" y2="9" stroke-width="3"/>'
+        rows += f'<span>{name}</span>{drawn}{line}<circle cx="{at[bar.value]}" cy="9" r="5"/></svg><span>{text}</span>'
+        spoken.append(f"{name}: {text}, {100 * bar.low:.1f} to {100 * bar.high:.1f}")
+    label = f"95 % intervals, in hundredths. {'; '.join(spoken)}."
+    style = "display:grid;grid-template-columns:6em 1fr 9em;gap:2px 10px;font-size:13px"
+    st.html(f'<div style="{style}" role="img" aria-label="{label}">{rows}</div>')
 
 
 def draw_timeline(

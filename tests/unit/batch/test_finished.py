@@ -7,8 +7,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -18,53 +16,17 @@ from sightglass.batch import finished, run_store, slides, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
-from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain.phrases import NBSP
-from sightglass.models.adapter import Prediction
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
 from sightglass.report import deck_html, drawing
 from sightglass.report.stored import pack, unpack
 
 
-def frame(count: int, **columns: object) -> pd.DataFrame:
-    defaults = {
-        "picture": [f"{i}.jpg" for i in range(count)],
-        "labelled": ["minibus"] * count,
-        "predicted": ["minibus"] * count,
-        "predicted_score": np.linspace(0.2, 0.9, count),
-    }
-    return pd.DataFrame(defaults | columns)
-
-
-def saved(folder: Path, written: pd.DataFrame, truths: list[str | None]) -> Path:
-    """Save a run's table, and its evaluation with the class of each picture."""
-    folder.mkdir(exist_ok=True)
-    written.to_parquet(folder / table.PARQUET)
-    classes = tuple(sorted({*written["predicted"]}))
-    judged = zip(written["picture"], written["predicted"], truths, strict=True)
-    rows = [
-        stored.to_row(
-            EvaluatedPicture(key, (9, 9), truth=truth, predictions=(Prediction(answer, classes.index(answer), 1),))
-        )
-        for key, answer, truth in judged
-        if truth is not None
-    ]
-    stored.write(folder / stored.FILE, rows, EvaluationFacts("m", "", "classify", classes, 0.0))
-    return folder
-
-
-def test_a_prediction_is_right_or_wrong_by_the_evaluation(tmp_path: Path) -> None:
-    truths = ["minibus", "minibus", "minibus", "minibus", None, "trolleybus"]
-    run_table = frame(6, predicted=["minibus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"])
-    rows = finished.load(saved(tmp_path, run_table, truths))
-    assert [None if pd.isna(w) else bool(w) for w in rows["wrong"]] == [False, False, True, True, None, True]
-
-
 def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     classes = ["school bus", "minibus", "leaf beetle"]
     metadata = {b"sightglass_scores": json.dumps({"classes": classes}).encode()}
-    run_table = pa.Table.from_pandas(frame(3, labelled=["bus", "bus", "minibus"]))
+    run_table = pa.table({"picture": ["0.jpg", "1.jpg", "2.jpg"], "labelled": ["bus", "bus", "minibus"]})
     parquet.write_table(run_table.replace_schema_metadata(metadata), tmp_path / table.PARQUET)
     run_labels.correct(tmp_path, {"bus": [run_labels.find_class("School buses", classes)], "minibus": []})
     assert [(row.label, row.classes, row.pictures) for row in run_labels.match_run(tmp_path)] == [

@@ -64,7 +64,7 @@ def test_a_class_under_another_name_is_not_counted(drawn: tuple[Path, Path], tmp
     expected = {name: right[i] / union[i] for i, name in enumerate(names) if union[i] and i}
     assert {name: score.value for name, score in fit.by_class.items()} == pytest.approx(expected)
     assert (fit.not_counted, fit.objects) == (counts[0].sum(), counts[1:].sum())
-    assert fit.not_counted_sentence == f"Not counted: {fit.not_counted:,} pixels, nor answers on them"
+    assert fit.label_sentences == (f"Not counted: {fit.not_counted:,} pixels, nor answers on them",)
 
 
 def test_mask_results_in_files_and_next_run(drawn: tuple[Path, Path], finished_run: Path) -> None:

@@ -57,7 +57,7 @@ def test_planted_shortcut_is_the_first_cause(
     pictures = {item.key: item for item in find(folder)}
     causes = finished.explain_errors(plan, lambda key: pictures[key].open())
     (result,) = finished.read([plan]).reports
-    assert finished.read_causes(plan.folder) == causes
+    assert finished.read_causes(plan.folder, result) == causes
     assert {id for cause in causes for id in cause.units} == {unit.id for unit in result.errors}
     assert [cause.where for cause in causes if cause.certain] == ([where] if where else [])
     tested = sum(len(cause.units) >= LEAST for cause in causes if cause.where != CUT_OFF)

@@ -47,6 +47,9 @@ HOSTILE = {
     "no.csv": b"\xff\xfe\x00",
     "columns.csv": b"what,ever\na,b\n",
     "short.csv": b"file,x0,y0,x1,y1,label\na.jpg,1\n",
+    "points.csv": b"file,cx,cy,label\na.jpg,35,60,cat\n",
+    "mixed.csv": b"file,cx,cy,w,h,label\na.jpg,35,60,50,80,cat\nb.jpg,.5,.5,.2,.2,cat\n",
+    "unclear.csv": b"file,x0,y0,x1,y1,label\na.jpg,.1,.2,1.5,1.8,cat\n",
     "other.pdf": b"%PDF",
     "missing.json": None,
 }

@@ -1,0 +1,78 @@
+"""Correct the labels of finished runs, whose answers stay, and write the corrected labels as files."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from sightglass.batch import labels, table
+from sightglass.batch.journal import writing
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json, to_json
+from sightglass.evaluation import label_changes
+from sightglass.evaluation.kinds import kind_of, place_boxes
+from sightglass.evaluation.stored import EvaluatedPicture
+from sightglass.report.table import csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from sightglass.evaluation.label_changes import LabelChange
+
+
+def change_label(folders: Iterable[Path], change: LabelChange | None) -> None:
+    """Change a label of runs over the same pictures; None takes back the last change. Raises ModelProblem."""
+    for folder in folders:
+        with writing(folder):
+            label_changes.append(folder, change)
+            with contextlib.suppress(Problem):
+                labels.write_summary(folder)
+
+
+def share_changes(folders: Sequence[Path]) -> None:
+    """Let runs over the same pictures, also before their start, have the changes of all. Raises ModelProblem."""
+    longest, *others = sorted(map(label_changes.read, folders), key=len, reverse=True)
+    changes = [*longest, *dict.fromkeys(change for other in others for change in other if change not in longest)]
+    for folder in folders if changes else ():
+        with writing(folder):
+            label_changes.write(folder, changes)
+
+
+def export_labels(folder: Path) -> str:
+    """Return the corrected labels of a run's pictures: COCO for boxes, a table for classes.
+
+    Labels keep their names; an added one has the name of the others of its class.
+    """
+    scores, truth = table.read_scores(folder), labels.find_labels(folder)
+    matched = labels.match_names(truth, scores.classes, labels.corrections(folder))
+    names = {name: str(index) for index, name in enumerate(scores.classes) if truth.indexed}
+    names |= {classes[0]: label for label, classes in matched.classes_by_label.items() if len(classes) == 1}
+    pictures, originals = list[EvaluatedPicture](), dict[int, str]()
+    for row in table.read(folder).drop_duplicates("picture").to_dict("records"):
+        key, size = row["picture"], (row["width"], row["height"])
+        boxes, found = (place_boxes(each.find(key) or (), size) for each in (matched, truth))
+        originals |= {id(box): other.label for box, other in zip(boxes, found, strict=True)}
+        pictures.append(EvaluatedPicture(key, size, boxes, truth.find_class(key)))
+    changed, _ = label_changes.apply(folder, pictures, scores.classes)
+    if not kind_of(scores.task).counts_objects:
+        rows = [
+            {"file": new.key, "label": new.truth if new.truth == old.truth else names.get(new.truth, new.truth)}
+            for old, new in zip(pictures, changed, strict=True)
+            if new.truth
+        ]
+        return csv(rows)
+    images, annotations, ids = list[Json](), list[Json](), dict[str, int]()
+    for picture in changed:
+        if truth.find(picture.key) is None:
+            continue
+        wide, high = picture.size
+        images.append({"id": len(images) + 1, "file_name": picture.key, "width": wide, "height": high})
+        for box in picture.truths:
+            number = ids.setdefault(originals.get(id(box)) or names.get(box.label, box.label), len(ids) + 1)
+            x0, y0, x1, y1 = box.box
+            size = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+            about = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
+            annotations.append(about | size | {"iscrowd": int(box.crowd), "ignore": int(box.ignored)})
+    categories = [{"id": number, "name": name} for name, number in ids.items()]
+    return to_json({"images": images, "annotations": annotations, "categories": categories}, ensure_ascii=False)

@@ -1,0 +1,99 @@
+"""A person's corrections of the labels of a run, as a list of changes beside its results."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from sightglass.common.files import write_file
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.explain.phrases import plural
+from sightglass.models.geometry import Box
+from sightglass.models.labels import match
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.evaluation.stored import EvaluatedPicture
+
+FILE = "label_changes.json"
+"""In a run's folder: the changes, the oldest first."""
+SAME = 0.1
+"""Distance of two boxes, as points of four numbers of pixels, up to which they are one label."""
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """A label that a person added, removed or replaced."""
+
+    picture: str
+    """As in the table of the run."""
+    label: str
+    """The true class of the picture or of an added object, or that of a removed one, as a model names it."""
+    box: Box | None = None
+    """The object's xyxy in pixels; None of a whole picture."""
+    removed: bool = False
+
+
+_CHANGES, _LOCK = TypeAdapter(tuple[LabelChange, ...]), threading.Lock()
+
+
+def read(folder: Path) -> tuple[LabelChange, ...]:
+    """Return the changes beside a run; none without a readable file."""
+    with contextlib.suppress(OSError, ValueError):
+        return _CHANGES.validate_json((folder / FILE).read_bytes())
+    return ()
+
+
+def write(folder: Path, changes: Iterable[LabelChange]) -> None:
+    """Write the changes of a run, also before its start. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / FILE, _CHANGES.dump_json(tuple(changes), indent=1, exclude_defaults=True))
+
+
+def append(folder: Path, change: LabelChange | None) -> None:
+    """Add a change to those of a run; None takes back the last one. Raises OSError."""
+    with _LOCK:
+        changes = read(folder)
+        write(folder, changes[:-1] if change is None else (*changes, change))
+
+
+def apply(
+    folder: Path, pictures: Sequence[EvaluatedPicture], classes: Collection[str]
+) -> tuple[list[EvaluatedPicture], int]:
+    """Return the pictures of a run after its changes, and how many of these change anything.
+
+    `classes`: of the run's model, which may have other names than the changes; what they have no class for is not
+    counted. Labels that do not change are the same objects as before.
+    """
+    changed, changes, corrected = {picture.key: picture for picture in pictures}, read(folder), 0
+    named = match([change.label for change in changes], classes)
+    for change in changes:
+        if (before := changed.get(change.picture)) is not None:
+            label = change.label if change.label in classes else min(named.get(change.label, ("",)))
+            after = changed[change.picture] = _apply_change(before, replace(change, label=label))
+            corrected += (before.truths, before.truth) != (after.truths, after.truth)
+    return [*changed.values()], corrected
+
+
+def _apply_change(picture: EvaluatedPicture, change: LabelChange) -> EvaluatedPicture:
+    if change.box is None:
+        return replace(picture, truth=change.label)
+    box, truths = TrueBox(change.label, change.box).in_pixels(picture.size), [*picture.truths]
+    same = (truth for truth in truths if truth.label == box.label and math.dist(truth.box, box.box) <= SAME)
+    if (found := next(same, None)) is not None and change.removed:
+        truths = [truth for truth in truths if truth is not found]
+    elif found is None and not change.removed:
+        truths.append(box)
+    return replace(picture, truths=tuple(truths))
+
+
+def describe(count: int) -> str:
+    """Return `3 labels corrected`; empty of none."""
+    return f"{plural(count, 'label')} corrected" if count else ""
