@@ -171,6 +171,10 @@ class PicturesPage:
     unit: str = ""
     place: int = -1
     """Where that is, or was, among the tiles."""
+    drops: int = 0
+    """Counts what was dropped: a new field is empty."""
+    by_folder: bool = False
+    """Whether a click on the field chooses a folder."""
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""

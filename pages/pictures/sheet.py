@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,32 +62,22 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
                 _draw_run(remembered, facts)
 
 
-@dataclass
-class Drops:
-    """The session's drop fields."""
-
-    number: int = 0
-    """Counts what was dropped: a new field is empty."""
-    folder: bool = False
-    """Whether a click on the field chooses a folder."""
-
-
 def draw_drop(task: Task, *, inline: bool = False) -> None:
     """Draw the drop field, empty again once its files were taken; `inline`: on one line, without folders."""
-    drops = state.of(Drops)
-    key = f"pictures-drop-{drops.number}-{drops.folder}"
+    remembered = state.of(PicturesPage)
+    key = f"pictures-drop-{remembered.drops}-{remembered.by_folder}"
 
     def change() -> None:
         files: list[UploadedFile] = st.session_state.get(key) or []
         if files:
-            drops.number += 1
+            remembered.drops += 1
             _take([(file.name, file.getbuffer()) for file in files], task)
             for file in files:
                 remove_upload(file.file_id)
 
     st.file_uploader(
         "Drop a folder, .zip, pictures or labels",
-        accept_multiple_files="directory" if drops.folder else True,
+        accept_multiple_files="directory" if remembered.by_folder else True,
         key=key,
         max_upload_size=upload_megabytes(run_store.MAX_BYTES >> 20),
         on_change=change,
@@ -98,9 +87,9 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
     )
     if not inline:
         help = "A click on the field then chooses a folder, whose class folders are labels."
-        folder = st.toggle("Choose a folder", drops.folder, key="pictures-drop-folder", help=help)
-        if folder != drops.folder:
-            drops.folder = folder
+        folder = st.toggle("Choose a folder", remembered.by_folder, key="pictures-drop-folder", help=help)
+        if folder != remembered.by_folder:
+            remembered.by_folder = folder
             st.rerun()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 from sightglass.batch import labels, table
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from sightglass.evaluation.label_changes import LabelChange
 
 
+_LOCK = threading.Lock()
+
+
 def change_label(folders: Iterable[Path], change: LabelChange | None) -> None:
     """Change a label of runs over the same pictures; None takes back the last change. Raises ModelProblem."""
-    for folder in folders:
-        with writing(folder):
-            label_changes.append(folder, change)
-            with contextlib.suppress(Problem):
-                labels.write_summary(folder)
+    with _LOCK:
+        for folder in folders:
+            changes = label_changes.read(folder)
+            _write(folder, changes[:-1] if change is None else (*changes, change))
 
 
 def share_changes(folders: Sequence[Path]) -> None:
@@ -35,8 +38,15 @@ def share_changes(folders: Sequence[Path]) -> None:
     longest, *others = sorted(map(label_changes.read, folders), key=len, reverse=True)
     changes = [*longest, *dict.fromkeys(change for other in others for change in other if change not in longest)]
     for folder in folders if changes else ():
-        with writing(folder):
-            label_changes.write(folder, changes)
+        _write(folder, changes)
+
+
+def _write(folder: Path, changes: Iterable[LabelChange]) -> None:
+    with writing(folder):
+        label_changes.write(folder, changes)
+        # Before its end a run has no evaluation.
+        with contextlib.suppress(Problem):
+            labels.write_summary(folder)
 
 
 def export_labels(folder: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import finished, labels, run_store, runner, table
+from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -97,10 +97,12 @@ def batch(
     numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
+        if before:
+            relabel.share_changes([done.folder, *before])
         result |= _report_evaluation(console, done.folder)
         decision = None
         if before:
-            decision = finished.decide_runs({done.folder: stored.load(done.folder)} | before)
+            decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *before)})
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = decision.summarise().to_dict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -41,7 +40,7 @@ class LabelChange:
     removed: bool = False
 
 
-_CHANGES, _LOCK = TypeAdapter(tuple[LabelChange, ...]), threading.Lock()
+_CHANGES = TypeAdapter(tuple[LabelChange, ...])
 
 
 def read(folder: Path) -> tuple[LabelChange, ...]:
@@ -55,13 +54,6 @@ def write(folder: Path, changes: Iterable[LabelChange]) -> None:
     """Write the changes of a run, also before its start. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / FILE, _CHANGES.dump_json(tuple(changes), indent=1, exclude_defaults=True))
-
-
-def append(folder: Path, change: LabelChange | None) -> None:
-    """Add a change to those of a run; None takes back the last one. Raises OSError."""
-    with _LOCK:
-        changes = read(folder)
-        write(folder, changes[:-1] if change is None else (*changes, change))
 
 
 def apply(

@@ -346,6 +346,7 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     assert main(["batch", str(pictures), "-m", "demo-s", *options]) == 0
     decision = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["decision"]
     assert (decision["candidate"], decision["against"], decision["tolerance"]) == ("Demo-s", "Demo-m", 0.2)
+    assert "1 label corrected." in decision["left_out"]
 
 
 @pytest.mark.parametrize("scenes_among", [0, 1])

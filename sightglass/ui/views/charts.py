@@ -149,16 +149,21 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
     least, most = min(ends), max(ends)
     if math.isnan(sum(ends)) or most == least:
         return
-    at = {end: f"{2 + 96 * (end - least) / (most - least):.1f}%" for end in ends}
-    marks = (f'<line x1="{at[end]}" x2="{at[end]}" y2="18" stroke-dasharray="2"/>' for end in lines)
-    drawn = f'<svg width="100%" height="18" fill="currentColor" stroke="currentColor">{"".join(marks)}'
+    at = {end: 100 * (end - least) / (most - least) for end in ends}
+
+    def piece(left: float, style: str) -> str:
+        return f'<i style="position:absolute;left:{left:.1f}%;{style}"></i>'
+
+    marks = "".join(piece(at[end], "height:100%;border-left:1px dashed") for end in lines)
     for bar in bars:
         name, text = html.escape(bar.name), html.escape(bar.text)
-        line = f'<line x1="{at[bar.low]}" x2="{at[bar.high]}" y1="9" y2="9" stroke-width="3"/>'
-        rows += f'<span>{name}</span>{drawn}{line}<circle cx="{at[bar.value]}" cy="9" r="5"/></svg><span>{text}</span>'
+        width = f"top:8px;width:{at[bar.high] - at[bar.low]:.1f}%;border-top:4px solid;opacity:.5"
+        point = piece(at[bar.value], "top:5px;margin-left:-5px;border:5px solid;border-radius:50%")
+        rows += f'<span>{name}</span><b style="position:relative">{marks}{piece(at[bar.low], width)}{point}</b>'
+        rows += f"<span>{text}</span>"
         spoken.append(f"{name}: {text}, {100 * bar.low:.1f} to {100 * bar.high:.1f}")
     label = f"95 % intervals, in hundredths. {'; '.join(spoken)}."
-    style = "display:grid;grid-template-columns:6em 1fr 9em;gap:2px 10px;font-size:13px"
+    style = "display:grid;grid-template-columns:8em 1fr 10em;gap:2px 10px;font-size:13px"
     st.html(f'<div style="{style}" role="img" aria-label="{label}">{rows}</div>')
 
 
