@@ -393,8 +393,10 @@ def _draw_correction(job: PicturesJob, report: ErrorReport, unit: ErrorUnit | No
 def correct(job: PicturesJob, change: LabelChange | None) -> None:
     """Correct a label in all runs of a job, or take back the last correction, in a callback."""
     relabel.change_label([plan.folder for plan in job.plans], change)
+    remembered = state.of(PicturesPage)
     # The indices of the other labelled objects of the picture may have moved.
-    state.of(PicturesPage).unit = ""
+    if "#object-" in remembered.unit:
+        remembered.unit = ""
 
 
 def _turn(tiles: Sequence[Tile], to: int, place: int) -> None:

@@ -251,13 +251,13 @@ def _draw_result(job: PicturesJob) -> None:
             st.markdown(escape(words))
         if result.left_out and result.decision is None:
             st.caption(escape(result.left_out))
-        if not job.example and any(report.evaluation.corrected for report in result.reports if report is not None):
-            help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
-            st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
     if result.decision is not None:
         with beside:
             _draw_scores(result.decision)
     with right:
+        if not job.example and any(report.evaluation.corrected for report in result.reports if report is not None):
+            help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
+            st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
         open_picture = lambda key: job.find_item(key).open()  # noqa: E731
         saving.make_deck("pictures", job.source.name, lambda: slides.make_deck(result, open_picture))
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):

@@ -81,8 +81,8 @@ def export_labels(folder: Path) -> str:
         for box in picture.truths:
             number = ids.setdefault(originals.get(id(box)) or names.get(box.label, box.label), len(ids) + 1)
             x0, y0, x1, y1 = box.box
-            size = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
-            about = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
-            annotations.append(about | size | {"iscrowd": int(box.crowd), "ignore": int(box.ignored)})
+            about: Json = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
+            about |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+            annotations.append(about | {"iscrowd": int(box.crowd), "ignore": int(box.ignored)})
     categories = [{"id": number, "name": name} for name, number in ids.items()]
     return to_json({"images": images, "annotations": annotations, "categories": categories}, ensure_ascii=False)
