@@ -10,6 +10,7 @@ import streamlit as st
 
 from sightglass.batch import finished, labels, run_store, slides, table
 from sightglass.common.errors import Problem
+from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -287,7 +288,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
     offers: list[Offer] = []
     if (decision := result.decision) is not None:
         offers += [
-            ("Decision, .json", "decision.json", lambda: decision.summarise().model_dump_json(indent=1)),
+            ("Decision, .json", "decision.json", lambda: to_json(decision.summarise(), ensure_ascii=False)),
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
     if not job.example:

@@ -27,8 +27,9 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.causes import Cause, find_causes
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache

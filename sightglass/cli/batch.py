@@ -103,7 +103,7 @@ def batch(
             decision = finished.decide_runs({done.folder: stored.load(done.folder)} | before)
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
-            result["decision"] = decision.summarise().to_dict()
+            result["decision"] = jsonable(decision.summarise())
         write_file(done.folder / "summary.json", to_json(result).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:

@@ -48,16 +48,16 @@ class _ClassMatches:
     """(pictures,): labelled objects."""
 
     def average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return AP (draws, thresholds), pictures weighted by `weights` (draws, pictures).
+        """Return AP and recall (2, draws, thresholds), pictures weighted by `weights` (draws, pictures).
 
-        The mean of the precision at 101 recalls; nan for draws without a labelled object.
+        AP is the mean of the precision at 101 recalls; both are nan for draws without a labelled object.
         """
         parts = -(-len(self.picture) * len(weights) // _BLOCK)
-        return np.concatenate([self._average(part) for part in np.array_split(weights, max(1, parts))])
+        return np.concatenate([self._average(part) for part in np.array_split(weights, max(1, parts))], 1)
 
     def _average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
         objects = weights @ self.objects
-        averages = np.where(objects[:, None] > 0, np.zeros(len(THRESHOLDS)), np.nan)
+        averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
         with_objects = np.flatnonzero(objects)
         per_box = weights[with_objects][:, self.picture]
         totals = np.cumsum(per_box, 1, np.int32)
@@ -73,15 +73,9 @@ class _ClassMatches:
             recall = true / objects[with_objects, None]
             # After the last right box there is no recall, and no precision.
             places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
-            averages[with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
+            averages[0, with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
+            averages[1, with_objects, threshold] = recall[:, -1] if len(hits) else 0.0
         return averages
-
-    def recall(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return the recall (draws, thresholds), pictures weighted by `weights`; nan as of `average`."""
-        hits = self.right & self.counted
-        matched = np.stack([np.bincount(self.picture[row], minlength=len(self.objects)) for row in hits], 1)
-        with np.errstate(invalid="ignore"):
-            return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
 
 
 def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]) -> Metrics:
@@ -98,17 +92,15 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
         for picture, places in labels.pop("", {}).items()
     }
     names = sorted({box.label for boxes in truths for box in boxes if box.counted})
-    matches = {name: _match_class(labels[name], predictions.get(name, {}), ignored, len(truths)) for name in names}
-    averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
-    missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
-    redrawn = np.stack([*averages.values()] or missing)
-    recalls = np.stack([class_matches.recall(weights) for class_matches in matches.values()] or missing)
-    parts = {"ap": redrawn.mean(2), "ap50": redrawn[:, :, 0], "ar": recalls.mean(2)}
+    matched = (_match_class(labels[name], predictions.get(name, {}), ignored, len(truths)) for name in names)
+    # AP and recall (classes, 2, draws, thresholds).
+    redrawn = np.array([matches.average(weights) for matches in matched]).reshape(-1, 2, len(weights), len(THRESHOLDS))
+    parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
         {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},
         means["ap"][1:],
-        {name: estimate(values[0].mean(), values[1:].mean(1), least=0.0) for name, values in averages.items()},
+        {name: estimate(mean[0], mean[1:], least=0.0) for name, mean in zip(names, parts["ap"], strict=True)},
     )
 
 

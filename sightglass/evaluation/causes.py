@@ -17,7 +17,7 @@ import numpy as np
 
 from sightglass.common.errors import Cancelled
 from sightglass.evaluation import boxes
-from sightglass.evaluation.intervals import LEVEL, estimate_share
+from sightglass.evaluation.intervals import LEVEL, estimate_share, sign_test
 from sightglass.evaluation.kinds import MATCHED_TYPES
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
@@ -150,7 +150,7 @@ def find_causes(
             done += 1
             progress(done / total, f"{done:,} of {plural(total, 'wrong answer')}")
         if where != CUT_OFF and len(units) >= LEAST:
-            cause = replace(cause, p=min(1.0, several * _test([lead > 0 for lead in leads.values() if lead])))
+            cause = replace(cause, p=min(1.0, several * sign_test(leads.values(), "greater")))
         causes.append(replace(cause, repaired=counts[0], by_chance=counts[1]))
     return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
 
@@ -186,10 +186,3 @@ def _is_right(report: ErrorReport, unit: ErrorUnit, answers: Sequence[Prediction
         return bool(answers) and answers[0].label == unit.label
     matches = boxes.match(unit.picture.truths, answers, report.evaluation.threshold)
     return any(match.type == boxes.RIGHT and unit.picture.truths[match.truth] is unit.truth for match in matches)
-
-
-def _test(signs: Sequence[bool]) -> float:
-    """Return the probability of as many True of fair coins."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(sum(signs), len(signs), alternative="greater").pvalue) if signs else 1.0

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.ground_truth import GroundTruth, to_number
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.maps.heatmap import cells
@@ -415,14 +415,6 @@ def _describe_pixels(scores: Scores, counts: Mapping[str, int]) -> str:
 
 
 # ---- numbers, and nothing
-
-
-def to_number(label: str | None) -> float | None:
-    """Return a label as a finite number, else None."""
-    with suppress(ValueError):
-        if math.isfinite(number := float(label or "")):
-            return number
-    return None
 
 
 def _refuse_words(truth: GroundTruth) -> str:

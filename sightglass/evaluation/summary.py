@@ -11,50 +11,7 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.phrases import percent, plural
-from sightglass.report.results import Number, PlainResult
-
-Verdict = Literal["ship", "do not ship", "cannot be told"]
-"""A verdict on one model in the place of another."""
-
-
-class ClassChange(PlainResult):
-    """What a model in another one's place has right of a class."""
-
-    label: str
-    objects: int
-    """Labelled objects, or pictures, of the class."""
-    right: int
-    before: int
-    """Right by the model that is replaced."""
-    certain: bool
-    """Whether its pictures differ beyond chance: a sign test, corrected for the number of classes and pairs."""
-
-
-class DecisionSummary(PlainResult):
-    """Which of several models to take, on the same labelled pictures."""
-
-    headline: str
-    words: str
-    kind: Verdict
-    candidate: str | None
-    """The model that takes the other one's place; null where that is too close to call."""
-    against: str
-    tolerance: float
-    """Share of AP or accuracy that may be lost, 0..1."""
-    pairs: int
-    """Pairs of models, for all of which the gaps' 95 % intervals hold at once."""
-    scores: dict[str, Number]
-    """AP or accuracy of each model, 0..1."""
-    gaps: dict[str, Estimate]
-    """How much lower each is than that of `against`."""
-    sizes: dict[str, int | None]
-    """Bytes of the weights; null: not known."""
-    losses: tuple[ClassChange, ...]
-    gains: tuple[ClassChange, ...]
-    left_out: str
-    """What was not counted."""
-    stopped: bool
-    """Whether a run was stopped, so that nothing is decided."""
+from sightglass.report.results import PlainResult
 
 
 class EvaluationSummary(PlainResult):
