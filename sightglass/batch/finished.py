@@ -10,19 +10,24 @@ import contextlib
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.batch import journal, labels, run_store, table
+from sightglass.batch.run_store import RunPlan
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, write_file
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import stored
 from sightglass.evaluation.causes import Cause, find_causes
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
@@ -30,6 +35,7 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
+from sightglass.evaluation.stored import Evaluation
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
@@ -38,20 +44,11 @@ from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box
 from sightglass.report.view import Map, Picture, fraction
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-    from pathlib import Path
-    from threading import Event
-
-    from sightglass.batch.run_store import RunPlan
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.stored import Evaluation
-    from sightglass.models.adapter import Prediction
-
-    Frame = Any
+Frame = Any
 
 ORDERS: dict[str, tuple[str, str, bool]] = {
     "iou": ("Lowest mean IoU", "mean_iou", True),

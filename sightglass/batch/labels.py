@@ -24,12 +24,12 @@ from sightglass.evaluation.kinds import EvaluationKind, judge_row, kind_of
 from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
+from sightglass.explain.picture.source import Item
 from sightglass.models.labels import class_index, match, suggest
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
     from sightglass.batch.engines import Work
-    from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""

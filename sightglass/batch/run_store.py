@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -24,15 +24,13 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.tasks.task import Task
 from sightglass.models import catalog
-
-if TYPE_CHECKING:
-    from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.tasks.task import Task
 
 FILE = "run.json"
 """In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how

@@ -7,23 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from sightglass import explain
 from sightglass.batch import finished, journal, table
+from sightglass.batch.finished import Result
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.evaluation.decision import Decision
 from sightglass.explain.phrases import listing, plural, quantity
+from sightglass.explain.picture.image import Image
 from sightglass.report import views
 from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, ScoreBar, View, shorten
 
-if TYPE_CHECKING:
-    from sightglass.batch.finished import Result
-    from sightglass.common.files import Json
-    from sightglass.evaluation.decision import Decision
-    from sightglass.explain.picture.image import Image
-
-    Open = Callable[[str], Image]
-    """Opens a picture by its key."""
+Open = Callable[[str], Image]
+"""Opens a picture by its key."""
 EXAMPLES = 3
 """Pictures of what a model loses, and of what it gains."""
 STEPS = 10

@@ -10,18 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.evaluation.ground_truth import TrueBox
-    from sightglass.models.adapter import Prediction
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""

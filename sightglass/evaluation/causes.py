@@ -9,33 +9,27 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from threading import Event
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import Cancelled
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import boxes
+from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.intervals import LEVEL, estimate_share, sign_test
-from sightglass.evaluation.kinds import MATCHED_TYPES
+from sightglass.evaluation.kinds import MATCHED_TYPES, ErrorUnit
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif.edits import cover
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Box
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from threading import Event
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.errors import ErrorReport
-    from sightglass.evaluation.kinds import ErrorUnit
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
-
-    Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 GRID = 128
 """Cells along each side of a picture, by which places are compared."""

@@ -13,23 +13,20 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate, redraw, sign_test
 from sightglass.evaluation.kinds import EvaluationKind, kind_of
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 
 MOST = 6
 """Models that are compared at once."""

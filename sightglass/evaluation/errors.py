@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.evaluation.boxes import BACKGROUND
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
+from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.marks import box_mark, draw_lines
+from sightglass.explain.rendering.marks import Color, box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.models.geometry import measure_pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.evaluation.stored import Evaluation
-    from sightglass.explain.rendering.marks import Color
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Box, measure_pairs
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
 """Columns of a table of errors, after `picture`: as `ErrorUnit` has them."""

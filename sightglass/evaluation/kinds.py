@@ -8,35 +8,30 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import Json
 from sightglass.evaluation import boxes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.ground_truth import GroundTruth, to_number
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox, to_number
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Adapter, Prediction
+from sightglass.models.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.evaluation.ground_truth import RunLabels, TrueBox
-    from sightglass.explain.explanation import Explanation
-    from sightglass.models.spec import ModelSpec
-
-    Scores = Mapping[str, Estimate]
-    Lock = AbstractContextManager[Any]
-    Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
+Scores = Mapping[str, Estimate]
+Lock = AbstractContextManager[Any]
+Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
