@@ -31,12 +31,11 @@ from sightglass.common.work.progress import Progress
 from sightglass.evaluation import stored
 from sightglass.evaluation.causes import Cause, find_causes
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
-from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
 from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
 from sightglass.evaluation.stored import Evaluation
-from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
@@ -45,7 +44,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import Box
 from sightglass.report.view import Map, Picture, fraction
 
 Frame = Any
@@ -200,11 +198,10 @@ def stamp(*folders: Path) -> tuple[Hashable, ...]:
 
 def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     """Return the result, and about how many bytes it takes."""
-    reports = tuple(_report(plan) for plan in plans)
+    reports, fits = zip(*map(_judge, plans), strict=True)
     frames = tuple(
         load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
     )
-    fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
         # An answer or a labelled object takes about 600 bytes.
@@ -241,19 +238,14 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     return " ".join(filter(None, (names, *(f"{count}." for count in sorted({*counts} - {""})))))
 
 
-def _report(plan: RunPlan) -> ErrorReport | None:
+def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
+    """Return the errors of a labelled run, unless it is judged by its pixels, and how well its answers fit."""
     try:
-        return ErrorReport(replace(stored.load(plan.folder), name=name_of(plan.model)))
+        evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
     except Problem:
-        return None
-
-
-def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
-    if report is not None:
-        return EvaluationSummary.build(report.evaluation) if report.evaluation.pictures else None
-    with contextlib.suppress(Problem):
-        return labels.load_summary(plan.folder)
-    return None
+        return None, None
+    report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
+    return report, EvaluationSummary.build(evaluation) if evaluation.pictures else None
 
 
 CAUSES = "causes.json"
@@ -277,11 +269,8 @@ def explain_errors(
     `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
     """
     report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
-    maps: dict[str, tuple[NDArray[np.uint8] | None, Box]] = {}
-    for row in list_rows(load(plan.folder, report.evaluation)):
-        left, top, right, bottom = (float(row[edge]) for edge in table.SEEN)
-        cells = read_cells(row["cells"])
-        maps[row["picture"]] = cells, (left, top, right, bottom)
+    rows = {row["picture"]: row for row in list_rows(load(plan.folder, report.evaluation))}
+    maps = {key: (read_cells(row["cells"]), tuple(row[edge] for edge in table.SEEN)) for key, row in rows.items()}
 
     def answer(image: Image) -> Sequence[Prediction]:
         return explainer(image, maps=False, **plan.options).predictions

@@ -12,23 +12,23 @@ from sightglass import explain
 from sightglass.batch import finished, journal, table
 from sightglass.batch.finished import Result
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json
 from sightglass.evaluation.decision import Decision
 from sightglass.explain.phrases import listing, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.report import views
 from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, ScoreBar, View, shorten
 
-Open = Callable[[str], Image]
-"""Opens a picture by its key."""
 EXAMPLES = 3
 """Pictures of what a model loses, and of what it gains."""
 STEPS = 10
 """Of the curves of the proved map."""
 
 
-def make_deck(result: Result, open_picture: Open) -> Iterator[View]:
-    """Yield the slides, made one by one; all their sentences are of the result. Raises Problem."""
+def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[View]:
+    """Yield the slides, made one by one; all their sentences are of the result. Raises Problem.
+
+    `open_picture` opens a picture by its key.
+    """
     decision, (title, words) = result.decision, finished.describe(result)
     place = 0 if decision is None else result.names.index(decision.compared.model)
     plan, left_out = result.plans[place], shorten(decision.left_out if decision else result.left_out, MAX_SENTENCE)
@@ -43,7 +43,8 @@ def make_deck(result: Result, open_picture: Open) -> Iterator[View]:
         for objects, gained in zip(decision.exchanged[::-1], (False, True), strict=True):
             models = decision.compared.model, decision.reference.model
             right, wrong = models if gained else models[::-1]
-            by_class = [[row for row in objects if row["label"] == label] for label, _ in _count(objects)]
+            counts = Counter(str(row["label"]) for row in objects).most_common()
+            by_class = [[row for row in objects if row["label"] == label] for label, _ in counts]
             # One of each class first, and no picture twice.
             ranked = {row["picture"]: row["label"] for turn in zip_longest(*by_class) for row in turn if row}
             tiles = [
@@ -55,9 +56,9 @@ def make_deck(result: Result, open_picture: Open) -> Iterator[View]:
             ]
             proved = next(iter(ranked), next(iter(rows))) if not gained else proved
             if tiles:
-                counts = listing([f"{label} {count:,}" for label, count in _count(objects)], EXAMPLES)
+                classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
                 title = f"{len(objects):,} right by {right} and wrong by {wrong}"
-                sentence = f"{decision.exchange} Of these {len(objects):,}: {counts}."
+                sentence = f"{decision.exchange} Of these {len(objects):,}: {classes}."
                 made = f"Maps: {result.names[place]}"
                 yield views.new_view(tiles, title=views.statement(title), sentence=sentence, made=made)
     # A model without gradients, or a picture without an answer, has no map to prove.
@@ -71,10 +72,6 @@ def make_deck(result: Result, open_picture: Open) -> Iterator[View]:
     yield views.new_view([], title=judged.removesuffix("."), sentence=sentence, kind="text")
 
 
-def _count(objects: list[Json]) -> list[tuple[str, int]]:
-    return Counter(str(row["label"]) for row in objects).most_common()
-
-
 def _draw_scores(decision: Decision, left_out: str) -> View:
     """Return the slide of the decision, with a chart of the models' scores."""
     bars = []
@@ -85,5 +82,4 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
         ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
         bars.append(ScoreBar(row.model, text, score.value, *ends))
     title = views.statement(decision.headline, decision.headline.partition(";")[0])
-    view = views.new_view([], title=title, sentence=decision.comparison, scores=tuple(bars))
-    return replace(view, left_out=left_out)
+    return views.new_view([], title=title, sentence=decision.comparison, scores=tuple(bars), left_out=left_out)

@@ -1,4 +1,4 @@
-"""Errors of a model on labelled pictures: list, table and tiles."""
+"""Errors of a model on labelled pictures: list, table and tiles; and how well its answers fit, in numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,16 @@ from PIL import Image as Pillow
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.evaluation.boxes import BACKGROUND
+from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
 from sightglass.evaluation.stored import Evaluation
+from sightglass.explain.phrases import percent, plural
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Color, box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box, measure_pairs
+from sightglass.report.results import PlainResult
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
 """Columns of a table of errors, after `picture`: as `ErrorUnit` has them."""
@@ -93,6 +97,81 @@ class ErrorReport:
                 overlaps[i] = measure_pairs(np.array(answer.box), places).max()
         nearest = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
         return [(picture.predictions[i], picture.maps.get(i)) for i in nearest if overlaps[i] >= BACKGROUND]
+
+
+class EvaluationSummary(PlainResult):
+    """How well a run's answers fit its labels."""
+
+    headline: str
+    model: str
+    task: Literal["detect", "classify", "segment"]
+    pictures: int
+    """Pictures with labels."""
+    objects: int
+    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
+    not_counted: int
+    """Labelled objects, labelled pictures of a classifier, or pixels; answers on them are not counted, either."""
+    right: int
+    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
+    threshold: float
+    scores: dict[str, Estimate]
+    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    by_class: dict[str, Estimate]
+    """AP, the share that is right, or IoU, of each labelled class."""
+    errors: dict[str, int]
+    """Number of each type; none of a classifier."""
+    unknown: tuple[str, ...]
+    """Labels for which the model has no class."""
+    problems: tuple[tuple[str, str], ...]
+    """Pictures whose mask is missing or cannot be used, and why."""
+
+    @classmethod
+    def build(cls, evaluation: Evaluation) -> Self:
+        """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
+        kind, pictures = kind_of(evaluation.task), len(evaluation.pictures)
+        metrics, objects = kind.measure(evaluation), evaluation.objects if kind.counts_objects else 0
+        if kind.counts_pixels:
+            pairs = [pair for picture in evaluation.pictures for pair in picture.pairs]
+            pictures = sum(bool(picture.pairs) for picture in evaluation.pictures)
+            objects = sum(count for *_, count in pairs)
+            right = sum(count for truth, answer, count in pairs if truth == answer)
+        else:
+            right = int(kind.find_right(evaluation).sum())
+        counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
+        names = ("model", "task", "not_counted", "threshold", "unknown")
+        return cls(
+            headline=kind.headline(metrics.scores, counts),
+            pictures=pictures,
+            objects=objects,
+            right=right,
+            scores=dict(metrics.scores),
+            by_class=dict(metrics.by_class),
+            errors=ErrorReport(evaluation).types if kind.counts_objects else {},
+            problems=tuple((picture.key, picture.problem) for picture in evaluation.pictures if picture.problem),
+            **{name: getattr(evaluation, name) for name in names},
+        )
+
+    @property
+    def right_sentence(self) -> str:
+        """`36 of 48 objects found at the threshold of 25 %`; empty of other models than detectors."""
+        objects, threshold = plural(self.objects, "object"), percent(self.threshold)
+        return f"{self.right:,} of {objects} found at the threshold of {threshold}" if self.errors else ""
+
+    @property
+    def not_counted_sentence(self) -> str:
+        """`Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
+        return kind_of(self.task).describe_not_counted(self.not_counted)
+
+    def list_classes(self) -> list[tuple[str, str, str]]:
+        """Return (name, number, interval) of each class, worst first."""
+        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
+        return [(name, score.points, score.range) for name, score in classes]
+
+    @property
+    def class_columns(self) -> tuple[str, str, str]:
+        """What `list_classes` has."""
+        number = kind_of(self.task).number
+        return "class", number, f"{number}, 95 %"
 
 
 MARGIN = 1.8

@@ -194,17 +194,6 @@ class EvaluationKind:
         """Return which labelled objects, or pictures, are right, (objects,)."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
-    def count_pictures(self, evaluation: Evaluation) -> int:
-        """Return the number of pictures that count."""
-        return sum(bool(picture.pairs) or not self.counts_pixels for picture in evaluation.pictures)
-
-    def count_right(self, evaluation: Evaluation) -> int:
-        """Return the number of right objects, pictures or pixels."""
-        if not self.counts_pixels:
-            return int(self.find_right(evaluation).sum())
-        pairs = (pair for picture in evaluation.pictures for pair in picture.pairs)
-        return sum(count for truth, answer, count in pairs if truth == answer)
-
     def describe_not_counted(self, count: int) -> str:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
         return f"Not counted: {plural(count, self.unit)}, nor answers on them" if count else ""

@@ -93,11 +93,6 @@ class Evaluation(EvaluationFacts):
         return sum(truth.counted for picture in self.pictures for truth in picture.truths)
 
     @property
-    def pixels(self) -> int:
-        """Pixels of masks that are counted."""
-        return sum(count for picture in self.pictures for *_, count in picture.pairs)
-
-    @property
     def not_counted(self) -> int:
         """Labelled objects, pixels, or pictures of a classifier, that are not counted."""
         objects = sum(not truth.counted for picture in self.pictures for truth in picture.truths)
