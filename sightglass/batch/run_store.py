@@ -9,7 +9,7 @@ import re
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -186,16 +186,19 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
     for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
-    # Files of labels say more than what is packed with pictures.
-    parts: list[tuple[str, str, Sequence[File]]] = [("labels.zip", "labels.zip", written)] if written else []
     # By the folder that the pictures are in, else by their number.
     tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     title = tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
-    parts += [("pictures.zip", title, pictures)] if pictures else []
-    for number, (name, data) in enumerate(archives):
-        parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, [("", data)]))
     try:
-        source, truth = _store_parts(home, parts, task)
+        # Files of labels say more than what is packed with pictures.
+        parts = {_pack(written, home / "labels.zip"): "labels.zip"} if written else {}
+        parts |= {_pack(pictures, home / "pictures.zip"): title} if pictures else {}
+        for number, (name, data) in enumerate(archives):
+            path = home / str(number) / f"{file_stem(PurePosixPath(name).stem)}.zip"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+            parts[path] = name
+        source, truth = _read_parts(parts, task)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)
@@ -221,14 +224,12 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
     return source, truth
 
 
-def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], task: Task) -> LabelledSource:
-    """Store the parts of an upload, each a path below `home`, a title and its files; return what is in them."""
+def _read_parts(parts: Mapping[Path, str], task: Task) -> LabelledSource:
+    """Return what is in the archives of an upload, each with its title."""
     source: Source | None = None
     truth: GroundTruth | None = None
-    for place, name, files in parts:
-        path, items = home / place, tuple[Item, ...]()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _pack(files, path)
+    for path, name in parts.items():
+        items: tuple[Item, ...] = ()
         # Masks are pictures, too: their names tell.
         masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
         if source is None and not masks:
@@ -247,19 +248,18 @@ def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], t
     return source, truth
 
 
-def _pack(files: Sequence[File], path: Path) -> None:
-    """Write files as a .zip: their names, of another machine, are never paths of this one; or the only one as it is."""
-    if files[0][0] == "":
-        write_file(path, files[0][1])
-        return
+def _pack(files: Sequence[File], path: Path) -> Path:
+    """Write files as a .zip: their names, of another machine, are never paths of this one."""
     # A dropped folder comes without the names of its own folders.
     seen = Counter[str]()
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
         for name, data in files:
             inside = PurePosixPath(name.replace("\\", "/"))
             seen[str(inside)] += 1
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
+    return path
 
 
 def _find_upload(path: str) -> Path | None:

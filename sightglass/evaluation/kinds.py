@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ NAMES = {
     "pixel_accuracy": "pixel accuracy",
 }
 """Names of the headline numbers."""
+MASKS_ONLY = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -222,11 +224,11 @@ def _refuse_masks(truth: GroundTruth) -> str:
     return "These labels are masks: only a segmentation network gives each pixel a class." if truth.masks else ""
 
 
-def _compare_classes(pairs: Pairs, _unit: str) -> Agreement:
-    return _agree(pairs, lambda first, second: bool(first["predicted"] == second["predicted"]))
+def _have_same_class(first: Json, second: Json) -> bool:
+    return bool(first["predicted"] == second["predicted"])
 
 
-def _agree(pairs: Pairs, equal: Callable[[Json, Json], bool]) -> Agreement:
+def _agree(pairs: Pairs, _unit: str, equal: Callable[[Json, Json], bool] = _have_same_class) -> Agreement:
     differing = {key for key, pair in pairs.items() if not equal(*pair)}
     return percent(1 - len(differing) / len(pairs)) if pairs else "", differing
 
@@ -273,14 +275,11 @@ def _refuse_pictures(truth: GroundTruth) -> str:
     return _refuse_masks(truth)
 
 
-def _compare_boxes(pairs: Pairs, _unit: str) -> Agreement:
-    def equal(first: Json, second: Json) -> bool:
-        rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
-        indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
-        answers = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
-        return not any(None in (change.before, change.after) for change in match_boxes(*answers))
-
-    return _agree(pairs, equal)
+def _have_same_boxes(first: Json, second: Json) -> bool:
+    rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
+    indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
+    answers = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
+    return not any(None in (change.before, change.after) for change in match_boxes(*answers))
 
 
 def place_boxes(truths: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
@@ -363,11 +362,6 @@ def _describe_points(scores: Scores) -> str:
 # ---- classes of pixels
 
 
-def _refuse_all_but_masks(truth: GroundTruth) -> str:
-    reason = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
-    return "" if truth.masks else reason
-
-
 def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: Lock) -> EvaluatedPicture | None:
     mask, answer = labels.truth.find_mask(key), explanation.segmentation
     if mask is None or answer is None:
@@ -423,7 +417,7 @@ KINDS = {
     "classes": EvaluationKind(
         by_folders=True,
         errors=("class",),
-        compare=_compare_classes,
+        compare=_agree,
         refuse=_refuse_masks,
         list_units=_list_pictures,
         describe_errors=_describe_wrong_pictures,
@@ -440,7 +434,7 @@ KINDS = {
             "Same boxes",
             "Pictures on which all boxes match those of the other model, by class and an IoU of .5.",
         ),
-        compare=_compare_boxes,
+        compare=partial(_agree, equal=_have_same_boxes),
         refuse=_refuse_pictures,
         find=GroundTruth.find,
         judge=_judge_boxes,
@@ -455,9 +449,9 @@ KINDS = {
         unit="pixel",
         counts_pixels=True,
         agreement=("Same largest class", "Pictures of which the same class fills most; pixels are not compared."),
-        compare=_compare_classes,
+        compare=_agree,
         read=masks.read,
-        refuse=_refuse_all_but_masks,
+        refuse=lambda truth: "" if truth.masks else MASKS_ONLY,
         find=GroundTruth.find_mask,
         judge=_judge_pixels,
         measure=_measure_pixels,
