@@ -33,6 +33,9 @@ CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
 FILE = "ground_truth.json"
 """The labels of a run beside the table; without them folders are labels."""
+SUMMARY, CSV = "evaluation.json", "evaluation.csv"
+"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
+of a segmentation one a class."""
 NAMED = 4
 """Labels in a sentence."""
 Matches = Mapping[str, Collection[str]]
@@ -188,8 +191,15 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     outcomes = (outcome for outcome in journal.outcomes([item.key for item in items]) if "rows" in outcome)
     rows = _list_evaluated(labels, kind, outcomes, {name: i for i, name in enumerate(facts.classes)})
     stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown))
-    with contextlib.suppress(Problem):
-        _write_summary(work.folder)
+    summary, evaluation = load_summary(work.folder), stored.load(work.folder)
+    if kind.counts_pixels:
+        units = [{"class": name, "iou": e.value, "low": e.low, "high": e.high} for name, e in summary.by_class.items()]
+    else:
+        units = list_rows(ErrorReport(evaluation).units)
+    document = summary.to_dict()
+    del document["headline"]
+    write_file(work.folder / CSV, write_csv(units).encode())
+    write_file(work.folder / SUMMARY, to_json({"summary": document}, None, ensure_ascii=False).encode())
 
 
 def _list_evaluated(
@@ -209,11 +219,6 @@ def _list_evaluated(
             yield stored.to_row(EvaluatedPicture(key, (row["width"], row["height"]), problem=missing))
 
 
-SUMMARY, CSV = "evaluation.json", "evaluation.csv"
-"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
-of a segmentation one a class."""
-
-
 def load_summary(folder: Path) -> EvaluationSummary:
     """Return a labelled run's summary; raises Problem without labels."""
     return _load_summary(folder, modified(folder / stored.FILE))
@@ -223,16 +228,3 @@ def load_summary(folder: Path) -> EvaluationSummary:
 def _load_summary(folder: Path, _changed: int) -> EvaluationSummary:
     """Summarise an evaluation: of thousands of pictures that takes seconds."""
     return EvaluationSummary.build(stored.load(folder))
-
-
-def _write_summary(folder: Path) -> None:
-    """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
-    summary, evaluation = load_summary(folder), stored.load(folder)
-    if kind_of(evaluation.task).counts_pixels:
-        units = [{"class": name, "iou": e.value, "low": e.low, "high": e.high} for name, e in summary.by_class.items()]
-    else:
-        units = list_rows(ErrorReport(evaluation).units)
-    document = summary.to_dict()
-    del document["headline"]
-    write_file(folder / CSV, write_csv(units).encode())
-    write_file(folder / SUMMARY, to_json({"summary": document}, None, ensure_ascii=False).encode())

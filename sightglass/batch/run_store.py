@@ -86,11 +86,9 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    first, *others = facts.plans
     # Relative names, so that the folders can be moved together.
-    beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
-    written = replace(facts, plans=(replace(first, folder=Path()), *beside))
-    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
+    plans = tuple(replace(plan, folder=Path(plan.folder.name)) for plan in facts.plans)
+    write_file(folder / FILE, _ADAPTER.dump_json(replace(facts, plans=plans), indent=1, fallback=str))
 
 
 def read_facts(folder: Path) -> RunFacts | None:
@@ -104,9 +102,9 @@ def read_facts(folder: Path) -> RunFacts | None:
         len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
     ):
         return None
-    folders = [folder, *(folder.parent / plan.folder for plan in facts.plans[1:])]
-    plans = (replace(plan, folder=place) for plan, place in zip(facts.plans, folders, strict=True))
-    return replace(facts, plans=tuple(plans))
+    first, *others = facts.plans
+    beside = (replace(plan, folder=folder.parent / plan.folder) for plan in others)
+    return replace(facts, plans=(replace(first, folder=folder), *beside))
 
 
 MOST = 20

@@ -207,21 +207,21 @@ class RunLabels:
 
 _Cells = tuple[int, Sequence[Any]]
 """The number of a line of a table, from 1, and its cells."""
-_Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
-"""The picture that a line of labels is about, its file, its number, and what parses it: to a box, to the class of the
-whole picture, or to None for a picture without objects."""
+_Row = tuple[str, int, "Callable[[], TrueBox | str | None]"]
+"""The picture that a line of labels is about, its number, and what parses it: to a box, to the class of the whole
+picture, or to None for a picture without objects."""
 
 
 class LabelError(ValueError):
     """A label that cannot be used; the message is the reason, without a full stop."""
 
 
-def _collect(rows: Iterable[_Row]) -> GroundTruth:
-    """Collect the labels of all lines, and the unusable lines."""
+def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
+    """Collect the labels of all lines of all files, and the unusable lines."""
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for path, file, line, parse in rows:
+    for file, (path, line, parse) in ((file, row) for file, rows in files for row in rows):
         # Of another machine: with its drive, its root and its separators.
         picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
@@ -296,19 +296,19 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
     files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
     if documents := [file for file in files if file.suffix.lower() == ".xml"]:
-        truth = _collect(row for file in documents for row in _list_voc(file))
+        truth = _collect((file.name, _list_voc(file)) for file in documents)
         return replace(truth, reading="Pascal VOC")
     boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
     tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
     if boxes and (data or not tables):
         names = _read_names(folder, data)
-        truth = _collect(row for file in boxes for row in _list_yolo(file, folder, names))
+        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
         return replace(truth, reading=f"YOLO: {len(names)} classes")
     if len(tables) != 1:
         content = f"{len(tables)} files of labels" if tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
     reading, rows = _read_table(tables[0], _read_names(folder, data) if data else {})
-    return replace(_collect(rows), reading=f"{tables[0].name}: {reading}")
+    return replace(_collect([(tables[0].name, rows)]), reading=f"{tables[0].name}: {reading}")
 
 
 def _is_table(file: Path) -> bool:
@@ -485,7 +485,7 @@ def _understand(
     sized = any(title.lower().endswith(("w", "width")) for title in boxes)
     about = {"label": label, "box": box, "width": len(titles), "sized": sized, "relative": relative, "names": names}
     files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
-    return reading, ((picture, name, line, partial(_parse_row, row, **about)) for picture, line, row in files)
+    return reading, ((picture, line, partial(_parse_row, row, **about)) for picture, line, row in files)
 
 
 def _parse_row(
@@ -523,11 +523,11 @@ def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:
         annotations = list(content["annotations"])
     except (KeyError, TypeError) as problem:
         raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
-    yield from ((name, file, 0, lambda: None) for name in names.values())
+    yield from ((name, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         picture = names.get(number, "") if isinstance(number, int | str) else ""
-        yield picture, file, line, partial(_parse_coco, annotation, names, classes)
+        yield picture, line, partial(_parse_coco, annotation, names, classes)
 
 
 def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any, str]) -> TrueBox:
@@ -547,11 +547,11 @@ def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any,
 
 def _list_yolo(file: Path, folder: Path, names: Mapping[int, str]) -> Iterator[_Row]:
     picture = file.with_suffix("").relative_to(folder).as_posix()
-    yield picture, file.name, 0, lambda: None
+    yield picture, 0, lambda: None
     text, _ = _decode(file.read_bytes(), file.name)
     for line, row in enumerate(text.splitlines(), 1):
         if row.strip():
-            yield picture, file.name, line, partial(_parse_yolo, row.split(), names)
+            yield picture, line, partial(_parse_yolo, row.split(), names)
 
 
 def _read_names(folder: Path, data: Sequence[Path]) -> Mapping[int, str]:
@@ -593,14 +593,14 @@ def _list_voc(file: Path) -> Iterator[_Row]:
             raise ValueError
         root = ElementTree.fromstring(text)
     except (OSError, ValueError, Problem, ElementTree.ParseError):
-        yield file.stem, file.name, 0, partial(_refuse, "it is no XML of Pascal VOC")
+        yield file.stem, 0, partial(_refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.stem
-    yield picture, file.name, 0, lambda: None
+    yield picture, 0, lambda: None
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
         difficult = (entry.findtext("difficult") or "").strip() in ("1", "true", "True")
-        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
+        yield picture, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
 
 
 def _refuse(reason: str) -> TrueBox:
