@@ -43,7 +43,6 @@ PACKED = (".txt", ".xml", ".yaml", ".yml", *JSON, ".csv", ".tsv")
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
 """Files with the names of classes by index."""
 EXPECTED = "one table with file and label, one COCO .json, or a folder or a .zip of YOLO .txt or VOC .xml files"
-COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
 """Separators of a table, with the name of an unusual one."""
 FILE = (

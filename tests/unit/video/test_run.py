@@ -337,31 +337,32 @@ def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = Non
     return columns | answer
 
 
-def test_lasting_answer_is_a_moment() -> None:
-    rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
-    (event,) = moments(rows)
-    assert (event.kind, event.frame, event.words) == ("answer", 40, "cat becomes dog, 90 % sure")
+TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]
+UNSURE = [("parking meter", 0.07), ("racer", 0.17)]
+GUESSES = [row(20 + i, label) | {"best_score": score} for i in range(60) for label, score in [UNSURE[i // 10 % 2]]]
 
 
-def test_what_an_unsure_model_names_next_is_no_moment() -> None:
-    guesses = [("parking meter", 0.07), ("racer", 0.17)]
-    rows = [row(i, "cat") for i in range(20)]
-    rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
-    rows += [row(80 + i, "dog") for i in range(20)]
-    events = moments(rows)
-    assert [(event.frame, event.words, event.label) for event in events if event.kind == "answer"] == [
-        (20, "unsure: at best parking meter, 7 %", ""),
-        (80, "sure again: dog, 90 % sure", "dog"),
-    ]
-
-
-def test_objects_that_come_and_go_are_moments() -> None:
-    rows = [row(i, number=1) for i in range(60)]
-    rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
-    rows.sort(key=lambda entry: entry["frame"])
-    events = moments(rows)
-    assert [(event.kind, event.frame, event.words) for event in events] == [
-        ("object", 20, "dog 2 comes"),
-        ("gone", 39, "dog 2 goes"),
-    ]
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)],
+            [("answer", 40, "cat becomes dog, 90 % sure", "dog")],
+        ),
+        (
+            [*(row(i) for i in range(20)), *GUESSES, *(row(80 + i, "dog") for i in range(20))],
+            [
+                ("answer", 20, "unsure: at best parking meter, 7 %", ""),
+                ("answer", 80, "sure again: dog, 90 % sure", "dog"),
+            ],
+        ),
+        (
+            [row(i, label, number=n) for n, label, at in TRACKS for i in at],
+            [("object", 20, "dog 2 comes", "dog"), ("gone", 39, "dog 2 goes", "dog")],
+        ),
+    ],
+)
+def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[str, int, str, str]]) -> None:
+    events = moments(sorted(rows, key=lambda entry: entry["frame"]))
+    assert [(event.kind, event.frame, event.words, event.label) for event in events] == expected
     assert LASTING > 1 / 25
