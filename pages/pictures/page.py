@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, run_store, slides, table
+from sightglass.batch import finished, labels, run_store, table
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
@@ -248,7 +248,7 @@ def _draw_result(job: PicturesJob) -> None:
             st.caption(escape(result.left_out))
     with right:
         open_picture = lambda key: job.find_item(key).open()  # noqa: E731
-        saving.make_deck("pictures", job.source.name, lambda: slides.make_deck(result, open_picture))
+        saving.make_deck("pictures", job.source.name, lambda: finished.make_deck(result, open_picture))
         _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
