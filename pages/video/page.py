@@ -13,14 +13,13 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
-from sightglass.pages.video.job import ClipJob, Video, describe, headline, open_example
+from sightglass.pages.video.job import ClipJob, ClipPlan, Video, describe, headline, open_example
 from sightglass.ui.choices import controls
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.video import Settings, plans
+from sightglass.video import Settings
 from sightglass.video.clip import Clip, ReceivedClip
-from sightglass.video.plans import ClipPlan
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -134,11 +133,11 @@ def _choose_clip() -> Clip | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {plans.DAYS} days.",
+        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
         return None
-    path = state.latest("video", file.file_id, lambda: plans.add_clip(file.getbuffer()))
+    path = state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer()))
     return ReceivedClip(path, file.name)
 
 
@@ -192,7 +191,7 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
 
 def _make_plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
-    return ClipPlan(clip, choices.model.id, options, settings, plans.results_of(clip))
+    return ClipPlan(clip, choices.model.id, options, settings, jobs.results_of(clip))
 
 
 def _start(plan: ClipPlan) -> None:

@@ -341,7 +341,7 @@ def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"class": name, "objects": objects[name], "found": right[name]}
         | {title.lower(): wrong[kind][name] for kind, title in TYPE_NAMES.items()}
-        for name in sorted({*objects, *report.labels})
+        for name in sorted({*objects, *(unit.about for unit in report.errors)})
     ]
     return sorted(rows, key=lambda row: (row["found"] / row["objects"] if row["objects"] else 2.0, row["class"]))
 

@@ -200,12 +200,13 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     console.say(" ".join(f"{line}." for line in (evaluation.headline, evaluation.not_counted_sentence) if line))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED
-    console.table(head, classes[:most], right=head[1:])
+    classes, number, most = evaluation.list_classes(), kinds.kind_of(scores.task).number, LISTED
+    console.table(("class", number, interval := f"{number}, 95 %"), classes[:most], right=(number, interval))
     if len(classes) > most:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
-    if evaluation.right_sentence:
-        console.say(f"{evaluation.right_sentence}. Errors:")
+    if evaluation.errors:
+        objects, threshold = plural(evaluation.objects, "object"), percent(evaluation.threshold)
+        console.say(f"{evaluation.right:,} of {objects} found at the threshold of {threshold}. Errors:")
         rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
         console.table(("error", "count"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_dict()}

@@ -19,7 +19,6 @@ from sightglass.evaluation.boxes import BACKGROUND
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
 from sightglass.evaluation.stored import Evaluation
-from sightglass.explain.phrases import percent, plural
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Color, box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
@@ -73,11 +72,6 @@ class ErrorReport:
         """The number of errors of each type."""
         counts = Counter(unit.type for unit in self.errors)
         return {kind: counts[kind] for kind in self._kind.errors}
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """The classes of the errors."""
-        return sorted({unit.about for unit in self.errors})
 
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""
@@ -152,12 +146,6 @@ class EvaluationSummary(PlainResult):
         )
 
     @property
-    def right_sentence(self) -> str:
-        """`36 of 48 objects found at the threshold of 25 %`; empty of other models than detectors."""
-        objects, threshold = plural(self.objects, "object"), percent(self.threshold)
-        return f"{self.right:,} of {objects} found at the threshold of {threshold}" if self.errors else ""
-
-    @property
     def not_counted_sentence(self) -> str:
         """`Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
         return kind_of(self.task).describe_not_counted(self.not_counted)
@@ -166,12 +154,6 @@ class EvaluationSummary(PlainResult):
         """Return (name, number, interval) of each class, worst first."""
         classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
         return [(name, score.points, score.range) for name, score in classes]
-
-    @property
-    def class_columns(self) -> tuple[str, str, str]:
-        """What `list_classes` has."""
-        number = kind_of(self.task).number
-        return "class", number, f"{number}, 95 %"
 
 
 MARGIN = 1.8
