@@ -189,7 +189,8 @@ class Work:
         if (picture := self.kind.judge(self.labels, key, explanation, self._model_lock)) is None:
             return {}, {}
         row = stored.to_row(picture) | {"digest": self.labels.digest(key)}
-        return {"evaluated": row}, masks.score_picture(picture.pairs)
+        scores = masks.measure([picture.pairs]).scores if picture.pairs else {}
+        return {"evaluated": row}, {name: score.value for name, score in scores.items()}
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""

@@ -138,8 +138,8 @@ def _match_class(
     right, skipped, scores, picture_of = zip(*parts, strict=True)
     # As pycocotools sorts them: among equal scores the first picture comes first.
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    picture = np.repeat(picture_of, [*map(len, scores)])[order]
-    return np.concatenate(right, 1)[:, order], ~np.concatenate(skipped, 1)[:, order], picture, objects
+    pictures_of = np.repeat(picture_of, [*map(len, scores)])[order]
+    return np.concatenate(right, 1)[:, order], ~np.concatenate(skipped, 1)[:, order], pictures_of, objects
 
 
 def _to_coco(box: Any) -> dict[str, Any]:

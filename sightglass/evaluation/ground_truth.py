@@ -482,7 +482,14 @@ def _understand(
     notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
     reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
     sized = any(title.lower().endswith(("w", "width")) for title in boxes)
-    about = {"label": label, "box": box, "width": len(titles), "sized": sized, "relative": relative, "names": names}
+    about: dict[str, Any] = {
+        "label": label,
+        "box": box,
+        "width": len(titles),
+        "sized": sized,
+        "relative": relative,
+        "names": names,
+    }
     files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
     return reading, ((picture, line, partial(_parse_row, row, **about)) for picture, line, row in files)
 

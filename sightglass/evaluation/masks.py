@@ -102,11 +102,6 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     return [(int(code // base), int(code % base) + UNJUDGED, int(counts[code])) for code in np.flatnonzero(counts)]
 
 
-def score_picture(pairs: Sequence[Pair]) -> dict[str, float]:
-    """Return the columns of one picture in the table of a run; empty without counted pixels."""
-    return {name: score.value for name, score in measure([pairs]).scores.items()} if pairs else {}
-
-
 def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     """Return IoU and accuracy with bootstrap intervals over pictures.
 
