@@ -141,10 +141,7 @@ def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
 def test_clip_of_killed_server_goes_on(page: Any, kept: ClipPlan) -> None:
     app = page("video", clip=kept.name, model="demo-cls-s")
     finished(session(app, Video).job)
-    assert (
-        app.run().markdown[0].value.startswith("## Stopped after 0 frames")
-        and not (kept.folder / "overlay.mp4").exists()
-    )
+    assert app.run().markdown[0].value.startswith("## Stopped after 0 frames")
     press(app, "Go on")
     assert finished(session(app, Video).job).summary.frames == 7
 
