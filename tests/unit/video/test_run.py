@@ -181,7 +181,8 @@ def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
 
 
 def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    summary = run(moving, explainer, tmp_path, options={"targets": ("gear",)}, settings=EXACT)
+    summary = run(moving, explainer, tmp_path, options={"targets": ("gear",), "evidence": "both"}, settings=EXACT)
+    assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
     rows = json.loads((summary.folder / "timeline.json").read_text())["rows"]
     frame = next(Clip(moving).frames())
     index = explainer.labels.index("gear")
@@ -292,11 +293,6 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     # Over grey, so that every colour is the map's.
     without = painter.paint(frame.pixels, record, ()).astype(int)
     assert np.ptp(without, axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
-
-
-def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    summary = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
-    assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
