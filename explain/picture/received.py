@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def report_limits(name: str, kind: str) -> Iterator[None]:
-    """Raise TooLarge where a process cannot decode a file within its limits; `kind`: of files that can be."""
+    """Raise TooLarge where a process exceeds its limits; `kind`: a format that decodes quickly."""
     try:
         yield
     except (isolated.Lost, isolated.Refused, MemoryError) as error:

@@ -240,7 +240,7 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
 
 
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
-    """Return the errors of a labelled run, unless it is judged by its pixels, and how well its answers fit."""
+    """Return a labelled run's errors, unless pixels are judged, and its summary."""
     try:
         evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
     except Problem:

@@ -223,7 +223,7 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
 
 
 def _read_parts(parts: Mapping[Path, str], task: Task) -> LabelledSource:
-    """Return what is in the archives of an upload, each with its title."""
+    """Return what the archives of an upload hold; `parts`: their titles."""
     source: Source | None = None
     truth: GroundTruth | None = None
     for path, name in parts.items():

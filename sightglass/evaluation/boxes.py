@@ -82,10 +82,10 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     names = sorted({box.label for boxes in truths for box in boxes if box.counted})
     # AP and recall (classes, 2, draws, thresholds).
     redrawn = np.empty((len(names), 2, len(weights), len(THRESHOLDS)))
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         matches = _match_class(labels[name], predictions.get(name, {}), ignored, len(truths))
         blocks = np.array_split(weights, max(1, -(-matches[0].shape[1] * len(weights) // _BLOCK)))
-        redrawn[place] = np.concatenate([_average(*matches, block) for block in blocks], 1)
+        redrawn[index] = np.concatenate([_average(*matches, block) for block in blocks], 1)
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
@@ -111,7 +111,7 @@ def _match_class(
     ignored_boxes: Mapping[int, Sequence[Prediction]],
     pictures: int,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Match boxes of one class with its labels by pycocotools, by picture; return what `_average` takes of them."""
+    """Match one class's boxes and labels by pycocotools, as `_average` takes them."""
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")

@@ -61,7 +61,7 @@ def estimate_share(count: int, total: int) -> Estimate:
 
 
 def sign_test(leads: Iterable[int], alternative: str = "two-sided") -> float:
-    """Return the p-value of the exact sign test on differences, without those that are 0; 1 of nothing."""
+    """Return the exact sign test's p-value; differences of 0 do not count."""
     from scipy.stats import binomtest
 
     signs = [lead > 0 for lead in leads if lead]
