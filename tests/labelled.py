@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sightglass.evaluation import ground_truth
 from training.demo.scenes import draw, sample
 
 
@@ -16,7 +15,7 @@ def draw_scenes(folder: Path, count: int) -> tuple[Path, Path]:
     pictures.mkdir(parents=True)
     with labels.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(ground_truth.COLUMNS)
+        rows.writerow(("file", "x0", "y0", "x1", "y1", "label"))
         for number in range(count):
             scene = draw(sample(number, task="detect", held_out=True))
             Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")

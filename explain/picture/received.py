@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -25,6 +27,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_PROCESS.clear)
 
 
+@contextmanager
+def report_limits(name: str, kind: str) -> Iterator[None]:
+    """Raise TooLarge where a process exceeds its limits; `kind`: a format that decodes quickly."""
+    try:
+        yield
+    except (isolated.Lost, isolated.Refused, MemoryError) as error:
+        reason = "takes too long to decode, or crashes its decoder"
+        raise TooLarge(f"{name} {reason}: save it again as an ordinary {kind}, or a smaller one.") from error
+
+
 def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Image:
     """Return a picture's bytes as an Image; raise as `Image.open`, and TooLarge for decoding that takes long."""
     if len(data) > max_bytes or not bounds.takes_long(data, name):
@@ -32,14 +44,10 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
     with _LOCK:
         process = _PROCESS.pop() if _PROCESS else None
     try:
-        if process is None or not process.alive:
-            process = isolated.Process(_start, seconds=SECONDS, memory=isolated.memory_for(0))
-        said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
-    except (isolated.Lost, isolated.Refused) as error:
-        reason = "takes too long to decode, or crashes its decoder"
-        raise TooLarge(f"{name} {reason}: save it as an ordinary PNG.") from error
-    except MemoryError as error:
-        raise TooLarge(f"{name} does not fit in memory; give a smaller picture.") from error
+        with report_limits(name, "PNG"):
+            if process is None or not process.alive:
+                process = isolated.Process(_start, seconds=SECONDS, memory=isolated.memory_for(0))
+            said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
     finally:
         if process is not None:
             with _LOCK:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, relabel, run_store, slides, table
+from sightglass.batch import finished, labels, relabel, run_store, table
 from sightglass.common.errors import Problem
+from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural, signed
@@ -259,7 +260,7 @@ def _draw_result(job: PicturesJob) -> None:
             help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
             st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
         open_picture = lambda key: job.find_item(key).open()  # noqa: E731
-        saving.make_deck("pictures", job.source.name, lambda: slides.make_deck(result, open_picture))
+        saving.make_deck("pictures", job.source.name, lambda: finished.make_deck(result, open_picture))
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
         rows = finished.list_models(result, result.names.index(against))
@@ -274,7 +275,7 @@ def _draw_scores(decision: Decision) -> None:
     gap = decision.gap(decision.compared, decision.reference)
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
-    charts.draw_intervals(slides.list_bars(decision))
+    charts.draw_intervals(finished.list_bars(decision))
     charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 
@@ -304,7 +305,7 @@ def _draw_export(job: PicturesJob, result: Result, place: int) -> None:
     offers: list[Offer] = []
     if (decision := result.decision) is not None:
         offers += [
-            ("Decision, .json", "decision.json", lambda: decision.summarise().model_dump_json(indent=1)),
+            ("Decision, .json", "decision.json", lambda: to_json(decision.summarise(), ensure_ascii=False)),
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
     if not job.example:

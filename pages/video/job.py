@@ -1,17 +1,25 @@
-"""Explain a clip in a thread, with progress and stop, and draw its result."""
+"""Store uploaded clips for some days, explain one in a thread, with progress and stop, and draw its result."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
+import tempfile
 import threading
-from dataclasses import dataclass, replace
+import time
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from pydantic import TypeAdapter
 
 from sightglass import examples, video
 from sightglass.common.errors import Problem
+from sightglass.common.files import to_json, write_file
+from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
@@ -28,8 +36,8 @@ from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import Summary
-from sightglass.video.clip import Clip, ClipInfo
-from sightglass.video.plans import ClipPlan, read_plan
+from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
+from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import AnswerCurve, clock, curves, read_result
 
 MOMENT = "moment"
@@ -40,14 +48,73 @@ NAMED = 3
 """Moments that a headline names; of more it says how many they are."""
 
 
+CLIP, PLAN = "clip", "plan.json"
+"""Files in a clip's folder."""
+DAYS = 7
+"""Days for which an uploaded clip is kept."""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """How a clip is explained, and where its results are."""
+
+    clip: Clip
+    model: str
+    options: dict[str, Any]
+    settings: video.Settings
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the clip's folder; empty for the example."""
+        return "" if self.clip.path == pictures.CLIP else self.folder.parent.name
+
+    def save(self) -> None:
+        """Save the plan beside the clip, to resume it later."""
+        facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
+        write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
+
+
+def add_clip(data: memoryview | bytes) -> Path:
+    """Save a clip in a folder of its own, and delete those older than `DAYS`."""
+    for folder in settings().clips.glob("clip-*"):
+        if time.time() - folder.stat().st_mtime > DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
+    settings().clips.mkdir(parents=True, exist_ok=True)
+    # Under a fixed name: the clip's own could be anything.
+    path = Path(tempfile.mkdtemp(prefix="clip-", dir=settings().clips)) / CLIP
+    path.write_bytes(data)
+    return path
+
+
+def results_of(clip: Clip) -> Path:
+    """Return the path of a new results folder beside a clip."""
+    folder = clip.path.parent
+    return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
+
+
+def read_plan(name: str) -> ClipPlan | None:
+    """Return the plan of a clip's folder; None without a usable one."""
+    folder = settings().clips / Path(name).name
+    try:
+        facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
+        clip = ReceivedClip(folder / CLIP, str(facts["name"]))
+        return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 class ClipJob(Job["Summary"]):
     """One run over a clip, or the reading of a finished one."""
 
     def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
         """`stopped`: say what was done and run nothing."""
         self.plan = plan
-        call = (lambda **_: read_result(plan.folder)) if plan.done else partial(_run, plan, stopped)
-        super().__init__(call, name=plan.name, reads=plan.done)
+        done = (plan.folder / RESULT).is_file()
+        call = (lambda **_: read_result(plan.folder)) if done else partial(_run, plan, stopped)
+        super().__init__(call, name=plan.name, reads=done)
 
     @property
     def summary(self) -> Summary:

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
-from sightglass.pages.video.job import ClipJob, Video, describe, headline, open_example
+from sightglass.pages.video.job import ClipJob, ClipPlan, Video, describe, headline, open_example
 from sightglass.ui.choices import controls
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.markdown import escape, sentence
-from sightglass.video import Settings, plans
-from sightglass.video.clip import Clip, ReceivedClip
-from sightglass.video.plans import ClipPlan
+from sightglass.ui.session.markdown import escape
+from sightglass.video import Settings
+from sightglass.video.clip import ACCEPTED, Clip, ReceivedClip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -106,11 +105,9 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
     left, right = st.columns(2, gap="medium")
     with left:
         upload = None
-        try:
+        # An unusable file leaves the example.
+        with page.report_problems():
             upload = _choose_clip()
-        except ImageProblem as problem:
-            # Report an unusable file and keep the example.
-            st.error(sentence(problem), icon=":material/error:")
     with right, st.container(horizontal=True):
         settings, targets = _settings(choices, explainer)
     if upload is not None:
@@ -134,11 +131,11 @@ def _choose_clip() -> Clip | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {plans.DAYS} days.",
+        help=f"{ACCEPTED}. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
         return None
-    path = state.latest("video", file.file_id, lambda: plans.add_clip(file.getbuffer()))
+    path = state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer()))
     return ReceivedClip(path, file.name)
 
 
@@ -192,7 +189,7 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
 
 def _make_plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
-    return ClipPlan(clip, choices.model.id, options, settings, plans.results_of(clip))
+    return ClipPlan(clip, choices.model.id, options, settings, jobs.results_of(clip))
 
 
 def _start(plan: ClipPlan) -> None:

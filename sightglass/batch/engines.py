@@ -15,6 +15,7 @@ import socket
 import threading
 import uuid
 from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,34 +26,32 @@ from urllib.parse import urlsplit
 import torch
 
 from sightglass.batch import journal, table
+from sightglass.batch.journal import Outcome
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.common.files import Json
 from sightglass.common.style import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation import masks, stored
+from sightglass.evaluation.ground_truth import RunLabels
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, Unreachable
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
+from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
-
-    from sightglass.batch.journal import Outcome
     from sightglass.batch.runner import BatchJob
-    from sightglass.common.files import Json
-    from sightglass.evaluation.ground_truth import RunLabels
-    from sightglass.explain.evidence.loaded_model import LoadedModel
-    from sightglass.explain.picture.image import Image
-    from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
 CONNECT_TIMEOUT = 10.0
@@ -190,7 +189,8 @@ class Work:
         if (picture := self.kind.judge(self.labels, key, explanation, self._model_lock)) is None:
             return {}, {}
         row = stored.to_row(picture) | {"digest": self.labels.digest(key)}
-        return {"evaluated": row}, masks.score_picture(picture.pairs)
+        scores = masks.measure([picture.pairs]).scores if picture.pairs else {}
+        return {"evaluated": row}, {name: score.value for name, score in scores.items()}
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""

@@ -1,4 +1,4 @@
-"""Summarise finished runs over the same pictures: tables, headline, models and classes.
+"""Summarise finished runs over the same pictures: tables, headline, models, classes and slides.
 
 Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
 a square.
@@ -10,47 +10,44 @@ import contextlib
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, zip_longest
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.batch import journal, labels, run_store, table
+from sightglass.batch.run_store import RunPlan
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, write_file
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
-from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
+from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of, to_number
-from sightglass.evaluation.summary import EvaluationSummary
-from sightglass.explain import Explainer
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
+from sightglass.evaluation.stored import Evaluation
+from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import capital, milliseconds, plural, quantity
+from sightglass.explain.phrases import capital, listing, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.models.geometry import Box
-from sightglass.report.view import Map, Picture, fraction
+from sightglass.models.adapter import Prediction
+from sightglass.report import views
+from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, Map, Picture, ScoreBar, View, fraction, shorten
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-    from pathlib import Path
-    from threading import Event
-
-    from sightglass.batch.run_store import RunPlan
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.stored import Evaluation
-    from sightglass.models.adapter import Prediction
-
-    Frame = Any
+Frame = Any
 
 ORDERS: dict[str, tuple[str, str, bool]] = {
     "iou": ("Lowest mean IoU", "mean_iou", True),
@@ -202,11 +199,10 @@ def stamp(*folders: Path) -> tuple[Hashable, ...]:
 
 def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     """Return the result, and about how many bytes it takes."""
-    reports = tuple(_report(plan) for plan in plans)
+    reports, fits = zip(*map(_judge, plans), strict=True)
     frames = tuple(
         load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
     )
-    fits = tuple(map(_fit, plans, reports))
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
         # An answer or a labelled object takes about 600 bytes.
@@ -244,19 +240,14 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     return " ".join(filter(None, (names, *(f"{count}." for count in sorted({*counts} - {""})))))
 
 
-def _report(plan: RunPlan) -> ErrorReport | None:
+def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
+    """Return a labelled run's errors, unless pixels are judged, and its summary."""
     try:
-        return ErrorReport(replace(stored.load(plan.folder), name=name_of(plan.model)))
+        evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
     except Problem:
-        return None
-
-
-def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
-    if report is not None:
-        return EvaluationSummary.build(report.evaluation) if report.evaluation.pictures else None
-    with contextlib.suppress(Problem):
-        return labels.load_summary(plan.folder)
-    return None
+        return None, None
+    report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
+    return report, EvaluationSummary.build(evaluation) if evaluation.pictures else None
 
 
 CAUSES = "causes.json"
@@ -282,11 +273,8 @@ def explain_errors(
     `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
     """
     report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
-    maps: dict[str, tuple[NDArray[np.uint8] | None, Box]] = {}
-    for row in list_rows(load(plan.folder, report.evaluation)):
-        left, top, right, bottom = (float(row[edge]) for edge in table.SEEN)
-        cells = read_cells(row["cells"])
-        maps[row["picture"]] = cells, (left, top, right, bottom)
+    rows = {row["picture"]: row for row in list_rows(load(plan.folder, report.evaluation))}
+    maps = {key: (read_cells(row["cells"]), tuple(row[edge] for edge in table.SEEN)) for key, row in rows.items()}
 
     def answer(image: Image) -> Sequence[Prediction]:
         return explainer(image, maps=False, **plan.options).predictions
@@ -356,7 +344,7 @@ def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"class": name, "objects": objects[name], "found": right[name]}
         | {title.lower(): wrong[kind][name] for kind, title in TYPE_NAMES.items()}
-        for name in sorted({*objects, *report.labels})
+        for name in sorted({*objects, *(unit.about for unit in report.errors)})
     ]
     return sorted(rows, key=lambda row: (row["found"] / row["objects"] if row["objects"] else 2.0, row["class"]))
 
@@ -453,3 +441,76 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
     values = cells.astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
+
+
+EXAMPLES = 3
+"""Pictures of what a model loses, and of what it gains."""
+STEPS = 10
+"""Of the curves of the proved map."""
+
+
+def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[View]:
+    """Yield the slides, made one by one; all their sentences are of the result. Raises Problem.
+
+    `open_picture` opens a picture by its key.
+    """
+    decision, (title, words) = result.decision, describe(result)
+    place = 0 if decision is None else result.names.index(decision.compared.model)
+    plan, left_out = result.plans[place], shorten(decision.left_out if decision else result.left_out, MAX_SENTENCE)
+    rows = {row["picture"]: row for row in list_rows(result.frames[place])}
+    scores = table.read_scores(plan.folder)
+    if decision is None:
+        proved = next((key for key, row in rows.items() if row["wrong"]), next(iter(rows)))
+        tiles = [tile(rows[key], open_picture(key), scores) for key in [*rows][:MAX_PICTURES]]
+        yield replace(views.gallery_view(title.removesuffix("."), words, tiles, result.names[0]), left_out=left_out)
+    else:
+        yield _draw_scores(decision, left_out)
+        for objects, gained in zip(decision.exchanged[::-1], (False, True), strict=True):
+            models = decision.compared.model, decision.reference.model
+            right, wrong = models if gained else models[::-1]
+            counts = Counter(str(row["label"]) for row in objects).most_common()
+            by_class = [[row for row in objects if row["label"] == label] for label, _ in counts]
+            # One of each class first, and no picture twice.
+            ranked = {row["picture"]: row["label"] for turn in zip_longest(*by_class) for row in turn if row}
+            tiles = [
+                replace(
+                    tile(rows[key], open_picture(key), scores),
+                    caption=f"{label}: {right} right, {wrong} wrong",
+                )
+                for key, label in [*ranked.items()][:EXAMPLES]
+            ]
+            proved = next(iter(ranked), next(iter(rows))) if not gained else proved
+            if tiles:
+                classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
+                title = f"{len(objects):,} right by {right} and wrong by {wrong}"
+                sentence = f"{decision.exchange} Of these {len(objects):,}: {classes}."
+                made = f"Maps: {result.names[place]}"
+                yield views.new_view(tiles, title=views.statement(title), sentence=sentence, made=made)
+    # A model without gradients, or a picture without an answer, has no map to prove.
+    with contextlib.suppress(Problem):
+        recipe = table.recipe(journal.settings_of(plan.folder), rows[proved])
+        explanation = replay(recipe, open_picture(proved))
+        explanation.prove(0, steps=STEPS)
+        yield views.map_view(explanation)
+    judged, *others = decision.limits if decision else (plural(len(rows), "picture"), words, left_out)
+    sentence = "\n".join(filter(None, others))
+    yield views.new_view([], title=judged.removesuffix("."), sentence=sentence, kind="text")
+
+
+def _draw_scores(decision: Decision, left_out: str) -> View:
+    """Return the slide of the decision, with a chart of the models' scores."""
+    title = views.statement(decision.headline, decision.headline.partition(";")[0])
+    scores = tuple(list_bars(decision))
+    return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
+
+
+def list_bars(decision: Decision) -> list[ScoreBar]:
+    """Return the models' scores with their intervals."""
+    bars = []
+    for row in decision.rows:
+        text = ", ".join([row.text, *([quantity(row.size / 1e6, "MB")] if row.size else [])])
+        score = row.score
+        # The pictures of some batches are no random sample, so they have no interval.
+        ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
+        bars.append(ScoreBar(row.model, text, score.value, *ends))
+    return bars

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,26 +17,29 @@ from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, to_json, write_file
 from sightglass.evaluation import label_changes, stored
-from sightglass.evaluation.errors import ErrorReport, list_rows
+from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.kinds import EvaluationKind, judge_row, kind_of
 from sightglass.evaluation.stored import EvaluatedPicture
-from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.explain.phrases import listing, plural
+from sightglass.explain.picture.source import Item
 from sightglass.models.labels import class_index, match, suggest
 from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
     from sightglass.batch.engines import Work
-    from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
 FILE = "ground_truth.json"
 """The labels of a run beside the table; without them folders are labels."""
+SUMMARY, CSV = "evaluation.json", "evaluation.csv"
+"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
+of a segmentation one a class."""
 NAMED = 4
 """Labels in a sentence."""
 Matches = Mapping[str, Collection[str]]
+_CORRECTIONS, _LABELS = TypeAdapter(dict[str, tuple[str, ...]]), TypeAdapter(GroundTruth)
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,8 @@ class LabelMatch:
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the corrected classes of a run's labels; none: not counted."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        document = json.loads((folder / CORRECTIONS).read_text("utf-8"))
-        return {str(label): tuple(map(str, names)) for label, names in document.items()}
+    with contextlib.suppress(OSError, ValueError):
+        return _CORRECTIONS.validate_json((folder / CORRECTIONS).read_bytes())
     return {}
 
 
@@ -98,16 +99,13 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
 
 def describe_left_out(matches: Sequence[LabelMatch]) -> str:
     """Return `Not counted: bus (12 pictures) and 2023.`; empty if all count."""
-    uncounted = [item for item in matches if not item.classes]
-    if not uncounted:
-        return ""
-
-    def describe(item: LabelMatch) -> str:
-        count = [plural(item.pictures, "picture")] if item.pictures else []
-        details = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
-        return f"{item.label} ({'; '.join(details)})" if details else item.label
-
-    return f"Not counted: {listing([*map(describe, uncounted)], NAMED)}."
+    uncounted = []
+    for item in matches:
+        count = plural(item.pictures, "picture") if item.pictures else ""
+        details = "; ".join(filter(None, (count, f"did you mean {item.suggestion}?" if item.suggestion else "")))
+        if not item.classes:
+            uncounted.append(f"{item.label} ({details})" if details else item.label)
+    return f"Not counted: {listing(uncounted, NAMED)}." if uncounted else ""
 
 
 @dataclass(frozen=True)
@@ -130,13 +128,11 @@ def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequen
     except Problem as refused:
         problem = str(refused)
     missing = truth.find_missing(pictures)
-    words = [
-        f"{labelled:,} of {len(pictures):,} labelled",
-        *([f"{plural(len(missing), 'file')} missing"] if missing else []),
-    ]
+    words = f"{labelled:,} of {len(pictures):,} labelled"
+    words += f", {plural(len(missing), 'file')} missing" if missing else ""
     indices = "; numbers are indices of classes, from 0" if truth.indexed and kind.names_classes else ""
     details = [f"{truth.reading}{indices}.", f"Not among the pictures: {listing(missing, NAMED)}." if missing else ""]
-    return LabelCoverage(", ".join(words), " ".join(filter(None, details)) if truth.reading else "", problem)
+    return LabelCoverage(words, " ".join(filter(None, details)) if truth.reading else "", problem)
 
 
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:
@@ -159,9 +155,6 @@ def find_labels(folder: Path) -> GroundTruth:
     rows, by_folders = table.read(folder), kind_of(table.read_scores(folder).task).by_folders
     labelled = zip(rows["picture"], rows["labelled"], strict=True)
     return GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
-
-
-_LABELS = TypeAdapter(GroundTruth)
 
 
 def write_labels(folder: Path, labels: GroundTruth) -> None:
@@ -202,8 +195,7 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
     outcomes = (outcome for outcome in journal.outcomes([item.key for item in items]) if "rows" in outcome)
     rows = _list_evaluated(labels, kind, outcomes, {name: i for i, name in enumerate(facts.classes)})
     stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown))
-    with contextlib.suppress(Problem):
-        write_summary(work.folder)
+    write_summary(work.folder)
 
 
 def _list_evaluated(
@@ -220,11 +212,6 @@ def _list_evaluated(
         elif labels.truth.masks:
             missing = "no mask is named as this picture"
             yield stored.to_row(EvaluatedPicture(key, (row["width"], row["height"]), problem=missing))
-
-
-SUMMARY, CSV = "evaluation.json", "evaluation.csv"
-"""Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
-of a segmentation one a class."""
 
 
 def load_summary(folder: Path) -> EvaluationSummary:

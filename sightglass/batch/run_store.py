@@ -9,12 +9,12 @@ import re
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -24,15 +24,13 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.tasks.task import Task
 from sightglass.models import catalog
-
-if TYPE_CHECKING:
-    from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.tasks.task import Task
 
 FILE = "run.json"
 """In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how
@@ -88,11 +86,9 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    first, *others = facts.plans
     # Relative names, so that the folders can be moved together.
-    beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
-    written = replace(facts, plans=(replace(first, folder=Path()), *beside))
-    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
+    plans = tuple(replace(plan, folder=Path(plan.folder.name)) for plan in facts.plans)
+    write_file(folder / FILE, _ADAPTER.dump_json(replace(facts, plans=plans), indent=1, fallback=str))
 
 
 def read_facts(folder: Path) -> RunFacts | None:
@@ -106,9 +102,9 @@ def read_facts(folder: Path) -> RunFacts | None:
         len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
     ):
         return None
-    folders = [folder, *(folder.parent / plan.folder for plan in facts.plans[1:])]
-    plans = (replace(plan, folder=place) for plan, place in zip(facts.plans, folders, strict=True))
-    return replace(facts, plans=tuple(plans))
+    first, *others = facts.plans
+    beside = (replace(plan, folder=folder.parent / plan.folder) for plan in others)
+    return replace(facts, plans=(replace(first, folder=folder), *beside))
 
 
 MOST = 20
@@ -188,16 +184,19 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
     for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
-    # Files of labels say more than what is packed with pictures.
-    parts: list[tuple[str, str, Sequence[File]]] = [("labels.zip", "labels.zip", written)] if written else []
     # By the folder that the pictures are in, else by their number.
     tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     title = tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
-    parts += [("pictures.zip", title, pictures)] if pictures else []
-    for number, (name, data) in enumerate(archives):
-        parts.append((f"{number}/{file_stem(PurePosixPath(name).stem)}.zip", name, [("", data)]))
     try:
-        source, truth = _store_parts(home, parts, task)
+        # Files of labels say more than what is packed with pictures.
+        parts = {_pack(written, home / "labels.zip"): "labels.zip"} if written else {}
+        parts |= {_pack(pictures, home / "pictures.zip"): title} if pictures else {}
+        for number, (name, data) in enumerate(archives):
+            path = home / str(number) / f"{file_stem(PurePosixPath(name).stem)}.zip"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+            parts[path] = name
+        source, truth = _read_parts(parts, task)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)
@@ -223,14 +222,12 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
     return source, truth
 
 
-def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], task: Task) -> LabelledSource:
-    """Store the parts of an upload, each a path below `home`, a title and its files; return what is in them."""
+def _read_parts(parts: Mapping[Path, str], task: Task) -> LabelledSource:
+    """Return what the archives of an upload hold; `parts`: their titles."""
     source: Source | None = None
     truth: GroundTruth | None = None
-    for place, name, files in parts:
-        path, items = home / place, tuple[Item, ...]()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _pack(files, path)
+    for path, name in parts.items():
+        items: tuple[Item, ...] = ()
         # Masks are pictures, too: their names tell.
         masks = task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower())
         if source is None and not masks:
@@ -249,19 +246,18 @@ def _store_parts(home: Path, parts: Sequence[tuple[str, str, Sequence[File]]], t
     return source, truth
 
 
-def _pack(files: Sequence[File], path: Path) -> None:
-    """Write files as a .zip: their names, of another machine, are never paths of this one; or the only one as it is."""
-    if files[0][0] == "":
-        write_file(path, files[0][1])
-        return
+def _pack(files: Sequence[File], path: Path) -> Path:
+    """Write files as a .zip: their names, of another machine, are never paths of this one."""
     # A dropped folder comes without the names of its own folders.
     seen = Counter[str]()
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
         for name, data in files:
             inside = PurePosixPath(name.replace("\\", "/"))
             seen[str(inside)] += 1
             number = seen[str(inside)]
             archive.writestr(str(inside if number == 1 else inside.with_stem(f"{inside.stem} {number}")), data)
+    return path
 
 
 def _find_upload(path: str) -> Path | None:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import Any
 
 from sightglass.batch import labels as run_labels
 from sightglass.batch import run_store, table
@@ -16,18 +18,13 @@ from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
+from sightglass.common.work.progress import Progress
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
-    from sightglass.explain.explanation import Explanation
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""

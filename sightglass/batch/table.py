@@ -118,20 +118,18 @@ def stem(item: Item) -> str:
 def write_files(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
     """Write the first map's overlay as JPEG with recipe, and all raw maps."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    pixels = explanation.image.pixels
+    pixels, maps, view = explanation.image.pixels, explanation.heatmaps, None
     small = reduce(pixels, side) if side else pixels
-    if explanation.heatmaps:
+    if maps:
         before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
-        small = render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
-    view = embedded_recipe.view_of(explanation, 0, **changed_colours(style)) if explanation.heatmaps else None
-    overlay = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
-    write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
-    if explanation.heatmaps:
-        maps = enumerate(explanation.heatmaps)
-        raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
+        small = render.paint(small, maps[0].field.scaled(before, size), style)
+        view = embedded_recipe.view_of(explanation, 0, **changed_colours(style))
+        raws = {f"{i}_{layer}": raw for i, h in enumerate(maps) for layer, raw in zip(h.layers, h.raw, strict=True)}
         single = len(raws) == 1
         data = npy_bytes(*raws.values()) if single else npz_bytes(raws, compress=False)
         write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
+    overlay = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
+    write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
 
 
 def changed_colours(style: Style) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def batch(
             decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *before)})
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
-            result["decision"] = decision.summarise().to_dict()
+            result["decision"] = jsonable(decision.summarise())
         write_file(done.folder / "summary.json", to_json(result).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:
@@ -202,12 +202,13 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    classes, head, most = evaluation.list_classes(), evaluation.class_columns, LISTED
-    console.table(head, classes[:most], right=head[1:])
+    classes, number, most = evaluation.list_classes(), kinds.kind_of(scores.task).number, LISTED
+    console.table(("class", number, interval := f"{number}, 95 %"), classes[:most], right=(number, interval))
     if len(classes) > most:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
-    if evaluation.right_sentence:
-        console.say(f"{evaluation.right_sentence}. Errors:")
+    if evaluation.errors:
+        objects, threshold = plural(evaluation.objects, "object"), percent(evaluation.threshold)
+        console.say(f"{evaluation.right:,} of {objects} found at the threshold of {threshold}. Errors:")
         rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
         console.table(("error", "count"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_dict()}

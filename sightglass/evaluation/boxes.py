@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.evaluation.ground_truth import TrueBox
-    from sightglass.models.adapter import Prediction
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""
@@ -34,54 +31,39 @@ _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures in memory at once."""
 
 
-@dataclass(frozen=True, eq=False)
-class _ClassMatches:
-    """Boxes of one class over all pictures, the surest first."""
+def _average(
+    right: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    picture: NDArray[np.int64],
+    objects: NDArray[np.int64],
+    weights: NDArray[np.int32],
+) -> NDArray[np.float64]:
+    """Return AP and recall of one class (2, draws, thresholds); nan for draws without a labelled object.
 
-    right: NDArray[np.bool_] = field(repr=False)
-    """(thresholds, boxes)"""
-    counted: NDArray[np.bool_] = field(repr=False)
-    """(thresholds, boxes): False of boxes on a label that is not counted."""
-    picture: NDArray[np.int64] = field(repr=False)
-    """(boxes,): the index of each box's picture."""
-    objects: NDArray[np.int64] = field(repr=False)
-    """(pictures,): labelled objects."""
-
-    def average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return AP (draws, thresholds), pictures weighted by `weights` (draws, pictures).
-
-        The mean of the precision at 101 recalls; nan for draws without a labelled object.
-        """
-        parts = -(-len(self.picture) * len(weights) // _BLOCK)
-        return np.concatenate([self._average(part) for part in np.array_split(weights, max(1, parts))])
-
-    def _average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        objects = weights @ self.objects
-        averages = np.where(objects[:, None] > 0, np.zeros(len(THRESHOLDS)), np.nan)
-        with_objects = np.flatnonzero(objects)
-        per_box = weights[with_objects][:, self.picture]
-        totals = np.cumsum(per_box, 1, np.int32)
-        for threshold, (right, counted) in enumerate(zip(self.right, self.counted, strict=True)):
-            # Precision is highest at a right box: between two it falls.
-            hits, skipped = np.flatnonzero(right & counted), np.flatnonzero(~counted)
-            before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
-            counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
-            true = np.cumsum(per_box[:, hits], 1, np.int32)
-            precision = np.zeros((len(with_objects), len(hits) + 1))
-            precision[:, :-1] = true / (counts + np.spacing(1))
-            precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-            recall = true / objects[with_objects, None]
-            # After the last right box there is no recall, and no precision.
-            places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
-            averages[with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
-        return averages
-
-    def recall(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return the recall (draws, thresholds), pictures weighted by `weights`; nan as of `average`."""
-        hits = self.right & self.counted
-        matched = np.stack([np.bincount(self.picture[row], minlength=len(self.objects)) for row in hits], 1)
-        with np.errstate(invalid="ignore"):
-            return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
+    AP is the mean of the precision at 101 recalls. `right`, `counted`: (thresholds, boxes), the surest first, `counted`
+    False of boxes on a label that is not counted. `picture`: (boxes,), the index of each box's picture. `objects`:
+    (pictures,), the labelled objects. `weights`: (draws, pictures), how often each picture counts.
+    """
+    objects = weights @ objects
+    averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
+    with_objects = np.flatnonzero(objects)
+    per_box = weights[with_objects][:, picture]
+    totals = np.cumsum(per_box, 1, np.int32)
+    for threshold, (hit, judged) in enumerate(zip(right, counted, strict=True)):
+        # Precision is highest at a right box: between two it falls.
+        hits, skipped = np.flatnonzero(hit & judged), np.flatnonzero(~judged)
+        before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
+        counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
+        true = np.cumsum(per_box[:, hits], 1, np.int32)
+        precision = np.zeros((len(with_objects), len(hits) + 1))
+        precision[:, :-1] = true / (counts + np.spacing(1))
+        precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        recall = true / objects[with_objects, None]
+        # After the last right box there is no recall, and no precision.
+        places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
+        averages[0, with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
+        averages[1, with_objects, threshold] = recall[:, -1] if len(hits) else 0.0
+    return averages
 
 
 def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]) -> Metrics:
@@ -98,17 +80,18 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
         for picture, places in labels.pop("", {}).items()
     }
     names = sorted({box.label for boxes in truths for box in boxes if box.counted})
-    matches = {name: _match_class(labels[name], predictions.get(name, {}), ignored, len(truths)) for name in names}
-    averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
-    missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
-    redrawn = np.stack([*averages.values()] or missing)
-    recalls = np.stack([class_matches.recall(weights) for class_matches in matches.values()] or missing)
-    parts = {"ap": redrawn.mean(2), "ap50": redrawn[:, :, 0], "ar": recalls.mean(2)}
+    # AP and recall (classes, 2, draws, thresholds).
+    redrawn = np.empty((len(names), 2, len(weights), len(THRESHOLDS)))
+    for index, name in enumerate(names):
+        matches = _match_class(labels[name], predictions.get(name, {}), ignored, len(truths))
+        blocks = np.array_split(weights, max(1, -(-matches[0].shape[1] * len(weights) // _BLOCK)))
+        redrawn[index] = np.concatenate([_average(*matches, block) for block in blocks], 1)
+    parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
         {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},
         means["ap"][1:],
-        {name: estimate(values[0].mean(), values[1:].mean(1), least=0.0) for name, values in averages.items()},
+        {name: estimate(mean[0], mean[1:], least=0.0) for name, mean in zip(names, parts["ap"], strict=True)},
     )
 
 
@@ -127,8 +110,8 @@ def _match_class(
     boxes: Mapping[int, Sequence[Prediction]],
     ignored_boxes: Mapping[int, Sequence[Prediction]],
     pictures: int,
-) -> _ClassMatches:
-    """Match boxes of one class with its labels by pycocotools, by picture."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Match one class's boxes and labels by pycocotools, as `_average` takes them."""
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")
@@ -155,12 +138,8 @@ def _match_class(
     right, skipped, scores, picture_of = zip(*parts, strict=True)
     # As pycocotools sorts them: among equal scores the first picture comes first.
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _ClassMatches(
-        np.concatenate(right, 1)[:, order],
-        ~np.concatenate(skipped, 1)[:, order],
-        np.repeat(picture_of, [*map(len, scores)])[order],
-        objects,
-    )
+    pictures_of = np.repeat(picture_of, [*map(len, scores)])[order]
+    return np.concatenate(right, 1)[:, order], ~np.concatenate(skipped, 1)[:, order], pictures_of, objects
 
 
 def _to_coco(box: Any) -> dict[str, Any]:

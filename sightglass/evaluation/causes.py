@@ -9,33 +9,27 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from threading import Event
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import Cancelled
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import boxes
-from sightglass.evaluation.intervals import LEVEL, estimate_share
-from sightglass.evaluation.kinds import MATCHED_TYPES
+from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.intervals import LEVEL, estimate_share, sign_test
+from sightglass.evaluation.kinds import MATCHED_TYPES, ErrorUnit
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif.edits import cover
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Box
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from threading import Event
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.errors import ErrorReport
-    from sightglass.evaluation.kinds import ErrorUnit
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
-
-    Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 GRID = 128
 """Cells along each side of a picture, by which places are compared."""
@@ -174,7 +168,7 @@ def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
         leads = Counter[str]()
         for trial in group:
             leads[trial.picture] += trial.repaired - trial.by_chance
-        p = min(1.0, several * _test([lead > 0 for lead in leads.values() if lead]))
+        p = min(1.0, several * sign_test(leads.values(), "greater"))
         counts = sum(trial.repaired for trial in group), sum(trial.by_chance for trial in group)
         tested = where != CUT_OFF and len(group) >= LEAST
         causes.append(Cause(where, tuple(trial.unit for trial in group), len(trials), *counts, p if tested else None))
@@ -212,10 +206,3 @@ def _is_right(report: ErrorReport, unit: ErrorUnit, answers: Sequence[Prediction
         return bool(answers) and answers[0].label == unit.label
     matches = boxes.match(unit.picture.truths, answers, report.evaluation.threshold)
     return any(match.type == boxes.RIGHT and unit.picture.truths[match.truth] is unit.truth for match in matches)
-
-
-def _test(signs: Sequence[bool]) -> float:
-    """Return the probability of as many True of fair coins."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(sum(signs), len(signs), alternative="greater").pvalue) if signs else 1.0

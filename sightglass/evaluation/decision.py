@@ -13,23 +13,20 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.evaluation import stored
-from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate, redraw
+from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate, redraw, sign_test
 from sightglass.evaluation.kinds import EvaluationKind, kind_of
-from sightglass.evaluation.summary import ClassChange, DecisionSummary, Verdict
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 
 MOST = 6
 """Models that are compared at once."""
@@ -40,12 +37,27 @@ NAMED = 4
 ENOUGH = 50
 """The most pictures that are asked for, as a multiple of those there are."""
 
+Verdict = Literal["ship", "do not ship", "cannot be told"]
 VERDICTS: dict[Verdict, str] = {
     "ship": "good enough",
     "do not ship": "loses too much",
     "cannot be told": "too close to call",
 }
 """Verdicts on one model in the place of another."""
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What a model in another one's place has right of a class."""
+
+    label: str
+    objects: int
+    """Labelled objects, or pictures, of the class."""
+    right: int
+    before: int
+    """Right by the model that is replaced."""
+    certain: bool
+    """Whether its pictures differ beyond chance: a sign test, corrected for the number of classes and pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +206,8 @@ class Decision:
         """Each labelled class by the taken model and the reference, the largest loss first."""
         if self.first is None or self.first is self.reference:
             return ()
-        from scipy.stats import binomtest
-
         first, second = self.first.model, self.reference.model
-        objects: dict[str, list[dict[str, Any]]] = {}
+        objects: dict[str, list[Json]] = {}
         for row in list_objects((self.first, self.reference)):
             objects.setdefault(str(row["label"]), []).append(row)
         changes = []
@@ -206,10 +216,9 @@ class Decision:
             leads: Counter[str] = Counter()
             for row in rows:
                 leads[row["picture"]] += row[first] - row[second]
-            signs = [lead > 0 for lead in leads.values() if lead]
-            p = binomtest(sum(signs), len(signs)).pvalue * len(objects) * self.pairs if signs else 1.0
-            counts = {name: sum(row[model] for row in rows) for name, model in (("right", first), ("before", second))}
-            changes.append(ClassChange(label=label, objects=len(rows), certain=bool(p < 1 - LEVEL), **counts))
+            certain = sign_test(leads.values()) * len(objects) * self.pairs < 1 - LEVEL
+            right, before = (sum(row[model] for row in rows) for model in (first, second))
+            changes.append(ClassChange(label, len(rows), right, before, certain))
         return tuple(sorted(changes, key=lambda change: (change.right - change.before, change.label)))
 
     @property
@@ -231,7 +240,7 @@ class Decision:
         return min([row for row in others if self.judge(row) != "do not ship"] or others, key=lambda row: row.size or 0)
 
     @cached_property
-    def exchanged(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def exchanged(self) -> tuple[list[Json], list[Json]]:
         """What `compared` has right and the reference wrong, and the other way round, as rows of `list_objects`."""
         first, second = self.compared.model, self.reference.model
         differing = [row for row in list_objects((self.compared, self.reference)) if row[first] != row[second]]
@@ -338,18 +347,18 @@ class Decision:
         sentences = self.comparison, f"Allowed gap: {_points(self.tolerance)}.", exchange, *self._cautions
         return " ".join(filter(None, (*sentences, self.class_changes, self.left_out)))
 
-    def summarise(self) -> DecisionSummary:
-        """Return its numbers and sentences for JSON."""
+    def summarise(self) -> Json:
+        """Return its numbers and sentences, for JSON."""
         names = "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
-        return DecisionSummary(
-            headline=plain_text(self.headline),
-            words=plain_text(self.words),
-            candidate=self.first.model if self.first else None,
-            against=self.reference.model,
-            scores={row.model: row.score.value for row in self.rows},
-            sizes={row.model: row.size for row in self.rows},
+        return {
+            "headline": plain_text(self.headline),
+            "words": plain_text(self.words),
+            "candidate": self.first.model if self.first else None,
+            "against": self.reference.model,
+            "scores": {row.model: row.score.value for row in self.rows},
+            "sizes": {row.model: row.size for row in self.rows},
             **{name: getattr(self, name) for name in names},
-        )
+        }
 
 
 def _points(share: float) -> str:
@@ -365,20 +374,17 @@ def _describe_gap(gap: Estimate, level: str = "") -> str:
     return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
 
 
-def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
+def list_objects(rows: Sequence[ModelScore]) -> list[Json]:
     """Return a row per labelled object or picture, right or wrong by each model."""
-    boxed = rows[-1].kind.counts_objects
-    labels = (label for picture in rows[-1].evaluation.pictures for label in _list_labels(picture, boxed))
-    judged = zip(*(row.right.tolist() for row in rows), strict=True)
+    labels: list[tuple[Any, ...]] = []
+    for picture in rows[-1].evaluation.pictures:
+        if rows[-1].kind.counts_objects:
+            labels += [(picture.key, truth.label, *truth.box) for truth in picture.truths if truth.counted]
+        else:
+            labels.append((picture.key, picture.truth or "", None, None, None, None))
     names = "picture", "label", "x0", "y0", "x1", "y1", *(row.model for row in rows)
-    return [dict(zip(names, (*label, *right), strict=True)) for label, right in zip(labels, judged, strict=True)]
-
-
-def _list_labels(picture: EvaluatedPicture, boxed: bool) -> list[tuple[Any, ...]]:
-    """Return the judged labels of a picture: its key, the label and the corners of its box, which may be None."""
-    if not boxed:
-        return [(picture.key, picture.truth or "", None, None, None, None)]
-    return [(picture.key, truth.label, *truth.box) for truth in picture.truths if truth.counted]
+    judged = zip(labels, *(row.right.tolist() for row in rows), strict=True)
+    return [dict(zip(names, (*label, *right), strict=True)) for label, *right in judged]
 
 
 def decide(

@@ -1,34 +1,31 @@
-"""Errors of a model on labelled pictures: list, table and tiles."""
+"""Errors of a model on labelled pictures: list, table and tiles; and how well its answers fit, in numbers."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.evaluation import label_changes
 from sightglass.evaluation.boxes import BACKGROUND
+from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import ErrorUnit, kind_of
+from sightglass.evaluation.stored import Evaluation
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.marks import box_mark, draw_lines
+from sightglass.explain.rendering.marks import Color, box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.models.geometry import measure_pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.evaluation.stored import Evaluation
-    from sightglass.explain.rendering.marks import Color
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Box, measure_pairs
+from sightglass.report.results import PlainResult
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
 """Columns of a table of errors, after `picture`: as `ErrorUnit` has them."""
@@ -77,11 +74,6 @@ class ErrorReport:
         counts = Counter(unit.type for unit in self.errors)
         return {kind: counts[kind] for kind in self._kind.errors}
 
-    @cached_property
-    def labels(self) -> list[str]:
-        """The classes of the errors."""
-        return sorted({unit.about for unit in self.errors})
-
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""
         return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
@@ -100,6 +92,72 @@ class ErrorReport:
                 overlaps[i] = measure_pairs(np.array(answer.box), places).max()
         nearest = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
         return [(picture.predictions[i], picture.maps.get(i)) for i in nearest if overlaps[i] >= BACKGROUND]
+
+
+class EvaluationSummary(PlainResult):
+    """How well a run's answers fit its labels."""
+
+    headline: str
+    model: str
+    task: Literal["detect", "classify", "segment"]
+    pictures: int
+    """Pictures with labels."""
+    objects: int
+    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
+    not_counted: int
+    """Labelled objects, labelled pictures of a classifier, or pixels; answers on them are not counted, either."""
+    right: int
+    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
+    threshold: float
+    scores: dict[str, Estimate]
+    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    by_class: dict[str, Estimate]
+    """AP, the share that is right, or IoU, of each labelled class."""
+    errors: dict[str, int]
+    """Number of each type; none of a classifier."""
+    unknown: tuple[str, ...]
+    """Labels for which the model has no class."""
+    corrected: int
+    """Labels that a person added, removed or replaced after the run."""
+    problems: tuple[tuple[str, str], ...]
+    """Pictures whose mask is missing or cannot be used, and why."""
+
+    @classmethod
+    def build(cls, evaluation: Evaluation) -> Self:
+        """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
+        kind, pictures = kind_of(evaluation.task), len(evaluation.pictures)
+        metrics, objects = kind.measure(evaluation), evaluation.objects if kind.counts_objects else 0
+        if kind.counts_pixels:
+            pairs = [pair for picture in evaluation.pictures for pair in picture.pairs]
+            pictures = sum(bool(picture.pairs) for picture in evaluation.pictures)
+            objects = sum(count for *_, count in pairs)
+            right = sum(count for truth, answer, count in pairs if truth == answer)
+        else:
+            right = int(kind.find_right(evaluation).sum())
+        counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
+        names = ("model", "task", "not_counted", "threshold", "unknown", "corrected")
+        return cls(
+            headline=kind.headline(metrics.scores, counts),
+            pictures=pictures,
+            objects=objects,
+            right=right,
+            scores=dict(metrics.scores),
+            by_class=dict(metrics.by_class),
+            errors=ErrorReport(evaluation).types if kind.counts_objects else {},
+            problems=tuple((picture.key, picture.problem) for picture in evaluation.pictures if picture.problem),
+            **{name: getattr(evaluation, name) for name in names},
+        )
+
+    @property
+    def label_sentences(self) -> tuple[str, ...]:
+        """What was not counted and what was corrected: `Not counted: 119 labelled objects, nor answers on them`."""
+        not_counted = kind_of(self.task).describe_not_counted(self.not_counted)
+        return tuple(filter(None, (not_counted, label_changes.describe(self.corrected))))
+
+    def list_classes(self) -> list[tuple[str, str, str]]:
+        """Return (name, number, interval) of each class, worst first."""
+        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
+        return [(name, score.points, score.range) for name, score in classes]
 
 
 MARGIN = 1.8

@@ -6,14 +6,19 @@ a `LabelProblem`; the others count.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import csv
 import hashlib
+import io
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain, islice
 from os.path import splitext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,10 +26,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, scratch_folder
-from sightglass.evaluation import label_table
-from sightglass.evaluation.label_table import LabelError, parse_numbers
-from sightglass.explain.picture import source as picture_source
+from sightglass.common.files import file_stem, packing, scratch_folder
+from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
 
@@ -40,7 +43,27 @@ PACKED = (".txt", ".xml", ".yaml", ".yml", *JSON, ".csv", ".tsv")
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
 """Files with the names of classes by index."""
 EXPECTED = "one table with file and label, one COCO .json, or a folder or a .zip of YOLO .txt or VOC .xml files"
-COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
+"""Separators of a table, with the name of an unusual one."""
+FILE = (
+    "file filename filepath fname path image imagefile imagefilename imagepath imagename imageid img imgfile imgpath "
+    "imgname imgid picture pictureid photo photoid images fileid id name"
+)
+LABEL = (
+    "labelname classname categoryname label class category species target labels breed classlabel objectname object "
+    "tag truth groundtruth labelid classid categoryid cls y name"
+)
+"""Names of columns in lower case, without separators, the likeliest first."""
+CORNERS = ("x0 y0 x1 y1", "xmin ymin xmax ymax", "x1 y1 x2 y2", "left top right bottom")
+SIZES = ("x y w h", "x y width height", "left top width height", "xmin ymin width height")
+CENTRES = tuple(
+    f"{centre} {size}"
+    for size in ("w h", "width height")
+    for centre in ("cx cy", "xc yc", "xcenter ycenter", "xcentre ycentre", "centerx centery", "centrex centrey")
+)
+"""Names of the numbers of a box: its corners; its first corner and size; its middle and size."""
+SAMPLE = 1000
+"""Rows by which a table is understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +140,16 @@ class GroundTruth:
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return a picture's boxes by path or unique name, else None."""
-        boxes: tuple[TrueBox, ...] | None = self._find("pictures", key)
-        return boxes
+        return self.pictures.get(self._match(key))
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture, else None."""
         labels = {box.label for box in self.find(key) or ()}
-        return self._find("picture_labels", key) or (labels.pop() if len(labels) == 1 else None)
+        return self.picture_labels.get(self._match(key)) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture, else None."""
-        mask: bytes | None = self._find("masks", key)
-        return mask
+        return self.masks.get(self._match(key))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -137,35 +158,27 @@ class GroundTruth:
 
     def find_missing(self, pictures: Sequence[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
-        found = {_match_name(names, picture) for names in self._names.values() for picture in pictures}
+        found = set(map(self._match, pictures))
         return [key for key in self.files if key not in found]
 
     @cached_property
-    def _names(self) -> Mapping[str, Mapping[str, str]]:
+    def _names(self) -> Mapping[str, str]:
         """Labelled files by their name, with up to two of its folders, as far as only one has it."""
-        names = {}
-        for kind in ("pictures", "picture_labels", "masks"):
-            keys: Iterable[str] = getattr(self, kind)
-            counts = Counter(name for key in keys for name in _list_names(key))
-            unique = {name: key for key in keys for name in _list_names(key) if counts[name] == 1}
-            names[kind] = unique | {key: key for key in keys}
-        return names
+        counts = Counter(name for key in self.files for name in _list_names(key))
+        unique = {name: key for key in self.files for name in _list_names(key) if counts[name] == 1}
+        return unique | {key: key for key in self.files}
 
-    def _find(self, kind: str, picture: str) -> Any:
-        return getattr(self, kind).get(_match_name(self._names[kind], picture))
+    def _match(self, picture: str) -> str:
+        """Return the labelled file that is a picture; empty without one."""
+        # A YOLO file has its picture's name with another ending.
+        tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
+        return next((self._names[name] for name in tried if name in self._names), "")
 
 
 def _list_names(path: str) -> list[str]:
     """Return a path in lower case with two folders, with one, and with none."""
     parts = path.casefold().split("/")
     return ["/".join(parts[-count:]) for count in range(min(3, len(parts)), 0, -1)]
-
-
-def _match_name(names: Mapping[str, str], picture: str) -> str | None:
-    """Return the labelled file that is a picture."""
-    # A YOLO file has its picture's name with another ending.
-    tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
-    return next((names[name] for name in tried if name in names), None) if names else None
 
 
 @dataclass(frozen=True)
@@ -196,24 +209,30 @@ class RunLabels:
         return None if content is None else hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-_Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
-"""The picture that a line of labels is about, its file, its number, and what parses it: to a box, to the class of the
-whole picture, or to None for a picture without objects."""
+_Cells = tuple[int, Sequence[Any]]
+"""The number of a line of a table, from 1, and its cells."""
+_Row = tuple[str, int, "Callable[[], TrueBox | str | None]"]
+"""The picture that a line of labels is about, its number, and what parses it: to a box, to the class of the whole
+picture, or to None for a picture without objects."""
 
 
-def _collect(rows: Iterable[_Row]) -> GroundTruth:
-    """Collect the labels of all lines, and the unusable lines."""
+class LabelError(ValueError):
+    """A label that cannot be used; the message is the reason, without a full stop."""
+
+
+def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
+    """Collect the labels of all lines of all files, and the unusable lines."""
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for path, file, line, parse in rows:
+    for file, (path, line, parse) in ((file, row) for file, rows in files for row in rows):
         # Of another machine: with its drive, its root and its separators.
         picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
             label = parse()
+            if not picture or (label.label if isinstance(label, TrueBox) else label) == "":
+                raise LabelError("it needs a file and a label")
             if isinstance(label, TrueBox):
-                if not (label.label and picture):
-                    raise LabelError("it needs a file and a label")
                 x0, y0, x1, y1 = label.box
                 if not (x1 > x0 and y1 > y0):
                     raise LabelError("its box has no area")
@@ -222,8 +241,6 @@ def _collect(rows: Iterable[_Row]) -> GroundTruth:
                 pictures[picture].append(label)
             elif label is None:
                 pictures[picture]
-            elif not (label and picture):
-                raise LabelError("it needs a file and a label")
             elif picture_labels.setdefault(picture, label) != label:
                 raise LabelError(f"{picture} has another label above")
         except (ValueError, KeyError, TypeError, IndexError) as problem:
@@ -236,7 +253,7 @@ def read(path: Path | str) -> GroundTruth:
     """Read labels: a table, JSON, COCO, YOLO or VOC, a folder or a `.zip`.
 
     A table has a file and a label in each row, and the corners of a box or not; its separator, encoding and columns are
-    found (`label_table`).
+    found.
 
     Raises Problem for a file that is none of these.
     """
@@ -273,7 +290,7 @@ def open_files(
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
-        yield folder, picture_source.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield folder, unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
 def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
@@ -283,49 +300,48 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
     files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
     if documents := [file for file in files if file.suffix.lower() == ".xml"]:
-        truth = _collect(row for file in documents for row in _list_voc(file))
+        truth = _collect((file.name, _list_voc(file)) for file in documents)
         return replace(truth, reading="Pascal VOC")
     boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
     tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
     if boxes and (data or not tables):
         names = _read_names(folder, data)
-        truth = _collect(row for file in boxes for row in _list_yolo(file, folder, names))
+        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
         return replace(truth, reading=f"YOLO: {len(names)} classes")
     if len(tables) != 1:
         content = f"{len(tables)} files of labels" if tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
-    reading, rows = _list_rows(tables[0], _read_names(folder, data) if data else {})
-    return replace(_collect(rows), reading=f"{tables[0].name}: {reading}")
+    reading, rows = _read_table(tables[0], _read_names(folder, data) if data else {})
+    return replace(_collect([(tables[0].name, rows)]), reading=f"{tables[0].name}: {reading}")
 
 
 def _is_table(file: Path) -> bool:
     """Return whether a .txt has files and labels, by its first line, and not YOLO's boxes."""
     with file.open("rb") as stream:
-        text, _ = label_table.decode(stream.read(4096), file.name)
+        text, _ = _decode(stream.read(4096), file.name)
     parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
-    if any(ending in part for part in parts for ending in picture_source.PICTURES):
+    if any(ending in part for part in parts for ending in PICTURES):
         return True
-    numbers = [label_table.to_number(part) is not None for part in parts]
+    numbers = [to_number(part) is not None for part in parts]
     return len(parts) == 2 or (bool(parts) and not all(numbers) and (len(parts) < 4 or not numbers[-1]))
 
 
-def _list_rows(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Row]]:
-    """Return how a table or a file of JSON is read, and its rows; `names`: of indices."""
+def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Row]]:
+    """Return how a table or a file of JSON is read, and its rows; `names`: of indices. Raises Problem."""
     if path.suffix.lower() in JSON:
         content = _read_json(path)
         if isinstance(content, dict):
             return "COCO", _list_coco(path.name, content)
-        reading, relative, entries = label_table.read_objects(path.name, content)
-    else:
-        reading, relative, entries = label_table.read_text(path.name, path.read_bytes())
-
-    def parse(read_entry: Callable[[], tuple[str, Box | None]]) -> TrueBox | str | None:
-        label, box = read_entry()
-        if names and re.fullmatch(r"\d+(\.0+)?", label):
-            label = names.get(int(float(label)), label)
-        return (label or None) if box is None else TrueBox(label, box, relative=relative)
-
-    return reading, ((picture, path.name, line, partial(parse, entry)) for picture, line, entry in entries)
+        keys = list(dict.fromkeys(key for _, row in content[:SAMPLE] if isinstance(row, dict) for key in row))
+        cells = ((line, [row.get(key, "") for key in keys] if isinstance(row, dict) else []) for line, row in content)
+        return _understand(path.name, chain([(0, keys)], cells), [], names)
+    text, encoding = _decode(path.read_bytes(), path.name)
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:100] or [""]
+    # A label may have others in it: `cat;dog`.
+    found = (each for each in SEPARATORS if each in lines[0] and 2 * sum(each in line for line in lines) > len(lines))
+    separator = next(found, "")
+    notes = [f"separated by {title}" if (title := SEPARATORS[separator]) else "", encoding]
+    return _understand(path.name, _split(text, separator, path.name), notes, names)
 
 
 def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
@@ -334,7 +350,7 @@ def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
     # In memory each takes twenty times its bytes.
     if data.count(b"[") + data.count(b"{") > MAX_TABLES:
         raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
-    text, _ = label_table.decode(data, path.name)
+    text, _ = _decode(data, path.name)
     try:
         content = json.loads(text)
     except RecursionError as problem:
@@ -358,6 +374,171 @@ def _parse_line(line: str) -> Any:
         return json.loads(line)
 
 
+def _decode(data: bytes, name: str) -> tuple[str, str]:
+    """Return a text and its encoding, empty for UTF-8; raise Problem for what is no text."""
+    encodings = {"utf-8-sig": "", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = {"utf-16": "UTF-16"}
+    for encoding, title in encodings.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            if "\0" not in (text := data.decode(encoding)):
+                return text, title
+    raise Problem(f"{name} is no text: save it as UTF-8.")
+
+
+def parse_numbers(values: Sequence[Any], count: int = 4) -> list[float]:
+    """Return finite numbers; raise LabelError."""
+    if len(values) != count:
+        raise LabelError(f"a box has {count} numbers, and this one {len(values)}")
+    numbers = [number for value in values if (number := to_number(value)) is not None]
+    if len(numbers) < count:
+        raise LabelError("a coordinate is no number")
+    return numbers
+
+
+def to_number(value: Any) -> float | None:
+    """Return a finite number; None for anything else."""
+    # Spreadsheets write decimal commas.
+    text = "" if isinstance(value, bool) else str(value).strip().replace(",", ".")
+    number = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else math.inf
+    return number if math.isfinite(number) else None
+
+
+def _split(text: str, separator: str, name: str) -> Iterator[_Cells]:
+    """Yield the rows that are not empty."""
+    if not separator:
+        pattern = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))})|\S+)\s+(.+)", re.IGNORECASE)
+        for line, row in enumerate(text.splitlines(), 1):
+            if row.strip():
+                yield line, found.groups() if (found := pattern.fullmatch(row.strip())) else [row]
+        return
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                yield reader.line_num, [packing.unescape(cell.strip()) for cell in cells]
+    except csv.Error as problem:
+        raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
+
+
+def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the column whose cells are names of pictures, in nine of ten rows."""
+    counts = Counter(i for row in rows for i, cell in enumerate(row) if str(cell).lower().endswith(PICTURES))
+    return next((i for i in sorted(counts) if counts[i] > 0.9 * len(rows)), None)
+
+
+_Columns = tuple[int | None, int | None, tuple[int, ...]]
+"""The positions of file, label and box, as far as they are clear."""
+
+
+def _spell(title: str) -> str:
+    return re.sub(r"[^a-z0-9]|^bbox", "", title.lower())
+
+
+def _name_columns(header: Sequence[str]) -> _Columns:
+    """Return columns by their names."""
+    names = [*map(_spell, header)]
+    file = next((names.index(name) for name in FILE.split() if name in names), None)
+    fours = (four.split() for four in (*CORNERS, *CENTRES, *SIZES))
+    box = next((tuple(map(names.index, four)) for four in fours if {*four} <= {*names}), ())
+    label = next((i for name in LABEL.split() if name in names and (i := names.index(name)) not in (file, *box)), None)
+    return file, label, box
+
+
+def _guess_columns(rows: Sequence[Sequence[Any]]) -> _Columns:
+    """Return columns by what is in them."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    rows = [row for row in rows if len(row) == width]
+    if (file := _find_file(rows)) is None:
+        names, labels = ({row[i] for row in rows} for i in (0, -1))
+        # Each picture has a line, and classes repeat.
+        return (0, 1, ()) if width == 2 and len(labels) < len(names) == len(rows) else (None, None, ())
+    others = [i for i in range(width) if i != file]
+    words = [i for i in others if any(row[i] and to_number(row[i]) is None for row in rows)]
+    clear = len(others) == 1 or (len(others) == 5 and not words)
+    label = words[0] if len(words) == 1 else others[-1] if clear else None
+    return file, label, tuple(i for i in others if i != label) if len(others) == 5 else ()
+
+
+def _understand(
+    name: str, rows: Iterator[_Cells], notes: Sequence[str], names: Mapping[int, str]
+) -> tuple[str, Iterator[_Row]]:
+    sample = [*islice(rows, SAMPLE + 1)]
+    if not sample:
+        raise Problem(f"{name} is empty: give a line for each picture or box.")
+    cells = [row for _, row in sample]
+    titles, column = [str(cell) for cell in cells[0]], _find_file(cells[1:])
+    file, label, box = _name_columns(titles)
+    if file is not None or (column is not None and not titles[column].lower().endswith(PICTURES)):
+        file = file if column is None else column
+        rest = [i for i, title in enumerate(titles) if title and i not in (file, *box)]
+        if label in (None, file) and len(rest) == 1:
+            # Classes repeat; captions and addresses do not.
+            repeats = len({str(row[rest[0]]) for row in cells[1:] if len(row) > rest[0]}) < len(cells) - 1
+            label = rest[0] if repeats else None
+        sample, columns = sample[1:], ", ".join(titles[:8])
+    else:
+        (file, label, box), columns = _guess_columns(cells), f"{len(titles)} without names"
+        titles, notes = [f"column {i}" for i in range(1, len(titles) + 1)], ["no header", *notes]
+    corners = {name for four in (*CORNERS, *CENTRES) for name in four.split()} - {"w", "h", "width", "height"}
+    partial_box = not box and len(corners & {*map(_spell, titles)}) > 1
+    if file is None or label is None or label == file or partial_box:
+        needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
+        raise Problem(f"{name} needs the columns {needed}: it has others ({columns}).")
+    numbers = [[number for i in box if i < len(row) and (number := to_number(row[i]))] for _, row in sample]
+    largest = [max(row) for row in numbers if row]
+    relative = bool(largest) and max(largest) <= 1.01
+    # Beside larger ones no box is smaller than a pixel.
+    if largest and not relative and (max(largest) <= 2 or any(0 < most < 1 for most in largest)):
+        raise Problem(f"Boxes of {name} may be in pixels or in parts of the picture from 0 to 1: write all in one way.")
+    boxes = [titles[i] for i in box]
+    notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
+    reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
+    four = " ".join(map(_spell, boxes))
+    about: dict[str, Any] = {
+        "label": label,
+        "box": box,
+        "width": len(titles),
+        # How far a box is to the left of its first numbers, in parts of its size; None where all four are corners.
+        "shift": 0.5 if four in CENTRES else 0.0 if four in SIZES else None,
+        "relative": relative,
+        "names": names,
+    }
+    files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
+    return reading, ((picture, line, partial(_parse_row, row, **about)) for picture, line, row in files)
+
+
+def _parse_row(
+    row: Sequence[Any],
+    *,
+    label: int,
+    box: Sequence[int],
+    width: int,
+    shift: float | None,
+    relative: bool,
+    names: Mapping[int, str],
+) -> TrueBox | str | None:
+    if not row:
+        raise LabelError("it is no JSON object")
+    if any(row[width:]):
+        raise LabelError(f"it has {len(row)} values, and the first line {width}")
+    cells = [*row, *[""] * (width - len(row))]
+    text = str(cells[label]).strip() if isinstance(cells[label], str | int | float) else ""
+    if names and re.fullmatch(r"\d+(\.0+)?", text):
+        text = names.get(int(float(text)), text)
+    if not box:
+        return text
+    numbers = [cells[i] for i in box]
+    # A row without a box is a picture without objects.
+    if not (text or any(numbers)):
+        return None
+    a, b, c, d = parse_numbers(numbers)
+    if shift is not None:
+        a, b = a - shift * c, b - shift * d
+        c, d = a + c, b + d
+    return TrueBox(text, (a, b, c, d), relative=relative)
+
+
 def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:
     try:
         names = {row["id"]: str(row["file_name"]) for row in content["images"] if "file_name" in row}
@@ -365,11 +546,11 @@ def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:
         annotations = list(content["annotations"])
     except (KeyError, TypeError) as problem:
         raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
-    yield from ((name, file, 0, lambda: None) for name in names.values())
+    yield from ((name, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         picture = names.get(number, "") if isinstance(number, int | str) else ""
-        yield picture, file, line, partial(_parse_coco, annotation, names, classes)
+        yield picture, line, partial(_parse_coco, annotation, names, classes)
 
 
 def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any, str]) -> TrueBox:
@@ -389,11 +570,11 @@ def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any,
 
 def _list_yolo(file: Path, folder: Path, names: Mapping[int, str]) -> Iterator[_Row]:
     picture = file.with_suffix("").relative_to(folder).as_posix()
-    yield picture, file.name, 0, lambda: None
-    text, _ = label_table.decode(file.read_bytes(), file.name)
+    yield picture, 0, lambda: None
+    text, _ = _decode(file.read_bytes(), file.name)
     for line, row in enumerate(text.splitlines(), 1):
         if row.strip():
-            yield picture, file.name, line, partial(_parse_yolo, row.split(), names)
+            yield picture, line, partial(_parse_yolo, row.split(), names)
 
 
 def _read_names(folder: Path, data: Sequence[Path]) -> Mapping[int, str]:
@@ -429,20 +610,20 @@ def _list_voc(file: Path) -> Iterator[_Row]:
     try:
         data = file.read_bytes()
         # In UTF-16 an entity would not be seen.
-        text, _ = label_table.decode(data, file.name)
+        text, _ = _decode(data, file.name)
         # Entities can stand for billions of letters, and no label needs one.
         if len(data) > MAX_XML or "<!ENTITY" in text:
             raise ValueError
         root = ElementTree.fromstring(text)
     except (OSError, ValueError, Problem, ElementTree.ParseError):
-        yield file.stem, file.name, 0, partial(_refuse, "it is no XML of Pascal VOC")
+        yield file.stem, 0, partial(_refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.stem
-    yield picture, file.name, 0, lambda: None
+    yield picture, 0, lambda: None
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
         difficult = (entry.findtext("difficult") or "").strip() in ("1", "true", "True")
-        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
+        yield picture, line, partial(_parse_voc, entry.findtext("name") or "", corners, difficult)
 
 
 def _refuse(reason: str) -> TrueBox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,14 @@ def estimate_share(count: int, total: int) -> Estimate:
         return Estimate(math.nan, 0.0, 1.0)
     interval = binomtest(count, total).proportion_ci(method="wilson")
     return Estimate(count / total, float(interval.low), float(interval.high))
+
+
+def sign_test(leads: Iterable[int], alternative: str = "two-sided") -> float:
+    """Return the exact sign test's p-value; differences of 0 do not count."""
+    from scipy.stats import binomtest
+
+    signs = [lead > 0 for lead in leads if lead]
+    return float(binomtest(sum(signs), len(signs), alternative=alternative).pvalue) if signs else 1.0
 
 
 def redraw(pictures: int) -> NDArray[np.int32]:

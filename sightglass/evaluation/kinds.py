@@ -6,37 +6,33 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import Json
 from sightglass.evaluation import boxes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox, to_number
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
 from sightglass.models.adapter import Adapter, Prediction
+from sightglass.models.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.evaluation.ground_truth import RunLabels, TrueBox
-    from sightglass.explain.explanation import Explanation
-    from sightglass.models.spec import ModelSpec
-
-    Scores = Mapping[str, Estimate]
-    Lock = AbstractContextManager[Any]
-    Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
+Scores = Mapping[str, Estimate]
+Lock = AbstractContextManager[Any]
+Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
@@ -56,6 +52,7 @@ NAMES = {
     "pixel_accuracy": "pixel accuracy",
 }
 """Names of the headline numbers."""
+MASKS_ONLY = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -199,17 +196,6 @@ class EvaluationKind:
         """Return which labelled objects, or pictures, are right, (objects,)."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
-    def count_pictures(self, evaluation: Evaluation) -> int:
-        """Return the number of pictures that count."""
-        return sum(bool(picture.pairs) or not self.counts_pixels for picture in evaluation.pictures)
-
-    def count_right(self, evaluation: Evaluation) -> int:
-        """Return the number of right objects, pictures or pixels."""
-        if not self.counts_pixels:
-            return int(self.find_right(evaluation).sum())
-        pairs = (pair for picture in evaluation.pictures for pair in picture.pairs)
-        return sum(count for truth, answer, count in pairs if truth == answer)
-
     def describe_not_counted(self, count: int) -> str:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
         return f"Not counted: {plural(count, self.unit)}, nor answers on them" if count else ""
@@ -238,11 +224,11 @@ def _refuse_masks(truth: GroundTruth) -> str:
     return "These labels are masks: only a segmentation network gives each pixel a class." if truth.masks else ""
 
 
-def _compare_classes(pairs: Pairs, _unit: str) -> Agreement:
-    return _agree(pairs, lambda first, second: bool(first["predicted"] == second["predicted"]))
+def _have_same_class(first: Json, second: Json) -> bool:
+    return bool(first["predicted"] == second["predicted"])
 
 
-def _agree(pairs: Pairs, equal: Callable[[Json, Json], bool]) -> Agreement:
+def _agree(pairs: Pairs, _unit: str, equal: Callable[[Json, Json], bool] = _have_same_class) -> Agreement:
     differing = {key for key, pair in pairs.items() if not equal(*pair)}
     return percent(1 - len(differing) / len(pairs)) if pairs else "", differing
 
@@ -289,14 +275,11 @@ def _refuse_pictures(truth: GroundTruth) -> str:
     return _refuse_masks(truth)
 
 
-def _compare_boxes(pairs: Pairs, _unit: str) -> Agreement:
-    def equal(first: Json, second: Json) -> bool:
-        rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
-        indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
-        answers = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
-        return not any(None in (change.before, change.after) for change in match_boxes(*answers))
-
-    return _agree(pairs, equal)
+def _have_same_boxes(first: Json, second: Json) -> bool:
+    rows = [json.loads(row["boxes"] or "[]") for row in (first, second)]
+    indices = {label: index for index, label in enumerate({label for row in rows for label, *_ in row})}
+    answers = [[Prediction(label, indices[label], score, tuple(box)) for label, score, *box in row] for row in rows]
+    return not any(None in (change.before, change.after) for change in match_boxes(*answers))
 
 
 def place_boxes(truths: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
@@ -379,11 +362,6 @@ def _describe_points(scores: Scores) -> str:
 # ---- classes of pixels
 
 
-def _refuse_all_but_masks(truth: GroundTruth) -> str:
-    reason = "This model gives each pixel a class: give masks as its labels, or leave --labels out."
-    return "" if truth.masks else reason
-
-
 def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: Lock) -> EvaluatedPicture | None:
     mask, answer = labels.truth.find_mask(key), explanation.segmentation
     if mask is None or answer is None:
@@ -417,14 +395,6 @@ def _describe_pixels(scores: Scores, counts: Mapping[str, int]) -> str:
 # ---- numbers, and nothing
 
 
-def to_number(label: str | None) -> float | None:
-    """Return a label as a finite number, else None."""
-    with suppress(ValueError):
-        if math.isfinite(number := float(label or "")):
-            return number
-    return None
-
-
 def _refuse_words(truth: GroundTruth) -> str:
     if not truth.picture_labels:
         return "This model gives numbers: give file,label, where label is the true number, as labels."
@@ -447,7 +417,7 @@ KINDS = {
     "classes": EvaluationKind(
         by_folders=True,
         errors=("class",),
-        compare=_compare_classes,
+        compare=_agree,
         refuse=_refuse_masks,
         list_units=_list_pictures,
         describe_errors=_describe_wrong_pictures,
@@ -464,7 +434,7 @@ KINDS = {
             "Same boxes",
             "Pictures on which all boxes match those of the other model, by class and an IoU of .5.",
         ),
-        compare=_compare_boxes,
+        compare=partial(_agree, equal=_have_same_boxes),
         refuse=_refuse_pictures,
         find=GroundTruth.find,
         judge=_judge_boxes,
@@ -479,9 +449,9 @@ KINDS = {
         unit="pixel",
         counts_pixels=True,
         agreement=("Same largest class", "Pictures of which the same class fills most; pixels are not compared."),
-        compare=_compare_classes,
+        compare=_agree,
         read=masks.read,
-        refuse=_refuse_all_but_masks,
+        refuse=lambda truth: "" if truth.masks else MASKS_ONLY,
         find=GroundTruth.find_mask,
         judge=_judge_pixels,
         measure=_measure_pixels,

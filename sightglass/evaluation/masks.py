@@ -102,11 +102,6 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     return [(int(code // base), int(code % base) + UNJUDGED, int(counts[code])) for code in np.flatnonzero(counts)]
 
 
-def score_picture(pairs: Sequence[Pair]) -> dict[str, float]:
-    """Return the columns of one picture in the table of a run; empty without counted pixels."""
-    return {name: score.value for name, score in measure([pairs]).scores.items()} if pairs else {}
-
-
 def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     """Return IoU and accuracy with bootstrap intervals over pictures.
 
@@ -114,17 +109,15 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     """
     # Pictures without counted pixels would only widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
-    classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2] if class_ >= 0})
-    places = {index: i for i, index in enumerate(classes)}
-    right, union = np.zeros((2, len(pictures), len(classes)))
-    for row, pairs in enumerate(pictures):
-        for truth, answer, count in pairs:
-            union[row, places[truth]] += count
-            if truth == answer:
-                right[row, places[truth]] += count
-            elif answer >= 0:
-                union[row, places[answer]] += count
-    total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
+    rows = [(row, *pair) for row, pairs in enumerate(pictures) for pair in pairs]
+    row, truth, answer, count = np.array(rows, np.int64).reshape(-1, 4).T
+    judged, hit = answer >= 0, truth == answer
+    classes = np.unique(np.concatenate([truth, answer[judged]]))
+    answered, right, union = np.zeros((3, len(pictures), len(classes)))
+    for counts, classed, some in ((union, truth, judged | True), (answered, answer, judged), (right, truth, hit)):
+        np.add.at(counts, (row[some], np.searchsorted(classes, classed[some])), count[some])
+    union += answered - right
+    total = np.bincount(row, count, len(pictures))
     draws = redraw(len(pictures))
     with np.errstate(invalid="ignore"):
         exact = right.sum(0) / union.sum(0)
@@ -137,7 +130,7 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
         return estimate(value, samples if pictures > 1 else samples[:0], least=0.0)
 
     counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
-    mean = interval(exact.mean() if classes else float("nan"), mean_samples, len(pictures))
+    mean = interval(exact.mean() if len(classes) else float("nan"), mean_samples, len(pictures))
     return Metrics(
         {"mean_iou": mean, "pixel_accuracy": interval(float(accuracy), accuracy_samples, len(pictures))},
         mean_samples,

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,11 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, atomic_write, to_json
 from sightglass.evaluation import boxes, label_changes
+from sightglass.evaluation.boxes import BoxMatch
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.masks import Pair
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.evaluation.boxes import BoxMatch
-
 
 LEAST_CONFIDENCE = 0.01
 """Below the threshold in use, because AP ranks all boxes."""
@@ -98,11 +94,6 @@ class Evaluation(EvaluationFacts):
     def objects(self) -> int:
         """Labelled objects that are counted."""
         return sum(truth.counted for picture in self.pictures for truth in picture.truths)
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of masks that are counted."""
-        return sum(count for picture in self.pictures for *_, count in picture.pairs)
 
     @property
     def not_counted(self) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.files import Json
 from sightglass.explain.picture.decode import Pixels
+from sightglass.explain.picture.received import report_limits
 from sightglass.models import isolated
 from sightglass.models.demo import pictures
 
@@ -252,7 +253,7 @@ class ReceivedClip(Clip):
         self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
     ) -> Iterator[Frame]:
         self.skipped, self.cut_off = 0, False
-        with self._process(start, end, first, every) as process:
+        with self._process(start=start, end=end, first=first, every=every) as process:
             while True:
                 said, pixels = process.ask({}, (), SECONDS)
                 facts = dict(said.model_extra or {})
@@ -263,27 +264,20 @@ class ReceivedClip(Clip):
                 yield Frame(facts["number"], facts["pts"], facts["at"], pixels[0])
 
     @contextmanager
-    def _process(self, *span: Any) -> Iterator[isolated.Process]:
-        process = None
-        try:
-            limits: Any = {"seconds": SECONDS, "memory": isolated.memory_for(0)}
+    def _process(self, **span: Any) -> Iterator[isolated.Process]:
+        limits: Any = {"seconds": SECONDS, "memory": isolated.memory_for(0)}
+        with report_limits(self.name, "MP4"), ExitStack() as stack:
             process = isolated.Process(_start, str(self.path.absolute()), self.name, span, **limits)
+            stack.callback(process.end)
             yield process
-        except (isolated.Lost, isolated.Refused, MemoryError) as error:
-            reason = "takes too long to decode, or crashes its decoder"
-            raise TooLarge(f"{self.name} {reason}: save it again as an ordinary MP4.") from error
-        finally:
-            if process is not None:
-                process.end()
 
 
 _ABOUT = TypeAdapter(ClipInfo)
 
 
-def _start(path: str, name: str, span: tuple[Any, ...]) -> tuple[isolated.Answer, Json]:
+def _start(path: str, name: str, span: Json) -> tuple[isolated.Answer, Json]:
     clip = Clip(path, name)
-    start, end, first, every = span or (0.0, None, 0, 1)
-    frames = clip.frames(start, end, first=first, every=every)
+    frames = clip.frames(**span)
 
     def answer(_head: Json, _arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
         frame = next(frames, None)

@@ -12,7 +12,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from sightglass.common.files import Json, atomic_write
 from sightglass.explain.maps.heatmap import Heatmap
@@ -63,10 +62,8 @@ class Painter:
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self._explainer.signed:
             # The strongest value at each place, with its sign.
-            contents = [heatmap.content for _, heatmap in maps] or [np.zeros((1, 1), np.float32)]
-            highest: NDArray[np.float32] = np.maximum.reduce(contents)
-            lowest: NDArray[np.float32] = np.minimum.reduce(contents)
-            strongest = np.where(highest >= -lowest, highest, lowest)
+            contents = np.stack([heatmap.content for _, heatmap in maps] or [np.zeros((1, 1), np.float32)])
+            strongest = np.take_along_axis(contents, np.abs(contents).argmax(0)[None], 0)[0]
             kind: Kind = "signed" if self._explainer.signed else "heat"
             cells = maps[0][1].cells if maps else None
             field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)

@@ -38,6 +38,8 @@ from sightglass.video.results import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
+Found = tuple[Frame, Evidence, Sequence[Prediction], str]
+"""A frame, what a pass over it left, its boxes, and why there are none."""
 BYTES = 96 * 2**20
 """Maximum bytes of the decoded frames of one call."""
 ROUNDS = 2
@@ -189,7 +191,7 @@ class ClipExplainer(FrameExplainer):
             if tracker is None:
                 return [*chain.from_iterable(self._map_in_order(groups, self._record_classes))]
             boxes = self._map_in_order(frames, self._find_boxes)
-            tracked = ((*entry, tracker.update(entry[2])) for entry in boxes)
+            tracked = ((found, tracker.update(found[2])) for found in boxes)
             return [*self._map_in_order(tracked, lambda entry: self._record_boxes(*entry))]
 
     def _map_in_order(self, items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
@@ -254,25 +256,18 @@ class ClipExplainer(FrameExplainer):
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)
         return FrameRecord(frame.number, frame.pts, frame.seconds, best.label, best.score, (answer,))
 
-    def _find_boxes(self, frame: Frame) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
+    def _find_boxes(self, frame: Frame) -> Found:
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(loaded: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction], str]:
+        def work(loaded: LoadedModel) -> Found:
             evidence = self._pass(loaded, frame)
             return frame, evidence, *self._answers(evidence, options)
 
         return self._run(work)
 
-    def _record_boxes(
-        self,
-        frame: Frame,
-        evidence: Evidence,
-        predictions: Sequence[Prediction],
-        problem: str,
-        tracks: Sequence[int | None],
-    ) -> FrameRecord:
-        only = self.settings.only
+    def _record_boxes(self, found: Found, tracks: Sequence[int | None]) -> FrameRecord:
+        only, (frame, evidence, predictions, problem) = self.settings.only, found
         # Those followed longest first: a map must not go from one object to another and back.
         mapped = [
             (track, prediction)

@@ -88,7 +88,7 @@ def load(path: Path) -> tuple[FrameRecord, ...]:
 REACH = 3.0
 """Multiples of tau at which the weights end."""
 MAX_WINDOW = 65
-"""Frames in memory; where more lie within the reach, those further away are left out, as many on either side."""
+"""Frames in memory: those further away are left out, as many on either side."""
 SIDE = MAX_WINDOW // 2
 
 
@@ -97,28 +97,16 @@ def smooth_maps(records: Iterable[FrameRecord], tau: float) -> Iterator[FrameRec
     if tau <= 0:
         yield from records
         return
-    source, window = iter(records), deque[FrameRecord]()
-    position = 0  # of the next record to yield, in the window
-    while True:
-        while position >= len(window) or (
-            window[-1].seconds - window[position].seconds < REACH * tau and len(window) - 1 - position < SIDE
-        ):
-            if (record := next(source, None)) is None:
-                break
-            window.append(record)
-        if position >= len(window):
-            return
-        centre = window[position]
-        near = [
-            (other, math.exp(-apart / tau))
-            for other in itertools.islice(window, max(0, position - SIDE), position + SIDE + 1)
-            if (apart := abs(other.seconds - centre.seconds)) <= REACH * tau
-        ]
-        yield replace(centre, answers=tuple(_mix(answer, centre, near) for answer in centre.answers))
-        position += 1
-        while position > SIDE or (position and window[0].seconds < centre.seconds - REACH * tau):
-            window.popleft()
-            position -= 1
+    window = deque[FrameRecord | None]([None] * SIDE, MAX_WINDOW)
+    for record in itertools.chain(records, [None] * SIDE):
+        window.append(record)
+        if len(window) == MAX_WINDOW and (centre := window[SIDE]) is not None:
+            near = [
+                (other, math.exp(-apart / tau))
+                for other in window
+                if other is not None and (apart := abs(other.seconds - centre.seconds)) <= REACH * tau
+            ]
+            yield replace(centre, answers=tuple(_mix(answer, centre, near) for answer in centre.answers))
 
 
 def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRecord, float]]) -> AnswerRecord:

@@ -111,8 +111,8 @@ def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[M
     moments = list[Moment]()
     answer: str | None = None
     """Empty while the model is unsure."""
-    other: tuple[str, Json] | None = None
-    """An answer that has not lasted yet, and the row with which it began."""
+    last: tuple[str, Json] | None = None
+    """The latest answer, which may not have lasted yet, and the row with which it began."""
     objects: dict[int, tuple[Json, Json, bool]] = {}
     """The first and last row of each, and whether its arrival was counted."""
     for _, group in itertools.groupby(rows, key=itemgetter("frame")):
@@ -120,15 +120,13 @@ def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[M
         now = row["seconds"]
         if row["best"] is not None:
             state = row["best"] if task.is_sure(row["best_score"]) else ""
-            if answer is None or state == answer:
-                answer, other = state, None
-            else:
-                other = other if other is not None and other[0] == state else (state, row)
-                first = other[1]
-                if now - first["seconds"] >= LASTING:
-                    sentence = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
-                    moments.append(Moment(first["seconds"], first["frame"], "answer", sentence, label=state))
-                    answer, other = state, None
+            answer = state if answer is None else answer
+            last = last if last is not None and last[0] == state else (state, row)
+            first = last[1]
+            if state != answer and now - first["seconds"] >= LASTING:
+                sentence = plain_text(task.wording.describe_switch(answer, first["best"], first["best_score"]))
+                moments.append(Moment(first["seconds"], first["frame"], "answer", sentence, label=state))
+                answer = state
         for seen in (row, *others):
             if (number := seen["object"]) is None:
                 continue
@@ -139,11 +137,11 @@ def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[M
                     sentence = f"{label} {number} comes"
                     moments.append(Moment(first["seconds"], first["frame"], "object", sentence, number, label))
             objects[number] = first, seen, counted
-        for number, (first, last, counted) in list(objects.items()):
-            if now - last["seconds"] >= LASTING:
+        for number, (first, seen, counted) in list(objects.items()):
+            if now - seen["seconds"] >= LASTING:
                 if counted:
                     sentence, label = f"{first['answer']} {number} goes", first["answer"]
-                    moments.append(Moment(last["seconds"], last["frame"], "gone", sentence, number, label))
+                    moments.append(Moment(seen["seconds"], seen["frame"], "gone", sentence, number, label))
                 del objects[number]
         if len(moments) >= MAX_MOMENTS:
             break

@@ -123,7 +123,8 @@ class _Run:
             if self.cancel is not None and self.cancel.is_set():
                 self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.json.z"))
             self._check()
-            summary = self._write(facts, self._draw())
+            self._write(facts, self._draw())
+            summary = read_result(self.folder)
         except Cancelled:
             summary = Summary(self.folder, 0, self.count, 0, 0.0, resumed, cancelled=True)
         return replace(summary, seconds=time.monotonic() - started, resumed=resumed)
@@ -228,21 +229,18 @@ class _Run:
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
-    def _write(self, facts: Json, frames: int) -> Summary:
+    def _write(self, facts: Json, frames: int) -> None:
         """Write the timeline, the last of the results."""
         about, lines = self.clip.about, self.work / ROWS
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
         notes += [f"In {plural(count, 'frame')}: {problem}" for problem, count in self.problems.items()]
-        moments = tuple(results.find_moments(results.read_rows(lines), self.explainer.task))
-        numbers = (frames, self.count, self.clip.skipped, 0.0)
-        summary = Summary(self.folder, *numbers, resumed=False, moments=moments, notes=tuple(notes), run=facts)
+        moments = results.find_moments(results.read_rows(lines), self.explainer.task)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts} | summary.facts | {"moments": list(map(vars, moments))}
-        results.write_timeline(self.folder, draw.COLUMNS, lines, head)
+        head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
+        results.write_timeline(self.folder, draw.COLUMNS, lines, head | {"moments": list(map(vars, moments))})
         shutil.rmtree(self.work, ignore_errors=True)
-        return summary
 
 
 def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Json]]:

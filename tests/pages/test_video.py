@@ -16,16 +16,15 @@ from PIL import Image as Pillow
 from sightglass.explain import Explainer
 from sightglass.history import History
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import ClipJob, Video, headline
+from sightglass.pages.video.job import ClipJob, ClipPlan, Video, headline
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
-from sightglass.video import Settings, plans
+from sightglass.video import Settings
 from sightglass.video.clip import Clip
-from sightglass.video.plans import ClipPlan
 from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
@@ -114,8 +113,8 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    clip = Clip(plans.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
-    kept = replace(plan, clip=clip, folder=plans.results_of(clip), options={"targets": ("star",)})
+    clip = Clip(jobs.add_clip(plan.clip.path.read_bytes()), plan.clip.name)
+    kept = replace(plan, clip=clip, folder=jobs.results_of(clip), options={"targets": ("star",)})
     kept.save()
     return kept
 
@@ -135,14 +134,14 @@ def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
     assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
-    plans.add_clip(b"")
+    jobs.add_clip(b"")
     assert not kept.folder.parent.exists()
 
 
 def test_clip_of_killed_server_goes_on(page: Any, kept: ClipPlan) -> None:
     app = page("video", clip=kept.name, model="demo-cls-s")
     finished(session(app, Video).job)
-    assert app.run().markdown[0].value.startswith("## Stopped after 0 frames") and not kept.done
+    assert app.run().markdown[0].value.startswith("## Stopped after 0 frames")
     press(app, "Go on")
     assert finished(session(app, Video).job).summary.frames == 7
 

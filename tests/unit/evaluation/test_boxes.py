@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from sightglass.evaluation import boxes
-from sightglass.evaluation.errors import MARGIN, ErrorReport, draw_tile, frame_boxes
+from sightglass.evaluation.errors import MARGIN, ErrorReport, EvaluationSummary, draw_tile, frame_boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
-from sightglass.evaluation.summary import EvaluationSummary
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box
 

@@ -11,7 +11,6 @@ from PIL import Image
 from sightglass import batch
 from sightglass.batch import finished
 from sightglass.batch.run_store import RunPlan
-from sightglass.evaluation import ground_truth
 from sightglass.evaluation.causes import CUT_OFF, LEAST
 from sightglass.explain.picture.source import find
 from training.demo.scenes import Spec, draw, sample, with_stamp
@@ -42,7 +41,7 @@ def stamped(spec: Spec, rng: np.random.Generator, *, moved: bool) -> Spec:
 def test_planted_shortcut_is_the_first_cause(
     model: str, moved: bool, boxed: bool, where: str | None, tmp_path: Path
 ) -> None:
-    rng, rows, folder = np.random.default_rng(0), [ground_truth.COLUMNS], tmp_path / "pictures"
+    rng, rows, folder = np.random.default_rng(0), [("file", "x0", "y0", "x1", "y1", "label")], tmp_path / "pictures"
     for number in range(40):
         spec = sample(number, task="classify", held_out=True)
         scene = draw(stamped(spec, rng, moved=moved) if number % 2 else spec)

@@ -181,7 +181,8 @@ def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
 
 
 def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    summary = run(moving, explainer, tmp_path, options={"targets": ("gear",)}, settings=EXACT)
+    summary = run(moving, explainer, tmp_path, options={"targets": ("gear",), "evidence": "both"}, settings=EXACT)
+    assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
     rows = json.loads((summary.folder / "timeline.json").read_text())["rows"]
     frame = next(Clip(moving).frames())
     index = explainer.labels.index("gear")
@@ -294,11 +295,6 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert np.ptp(without, axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
 
 
-def test_the_colours_of_a_signed_map_are_named(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    summary = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
-    assert summary.notes == ("Red raises the score; blue, in dashed lines, lowers it.",)
-
-
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
     raws = (np.full((2, 2), value, np.float32),)
     at = number / 25 if seconds is None else seconds
@@ -337,31 +333,32 @@ def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = Non
     return columns | answer
 
 
-def test_lasting_answer_is_a_moment() -> None:
-    rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
-    (event,) = moments(rows)
-    assert (event.kind, event.frame, event.words) == ("answer", 40, "cat becomes dog, 90 % sure")
+TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]
+UNSURE = [("parking meter", 0.07), ("racer", 0.17)]
+GUESSES = [row(20 + i, label) | {"best_score": score} for i in range(60) for label, score in [UNSURE[i // 10 % 2]]]
 
 
-def test_what_an_unsure_model_names_next_is_no_moment() -> None:
-    guesses = [("parking meter", 0.07), ("racer", 0.17)]
-    rows = [row(i, "cat") for i in range(20)]
-    rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
-    rows += [row(80 + i, "dog") for i in range(20)]
-    events = moments(rows)
-    assert [(event.frame, event.words, event.label) for event in events if event.kind == "answer"] == [
-        (20, "unsure: at best parking meter, 7 %", ""),
-        (80, "sure again: dog, 90 % sure", "dog"),
-    ]
-
-
-def test_objects_that_come_and_go_are_moments() -> None:
-    rows = [row(i, number=1) for i in range(60)]
-    rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
-    rows.sort(key=lambda entry: entry["frame"])
-    events = moments(rows)
-    assert [(event.kind, event.frame, event.words) for event in events] == [
-        ("object", 20, "dog 2 comes"),
-        ("gone", 39, "dog 2 goes"),
-    ]
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)],
+            [("answer", 40, "cat becomes dog, 90 % sure", "dog")],
+        ),
+        (
+            [*(row(i) for i in range(20)), *GUESSES, *(row(80 + i, "dog") for i in range(20))],
+            [
+                ("answer", 20, "unsure: at best parking meter, 7 %", ""),
+                ("answer", 80, "sure again: dog, 90 % sure", "dog"),
+            ],
+        ),
+        (
+            [row(i, label, number=n) for n, label, at in TRACKS for i in at],
+            [("object", 20, "dog 2 comes", "dog"), ("gone", 39, "dog 2 goes", "dog")],
+        ),
+    ],
+)
+def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[str, int, str, str]]) -> None:
+    events = moments(sorted(rows, key=lambda entry: entry["frame"]))
+    assert [(event.kind, event.frame, event.words, event.label) for event in events] == expected
     assert LASTING > 1 / 25
