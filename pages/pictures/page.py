@@ -238,7 +238,7 @@ def _draw_result(job: PicturesJob) -> None:
     result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
-        beside = st.container(width=440)
+        beside = st.container(width=440, key="pictures-beside")
         right = beside.container(horizontal=True, horizontal_alignment="right", key="pictures-acts")
     with left:
         heading = st.container()
