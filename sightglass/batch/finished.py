@@ -252,10 +252,9 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 
 def _fit(plan: RunPlan, report: ErrorReport | None) -> EvaluationSummary | None:
-    if report is not None:
-        return EvaluationSummary.build(report.evaluation) if report.evaluation.pictures else None
     with contextlib.suppress(Problem):
-        return labels.load_summary(plan.folder)
+        if report is None or report.evaluation.pictures:
+            return labels.load_summary(plan.folder)
     return None
 
 
