@@ -239,8 +239,9 @@ def _draw_result(job: PicturesJob) -> None:
     result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
-        beside = st.container(width=440)
-        right = beside.container(horizontal=True, horizontal_alignment="right", key="pictures-acts")
+        beside = st.container(width=440, key="pictures-beside")
+        look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center"}
+        right = beside.container(horizontal=True, key="pictures-acts", **look)
     with left:
         heading = st.container()
         # What is drawn, saved and exported below is of the chosen models and gap.

@@ -247,7 +247,7 @@ def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]
     except Problem:
         return None, None
     report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
-    return report, EvaluationSummary.build(evaluation) if evaluation.pictures else None
+    return report, labels.load_summary(plan.folder) if evaluation.pictures else None
 
 
 CAUSES = "causes.json"
