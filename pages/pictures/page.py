@@ -276,7 +276,8 @@ def _draw_scores(decision: Decision) -> None:
     gap = decision.gap(decision.compared, decision.reference)
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
-    charts.draw_intervals(finished.list_bars(decision))
+    # The table has the sizes.
+    charts.draw_intervals([replace(bar, text=bar.text.partition(",")[0]) for bar in finished.list_bars(decision)])
     charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 
