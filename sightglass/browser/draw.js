@@ -193,8 +193,8 @@ export class Layer {
    * @param {Frame} frame
    */
   paint(context, picture, map, style, frame) {
-    const { settings, quick } = style, { width, height } = frame, plain = picture.at(frame, quick);
-    context.drawImage(plain, 0, 0);
+    const { settings, quick } = style, { width, height } = frame;
+    context.drawImage(picture.at(frame, quick), 0, 0);
     if (!map || settings.mode === "picture") return;
     const [x0, y0, x1, y1] = inCanvas(map.seen, frame.rect, width, height), seen = new Path2D();
     seen.rect(x0, y0, x1 - x0, y1 - y0);
@@ -215,8 +215,5 @@ export class Layer {
     }
     drawLines(context, map, scaled, settings, frame, picture.size);
     context.restore();
-    // Left of the divider is the plain picture.
-    const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (settings.layout === "swipe") context.drawImage(plain, 0, 0, divider, height, 0, 0, divider, height);
   }
 }

@@ -65,7 +65,7 @@ OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explai
 VIEWER: button Side by side with the plain picture | map; button Full screen | full; combobox Colormap | map;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
-    button Measure an area | "Drag over; button Swipe | map; button Edit the picture | -
+    button Measure an area | "Drag over; button Edit the picture | -
 ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
 SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;

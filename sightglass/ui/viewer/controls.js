@@ -11,7 +11,7 @@ import { digits, withUnit } from "./settings.js";
  *   measuring: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one; gaps: only
  *   differences are shown; signed: only signed maps are, with the raw value at the ends
  * @typedef {{name: string, lut: string}} Colormap
- * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
+ * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, beside: () => void,
  *   scale: (name: "own"|"shared") => void, measure: () => void, edit: () => void, full: () => void}} Actions  what a control asks for;
  *   `done`: the hand let go
  */
@@ -36,8 +36,7 @@ export function wireControls(root, signal, on) {
   hear("shared", "change", ({ checked }) => on.scale(checked ? "shared" : "own"));
   hear("cells", "change", ({ checked }) => on.set({ cells: checked }));
   hear("boxes", "input", ({ value }) => on.set({ boxes: value }));
-  for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
-  for (const name of /** @type {const} */ (["measure", "edit", "full"])) hear(name, "click", () => on[name]());
+  for (const name of /** @type {const} */ (["beside", "measure", "edit", "full"])) hear(name, "click", () => on[name]());
   const sheet = find(root, ".sheet"), more = find(root, ".more");
   sheet.addEventListener("beforetoggle", ({ newState }) => {
     more.setAttribute("aria-expanded", String(newState === "open"));
@@ -74,9 +73,9 @@ export function showControls(root, settings, facts) {
   $(".shared").checked = facts.scale === "shared";
   $(".cells").checked = cells;
   $(".boxes").value = settings.boxes;
-  const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", measure: facts.measuring };
+  const pressed = { beside: facts.layout === "beside", measure: facts.measuring };
   for (const [name, on] of Object.entries(pressed)) $(`.${name}`).setAttribute("aria-pressed", String(on));
-  $(".more").classList.toggle("on", pressed.swipe || pressed.measure);
+  $(".more").classList.toggle("on", pressed.measure);
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
     strip.style.background = gradient(sidedColours(dark ? 48 : 228));
   }

@@ -87,7 +87,7 @@ class Pointers {
 
   /** @param {PointerEvent} event */
   #press(event) {
-    if (event.button || (event.target instanceof Element && event.target.closest("input"))) return;
+    if (event.button) return;
     this.stage.setPointerCapture(event.pointerId);
     this.#down.set(event.pointerId, event);
     if (this.#down.size > 1) {
@@ -186,13 +186,10 @@ export class Input {
 
   /** Connect a new panel. @param {HTMLElement} figure */
   connect(figure) {
-    const { viewer } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
-    const stage = find(figure, ".stage");
+    const { viewer } = this, canvas = find(figure, ".base"), stage = find(figure, ".stage");
     new Pointers(stage, this);
     canvas.addEventListener("keydown", (event) => this.#key(event, stage));
     canvas.addEventListener("blur", () => viewer.pointAt(null));
-    split.addEventListener("input", () => this.#set({ split: Number(split.value) }, false));
-    split.addEventListener("change", () => this.#set({ split: Number(split.value) }));
   }
 
   /** Measure an area. @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at */
@@ -287,7 +284,7 @@ export class Input {
     return {
       set: (changes, done) => this.#set(changes, done),
       scale: (name) => this.#set({ scale: name === state.usualScale() ? "auto" : name }),
-      layout: (name) => this.#set({ layout: state.layout() === name ? "single" : name }),
+      beside: () => this.#set({ layout: state.layout() === "beside" ? "single" : "beside" }),
       measure: () => this.#measure(!state.measuring && !state.region),
       edit: () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }),
       full: () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()),

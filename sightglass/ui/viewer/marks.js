@@ -112,9 +112,9 @@ function freePlace([left, top, right, bottom], wide, width, height, taken) {
 /**
  * Draw the edges of the cells that the model computed; cells of less than six pixels would only darken the picture.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
- * @param {{cells: number[]|null, extent: number[]}} map @param {number} from where the map begins, in CSS pixels
+ * @param {{cells: number[]|null, extent: number[]}} map
  */
-export function outlineCells(context, width, height, rect, { cells, extent: [x0, y0, x1, y1] }, from) {
+export function outlineCells(context, width, height, rect, { cells, extent: [x0, y0, x1, y1] }) {
   const { X, Y } = placer(rect, width, height);
   if (!cells || (X(x1) - X(x0)) / cells[1] < 6) return;
   const path = new Path2D();
@@ -128,14 +128,9 @@ export function outlineCells(context, width, height, rect, { cells, extent: [x0,
     path.moveTo(X(x0), y);
     path.lineTo(X(x1), y);
   }
-  context.save();
-  context.beginPath();
-  context.rect(from, 0, width, height);
-  context.clip();
   context.strokeStyle = "rgba(255, 255, 255, 0.35)";
   context.lineWidth = 1;
   context.stroke(path);
-  context.restore();
 }
 
 /**

@@ -31,8 +31,7 @@ export function createFigure() {
   element.innerHTML =
     '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
-    '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
-    '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map"></div>' +
+    '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i></div>' +
     '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div><p class="facts"></p>';
   return element;
 }

@@ -83,7 +83,6 @@ export class State {
     const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
     const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
     if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];
-    if (mapped.length && layout === "swipe") return mapped;
     return mapped.length && onPhone() ? now.filter(({ maps, pictured }) => maps.length || pictured) : now;
   }
 

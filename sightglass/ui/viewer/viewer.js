@@ -154,7 +154,6 @@ export class Viewer {
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
     root.classList.toggle("dimmed", head.dimmed);
-    root.classList.toggle("swiping", state.layout() === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
     find(root, ".edit").hidden = !head.touch;
@@ -352,7 +351,6 @@ export class Viewer {
     });
     root.classList.toggle("marking", state.measuring);
     this.#explainLines();
-    for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
   }
 }
 
