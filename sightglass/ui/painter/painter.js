@@ -3,7 +3,7 @@
 import { contextOf, density, haloed, hiddenContext, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, component, find, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
 import { post, wireHand } from "../../browser/hands.js";
-import { Canvases, Edits, Hand, corners, described } from "./edits.js";
+import { Canvases, Hand, corners, described } from "./edits.js";
 
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
@@ -21,7 +21,9 @@ const ERASER = 2;
 const NOTHING = { marks: [], fill: "blur", keep: false };
 
 class Painter {
-  #edits = new Edits(NOTHING);
+  #edit = NOTHING;
+  /** What was there before the last step: undone once more, that step is done again. @type {Edit | null} */
+  #before = null;
   #hand = new Hand();
   #canvases = new Canvases();
   /** @type {Head|null} */
@@ -65,9 +67,10 @@ class Painter {
         this.#redraw();
       });
     }
-    for (const name of /** @type {const} */ (["undo", "redo", "clear"])) hear(name, "click", () => this.#step((edits) => edits[name]()));
-    hear("keep", "click", () => this.#step((edits) => edits.flip()));
-    hear("fill", "change", ({ value }) => this.#step((edits) => edits.set({ fill: /** @type {Fill} */ (value) })));
+    hear("undo", "click", () => this.#undo());
+    hear("clear", "click", () => this.#step({ ...this.#edit, marks: [] }));
+    hear("keep", "click", () => this.#step({ ...this.#edit, keep: !this.#edit.keep }));
+    hear("fill", "change", ({ value }) => this.#step({ ...this.#edit, fill: /** @type {Fill} */ (value) }));
   }
 
   #resize() {
@@ -78,7 +81,7 @@ class Painter {
   #draw() {
     const { canvas } = this, paint = contextOf(canvas);
     if (!this.#sources) return;
-    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
+    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#shown());
     if (this.#original) return;
     const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
     if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
@@ -94,8 +97,8 @@ class Painter {
   }
 
   /** What is on the picture, with the mark that is being made. @returns {Edit} */
-  #edit() {
-    const edit = this.#edits.value, { mark } = this.#hand;
+  #shown() {
+    const edit = this.#edit, { mark } = this.#hand;
     return mark ? { ...edit, marks: [...edit.marks, mark] } : edit;
   }
 
@@ -109,12 +112,12 @@ class Painter {
   }
 
   #describe() {
-    const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
+    const { root } = this, edit = this.#edit, by = (/** @type {string} */ name) => find(root, `.${name}`);
     const text = this.#original ? "This is the original." : described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
-    const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length };
-    for (const [name, disabled] of Object.entries(off)) by(name).disabled = disabled;
+    by("undo").disabled = !this.#before;
+    by("clear").disabled = !edit.marks.length;
     by("fill").value = edit.fill;
     by("keep").setAttribute("aria-pressed", String(edit.keep));
     for (const tool of TOOLS) by(tool).setAttribute("aria-pressed", String(tool === this.#tool));
@@ -146,15 +149,19 @@ class Painter {
   #lift() {
     if (!this.#hand.mark) return;
     const mark = this.#hand.end();
-    if (mark) this.#edits.add(mark);
+    if (mark) this.#step({ ...this.#edit, marks: [...this.#edit.marks, mark] });
+    else this.#changed(true);
+  }
+
+  /** @param {Edit} edit */
+  #step(edit) {
+    this.#hand.mark = null;
+    [this.#before, this.#edit] = [this.#edit, edit];
     this.#changed(true);
   }
 
-  /** @param {(edits: Edits) => void} change */
-  #step(change) {
-    this.#hand.mark = null;
-    change(this.#edits);
-    this.#changed(true);
+  #undo() {
+    if (this.#before) this.#step(this.#before);
   }
 
   /** @param {boolean} original */
@@ -170,7 +177,7 @@ class Painter {
     const { root, canvas } = this;
     root.addEventListener("keydown", (event) => {
       const typed = event.key.toLowerCase(), onCanvas = event.composedPath()[0] === canvas;
-      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step((edits) => edits[event.shiftKey ? "redo" : "undo"]());
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#undo();
       else if (event.ctrlKey || event.metaKey || event.altKey || !onCanvas || !this.#press(event, typed)) return;
       event.preventDefault();
       // The page must not handle the key as well.
@@ -222,9 +229,9 @@ class Painter {
 
   /** Take another picture. @param {Head} head */
   #open(head) {
-    [this.#edits, this.#hand.mark, this.#sources] = [new Edits(head.edit), null, null];
+    [this.#edit, this.#before, this.#hand.mark, this.#sources] = [head.edit, null, null, null];
     this.#post = post((turn) => {
-      this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
+      this.#send("edit", { id: this.#head?.id, turn, edit: this.#shown() });
     }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.root.toggleAttribute("data-pen", head.pen === true);

@@ -2,7 +2,7 @@
 
 import { resize } from "../../browser/canvas.js";
 import { onceAFrame } from "../../browser/component.js";
-import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./marks.js";
+import { boxesShown, outlineBoxes, outlineRegion } from "./marks.js";
 
 /** @typedef {import("./panels.js").Panel} Panel @typedef {import("../../browser/draw.js").Painted} Painted */
 
@@ -84,8 +84,7 @@ export class Painter {
   /** Draw what is over the pixels, unless it is there already. @param {Panel} panel @param {number[]} rect */
   #outline(panel, rect) {
     const { state } = this, { settings, head, plain, choice, region } = state, { width, height, density: scale, lines: context } = panel;
-    const map = state.shown(panel), celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
-    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, celled, plain, region, settings.boxes].join();
+    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes].join();
     const covers = state.shot(panel)?.cover, cover = covers && state.picture ? covers(state.picture) : null;
     if (panel.outlined === key && !cover && !state.cover) return;
     panel.outlined = cover || state.cover ? "" : key;
@@ -96,7 +95,6 @@ export class Painter {
       const [x0, y0, x1, y1] = rect, across = cover.width / head.size[0], down = cover.height / head.size[1];
       context.drawImage(cover, x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down, 0, 0, width, height);
     } else if (!plain && !panel.pictured) state.cover?.(context, rect);
-    if (map && celled) outlineCells(context, width, height, rect, map);
     const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
     const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);
     panel.labels = panel.boxes ? [] : labels;
