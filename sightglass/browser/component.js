@@ -103,24 +103,6 @@ export function fractionOf(element, { clientX, clientY }) {
   return [(clientX - left) / width, (clientY - top) / height];
 }
 
-/** @param {Storage} storage @param {string} name @returns {Record<string, unknown>} empty where nothing was stored, or can be */
-export function stored(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name) ?? "{}") ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** Store a value for this session. @param {Storage} storage @param {string} name @param {object} value */
-export function keepStored(storage, name, value) {
-  try {
-    storage.setItem(name, JSON.stringify(value));
-  } catch {
-    // Private windows may forbid storage: the value then lasts as long as the page.
-  }
-}
-
 /** @param {Uint8Array} bytes of a JPEG */
 export function blobOf(bytes) {
   return new Blob([/** @type {BlobPart} */ (bytes)], { type: "image/jpeg" });

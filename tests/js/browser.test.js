@@ -5,7 +5,7 @@ import { deflateSync } from "node:zlib";
 import * as g from "../../sightglass/browser/geometry.js";
 import { valueAt } from "../../sightglass/browser/sample.js";
 import { grids, inflate, unpack } from "../../sightglass/browser/unpack.js";
-import { post } from "../../sightglass/browser/hands.js";
+import { post } from "../../sightglass/ui/painter/painter.js";
 import { chained, isolines } from "../../sightglass/browser/contour.js";
 
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {

@@ -14,9 +14,9 @@ import streamlit as st
 
 from sightglass.common.files.packing import pack_data
 from sightglass.explain.whatif import edits
-from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.declare import declare
 from sightglass.ui.session import state
-from sightglass.ui.viewer.payload import jpeg, picture
+from sightglass.ui.viewer import jpeg, picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEY = "painter"
 SIZES = (0.03, 0.08, 0.16)
 """Diameters of the brush, as shares of the picture's longer side."""
-_component = declare("painter", __file__)
+_component = declare("painter", __file__, "edit")
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Painting:
     turn: int = 0
     """The browser's message that it came with."""
     picture: str | None = None
-    """SHA-256 of the picture that is edited, or of the one made of a drawing."""
+    """SHA-256 of the picture that is edited, or the token of the one made of a drawing."""
     open: bool = False
     """Whether the picture is edited in place of its map."""
 
@@ -88,4 +88,4 @@ def painter(image: Image) -> None:
 def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
     """Draw the painter; `head`: more fields of the browser's payload."""
     head = {"paper": "", "turn": current.turn, "edit": current.edit} | head
-    _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
+    _component(key=key, data=pack_data(head, blobs))

@@ -45,7 +45,7 @@ class CanvasDrawing(Painting):
 
 
 def take_drawing() -> tuple[Image, str | None] | None:
-    """Return the new drawing and the replaced one's SHA-256, if any.
+    """Return the new drawing and the replaced one's `token`, if any.
 
     Called before the page is drawn, when the choice of picture may still be set.
     """
@@ -56,7 +56,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
     marks = edits.parse(current.edit, MAX_STROKES, MAX_POINTS).marks
     strokes = [drawing.Stroke(mark.points, mark.size, mark.kind == "erase") for mark in marks]
     image, before = Image(drawing.draw(strokes, current.paper), NAME), current.picture
-    current.picture = image.sha256
+    current.picture = image_source.token(image)
     return image, before
 
 
@@ -64,7 +64,9 @@ def needs_repaint(explainer: Explainer) -> bool:
     """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
     former, current.paper = current.paper, explainer.loaded.adapter.paper or PLAIN
-    current.due = current.paper != former and image_source.is_chosen(current.picture)
+    current.due = (
+        current.paper != former and current.picture is not None and current.picture == image_source.current_id()
+    )
     return current.due
 
 

@@ -2,7 +2,6 @@
 
 import { contextOf, density, resize } from "../../browser/canvas.js";
 import { find } from "../../browser/component.js";
-import { columnsFor, GAP, heightFor, panelSize } from "../../browser/geometry.js";
 
 /**
  * @typedef {import("./state.js").Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
@@ -15,6 +14,10 @@ import { columnsFor, GAP, heightFor, panelSize } from "../../browser/geometry.js
  */
 
 const PHONE = 640;
+/** CSS pixels between panels; of the narrowest one, and of the narrowest where the number of columns is fixed. */
+const GAP = 16;
+const MIN_WIDTH = 150;
+const MIN_FIXED_WIDTH = 96;
 /** Canvas pixels of a panel's longer side at rest; of all panels together what a frame has time for while a hand moves. */
 const MAX_SIDE = 2560;
 const MOVING = 1.4e6;
@@ -52,10 +55,24 @@ export function widthOf(holder) {
   return (area?.clientWidth ?? 0) - (beside && beside + GAP / 2);
 }
 
-/** Return the most that a panel may be high. @param {Wanted} head @param {number} rows @param {boolean} full on the whole screen */
+/**
+ * Return the most that a panel may be high: what is below stays in sight. Rows that do not fit one window anyway use most of one.
+ * @param {Wanted} head @param {number} rows @param {boolean} full on the whole screen
+ */
 function mostHigh(head, rows, full) {
   if (full) return Math.max(120, (innerHeight - 130 - GAP * (rows - 1)) / rows);
-  return onPhone() ? 480 : heightFor(head.height, innerHeight, rows);
+  return onPhone() ? 480 : Math.max(300, head.height + innerHeight - 900, rows > 1 && innerHeight < 900 ? 0.6 * innerHeight : 0);
+}
+
+/**
+ * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
+ * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, which may be narrower, where
+ * there is room for them
+ */
+function columnsFor(count, room, fixed) {
+  const fits = Math.max(1, Math.floor((room + GAP) / ((fixed ? MIN_FIXED_WIDTH : MIN_WIDTH) + GAP)));
+  const most = Math.min(fixed ?? count, count, fits);
+  return most === fixed ? most : Math.ceil(count / Math.ceil(count / most));
 }
 
 /**
@@ -66,7 +83,10 @@ function mostHigh(head, rows, full) {
 export function arrange(holder, panels, head, full) {
   const room = widthOf(holder), count = panels.length, aspect = head.size[0] / head.size[1];
   if (!room || !count) return false;
-  const sizeOf = (/** @type {number} */ across) => panelSize(room, across, aspect, mostHigh(head, Math.ceil(count / across), full));
+  const sizeOf = (/** @type {number} */ across) => {
+    const wide = Math.min((room - GAP * (across - 1)) / across, mostHigh(head, Math.ceil(count / across), full) * aspect);
+    return [Math.max(1, Math.floor(wide)), Math.max(1, Math.round(wide / aspect))];
+  };
   let columns = columnsFor(count, room, head.columns);
   if (full) {
     const sizes = panels.map((_, i) => sizeOf(i + 1)[0]);

@@ -340,16 +340,7 @@ export class Viewer {
   }
 
   showControls() {
-    const { state, root } = this, { dark, settings } = state, { settings: { scale, layout }, range, reach: most } = state.style();
-    const kinds = new Set(this.#maps().map(({ kind }) => kind)), signs = this.#maps().filter(({ kind }) => kind === "signed");
-    const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
-    const reach = scale === "shared" ? most : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
-    showControls(root, settings, {
-      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? range : null, dark },
-      ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
-      signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
-    });
-    root.classList.toggle("marking", state.measuring);
+    showControls(this.root, this.state, this.#maps());
     this.#explainLines();
   }
 }

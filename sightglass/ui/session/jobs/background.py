@@ -215,19 +215,14 @@ def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, he
     return None
 
 
-def cancel_all() -> None:
-    """Cancel all work of the process, resumable at the next start."""
-    for cancel in list(_RUNNING.values()):
-        cancel.set()
-
-
 @atexit.register
 def stop_all() -> None:
-    """Stop all work and wait for its end, at most `STOP_TIMEOUT` seconds."""
+    """Stop all work of the process and wait for its end, at most `STOP_TIMEOUT` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
     end = time.monotonic() + STOP_TIMEOUT
-    running = list(_RUNNING)
-    cancel_all()
+    running = dict(_RUNNING)
+    for cancel in running.values():
+        cancel.set()
     for thread in running:
         thread.join(max(0.0, end - time.monotonic()))
 
