@@ -16,7 +16,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.received import open_received
 from sightglass.models import catalog
 from sightglass.report import embedded_recipe
-from sightglass.ui.painter import drawing
+from sightglass.ui import painter
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
@@ -52,7 +52,9 @@ class PictureBar:
 
 def choose() -> Image:
     """Apply the bar's new actions and return the chosen picture."""
-    _take_inputs()
+    if files := uploads():
+        store_upload(files)
+    painter.take_drawing()
     reopen.go()
     image = image_source.current()
     state.of(state.Controls).picture = None if image_source.current_id() is None else image
@@ -140,14 +142,6 @@ def _toggle_draw() -> None:
     url_state.remember("draw", draws)
     if draws and navigation.page != "explore":
         navigation.go_to = page.script("explore")
-
-
-def _take_inputs() -> None:
-    """Take new files and a new drawing."""
-    if files := uploads():
-        store_upload(files)
-    if (drawn := drawing.take_drawing()) is not None:
-        image_source.replace_drawing(drawn[1], drawn[0])
 
 
 def uploads() -> list[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
 from sightglass.common.work.progress import PausableStop
-from sightglass.ui.session import state, url_state
+from sightglass.ui.session import state
 from sightglass.ui.session.markdown import sentence
 
 LOGGER = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
         tests = run.tests
         if tests is not None:
             tests.pause()
-        url_state.enter_page(draw.__name__)
+        navigation = state.of(state.Navigation)
+        navigation.arrived, navigation.page = navigation.page != draw.__name__, draw.__name__
         try:
             draw()
         except Exception as failure:

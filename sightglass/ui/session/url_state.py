@@ -51,12 +51,6 @@ class Range:
         return bool(self.low <= value <= self.high)
 
 
-def enter_page(name: str) -> None:
-    """Store the drawn page: other pages' widgets do not pass values on."""
-    navigation = state.of(state.Navigation)
-    navigation.arrived, navigation.page = navigation.page != name, name
-
-
 def memory(key: str) -> Any:
     """Return a widget's last value, drawn or not; None without one."""
     return state.of(Memory).values.get(key)

@@ -173,14 +173,23 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
         grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
         return len(grids) - 1
 
-    maps = []
+    maps: list[Json] = []
     for item in panel.maps:
-        grid = append_grid(item.values, item.kind)
-        shared = None if item.shared is None else append_grid(item.shared, item.kind)
-        maps.append(_describe(item) | {"own": grid, "shared": shared})
+        raw = item.raw if item.raw and all(map(math.isfinite, item.raw)) else None
+        about = {name: getattr(item, name) for name in ("title", "note", "text", "kind", "sides", "unit")}
+        about |= {
+            "shape": item.values.shape,
+            "extent": [float(edge) for edge in item.extent],
+            "seen": [int(edge) for edge in item.seen],
+            "raw": [float(value) for value in raw] if raw else None,
+            "cells": [int(count) for count in item.cells] if item.cells else None,
+            "own": append_grid(item.values, item.kind),
+            "shared": None if item.shared is None else append_grid(item.shared, item.kind),
+        }
+        maps.append(about)
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    about = {"title": panel.title, "note": panel.note, "facts": panel.facts}
-    return about | {"maps": maps, "boxes": boxes, "pictured": panel.picture is not None}
+    head = {"title": panel.title, "note": panel.note, "facts": panel.facts}
+    return head | {"maps": maps, "boxes": boxes, "pictured": panel.picture is not None}
 
 
 def picture(image: Image) -> bytes:
@@ -211,22 +220,6 @@ def _pack_box(box: Box) -> Json:
         packed["tag"] = box.tag
     packed["marks"] = [mark.to_json() for mark in box.marks or (box_mark(box.xyxy),)]
     return packed
-
-
-def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
-    return raw if raw is not None and all(map(math.isfinite, raw)) else None
-
-
-def _describe(item: Map) -> Json:
-    raw = _finite(item.raw)
-    head: Json = {name: getattr(item, name) for name in ("title", "note", "text", "kind", "sides", "unit")}
-    return head | {
-        "shape": item.values.shape,
-        "extent": [float(edge) for edge in item.extent],
-        "seen": [int(edge) for edge in item.seen],
-        "raw": [float(value) for value in raw] if raw else None,
-        "cells": [int(count) for count in item.cells] if item.cells else None,
-    }
 
 
 def deflate(grids: Sequence[Grid]) -> bytes:
