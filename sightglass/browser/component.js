@@ -17,7 +17,7 @@ import { unpack } from "./unpack.js";
 /** @typedef {Record<string, {share?: number|null, text: string, before?: number}>} Touches */
 /**
  * @typedef {{index: number, shots: {map: import("./draw.js").HeatMap|null, title: string, note: string,
- *   cover?: (picture: import("./picture.js").Picture) => HTMLCanvasElement}[], fades?: boolean, row?: Touches[string]}} Play
+ *   cover?: (picture: import("./canvas.js").Picture) => HTMLCanvasElement}[], fades?: boolean, row?: Touches[string]}} Play
  *   index: of the tested map; shots: by panel, from the last; row: of its answer, meanwhile
  */
 

@@ -17,8 +17,8 @@ import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contou
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Style, lut: Uint8Array, dark: boolean, range: number[]|null, reach?: number|null, quick?: boolean}} Painted  range:
  *   raw, of all maps; reach: the largest raw value of all signed ones, whichever way; quick: the picture is being moved
- * @typedef {import("./picture.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
- * @typedef {import("./picture.js").Picture} Picture @typedef {import("./sample.js").Grid} Grid
+ * @typedef {import("./canvas.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
+ * @typedef {import("./canvas.js").Picture} Picture @typedef {import("./sample.js").Grid} Grid
  * @typedef {{grid: CachedGrid, gain: number, offset: number}} Scaled
  */
 

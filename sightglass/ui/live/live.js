@@ -1,10 +1,9 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
-import { contextOf, hiddenContext, resize } from "../../browser/canvas.js";
-import { component, find, themeOf, write } from "../../browser/component.js";
+import { contextOf, hiddenContext, resize, withLightness } from "../../browser/canvas.js";
+import { component, find, hearIn, themeOf, write } from "../../browser/component.js";
 import { createMap, Layer } from "../../browser/draw.js";
 import { reduced } from "../../browser/geometry.js";
-import { withLightness } from "../../browser/picture.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 import { bytes } from "../../browser/unpack.js";
 import { outlineBoxes } from "../viewer/marks.js";
@@ -120,8 +119,6 @@ class Live {
   #pin = /** @type {Pin|null} */ (null);
   #detects = false;
   #frozen = false;
-  /** Frames that are on their way, by number. @type {Map<number, Taken>} */
-  #taken = new Map();
   #grab = hiddenContext(true);
   #delay = 0;
   /** Time of the frame that was taken last. */
@@ -142,13 +139,12 @@ class Live {
         root.toggleAttribute("data-ready", true);
         this.#pump();
       },
-      answer: (answer) => this.#answer(answer),
+      answer: (answer, taken) => this.#answer(answer, taken),
     });
-    const on = (/** @type {string} */ name, /** @type {(event: Event) => void} */ act) =>
-      find(root, name).addEventListener("click", act, { signal });
-    on(".start", () => void this.#start());
-    on(".freeze", () => this.#freeze(!this.#frozen));
-    on(".open", () => void this.#handOver("open"));
+    const hear = hearIn(root, signal);
+    hear("start", "click", () => void this.#start());
+    hear("freeze", "click", () => this.#freeze(!this.#frozen));
+    hear("open", "click", () => void this.#handOver("open"));
     onRow(find(root, ".rows"), (place) => this.#follow(place));
     document.addEventListener("visibilitychange", () => this.#pump(), { signal });
     signal.addEventListener("abort", () => {
@@ -166,7 +162,6 @@ class Live {
     this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
       this.#setPin(null);
-      this.#taken.clear();
       this.link.choose(head.choice);
     }
     if (!before) this.link.start();
@@ -227,14 +222,12 @@ class Live {
       grab.canvas.toBlob(resolve, "image/jpeg", QUALITY);
     }));
     const blob = (await encoded) ?? new Blob();
-    this.#taken.set(number, { pixels, jpeg: blob, at });
-    this.link.frame(number, await blob.arrayBuffer());
+    this.link.frame(number, await blob.arrayBuffer(), { pixels, jpeg: blob, at });
   }
 
-  /** @param {Answer} answer */
-  #answer(answer) {
-    const { n, ms, problem, lost } = answer.head, taken = this.#taken.get(n);
-    for (const number of this.#taken.keys()) if (number <= n) this.#taken.delete(number);
+  /** @param {Answer} answer @param {Taken|null} [taken] */
+  #answer(answer, taken) {
+    const { ms, problem, lost } = answer.head;
     this.#delay = Math.min(LONGEST, Math.max(0, this.#delay + 0.5 * (ms.wait - SPARE)));
     this.#pumpAfter(this.#delay);
     if (this.#frozen || !taken) return;

@@ -66,38 +66,6 @@ export function post(send, turn, wait) {
   };
 }
 
-/** @typedef {[number, number]} Place  in shares of the canvas */
-
-/**
- * Tell where a finger, mouse or pen draws. The page may scroll meanwhile: places are in the canvas as it was at first.
- * @param {HTMLCanvasElement} canvas @param {{begin: (at: Place) => void, move: (places: Place[]) => void, end: () => void}} on
- * @param {AbortSignal} signal
- */
-function wireHand(canvas, on, signal) {
-  /** @type {{id: number, box: DOMRect}|null} */
-  let hand = null;
-  canvas.addEventListener("pointerdown", (event) => {
-    if (hand || (event.pointerType === "mouse" && event.button !== 0)) return;
-    event.preventDefault();
-    canvas.focus({ preventScroll: true, focusVisible: false });
-    canvas.setPointerCapture(event.pointerId);
-    hand = { id: event.pointerId, box: canvas.getBoundingClientRect() };
-    on.begin(fractionOf(hand.box, event));
-  }, { signal });
-  canvas.addEventListener("pointermove", (event) => {
-    if (hand?.id !== event.pointerId) return;
-    const { box } = hand, all = event.getCoalescedEvents?.() ?? [];
-    on.move((all.length ? all : [event]).map((each) => fractionOf(box, each)));
-  }, { signal });
-  for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
-    canvas.addEventListener(name, ({ pointerId }) => {
-      if (hand?.id !== pointerId) return;
-      hand = null;
-      on.end();
-    }, { signal });
-  }
-}
-
 class Painter {
   #edit = NOTHING;
   /** What was there before the last step: undone once more, that step is done again. @type {Edit | null} */
@@ -113,8 +81,8 @@ class Painter {
   #sources = null;
   /** The tool that arrow keys move, in shares of the canvas. */
   #key = { x: 0.5, y: 0.5, shown: false };
-  /** Whether a finger, pen or mouse paints. */
-  #pressed = false;
+  /** The finger, pen or mouse that paints. The page may scroll meanwhile: places are in the canvas as it was at first. @type {{id: number, box: DOMRect}|null} */
+  #pointer = null;
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
@@ -203,19 +171,29 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wirePointer(signal) {
-    wireHand(this.canvas, {
-      begin: (at) => {
-        this.#key.shown = false;
-        this.#pressed = true;
-        this.#hand.begin(this.#tool, ...at, this.#size);
-        this.#changed(false);
-      },
-      move: (places) => places.filter((at) => this.#hand.move(...at)).length && this.#moved(),
-      end: () => {
-        this.#pressed = false;
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (this.#pointer || (event.pointerType === "mouse" && event.button !== 0)) return;
+      event.preventDefault();
+      canvas.focus({ preventScroll: true, focusVisible: false });
+      canvas.setPointerCapture(event.pointerId);
+      this.#pointer = { id: event.pointerId, box: canvas.getBoundingClientRect() };
+      this.#key.shown = false;
+      this.#hand.begin(this.#tool, ...fractionOf(this.#pointer.box, event), this.#size);
+      this.#changed(false);
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      const { id, box } = this.#pointer ?? {}, all = event.getCoalescedEvents?.() ?? [];
+      if (!box || id !== event.pointerId) return;
+      if ((all.length ? all : [event]).filter((each) => this.#hand.move(...fractionOf(box, each))).length) this.#moved();
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(name, ({ pointerId }) => {
+        if (this.#pointer?.id !== pointerId) return;
+        this.#pointer = null;
         this.#lift();
-      },
-    }, signal);
+      }, { signal });
+    }
   }
 
   #moved() {
@@ -265,7 +243,7 @@ class Painter {
     canvas.addEventListener("blur", () => {
       this.#key.shown = false;
       this.#show(false);
-      if (!this.#pressed) this.#lift();
+      if (!this.#pointer) this.#lift();
       this.#redraw();
     }, { signal });
   }

@@ -199,19 +199,19 @@ def picture(image: Image) -> bytes:
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
     """Encode a picture of limited size; cached by its content's name."""
-    return _blobs.get_or_make(("jpeg", name, pixels.shape, max_side), lambda: _encode(pixels, max_side))
 
+    def encode() -> bytes:
+        height, width = pixels.shape[:2]
+        scale, small = max_side / max(height, width), pixels
+        if scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        # Full colour resolution: people zoom into red edges of thin things.
+        options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
+        return encoded.tobytes()
 
-def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
-    height, width = pixels.shape[:2]
-    scale = max_side / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    # Full colour resolution: people zoom into red edges of thin things.
-    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
-    return encoded.tobytes()
+    return _blobs.get_or_make(("jpeg", name, pixels.shape, max_side), encode)
 
 
 def _pack_box(box: Box) -> Json:

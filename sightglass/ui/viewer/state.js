@@ -2,14 +2,14 @@
 
 import { rectangle, small, visible, WHOLE } from "../../browser/geometry.js";
 import { DEFAULTS } from "../../common/style.js";
-import { onPhone } from "./panels.js";
+import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
  * @typedef {{title: string, note: string, facts: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
- *   pictured?: boolean, picture?: import("../../browser/picture.js").Picture}} Listed  boxes: its own; null: the viewer's;
+ *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
  *   pictured: it has a picture of its own
- * @typedef {import("./panels.js").Panel} Panel
+ * @typedef {import("./painter.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], height: number,
@@ -26,7 +26,7 @@ const EMPTY = {
 
 export class State {
   head = EMPTY;
-  /** @type {import("../../browser/picture.js").Picture|null} */
+  /** @type {import("../../browser/canvas.js").Picture|null} */
   picture = null;
   /** @type {Listed[]} */
   listed = [];

@@ -3,12 +3,11 @@
 import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
 import { createMap, Layer, readingAt } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
-import { Picture } from "../../browser/picture.js";
+import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
-import { Painter } from "./painter.js";
-import { arrange, createFigure, panelOf, widthOf } from "./panels.js";
+import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
 import { copied, isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
@@ -57,7 +56,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
-      this.state.picture?.close();
+      this.state.picture?.bitmap.close();
       for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
     });
   }
@@ -101,7 +100,7 @@ export class Viewer {
     const { state } = this, before = state.picture;
     state.picture = new Picture(bitmap, size);
     if (!before) return;
-    before.close();
+    before.bitmap.close();
     state.choice = state.point = state.play = null;
     this.view(WHOLE, false);
     if (!state.region) return;

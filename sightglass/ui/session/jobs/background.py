@@ -262,6 +262,5 @@ def time_left(share: float, elapsed: float) -> str:
     if elapsed < ESTIMATE_AFTER or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share
-    if left >= 90:
-        return f", about {math.ceil(left / 60)}{NBSP}min left"
-    return f", about {5 * math.ceil(left / 5)}{NBSP}s left"
+    about = f"{math.ceil(left / 60)}{NBSP}min" if left >= 90 else f"{5 * math.ceil(left / 5)}{NBSP}s"
+    return f", about {about} left"
