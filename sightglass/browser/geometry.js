@@ -72,15 +72,3 @@ export function smallestBox(boxes, x, y) {
   const hit = boxes.filter((box) => !dashed(box) && contains(box.xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit[0] ?? null;
 }
-
-/** Return the rectangle between two points within the picture. @param {number[]} from @param {number[]} to @param {number[]} size @returns {Rect} */
-export function rectangle(from, to, [width, height]) {
-  const [x0, x1] = [from[0], to[0]].map((x) => Math.min(width, Math.max(0, x))).sort((a, b) => a - b);
-  const [y0, y1] = [from[1], to[1]].map((y) => Math.min(height, Math.max(0, y))).sort((a, b) => a - b);
-  return [x0, y0, x1, y1];
-}
-
-/** Whether a rectangle is too small to be meant. @param {Rect} xyxy */
-export function small([x0, y0, x1, y1]) {
-  return x1 - x0 < 2 || y1 - y0 < 2;
-}

@@ -26,11 +26,6 @@ test("inside nested boxes the smallest is meant, and a dashed box is no box", ()
   assert.equal(g.smallestBox([dashed[0], { ...dashed[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);
 });
 
-test("a rectangle is the same from any corner and ends at the picture", () => {
-  assert.deepEqual(g.rectangle([10, 50], [130, 20], [100, 80]), [10, 20, 100, 50]);
-  assert.deepEqual(g.rectangle([130, 20], [10, 50], [100, 80]), [10, 20, 100, 50]);
-});
-
 const grid = (values, w, h, extent = [0, 0, w, h], kind = "heat") => ({ values: Uint16Array.from(values), w, h, extent, kind });
 
 test("the value under a point", () => {
