@@ -156,9 +156,3 @@ export function viewportOf(text) {
   if (!(zoom >= 1 && zoom <= MAX_ZOOM && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
   return { x: Math.min(x, most), y: Math.min(y, most), zoom };
 }
-
-/** Copy a text to the clipboard, where the browser allows it. @param {string} text @returns {Promise<boolean>} whether it worked */
-export async function copied(text) {
-  // Without https, browsers deny the clipboard to pages from another machine.
-  return (await navigator.clipboard?.writeText(text).then(() => true, () => false)) ?? false;
-}

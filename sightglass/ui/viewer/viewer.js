@@ -8,7 +8,7 @@ import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
-import { copied, isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
+import { isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
@@ -213,7 +213,9 @@ export class Viewer {
   async #copyLink() {
     const { state } = this, { private: name, lacks } = state.head;
     const address = linkTo(location.href, state.settings, state.viewport, name);
-    const message = (await copied(address)) ? "Link copied to the clipboard." : address;
+    // Without https, browsers deny the clipboard to pages from another machine.
+    const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
+    const message = copied ? "Link copied to the clipboard." : address;
     const left = [...(name ? [`your picture ${name}`] : []), ...lacks, ...(state.region ? ["the marked area"] : [])];
     const asks = name ? ": whoever opens it is asked for the picture" : "";
     this.say(message + (left.length ? ` It does not include ${left.join(" or ")}${asks}.` : ""));
