@@ -302,7 +302,8 @@ export class Input {
     hear("measure", "click", () => this.#measure(!state.measuring && !state.region));
     hear("edit", "click", () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }));
     hear("full", "click", () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()));
-    sheet.addEventListener("beforetoggle", () => {
+    sheet.addEventListener("beforetoggle", ({ newState }) => {
+      more.setAttribute("aria-expanded", String(newState === "open"));
       const { right, bottom } = more.getBoundingClientRect();
       Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
     }, { signal });
