@@ -60,7 +60,7 @@ def marked(folder: Path, count: int) -> list[Path]:
 def expect(paths: Sequence[Path], folder: Path) -> None:
     """Write the library's results of each picture, one by one."""
     from sightglass.explain import Explainer
-    from sightglass.ui.viewer.payload import deflate
+    from sightglass.ui.viewer import deflate
 
     explainer = Explainer(MODEL)
     answers = []

@@ -15,7 +15,7 @@ from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.wording import Answer
 from sightglass.report import offers, similarity_files
 from sightglass.ui import saving
-from sightglass.ui.choices import controls, gallery_picker, model_picker
+from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, sentence, shorten
@@ -45,7 +45,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
     choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colours=False))
     with right:
-        items = gallery_picker.choose(explainer, choices.image)
+        items = pairs.choose(explainer, choices.image)
     with main:
         ranked = _rank(choices, explainer, items)
         missing = _missing_name(choices)
@@ -63,7 +63,7 @@ def _missing_name(choices: Choices) -> str:
     """Return the name of a link's second picture that it cannot carry, until others than examples are here."""
     if name := url_state.read_once(LACKS):
         url_state.remember(LACKS, shorten(name, image_source.MAX_NAME))
-    return (url_state.memory(LACKS) or "") if gallery_picker.is_example(choices.image) else ""
+    return (url_state.memory(LACKS) or "") if pairs.is_example(choices.image) else ""
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
@@ -103,7 +103,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
         chosen = _choose_hit(ranked)
     result = _compare(choices, explainer, ranked, chosen)
     with left:
-        own = not gallery_picker.is_example(choices.image)
+        own = not pairs.is_example(choices.image)
         url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not own else None)
         url_state.set_url(LACKS, ranked.hits[chosen].name if own else None)
         lacks = (f"the picture {result.gallery.image.name}",) if own else ()

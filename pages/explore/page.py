@@ -10,8 +10,8 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import view as map_view
 from sightglass.pages.explore import whatif
+from sightglass.ui import painter
 from sightglass.ui.choices import controls
-from sightglass.ui.painter import drawing
 from sightglass.ui.session import page, url_state
 from sightglass.ui.views import panels
 
@@ -34,7 +34,7 @@ def explore() -> None:
     title, side = row.columns(panels.COLUMNS, gap="medium", vertical_alignment="center")
     with side:
         view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)
-    if drawing.needs_repaint(explainer):
+    if painter.needs_repaint(explainer):
         st.rerun()
     paper = None
     # A model of drawings, or Draw was pressed.
@@ -52,7 +52,7 @@ def explore() -> None:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
-                drawing.draw_canvas(explainer)
+                painter.draw_canvas(explainer)
 
 
 def choose_view(explainer: Explainer) -> View:

@@ -60,20 +60,17 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
 
 def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
     first, present = specs[0], sum(spec.id in here for spec in specs)
+    missing = "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here"
     return {
         "Model": first.family,
         "For": TASKS[first.task].title,
         "Sizes": ", ".join(spec.size or spec.id for spec in specs) if len(specs) > 1 else "",
         "File": _describe_sizes(specs, here),
-        "State": "set aside" if added and any(map(_set_aside, specs)) else _describe_presence(present, len(specs)),
+        "State": "set aside" if added and any(map(_set_aside, specs)) else missing,
         "Licence": "yours" if added else ", ".join(dict.fromkeys(spec.licence for spec in specs)),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(first.source.removeprefix("https://").split("/")[:3]),
     }
-
-
-def _describe_presence(present: int, count: int) -> str:
-    return "" if present == count else f"{present} of {count} here" if present else "not here"
 
 
 def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:

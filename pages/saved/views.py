@@ -27,11 +27,9 @@ from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import painter, saving
-from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
-from sightglass.ui.viewer.payload import jpeg
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, jpeg, viewer
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
 from sightglass.ui.widgets import rows
@@ -157,7 +155,7 @@ def _compare(first: Record, second: Record) -> None:
             reopen.open_models(store.picture(first), first.recipe, first.view, models)
         else:
             reopen.open_pictures(first.model, store.picture(first))
-            gallery_picker.compare_with(store.picture(second))
+            pair_views.compare_with(store.picture(second))
 
 
 def _draw_tile(record: Record) -> None:
@@ -399,7 +397,7 @@ def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> N
     @page.keeping_problem()
     def take() -> None:
         reopen.open_pictures(record.model, similarity.query.image, similarity)
-        gallery_picker.compare_with(similarity.gallery.image)
+        pair_views.compare_with(similarity.gallery.image)
 
     with left:
         pair_views.draw_pair(similarity, key=f"saved-pair-maps-{record.id}")

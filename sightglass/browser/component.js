@@ -17,7 +17,7 @@ import { unpack } from "./unpack.js";
 /** @typedef {Record<string, {share?: number|null, text: string, before?: number}>} Touches */
 /**
  * @typedef {{index: number, shots: {map: import("./draw.js").HeatMap|null, title: string, note: string,
- *   cover?: (picture: import("./picture.js").Picture) => HTMLCanvasElement}[], fades?: boolean, row?: Touches[string]}} Play
+ *   cover?: (picture: import("./canvas.js").Picture) => HTMLCanvasElement}[], fades?: boolean, row?: Touches[string]}} Play
  *   index: of the tested map; shots: by panel, from the last; row: of its answer, meanwhile
  */
 
@@ -101,24 +101,6 @@ export function onceAFrame(draw) {
 export function fractionOf(element, { clientX, clientY }) {
   const { left, top, width, height } = "left" in element ? element : element.getBoundingClientRect();
   return [(clientX - left) / width, (clientY - top) / height];
-}
-
-/** @param {Storage} storage @param {string} name @returns {Record<string, unknown>} empty where nothing was stored, or can be */
-export function stored(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name) ?? "{}") ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** Store a value for this session. @param {Storage} storage @param {string} name @param {object} value */
-export function keepStored(storage, name, value) {
-  try {
-    storage.setItem(name, JSON.stringify(value));
-  } catch {
-    // Private windows may forbid storage: the value then lasts as long as the page.
-  }
 }
 
 /** @param {Uint8Array} bytes of a JPEG */

@@ -17,8 +17,8 @@ import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contou
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Style, lut: Uint8Array, dark: boolean, range: number[]|null, reach?: number|null, quick?: boolean}} Painted  range:
  *   raw, of all maps; reach: the largest raw value of all signed ones, whichever way; quick: the picture is being moved
- * @typedef {import("./picture.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
- * @typedef {import("./picture.js").Picture} Picture @typedef {import("./sample.js").Grid} Grid
+ * @typedef {import("./canvas.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
+ * @typedef {import("./canvas.js").Picture} Picture @typedef {import("./sample.js").Grid} Grid
  * @typedef {{grid: CachedGrid, gain: number, offset: number}} Scaled
  */
 
@@ -193,8 +193,8 @@ export class Layer {
    * @param {Frame} frame
    */
   paint(context, picture, map, style, frame) {
-    const { settings, quick } = style, { width, height } = frame, plain = picture.at(frame, quick);
-    context.drawImage(plain, 0, 0);
+    const { settings, quick } = style, { width, height } = frame;
+    context.drawImage(picture.at(frame, quick), 0, 0);
     if (!map || settings.mode === "picture") return;
     const [x0, y0, x1, y1] = inCanvas(map.seen, frame.rect, width, height), seen = new Path2D();
     seen.rect(x0, y0, x1 - x0, y1 - y0);
@@ -215,8 +215,5 @@ export class Layer {
     }
     drawLines(context, map, scaled, settings, frame, picture.size);
     context.restore();
-    // Left of the divider is the plain picture.
-    const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (settings.layout === "swipe") context.drawImage(plain, 0, 0, divider, height, 0, 0, divider, height);
   }
 }

@@ -5,40 +5,7 @@
 
 /** The whole picture. @type {Viewport} */
 export const WHOLE = { x: 0, y: 0, zoom: 1 };
-export const GAP = 16;
-/** CSS pixels of the narrowest panel, and of the narrowest where the number of columns is fixed. */
-const MIN_WIDTH = 150;
-const MIN_FIXED_WIDTH = 96;
 export const MAX_ZOOM = 16;
-
-/**
- * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
- * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, which may be narrower, where
- * there is room for them
- */
-export function columnsFor(count, room, fixed) {
-  const fits = (/** @type {number} */ width) => Math.max(1, Math.floor((room + GAP) / (width + GAP)));
-  const most = Math.min(fixed ?? count, count, fits(fixed ? MIN_FIXED_WIDTH : MIN_WIDTH));
-  return most === fixed ? most : Math.ceil(count / Math.ceil(count / most));
-}
-
-/**
- * @param {number} room @param {number} columns @param {number} aspect @param {number} maxHeight
- * @returns {[number, number]} CSS pixels
- */
-export function panelSize(room, columns, aspect, maxHeight) {
-  const width = Math.min((room - GAP * (columns - 1)) / columns, maxHeight * aspect);
-  return [Math.max(1, Math.floor(width)), Math.max(1, Math.round(width / aspect))];
-}
-
-/**
- * Return the most that a panel may be high, from its height in a window of 900 px: what is below stays in sight. Rows that do
- * not fit one window anyway use most of one.
- * @param {number} height @param {number} inner of the window @param {number} rows of panels @returns {number} CSS pixels
- */
-export function heightFor(height, inner, rows) {
-  return Math.max(300, height + inner - 900, rows > 1 && inner < 900 ? 0.6 * inner : 0);
-}
 
 /** Return the size of that shape whose longer side is at most `most`. @param {number[]} size @param {number} most */
 export function reduced(size, most) {
@@ -104,16 +71,4 @@ export function smallestBox(boxes, x, y) {
   const dashed = (/** @type {Box} */ { marks = [] }) => marks.some(({ kind, hollow }) => kind === "polygon" && hollow);
   const hit = boxes.filter((box) => !dashed(box) && contains(box.xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit[0] ?? null;
-}
-
-/** Return the rectangle between two points within the picture. @param {number[]} from @param {number[]} to @param {number[]} size @returns {Rect} */
-export function rectangle(from, to, [width, height]) {
-  const [x0, x1] = [from[0], to[0]].map((x) => Math.min(width, Math.max(0, x))).sort((a, b) => a - b);
-  const [y0, y1] = [from[1], to[1]].map((y) => Math.min(height, Math.max(0, y))).sort((a, b) => a - b);
-  return [x0, y0, x1, y1];
-}
-
-/** Whether a rectangle is too small to be meant. @param {Rect} xyxy */
-export function small([x0, y0, x1, y1]) {
-  return x1 - x0 < 2 || y1 - y0 < 2;
 }

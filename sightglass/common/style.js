@@ -2,9 +2,9 @@
 
 /**
  * @typedef {"overlay"|"blend"|"map"|"contour"|"spotlight"|"picture"} Mode  blend: the whole picture coloured, as evenly as `alpha`
- * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
+ * @typedef {"auto"|"single"|"beside"} Layout  where the plain picture is: auto: beside a portrait, where there is room
  * @typedef {"auto"|"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps; auto: as the page has it
- * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
+ * @typedef {{mode: Mode, layout: Layout, alpha: number, colormap: string, threshold: number, scale: Scale,
  *   cells: boolean, boxes: string}} Style
  */
 
@@ -12,7 +12,6 @@
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
-  "split": 0.5,
   "alpha": 0.8,
   "colormap": "inferno",
   "threshold": 0.0,
@@ -55,6 +54,6 @@ export const SIGNED = {
 /** @type {{mode: Mode[], layout: Layout[], scale: Scale[]}} */
 export const CHOICES = {
   "mode": ["overlay", "blend", "map", "contour", "spotlight", "picture"],
-  "layout": ["auto", "single", "beside", "swipe"],
+  "layout": ["auto", "single", "beside"],
   "scale": ["auto", "own", "shared"]
 };

@@ -28,7 +28,7 @@ function scoreAt(curve, share) {
 
 /**
  * Return the blurred picture where a share comes first in an order, as `blur` in support.py; nothing elsewhere.
- * @param {HeatMap} order 0 to 1 @param {number} share @param {import("../browser/picture.js").Picture} picture
+ * @param {HeatMap} order 0 to 1 @param {number} share @param {import("../browser/canvas.js").Picture} picture
  */
 function hide({ own: { values, w, h }, extent: [x0, y0, x1, y1] }, share, { bitmap, size }) {
   const [mask, blur, cover] = [[w, h], reduced(size, BLURRED), reduced(size, COVER)].map(([wide, high]) => {

@@ -16,8 +16,7 @@ from sightglass.explain.trust.proof import SHARES, Support
 from sightglass.report.view import reduced_size
 from sightglass.ui.declare import declare
 from sightglass.ui.session import state
-from sightglass.ui.viewer import Map
-from sightglass.ui.viewer.payload import pack_maps
+from sightglass.ui.viewer import Map, pack_maps
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

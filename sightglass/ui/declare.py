@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
 
-def declare(name: str, beside: str | Path, *, html: str | None = None) -> ComponentRenderer:
+def declare(name: str, beside: str | Path, *told: str, html: str | None = None) -> ComponentRenderer:
     """Return a component's function; its files are read at first use.
 
-    `NAME.js` has the default export; it, its HTML and CSS are in the folder of the file `beside`. What draws it takes
-    `data`, packed or to be packed.
+    `NAME.js` has the default export; it, its HTML and CSS are in the folder of the file `beside`. `told`: the values
+    that the browser sends. What draws it takes `data`, packed or to be packed.
     """
     path = Path(beside).with_name(f"{name}.js")
+    # Streamlit returns only values with a callback.
+    callbacks: Any = dict.fromkeys((f"on_{value}_change" for value in told), lambda: None)
 
     def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.
         data = pack_data(data) if isinstance(data, dict) else data
-        return _register(name, path, html)(data=data, **more)
+        return _register(name, path, html)(data=data, **callbacks, **more)
 
     return draw
 
@@ -39,7 +41,3 @@ def _register(name: str, script: Path, html: str | None) -> ComponentRenderer:
     return st.components.v2.component(
         f"sightglass_{name}", html=html, css="\n".join(styles) if html else None, js=join(script)
     )
-
-
-def no_callback() -> None:
-    """Do nothing: Streamlit returns only values with a callback."""

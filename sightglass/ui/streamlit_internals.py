@@ -1,7 +1,7 @@
 """Private parts of Streamlit, checked when the server starts.
 
 No other file imports a module of Streamlit's, except for types, or uses a name of it that begins with an underscore.
-`NAMES` has every one with what to do if a later version lacks it.
+`NAMES` has every one.
 """
 
 from __future__ import annotations
@@ -29,34 +29,17 @@ if TYPE_CHECKING:
 
 TRIED = "1.67"
 """The newest minor version of Streamlit with which all of this was tried; `make oldest` tries the oldest."""
-NAMES = {
-    "streamlit.runtime.scriptrunner.get_script_run_ctx": (
-        "Tells the server's own reading of dashboard.py from a visit. Instead: an environment variable that the "
-        "lifespan of the app sets."
-    ),
-    "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager.remove_file": (
-        "Drops Streamlit's copy of an upload. Instead: do without; copies then live as long as their session."
-    ),
-    "starlette.datastructures.UploadFile.read": (
-        "Leaves uploads of more than 1 MB on the disk. Instead: do without; they are then in memory, too."
-    ),
-    "streamlit.runtime.uploaded_file_manager.UploadedFile.__init__": "Opens such an upload. Instead: as above.",
-    "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script": (
-        "Leaves out runs of fragments of the page before, which empty the new page. Instead: do without, and report it "
-        "to Streamlit if tests/browser/test_files.py shows an empty page."
-    ),
-    "streamlit.runtime.memory_media_file_storage._calculate_file_id": (
-        "Makes addresses of files unguessable, and different for large files that differ in a few places. Instead: "
-        "offer raw maps by the API's routes."
-    ),
-    "streamlit.runtime.pages_manager.PagesManager.uses_pages_directory": (
-        "Keeps the folder `pages` from being a menu of its own. Instead: rename the folder."
-    ),
-    "streamlit.net_util.get_external_ip": (
-        "Keeps the server from asking a host outside for its address. Instead: set browser.serverAddress."
-    ),
-}
-"""The private names, and what to do if one vanishes."""
+NAMES = (
+    "streamlit.runtime.scriptrunner.get_script_run_ctx",
+    "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager.remove_file",
+    "starlette.datastructures.UploadFile.read",
+    "streamlit.runtime.uploaded_file_manager.UploadedFile.__init__",
+    "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script",
+    "streamlit.runtime.memory_media_file_storage._calculate_file_id",
+    "streamlit.runtime.pages_manager.PagesManager.uses_pages_directory",
+    "streamlit.net_util.get_external_ip",
+)
+"""The private names; where one is used, it says what to do without it."""
 
 
 def _find(path: str) -> Any:
@@ -81,6 +64,7 @@ _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
 
 def script_context() -> ScriptRunContext | None:
     """Return the current thread's page run; None outside of one."""
+    # Without it: an environment variable that the app's lifespan sets.
     context: ScriptRunContext | None = _objects["get_script_run_ctx"][1](suppress_warning=True)
     return context
 
@@ -99,15 +83,18 @@ def page_tooltip(help: str) -> dict[str, Any]:
 def prepare_server() -> None:
     """Set server behaviour beyond Streamlit's options, before its start."""
     # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
-    # would run that file alone, without what dashboard.py does.
+    # would run that file alone, without what dashboard.py does. Without it: rename the folder.
     _replace("uses_pages_directory", False)
     # At every connection from another site's page Streamlit asks a host outside for this machine's address, for up to
-    # two seconds in which it answers nobody.
+    # two seconds in which it answers nobody. Without it: set browser.serverAddress.
     _replace("get_external_ip", lambda: None)
     # Streamlit's own addresses are a plain hash, and of files of more than 1 MiB one of three small parts: of two that
-    # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
+    # differ elsewhere, such as raw maps with the same margins, it would show everybody the first. Without it: offer raw
+    # maps by the API's routes.
     _replace("_calculate_file_id", media_id)
+    # Without it: report it to Streamlit if tests/browser/test_files.py shows an empty page.
     _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
+    # Without them uploads of more than 1 MB are in memory, too.
     _replace("read", _read_file)
     _replace("__init__", _open_file)
 
@@ -177,6 +164,6 @@ def _open_file(file: Any, record: Any, urls: Any) -> None:
 
 
 def remove_upload(file_id: str) -> None:
-    """Drop Streamlit's copy of an uploaded file."""
+    """Drop Streamlit's copy of an uploaded file, which would live as long as its session."""
     if (context := script_context()) is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, file_id)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """Explain the frames of a camera, one viewer's at a time.
 
 A frame is `SGF1`, its number as u32, little-endian, and a JPEG. Numbers of frames grow; the answer to one settles all
-before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale_maps` does.
+before it. `ui/live/live.js` grows the raw map as `sightglass.explain.maps.heatmap.scale_maps` does.
 """
 
 from __future__ import annotations

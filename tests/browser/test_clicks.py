@@ -65,7 +65,7 @@ OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explai
 VIEWER: button Side by side with the plain picture | map; button Full screen | full; combobox Colormap | map;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
-    button Measure an area | "Drag over; button Swipe | map; button Edit the picture | -
+    button Measure an area | "Drag over; button Edit the picture | -
 ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
 SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
@@ -77,7 +77,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     radio (Whole picture|As the model crops it) | ?fit; button Draw | map <; link See a model cheat | /saved
 /?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;
-    button (Undo|Redo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
+    button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
     +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
@@ -112,7 +112,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
-    button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
+    button Draw on it | opens; button (Brush|Eraser|Undo|Clear|Hold for the original) | -;
     combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
     button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;

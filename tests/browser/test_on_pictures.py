@@ -84,6 +84,9 @@ def test_canvas_equals_edit_undo_and_original(visit):
     page.keyboard.press("Control+z")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     until(page, lambda: np.array_equal(canvas(page), original), "undo leaves something")
+    page.keyboard.press("Control+z")
+    until(page, lambda: np.array_equal(canvas(page), painted), "the step does not come back")
+    page.keyboard.press("Control+z")
     # By keys alone: a line with the brush.
     page.get_by_role("button", name="Brush", exact=True).click()
     page.locator(CANVAS).focus()

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -250,18 +249,6 @@ def test_canvas_equals_python_rendering(exact, made) -> None:
         values = np.interp(drawn.values, (0, 1), ends).astype(np.float32)
         assert alike(seen[1], paint(picture, replace(drawn, values=values), Style(), unit=1), True), shared
     set_to(page, shared=False)
-    # Left of the divider is the picture.
-    page.locator(".more").click()
-    page.get_by_role("button", name="Swipe").click()
-    for split in (0, 0.25, 1):
-        page.locator(".split").first.evaluate(
-            "(e, split) => { e.value = split; e.dispatchEvent(new Event('change')); }", split
-        )
-        seen = set_to(page, mode="map")
-        for panel in (0, 1, 2):
-            expected, plain = paint(picture, field(made, panel), Style(mode="map"), unit=1), split * picture.shape[1]
-            expected[:, : math.ceil(max(0, plain - 0.5))] = picture[:, : math.ceil(max(0, plain - 0.5))]
-            assert alike(seen[panel], expected, panel > 0), (split, panel)
 
 
 def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None:
@@ -289,7 +276,6 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     page.locator(".threshold").fill("0.4")
     for name in ("Shared scale", "True cells"):
         page.get_by_label(name).first.check()
-    page.get_by_role("button", name="Swipe").click()
     still(page)
     assert runs(page) == before
     assert sent == []
@@ -347,11 +333,6 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     sync.expect(page.locator(".low")).to_have_text("From 0.01")
     page.locator(".more").press("Enter")
     sync.expect(page.get_by_label("Shared scale")).to_be_visible()
-    page.get_by_role("button", name="Swipe").press("Enter")
-    divider = page.get_by_label("Divider").first
-    divider.focus()
-    page.keyboard.press("ArrowLeft")
-    sync.expect(divider).to_have_value("0.495")
 
 
 def test_pointer_readout_and_wheel(scene: Scene) -> None:

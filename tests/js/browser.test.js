@@ -5,7 +5,7 @@ import { deflateSync } from "node:zlib";
 import * as g from "../../sightglass/browser/geometry.js";
 import { valueAt } from "../../sightglass/browser/sample.js";
 import { grids, inflate, unpack } from "../../sightglass/browser/unpack.js";
-import { post } from "../../sightglass/browser/hands.js";
+import { post } from "../../sightglass/ui/painter/painter.js";
 import { chained, isolines } from "../../sightglass/browser/contour.js";
 
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
@@ -24,11 +24,6 @@ test("inside nested boxes the smallest is meant, and a dashed box is no box", ()
   assert.equal(g.smallestBox(dashed, 10, 10), null);
   assert.equal(g.smallestBox(dashed, 3, 3).index, 0);
   assert.equal(g.smallestBox([dashed[0], { ...dashed[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);
-});
-
-test("a rectangle is the same from any corner and ends at the picture", () => {
-  assert.deepEqual(g.rectangle([10, 50], [130, 20], [100, 80]), [10, 20, 100, 50]);
-  assert.deepEqual(g.rectangle([130, 20], [10, 50], [100, 80]), [10, 20, 100, 50]);
 });
 
 const grid = (values, w, h, extent = [0, 0, w, h], kind = "heat") => ({ values: Uint16Array.from(values), w, h, extent, kind });

@@ -3,8 +3,7 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { Link } from "../../sightglass/ui/live/link.js";
-import { followed, reason } from "../../sightglass/ui/live/live.js";
-import { mapOf, percent } from "../../sightglass/ui/live/screen.js";
+import { followed, mapOf, percent, reason } from "../../sightglass/ui/live/live.js";
 
 test("a map is drawn from its cells, and from its values where they are hardly more", () => {
   const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];

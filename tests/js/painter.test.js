@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand } from "../../sightglass/ui/painter/edits.js";
-
-const nothing = () => ({ marks: [], fill: "blur", keep: false });
+import { Hand } from "../../sightglass/ui/painter/edits.js";
 
 /** A hand that goes down, along the places, and up. */
 function drawn(hand, tool, places, size = 0.1) {
@@ -23,17 +21,4 @@ test("a rectangle is the same from whichever corner it is drawn, ends at the bor
   assert.deepEqual(drawn(hand, "rectangle", [[0.6, 0.1], [0.9, 0.9], [0.2, 1.4]]).points, [0.2, 0.1, 0.6, 1]);
   assert.equal(drawn(hand, "rectangle", [[0.5, 0.5], [0.501, 0.501]]), null);
   assert.ok(!hand.mark);
-});
-
-test("every step can be undone and done again: marks, filling, keeping, clearing", () => {
-  const edits = new Edits(nothing()), mark = { kind: "brush", points: [0, 0], size: 0.1 };
-  edits.add(mark);
-  edits.set({ fill: "grey" });
-  edits.flip();
-  edits.clear();
-  assert.deepEqual(edits.value, { marks: [], fill: "grey", keep: true });
-  for (let i = 0; i < 5; i++) edits.undo();
-  assert.deepEqual([edits.value, edits.back, edits.forth], [nothing(), 0, 4]);
-  for (let i = 0; i < 3; i++) edits.redo();
-  assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
 });

@@ -20,13 +20,13 @@ test("a link wins once over what is remembered, and says all that is not the def
 });
 
 test("a link cannot bring nonsense", () => {
-  const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", cells: "1", scale: "log", other: 1 };
+  const odd = { alpha: 7, mode: "<b>", colormap: "none", threshold: "x", cells: "1", scale: "log", other: 1 };
   assert.deepEqual(merged(odd, MAPS), { ...DEFAULTS, cells: true });
   assert.deepEqual(merged({ __proto__: null, constructor: "x", scale: "fixed" }, MAPS), DEFAULTS);
 });
 
 test("a view goes into an address and comes out the same", () => {
-  const wanted = { ...DEFAULTS, mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "shared" };
+  const wanted = { ...DEFAULTS, mode: "contour", layout: "beside", colormap: "jet", scale: "shared" };
   const settings = { ...wanted, cells: true, threshold: 1 / 3 }, viewport = { x: 0.125, y: 0.3, zoom: 4 };
   const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, viewport));
   assert.equal(url.searchParams.get("model"), "m");

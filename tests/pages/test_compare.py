@@ -16,9 +16,9 @@ from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.models.checkpoints import weights
-from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.views import pairs
 from tests.pages.conftest import parameter, press, received, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -182,7 +182,7 @@ def names(app: AppTest) -> list[str]:
 def test_picture_is_compared_with_examples(page) -> None:
     app = page("compare", tab="pictures")
     explainer, bus = Explainer("efficientnet-lite0"), image_source.example("bus")
-    expected = similarity(explainer, bus, gallery_picker.mirrored_part(bus))
+    expected = similarity(explainer, bus, pairs.mirrored_part(bus))
     assert names(app) == ["bus.jpg", "bus, part.jpg"]
     assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
     references = context(explainer, bus)
@@ -230,7 +230,8 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     for image in images:
         own = app.session_state[state.key(image_source.Pictures)]
         image_source.UPLOADS.put(image)
-        own.own[image.sha256], own.chosen = image_source.OwnPicture.of(image), image.sha256
+        own.chosen = image_source.token(image)
+        own.own[own.chosen] = image_source.OwnPicture.of(image)
         app.run()
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]

@@ -13,7 +13,7 @@ from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED
 from sightglass.pages.explore import boxes
-from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.session.pictures.image_source import Pictures, token
 from sightglass.ui.session.state import ChosenArea
 from tests.corpus import npy
 from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
@@ -255,8 +255,8 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
     picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    session(app, Pictures).own[picture.sha256] = session(app, Pictures).last = picture
-    session(app, Pictures).chosen = picture.sha256
+    session(app, Pictures).own[token(picture)] = session(app, Pictures).last = picture
+    session(app, Pictures).chosen = token(picture)
     app.run()
     assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 

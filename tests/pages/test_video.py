@@ -103,8 +103,8 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     frame = list(Clip(plan.clip.path).frames())[7]
     chosen = held[state.key(Pictures)]
     (image_of_frame,) = image_source.list_own()
-    assert image_of_frame.sha256 == chosen.chosen
-    image = chosen.opened(image_of_frame.sha256)
+    assert image_source.token(image_of_frame) == chosen.chosen
+    image = chosen.opened(chosen.chosen)
     assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.3 s.png"
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from PIL import Image as Pillow
-from PIL import ImageOps
 
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.received import open_received
 from sightglass.models import catalog
 from sightglass.report import embedded_recipe
-from sightglass.ui.painter import drawing
+from sightglass.ui import painter
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.session.pictures.image_source import EXAMPLES, UPLOADS, OwnPicture, token
+from sightglass.ui.session.pictures.image_source import EXAMPLES, token
 from sightglass.ui.session.state import upload_megabytes
 from sightglass.ui.streamlit_internals import remove_upload
 
@@ -38,9 +33,6 @@ if TYPE_CHECKING:
 
 
 UPLOADER = "picture-upload"
-THUMBNAIL = (104, 88)
-"""Width and height in pixels, twice those on the page."""
-_thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
 
 
 @dataclass
@@ -60,7 +52,9 @@ class PictureBar:
 
 def choose() -> Image:
     """Apply the bar's new actions and return the chosen picture."""
-    _take_inputs()
+    if files := uploads():
+        store_upload(files)
+    painter.take_drawing()
     reopen.go()
     image = image_source.current()
     state.of(state.Controls).picture = None if image_source.current_id() is None else image
@@ -70,12 +64,10 @@ def choose() -> Image:
 def bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails with names and sizes, drawing button."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
-    uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
     uploaded = {
-        token(each): _label(each.name, f"{small}#{token(each)}", each.name, each.size)
-        for each, small in uploads
-        if small
+        token(each): _label(each.name, each.thumbnail, each.name, each.size, f"#{token(each)}")
+        for each in reversed(image_source.list_own())
     }
     thumbs = uploaded | _examples()
     chosen = image_source.current_id()
@@ -114,47 +106,24 @@ def bar(place: DeltaGenerator) -> None:
         pictures.problem = None
 
 
-def _label(name: str, url: str, file_name: str, size: tuple[int, int]) -> str:
+def _label(name: str, webp: bytes, file_name: str, size: tuple[int, int], mark: str = "") -> str:
+    """Return a thumbnail in Markdown; `mark`: what tells it from one that looks alike."""
     title = f"{file_name} {size_in_pixels(*size)}".replace('"', "'")
-    return f'![{escape(name)}]({url} "{escape(title)}")'
+    return f'![{escape(name)}](data:image/webp;base64,{base64.b64encode(webp).decode()}{mark} "{escape(title)}")'
 
 
 @st.cache_resource(show_spinner=False)
 def _examples() -> dict[str, str]:
     """Return the examples on this machine, each opened once."""
-    names = [name for name in EXAMPLES if image_source.is_installed(name)]
-    urls = {name: _data_url(thumbnail_file(name).read_bytes()) for name in names}
-    return {name: _label(name.capitalize(), url, *image_source.describe_example(name)) for name, url in urls.items()}
+    return {
+        name: _label(name.capitalize(), thumbnail_file(name).read_bytes(), *image_source.describe_example(name))
+        for name in filter(image_source.is_installed, EXAMPLES)
+    }
 
 
 def thumbnail_file(name: str) -> Path:
     """Return the path of an example's thumbnail."""
     return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
-
-
-def _thumbnail_url(image: OwnPicture) -> str:
-    """Return a picture's thumbnail; empty once it is off the server."""
-    if (url := _thumbnails.get(image.sha256)) is None:
-        last, key = state.of(image_source.Pictures).last, token(image)
-        # A new picture was decoded just now.
-        is_last = last is not None and last.sha256 == image.sha256 and UPLOADS.find(key) is not None
-        if (whole := last if is_last else UPLOADS.get(key)) is None:
-            return ""
-        url = _data_url(thumbnail(whole))
-        _thumbnails.put(image.sha256, url)
-    return url
-
-
-def thumbnail(image: Image) -> bytes:
-    """Return the middle of a picture as a WebP thumbnail."""
-    fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
-    out = BytesIO()
-    fitted.save(out, "WEBP", quality=60, method=0)
-    return out.getvalue()
-
-
-def _data_url(webp: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 # A person's acts, before the page is drawn.
@@ -173,14 +142,6 @@ def _toggle_draw() -> None:
     url_state.remember("draw", draws)
     if draws and navigation.page != "explore":
         navigation.go_to = page.script("explore")
-
-
-def _take_inputs() -> None:
-    """Take new files and a new drawing."""
-    if files := uploads():
-        store_upload(files)
-    if (drawn := drawing.take_drawing()) is not None:
-        image_source.replace_drawing(drawn[1], drawn[0])
 
 
 def uploads() -> list[tuple[str, bytes]]:
@@ -234,7 +195,7 @@ def _reopen(contents: Contents, name: str) -> None:
     example = image_source.example_named(recipe.picture_name)
     image = image_source.example(example) if example else None
     if image is None or image.sha256 != recipe.picture_sha256:
-        image = pictures.opened(recipe.picture_sha256) or embedded_recipe.original(contents)
+        image = pictures.opened(recipe.picture_sha256[: image_source.DIGITS]) or embedded_recipe.original(contents)
     if image is None:
         raise ImageProblem(
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "

@@ -16,7 +16,7 @@ import streamlit as st
 
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
-from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.declare import declare
 from sightglass.ui.session import state
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 KEY = "live"
-_component = declare("live", __file__)
+_component = declare("live", __file__, "frame")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     visit = state.of(LiveVisit)
     choice = {"model": model.id, "method": method, "options": dict(options)}
     head = {"choice": choice, "colormaps": tables()}
-    result = _component(key=KEY, data=head, on_frame_change=no_callback)
+    result = _component(key=KEY, data=head)
     sent = result.frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:

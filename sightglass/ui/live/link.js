@@ -15,8 +15,8 @@ const LONGEST_RETRY = 8_000;
  *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead
  * @typedef {{head: AnswerHead, blobs: Uint8Array[]}} Answer
  * @typedef {{type: string, sentence?: string, fatal?: boolean, [more: string]: unknown}} Note
- * @typedef {(ms: number, call: () => void) => void} After
- * @typedef {{say: (sentence: string) => void, ready: (note: Note) => void, answer: (answer: Answer) => void}} Ears
+ * @typedef {(ms: number, call: () => void) => void} After @typedef {import("./live.js").Taken} Taken
+ * @typedef {{say: (sentence: string) => void, ready: (note: Note) => void, answer: (answer: Answer, taken?: Taken|null) => void}} Ears
  */
 
 export class Link {
@@ -26,8 +26,8 @@ export class Link {
   #choice = null;
   /** @type {object|null} */
   #pin = null;
-  /** @type {Set<number>} numbers of frames without an answer */
-  #open = new Set();
+  /** Frames without an answer, by number; null while one is encoded. @type {Map<number, Taken|null>} */
+  #open = new Map();
   #number = 0;
   #retry = FIRST_RETRY;
   #ready = false;
@@ -74,14 +74,15 @@ export class Link {
 
   /** Reserve room for a frame that is being encoded; return its number. */
   reserve() {
-    this.#open.add(++this.#number);
+    this.#open.set(++this.#number, null);
     return this.#number;
   }
 
-  /** Send a frame that has its room. @param {number} number @param {ArrayBuffer} jpeg */
-  frame(number, jpeg) {
+  /** Send a frame that has its room. @param {number} number @param {ArrayBuffer} jpeg @param {Taken|null} [taken] what its answer comes with */
+  frame(number, jpeg, taken = null) {
     // The connection it was meant for may be gone.
     if (!this.#open.has(number)) return;
+    this.#open.set(number, taken);
     const message = new Uint8Array(8 + jpeg.byteLength);
     message.set([83, 71, 70, 49]); // SGF1
     new DataView(message.buffer).setUint32(4, number, true);
@@ -106,8 +107,9 @@ export class Link {
   #hear(data) {
     if (typeof data === "string") return this.#read(JSON.parse(data));
     const answer = /** @type {Answer} */ (unpack(new Uint8Array(data)));
-    for (const number of this.#open) if (number <= answer.head.n) this.#open.delete(number);
-    if (this.#ready) this.on.answer(answer);
+    const taken = this.#open.get(answer.head.n);
+    for (const number of this.#open.keys()) if (number <= answer.head.n) this.#open.delete(number);
+    if (this.#ready) this.on.answer(answer, taken);
   }
 
   /** @param {Note} note */

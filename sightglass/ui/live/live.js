@@ -1,18 +1,21 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
-import { hiddenContext, resize } from "../../browser/canvas.js";
-import { component, find, themeOf, write } from "../../browser/component.js";
+import { contextOf, hiddenContext, resize, withLightness } from "../../browser/canvas.js";
+import { component, find, hearIn, themeOf, write } from "../../browser/component.js";
+import { createMap, Layer } from "../../browser/draw.js";
 import { reduced } from "../../browser/geometry.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 import { bytes } from "../../browser/unpack.js";
+import { outlineBoxes } from "../viewer/marks.js";
 import { recalled } from "../viewer/settings.js";
 import { Link } from "./link.js";
-import { Screen, percent } from "./screen.js";
 
 /**
  * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[]}} Head
  * @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame
  * @typedef {import("./link.js").Answer} Answer
+ * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Taken  a frame as it was taken and sent, and when
+ * @typedef {{taken: Taken, answer: Answer, map: import("../../browser/draw.js").HeatMap|null}} Shown
  */
 
 /** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
@@ -50,6 +53,64 @@ export function followed(answer, pin, detects) {
   return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
 }
 
+/** @param {number} score 0..1 */
+export function percent(score) {
+  return score > 0 && score < 0.01 ? "< 1 %" : `${Math.round(100 * score)} %`;
+}
+
+/** Return the map of an answer; null where there is none. @param {Answer} answer */
+export function mapOf({ head: { map }, blobs }) {
+  if (!map || map.state !== "ok") return null;
+  // The bytes of a message need not begin where a number may.
+  const values = new Uint16Array(blobs[0].slice().buffer), { shape, grid: [rows, columns], seen, extent } = map;
+  // What has hardly fewer cells than values comes without cells.
+  const celled = 2 * rows <= shape[0] && 2 * columns <= shape[1];
+  const head = {
+    ...{ title: map.label, note: "", text: "", kind: "heat", sides: null, raw: null, seen, extent, own: 0, shared: null },
+    ...{ shape: celled ? shape : [rows, columns], cells: celled ? [rows, columns] : null },
+  };
+  return createMap(head, () => values, null, celled ? { values, w: columns, h: rows, extent, kind: "heat" } : null);
+}
+
+/** Return what each box of an answer is called and which one the map is of. @param {Answer} answer */
+function outlined({ head: { answers, place } }) {
+  return answers.flatMap(({ box, marks, label, score }, index) => {
+    const tag = `${label} ${percent(score)}`;
+    return box ? [{ xyxy: box, marks: marks ?? [], index, tag, chosen: index === place }] : [];
+  });
+}
+
+class Screen {
+  #layer = new Layer();
+  #plain = hiddenContext(true);
+  /** @type {Shown|null} */
+  shown = null;
+
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = contextOf(canvas, true);
+  }
+
+  /** Show a frame with what was said of it. @param {Taken} taken @param {Answer} answer */
+  take(taken, answer) {
+    this.shown = { taken, answer, map: mapOf(answer) };
+    resize(this.#plain.canvas, taken.pixels.width, taken.pixels.height);
+    this.#plain.putImageData(taken.pixels, 0, 0);
+  }
+
+  /** @param {import("../../browser/draw.js").Painted} style @param {string} font */
+  draw(style, font) {
+    if (!this.shown) return;
+    const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
+    resize(canvas, width, height);
+    canvas.style.setProperty("--ratio", String(width / height));
+    const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, pixels: () => withLightness(pixels), size: [width, height] };
+    this.#layer.paint(context, picture, map, style, { width, height, rect, unit: 1 });
+    if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
+  }
+}
+
 class Live {
   #head = /** @type {Head|null} */ (null);
   #luts = /** @type {Map<string, Uint8Array>} */ (new Map());
@@ -58,8 +119,6 @@ class Live {
   #pin = /** @type {Pin|null} */ (null);
   #detects = false;
   #frozen = false;
-  /** Frames that are on their way, by number. @type {Map<number, import("./screen.js").Taken>} */
-  #taken = new Map();
   #grab = hiddenContext(true);
   #delay = 0;
   /** Time of the frame that was taken last. */
@@ -80,13 +139,12 @@ class Live {
         root.toggleAttribute("data-ready", true);
         this.#pump();
       },
-      answer: (answer) => this.#answer(answer),
+      answer: (answer, taken) => this.#answer(answer, taken),
     });
-    const on = (/** @type {string} */ name, /** @type {(event: Event) => void} */ act) =>
-      find(root, name).addEventListener("click", act, { signal });
-    on(".start", () => void this.#start());
-    on(".freeze", () => this.#freeze(!this.#frozen));
-    on(".open", () => void this.#handOver("open"));
+    const hear = hearIn(root, signal);
+    hear("start", "click", () => void this.#start());
+    hear("freeze", "click", () => this.#freeze(!this.#frozen));
+    hear("open", "click", () => void this.#handOver("open"));
     onRow(find(root, ".rows"), (place) => this.#follow(place));
     document.addEventListener("visibilitychange", () => this.#pump(), { signal });
     signal.addEventListener("abort", () => {
@@ -104,7 +162,6 @@ class Live {
     this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
       this.#setPin(null);
-      this.#taken.clear();
       this.link.choose(head.choice);
     }
     if (!before) this.link.start();
@@ -165,14 +222,12 @@ class Live {
       grab.canvas.toBlob(resolve, "image/jpeg", QUALITY);
     }));
     const blob = (await encoded) ?? new Blob();
-    this.#taken.set(number, { pixels, jpeg: blob, at });
-    this.link.frame(number, await blob.arrayBuffer());
+    this.link.frame(number, await blob.arrayBuffer(), { pixels, jpeg: blob, at });
   }
 
-  /** @param {Answer} answer */
-  #answer(answer) {
-    const { n, ms, problem, lost } = answer.head, taken = this.#taken.get(n);
-    for (const number of this.#taken.keys()) if (number <= n) this.#taken.delete(number);
+  /** @param {Answer} answer @param {Taken|null} [taken] */
+  #answer(answer, taken) {
+    const { ms, problem, lost } = answer.head;
     this.#delay = Math.min(LONGEST, Math.max(0, this.#delay + 0.5 * (ms.wait - SPARE)));
     this.#pumpAfter(this.#delay);
     if (this.#frozen || !taken) return;

@@ -1,4 +1,4 @@
-"""Paint on a picture: brush and rectangle; or on a blank canvas (`drawing`).
+"""Paint on a picture: brush and rectangle; or on a blank canvas: the session's own picture.
 
 The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
 picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more, so a newer stroke
@@ -13,21 +13,34 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files.packing import pack_data
+from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
-from sightglass.ui.declare import declare, no_callback
+from sightglass.models import drawing
+from sightglass.ui.declare import declare
 from sightglass.ui.session import state
-from sightglass.ui.viewer.payload import jpeg, picture
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.viewer import jpeg, picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.explain import Image
+    from sightglass.explain import Explainer
+    from sightglass.models.drawing import Paper
 
 KEY = "painter"
 SIZES = (0.03, 0.08, 0.16)
 """Diameters of the brush, as shares of the picture's longer side."""
-_component = declare("painter", __file__)
+PAPER = "paper"
+NAME = "drawing.png"
+PLAIN: Paper = "black on white"
+"""The colours for a model that does not name its own."""
+STROKES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
+"""Stroke widths, as shares of the canvas's side."""
+MAX_STROKES, MAX_POINTS = 5_000, 60_000
+"""Maximum number of strokes and of all their points in one drawing, about an hour's work."""
+_LEVELS = {"white": 255, "black": 0}
+_component = declare("painter", __file__, "edit")
 
 
 @dataclass
@@ -39,7 +52,7 @@ class Painting:
     turn: int = 0
     """The browser's message that it came with."""
     picture: str | None = None
-    """SHA-256 of the picture that is edited, or of the one made of a drawing."""
+    """SHA-256 of the picture that is edited, or the token of the one made of a drawing."""
     open: bool = False
     """Whether the picture is edited in place of its map."""
 
@@ -88,4 +101,50 @@ def painter(image: Image) -> None:
 def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
     """Draw the painter; `head`: more fields of the browser's payload."""
     head = {"paper": "", "turn": current.turn, "edit": current.edit} | head
-    _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
+    _component(key=key, data=pack_data(head, blobs))
+
+
+@dataclass
+class CanvasDrawing(Painting):
+    """The session's drawing."""
+
+    edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
+    paper: Paper = PLAIN
+    due: bool = False
+    """Whether the picture must be drawn again, in other colours."""
+
+
+def take_drawing() -> None:
+    """Choose a new drawing in place of its former version, before the page is drawn."""
+    current = state.of(CanvasDrawing)
+    if not current.due and not current.take(last_edit(PAPER)):
+        return
+    current.due = False
+    marks = edits.parse(current.edit, MAX_STROKES, MAX_POINTS).marks
+    strokes = [drawing.Stroke(mark.points, mark.size, mark.kind == "erase") for mark in marks]
+    image = Image(drawing.draw(strokes, current.paper), NAME)
+    image_source.replace_drawing(current.picture, image)
+    current.picture = image_source.token(image)
+
+
+def needs_repaint(explainer: Explainer) -> bool:
+    """Return whether a chosen drawing needs this model's other colours."""
+    current = state.of(CanvasDrawing)
+    former, current.paper = current.paper, explainer.loaded.adapter.paper or PLAIN
+    current.due = (
+        current.paper != former and current.picture is not None and current.picture == image_source.current_id()
+    )
+    return current.due
+
+
+def draw_canvas(explainer: Explainer) -> None:
+    """Draw the canvas in training colours, last in a run."""
+    current = state.of(CanvasDrawing)
+    ink, _, ground = current.paper.partition(" on ")
+    st.markdown("### Draw")
+    size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
+    draw(current, key=PAPER, id=PAPER, name="Paper", size=size, brushes=STROKES, mean=mean, paper=ground)
+    has_paper = explainer.loaded.adapter.paper is not None
+    why = "as this model was trained" if has_paper else "this model does not say which it was trained on"
+    about = f"{ink.capitalize()} pen on {ground} paper: {why}."
+    st.caption(about)

@@ -1,4 +1,4 @@
-// What is painted on a picture: marks, what stands in their place, and whether they hide or keep. Every step can be undone.
+// What is painted on a picture: marks, what stands in their place, and whether they hide or keep.
 
 import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
 
@@ -72,56 +72,6 @@ function composite(paint, operation, draw) {
 const CLOSE = 0.12;
 /** A rectangle narrower than this was a click. */
 const SMALLEST = 0.004;
-
-/** What is painted, and every step that led to it. */
-export class Edits {
-  /** @type {Edit[]} */
-  #steps;
-  #at = 0;
-
-  /** @param {Edit} edit */
-  constructor(edit) {
-    this.#steps = [edit];
-  }
-
-  get value() {
-    return this.#steps[this.#at];
-  }
-
-  get back() {
-    return this.#at;
-  }
-
-  get forth() {
-    return this.#steps.length - 1 - this.#at;
-  }
-
-  /** @param {Partial<Edit>} changes */
-  set(changes) {
-    this.#steps.splice(++this.#at, Infinity, { ...this.#steps[this.#at - 1], ...changes });
-  }
-
-  undo() {
-    this.#at = Math.max(0, this.#at - 1);
-  }
-
-  redo() {
-    this.#at += Number(this.forth > 0);
-  }
-
-  /** @param {Mark} mark */
-  add(mark) {
-    this.set({ marks: [...this.value.marks, mark] });
-  }
-
-  clear() {
-    this.set({ marks: [] });
-  }
-
-  flip() {
-    this.set({ keep: !this.value.keep });
-  }
-}
 
 /** A hand with a tool in it: what it does between going down and up, whichever finger, mouse or key it is. */
 export class Hand {

@@ -1,9 +1,8 @@
 // A picture to paint on, or a blank paper: the browser shows the result at once, Python explains it as soon as it can.
 
 import { contextOf, density, haloed, hiddenContext, resize } from "../../browser/canvas.js";
-import { ARROWS, blobOf, component, find, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
-import { post, wireHand } from "../../browser/hands.js";
-import { Canvases, Edits, Hand, corners, described } from "./edits.js";
+import { ARROWS, blobOf, component, find, fractionOf, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
+import { Canvases, Hand, corners, described } from "./edits.js";
 
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
@@ -15,13 +14,62 @@ import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
 const SOON = 60;
+/** Milliseconds after which a reply will not come any more. */
+const LOST_MS = 3_000;
 const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle"]);
 const ERASER = 2;
 /** @type {Edit} */
 const NOTHING = { marks: [], fill: "blur", keep: false };
 
+/**
+ * Send Python a drawing while it is drawn: soon, not at every point, and never while it still works on the last one.
+ * @param {(turn: number) => void} send
+ * @param {number} turn  number of the last drawing that Python has
+ * @param {number} wait  milliseconds from a change until it is sent
+ */
+export function post(send, turn, wait) {
+  let changed = false, waiting = false, awaited = 0, since = 0;
+
+  function later() {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => {
+      waiting = false;
+      flush();
+    }, wait);
+  }
+
+  function flush() {
+    if (!changed) return;
+    // A reply that never comes (a lost connection, an error) must not block the pen for good.
+    if (awaited && performance.now() - since < LOST_MS) return later();
+    changed = false;
+    turn += 1;
+    [awaited, since] = [turn, performance.now()];
+    send(turn);
+  }
+
+  return {
+    touch() {
+      changed = true;
+      later();
+    },
+    /** Send what has changed at once: a stroke is finished. */
+    flush,
+    /** Take note that Python has shown this one. @param {number} shown */
+    heard(shown) {
+      turn = Math.max(turn, shown);
+      if (shown < awaited) return;
+      awaited = 0;
+      if (changed) later();
+    },
+  };
+}
+
 class Painter {
-  #edits = new Edits(NOTHING);
+  #edit = NOTHING;
+  /** What was there before the last step: undone once more, that step is done again. @type {Edit | null} */
+  #before = null;
   #hand = new Hand();
   #canvases = new Canvases();
   /** @type {Head|null} */
@@ -33,8 +81,8 @@ class Painter {
   #sources = null;
   /** The tool that arrow keys move, in shares of the canvas. */
   #key = { x: 0.5, y: 0.5, shown: false };
-  /** Whether a finger, pen or mouse paints. */
-  #pressed = false;
+  /** The finger, pen or mouse that paints. The page may scroll meanwhile: places are in the canvas as it was at first. @type {{id: number, box: DOMRect}|null} */
+  #pointer = null;
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
@@ -65,9 +113,10 @@ class Painter {
         this.#redraw();
       });
     }
-    for (const name of /** @type {const} */ (["undo", "redo", "clear"])) hear(name, "click", () => this.#step((edits) => edits[name]()));
-    hear("keep", "click", () => this.#step((edits) => edits.flip()));
-    hear("fill", "change", ({ value }) => this.#step((edits) => edits.set({ fill: /** @type {Fill} */ (value) })));
+    hear("undo", "click", () => this.#undo());
+    hear("clear", "click", () => this.#step({ ...this.#edit, marks: [] }));
+    hear("keep", "click", () => this.#step({ ...this.#edit, keep: !this.#edit.keep }));
+    hear("fill", "change", ({ value }) => this.#step({ ...this.#edit, fill: /** @type {Fill} */ (value) }));
   }
 
   #resize() {
@@ -78,7 +127,7 @@ class Painter {
   #draw() {
     const { canvas } = this, paint = contextOf(canvas);
     if (!this.#sources) return;
-    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
+    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#shown());
     if (this.#original) return;
     const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
     if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
@@ -94,8 +143,8 @@ class Painter {
   }
 
   /** What is on the picture, with the mark that is being made. @returns {Edit} */
-  #edit() {
-    const edit = this.#edits.value, { mark } = this.#hand;
+  #shown() {
+    const edit = this.#edit, { mark } = this.#hand;
     return mark ? { ...edit, marks: [...edit.marks, mark] } : edit;
   }
 
@@ -109,12 +158,12 @@ class Painter {
   }
 
   #describe() {
-    const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
+    const { root } = this, edit = this.#edit, by = (/** @type {string} */ name) => find(root, `.${name}`);
     const text = this.#original ? "This is the original." : described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
-    const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length };
-    for (const [name, disabled] of Object.entries(off)) by(name).disabled = disabled;
+    by("undo").disabled = !this.#before;
+    by("clear").disabled = !edit.marks.length;
     by("fill").value = edit.fill;
     by("keep").setAttribute("aria-pressed", String(edit.keep));
     for (const tool of TOOLS) by(tool).setAttribute("aria-pressed", String(tool === this.#tool));
@@ -122,19 +171,29 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wirePointer(signal) {
-    wireHand(this.canvas, {
-      begin: (at) => {
-        this.#key.shown = false;
-        this.#pressed = true;
-        this.#hand.begin(this.#tool, ...at, this.#size);
-        this.#changed(false);
-      },
-      move: (places) => places.filter((at) => this.#hand.move(...at)).length && this.#moved(),
-      end: () => {
-        this.#pressed = false;
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (this.#pointer || (event.pointerType === "mouse" && event.button !== 0)) return;
+      event.preventDefault();
+      canvas.focus({ preventScroll: true, focusVisible: false });
+      canvas.setPointerCapture(event.pointerId);
+      this.#pointer = { id: event.pointerId, box: canvas.getBoundingClientRect() };
+      this.#key.shown = false;
+      this.#hand.begin(this.#tool, ...fractionOf(this.#pointer.box, event), this.#size);
+      this.#changed(false);
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      const { id, box } = this.#pointer ?? {}, all = event.getCoalescedEvents?.() ?? [];
+      if (!box || id !== event.pointerId) return;
+      if ((all.length ? all : [event]).filter((each) => this.#hand.move(...fractionOf(box, each))).length) this.#moved();
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(name, ({ pointerId }) => {
+        if (this.#pointer?.id !== pointerId) return;
+        this.#pointer = null;
         this.#lift();
-      },
-    }, signal);
+      }, { signal });
+    }
   }
 
   #moved() {
@@ -146,15 +205,19 @@ class Painter {
   #lift() {
     if (!this.#hand.mark) return;
     const mark = this.#hand.end();
-    if (mark) this.#edits.add(mark);
+    if (mark) this.#step({ ...this.#edit, marks: [...this.#edit.marks, mark] });
+    else this.#changed(true);
+  }
+
+  /** @param {Edit} edit */
+  #step(edit) {
+    this.#hand.mark = null;
+    [this.#before, this.#edit] = [this.#edit, edit];
     this.#changed(true);
   }
 
-  /** @param {(edits: Edits) => void} change */
-  #step(change) {
-    this.#hand.mark = null;
-    change(this.#edits);
-    this.#changed(true);
+  #undo() {
+    if (this.#before) this.#step(this.#before);
   }
 
   /** @param {boolean} original */
@@ -170,7 +233,7 @@ class Painter {
     const { root, canvas } = this;
     root.addEventListener("keydown", (event) => {
       const typed = event.key.toLowerCase(), onCanvas = event.composedPath()[0] === canvas;
-      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step((edits) => edits[event.shiftKey ? "redo" : "undo"]());
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#undo();
       else if (event.ctrlKey || event.metaKey || event.altKey || !onCanvas || !this.#press(event, typed)) return;
       event.preventDefault();
       // The page must not handle the key as well.
@@ -180,7 +243,7 @@ class Painter {
     canvas.addEventListener("blur", () => {
       this.#key.shown = false;
       this.#show(false);
-      if (!this.#pressed) this.#lift();
+      if (!this.#pointer) this.#lift();
       this.#redraw();
     }, { signal });
   }
@@ -222,9 +285,9 @@ class Painter {
 
   /** Take another picture. @param {Head} head */
   #open(head) {
-    [this.#edits, this.#hand.mark, this.#sources] = [new Edits(head.edit), null, null];
+    [this.#edit, this.#before, this.#hand.mark, this.#sources] = [head.edit, null, null, null];
     this.#post = post((turn) => {
-      this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
+      this.#send("edit", { id: this.#head?.id, turn, edit: this.#shown() });
     }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.root.toggleAttribute("data-pen", head.pen === true);

@@ -16,7 +16,7 @@ from sightglass.explain.phrases import plural
 from sightglass.history import records as limits
 from sightglass.report import deck_html, offers, views
 from sightglass.report.embedded_recipe import list_checks
-from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.declare import declare
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -38,7 +38,7 @@ Draft = Callable[[ViewSettings], "View"]
 """Makes a view, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
-_view_settings = declare("view_settings", __file__)
+_view_settings = declare("view_settings", __file__, "settings")
 
 
 # ---- the menu Save
@@ -205,7 +205,7 @@ def view_settings(key: str) -> ViewSettings:
 
     The first run returns none: once the browser has sent them, the page runs again.
     """
-    result = _view_settings(key=key, data={}, on_settings_change=no_callback)
+    result = _view_settings(key=key, data={})
     reported = json.loads(result.settings or "{}").items()
     return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}
 

@@ -311,7 +311,7 @@ TOP_K = Control(
     pages="topk",
     default=4,
     choices=lambda page: {count: f"Top {count}" for count in range(2, 6)},
-    look=lambda page: {"label_visibility": "collapsed"},
+    look=lambda page: {"label_visibility": "collapsed", "width": 244},
 )
 PER = Control(
     "per",

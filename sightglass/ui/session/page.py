@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
 from sightglass.common.work.progress import PausableStop
-from sightglass.ui.session import state, url_state
+from sightglass.ui.session import state
 from sightglass.ui.session.markdown import sentence
 
 LOGGER = logging.getLogger(__name__)
@@ -45,17 +45,21 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
         run = state.of(PageRun)
         # What is drawn on some runs only must not move what follows: Streamlit would mount a moved viewer anew.
         run.window, run.status = False, st.container(key="status-line")
-        with run.pause_tests():
-            url_state.enter_page(draw.__name__)
-            try:
-                draw()
-            except Exception as failure:
-                show_failure(failure, "a page failed")
-                # The picture stays visible.
-                if isinstance(failure, Problem) and (image := state.of(state.Controls).picture) is not None:
-                    st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
-            finally:
-                url_state.say_unused()
+        tests = run.tests
+        if tests is not None:
+            tests.pause()
+        navigation = state.of(state.Navigation)
+        navigation.arrived, navigation.page = navigation.page != draw.__name__, draw.__name__
+        try:
+            draw()
+        except Exception as failure:
+            show_failure(failure, "a page failed")
+            # The picture stays visible.
+            if isinstance(failure, Problem) and (image := state.of(state.Controls).picture) is not None:
+                st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
+        finally:
+            if tests is not None:
+                tests.resume()
 
     return run_page
 
@@ -72,17 +76,6 @@ class PageRun:
     """What the next run has to say of a callback."""
     status: DeltaGenerator | None = None
     """Where the page says what it does."""
-
-    @contextmanager
-    def pause_tests(self) -> Iterator[None]:
-        """Pause the tests while the page is being drawn."""
-        if self.tests is not None:
-            self.tests.pause()
-        try:
-            yield
-        finally:
-            if self.tests is not None:
-                self.tests.resume()
 
 
 def working() -> AbstractContextManager[object]:

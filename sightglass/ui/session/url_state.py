@@ -36,6 +36,8 @@ class Memory:
     defaults: dict[str, Any] = field(default_factory=dict)
     sent: dict[str, str | None] = field(default_factory=dict)
     """The last value of each parameter that was written to the address; None of a removed one."""
+    said: set[str] = field(default_factory=set)
+    """Sentences on what was left out of links."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,6 @@ class Range:
 
     def __contains__(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high)
-
-
-def enter_page(name: str) -> None:
-    """Store the drawn page: other pages' widgets do not pass values on."""
-    navigation = state.of(state.Navigation)
-    navigation.arrived, navigation.page = navigation.page != name, name
 
 
 def memory(key: str) -> Any:
@@ -196,31 +192,15 @@ def _valid(value: Any, options: Container[Any] | None) -> bool:
     return all(part in options for part in value) if isinstance(value, list) else value in options
 
 
-@dataclass
-class Unused:
-    """Sentences on what was left out of this session's links."""
-
-    waiting: list[str] = field(default_factory=list)
-    said: set[str] = field(default_factory=set)
-
-
 def leave_out(name: str, value: str) -> None:
     """Report an unknown value of an address parameter."""
     shortened = shorten(" ".join(value.split()), MAX_VALUE)
     report_once(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
-def say_unused() -> None:
-    """Report left-out parameters once, in a dismissible line."""
-    unused = state.of(Unused)
-    for words in unused.waiting:
-        st.toast(words, icon=":material/link_off:", duration="infinite")
-    unused.said.update(unused.waiting)
-    unused.waiting.clear()
-
-
 def report_once(words: str) -> None:
-    """Say something of the address once, at the end of the run."""
-    unused = state.of(Unused)
-    if words not in unused.said and words not in unused.waiting:
-        unused.waiting.append(words)
+    """Say something of the address once, in a dismissible line."""
+    said = state.of(Memory).said
+    if words not in said:
+        said.add(words)
+        st.toast(words, icon=":material/link_off:", duration="infinite")

@@ -7,23 +7,234 @@ Streamlit does not send again.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
+from sightglass.common.files.packing import pack_data
+from sightglass.common.settings import MIB
 from sightglass.common.style import DEFAULTS as STYLE
-from sightglass.explain.rendering.style import colormaps
-from sightglass.ui.declare import declare, no_callback
-from sightglass.ui.viewer.payload import DEFAULTS, Rect
-from sightglass.ui.viewer.payload import Box as Box
-from sightglass.ui.viewer.payload import Map as Map
-from sightglass.ui.viewer.payload import Pane as Pane
-from sightglass.ui.viewer.payload import ViewerOptions as ViewerOptions
-from sightglass.ui.viewer.payload import pack as pack
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.rendering.marks import Mark, box_mark
+from sightglass.explain.rendering.render import samples
+from sightglass.explain.rendering.style import Kind, colormaps, tables
+from sightglass.ui.declare import declare
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sightglass.common.files import Json
     from sightglass.explain import Image
+
+Rect = tuple[float, float, float, float]
+
+MAX_SIDE = 1600
+"""Maximum pixels of the longer side of a picture sent to the browser."""
+_blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in original pixels; `index`: its and its map's place.
+
+    `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
+    `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
+    is shown. `marks`: what is drawn; without any the rectangle.
+    """
+
+    xyxy: Rect
+    label: str
+    index: int = 0
+    chosen: bool = False
+    tag: str | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One map over the picture.
+
+    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (red) where the first has more,
+    as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
+    `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
+    `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared scale and the read-out
+    go by. `shared`: the same map on the scale of all maps, where it has no raw values. `cells`: rows
+    and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
+    `sides`: of a difference, the names of the first and the second. `unit`: of a signed map's raw values.
+    """
+
+    title: str
+    note: str
+    values: NDArray[np.float32]
+    extent: Rect
+    seen: tuple[int, int, int, int]
+    raw: tuple[float, float] | None = None
+    cells: tuple[int, int] | None = None
+    text: str = ""
+    kind: Kind = "heat"
+    shared: NDArray[np.float32] | None = None
+    sides: tuple[str, str] | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
+
+    `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
+    the viewer's, over the same place. `facts`: lines below it.
+    """
+
+    maps: tuple[Map, ...] = ()
+    title: str = ""
+    note: str = ""
+    boxes: tuple[Box, ...] | None = None
+    picture: Image | None = None
+    facts: str = ""
+
+
+@dataclass(frozen=True)
+class ViewerOptions:
+    """How the viewer shows a picture.
+
+    `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
+    remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
+    the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
+    can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
+    and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
+    cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
+    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    """
+
+    initial: Mapping[str, str] | None = None
+    height: int = 496
+    columns: int | None = None
+    line: str = ""
+    beside: bool = False
+    area: bool = False
+    keys: tuple[str, ...] = ()
+    touch: str = ""
+    private: str = ""
+    lacks: tuple[str, ...] = ()
+    dimmed: bool = False
+    together: bool = False
+
+
+DEFAULTS = ViewerOptions()
+Grid = tuple["NDArray[np.float32]", Kind]
+
+
+def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS) -> bytes:
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps][JPEG of a panel]...
+
+    The header's `id` is a digest of the content. Maps are uint16, each value but a row's first as its difference from
+    the one before, all deflated together.
+    """
+    grids: list[Grid] = []
+    listed = [_list(panel, grids) for panel in panels]
+    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
+    head = asdict(options) | {
+        "picture": image.sha256,
+        "size": [image.width, image.height],
+        "panels": listed,
+        "grids": [values.shape for values, _ in grids],
+        "plain": _list(Pane(title="Picture", note="hold to cover a part" * bool(options.touch)), []),
+        "boxes": [_pack_box(box) for box in boxes],
+        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
+        "initial": dict(options.initial) if options.initial else None,
+        "colormaps": tables(),
+    }
+    blobs = [picture(image), deflate(grids), *(picture(each.picture) for each in panels if each.picture is not None)]
+    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
+    for blob in blobs:
+        digest.update(blob)
+    return pack_data(head | {"id": digest.hexdigest()}, blobs)
+
+
+def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> bytes:
+    """Return the payload of maps that take the place of the viewer's map `index`, in parts with more facts."""
+    grids: list[Grid] = []
+    listed = {name: facts | {"maps": _list(Pane(tuple(maps)), grids)["maps"]} for name, (maps, facts) in parts.items()}
+    head = {"index": index, "parts": listed, "grids": [values.shape for values, _ in grids]}
+    return pack_data(head, [deflate(grids)])
+
+
+def _list(panel: Pane, grids: list[Grid]) -> Json:
+    """Describe a panel, appending the values of its maps to `grids`."""
+
+    def append_grid(values: NDArray[np.float32], kind: Kind) -> int:
+        grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
+        return len(grids) - 1
+
+    maps: list[Json] = []
+    for item in panel.maps:
+        raw = item.raw if item.raw and all(map(math.isfinite, item.raw)) else None
+        about = {name: getattr(item, name) for name in ("title", "note", "text", "kind", "sides", "unit")}
+        about |= {
+            "shape": item.values.shape,
+            "extent": [float(edge) for edge in item.extent],
+            "seen": [int(edge) for edge in item.seen],
+            "raw": [float(value) for value in raw] if raw else None,
+            "cells": [int(count) for count in item.cells] if item.cells else None,
+            "own": append_grid(item.values, item.kind),
+            "shared": None if item.shared is None else append_grid(item.shared, item.kind),
+        }
+        maps.append(about)
+    boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
+    head = {"title": panel.title, "note": panel.note, "facts": panel.facts}
+    return head | {"maps": maps, "boxes": boxes, "pictured": panel.picture is not None}
+
+
+def picture(image: Image) -> bytes:
+    """Return a JPEG of a picture, its own file if small."""
+    return (image.jpeg if max(image.pixels.shape) <= MAX_SIDE else b"") or jpeg(image.pixels, MAX_SIDE, image.sha256)
+
+
+def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
+    """Encode a picture of limited size; cached by its content's name."""
+
+    def encode() -> bytes:
+        height, width = pixels.shape[:2]
+        scale, small = max_side / max(height, width), pixels
+        if scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        # Full colour resolution: people zoom into red edges of thin things.
+        options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
+        return encoded.tobytes()
+
+    return _blobs.get_or_make(("jpeg", name, pixels.shape, max_side), encode)
+
+
+def _pack_box(box: Box) -> Json:
+    packed: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    if box.tag is not None:
+        packed["tag"] = box.tag
+    packed["marks"] = [mark.to_json() for mark in box.marks or (box_mark(box.xyxy),)]
+    return packed
+
+
+def deflate(grids: Sequence[Grid]) -> bytes:
+    """Deflate maps (h, w) for `unpack.js`, one after another; cached by content."""
+    digest = hashlib.blake2b(digest_size=16)
+    for values, kind in grids:
+        digest.update(f"{kind}{values.shape}".encode())
+        digest.update(values.data)
+
+    def compress() -> bytes:
+        # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
+        steps = (np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids)
+        return zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+
+    return _blobs.get_or_make(digest.digest(), compress)
 
 
 def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
@@ -56,7 +267,7 @@ ViewSettings = Mapping[str, bool | float | str]
 SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
-_component = declare("viewer", __file__)
+_component = declare("viewer", __file__, "point", "region", "edit")
 _LIST = '<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>'
 _palette = declare("palette", __file__, html=_LIST)
 
@@ -84,9 +295,7 @@ def viewer(
     key: str,
 ) -> View:
     """Show a picture with panels of maps over it."""
-    data = pack(image, panels, boxes, options)
-    told: dict[str, Any] = dict.fromkeys(("on_point_change", "on_region_change", "on_edit_change"), no_callback)
-    result = _component(key=key, data=data, **told)
+    result = _component(key=key, data=pack(image, panels, boxes, options))
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))
     edit = result.edit if isinstance(result.edit, dict) and result.edit.get("picture") == image.sha256 else {}

@@ -1,15 +1,15 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { ARROWS, broadcast, find, fractionOf, onBroadcast, themeOf } from "../../browser/component.js";
+import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast, themeOf } from "../../browser/component.js";
 import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../browser/geometry.js";
-import { wireControls } from "./controls.js";
+import { DEFAULTS } from "../../common/style.js";
 import { keep } from "./settings.js";
 
 const SLACK = 5;
 /** Until a finger, and the mouse, that stays on the picture does more than click. */
 const HOLD_MS = { touch: 350, mouse: 250 };
 
-/** @typedef {import("./viewer.js").Viewer} Viewer */
+/** @typedef {import("./viewer.js").Viewer} Viewer @typedef {import("../../common/style.js").Style} Style */
 
 /** Fingers, mouse and pen on one panel. Places are in fractions of it. */
 class Pointers {
@@ -87,7 +87,7 @@ class Pointers {
 
   /** @param {PointerEvent} event */
   #press(event) {
-    if (event.button || (event.target instanceof Element && event.target.closest("input"))) return;
+    if (event.button) return;
     this.stage.setPointerCapture(event.pointerId);
     this.#down.set(event.pointerId, event);
     if (this.#down.size > 1) {
@@ -157,7 +157,7 @@ export class Input {
   /** @param {Viewer} viewer @param {AbortSignal} signal */
   constructor(viewer, signal) {
     const { root, state } = (this.viewer = viewer);
-    wireControls(root, signal, this.#actions());
+    this.#wire(signal);
     window.addEventListener("pointerdown", (event) => {
       if (state.point && !event.composedPath().includes(find(root, ".panels"))) viewer.pointAt(null);
     }, { signal });
@@ -186,13 +186,10 @@ export class Input {
 
   /** Connect a new panel. @param {HTMLElement} figure */
   connect(figure) {
-    const { viewer } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
-    const stage = find(figure, ".stage");
+    const { viewer } = this, canvas = find(figure, ".base"), stage = find(figure, ".stage");
     new Pointers(stage, this);
     canvas.addEventListener("keydown", (event) => this.#key(event, stage));
     canvas.addEventListener("blur", () => viewer.pointAt(null));
-    split.addEventListener("input", () => this.#set({ split: Number(split.value) }, false));
-    split.addEventListener("change", () => this.#set({ split: Number(split.value) }));
   }
 
   /** Measure an area. @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at */
@@ -252,7 +249,7 @@ export class Input {
     if (on) viewer.say("Drag over a picture, or move with the arrow keys and press Enter at two corners.");
   }
 
-  /** Change settings; Python is not told, as it has no use for them. @param {Partial<import("../../common/style.js").Style>} changes @param {boolean} [done] */
+  /** Change settings; Python is not told, as it has no use for them. @param {Partial<Style>} changes @param {boolean} [done] */
   #set(changes, done = true) {
     const { viewer, viewer: { state, painter } } = this, before = state.layout();
     Object.assign(state.settings, changes);
@@ -281,16 +278,34 @@ export class Input {
     viewer.say(`Opacity ${Math.round(100 * alpha)} %.`);
   }
 
-  /** @returns {import("./controls.js").Actions} */
-  #actions() {
-    const { viewer, viewer: { root, state } } = this;
-    return {
-      set: (changes, done) => this.#set(changes, done),
-      scale: (name) => this.#set({ scale: name === state.usualScale() ? "auto" : name }),
-      layout: (name) => this.#set({ layout: state.layout() === name ? "single" : name }),
-      measure: () => this.#measure(!state.measuring && !state.region),
-      edit: () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }),
-      full: () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()),
-    };
+  /** Connect the toolbar and the colour bar. @param {AbortSignal} signal */
+  #wire(signal) {
+    const { viewer, viewer: { root, state } } = this, hear = hearIn(root, signal), sheet = find(root, ".sheet"), more = find(root, ".more");
+    let before = {};
+    hear("mode", "change", ({ value }) => {
+      const guides = value === "blend", { colormap, alpha } = state.settings;
+      this.#set({ mode: /** @type {Style["mode"]} */ (value), ...(guides ? { colormap: "jet", alpha: 0.5 } : before) });
+      before = guides ? { colormap, alpha } : {};
+    });
+    for (const name of ["alpha", "threshold"]) {
+      // Left of the middle of a signed map's bar is as far from 0 as right of it.
+      hear(name, "input", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }, false));
+      hear(name, "change", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }));
+      // The two clicks have moved the handle to where they were.
+      hear(name, "dblclick", () => this.#set({ [name]: Reflect.get(DEFAULTS, name) }));
+    }
+    hear("colormap", "change", ({ value }) => this.#set({ colormap: value }));
+    hear("shared", "change", ({ checked }) => this.#set({ scale: checked === (state.usualScale() === "shared") ? "auto" : checked ? "shared" : "own" }));
+    hear("cells", "change", ({ checked }) => this.#set({ cells: checked }));
+    hear("boxes", "input", ({ value }) => this.#set({ boxes: value }));
+    hear("beside", "click", () => this.#set({ layout: state.layout() === "beside" ? "single" : "beside" }));
+    hear("measure", "click", () => this.#measure(!state.measuring && !state.region));
+    hear("edit", "click", () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }));
+    hear("full", "click", () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()));
+    sheet.addEventListener("beforetoggle", ({ newState }) => {
+      more.setAttribute("aria-expanded", String(newState === "open"));
+      const { right, bottom } = more.getBoundingClientRect();
+      Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
+    }, { signal });
   }
 }

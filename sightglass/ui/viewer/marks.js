@@ -1,4 +1,4 @@
-// Draw what is crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
+// Draw what is crisp at any zoom over the pixels: boxes and their labels, the marked region.
 
 import { haloed } from "../../browser/canvas.js";
 import { placer } from "../../browser/geometry.js";
@@ -107,35 +107,6 @@ function freePlace([left, top, right, bottom], wide, width, height, taken) {
   const places = [...corners, [left, bottom], [left, bottom - TAG], [right - wide, bottom - TAG]].map(inside);
   const open = (/** @type {Rect} */ [x0, y0, x1, y1]) => taken.every((t) => x0 >= t[2] || x1 <= t[0] || y0 >= t[3] || y1 <= t[1]);
   return places.find(open) ?? places[0];
-}
-
-/**
- * Draw the edges of the cells that the model computed; cells of less than six pixels would only darken the picture.
- * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
- * @param {{cells: number[]|null, extent: number[]}} map @param {number} from where the map begins, in CSS pixels
- */
-export function outlineCells(context, width, height, rect, { cells, extent: [x0, y0, x1, y1] }, from) {
-  const { X, Y } = placer(rect, width, height);
-  if (!cells || (X(x1) - X(x0)) / cells[1] < 6) return;
-  const path = new Path2D();
-  for (let i = 0; i <= cells[1]; i++) {
-    const x = X(x0 + (i / cells[1]) * (x1 - x0));
-    path.moveTo(x, Y(y0));
-    path.lineTo(x, Y(y1));
-  }
-  for (let i = 0; i <= cells[0]; i++) {
-    const y = Y(y0 + (i / cells[0]) * (y1 - y0));
-    path.moveTo(X(x0), y);
-    path.lineTo(X(x1), y);
-  }
-  context.save();
-  context.beginPath();
-  context.rect(from, 0, width, height);
-  context.clip();
-  context.strokeStyle = "rgba(255, 255, 255, 0.35)";
-  context.lineWidth = 1;
-  context.stroke(path);
-  context.restore();
 }
 
 /**

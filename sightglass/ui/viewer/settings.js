@@ -1,6 +1,5 @@
 // Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
 
-import { keepStored, stored } from "../../browser/component.js";
 import { MAX_ZOOM } from "../../browser/geometry.js";
 import { CHOICES, DEFAULTS } from "../../common/style.js";
 
@@ -74,6 +73,15 @@ export function valueText(kind, value) {
 
 const STORE = "sightglass.view";
 
+/** @param {Storage} storage @returns {{settings?: Record<string, unknown>, link?: unknown}} empty where nothing was stored, or can be */
+function stored(storage) {
+  try {
+    return JSON.parse(storage.getItem(STORE) ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /**
  * Return the defaults with everything valid in `given`: a link can carry anything.
  * @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
@@ -95,7 +103,7 @@ export function merged(given, colormaps) {
 
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
 export function isNews(storage, initial) {
-  return Boolean(initial) && initial?.id !== stored(storage, STORE).link;
+  return Boolean(initial) && initial?.id !== stored(storage).link;
 }
 
 /**
@@ -104,7 +112,7 @@ export function isNews(storage, initial) {
  */
 export function recalled(storage, initial, colormaps) {
   if (!initial || !isNews(storage, initial)) {
-    return merged(/** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
+    return merged(stored(storage).settings, colormaps);
   }
   const wanted = merged(initial, colormaps);
   keep(storage, wanted, initial.id);
@@ -112,8 +120,12 @@ export function recalled(storage, initial, colormaps) {
 }
 
 /** @param {Storage} storage @param {Style} settings @param {unknown} [link] */
-export function keep(storage, settings, link) {
-  keepStored(storage, STORE, { settings, link: link ?? stored(storage, STORE).link });
+export function keep(storage, settings, link = stored(storage).link) {
+  try {
+    storage.setItem(STORE, JSON.stringify({ settings, link }));
+  } catch {
+    // Private windows may forbid storage: the settings then last as long as the page.
+  }
 }
 
 /**
@@ -143,10 +155,4 @@ export function viewportOf(text) {
   const most = 1 - 1 / zoom;
   if (!(zoom >= 1 && zoom <= MAX_ZOOM && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
   return { x: Math.min(x, most), y: Math.min(y, most), zoom };
-}
-
-/** Copy a text to the clipboard, where the browser allows it. @param {string} text @returns {Promise<boolean>} whether it worked */
-export async function copied(text) {
-  // Without https, browsers deny the clipboard to pages from another machine.
-  return (await navigator.clipboard?.writeText(text).then(() => true, () => false)) ?? false;
 }

@@ -1,15 +1,16 @@
 // The state of one viewer and what is derived from it, without the page.
 
-import { rectangle, small, visible, WHOLE } from "../../browser/geometry.js";
+import { visible, WHOLE } from "../../browser/geometry.js";
 import { DEFAULTS } from "../../common/style.js";
-import { onPhone } from "./panels.js";
+import { corners, Hand } from "../painter/edits.js";
+import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
  * @typedef {{title: string, note: string, facts: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
- *   pictured?: boolean, picture?: import("../../browser/picture.js").Picture}} Listed  boxes: its own; null: the viewer's;
+ *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
  *   pictured: it has a picture of its own
- * @typedef {import("./panels.js").Panel} Panel
+ * @typedef {import("./painter.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], height: number,
@@ -26,7 +27,7 @@ const EMPTY = {
 
 export class State {
   head = EMPTY;
-  /** @type {import("../../browser/picture.js").Picture|null} */
+  /** @type {import("../../browser/canvas.js").Picture|null} */
   picture = null;
   /** @type {Listed[]} */
   listed = [];
@@ -50,10 +51,9 @@ export class State {
   font = "sans-serif";
   /** Whether the next drag measures an area. */
   measuring = false;
-  /** The measured area, xyxy in original pixels, and where a hand began to draw it. @type {number[]|null} */
+  /** The measured area, xyxy in original pixels. @type {number[]|null} */
   region = null;
-  /** @type {number[]|null} */
-  #start = null;
+  #hand = new Hand();
 
   lut() {
     return this.colormaps.get(this.settings.colormap) ?? [...this.colormaps.values()][0];
@@ -83,7 +83,6 @@ export class State {
     const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
     const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
     if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];
-    if (mapped.length && layout === "swipe") return mapped;
     return mapped.length && onPhone() ? now.filter(({ maps, pictured }) => maps.length || pictured) : now;
   }
 
@@ -146,7 +145,7 @@ export class State {
   /** Begin to measure, or end it; what was measured goes. @param {boolean} on */
   measure(on) {
     this.measuring = on;
-    this.region = this.#start = null;
+    this.region = this.#hand.mark = null;
   }
 
   /**
@@ -154,19 +153,20 @@ export class State {
    * @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at
    */
   drag(phase, at) {
-    if (phase === "start") this.#start = at;
-    if (!this.#start) return false;
-    const drawn = rectangle(this.#start, at, this.head.size), valid = phase !== "cancel" && !small(drawn);
+    const { head: { size } } = this, hand = this.#hand, [x, y] = at.map((place, i) => place / size[i]);
+    if (phase === "start") hand.begin("rectangle", x, y, 0);
+    if (!hand.mark) return false;
+    hand.move(x, y);
     // A mere click measures nothing.
-    this.region = valid ? drawn : null;
-    if (phase === "end" || phase === "cancel") this.#start = null;
-    if (phase !== "end" || !valid) return false;
+    const mark = phase === "start" || phase === "move" ? hand.mark : hand.end();
+    this.region = mark && phase !== "cancel" ? corners(mark.points).map((share, i) => share * size[i % 2]) : null;
+    if (phase !== "end" || !mark) return false;
     this.measuring = false;
     return true;
   }
 
   /** Take a corner by keys; return whether it was the second one. @param {number[]} at */
   corner(at) {
-    return this.drag(this.#start ? "end" : "start", at);
+    return this.drag(this.#hand.mark ? "end" : "start", at);
   }
 }

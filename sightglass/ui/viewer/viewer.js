@@ -3,13 +3,12 @@
 import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
 import { createMap, Layer, readingAt } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
-import { Picture } from "../../browser/picture.js";
+import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
-import { Painter } from "./painter.js";
-import { arrange, createFigure, panelOf, widthOf } from "./panels.js";
-import { copied, isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
+import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
+import { isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
@@ -57,7 +56,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
-      this.state.picture?.close();
+      this.state.picture?.bitmap.close();
       for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
     });
   }
@@ -101,7 +100,7 @@ export class Viewer {
     const { state } = this, before = state.picture;
     state.picture = new Picture(bitmap, size);
     if (!before) return;
-    before.close();
+    before.bitmap.close();
     state.choice = state.point = state.play = null;
     this.view(WHOLE, false);
     if (!state.region) return;
@@ -154,7 +153,6 @@ export class Viewer {
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
     root.classList.toggle("dimmed", head.dimmed);
-    root.classList.toggle("swiping", state.layout() === "swipe");
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
     find(root, ".edit").hidden = !head.touch;
@@ -215,7 +213,9 @@ export class Viewer {
   async #copyLink() {
     const { state } = this, { private: name, lacks } = state.head;
     const address = linkTo(location.href, state.settings, state.viewport, name);
-    const message = (await copied(address)) ? "Link copied to the clipboard." : address;
+    // Without https, browsers deny the clipboard to pages from another machine.
+    const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
+    const message = copied ? "Link copied to the clipboard." : address;
     const left = [...(name ? [`your picture ${name}`] : []), ...lacks, ...(state.region ? ["the marked area"] : [])];
     const asks = name ? ": whoever opens it is asked for the picture" : "";
     this.say(message + (left.length ? ` It does not include ${left.join(" or ")}${asks}.` : ""));
@@ -341,18 +341,8 @@ export class Viewer {
   }
 
   showControls() {
-    const { state, root } = this, { dark, settings } = state, { settings: { scale, layout }, range, reach: most } = state.style();
-    const kinds = new Set(this.#maps().map(({ kind }) => kind)), signs = this.#maps().filter(({ kind }) => kind === "signed");
-    const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
-    const reach = scale === "shared" ? most : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
-    showControls(root, settings, {
-      ...{ lut: state.lut(), layout, scale, ends: scale !== state.usualScale() && scale === "shared" ? range : null, dark },
-      ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
-      signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
-    });
-    root.classList.toggle("marking", state.measuring);
+    showControls(this.root, this.state, this.#maps());
     this.#explainLines();
-    for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
   }
 }
 

@@ -80,10 +80,9 @@ def plain_pane(image: Image) -> Pane:
 def difference_map(
     values: NDArray[np.float32],
     seen: tuple[int, int, int, int],
-    names: tuple[str, str],
+    sides: tuple[str, str],
     *,
     extent: tuple[float, float, float, float] | None = None,
-    sides: tuple[str, str] | None = None,
 ) -> Map:
     """Return a difference map, -1..1; `extent`: of the values, else `seen`."""
     return Map(
@@ -92,9 +91,9 @@ def difference_map(
         values=values,
         extent=extent or seen,
         seen=seen,
-        text=f"Red is where {names[0]} has more of its evidence, blue where {names[1]} has.",
+        text=f"Red is where **{sides[0]}** has more of its evidence, blue where **{sides[1]}** has.",
         kind="difference",
-        sides=sides or names,
+        sides=sides,
     )
 
 
@@ -103,8 +102,7 @@ def difference_pane(explanation: Explanation, pair: tuple[int, int]) -> Pane:
     a, b = (explanation.heatmaps[index] for index in pair)
     values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
     sides = (a.target.label, b.target.label)
-    names = (f"**{sides[0]}**", f"**{sides[1]}**")
-    return Pane(maps=(difference_map(values, a.seen, names, extent=extent, sides=sides),))
+    return Pane(maps=(difference_map(values, a.seen, sides, extent=extent),))
 
 
 def difference_title(explanation: Explanation, pair: tuple[int, int]) -> str:

@@ -14,17 +14,15 @@ MAX_CONTENT_ROWS = 13
 
 
 def table(
-    rows: Any,
+    rows: Sequence[Mapping[str, Any]],
     *,
     right: Collection[str] = (),
     help: Mapping[str, str] | None = None,
-    columns: Mapping[str, Any] | None = None,
     height: int | None = None,
 ) -> None:
-    """Draw rows, mappings or a frame, without an index.
+    """Draw rows without an index.
 
-    `right`: columns of numbers that are texts already. `help`: of a column, by its name. `columns`: configurations of
-    the others that need one, such as `SCORE`. A column `meaning` is wide.
+    `right`: columns of numbers that are texts already. `help`: of a column, by its name. A column `meaning` is wide.
 
     The table's own toolbar copies and downloads it as it is shown: what a spreadsheet would read as a formula has an
     apostrophe before it, as in every CSV.
@@ -34,7 +32,6 @@ def table(
     config: dict[str, Any] = {name: text(help=words) for name, words in help.items()}
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
-    config |= columns or {}
     config = {packing.escape(name): column for name, column in config.items()}
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
@@ -63,14 +60,8 @@ def choose_row(
     return next((row for row in event.selection.rows if row < len(rows)), None)
 
 
-def _no_formulas(rows: Any, right: Collection[str]) -> Any:
+def _no_formulas(rows: Sequence[Mapping[str, Any]], right: Collection[str]) -> list[dict[str, Any]]:
     """Return rows without formula-like names or texts, except at the right."""
-    if hasattr(rows, "columns"):
-        safe = rows.rename(columns=packing.escape)
-        for name in safe.columns:
-            if safe[name].dtype.kind not in "biufM" and name not in right:
-                safe[name] = safe[name].map(packing.escape, na_action="ignore")
-        return safe
     return [
         {packing.escape(name): cell if name in right else packing.escape(cell) for name, cell in row.items()}
         for row in rows

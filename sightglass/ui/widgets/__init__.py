@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.browser import join
 from sightglass.explain.tasks.wording import Answer
-from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.declare import declare
 
 _HERE = Path(__file__).parent
 _SCRIPT = f"<script>{{{join(_HERE / 'page.js')}}}</script>"
@@ -21,7 +21,7 @@ ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
 _LIST = '<div class="component column rows" role="group" aria-label="Answers">\n</div>'
-_answers = declare("answer_list", __file__, html=_LIST)
+_answers = declare("answer_list", __file__, "chosen", "ticked", html=_LIST)
 
 
 def page_title(text: str) -> None:
@@ -56,7 +56,7 @@ def rows(
     data |= {"ticks": ticks, "plain": bool(before), "keys": keys}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
-    result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback, on_ticked_change=no_callback)
+    result = _answers(key=key, data=data, height=height)
     return index if result.chosen is None else _within(result.chosen, items)
 
 

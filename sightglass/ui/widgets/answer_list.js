@@ -9,7 +9,6 @@ class AnswerList {
   #chosen = 0;
   /** At most two rows that are compared. @type {number[]} */
   #ticked = [];
-  #plain = false;
   #listed = "";
   /** @type {Pick<List, "rows"|"ticks"|"plain"|"keys">} */
   #list = { rows: [], ticks: 0, plain: false };
@@ -53,7 +52,7 @@ class AnswerList {
   }
 
   #tell(byHand = false) {
-    if (!this.#plain) broadcast("choose", { index: this.#chosen, from: this.root, byHand });
+    if (!this.#list.plain) broadcast("choose", { index: this.#chosen, from: this.root, byHand });
   }
 
   #mark() {
@@ -67,7 +66,7 @@ class AnswerList {
 
   /** @param {number} index */
   #choose(index) {
-    if (this.#plain || index === this.#chosen || !this.root.children[index]) return;
+    if (this.#list.plain || index === this.#chosen || !this.root.children[index]) return;
     this.#chosen = index;
     this.#mark();
     this.#sent.push(index);
@@ -77,12 +76,11 @@ class AnswerList {
   /** @param {import("../../browser/component.js").Given<List>} given */
   show({ data: { name, rows, chosen: index, ticked, ...kind }, setStateValue }) {
     const { root } = this, now = JSON.stringify(rows), fresh = now !== this.#listed;
-    [this.#send, this.#plain] = [setStateValue, kind.plain];
+    [this.#send, this.#list] = [setStateValue, { rows, ...kind }];
     // Another list, even if it looks the same: Python will not echo choices of the last one.
     if (name !== this.#name) [this.#name, this.#sent, this.#given, this.#ticked] = [name, [], null, ticked];
     if (fresh) {
       this.#listed = now;
-      this.#list = { rows, ...kind };
       writeRows(root, rows, kind);
     }
     // Python echoes each choice; an echo that comes after a later click is out of date.

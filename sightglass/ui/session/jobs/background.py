@@ -215,19 +215,14 @@ def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, he
     return None
 
 
-def cancel_all() -> None:
-    """Cancel all work of the process, resumable at the next start."""
-    for cancel in list(_RUNNING.values()):
-        cancel.set()
-
-
 @atexit.register
 def stop_all() -> None:
-    """Stop all work and wait for its end, at most `STOP_TIMEOUT` seconds."""
+    """Stop all work of the process and wait for its end, at most `STOP_TIMEOUT` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
     end = time.monotonic() + STOP_TIMEOUT
-    running = list(_RUNNING)
-    cancel_all()
+    running = dict(_RUNNING)
+    for cancel in running.values():
+        cancel.set()
     for thread in running:
         thread.join(max(0.0, end - time.monotonic()))
 
@@ -267,6 +262,5 @@ def time_left(share: float, elapsed: float) -> str:
     if elapsed < ESTIMATE_AFTER or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share
-    if left >= 90:
-        return f", about {math.ceil(left / 60)}{NBSP}min left"
-    return f", about {5 * math.ceil(left / 5)}{NBSP}s left"
+    about = f"{math.ceil(left / 60)}{NBSP}min" if left >= 90 else f"{5 * math.ceil(left / 5)}{NBSP}s"
+    return f", about {about} left"

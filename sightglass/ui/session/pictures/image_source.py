@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 
 import streamlit as st
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
@@ -27,6 +29,8 @@ MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
 DIGITS = 20
 """Digits of a picture's SHA-256 in an address: enough that nobody guesses one."""
+THUMBNAIL = (104, 88)
+"""Width and height in pixels, twice those on the page."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,20 @@ class OwnPicture:
     name: str
     size: tuple[int, int]
     """Width and height in pixels."""
+    thumbnail: bytes
+    """The middle as WebP."""
 
     @classmethod
     def of(cls, image: Image) -> OwnPicture:
-        return cls(image.sha256, image.name, (image.width, image.height))
+        return cls(image.sha256, image.name, (image.width, image.height), thumbnail(image))
+
+
+def thumbnail(image: Image) -> bytes:
+    """Return the middle of a picture as a WebP thumbnail."""
+    fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
+    out = BytesIO()
+    fitted.save(out, "WEBP", quality=60, method=0)
+    return out.getvalue()
 
 
 def token(image: Image | OwnPicture) -> str:
@@ -71,7 +85,7 @@ class Uploads:
         default_factory=lambda: ByteCache(256 * MIB, lambda upload: upload.nbytes, disposable=False)
     )
 
-    def put(self, image: Image, data: bytes = b"") -> None:
+    def put(self, image: Image, data: bytes = b"") -> OwnPicture:
         """Keep a picture; `data`: its file, smaller than the pixels."""
         upload = _StoredUpload(OwnPicture.of(image), data or image.jpeg or image, self.clock())
         self._tidy()
@@ -80,6 +94,7 @@ class Uploads:
             self._cache.put(token(image), upload)
         else:
             self.drop(token(image))
+        return upload.picture
 
     def find(self, key: str) -> OwnPicture | None:
         """Return a picture, unopened; None if deleted or unknown."""
@@ -126,49 +141,46 @@ class Pictures:
     """The session's pictures and the chosen one, set only by a person's acts."""
 
     own: dict[str, OwnPicture] = field(default_factory=dict)
-    """By SHA-256, oldest first; see `opened`."""
+    """By `token`, oldest first; see `opened`."""
     last: Image | None = None
     """The own picture that was opened last."""
     chosen: str | None = None
-    """The SHA-256 of an own picture, or an example's name; None before the address was read."""
+    """The `token` of an own picture, or an example's name; None before the address was read."""
     missing: str = ""
     """The name of a link's picture that it cannot carry, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
 
-    def opened(self, sha256: str | None) -> Image | None:
+    def opened(self, key: str | None) -> Image | None:
         """Return one of the session's own pictures, decoded again if needed."""
-        if sha256 is None or sha256 not in self.own:
+        if key is None or key not in self.own:
             return None
-        if self.last is None or self.last.sha256 != sha256:
-            image = UPLOADS.get(sha256[:DIGITS])
-            if image is None:
-                del self.own[sha256]
-                return None
-            self.last = image
+        if self.last is None or token(self.last) != key:
+            self.last = UPLOADS.get(key)
+            if self.last is None:
+                del self.own[key]
         return self.last
-
-    def open_uncached(self, sha256: str) -> Image:
-        """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
-        opened = UPLOADS.get(sha256[:DIGITS])
-        if opened is None:
-            raise ImageProblem("This picture is no longer on the server: upload it again.")
-        return opened
 
 
 def list_own() -> tuple[OwnPicture, ...]:
-    """Return the session's own pictures, oldest first."""
-    return tuple(state.of(Pictures).own.values())
+    """Return the session's own pictures that are still here, oldest first."""
+    return tuple(each for key, each in state.of(Pictures).own.items() if UPLOADS.find(key) is not None)
 
 
 def own_items(exclude: str) -> tuple[Item, ...]:
     """Return the session's other pictures, oldest first, to open one by one."""
-    pictures = state.of(Pictures)
     return tuple(
-        Item(f"{sha256[:12]}/{picture.name}", sha256, partial(pictures.open_uncached, sha256))
-        for sha256, picture in pictures.own.items()
-        if sha256 != exclude and UPLOADS.find(token(picture)) is not None
+        Item(f"{each.sha256[:12]}/{each.name}", each.sha256, partial(_open_uncached, token(each)))
+        for each in list_own()
+        if each.sha256 != exclude
     )
+
+
+def _open_uncached(key: str) -> Image:
+    """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
+    if (opened := UPLOADS.get(key)) is None:
+        raise ImageProblem("This picture is no longer on the server: upload it again.")
+    return opened
 
 
 _examples: ByteCache[Image] = ByteCache(28 * MIB, lambda image: image.pixels.nbytes + len(image.jpeg))
@@ -214,16 +226,11 @@ def require_picture() -> None:
         raise ImageProblem(f"This link is about {name}, which is not in it: drop that picture here, or choose another.")
 
 
-def is_chosen(sha256: str | None) -> bool:
-    """Return whether a picture of the session's own is chosen."""
-    return _choose().chosen == sha256
-
-
 def current() -> Image:
     """Return the chosen picture, and write it to the address."""
     pictures = _choose()
     image = pictures.opened(pictures.chosen)
-    url_state.set_url("picture", None if image is None else token(image))
+    url_state.set_url("picture", None if image is None else pictures.chosen)
     url_state.set_url("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
     url_state.set_url("missing", pictures.missing or None)
     return example(pictures.chosen or FIRST) if image is None else image
@@ -231,10 +238,8 @@ def current() -> Image:
 
 def current_id() -> str | None:
     """Return the chosen picture's name in addresses; None for that of a link that is not here."""
-    chosen = _choose().chosen or FIRST
-    if state.of(Pictures).missing:
-        return None
-    return chosen if chosen in EXAMPLES else chosen[:DIGITS]
+    pictures = _choose()
+    return None if pictures.missing else pictures.chosen
 
 
 def _choose() -> Pictures:
@@ -258,13 +263,17 @@ def _choose() -> Pictures:
 
 def choose_upload(image: Image, data: bytes = b"") -> None:
     """Choose an own picture and keep it; `data`: its file."""
-    pictures = state.of(Pictures)
-    pictures.own.pop(image.sha256, None)
-    pictures.own[image.sha256], pictures.last = OwnPicture.of(image), image
-    UPLOADS.put(image, data)
-    while len(pictures.own) > MAX_OWN:
-        del pictures.own[next(iter(pictures.own))]
-    pictures.chosen, pictures.problem, pictures.missing = image.sha256, None, ""
+    own = state.of(Pictures).own
+    own.pop(token(image), None)
+    _choose_own(image, UPLOADS.put(image, data))
+    while len(own) > MAX_OWN:
+        del own[next(iter(own))]
+
+
+def _choose_own(image: Image, picture: OwnPicture) -> None:
+    pictures, key = state.of(Pictures), token(image)
+    pictures.own.setdefault(key, picture)
+    pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, key, None, ""
 
 
 def choose_by_id(key: str) -> bool:
@@ -273,11 +282,10 @@ def choose_by_id(key: str) -> bool:
         choose_example(key)
         return True
     pictures = state.of(Pictures)
-    image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
-    if image is None and (image := UPLOADS.get(key)) is None:
+    image, picture = pictures.opened(key) or UPLOADS.get(key), pictures.own.get(key) or UPLOADS.find(key)
+    if image is None or picture is None:
         return False
-    pictures.own.setdefault(image.sha256, OwnPicture.of(image))
-    pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, image.sha256, None, ""
+    _choose_own(image, picture)
     return True
 
 
@@ -292,14 +300,12 @@ def remove(key: str) -> None:
     pictures = state.of(Pictures)
     UPLOADS.drop(key)
     pictures.last = None
-    for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
-        del pictures.own[sha256]
-        if pictures.chosen == sha256:
-            pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+    if pictures.own.pop(key, None) and pictures.chosen == key:
+        pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
 
 
-def replace_drawing(former_sha256: str | None, image: Image) -> None:
-    """Choose a drawing in place of its former version."""
-    if (former := state.of(Pictures).own.pop(former_sha256 or "", None)) is not None:
-        UPLOADS.drop(token(former))
+def replace_drawing(former: str | None, image: Image) -> None:
+    """Choose a drawing in place of its former version, a `token`."""
+    if former and state.of(Pictures).own.pop(former, None):
+        UPLOADS.drop(former)
     choose_upload(image)

@@ -199,7 +199,7 @@ def test_python_and_javascript_have_the_same_choices():
 
 def test_settings_become_a_style_as_in_the_viewer():
     settings = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "cells": "1"}
-    more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False, "even": "1"}
+    more = {"layout": "beside", "zoom": "0,0,2", "boxes": False, "even": "1"}
     assert Style.of(settings | more) == Style("map", "jet", 0.25, 0.5, cells=True)
 
 
