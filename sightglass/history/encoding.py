@@ -25,7 +25,7 @@ from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_marks, to_text
+from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, to_text
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
@@ -270,10 +270,7 @@ class RecordFiles:
         if record.pair:
             yield from similarity_files.pair_files(self.similarity(record), record.pair.context)
         elif record.maps:
-            picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
-            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap)
-            if record.marks:
-                yield "marked.png", overlay(record, picture, heatmap)
+            yield "overlay.png", overlay(record, self.picture(record), self.heatmaps(record)[record.index])
         yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
 
 
@@ -294,9 +291,8 @@ def _read_curve(plain: Json) -> Any:
 
 
 def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
-    """Return the picture under the selected map with the record's marks, as a PNG with the recipe."""
+    """Return the picture under the selected map as a PNG with the recipe."""
     pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
-    pixels = draw_marks(pixels, record.marks) if record.marks else pixels
     view = record.view.model_copy(update={"index": record.index, "label": record.labels[record.index][:200]})
     assert record.checked_recipe is not None
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))

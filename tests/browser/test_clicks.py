@@ -112,8 +112,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
-    button Draw on it | opens; button (Brush|Eraser|Undo|Redo|Clear|Hold for the original) | -;
-    combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
+    button Open in Explore | /; button Copy link | "Link copied;
     button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
