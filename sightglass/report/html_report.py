@@ -26,7 +26,7 @@ from sightglass.explain.phrases import capital, listing, pixels, plural, quantit
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, in_grey, map_lut, paint, samples
-from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, lut
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style, lut
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.trust import FILLINGS
@@ -35,8 +35,8 @@ from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts, table
 from sightglass.report.embedded_recipe import proved_recipe, python_call
 from sightglass.report.figure import write_caption
-from sightglass.report.view import Box, Map, reduce, require_map
-from sightglass.report.views import describe_bar, explained_picture, make_map
+from sightglass.report.view import Box, reduce, require_map
+from sightglass.report.views import describe_bar, explained_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,8 @@ def _describe_result(result: Result, index: int, style: Style) -> Json:
     height, width = plain.shape[:2]
     described = [_describe_map(result, i, plain, style) for i in maps]
     # Dimmed where the model saw nothing.
-    dimmed = paint(plain, make_map(result, 0).field(width, height), Style(alpha=0.0))
+    field = result.heatmaps[0].field.scaled((image.width, image.height), (width, height))
+    dimmed = paint(plain, field, Style(alpha=0.0))
     return {
         "name": image.name,
         "width": width,
@@ -146,9 +147,11 @@ def _list_unmapped(result: Result) -> list[Prediction]:
 
 def _describe_map(result: Result, index: int, plain: Pixels, style: Style) -> Json:
     """Return the template values of one map over a picture."""
-    heatmap, picture, proof = result.heatmaps[index], explained_picture(result, index), result.proofs.get(index)
+    heatmap, proof = result.heatmaps[index], result.proofs.get(index)
     target, share, method = heatmap.target.label, result.task.scorer.score(result, index), METHODS[heatmap.method]
     ends, meaning = describe_bar(heatmap, result.model.unit_of(target))
+    size, shown = (result.image.width, result.image.height), (plain.shape[1], plain.shape[0])
+    field = heatmap.field.scaled(size, shown)
     image = f"{result.image.name}, {pixels(result.image.width, result.image.height)}"
     description = describe(result, "The highlighted part", index)
     return {
@@ -158,12 +161,12 @@ def _describe_map(result: Result, index: int, plain: Pixels, style: Style) -> Js
         "text": "" if share is None else describe_score(share, result.model, target),
         "bar_length": None if share is None else result.task.wording.bar(share),
         "kind": heatmap.kind,
-        "layer": data_url(_draw_layer(make_map(result, index), plain, style), "webp"),
+        "layer": data_url(_draw_layer(field, plain, style), "webp"),
         "bar": data_url(to_png(map_lut(heatmap.kind, style.colormap, over=style.mode != "blend")[None]), "png"),
         "ends": ends,
         "meaning": capital(meaning),
         "raw": [quantity(end) for end in heatmap.raw_range],
-        "boxes": [_place_box(box, plain.shape[1::-1]) for box in picture.boxes if box.explained],
+        "boxes": [_place_box(box, plain.shape[1::-1]) for box in explained_boxes(result, index) if box.explained],
         "tables": _list_tables(result, index, description.slide()),
         "chart": data_url(charts.figure(charts.describe_proof(proof), "svg"), "svg+xml") if proof else "",
         "proof": proof,
@@ -195,17 +198,16 @@ def _list_tables(result: Result, index: int, sentence: str) -> tuple[Table, ...]
     )
 
 
-def _draw_layer(item: Map, pixels: Pixels, style: Style) -> bytes:
+def _draw_layer(field: Field, pixels: Pixels, style: Style) -> bytes:
     """Return a map as a WebP to lie over the picture: its colours, whose alpha is the strength."""
     height, width = pixels.shape[:2]
-    field = item.field(width, height)
     left, top, right, bottom = field.seen
     levels = np.zeros((height, width), np.uint8)
     values = samples(field.values, field.kind)
     for part, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
         levels[top:bottom, left:right][part] = np.maximum(band, 1) if style.mode == "blend" else band
-    if item.kind != "heat":
-        table = color_tables.of(item.kind, Style(alpha=1.0), GROUNDS["light"])
+    if field.kind != "heat":
+        table = color_tables.of(field.kind, Style(alpha=1.0), GROUNDS["light"])
         assert table is not None
         strength = 1 - table[1][:, 0]
         dark = white = table[2] / np.maximum(strength, 1e-6)[:, None]

@@ -120,7 +120,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button New deck | ?deck <; radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
 /saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx)|PDF) | saves; button Deck | opens;
     switch Light | own; button .+ · .* | words; button Later | words; button Earlier | words;
-    button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words;
+    button Delete | opens; button Delete the slide | gone; button (Title|Text) | words;
     button All decks | ?deck <; button Undo all changes | ?deck <; button Present | ?play; button Edit the slides | -;
     button Help.* | -; +TABLE
 /models: button Help.* | -; button Upload | file; radio (s|m|l) | own;

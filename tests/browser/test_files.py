@@ -194,7 +194,7 @@ def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> 
     # Into the deck of another test of this process, if there is one.
     page.get_by_role("dialog").get_by_role("button", name="Add the slide").click()
     page.get_by_role("link", name=re.compile("^Slide .* of ")).click()
-    page.get_by_role("button", name="Delete the slide").wait_for()
+    page.get_by_role("button", name="Earlier").wait_for()
     # Streamlit's own message has no name.
     sync.expect(page.get_by_test_id("stToast")).to_have_count(0)
     still(page)
@@ -206,7 +206,7 @@ def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> 
     page.keyboard.press("c")
     sync.expect(page.get_by_role("dialog")).to_have_count(0)
     page.evaluate("document.exitFullscreen()")
-    page.get_by_role("button", name="Delete the slide").wait_for()
+    page.get_by_role("button", name="Earlier").wait_for()
 
 
 # Every element of a slide, and what lies over the stage at the corners and in the middle of the window.
@@ -255,4 +255,4 @@ def test_presented_deck_fits_every_window(visit: Callable[..., Page]) -> None:
         until(page, lambda: page.evaluate(_CUT) == [], f"{width} x {height}")
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Delete the slide").wait_for()
+    page.get_by_role("button", name="Earlier").wait_for()
