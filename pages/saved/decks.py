@@ -214,6 +214,8 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), order.pop(place))
             act, off = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        with st.popover("Delete", icon=":material/delete:", key="deck-ask-delete", help="Delete the slide."):
+        # Of another slide it is another popover, which is closed.
+        key = f"deck-ask-{slide.id}"
+        with st.popover("Delete", icon=":material/delete:", key=key, help="Delete the slide."):
             help = "There is no way back."
             _button("Delete the slide", "delete", "do-delete", partial(decks.remove, slide.id), help)

@@ -387,17 +387,12 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
 
 def _foot(view: View, layout: Layout, number: int) -> Text:
     """Return the footer: model, date and number, of which the model is cut first."""
-    models = view.made.partition(" · ")[0]
-    rest, rect = f"{NBSP}· ".join(filter(None, (view.date.replace(" ", NBSP), str(number)))), layout.footer
-    beside = rect.width > 100
-    room = (
-        replace(rect, width=rect.width - width_of(f" · {rest}") * SMALLEST)
-        if beside
-        else replace(rect, height=rect.height - SMALLEST * LINE)
-    )
-    parts = filter(None, (fit(models, room, (SMALLEST,))[0], rest))
-    text = (" · " if beside else "\n").join(parts)
-    return Text("footer", text, rect, SMALLEST, tone="soft", anchor="bottom")
+    between, cut, models = " · " if layout.footer.width > 100 else "\n", "", view.made.partition(" · ")[0]
+    rest = f"{NBSP}· ".join(filter(None, (view.date.replace(" ", NBSP), str(number))))
+    while models and not _fits(f"{models}{cut}{between}{rest}", layout.footer, SMALLEST, bold=False):
+        models, cut = (models.rpartition(" ")[0] or models[:-1]).rstrip(" ,"), "…"
+    text = between.join(filter(None, (models and models + cut, rest)))
+    return Text("footer", text, layout.footer, SMALLEST, tone="soft", anchor="bottom")
 
 
 def _compose(view: View, name: str, sentence: str, *visuals: Visual) -> Content:
