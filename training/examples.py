@@ -10,8 +10,7 @@ from pathlib import Path
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
 from sightglass.batch.run_store import RunFacts, RunPlan
-from sightglass.history.decks import Deck, Slide, save
-from sightglass.report.stored import pack
+from sightglass.history.decks import Deck, Slide, pack, save
 from training import decks
 from training.demo.showcase import write_scenes
 
@@ -49,7 +48,7 @@ def make_decks(folder: Path) -> None:
     """Make the slides of the ready decks."""
     folder.mkdir(parents=True)
     for name, title in decks.TITLES.items():
-        slides = (Slide(f"{name}-{number}", pack([view])) for number, view in enumerate(decks.make_views(name)))
+        slides = (Slide(f"{name}-{number}", pack(view)) for number, view in enumerate(decks.make_views(name)))
         save(folder, Deck(name, title, tuple(slides)))
 
 

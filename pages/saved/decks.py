@@ -45,11 +45,9 @@ FILES = {
 
 @dataclass
 class Editing:
-    """Which slide is edited, and what can be undone."""
+    """Which slide is edited."""
 
     slide: str = ""
-    before: Deck | None = None
-    """The deck before its last slide was deleted."""
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, **more: Any) -> None:
@@ -159,7 +157,7 @@ def _draw_stage(deck: Deck, slides: Sequence[Slide], key: str, **more: int) -> N
 
 
 def _draw_actions(deck: Deck) -> None:
-    """Draw the deck's actions: present, export, extend, change, delete, undo."""
+    """Draw the deck's actions: present, export, extend, change, delete."""
     if deck.slides:
         ids = [slide.id for slide in deck.slides]
         chosen = state.of(Editing).slide
@@ -190,14 +188,6 @@ def _draw_actions(deck: Deck) -> None:
         label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
         label = "Undo all changes" if deck.id in READY else label
         _button(label, "delete", "delete", partial(_delete, deck.id), help)
-    editing = state.of(Editing)
-    if (before := editing.before) is not None and before.id == deck.id:
-
-        def undo() -> None:
-            saving.store().decks.change(deck.id, slides=before.slides)
-            editing.before = None
-
-        _button("Undo", "undo", "undo", undo, "Put the deleted slide back at its place.")
 
 
 def _delete(id: str) -> None:
@@ -224,9 +214,8 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), order.pop(place))
             act, off = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-
-        def remove() -> None:
-            decks.remove(slide.id)
-            state.of(Editing).before = deck
-
-        _button("Delete the slide", "delete", "do-delete", remove, "It can be put back.")
+        # Of another slide it is another popover, which is closed.
+        key = f"deck-ask-{slide.id}"
+        with st.popover("Delete", icon=":material/delete:", key=key, help="Delete the slide."):
+            help = "There is no way back."
+            _button("Delete the slide", "delete", "do-delete", partial(decks.remove, slide.id), help)

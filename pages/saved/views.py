@@ -1,4 +1,4 @@
-"""Search, open, compare and delete saved views; draw one with its maps, note, tags and marks."""
+"""Search, open, compare and delete saved views; draw one with its maps, note and tags."""
 
 from __future__ import annotations
 
@@ -14,22 +14,17 @@ from sightglass.common.errors import Problem
 from sightglass.explain.maps.heatmap import Heatmap, rescale
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import megabytes, percent, plural
-from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Mark
-from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import Answer
-from sightglass.explain.whatif import edits
 from sightglass.history.encoding import record_view
-from sightglass.history.records import draw_marks, list_strokes
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
-from sightglass.ui import painter, saving
+from sightglass.ui import saving
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, jpeg, viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views import pairs as pair_views
 from sightglass.ui.widgets import rows
@@ -39,6 +34,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.explain.picture.image import Image
     from sightglass.history import Record, SearchResult
     from sightglass.report.view import View
 
@@ -49,11 +45,8 @@ SPANS = {"": "Any date", "day": "24 hours", "week": "7 days", "month": "30 days"
 PAGE = 24
 BLANK = np.zeros((3, 4, 4), np.uint8)
 """The transparent picture of a tile without one."""
-PAINTER = "saved-painter"
 MAX_EXPORT = 250_000_000
 """Bytes of files in one archive: it is made in memory."""
-PENS = (0.005, 0.01, 0.02)
-"""Widths of the pen, as shares of the picture's longer side."""
 
 
 @dataclass
@@ -176,8 +169,7 @@ def _draw_tile(record: Record) -> None:
     except Problem:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
-    pen = ":material/draw:" if record.marks else ""
-    about = " ".join(filter(None, (record.model, saving.day(record.created), pen, tags)))
+    about = " ".join(filter(None, (record.model, saving.day(record.created), tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
     about = f"{about}  \n*{note}*" if note else about
     alt, help = "The saved picture under its map", f"{escape(record.picture_name)}, {escape(_describe(record))}"
@@ -255,8 +247,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
         boxes = _list_boxes(record, index)
-        marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
-        viewer(marked, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -265,11 +256,6 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             go = page.keeping_problem()(partial(reopen.open_result, image, record.recipe, record.view))
             st.button("Open in Explore", icon=":material/visibility:", on_click=go, help=help)
             saving.link_button()
-            if maps:
-                help = "Draw on the map by hand; each stroke is saved."
-                window = partial(_draw_on, record, image, maps[index], index)
-                look: dict[str, Any] = {"icon": ":material/draw:", "key": "saved-draw", "width": "large"}
-                page.button_for_window("Draw on it", window, help=help, **look)
             _draw_rest(record, index)
 
 
@@ -337,30 +323,6 @@ def _describe(record: Record) -> str:
     return describe_setup(record.model, record.method, record.layers, part, record.task)
 
 
-def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
-    """Draw the painter over the map; save each stroke as a mark."""
-    id, longer = f"marks of {record.id}", max(image.width, image.height)
-    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks)})
-    if (edit := painter.last_edit(PAINTER)).get("id") == id and current.take(edit):
-        marks, store = edits.parse(current.edit).marks, saving.store()
-        with page.report_problems():
-            if marks != store.get(record.id).marks:
-                store.annotate(record.id, marks=marks)
-    paint = partial(render.paint, image.pixels, heatmap.field, Style.of(record.view.settings))
-    painted = state.latest("saved-drawn", (record.id, index), paint)
-    painter.draw(
-        current,
-        [jpeg(painted, longer, f"{record.id} {index}")],
-        key=PAINTER,
-        id=id,
-        name=record.picture_name,
-        size=(image.width, image.height),
-        brushes=PENS,
-        mean=[255, 255, 255],
-        pen=True,
-    )
-
-
 def _draw_export(records: Sequence[Record], label: str) -> None:
     """Draw the download of records' files as an archive made on request."""
     if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
@@ -384,7 +346,7 @@ def _draw_delete(ids: Sequence[str], *, key: str) -> None:
         st.query_params.pop("kept", None)
 
     icon, views = ":material/delete:", plural(len(ids), "view")
-    with st.popover("Delete", icon=icon, key=f"{key}-ask", help=f"Delete {views}, with note, tags and marks."):
+    with st.popover("Delete", icon=icon, key=f"{key}-ask", help=f"Delete {views}, with note and tags."):
         st.caption("There is no way back.")
         st.button("Delete for good", icon=icon, key=key, on_click=delete, help=f"Delete {views} with all files.")
 

@@ -41,11 +41,12 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, listing, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.style import Field
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.report import views
-from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, Map, Picture, ScoreBar, View, fraction, shorten
+from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, Map, Picture, ScoreBar, View, shorten
 
 Frame = Any
 
@@ -435,12 +436,13 @@ def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
     name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
     # Several large pictures at full size would take gigabytes.
-    picture = Picture.of(Image(image.thumbnail(_SIDE), image.name), name, caption=name)
-    if (cells := read_cells(row["cells"])) is None:
-        return picture
-    region = fraction([row[edge] for edge in table.SEEN], (image.width, image.height))
-    values = cells.astype(np.float32) / np.float32(255)
-    return replace(picture, map=Map("", values, seen=None if region == (0, 0, 1, 1) else region))
+    small, item = Image(image.thumbnail(_SIDE), image.name), None
+    if (cells := read_cells(row["cells"])) is not None:
+        left, top, right, bottom = (round(row[edge]) for edge in table.SEEN)
+        whole, size = (0, 0, image.width, image.height), (image.width, image.height)
+        field = Field(cells.astype(np.float32) / np.float32(255), whole, (left, top, right, bottom))
+        item = Map("", field.scaled(size, (small.width, small.height)))
+    return Picture.of(small, name, item, caption=name)
 
 
 EXAMPLES = 3

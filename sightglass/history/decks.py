@@ -9,15 +9,19 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from pydantic import TypeAdapter
+
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
-from sightglass.common.files import write_folder
+from sightglass.common.files import Json, write_folder
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.rendering.style import Field
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.stored import pack, unpack
 from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
 
 if TYPE_CHECKING:
@@ -35,6 +39,10 @@ READY = ("cheat", "lies", "sizes")
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
 DAMAGED = "This deck is damaged: delete it."
+UNREADABLE = "This slide cannot be read: it is damaged, or was saved by another version."
+LEVELS = {"heat": (0, 255), "signed": (128, 127), "difference": (128, 127)}
+"""Level of 0 in a stored map, and the number of levels from there to 1, by its kind."""
+_VIEW = TypeAdapter(View)
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,12 @@ class Slide:
     id: str
     """That of its deck, a hyphen and its own."""
     packed: bytes
-    """`report.stored.pack` of its view."""
+    """`pack` of its view."""
 
     @cached_property
     def view(self) -> View:
         """What it shows. Raises Problem for a damaged one."""
-        (view,) = unpack(self.packed)
-        return view
+        return unpack(self.packed)
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,12 @@ class Decks:
         with self._history.reading():
             return read(self._find(id))
 
-    def create(self, title: str, views: Iterable[View] = (), *, theme: str = "dark") -> Deck:
-        """Make a deck of views: none of it where there is no room. The views are taken one at a time. Raises KeyError
-        for another theme than `dark` and `light`."""
+    def create(self, title: str, views: Iterable[View] = ()) -> Deck:
+        """Make a deck of views, which are taken one at a time: none of it where there is no room."""
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
-        deck = Deck(id, _name(title), slides, THEMES[theme].name)
+        deck = Deck(id, _name(title), slides)
         with self._history.writing():
             self._history.check_room(sum(len(slide.packed) for slide in slides))
             save(self._folder, deck)
@@ -122,15 +128,14 @@ class Decks:
     def change(
         self, id: str, *, title: str | None = None, theme: str | None = None, slides: Sequence[Slide] = ()
     ) -> Deck:
-        """Change a deck's title, its theme (`dark` or `light`, KeyError for another) or the order of its slides.
-
-        Removed ones of `slides` come back, and others are last.
-        """
+        """Change a deck's title, its theme (`dark` or `light`, KeyError for another) or the order of its slides, of
+        which those that are not in `slides` are last."""
         new: Any = {} if title is None else {"title": _name(title)}
         new |= {} if theme is None else {"theme": THEMES[theme].name}
 
         def change(deck: Deck) -> Deck:
-            return replace(deck, slides=tuple({slide.id: slide for slide in (*slides, *deck.slides)}.values()), **new)
+            order = [slide.id for slide in (*slides, *deck.slides)]
+            return replace(deck, slides=tuple(sorted(deck.slides, key=lambda slide: order.index(slide.id))), **new)
 
         return self._change(id, change)
 
@@ -145,13 +150,12 @@ class Decks:
         self._change(deck, lambda old: replace(old, slides=(*old.slides, slide)), len(slide.packed))
         return slide
 
-    def edit(self, id: str, *, title: str | None = None, sentence: str | None = None) -> None:
-        """Replace a slide's texts; None keeps one."""
-        texts = {"title": title, "sentence": sentence}
-        new: Any = {name: text for name, text in texts.items() if text is not None}
+    def edit(self, id: str, **texts: str) -> None:
+        """Replace a slide's `title`, its `sentence`, or both."""
+        new: Any = texts
 
         def change(slide: Slide) -> Slide:
-            return Slide(id, _pack(replace(slide.view, **new))) if slide.id == id else slide
+            return Slide(id, pack(_typed(replace(slide.view, **new)))) if slide.id == id else slide
 
         self._change(id, lambda deck: replace(deck, slides=tuple(map(change, deck.slides))))
 
@@ -184,16 +188,55 @@ def _name(text: str) -> str:
 
 
 def _new_slide(deck: str) -> Callable[[View], Slide]:
-    return lambda view: Slide(f"{deck}-{secrets.token_hex(4)}", _pack(view))
+    return lambda view: Slide(f"{deck}-{secrets.token_hex(4)}", pack(_typed(view)))
 
 
-def _pack(view: View) -> bytes:
-    """Pack a view with legible texts; raise Problem for long ones."""
+def _typed(view: View) -> View:
+    """Return a view with legible texts; raise Problem for long ones."""
     sentences = view.sentence.splitlines() if view.kind == "text" else [view.sentence]
     texts = typed_text(sentences, MAX_SENTENCE, "A slide's text"), typed_line(view.title, MAX_TITLE, "A slide's title")
     # A number and its percent sign stay on one line.
     text, title = (re.sub(r"(?<=\d) (?=%)", NBSP, words) for words in texts)
-    return pack([replace(view, title=title, sentence=text)])
+    return replace(view, title=title, sentence=text)
+
+
+def pack(view: View) -> bytes:
+    """Pack what a slide needs of a view by `pack_data`.
+
+    The JSON has the view's fields by name; a picture's `jpeg`, a map's `values` and a `clip` are indices of blobs: a
+    JPEG, a PNG of `LEVELS` and an MP4. A blob that occurs twice is packed once.
+    """
+    blobs: dict[bytes, int] = {}
+
+    def index(data: bytes) -> int:
+        return blobs.setdefault(data, len(blobs))
+
+    plain: Json = _VIEW.dump_python(view)
+    for picture, item in zip(view.pictures, plain["pictures"], strict=True):
+        item["jpeg"] = index(picture.jpeg)
+        if picture.map is not None:
+            field = picture.map.field
+            zero, count = LEVELS[field.kind]
+            levels = np.rint(zero + count * field.values).clip(0, 255).astype(np.uint8)
+            item["map"]["field"] = vars(field) | {"values": index(to_png(levels))}
+    return pack_data(plain | {"clip": None if view.clip is None else index(view.clip)}, list(blobs))
+
+
+def unpack(data: bytes) -> View:
+    """Return the view of `pack`. Raises Problem for what is damaged."""
+    try:
+        plain, blobs = unpack_data(data)
+        for picture in plain["pictures"]:
+            picture["jpeg"] = blobs[picture["jpeg"]]
+            if (item := picture["map"]) is not None:
+                field = item["field"]
+                zero, count = LEVELS[field["kind"]]
+                levels = Image.open(blobs[field["values"]]).pixels[..., 0].astype(np.float32)
+                item["field"] = Field(**field | {"values": ((levels - zero) / count).clip(-1, 1)})
+        view: View = _VIEW.validate_python(plain | {"clip": None if plain["clip"] is None else blobs[plain["clip"]]})
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise Problem(UNREADABLE) from error
+    return view
 
 
 def read(path: Path) -> Deck:

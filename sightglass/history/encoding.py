@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from dataclasses import asdict, replace
@@ -25,7 +26,7 @@ from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, draw_marks, to_text
+from sightglass.history.records import RECORD, MapInfo, Record, SavedPair, to_text
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
@@ -33,7 +34,7 @@ from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
 from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
-from sightglass.report.view import Picture, View
+from sightglass.report.view import Map, Picture, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
-DAMAGED_MAP = "A map of this record is damaged: its content has changed."
+DAMAGED = "This record is damaged: a file of it is gone, or has changed."
 PAIR_FIELDS = ("method", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
 """Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
@@ -168,6 +169,17 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
     return record, _pack(similarity_files.arrays(similarity), np.hstack(small), picture=query, other=other)
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Raise errors of damaged files as a Problem."""
+    try:
+        yield
+    except Problem:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Problem(DAMAGED) from error
+
+
 class RecordFiles:
     """Reads what a history has in the folder of each record, `records/ID`."""
 
@@ -184,40 +196,36 @@ class RecordFiles:
         """Return the folder of a record's files."""
         return self.root / "records" / id
 
+    @_reading()
     def read(self, record: Record, name: str) -> bytes:
         """Return a record's file by its name without an ending; raise Problem if it is gone."""
-        folder = self.locate(record.id)
-        try:
-            return next(folder.glob(f"{name}.*")).read_bytes()
-        except StopIteration:
-            raise Problem(f"A file of this record is gone from {folder}: its content cannot be shown.") from None
-        except OSError as error:
-            raise Problem(f"A file of this record cannot be read: {error.strerror or error}.") from error
+        (path,) = self.locate(record.id).glob(f"{name}.*")
+        return path.read_bytes()
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
         return self.read(record, "thumbnail")
 
+    @_reading()
     def picture(self, record: Record, *, other: bool = False) -> Image:
         """Return the picture, or the `other` of a pair, pixel for pixel; raise Problem for a damaged or lost file."""
         pair = record.pair if other else None
         name, sha256 = (pair.name, pair.sha256) if pair else (record.picture_name, record.picture_sha256)
         data = self.read(record, "other" if other else "picture")
-        saved = _unpack(data) if data.startswith(b"PK") else {}
+        saved = read_npz(data) if data.startswith(b"PK") else {}
         image = Image(saved["pixels"], name, planes=saved["planes"]) if saved else Image.open(data, name=name)
         if image.sha256 != sha256:
-            raise Problem("The picture of this record is damaged: its content has changed.")
+            raise Problem(DAMAGED)
         return image
 
+    @_reading()
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        saved, maps = _unpack(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
+        saved, maps = read_npz(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
         for place, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
             target = record.recipe.targets[place] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
             name = f"top{place + 1}_{label_stem(label)}"
-            if name not in saved:
-                raise Problem(DAMAGED_MAP)
             heatmap = Heatmap(
                 target=Target(None if index < 0 else index, label, anchors),
                 raw=tuple(array for key, array in saved.items() if key.startswith(f"{name}_raw_")),
@@ -228,37 +236,33 @@ class RecordFiles:
             maps.append(heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut)))
         return tuple(maps)
 
+    @_reading()
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        saved, sides = _unpack(self.read(record, "maps")), []
-        try:
-            for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
-                image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
-                raw = tuple(saved[f"{name}_raw_{path}"] for path in record.layers)
-                signed = saved[name][top:bottom, left:right]
-                sides.append(ComparedImage(image, geometry, saved[f"{name}_vector"], raw, signed))
-        except KeyError as error:
-            raise Problem(DAMAGED_MAP) from error
+        saved, sides = read_npz(self.read(record, "maps")), []
+        for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
+            image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
+            raw = tuple(saved[f"{name}_raw_{path}"] for path in record.layers)
+            signed = saved[name][top:bottom, left:right]
+            sides.append(ComparedImage(image, geometry, saved[f"{name}_vector"], raw, signed))
         # The model may have left the catalogue since.
         spec = ModelSpec(record.model, "", "", "", "", record.task, "")
         how = {name: pair.how[name] for name in PAIR_FIELDS}
         return Similarity(spec, sides[0], sides[1], layers=record.layers, notes=record.notes, **how)
 
+    @_reading()
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map, or None; raise Problem for a damaged one."""
         file = self.locate(record.id) / f"proof-{index}.json"
-        try:
-            if not file.exists():
-                return None
-            plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-            support = TypeAdapter(Support).validate_python(plain["support"])
-            curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
-            return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Problem("The proof of this record is damaged: its content has changed.") from error
+        if not file.exists():
+            return None
+        plain = json.loads(file.read_bytes(), object_hook=_read_curve)
+        support = TypeAdapter(Support).validate_python(plain["support"])
+        curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
+        return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
 
     def export_record(self, record: Record) -> Iterator[tuple[str, bytes]]:
         """Yield the saved files, what is drawn of them, and the record as JSON."""
@@ -270,19 +274,8 @@ class RecordFiles:
         if record.pair:
             yield from similarity_files.pair_files(self.similarity(record), record.pair.context)
         elif record.maps:
-            picture, heatmap = self.picture(record), self.heatmaps(record)[record.index]
-            yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap)
-            if record.marks:
-                yield "marked.png", overlay(record, picture, heatmap)
+            yield "overlay.png", overlay(record, self.picture(record), self.heatmaps(record)[record.index])
         yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
-
-
-def _unpack(data: bytes) -> Arrays:
-    """Return the arrays of an npz file. Raises Problem."""
-    try:
-        return read_npz(data)
-    except (ValueError, OSError) as error:
-        raise Problem(DAMAGED_MAP) from error
 
 
 def _read_curve(plain: Json) -> Any:
@@ -294,9 +287,8 @@ def _read_curve(plain: Json) -> Any:
 
 
 def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
-    """Return the picture under the selected map with the record's marks, as a PNG with the recipe."""
+    """Return the picture under the selected map as a PNG with the recipe."""
     pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
-    pixels = draw_marks(pixels, record.marks) if record.marks else pixels
     view = record.view.model_copy(update={"index": record.index, "label": record.labels[record.index][:200]})
     assert record.checked_recipe is not None
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))
@@ -309,7 +301,7 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
     if info is not None:
         item, score = maps[record.index], info.score if task.sure else None
         ends, _ = views.describe_bar(item, info.unit)
-        mapped = views.place_map(info.label, item.content, item.geometry, item.kind, score, cells=item.cells, ends=ends)
+        mapped = Map(info.label[:200], item.field, None if score is None else views.as_share(score), ends)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,
@@ -326,5 +318,5 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         charts=(charts.describe_proof(proof),) if proof else (),
         display=views.display_of(record.view.settings),
         made=" · ".join(filter(None, (picture.name, method))),
-        day=record.created.date().isoformat(),
+        day=record.created.date(),
     )

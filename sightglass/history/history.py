@@ -33,7 +33,6 @@ from sightglass.history.records import (
     RECORD,
     Record,
     SearchResult,
-    checked_marks,
     checked_tags,
     fold,
     from_text,
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.whatif.edits import EditMark
 
 LOGGER = logging.getLogger(__name__)
 UNSURE = "unsure"
@@ -186,16 +184,9 @@ class History(encoding.RecordFiles):
             records = (self._read_record(id) for (id,) in database.execute(sql, key))
             return next((record for record in records if encoding.is_of(record, view, index)), None)
 
-    def annotate(
-        self,
-        id: str,
-        *,
-        note: str | None = None,
-        tags: Sequence[str] | None = None,
-        marks: Sequence[EditMark] | None = None,
-    ) -> Record:
-        """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
-        this returns; raises Problem if the record is gone or damaged, or a text is too long."""
+    def annotate(self, id: str, *, note: str | None = None, tags: Sequence[str] | None = None) -> Record:
+        """Replace the note or the tags of a record; None leaves them as they are. Synced to the disk when this returns;
+        raises Problem if the record is gone or damaged, or a text is too long."""
         with self.writing() as database:
             if (record := self._find(database, id)).damaged:
                 raise Problem("This record is damaged: delete it, and save the explanation again.")
@@ -203,7 +194,6 @@ class History(encoding.RecordFiles):
                 record,
                 note=record.note if note is None else typed_text(note.splitlines(), MAX_NOTE, "The note"),
                 tags=record.tags if tags is None else checked_tags(tags),
-                marks=record.marks if marks is None else checked_marks(marks),
             )
             self._save(record, {})
             self._index(database, record)

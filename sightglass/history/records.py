@@ -1,4 +1,4 @@
-"""Values of a saved explanation, validated, and the marks that are drawn on it."""
+"""Values of a saved explanation, validated."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.common.files import Json, to_json
+from sightglass.common.files import to_json
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering.marks import Mark, draw_lines
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
-from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.edits import EditMark
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from sightglass.report.embedded_recipe import ViewState, add_checks
@@ -34,29 +28,6 @@ RECORD = "record.json"
 """What a record says, the last of its files."""
 MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
 """Maximum number of letters of a note, tags of a record, and letters of a tag."""
-
-
-def list_strokes(marks: Sequence[EditMark]) -> list[Json]:
-    """Return marks as the painter has them, for `edits.parse`."""
-    return [{"kind": mark.kind, "points": [*chain(*mark.points)], "size": mark.size} for mark in marks]
-
-
-def checked_marks(marks: Sequence[EditMark]) -> tuple[EditMark, ...]:
-    """Return marks within their limits. Raises Problem."""
-    valid = edits.parse({"marks": list_strokes(marks)}).marks
-    if len(valid) < len(marks) or any(mark.kind != "brush" for mark in valid):
-        raise Problem(f"Marks are lines of the brush: {edits.MAX_MARKS} at most, of {edits.MAX_POINTS:,} points.")
-    return valid
-
-
-def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[EditMark]) -> NDArray[np.uint8]:
-    """Draw marks on a copy of pixels, uint8 (H, W, 3) RGB, white over dark."""
-    out = np.ascontiguousarray(pixels).copy()
-    height, width = out.shape[:2]
-    for mark in marks:
-        line = Mark("polyline", mark.points).moved(0, 0, (width, height))
-        draw_lines(out, [line], max(1, round(mark.size * max(width, height))), 2)
-    return out
 
 
 @dataclass(frozen=True)
@@ -142,8 +113,6 @@ class Record:
     """The description of each map."""
     note: str = ""
     tags: tuple[str, ...] = ()
-    marks: tuple[EditMark, ...] = ()
-    """Lines of the painter, drawn on the map."""
     bytes: int = 0
     """Size of its files."""
     damaged: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
@@ -16,7 +16,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
+from sightglass.explain.rendering.style import Style, parse_color
 from sightglass.report import charts
 from sightglass.report.layouts import DARK, SMALLEST, Theme, Visual, pages
 from sightglass.report.view import Box, View
@@ -38,8 +38,13 @@ class Layer:
     """JPEG; of a chart PNG or SVG."""
 
 
-def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "svg"] = "png") -> list[Layer]:
-    """Return the files of an item, from the lowest to the topmost: a picture, then the same under its map."""
+def draw_layers(
+    view: View, item: Visual, theme: Theme, chart: Literal["png", "svg"] = "png", scale: float = SHARP
+) -> list[Layer]:
+    """Return the files of an item, from the lowest to the topmost: a picture, then the same under its map.
+
+    `scale`: pixels of a unit in a picture.
+    """
     if item.kind == "clip":
         return [Layer("Clip", view.title, view.pictures[0].jpeg)]
     if view.scores:
@@ -48,34 +53,19 @@ def draw_layers(view: View, item: Visual, theme: Theme, chart: Literal["png", "s
     if item.kind == "chart":
         curves = view.charts[item.index]
         return [Layer("Proof", curves.sentence, charts.slide(curves, item.rect, theme, chart))]
-    plain, mapped = draw(view, item, theme)
     picture = view.pictures[item.index]
-    layers = [Layer("Picture", f"The picture. {view.title}", to_jpeg(plain, QUALITY))]
-    if mapped is not None and picture.map is not None:
-        name = f"Heat map: {picture.map.label or picture.name}"
-        about = f"Heat map of {picture.map.label}, {picture.name}" if picture.map.label else name
-        layers.append(Layer(name, about, to_jpeg(mapped, QUALITY)))
-    return layers
-
-
-def draw(
-    view: View, item: Visual, theme: Theme = DARK, scale: float = SHARP
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Return a picture at its place, and the same under its map, uint8 (H, W, 3); `scale`: pixels of a unit."""
-    picture, mapped = view.pictures[item.index], None
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
-    pixels = _open(picture.jpeg, size)
-    map_ = picture.map if item.mapped else None
-    if map_ is not None:
-        style = Style() if map_.kind == "difference" else view.display
-        unit = max(1.0, max(size) / 600)
-        mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
+    drawn, texts = [_open(picture.jpeg, size)], [("Picture", f"The picture. {view.title}")]
+    if item.mapped and picture.map is not None:
+        label, style = picture.map.label, Style() if picture.map.field.kind == "difference" else view.display
+        field, unit = picture.map.field.scaled(picture.size, size), max(1.0, max(size) / 600)
+        drawn.append(paint(drawn[0], field, style, unseen=theme.name, unit=unit))
+        name = f"Heat map: {label or picture.name}"
+        texts.append((name, f"Heat map of {label}, {picture.name}" if label else name))
     # Boxes would hide how a picture that stands beside its map looks.
-    if picture.boxes and (map_ is not None or not any(other.map for other in view.pictures)):
-        boxes = [replace(box, points=tuple((x * size[0], y * size[1]) for x, y in box.points)) for box in picture.boxes]
-        pixels = mark(pixels, boxes, scale, view.display)
-        mapped = None if mapped is None else mark(mapped, boxes, scale, view.display)
-    return pixels, mapped
+    if len(drawn) == 2 or not any(other.map for other in view.pictures):
+        drawn = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawn]
+    return [Layer(*text, to_jpeg(pixels, QUALITY)) for text, pixels in zip(texts, drawn, strict=True)]
 
 
 @functools.lru_cache(8)
@@ -85,12 +75,11 @@ def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
 
 
-def mark(
-    pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style = VIEWER_STYLE
-) -> NDArray[np.uint8]:
-    """Draw boxes with their names, the explained one bolder; their points are in pixels."""
+def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style) -> NDArray[np.uint8]:
+    """Draw boxes with their names, the explained one bolder."""
     explained = [i for i, box in enumerate(boxes) if box.explained]
-    items = [([Mark("polygon", box.points)], box.text) for box in boxes]
+    height, width = pixels.shape[:2]
+    items = [([Mark("polygon", tuple((x * width, y * height) for x, y in box.points))], box.text) for box in boxes]
     chosen = explained[0] if len(explained) == 1 else None
     return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes), letters=round(SMALLEST * scale))
 
@@ -102,7 +91,4 @@ def thumbnail(view: View) -> bytes:
         return b""
     # Where the plain picture stands beside the same one under its map, the latter.
     largest = max(items, key=lambda item: (item.rect.area, item.mapped))
-    if view.scores:
-        return draw_layers(view, largest, DARK)[0].file
-    plain, mapped = draw(view, largest, scale=3)
-    return to_jpeg(plain if mapped is None else mapped)
+    return draw_layers(view, largest, DARK, scale=3)[-1].file

@@ -22,7 +22,7 @@ from sightglass.models.preprocess import WAYS
 from sightglass.report import charts
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.view import STATES, Box, reduce, require_map
-from sightglass.report.views import describe_bar, explained_picture, make_map
+from sightglass.report.views import describe_bar, explained_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def figure(
     settings |= {"alpha": VIEWER_STYLE.alpha, **(look or {})}
     look_style, picture = Style.of(settings), explanation.image
     style = Style(**look_style.overlay, boxes=look_style.boxes)
-    field = make_map(explanation, index).field(picture.width, picture.height)
+    field = explanation.heatmaps[index].field
     alone, over = (render.paint(picture.pixels, field, drawn) for drawn in (replace(style, mode="map"), style))
     panels = [reduce(panel, MAX_SIDE) for panel in (picture.pixels, alone, over)]
     caption = write_caption(explanation, index)
@@ -112,7 +112,7 @@ def _draw_page(result: Result, index: int, pictures: list[Pixels], caption: str,
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    heatmap, picture = result.heatmaps[index], explained_picture(result, index)
+    heatmap, every = result.heatmaps[index], explained_boxes(result, index)
     method, label = METHODS[heatmap.method].name_for(result.model.task), heatmap.target.label
     ends, meaning = describe_bar(heatmap, result.model.unit_of(label))
     size = result.image.width, result.image.height
@@ -122,8 +122,8 @@ def _draw_page(result: Result, index: int, pictures: list[Pixels], caption: str,
     high = wide * size[1] / size[0]
     sheet = Figure((page, high + 1.2 + 0.14 * len(foot)), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
     axes = sheet.subplot_mosaic([["picture", "map", "overlay"], ["answers", "bar", "bar"]], height_ratios=(high, 0.12))
-    explained = [box for box in picture.boxes if box.explained]
-    boxes: list[Sequence[Box]] = [picture.boxes, (), explained]
+    explained = [box for box in every if box.explained]
+    boxes: list[Sequence[Box]] = [every, (), explained]
     empty = "" if heatmap.state == "ok" else f" (empty: {STATES[heatmap.state]})"
     heads = [result.image.name, f"{method}: {label}{empty}", "Overlay"]
     for name, pixels, head, listed in zip(("picture", "map", "overlay"), pictures, heads, boxes, strict=True):

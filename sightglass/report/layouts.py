@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Literal
 
 from PIL import ImageFont
@@ -291,7 +290,7 @@ def pages(view: View, number: int = 1) -> list[Page]:
 def is_mapped(view: View, index: int) -> bool:
     """Return whether the map of a picture is drawn; a difference always is."""
     item = view.pictures[index].map
-    return item is not None and (view.display.mode != "picture" or item.kind == "difference")
+    return item is not None and (view.display.mode != "picture" or item.field.kind == "difference")
 
 
 def _pictures(view: View) -> Content:
@@ -377,7 +376,7 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
     """Yield what red and blue mean in signed maps and in a difference."""
     maps = [picture.map for i, picture in enumerate(view.pictures) if picture.map is not None and is_mapped(view, i)]
     sides = view.sides
-    if not sides and maps and all(item.kind == "signed" for item in maps):
+    if not sides and maps and all(item.field.kind == "signed" for item in maps):
         sides = maps[0].ends[::-2]
     if layout.key is None or len(sides) != 2:
         return
@@ -388,26 +387,12 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
 
 def _foot(view: View, layout: Layout, number: int) -> Text:
     """Return the footer: model, date and number, of which the model is cut first."""
-    models = view.made.partition(" · ")[0]
-    rest, rect = f"{NBSP}· ".join(filter(None, (_day(view.date), str(number)))), layout.footer
-    beside = rect.width > 100
-    room = (
-        replace(rect, width=rect.width - width_of(f" · {rest}") * SMALLEST)
-        if beside
-        else replace(rect, height=rect.height - SMALLEST * LINE)
-    )
-    parts = filter(None, (fit(models, room, (SMALLEST,))[0], rest))
-    text = (" · " if beside else "\n").join(parts)
-    return Text("footer", text, rect, SMALLEST, tone="soft", anchor="bottom")
-
-
-def _day(text: str) -> str:
-    """Return an ISO date as text, `5 Nov 2026`; empty for none."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return ""
-    return f"{day.day} {day:%b %Y}".replace(" ", NBSP)
+    between, cut, models = " · " if layout.footer.width > 100 else "\n", "", view.made.partition(" · ")[0]
+    rest = f"{NBSP}· ".join(filter(None, (view.date.replace(" ", NBSP), str(number))))
+    while models and not _fits(f"{models}{cut}{between}{rest}", layout.footer, SMALLEST, bold=False):
+        models, cut = (models.rpartition(" ")[0] or models[:-1]).rstrip(" ,"), "…"
+    text = between.join(filter(None, (models and models + cut, rest)))
+    return Text("footer", text, layout.footer, SMALLEST, tone="soft", anchor="bottom")
 
 
 def _compose(view: View, name: str, sentence: str, *visuals: Visual) -> Content:

@@ -76,7 +76,7 @@ def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
 ROWS = {
     "Picture": "The map over the picture, in its size.",
     "Figure": "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors.",
-    "Report": "One file that needs no server, with opacity, threshold and class to choose; a browser prints it.",
+    "Report": "One file that needs no server: each class under the next, with opacity to choose; a browser prints it.",
     "Data": "The raw values, every number of every map, and the recipe to reproduce them.",
 }
 """Help of each row of a map's files, by its title."""

@@ -19,8 +19,8 @@ from sightglass.explain.similarity.ranking import Context, Ranking
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity, describe_places
 from sightglass.report import results, table
 from sightglass.report.result_folder import MAPS, File, label_stem
-from sightglass.report.view import MAX_MADE, Picture, View
-from sightglass.report.views import new_view, place_map, statement
+from sightglass.report.view import MAX_MADE, Map, Picture, View
+from sightglass.report.views import new_view, statement
 
 Panels = list[NDArray[np.uint8]]
 Attend = Callable[[Image], NDArray[np.uint8]]
@@ -34,15 +34,15 @@ def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> Panels:
     """
     panels = []
     for side in similarity.sides:
-        field = Field(difference(side), side.geometry.extent, side.seen, kind="difference")
         pixels = side.image.pixels
-        panels.append(paint(pixels, field, Style(), unseen=unseen) if side.signed.any() else pixels)
+        panels.append(paint(pixels, _field(side), Style(), unseen=unseen) if side.signed.any() else pixels)
     return panels
 
 
-def difference(side: ComparedImage) -> NDArray[np.float32]:
+def _field(side: ComparedImage) -> Field:
     """Return the signed map as it is drawn: squared, so that weak places are faint."""
-    return np.asarray(np.sign(side.signed) * side.signed**2, np.float32)
+    values = np.asarray(np.sign(side.signed) * side.signed**2, np.float32)
+    return Field(values, side.geometry.extent, side.seen, kind="difference")
 
 
 def pair_view(similarity: Similarity, verdict: str) -> View:
@@ -50,8 +50,8 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
     sentences, pictures = describe_maps(similarity), []
     for side in similarity.sides:
         name = side.image.name
-        item = place_map("", difference(side), side.geometry, "difference", None) if side.signed.any() else None
-        pictures.append(Picture.of(side.image, name, caption=name, map=item))
+        item = Map("", _field(side)) if side.signed.any() else None
+        pictures.append(Picture.of(side.image, name, item, caption=name))
     return new_view(
         pictures,
         title=statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),

@@ -11,7 +11,8 @@ from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
 from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.rendering.style import Kind, Style
+from sightglass.explain.rendering.style import Box as Corners
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent
 from sightglass.report import charts
 from sightglass.report.view import (
@@ -24,7 +25,6 @@ from sightglass.report.view import (
     Map,
     Picture,
     View,
-    fraction,
     shorten,
 )
 
@@ -42,19 +42,21 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.parts import Change
     from sightglass.explain.tasks.task import Task
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Geometry
 
 MAX_WORDS = 9
 """Maximum words of a title."""
 
 
-def new_view(pictures: Sequence[Picture], *, title: str, sentence: str = "", day: str = "", **more: Any) -> View:
+def new_view(
+    pictures: Sequence[Picture], *, title: str, sentence: str = "", day: date | None = None, **more: Any
+) -> View:
     """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
+    day = day or date.today()
     return View(
         shorten(title, MAX_TITLE),
         shorten(sentence, MAX_SENTENCE),
         tuple(pictures),
-        date=day or date.today().isoformat(),
+        date=f"{day.day} {day:%b %Y}",
         **more,
     )
 
@@ -66,15 +68,19 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     >>> explained_picture(Explainer()("bus.jpg", top_k=1)).map.label
     'minibus'
     """
-    task, explained = result.task, result.own(index) if index < len(result.heatmaps) else ()
-    size = result.image.width, result.image.height
     return Picture.of(
         result.image,
         name or result.model.name,
         map=make_map(result, index) if index < len(result.heatmaps) else None,
-        answers=list_answers(task, result.predictions),
-        boxes=list_boxes(task, result.predictions, explained, size),
+        answers=list_answers(result.task, result.predictions),
+        boxes=explained_boxes(result, index),
     )
+
+
+def explained_boxes(result: Result, index: int) -> tuple[Box, ...]:
+    """Return the boxes over a result's picture."""
+    explained = result.own(index) if index < len(result.heatmaps) else ()
+    return list_boxes(result.task, result.predictions, explained, (result.image.width, result.image.height))
 
 
 def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[str, float], ...]:
@@ -98,37 +104,11 @@ def list_boxes(
     )
 
 
-def place_map(
-    label: str, values: NDArray[np.float32], geometry: Geometry, kind: Kind, score: float | None, **more: Any
-) -> Map:
-    """Return a map at the place of its geometry."""
-    height, width = geometry.original
-    extent = tuple(edge / side for edge, side in zip(geometry.extent, (width, height) * 2, strict=True))
-    whole = geometry.seen == (0, 0, width, height)
-    return Map(
-        label[:200],
-        values,
-        None if score is None else as_share(score),
-        extent,  # type: ignore[arg-type]
-        None if whole else fraction(geometry.seen, (width, height)),
-        kind,
-        **more,
-    )
-
-
 def make_map(result: Result, index: int) -> Map:
     """Return the map at `index` of a result, with the score of its answer where that says how sure the model is."""
     heatmap, (label, score) = result.heatmaps[index], result.task.wording.describe_saved(result, index)
     ends, _ = describe_bar(heatmap, result.model.unit_of(heatmap.target.label))
-    return place_map(
-        label,
-        heatmap.content,
-        heatmap.geometry,
-        heatmap.kind,
-        score if result.task.sure else None,
-        cells=heatmap.cells,
-        ends=ends,
-    )
+    return Map(label[:200], heatmap.field, as_share(score) if score is not None and result.task.sure else None, ends)
 
 
 def name_answer(picture: Picture, *, map: bool = True, model: bool = True) -> str:
@@ -220,14 +200,11 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
     )
 
 
-def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Sequence[float] | None) -> Picture:
+def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Corners | None) -> Picture:
     """Return the picture under the difference of two maps; `seen`: what both models saw, in pixels."""
-    geometry, size = result.evidence.geometry, (image.width, image.height)
-    item = place_map("", values, geometry, "difference", None)
-    if seen is not None:
-        common = fraction(seen, size)
-        item = replace(item, extent=common, seen=common)
-    return Picture.of(image, "Difference", caption="Difference", map=item)
+    geometry = result.evidence.geometry
+    field = Field(values, seen or geometry.extent, seen or geometry.seen, "difference")
+    return Picture.of(image, "Difference", Map("", field), caption="Difference")
 
 
 def classes_view(

@@ -112,8 +112,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     combobox Any class | ?said; combobox Any tag | -; button .* \d+ % | ?kept <; radio Runs | ?tab <;
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
-    button Draw on it | opens; button (Brush|Eraser|Undo|Clear|Hold for the original) | -;
-    combobox (Brush size|Pen) | -; button Open in Explore | /; button Copy link | "Link copied;
+    button Open in Explore | /; button Copy link | "Link copied;
     button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
@@ -121,7 +120,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button New deck | ?deck <; radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
 /saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx)|PDF) | saves; button Deck | opens;
     switch Light | own; button .+ · .* | words; button Later | words; button Earlier | words;
-    button Delete the slide | "Undo; button Undo | gone; button (Title|Text) | words;
+    button Delete | opens; button Delete the slide | gone; button (Title|Text) | words;
     button All decks | ?deck <; button Undo all changes | ?deck <; button Present | ?play; button Edit the slides | -;
     button Help.* | -; +TABLE
 /models: button Help.* | -; button Upload | file; radio (s|m|l) | own;

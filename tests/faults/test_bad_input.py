@@ -23,7 +23,6 @@ from sightglass.history import decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
 from sightglass.report import embedded_recipe
-from sightglass.report.stored import pack
 from sightglass.report.view import View
 from sightglass.video.clip import Clip
 from tests import corpus
@@ -138,7 +137,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 @pytest.fixture(scope="module")
 def a_deck(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deck")
-    slides = [decks.Slide(f"deck-{title}", pack([a_view(title)])) for title in ("One", "Two")]
+    slides = [decks.Slide(f"deck-{title}", decks.pack(a_view(title))) for title in ("One", "Two")]
     decks.save(folder, decks.Deck("deck", "A deck", tuple(slides)))
     return folder / f"deck{decks.SUFFIX}"
 

@@ -13,13 +13,11 @@ from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History, Record
 from tests.packages import menu
 from tests.pages.conftest import press, received, shown, texts
 
 SCREEN = "pages/saved/page.py"
-LINE = EditMark("brush", ((0.25, 0.5), (0.75, 1.0)), 0.02)
 
 
 @pytest.fixture
@@ -158,17 +156,6 @@ def test_two_open_on_compare(page, store, full):
     assert [row["label"] for row in received(app, "answer_list")[0]["rows"]][2:] == ["Difference"]
     assert "[full]" not in texts(app)
     assert sides(compare("small", "other")) == [store.get(full[name]).picture_name for name in ("small", "other")]
-
-
-def test_marks_are_shown(page, store, full):
-    store.annotate(full["small"], marks=[LINE])
-    app = page(SCREEN, kept=full["small"])
-    plain = store.picture(store.get(full["small"]))
-    assert shown(app).head["picture"] != plain.sha256
-    press(app, "Draw on it")
-    (drawn,) = received(app, "painter")
-    assert drawn["pen"]
-    assert drawn["edit"]["marks"] == [{"kind": "brush", "points": [0.25, 0.5, 0.75, 1.0], "size": 0.02}]
 
 
 def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ import { Canvases, Hand, corners, described } from "./edits.js";
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
  * @typedef {import("./edits.js").Edit} Edit @typedef {import("../../browser/component.js").Send} Send
  * @typedef {{id: string, name: string, size: [number, number], mean: number[], brushes: number[],
- *   paper: string, pen?: boolean, turn: number, edit: Edit}} Head  brushes: their diameters; paper: the colour of a blank one, which
- *   is drawn on in the colour `mean`; empty for a picture; pen: only lines are drawn on it
+ *   paper: string, turn: number, edit: Edit}} Head  brushes: their diameters; paper: the colour of a blank one, which
+ *   is drawn on in the colour `mean`; empty for a picture
  */
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
@@ -290,7 +290,6 @@ class Painter {
       this.#send("edit", { id: this.#head?.id, turn, edit: this.#shown() });
     }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
-    this.root.toggleAttribute("data-pen", head.pen === true);
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
     const sizes = /** @type {NodeListOf<HTMLOptionElement>} */ (this.root.querySelectorAll(".size option"));
     head.brushes.forEach((share, i) => (sizes[i].value = String(share)));

@@ -17,10 +17,10 @@ from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.explain.phrases import NBSP
+from sightglass.history.decks import pack, unpack
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
 from sightglass.report import deck_html, drawing
-from sightglass.report.stored import pack, unpack
 
 
 def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
@@ -85,7 +85,9 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     assert not (large & ~medium[large.index]).any(), "nothing is gained"
     assert proved.charts[0].sentence == proved.sentence.replace(" %", f"{NBSP}%")
     assert limits.title == "32 labelled pictures" and "No label and no picture was left out." in limits.sentence
-    assert [view.title for view in unpack(pack(deck))] == [view.title for view in deck] and drawing.thumbnail(decided)
+    assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck] and drawing.thumbnail(
+        decided
+    )
     assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
     alone = [*finished.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
     assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]

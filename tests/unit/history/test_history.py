@@ -19,7 +19,6 @@ from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import lines, rows
-from sightglass.explain.whatif.edits import EditMark
 from sightglass.history import History
 from sightglass.history import history as keeping
 from sightglass.history.history import UNSURE, save_as_set, save_unsure
@@ -38,7 +37,7 @@ def test_a_record_is_the_explanation(history: History, photo: Explanation) -> No
     assert record.labels == tuple(heatmap.target.label for heatmap in photo.heatmaps)
     assert (record.index, record.label, record.score) == (1, record.labels[1], photo.predictions[1].score)
     assert record.view == embedded_recipe.view_of(photo, 1, colormap="jet", alpha=0.7)
-    assert (record.note, record.tags, record.marks, record.damaged) == ("why?", ("a", "b"), (), "")
+    assert (record.note, record.tags, record.damaged) == ("why?", ("a", "b"), "")
     assert (record.picture_name, record.width, record.height) == ("bus.jpg", 810, 1080)
     same_maps(history, record, photo)
     picture = history.picture(record)
@@ -86,21 +85,17 @@ def test_any_picture_comes_back_pixel_for_pixel(history: History, noise: Explana
     assert np.array_equal(picture.pixels, image.pixels)
 
 
-def test_notes_tags_and_marks_are_kept_and_found(history: History, photo: Explanation) -> None:
+def test_notes_and_tags_are_kept_and_found(history: History, photo: Explanation) -> None:
     record = history.keep(photo, note="first", tags=["old"])
-    marks = (EditMark("brush", ((0.1, 0.2), (0.35, 0.4)), 0.01),)
-    changed = history.annotate(record.id, note="line one\nline two\x07", tags=[" New ", "x"], marks=marks)
+    changed = history.annotate(record.id, note="line one\nline two\x07", tags=[" New ", "x"])
     assert changed == history.get(record.id)
-    assert (changed.note, changed.tags, changed.marks) == ("line one\nline two", ("New", "x"), marks)
-    assert history.annotate(record.id, tags=[]).marks == marks
+    assert (changed.note, changed.tags) == ("line one\nline two", ("New", "x"))
+    assert history.annotate(record.id, tags=[]).note == changed.note
     assert history.search(text="line two").total == 1
     assert history.search(text="first").total == 0
     assert history.choices()["tag"] == {}
     with pytest.raises(Problem, match="deleted"):
         history.annotate("nobody", note="")
-    for bad in (EditMark("rectangle", ((0, 0), (1, 1))), EditMark("brush", ()), *[EditMark("brush", ((0, 0),) * 7000)]):
-        with pytest.raises(Problem, match="lines of the brush"):
-            history.annotate(record.id, marks=[bad])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +123,6 @@ def test_deleted_record_is_gone(history: History, photo: Explanation, noise: Exp
 
 def test_exported_files_open_again(history: History, photo: Explanation, noise: Explanation) -> None:
     first = history.keep(photo, index=1, note="n", tags=["t"])
-    history.annotate(first.id, marks=[EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.02)])
     second = history.keep(noise)
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -136,13 +130,13 @@ def test_exported_files_open_again(history: History, photo: Explanation, noise: 
             archive.writestr(name, data)
         names = archive.namelist()
         folder = names[0].split("/")[0]
-        assert len(names) == len(set(names)) == 9
+        assert len(names) == len(set(names)) == 8
         assert archive.read(f"{folder}/picture.jpg") == photo.image.jpeg
         body = json.loads(archive.read(f"{folder}/record.json"))
         with np.load(BytesIO(archive.read(f"{folder}/maps.npz"))) as maps:
             assert np.array_equal(maps[maps.files[0]], photo.heatmaps[0].at_input)
         embedded = embedded_recipe.contents(archive.read(f"{folder}/overlay.png"))
-    assert (body["note"], body["tags"], body["marks"][0]["size"]) == ("n", ["t"], 0.02)
+    assert (body["note"], body["tags"]) == ("n", ["t"])
     assert body["recipe"]["model"] == "efficientnet-lite0"
     assert (embedded.recipe, embedded.view) == (photo.recipe, first.view)
     back = embedded_recipe.original(embedded)

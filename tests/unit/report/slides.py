@@ -6,7 +6,7 @@ import av
 import numpy as np
 
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import Field, Style, Values
 from sightglass.report.view import Box, Chart, ChartLine, Map, Picture, View
 
 SIZE = (240, 160)
@@ -21,6 +21,11 @@ def spot(x: float, y: float, shape: tuple[int, int] = (80, 120)) -> np.ndarray:
     return np.exp(-away / 0.02).astype(np.float32)
 
 
+def field(values: Values, first: float = 0, last: float = 1) -> Field:
+    """Return values over the whole picture, of which the model saw these shares of the width."""
+    return Field(values, (0, 0, *SIZE), (round(first * SIZE[0]), 0, round(last * SIZE[0]), SIZE[1]))
+
+
 def photograph(grey: int = 110) -> bytes:
     pixels = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
     pixels[:, : SIZE[0] // 2, 2] = 160
@@ -32,7 +37,7 @@ PHOTOGRAPH = photograph()
 
 def picture(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Picture:
     answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
-    minibus = Map("minibus", spot(x, 0.5), 0.72, seen=(0.1, 0.0, 0.9, 1.0))
+    minibus = Map("minibus", field(spot(x, 0.5), 0.1, 0.9), 0.72)
     return Picture(name, PHOTOGRAPH, SIZE, f"{name}: minibus 72 %", minibus, answers)
 
 
@@ -46,7 +51,7 @@ def detector() -> Picture:
         Box(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), text, i == 0) for i, ((x0, y0, x1, y1), text) in enumerate(boxes)
     ]
     answers = (("bus", 0.94), ("person", 0.9), ("person", 0.8))
-    return Picture("YOLO11n", PHOTOGRAPH, SIZE, "", Map("bus", spot(0.35, 0.5), 0.94), answers, tuple(outlines))
+    return Picture("YOLO11n", PHOTOGRAPH, SIZE, "", Map("bus", field(spot(0.35, 0.5)), 0.94), answers, tuple(outlines))
 
 
 def chart() -> Chart:
@@ -92,7 +97,7 @@ def deck() -> list[View]:
             (picture(),),
             (chart(),),
             made="EfficientNet-Lite0 · GradCAM",
-            date="2026-11-25",
+            date="25 Nov 2026",
         ),
         View("Three things, one box at a time", "One bus, two persons.", (detector(),)),
         View("Small, medium or large?", "All three say minibus.", models, (chart(),)),

@@ -1,14 +1,21 @@
-"""Decks are kept beside the records, in order, whole or not at all."""
+"""Decks are kept beside the records, in order, whole or not at all; their slides hold what explanations show."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sightglass.common.errors import Problem
+from sightglass.common.files.packing import pack_data, unpack_data
+from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.history import History
-from sightglass.history.decks import Deck
-from sightglass.report.view import Map, Picture, View
+from sightglass.history.decks import Deck, pack, unpack
+from sightglass.report import views
+from sightglass.report.charts import describe_proof
+from sightglass.report.view import Box, Chart, ChartLine, Map, Picture, View
 
 
 @pytest.fixture
@@ -17,7 +24,8 @@ def history(tmp_path: Path) -> History:
 
 
 def a_view(title: str, value: int = 0) -> View:
-    item = Map("cat", np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40), 0.5)
+    values = np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40)
+    item = Map("cat", Field(values, (0, 0, 40, 30), (0, 0, 40, 30)), 0.5)
     file = to_jpeg(np.full((30, 40, 3), value, np.uint8))
     return View(title, "A sentence.", (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),))
 
@@ -53,3 +61,87 @@ def test_a_damaged_deck_can_be_deleted(history: History) -> None:
     assert damaged.slides == ()
     history.decks.delete(damaged.id)
     assert history.decks.all() == ()
+
+
+JPEG = to_jpeg(np.zeros((4, 6, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def cropped() -> Explanation:
+    """Of a picture whose ends the model did not see."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 1200, 3), dtype=np.uint8)
+    return Explainer("efficientnet-lite0")(Image(pixels, "wide.png"), top_k=2)
+
+
+CHART = Chart("dog", "So.", (ChartLine("map", "This map", (0.5, 0.2, 0), (0, 0.4, 0.5)),))
+
+
+def whole() -> View:
+    values = np.random.default_rng(1).integers(0, 256, (7, 9)).astype(np.float32) / 255
+    cat = Map("cat", Field(values, (-0.6, 0, 6.6, 4), (1, 0, 5, 4), cells=(7, 9)), 0.5)
+    dog = Map("dog", Field(2 * values - 1, (0, 0, 6, 4), (0, 0, 6, 4), "signed"), None, ("lowers", "0", "raises"))
+    box = Box(((0.1, 0.2), (0.3, 0.2), (0.3, 0.4)), "cat 50 %", explained=True)
+    pictures = (
+        Picture("Lite", JPEG, (6, 4), "cat 50 %", cat, (("cat", 0.5), ("dog", 0.25)), (box,)),
+        Picture("Large", JPEG, (6, 4), "dog", dog),
+    )
+    display = Style("contour", "viridis", 0.5, 0.25)
+    return View("A title", "A sentence.", pictures, (CHART,), display=display)
+
+
+def test_view_survives_packing() -> None:
+    before = whole()
+    data = pack(before)
+    after = unpack(data)
+    for name in ("title", "kind", "sentence", "charts", "display"):
+        assert getattr(after, name) == getattr(before, name), name
+    for mine, theirs in zip(before.pictures, after.pictures, strict=True):
+        for name in ("name", "jpeg", "size", "caption", "answers", "boxes"):
+            assert getattr(mine, name) == getattr(theirs, name), name
+        assert mine.map is not None and theirs.map is not None
+        np.testing.assert_allclose(mine.map.field.values, theirs.map.field.values, atol=1 / 250)
+        assert (mine.map.label, mine.map.score, mine.map.ends) == (theirs.map.label, theirs.map.score, theirs.map.ends)
+        for name in ("extent", "seen", "kind", "cells"):
+            assert list(getattr(mine.map.field, name) or ()) == list(getattr(theirs.map.field, name) or ()), name
+    # Packed again it is the same file; the picture, which both maps share, is there once.
+    assert pack(unpack(pack(after))) == pack(after) and len(unpack_data(data)[1]) == 3
+
+
+def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
+    view = unpack(pack(views.map_view(cropped)))
+    (picture,) = view.pictures
+    assert (picture.size, picture.name) == ((1200, 300), "EfficientNet-Lite0")
+    assert picture.answers == tuple((p.label, round(p.score, 5)) for p in cropped.predictions[:5])
+    heatmap, item = cropped.heatmaps[0], picture.map
+    assert item is not None and item.label == heatmap.target.label
+    assert np.abs(item.field.values - heatmap.content).max() < 0.01
+    assert tuple(item.field.seen) == heatmap.seen and item.field.extent == pytest.approx(heatmap.geometry.extent)
+
+
+def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
+    result = Explainer("demo-s")(scene, per="detection", confidence=0.3)
+    picture = views.explained_picture(result)
+    assert [box.text.rpartition(" ")[0] for box in picture.boxes] == [p.label for p in result.predictions]
+    assert [label for label, _ in picture.answers] == [prediction.label for prediction in result.predictions]
+    assert [box.explained for box in picture.boxes] == [p == result.own(0)[0] for p in result.predictions]
+    proof = result.prove(0, steps=4)
+    controls = [line.title.lower() for line in describe_proof(proof).curves[1:]]
+    # The control that the sentence names is one that is drawn.
+    assert proof.support is not None and proof.support.strongest_name in controls
+
+
+def changed(part: str = "view", **values: Any) -> bytes:
+    """A slide's bytes with values of its view, its first picture or its first map replaced."""
+    head, blobs = unpack_data(pack(whole()))
+    (picture, *_) = head["pictures"]
+    {"view": head, "picture": picture, "map": picture["map"]}[part].update(values)
+    return pack_data(head, blobs)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", pack(whole())[:-1], changed(kind="script"), changed("picture", jpeg=99), changed("map", field=0)],
+)
+def test_damaged_slide_ends_in_one_sentence(data: bytes) -> None:
+    with pytest.raises(Problem, match=r"^This slide cannot be read: it is damaged, or .* another version\.$"):
+        unpack(data)

@@ -81,6 +81,6 @@ def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation,
     assert (proof.display, proof.title, proof.made) == (live.display, live.title, live.made)
     saved, other = proof.pictures[0].map, live.pictures[0].map
     assert saved is not None and other is not None
-    np.testing.assert_array_equal(saved.values, other.values)
-    assert (saved.extent, saved.seen, saved.score) == (other.extent, other.seen, other.score)
+    np.testing.assert_array_equal(saved.field.values, other.field.values)
+    assert (saved.field.extent, saved.field.seen, saved.score) == (other.field.extent, other.field.seen, other.score)
     assert proof.pictures[0].answers == live.pictures[0].answers
