@@ -164,9 +164,9 @@ class ClassifierCase(Case):
         adapter = self.loaded.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
         if adapter.spec.loader == "torchvision.classifiers":
-            from sightglass.models.families.torchvision.networks import build
+            from sightglass.models.checkpoints.architectures import build_classifier
 
-            module = build(arch, classes=classes)
+            module = build_classifier(arch, classes=classes)
         else:
             import timm
 

@@ -15,13 +15,13 @@ from benchmarks import peers
 from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
 from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
 from benchmarks.timing import Contender, measure, row
+from sightglass.common.settings import settings
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.models.adapter import Target
-from sightglass.models.checkpoints.weights import folders
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> Row:
 
 def pictures() -> list[Path]:
     """Return the bus and, if local, a crowded table of COCO."""
-    table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
+    table = [folder / "images" / "coco_000000000142.jpg" for folder in settings().weights]
     return [picture(), *(path for path in table if path.is_file())][:2]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sightglass.models.drawing import Paper
     from sightglass.models.families.custom.guard import ModuleGuard
-    from sightglass.models.marks import PictureFunction
+    from sightglass.models.picture_functions import PictureFunction
     from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)

@@ -23,8 +23,7 @@ from typing_extensions import TypedDict
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
-from sightglass.models.inspect import Toml, inspect_model
-from sightglass.models.load import loader_exists
+from sightglass.models.load import Toml, inspect_model, loader_exists
 from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_table
 
 _ROW = get_type_hints(ModelSpec, include_extras=True)
@@ -159,7 +158,7 @@ def model_file(path: str | Path) -> Path:
     here = Path(path).expanduser().absolute()
     if here.exists():
         return here
-    return next((file for folder in weights.folders() if (file := folder / path).exists()), here)
+    return next((file for folder in settings().weights if (file := folder / path).exists()), here)
 
 
 def of_file(path: str | Path, arch: str = "") -> ModelSpec:
@@ -222,7 +221,7 @@ def _state() -> tuple[Any, ...]:
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
     tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED))
-    files = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
+    files = (file for folder in settings().weights for kind in patterns for file in sorted(folder.glob(kind)))
     return tables, tuple(file for file in files if os.path.isfile(file))
 
 

@@ -14,7 +14,6 @@ import faulthandler
 import json
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillBusy
 from importlib import import_module
 from math import prod
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,16 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from sightglass.common.errors import (
-    ImageProblem,
-    MachineProblem,
-    ModelProblem,
-    Problem,
-    TooLarge,
-    WeightsProblem,
-    describe_error,
-    lacks_memory,
-)
+from sightglass.common import errors
+from sightglass.common.errors import ModelProblem, Problem, describe_error, lacks_memory
 from sightglass.common.files import Json
 from sightglass.common.work import progress
 
@@ -69,9 +61,8 @@ PRELOADED = (
 )
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """Variables of a child: it asks no hub, and reserves little for threads."""
-PROBLEMS = {
-    kind.__name__: kind for kind in (Problem, ModelProblem, WeightsProblem, ImageProblem, TooLarge, MachineProblem)
-}
+PROBLEMS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Problem)}
+"""What a child may raise here."""
 NO_MEMORY, REFUSED = "memory", "refused"
 """Problems of an answer that are no Problem: memory ran out, or a library gave a reason of its own."""
 COUNTS: Counter[str] = Counter(started=0, ended=0)
@@ -130,14 +121,14 @@ class Process:
         environment = {**os.environ, **ENVIRONMENT} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
         limits = {"seconds": seconds, "memory": memory, "at_once": at_once, "opens": opens}
         job = pickle.dumps((environment, os.getcwd(), limits, start, arguments))
-        self._child = (
-            _fork(heavy=at_once) if FORKS else _start("serve_started", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        )
-        if isinstance(self._child, socket.socket):
-            self._sink: Any = self._child.makefile("wb")
-            self._source: Any = self._child.makefile("rb")
+        self._started = None if FORKS else _start("serve_started", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._sink: Any
+        self._source: Any
+        if self._started is None:
+            with _fork(heavy=at_once) as channel:
+                self._sink, self._source = channel.makefile("wb"), channel.makefile("rb")
         else:
-            self._sink, self._source = self._child.stdin, self._child.stdout
+            self._sink, self._source = self._started.stdin, self._started.stdout
         self._thread, self.id = ThreadPoolExecutor(1, "isolated"), 0
 
         def begin() -> Said:
@@ -165,25 +156,21 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        if isinstance(self._child, subprocess.Popen):
-            return self._child.poll() is None
-        try:
-            return self._child.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+        if self._started is not None:
+            return self._started.poll() is None
+        # Without a question there is nothing to read but the end.
+        return not self._source.closed and not wait([self._source], 0)
 
     def end(self) -> None:
         """End the process, whatever it is at."""
-        if isinstance(self._child, subprocess.Popen):
-            self._child.kill()
-            self._child.wait()
+        if self._started is not None:
+            self._started.kill()
+            self._started.wait()
         elif self.id and self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.id, signal.SIGKILL)
         self._thread.shutdown(wait=False)
-        for stream in (self._sink, self._source, *([self._child] if isinstance(self._child, socket.socket) else ())):
+        for stream in (self._sink, self._source):
             with contextlib.suppress(OSError):
                 stream.close()
 
@@ -295,13 +282,9 @@ def _fork(*, heavy: bool) -> socket.socket:
     return ours
 
 
-def _forget() -> None:
-    # A copy of this process has children of its own.
-    _SERVER.clear()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # A copy of this process has children of its own.
+    os.register_at_fork(after_in_child=_SERVER.clear)
 
 
 # In the child
@@ -324,7 +307,7 @@ def fork_children() -> None:
                 loaded = True
                 for name in PRELOADED:
                     # The last one takes a second: a waiting call must not wait for it.
-                    if name != PRELOADED[-1] or (not select.select([control], [], [], 0)[0] and not fds):
+                    if name != PRELOADED[-1] or not (fds or wait([control], 0)):
                         with contextlib.suppress(ImportError):
                             import_module(name)
             if fds and os.fork() == 0:
@@ -387,13 +370,10 @@ def _call(function: Callable[..., object], args: tuple[object, ...], kind: Any) 
 
 
 def _describe(error: Exception) -> Json:
+    kind = next((kind.__name__ for kind in type(error).mro() if kind in PROBLEMS.values()), REFUSED)
     if any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
-        return {"problem": NO_MEMORY, "reason": str(error)[-2000:]}
-    if isinstance(error, Problem):
-        return {"problem": next(kind.__name__ for kind in type(error).mro() if kind.__name__ in PROBLEMS)} | {
-            "reason": str(error)
-        }
-    return {"problem": REFUSED, "reason": str(error)[-2000:] or type(error).__name__}
+        kind = NO_MEMORY
+    return {"problem": kind, "reason": str(error)[-2000:] or type(error).__name__}
 
 
 def _allow(seconds: float) -> None:

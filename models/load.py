@@ -1,18 +1,30 @@
-"""Load a model of the catalogue.
+"""Load a model of the catalogue, or draft the table of a file.
 
 A `loader` is a file of `models/families` (`timm`), a file in one of its folders (`torchvision.detectors`), or a folder
-whose `loader.py` is meant (`ultralytics`).
+whose `loader.py` is meant (`ultralytics`). Each in `LOADERS` has a function `inspect(path)`, which returns a
+`TableDraft`, or None for another kind of file, or raises a Problem for a broken one. None of them runs code that the
+file brings.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error
+from sightglass.common.errors import (
+    Cancelled,
+    ModelProblem,
+    Problem,
+    WeightsProblem,
+    describe_error,
+    from_machine,
+    lacks_memory,
+)
 from sightglass.common.lazy import lazy_import
+from sightglass.models import labels
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter, Progress
@@ -46,9 +58,9 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     try:
         table = spec.preprocessing
         if table.transforms is not None:
-            keys = lazy_import("families", ".custom.own_code").read_transform(table.transforms)
+            keys = lazy_import("families", ".custom.loader").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
-        from sightglass.models.marks import check_used
+        from sightglass.models.picture_functions import check_used
 
         return check_used(loader_module(spec.loader).load(spec, progress))
     except (Problem, Cancelled, MemoryError):
@@ -60,4 +72,110 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         ) from problem
     except Exception as problem:
         LOGGER.exception("cannot load %s", spec.id)
-        raise ModelProblem(f"{spec.id} could not be loaded ({describe_error(problem)}).") from problem
+        raise from_machine(problem) or ModelProblem(
+            f"{spec.id} could not be loaded ({describe_error(problem)})."
+        ) from problem
+
+
+LOADERS = ("exported", "keras", "transformers", "custom")
+"""In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
+
+Toml = dict[str, Any]
+"""A TOML table of strings, numbers, lists and tables; `catalog.MODEL` lists the keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An open question whose answer is needed to load the model."""
+
+    key: str
+    """Key of the answer in the table: `arch`; or `TRUST`."""
+    question: str
+    """One sentence for the operator."""
+    choices: tuple[str, ...] = ()
+    """Likely answers, best first; others are accepted too."""
+
+
+COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
+"""Endings of files for TensorRT and the like."""
+MAX_BYTES = 2**20
+"""Maximum size of a file beside a model."""
+TRUST = "trust"
+"""Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDraft:
+    """A table of models.toml, as far as the file itself fills it."""
+
+    loader: str
+    arch: str
+    """The loader's name for the architecture; empty where the file does not say, and then `arch` is among `unknown`."""
+    table: Toml
+    """`[model."id"]`. Paths are absolute here."""
+    unknown: tuple[Unknown, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was inferred and from what, in sentences."""
+    unnamed: bool = False
+    """Whether its classes have no names yet: a file that comes with it may have them."""
+
+
+def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
+    """Return the draft of the first matching loader; `arch`: the operator's.
+
+    Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
+    """
+    path = Path(path).expanduser().absolute()
+    if not path.exists():
+        raise WeightsProblem(f"There is no file {path}: give the path of a model's weights, or of its folder.")
+    for name in LOADERS:
+        try:
+            loader = loader_module(name)
+        except ModuleNotFoundError as missing:
+            raise ModelProblem(
+                f"{path.name} cannot be inspected without {missing.name}, which is not installed."
+            ) from missing
+        try:
+            draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)
+        except Problem:
+            raise
+        # A file's content may have any type and any depth.
+        except Exception as problem:
+            if lacks_memory(problem):
+                raise MemoryError from problem
+            raise WeightsProblem(
+                f"{path.name} cannot be read as a model ({describe_error(problem)}): save or export it again."
+            ) from problem
+        if draft is not None:
+            return draft
+    if path.suffix.lower() in COMPILED:
+        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
+    raise WeightsProblem(
+        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
+        ".h5 or a Transformers folder."
+    )
+
+
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], usual: Sequence[str] = ()) -> bool:
+    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names.
+
+    `usual`: the classes that its architecture usually has.
+    """
+    if count is None:
+        return True
+    # Files named like the model before those of other models in the folder.
+    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
+    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
+        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
+            continue
+        try:
+            names = labels.order(labels.read_file(file))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if len(names) == count:
+            notes.append(f"The names of its {count} classes are in {file.name} beside it.")
+            weights["labels"] = str(file)
+            return False
+    if usual and count == len(usual):
+        notes.append(f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}.")
+    return count != len(usual)

@@ -249,23 +249,25 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
 
 
 def letterbox(
-    pixels: NDArray[np.uint8], size: tuple[int, int], place: str, whole: Callable[[float], int] = int
+    pixels: NDArray[np.uint8], size: tuple[int, int], place: str, whole: Callable[[float], int] = int, stride: int = 0
 ) -> tuple[NDArray[np.uint8], Geometry]:
     """Fit a picture into (h, w, 3) with grey bars, as detectors do.
 
     `place`: in the `centre`, as Ultralytics, in the `corner`, as YOLOX, or `squash` without bars; `whole` rounds the
-    picture's sides.
+    picture's sides; `stride`: bars are only as large as sides that are multiples of it need.
     """
     import cv2
 
     (height, width), (h, w) = pixels.shape[:2], size
     ratio = min(h / height, w / width)
     inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
+    if stride:
+        h, w = (side + (full - side) % stride for side, full in zip(inner, size, strict=True))
     top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
     canvas = np.full((h, w, 3), GREY, np.uint8)
     canvas[top : top + inner[0], left : left + inner[1]] = cv2.resize(pixels, inner[::-1])
     scale = (inner[0] / height, inner[1] / width)
-    return canvas, Geometry((height, width), size, scale, (float(top), float(left)))
+    return canvas, Geometry((height, width), (h, w), scale, (float(top), float(left)))
 
 
 def _resize(

@@ -124,7 +124,7 @@ class PreprocessingTable(Table):
     transforms: str | None = None
     """Name of a transform that states the rest: `train.py:transform`."""
     function: Annotated[Any, BeforeValidator(_only_in_python)] = None
-    """A `marks.PictureFunction` that prepares pictures; in Python alone."""
+    """A `picture_functions.PictureFunction` that prepares pictures; in Python alone."""
 
     @property
     def sides(self) -> tuple[int, int] | None:

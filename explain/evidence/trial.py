@@ -31,7 +31,7 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import SCENES
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first
-from sightglass.models.marks import FEWEST, PLACES, SIDE
+from sightglass.models.picture_functions import FEWEST, PLACES, SIDE
 
 LOGGER = logging.getLogger(__name__)
 SOME = (1, 3, 8, 12, 14)

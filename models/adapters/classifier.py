@@ -166,23 +166,19 @@ class Classifier(PreparedAdapter):
         pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return [Prediction(self.labels[index], index, score) for score, index in pairs]
 
-    def class_logits(self, outputs: Any) -> Tensor:
-        logits: Tensor = outputs.logits
-        return logits
+    def class_logits(self, outputs: Logits) -> Tensor:
+        return outputs.logits
 
-    def embedding(self, outputs: Any) -> Tensor:
+    def embedding(self, outputs: Logits) -> Tensor:
         """Return the last linear layer's input (B, D), or the logits."""
-        vectors: Tensor = outputs.logits if outputs.features is None else outputs.features
-        return vectors
+        return outputs.logits if outputs.features is None else outputs.features
 
-    def scalar(self, outputs: Any, target: Target) -> Tensor:
+    def scalar(self, outputs: Logits, target: Target) -> Tensor:
         """Return the class logit, its contrast to the others, or the number, shape ().
 
         The contrast is the logit minus the logsumexp of the others'; `lowers` is the number with the other sign.
         """
         if target.part not in self.parts or target.index is None:
-            if self.spec.task == "classify":
-                raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
             raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
         if target.part == "lowers":
             return -self.scalar(outputs, replace(target, part="class"))
@@ -190,11 +186,10 @@ class Classifier(PreparedAdapter):
         if target.part == "contrast" and len(logits) > 1:
             others = torch.arange(len(logits), device=logits.device) != target.index
             return logits[target.index] - logits[others].logsumexp(0)
-        if outputs.weight is None:
+        if outputs.features is None or outputs.weight is None:
             return logits[target.index]
         # The same gradient from one row of the weights: through the logits it would read all of them, 5 MB a class.
-        row: Tensor = outputs.features[0] @ outputs.weight[:, target.index]
-        return row
+        return outputs.features[0] @ outputs.weight[:, target.index]
 
 
 def factor(product: Tensor, rows: Tensor) -> Tensor | None:

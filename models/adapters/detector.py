@@ -54,20 +54,24 @@ class Detections:
     """Mask coefficients per scale, (B, M, h, w), of models that have masks."""
     prototypes: Tensor | None = None
     """(B, M, H, W): a candidate's mask logits are its coefficients times these."""
-    mask_unit: float | None = None
-    """Size of a prototype's cell in pixels of the input; None: derived from the finest scale."""
+    mask_unit: float = 1.0
+    """Size of a prototype's cell in pixels of the input."""
     scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
     """(B, N) long: the single class of a candidate with a class-specific box."""
     corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
     """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
+    poses: tuple[Tensor, ...] = ()
+    """The numbers that joints are decoded from, per scale, (B, K * D, h, w), of models of poses; in the graph."""
+    joints_of: Callable[[tuple[Tensor, ...]], Tensor] = lambda poses: poses[0]
+    """From `poses` to (B, N, K, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
         """All outputs of the network in a fixed order: where a target's gradient starts."""
         extra = () if self.prototypes is None else (self.prototypes,)
-        return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra)
+        return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra, *self.poses)
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
         """Return the same candidates made of other tensors, in the order of `leaves`."""
@@ -79,6 +83,7 @@ class Detections:
             objectness=tuple(next(remaining) for _ in self.objectness),
             coefficients=tuple(next(remaining) for _ in self.coefficients),
             prototypes=None if self.prototypes is None else next(remaining),
+            poses=tuple(remaining),
         )
 
     @cached_property
@@ -90,6 +95,11 @@ class Detections:
     def boxes(self) -> Tensor:
         """(B, N, 4) xyxy in pixels of the input."""
         return self.boxes_of(self.regressions)
+
+    @cached_property
+    def joints(self) -> Tensor:
+        """(B, N, K, D) as `joints_of` gives them."""
+        return self.joints_of(self.poses)
 
     @cached_property
     def scores(self) -> Tensor:
@@ -380,13 +390,7 @@ def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
 def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
     assert outputs.prototypes is not None
     prototypes = outputs.prototypes[0]  # (M, H, W)
-    if outputs.mask_unit is not None:
-        ratio = 1 / outputs.mask_unit
-    else:
-        # The prototypes cover the whole input: the finest scale's grid gives the ratio of its pixels to theirs.
-        finest = outputs.levels[0].shape[3] * float(outputs.units[0])
-        ratio = prototypes.shape[2] / finest
-    total = prototypes.new_zeros(())
+    ratio, total = 1 / outputs.mask_unit, prototypes.new_zeros(())
     for row, box in zip(outputs.rows_of(outputs.coefficients, anchors), outputs.boxes[0, list(anchors)], strict=True):
         logits = torch.einsum("m,mhw->hw", row, prototypes)
         x0, y0, x1, y1 = (round(edge) for edge in (box.detach() * ratio).tolist())

@@ -16,6 +16,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -60,6 +61,11 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     if (packed := _PACKED.get(conv.weight)) is None:
         packed = _PACKED[conv.weight] = _Packed()
     return _conv_and_act(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
+
+
+def join_act(part: Any) -> None:
+    """Have a module compute its own `conv` and `act` by `conv_act`."""
+    part.forward = MethodType(lambda part, tensor: conv_act(part.conv, part.act, tensor), part)
 
 
 def folds() -> bool:

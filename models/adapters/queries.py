@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.models.adapters.attention import record_attention
-from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.adapters.detector import Detections, Detector, sigmoid_scores
 from sightglass.models.geometry import Box, Geometry
 
 COARSEST = 20
@@ -101,13 +101,12 @@ def make_detections(
     *,
     proposals: Tensor | None = None,
     others: Tensor | None = None,
-    softmax: bool = False,
 ) -> QueryDetections:
     """Return queries as candidates on an input of `size` (h, w).
 
     `logits` (B, Q, K); `boxes` (B, Q, 4) as cx, cy, w, h, shares of the input; `proposals` (Q, 4) the cells that the
     first picture's queries came from, in the same form: without them a box is measured from its own centre. `others`
-    (B, Q, C): the head's further logits, "no object" among them; `softmax`: scores are one over all, else sigmoids.
+    (B, Q, C): the head's further logits, "no object" among them; scores are a softmax with these, else sigmoids.
     """
     # Written where they are needed: a copy to a GPU cannot be part of a recorded pass.
     sides = torch.stack([boxes.new_full((), side) for side in reversed(size)])
@@ -124,14 +123,13 @@ def make_detections(
         units = cells.amax(1)
     levels, regressions = (rows.transpose(1, 2)[..., None] for rows in (logits, boxes))
     other_logits = None if others is None else others.transpose(1, 2).detach().float()
-    detections = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=other_logits)
-    if other_logits is None or not softmax:
-        return detections
 
-    def scoring(class_logits: Tensor, _objectness: Tensor | None) -> Tensor:
+    def scoring(class_logits: Tensor, objectness: Tensor | None) -> Tensor:
+        if other_logits is None:
+            return sigmoid_scores(class_logits, objectness)
         return torch.cat((class_logits, other_logits), 1).softmax(1)[:, : class_logits.shape[1]]
 
-    return replace(detections, scoring=scoring)
+    return QueryDetections((levels,), (regressions,), boxes_of, centres, units, scoring=scoring, others=other_logits)
 
 
 class QueryDetector(Detector):

@@ -201,15 +201,13 @@ class Segmenter(PreparedAdapter):
         # The scores of all pixels take longer than many a network.
         self.require_finite(outputs.logits[0].amax(0))
 
-    def class_logits(self, outputs: Any) -> Tensor:
+    def class_logits(self, outputs: Segmentation) -> Tensor:
         """Return (B, classes): the mean over all pixels."""
-        mean: Tensor = outputs.logits.mean((2, 3))
-        return mean
+        return outputs.logits.mean((2, 3))
 
-    def class_scores(self, outputs: Any) -> Tensor:
+    def class_scores(self, outputs: Segmentation) -> Tensor:
         """Return (B, classes): each class's mean probability over the picture."""
-        shares: Tensor = outputs.logits.float().softmax(1).mean((2, 3))
-        return shares
+        return outputs.logits.float().softmax(1).mean((2, 3))
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the sum of the class's logits over the target's pixels, shape ().
@@ -243,7 +241,7 @@ def is_map(tensor: Any) -> bool:
 class PixelNumbers(Segmenter):
     """A module from (B, 3, h, w) to pixel numbers (B, 1, h', w').
 
-    Its outputs are a `Segmentation` whose logits are the numbers themselves.
+    Its outputs are a `Segmentation` whose logits are the numbers themselves, and whose pixels all have class 0.
     """
 
     parts: tuple[Part, ...] = ("signed", "class", "lowers")
@@ -262,11 +260,6 @@ class PixelNumbers(Segmenter):
 
     def class_scores(self, outputs: Any) -> Tensor:
         return self.class_logits(outputs).float()
-
-    def pixels_of(self, outputs: Segmentation, target: Target) -> NDArray[np.bool_]:
-        if isinstance(target, AreaTarget) and target.size == outputs.size:
-            return target.pixels
-        return np.ones(outputs.size, bool)
 
     def numbers_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.float32]:
         """Return the number of each original pixel, (H, W); NaN if unseen."""

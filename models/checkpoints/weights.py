@@ -117,14 +117,9 @@ def _stream(url: str, to: Path, sha256: str | None, progress: Progress | None) -
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
 
 
-def folders() -> tuple[Path, ...]:
-    """Return the folders that the operator named in `SIGHTGLASS_WEIGHTS`."""
-    return settings().weights
-
-
 def missing_folders() -> list[Path]:
-    """Return those of `folders` that are not there."""
-    return [folder for folder in folders() if not os.path.isdir(folder)]
+    """Return the folders that `SIGHTGLASS_WEIGHTS` names and that are not there."""
+    return [folder for folder in settings().weights if not os.path.isdir(folder)]
 
 
 def cache() -> Path:
@@ -155,7 +150,7 @@ def places() -> tuple[Path, ...]:
     """Return every folder that is searched for a weights file by its name, in order."""
     torch_home = os.environ.get("TORCH_HOME")
     torch_hub = Path(torch_home).expanduser() if torch_home else _caches() / "torch"
-    return (*folders(), torch_hub / "hub" / "checkpoints", cache())
+    return (*settings().weights, torch_hub / "hub" / "checkpoints", cache())
 
 
 def find(spec: ModelSpec) -> Path | None:

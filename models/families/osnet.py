@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Embedder
 from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.inspect import TableDraft
+from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part, Progress
 from sightglass.models.adapters.detector import SIDES, Detections, Detector, cell_grid
-from sightglass.models.adapters.folding import conv_act
+from sightglass.models.adapters.folding import join_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import ModelInput
-from sightglass.models.inspect import TableDraft, find_labels
 from sightglass.models.layers import Layer, Section, name_presets
+from sightglass.models.load import TableDraft, find_labels
 from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
@@ -37,18 +36,6 @@ CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
 STRIDES = (8, 16, 32)
 NECK = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
 """The maps that the head reads, finest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Dimensions of a YOLOX."""
-
-    blocks: int
-    """Bottlenecks of a short stage: three times the depth that Megvii gives."""
-    channels: int
-    """Channels of the stem: 64 times the width that Megvii gives."""
-    depthwise: bool
-    classes: int
 
 
 _SIZES = {
@@ -101,7 +88,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     if of_mmdetection:
         tensors = {megvii_name(name): tensor for name, tensor in tensors.items()}
     try:
-        module = Yolox(_shape(tensors))
+        module = Yolox(*_shape(tensors))
         module.load_state_dict(tensors)
     except (KeyError, RuntimeError) as problem:
         raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
@@ -112,7 +99,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
 
 def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool = False) -> YoloxDetector:
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
-    count = module.shape.classes
+    count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
     adapter = YoloxDetector(spec, module, labels.complete(names, count), sha256)
     adapter._round = 0.5 if of_mmdetection else 0.0
@@ -134,7 +121,7 @@ def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
     """Build an untrained YOLOX of a size, reproducible by its seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
-    return checkpoint.build_seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
+    return checkpoint.build_seeded(lambda: Yolox(*_SIZES[arch], classes), seed)
 
 
 def megvii_name(name: str) -> str:
@@ -144,29 +131,28 @@ def megvii_name(name: str) -> str:
     return name
 
 
-def _shape(tensors: dict[str, Tensor]) -> Shape:
-    """Return a YOLOX state dict's dimensions; raise KeyError for others."""
+def _shape(tensors: dict[str, Tensor]) -> tuple[int, int, bool, int]:
+    """Return the arguments of `Yolox` for a state dict; raise KeyError for others."""
     stage = "backbone.backbone.dark2"
     blocks = {name.split(".")[5] for name in tensors if name.startswith(f"{stage}.1.m.")}
-    return Shape(
-        len(blocks),
-        len(tensors["backbone.backbone.stem.conv.conv.weight"]),
-        f"{stage}.0.dconv.conv.weight" in tensors,
-        len(tensors["head.cls_preds.0.weight"]),
-    )
+    channels, classes = (tensors[f"{key}.weight"] for key in ("backbone.backbone.stem.conv.conv", "head.cls_preds.0"))
+    return len(blocks), len(channels), f"{stage}.0.dconv.conv.weight" in tensors, len(classes)
 
 
 class Yolox(nn.Module):
-    """Megvii's network, by Megvii's names; from blue, green, red (B, 3, h, w), 0..255, to `Detections`."""
+    """Megvii's network, by Megvii's names; from blue, green, red (B, 3, h, w), 0..255, to `Detections`.
 
-    def __init__(self, shape: Shape) -> None:
+    `blocks`: bottlenecks of a short stage, three times the depth that Megvii gives; `channels`: those of the stem, 64
+    times its width.
+    """
+
+    def __init__(self, blocks: int, channels: int, depthwise: bool, classes: int) -> None:
         from libreyolo.models.yolox.nn import YOLOPAFPN, YOLOXHead
 
         super().__init__()
-        self.shape = shape
-        depth, width = shape.blocks / 3, shape.channels / 64
-        self.backbone = YOLOPAFPN(depth, width, depthwise=shape.depthwise)
-        self.head = YOLOXHead(shape.classes, width, depthwise=shape.depthwise)
+        self.channels, self.classes = channels, classes
+        self.backbone = YOLOPAFPN(blocks / 3, channels / 64, depthwise=depthwise)
+        self.head = YOLOXHead(classes, channels / 64, depthwise=depthwise)
         for part in self.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.eps = 1e-3
@@ -193,25 +179,14 @@ class Yolox(nn.Module):
         return Detections(tuple(logits), tuple(regressions), boxes, centres, sides, tuple(objectness))
 
 
-class _Block(nn.Module):
-    """A convolution with folded norm and out-of-place activation."""
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        self.conv = fuse_conv_bn_eval(block.conv, block.bn)
-        self.act = nn.SiLU()
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        return conv_act(self.conv, self.act, tensor)
-
-
 def _fuse(module: nn.Module) -> None:
-    """Replace each convolution that is followed by a norm by a `_Block`."""
-    for name, part in module.named_children():
-        if isinstance(getattr(part, "bn", None), nn.BatchNorm2d):
-            setattr(module, name, _Block(part))
-        else:
-            _fuse(part)
+    """Fold each norm into the convolution before it, whose activation is out of place then."""
+    parts: list[Any] = [*module.modules()]
+    for part in parts:
+        if isinstance(norm := getattr(part, "bn", None), nn.BatchNorm2d):
+            part.conv, part.act = fuse_conv_bn_eval(part.conv, norm), nn.SiLU()
+            del part.bn
+            join_act(part)
 
 
 class YoloxDetector(Detector):
@@ -226,7 +201,7 @@ class YoloxDetector(Detector):
         """The module is fused and from then on the adapter's own."""
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
-        trained = 416 if module.shape.channels < 32 else 640
+        trained = 416 if module.channels < 32 else 640
         size = max(spec.preprocessing.sides or (trained,))
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
 

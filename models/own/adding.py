@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from sightglass.common.errors import ModelProblem, from_machine, typed_line
 from sightglass.common.files import write_file
-from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
+from sightglass.models.load import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
 
 TEXTS = ("arch", "weights.labels")

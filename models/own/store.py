@@ -18,8 +18,7 @@ from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.checkpoints import weights
-from sightglass.models.inspect import TRUST, TableDraft, Toml, inspect_model
-from sightglass.models.load import load
+from sightglass.models.load import TRUST, TableDraft, Toml, inspect_model, load
 from sightglass.models.own import adding, is_on
 
 if TYPE_CHECKING:
@@ -68,11 +67,6 @@ def folder() -> Path:
 def table() -> Path:
     """Return the models.toml of the added models."""
     return folder() / "models.toml"
-
-
-def owns(spec: ModelSpec) -> bool:
-    """Return whether this model was added here, and may remove it."""
-    return spec in list_own()
 
 
 def list_own() -> tuple[ModelSpec, ...]:

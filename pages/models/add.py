@@ -14,8 +14,8 @@ from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.models import catalog, isolated, own
-from sightglass.models.families.custom.own_code import is_own
-from sightglass.models.inspect import TRUST, TableDraft, Unknown
+from sightglass.models.checkpoints.architectures import is_own_class
+from sightglass.models.load import TRUST, TableDraft, Unknown
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 from sightglass.ui.choices import controls, model_picker
@@ -73,7 +73,7 @@ def draw() -> None:
 def added() -> ModelSpec | None:
     """Return this session's last added model, if still present."""
     spec = catalog.catalog().get(state.of(Adding).id)
-    return spec if spec is not None and store.owns(spec) else None
+    return spec if spec is not None and spec in store.list_own() else None
 
 
 def show(model_id: str) -> None:
@@ -156,7 +156,7 @@ def _ask(draft: TableDraft) -> None:
     arch, runs = answers.get("arch", draft.arch), store.runs_code(draft, answers)
     refusal = store.code_refusal() if runs else ""
     if runs:
-        name = Path(arch.rpartition(":")[0]).name if is_own(arch) else "This file"
+        name = Path(arch.rpartition(":")[0]).name if is_own_class(arch) else "This file"
         words = f"{name} runs code on this machine. Go on only if you trust who made it."
         st.warning(refusal or words, icon=":material/gpp_maybe:")
     with st.container(horizontal=True):
@@ -177,12 +177,12 @@ def _field(unknown: Unknown) -> str:
 
     def shorten(choice: str) -> str:
         file, _, name = choice.rpartition(":")
-        return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+        return f"{Path(file).name}, class {name}" if is_own_class(choice) else choice
 
     chosen = st.selectbox(
         unknown.question,
         unknown.choices,
-        index=0 if is_own(unknown.choices[0]) else None,
+        index=0 if is_own_class(unknown.choices[0]) else None,
         format_func=shorten,
         accept_new_options=unknown.key == "arch",
         key=key,
@@ -197,7 +197,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
     assert now.folder is not None and now.draft is not None
     try:
         arch = answers.get("arch", "")
-        if is_own(arch):
+        if is_own_class(arch):
             # A name that was typed is of a file that was dropped.
             file, _, name = arch.rpartition(":")
             arch = answers["arch"] = f"{now.folder / Path(file).name}:{name}"

@@ -20,7 +20,7 @@ from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
-from sightglass.models import catalog, inspect
+from sightglass.models import catalog
 from sightglass.models import load as loading
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.own import adding, store
@@ -143,7 +143,7 @@ def add(
     """
     console, path, arch = Console(options.json), catalog.model_file(file), _absolute(options.arch)
     answers = {
-        **({inspect.TRUST: "yes"} if options.trust else {}),
+        **({loading.TRUST: "yes"} if options.trust else {}),
         **_settings(options.set_ or ()),
         **({"task": check_task(options.task)} if options.task else {}),
         **({"weights.labels": str(Path(options.labels).expanduser().absolute())} if options.labels else {}),
@@ -151,7 +151,7 @@ def add(
     }
     picture = None if options.image is None else open_picture(options.image, console)
     with console.progress(f"Inspecting {path.name}"):
-        draft = inspect.inspect_model(path, arch)
+        draft = loading.inspect_model(path, arch)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
@@ -160,7 +160,7 @@ def add(
     table, open_questions = adding.fill(draft, answers)
     if open_questions:
         key, question, choices = open_questions[0].key, open_questions[0].question, open_questions[0].choices
-        if key == inspect.TRUST:
+        if key == loading.TRUST:
             raise ModelProblem(f"{question} Add --trust if you do.")
         option = f"--{key.rpartition('.')[2]}" if key in adding.TEXTS else f"--set {key}="
         hint = f" (similar: {', '.join(choices[:5])})" if choices else ""
@@ -184,9 +184,9 @@ def add(
     return 0
 
 
-def _settings(texts: Sequence[str]) -> inspect.Toml:
+def _settings(texts: Sequence[str]) -> loading.Toml:
     """Parse `KEY=VALUE` texts; a value of invalid TOML is a string."""
-    values: inspect.Toml = {}
+    values: loading.Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):

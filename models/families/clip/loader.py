@@ -32,8 +32,8 @@ from sightglass.models.families.transformers.loader import (
     prepare,
     use_processor,
 )
-from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.geometry import Geometry
+from sightglass.models.picture_functions import Processor
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
@@ -251,10 +251,8 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     weights = weights_in(folder)
     net = load_network(transformers.AutoModel, folder, weights)
     freeze(net)
-    parts = {"vision_model": net.vision_model}
-    if kind == "clip":
-        parts["visual_projection"] = net.visual_projection
     size, clip = int(net.config.vision_config.image_size), kind == "clip"
+    parts = {"vision_model": net.vision_model} | ({"visual_projection": net.visual_projection} if clip else {})
     crop, numbers = ("centre", (MEAN, STD)) if clip else ("squash", (HALF, HALF))
     usual = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
     preprocessing, processor, notes = prepare(spec, folder, net.config, usual)
@@ -262,7 +260,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
         ImageTower(parts),
         _text_encoder(spec, net, folder),
         net.logit_scale.exp().item(),
-        None if kind == "clip" else net.logit_bias.item(),
+        None if clip else net.logit_bias.item(),
         preprocessing,
         sha256_of(weights),
         notes,

@@ -2,28 +2,318 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, describe_error, from_machine
+from sightglass.common.files import packing
 from sightglass.models import labels
 from sightglass.models.adapter import is_changed, to_eval
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
-from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
-from sightglass.models.adapters.tasks import Kind, kind_of, logits_of, same_answer
-from sightglass.models.families.custom.trial import Answer, Trial, answer_in, map_in, photographs
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels, is_map
+from sightglass.models.adapters.tasks import COARSEST, CONTRASTS, Kind, kind_of, logits_of, same_answer
+from sightglass.models.demo.pictures import SCENES, example_source
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
+from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing, prepare
+from sightglass.models.spec import MAX_INPUT_SIDE, ModelSpec, PreprocessingTable, Task
 
+LOGGER = logging.getLogger(__name__)
 STEP = 32
 """What the sides of most segmentation networks' inputs are multiples of."""
 LIBRARIES = ("torchvision", "timm")
 """Packages whose architectures have usual classes."""
+SIDES = (224, 32, 28, 64, 96, 128, 112, 160, 192, 256, 299, 384, 48, 448, 512)
+"""Input sides in pixels, in the order in which they are tried."""
+SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
+"""Usual input side of networks by their total stride, where that is small."""
+STATED_SIZES = ("img_size", "image_size", "pretrained_cfg", "default_cfg", "config")
+"""Attributes by which a module states the size of its input."""
+NO_PICTURES = {nn.Conv3d: "volumes or clips", nn.Conv1d: "sequences, such as sound", nn.Embedding: "numbers of words"}
+"""What a network takes that begins with such a layer."""
+LAYERS = (*NO_PICTURES, nn.Conv2d, nn.Linear)
+NO_SIZE = (TypeError, AttributeError, NotImplementedError)
+"""Exceptions that no other size or number of channels mends."""
+USUAL = ("logits", "out", "output", "pred")
+"""Names under which a module returns its answer beside other things."""
+
+
+def outputs_in(output: Any) -> dict[str | int, Tensor]:
+    """Return a module output's tensors by name or place; a single one is 0."""
+    if isinstance(output, torch.Tensor):
+        return {0: output}
+    parts: dict[str | int, Any] = {}
+    if hasattr(output, "items"):
+        parts = dict(output.items())
+    elif isinstance(output, (list, tuple)):
+        parts = dict(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
+    elif hasattr(output, "logits"):
+        parts = {0: output.logits}
+    # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
+    inner = {name: next(iter(outputs_in(part).values()), None) for name, part in parts.items()}
+    return {name: tensor for name, tensor in inner.items() if tensor is not None}
+
+
+def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
+    """Return the (B, n) output: the `chosen`, only, or usual one; None with several."""
+    return _choose(_rows_in(output), chosen)
+
+
+def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
+    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
+
+    `numbers`: one may be without classes, (B, h, w), as a depth's.
+    """
+    tensors = outputs_in(output)
+    if numbers:
+        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
+    return _choose({name: tensor for name, tensor in tensors.items() if is_map(tensor)}, chosen)
+
+
+def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tensor | None:
+    if chosen is None:
+        usual = next((name for name in USUAL if name in tensors), None)
+        chosen = next(iter(tensors)) if usual is None and len(tensors) == 1 else usual
+    return None if chosen is None else tensors.get(chosen)
+
+
+def is_row(tensor: Tensor) -> bool:
+    """Return whether a map is of one pixel, (B, n, 1, 1)."""
+    return tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
+
+
+def _rows_in(output: Any) -> dict[str | int, Tensor]:
+    """Return the outputs that are rows of numbers, (B, n)."""
+    rows = {}
+    for name, tensor in outputs_in(output).items():
+        flat = tensor.flatten(1) if is_row(tensor) else tensor
+        if flat.ndim in (1, 2):
+            rows[name] = flat[:, None] if flat.ndim == 1 else flat
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One pass of a photograph."""
+
+    answer: Tensor
+    """(1, n); where `maps` (pixels, n)."""
+    cells: int
+    """Height of the coarsest map inside; 0 without one."""
+    maps: bool = False
+    """Whether it has a number for each class in each pixel."""
+    last: nn.Module | None = None
+    """The layer that makes the answer."""
+
+
+@cache
+def _photographs() -> tuple[NDArray[np.uint8], ...]:
+    """Return three packaged photographs, drawings where their packages are missing, uint8 (H, W, 3) RGB."""
+    pictures = []
+    for name in [*packing.photographs(), *SCENES][:3]:
+        source, _ = example_source(name)
+        with Pillow.fromarray(source) if isinstance(source, np.ndarray) else Pillow.open(source) as picture:
+            picture.thumbnail((640, 640))
+            pictures.append(np.asarray(picture.convert("RGB")))
+    return tuple(pictures)
+
+
+def photographs(how: Preprocessing) -> list[Tensor]:
+    """Return the packaged photographs, squeezed, as inputs (1, C, h, w)."""
+    how = replace(how, crop="squash", divide_by=None)
+    channels = [0, 1, 2] if how.channels == 1 else [channel % 3 for channel in range(how.channels)]
+    return [prepare(picture[:, :, channels], how, "trained").tensor for picture in _photographs()]
+
+
+class Trial:
+    """Passes of photographs through somebody's module; `stated`: what is known of its preprocessing."""
+
+    def __init__(self, module: nn.Module, spec: ModelSpec, stated: PreprocessingTable, *, numbers: bool) -> None:
+        self.module, self.spec, self.stated, self.numbers = module, spec, stated, numbers
+        self.began: list[tuple[nn.Module, Tensor]] = []
+        """The layers of the latest pass in their order, and what each was given."""
+        self.first = torch.empty(0)
+        """The answer to the first photograph in the input that was found."""
+
+    def find_input(self) -> tuple[Preprocessing, str]:
+        """Return the preprocessing of an input that the module takes, and how its size was found.
+
+        Raises ModelProblem, one sentence, where it takes none of the usual ones.
+        """
+        stated, first, reached = self.stated, None, set[int]()
+        expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
+        counts = [expected or getattr(self.module, "channels", None) or 3]
+        for channels in counts:
+            sizes = [(stated.sides, "the numbers")] if stated.sides else [*_usual_sizes(self.module)]
+            for size, why in sizes:
+                how = self._input(size, channels)
+                reply = self.run(photographs(how)[0])
+                if isinstance(reply, Answer):
+                    self.first = reply.answer
+                    return self._shrunk(how, why, reply)
+                first = first or (reply, how)
+                part, given = self.began[0] if self.began else (None, torch.empty(0))
+                if isinstance(part, nn.Conv2d) and given.ndim == 4:
+                    taken = channels * part.in_channels // given.shape[1]
+                    if expected and taken != expected:
+                        raise ModelProblem(
+                            f"{self.spec.id} takes {taken} channels, and its preprocessing is for {expected}: give one "
+                            "number a channel."
+                        )
+                    counts += [taken] if 0 < taken <= MAX_CHANNELS and taken not in counts else []
+                    if taken != channels:
+                        break
+                elif not expected and 1 not in counts:
+                    counts.append(1)
+                if isinstance(reply, NO_SIZE):
+                    break
+                part, given = self.began[-1] if self.began else (None, given)
+                if isinstance(part, nn.Linear) and not stated.sides:
+                    reached.add(given.shape[-1])
+                    # What reaches a linear layer grows with the picture's area.
+                    side = round(math.sqrt(math.prod(size) * part.in_features / given.shape[-1]))
+                    if 0 < side <= MAX_INPUT_SIDE and ((side, side), "") not in sizes:
+                        sizes.insert(sizes.index((size, why)) + 1, ((side, side), ""))
+        assert first is not None
+        raise self._problem(*first, of_any_size=len(reached) == 1) from first[0]
+
+    def _input(self, size: tuple[int, int], channels: int) -> Preprocessing:
+        crop = "centre" if size[0] == size[1] else "squash"
+        return Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(
+            replace(self.stated.for_channels(channels), size=size)
+        )
+
+    def _shrunk(self, how: Preprocessing, why: str, reply: Answer) -> tuple[Preprocessing, str]:
+        """Return a smaller input of networks that shrink pictures little, and how it was found."""
+        height, width = how.size
+        shrunk = height // reply.cells if reply.cells else height
+        if not why and how.size == (SIDES[0],) * 2 and not reply.maps and (small := SMALL.get(shrunk)):
+            smaller = self._input((small, small), how.channels)
+            if isinstance(again := self.run(photographs(smaller)[0]), Answer):
+                self.first = again.answer
+                return smaller, f"it shrinks a picture {shrunk} times only"
+        return how, why or f"it takes {height} x {width}"
+
+    def _check_first_layer(self) -> None:
+        """Raise ModelProblem for networks that begin with a layer for something else than pictures."""
+        part, given = self.began[0] if self.began else (None, None)
+        kind = next((kind for kind in NO_PICTURES if isinstance(part, kind)), None)
+        # A volume of one channel and a picture have as many dimensions.
+        if kind is not None and given is not None and given.ndim == 4:
+            raise ModelProblem(
+                f"{self.spec.id} begins with a {kind.__name__}, which takes {NO_PICTURES[kind]}, and only pictures can "
+                "be explained here."
+            )
+
+    def _problem(self, reply: Exception, how: Preprocessing, *, of_any_size: bool) -> Exception:
+        """Return the sentence on a failed pass; the traceback goes to the log."""
+        LOGGER.warning("%s failed on a photograph", self.spec.id, exc_info=reply)
+        if (machine := from_machine(reply)) is not None:
+            return machine
+        channels, (height, width), reason = how.channels, how.size, describe_error(reply)
+        if isinstance(reply, NO_SIZE) or not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.I):
+            return ModelProblem(
+                f"{self.spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): "
+                "wrap it in a module that takes one."
+            )
+        if of_any_size:
+            return ModelProblem(
+                f"The layers of {self.spec.id} do not fit each other ({reason}): run it on one picture."
+            )
+        key = self.spec.where_stated("preprocessing.size")
+        return ModelProblem(
+            f"{self.spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {key}."
+        )
+
+    def run(self, picture: Tensor) -> Answer | Exception:
+        """Return the answer to an input (1, C, h, w), or the exception of the pass."""
+        calls: list[tuple[nn.Module, Tensor]] = []
+        self.began = []
+
+        def begin(part: nn.Module, inputs: Any) -> None:
+            if isinstance(part, LAYERS) and inputs and isinstance(inputs[0], Tensor):
+                self.began.append((part, inputs[0]))
+
+        def end(part: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                calls.append((part, output))
+
+        try:
+            with torch.no_grad(), ExitStack() as hooks:
+                for part in self.module.modules():
+                    if not isinstance(part, torch.jit.ScriptModule):
+                        hooks.enter_context(part.register_forward_pre_hook(begin))
+                        hooks.enter_context(part.register_forward_hook(end))
+                like = next((each for each in self.module.parameters() if each.is_floating_point()), picture)
+                output = self.module(picture.to(like))
+        # The caller's code may raise anything.
+        except Exception as problem:
+            return problem
+        finally:
+            self._check_first_layer()
+        chosen = self.spec.weights.output
+        answer = answer_in(output, chosen)
+        pixels = map_in(output, chosen, numbers=self.numbers) if answer is None else None
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= picture.shape[2]:
+            return Answer(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
+        if answer is None or len(answer) != 1:
+            raise ModelProblem(describe_output(self.spec, output))
+        heights = [tensor.shape[-2] for _, tensor in calls if tensor.ndim == 4 and tensor.shape[-1] > 1]
+        makers = [part for part, tensor in calls if tensor is answer and part is not self.module]
+        once = makers and [part for part, _ in calls].count(makers[0]) == 1
+        return Answer(answer, min(heights, default=0), last=makers[0] if once else None)
+
+
+def _usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield input sizes (h, w) in the order in which to try them, with the attribute that states one."""
+    inner = (size for size, _ in _stated_sizes([*module.modules()][1:]))
+    usual = [(side, side) for side in SIDES]
+    yield from dict.fromkeys(_stated_sizes([module]))
+    yield from ((size, "") for size in dict.fromkeys([usual[0], *inner, *usual]))
+
+
+def _stated_sizes(parts: Iterable[nn.Module]) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield the input sizes (h, w) that modules state, and the attribute."""
+    for part, name in product(parts, STATED_SIZES):
+        value = getattr(part, name, None)
+        key = "image_size" if name == "config" else "input_size"
+        if name in ("config", "pretrained_cfg", "default_cfg"):
+            value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+        sides = tuple(value[-2:]) if isinstance(value, (list, tuple)) and len(value) > 1 else (value,) * 2
+        if all(isinstance(side, int) and 0 < side <= MAX_INPUT_SIDE for side in sides):
+            yield (sides[0], sides[1]), f"its {name}"
+
+
+def describe_output(spec: ModelSpec, output: Any) -> str:
+    """Describe an unsupported output and the remedy."""
+    tensors, rows = outputs_in(output), _rows_in(output)
+    if (chosen := spec.weights.output) is not None and chosen not in tensors:
+        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
+    if len(rows) > 1 and chosen is None:
+        listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
+        first = next(iter(rows))
+        example = f'"{first}"' if isinstance(first, str) else str(first)
+        argument = "output" if spec.in_memory else "weights.output"
+        return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
+    if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
+        return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
+    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
+    return (
+        f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture, or a map of "
+        "each class."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +353,9 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     end = [*module.modules()][-1] if last is None and library_of(module) in LIBRARIES else last
     bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
     if not bare and kind_of(answers) not in ("logits", "logit"):
-        answers += trial.confirm(preprocessing)
+        # Stronger contrasts take logits out of 0..1.
+        strong = [factor * picture for factor in CONTRASTS for picture in pictures]
+        answers += [run.answer for picture in strong if isinstance(run := trial.run(picture), Answer)]
     if maps:
         height, width = preprocessing.size
         # Those of torchvision take any size.

@@ -20,17 +20,14 @@ from sightglass.common.errors import ModelProblem, Problem, describe_error, from
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
+from sightglass.models.checkpoints.architectures import timm_preprocessing, weights_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.custom.classifier import note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
-from sightglass.models.families.timm.networks import preprocessing_of
-from sightglass.models.families.torchvision.networks import preprocessing_of as preprocessing_of_weights
 from sightglass.models.families.transformers import loader as transformers
-from sightglass.models.families.transformers.processor import Processor
-from sightglass.models.marks import PictureFunction, check_used
+from sightglass.models.picture_functions import PictureFunction, Processor, SizedFunction, check_used, is_plain
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, read_outputs, read_table
-from sightglass.models.transforms import SizedFunction, is_plain
 
 LOGGER = logging.getLogger(__name__)
 
@@ -118,6 +115,8 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
             adapter = _transformers(spec, network, user_model.preprocess)
         else:
             adapter = _module(spec, network, user_model.stated_task)
+        if library != "ultralytics" and not adapter.detects:
+            adapter.preprocessings = (*adapter.preprocessings, READY)
         adapter.guard = guard
         guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
         return check_used(adapter)
@@ -165,10 +164,10 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
     if table == PreprocessingTable() and type(module).__module__.startswith("torchvision.models.segmentation."):
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-        usual = preprocessing_of_weights(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
+        usual = weights_preprocessing(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
         table, why = usual.table(), "as torchvision's weights of its kind"
     elif table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        table, why = preprocessing_of(module).table(), "as timm's weights of that name"
+        table, why = timm_preprocessing(module).table(), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != table.sides:
             table = replace(table, size=tuple(built_for), short_side=min(built_for), crop=None)
@@ -179,7 +178,6 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
         adapter.notes += (
             "Its weights are quantised, which leaves no gradients: it is explained by hiding, on the CPU.",
         )
-    adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter
 
 
@@ -236,7 +234,4 @@ def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
         spec = spec.with_weights(preprocessing=PreprocessingTable())
     preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
     notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    adapter = transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes, processor=processor)
-    if not adapter.detects:
-        adapter.preprocessings = (*adapter.preprocessings, READY)
-    return adapter
+    return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes, processor=processor)

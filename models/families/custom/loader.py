@@ -7,28 +7,29 @@ inferred, as each explanation then says.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from inspect import isroutine, signature
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from sightglass.common.errors import WeightsProblem
-from sightglass.models import labels
+from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
+from sightglass.models import labels, picture_functions
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom import own_code
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, channels_of, note_preprocessing
-from sightglass.models.families.timm import networks as timm_networks
-from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.inspect import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
+from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 
@@ -37,7 +38,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 
     Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
     """
-    if own_code.is_own(spec.arch):
+    if architectures.is_own_class(spec.arch):
         return _load_own_class(spec, progress)
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
@@ -49,9 +50,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     if library == "torchvision":
-        usual = torchvision_networks.preprocessing_of(torchvision_networks.default_weights(name))
+        usual = architectures.weights_preprocessing(architectures.default_weights(name))
     else:
-        usual = timm_networks.preprocessing_of(module)
+        usual = architectures.timm_preprocessing(module)
     preprocessing = usual.changed(known)
     notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
     if (count := state_dicts.classes(module.state_dict(), module)) is None:
@@ -79,7 +80,7 @@ def _build(
     elif (side := state_dicts.side(state_dicts.rename(saved.tensors, state), state)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    modern = torchvision_networks.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
+    modern = architectures.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
     tensors = state_dicts.rename(modern, blank.state_dict())
     if count := state_dicts.classes(tensors, blank):
         options["num_classes"] = count
@@ -88,7 +89,7 @@ def _build(
     note = state_dicts.new_head(module, tensors)
     put_notes = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
-        torchvision_networks.without_aux(name, module)
+        architectures.without_aux(name, module)
     return module, side, (*((note,) if note else ()), *put_notes)
 
 
@@ -98,12 +99,12 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
     if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
         count = len(labels.stated_names(spec)) or None
-        module = checkpoint.build_seeded(lambda: own_code.build(spec.arch, args, count), seed)
+        module = checkpoint.build_seeded(lambda: build_own_class(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
         saved = checkpoint.open_(path, spec.weights.key or "")
-        module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
+        module = build_own_class(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
         notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
@@ -119,6 +120,11 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
     )
 
 
+COUNTS = (
+    *("num_classes", "n_classes", "nb_classes", "nclasses", "num_class", "classes"),
+    *("num_labels", "n_labels", "out_features"),
+)
+"""Usual names of the argument for the number of classes."""
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 
 
@@ -135,7 +141,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     unknown, notes, unnamed = list[Unknown](), list[str](), False
     if not arch:
         arch, unknown, notes = _arch(path, saved)
-    elif not own_code.is_own(arch):
+    elif not architectures.is_own_class(arch):
         architectures.library_of(arch)
     weights: Toml = {"path": str(path)}
     notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
@@ -145,14 +151,14 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
-        usual = () if own_code.is_own(arch) or not arch else labels.imagenet()
+        usual = () if architectures.is_own_class(arch) or not arch else labels.imagenet()
         unnamed = find_labels(path, count, weights, notes, usual)
     return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes), unnamed)
 
 
 def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:
     """Draft the table of a checkpoint of a family with its own loader, else None."""
-    if arch.removeprefix("torchvision/").startswith(torchvision_networks.KINDS["detector"][1]):
+    if arch.removeprefix("torchvision/").startswith(architectures.KINDS["detector"][1]):
         from sightglass.models.families.torchvision import detectors
 
         return detectors.draft(path, arch)
@@ -220,3 +226,89 @@ def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
                 if name == whole or parts <= {*re.findall(r"\.(\w+)", body)}:
                     matches[f"{file}:{name}"] = name == whole
     yield from sorted(matches, key=lambda place: not matches[place])
+
+
+def build_own_class(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
+    """Call a class or function with `args` and the number of classes, if known.
+
+    Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
+    """
+    file, _, name = arch.rpartition(":")
+    path = Path(file)
+    module = _call(load_name(path, name), f"{path.name}:{name}", args, classes)
+    if not isinstance(module, nn.Module):
+        raise ModelProblem(f"{path.name}:{name} makes a {type(module).__name__}: it should make a torch.nn.Module.")
+    return module
+
+
+def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes: int | None) -> Any:
+    """Call a user's function; raise ModelProblem, one sentence, where it raises."""
+    try:
+        usual = [key for key in COUNTS if key in signature(make).parameters]
+        count = {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
+        return make(**count, **args)
+    # The caller's code may raise anything.
+    except Exception as problem:
+        absent = re.search(r"missing .*'(\w+)'", str(problem))
+        hint = (
+            f"; say what it takes as weights.args, or by `models add --set weights.args.{absent[1]}=3" if absent else ""
+        )
+        raise ModelProblem(f"{name} raised {type(problem).__name__} ({describe_error(problem)}){hint}.") from problem
+
+
+def load_name(path: Path, name: str) -> Callable[..., Any]:
+    """Return a callable of a Python file; raise ModelProblem if missing."""
+    if not path.is_file():
+        raise ModelProblem(
+            f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
+            f"and :{name}."
+        )
+    module = _import_file(path)
+    if (member := getattr(module, name, None)) is not None and callable(member):
+        return member  # type: ignore[no-any-return]
+    networks = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+    raise ModelProblem(
+        f"There is no {name} in {path.name}: it has {', '.join(networks) or 'no class of torch.nn.Module'}."
+    )
+
+
+def _import_file(path: Path) -> Any:
+    """Import a file once per content; it can import files beside it."""
+    name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        sys.modules.pop(name, None)
+        line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
+        raise ModelProblem(
+            f"{path.name}{line} cannot be run ({type(problem).__name__}: {describe_error(problem)})."
+        ) from problem
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def read_transform(name: str) -> PreprocessingTable:
+    """Return the preprocessing of a user's transform, `train.py:transform`.
+
+    A function is called for it.
+    """
+    if not architectures.is_own_class(name):
+        raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
+    file, _, member = name.rpartition(":")
+    transform = load_name(Path(file), member)
+    if isroutine(transform):
+        transform = _call(transform, name, {}, None)
+    return picture_functions.preprocessing_of(transform).table()

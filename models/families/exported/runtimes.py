@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import isolated
+from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported import workers
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -207,7 +208,7 @@ class TorchScript(Runtime):
         if tensor.device != self._device:
             self._module[:] = [self._open(tensor.device)]
         with torch.no_grad():
-            return list(tensors(self._module[0](list(tensor) if self._in_a_list else tensor)))
+            return tensors_of(self._module[0](list(tensor) if self._in_a_list else tensor))
 
 
 def open_file(path: Path) -> Runtime:
@@ -237,15 +238,3 @@ def read_labels(runtime: Runtime) -> tuple[str, ...]:
         with contextlib.suppress(ValueError, TypeError):
             return tuple(str(names[key]) for key in sorted(names, key=int))
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
-
-
-def tensors(answer: Any) -> Iterator[Tensor]:
-    """Yield nested tensors in order; of a dict boxes, labels, scores first."""
-    if isinstance(answer, Tensor):
-        yield answer
-    elif isinstance(answer, dict):
-        for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
-            yield from tensors(answer[key])
-    elif isinstance(answer, tuple | list):
-        for part in answer:
-            yield from tensors(part)

@@ -1,12 +1,13 @@
 """Run received ONNX files in processes of their own, with limits of time and memory.
 
-A process (`session`) has one file open. `WARM` of them work at once, or wait for work; more are started, up to `MOST`,
-where all have been busy for `PATIENCE` seconds. Nobody waits for one that does not answer in time: it is ended.
+A process has one file open. `WARM` of them work at once, or wait for work; more are started, up to `MOST`, where all
+have been busy for `PATIENCE` seconds. Nobody waits for one that does not answer in time: it is ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 import time
@@ -15,13 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json
 from sightglass.common.work import progress
 from sightglass.models import isolated
-from sightglass.models.families.exported.session import open_session
 
 WARM, MOST, PATIENCE = 2, 4, 0.5
 OPENING = 20.0
@@ -68,6 +68,28 @@ class Declared(BaseModel):
     metadata: dict[str, str]
 
 
+def open_session(path: str, device: str, threads: int) -> tuple[isolated.Answer, Json]:
+    """Return what runs a file, and its inputs by name, shape and type, the names of its outputs and its notes."""
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Between two passes torch masks the pictures: threads of this runtime that wait by spinning take its cores. On two
+    # of them 1000 masks of a network of three layers at 224 px took 63 s with spinning, and 5 s without.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    names = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    providers = [name for name in names if name in onnxruntime.get_available_providers()]
+    session = onnxruntime.InferenceSession(path, options, providers=providers)
+    inputs = [[item.name, item.shape, item.type] for item in session.get_inputs()]
+
+    def answer(_: Json, arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
+        return {}, session.run(None, {inputs[0][0]: arrays[0]})
+
+    notes = session.get_modelmeta().custom_metadata_map
+    return answer, {"inputs": inputs, "outputs": [item.name for item in session.get_outputs()], "metadata": notes}
+
+
 class Worker(isolated.Process):
     """A process with one file open on one device. Raises as Process, and Lost for what no file declares."""
 
@@ -83,7 +105,7 @@ class Worker(isolated.Process):
             self.end()
             raise isolated.Lost from error
 
-    def run(self, array: NDArray[Any], seconds: float) -> tuple[list[NDArray[Any]], float]:
+    def run(self, array: isolated.Array, seconds: float) -> tuple[list[isolated.Array], float]:
         """Return the answers to an array, and the seconds that all processors took; raise as `ask`."""
         said, outputs = self.ask({}, [array], seconds)
         return outputs, said.seconds
@@ -101,7 +123,7 @@ class Here:
         except Exception as error:
             raise isolated.Refused(str(error)) from error
 
-    def run(self, array: NDArray[Any], seconds: float) -> tuple[list[NDArray[Any]], float]:
+    def run(self, array: isolated.Array, seconds: float) -> tuple[list[isolated.Array], float]:
         before = time.process_time()
         return self._answer({}, [array])[1], time.process_time() - before
 

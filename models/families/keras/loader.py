@@ -29,7 +29,7 @@ from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
-from sightglass.models.inspect import TableDraft, Toml, find_labels
+from sightglass.models.load import TableDraft, Toml, find_labels
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 

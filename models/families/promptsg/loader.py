@@ -28,8 +28,8 @@ from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, Config, PromptSG
-from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer
+from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, read_table
 

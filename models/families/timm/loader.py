@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, did_you_mean
@@ -15,8 +16,8 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.architectures import timm_preprocessing
 from sightglass.models.families.custom import loader as custom
-from sightglass.models.families.timm.networks import names_of, preprocessing_of
 from sightglass.models.spec import ModelSpec
 
 
@@ -36,7 +37,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
             options["img_size"] = spec.preprocessing.size
         module, sha256 = _module(spec, config, progress, options, {})
         notes = ("It is untrained.",) if spec.untrained else ()
-        preprocessing = preprocessing_of(module).changed(spec.preprocessing)
+        preprocessing = timm_preprocessing(module).changed(spec.preprocessing)
         return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
@@ -45,8 +46,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
     count = {"num_classes": len(class_names)} if class_names and not spec.untrained else {}
     module, sha256 = _module(spec, config, progress, count, count)
-    preprocessing = preprocessing_of(module).changed(spec.preprocessing)
-    return Classifier(spec, module, class_names or names_of(module), preprocessing, sha256)
+    preprocessing = timm_preprocessing(module).changed(spec.preprocessing)
+    return Classifier(spec, module, class_names or _names_of(module), preprocessing, sha256)
 
 
 def _module(
@@ -64,3 +65,15 @@ def _module(
         return module
 
     return checkpoint.module_of(spec, progress, lambda: timm.create_model(spec.arch, **options), read)
+
+
+def _names_of(module: nn.Module) -> tuple[str, ...]:
+    """Return the classes of an ImageNet of any size, else plain numbers."""
+    count: int = module.num_classes  # type: ignore[assignment]
+    if count == len(labels.imagenet()):
+        return labels.imagenet()
+    subset = infer_imagenet_subset(module)
+    if subset is None:
+        return tuple(f"class {index}" for index in range(count))
+    info = ImageNetInfo(subset)
+    return tuple(info.index_to_description(index).partition(",")[0].replace("_", " ") for index in range(count))

@@ -11,17 +11,10 @@ from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
-from sightglass.models.checkpoints import checkpoint, state_dicts
+from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
+from sightglass.models.checkpoints.architectures import build_classifier, default_weights, load_published
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.custom.classifier import CustomEmbedder
-from sightglass.models.families.torchvision.networks import (
-    build,
-    default_weights,
-    load_published,
-    modern,
-    preprocessing_of,
-    without_aux,
-)
 from sightglass.models.spec import ModelSpec
 
 
@@ -33,15 +26,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     names = labels.stated_names(spec) or tuple(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
-        module = build(spec.arch, classes=len(names))
-        state_dicts.put(path, modern(checkpoint.read(path)), module, f"{spec.arch} with {len(names)} classes")
+        module = build_classifier(spec.arch, classes=len(names))
+        tensors = architectures.modern(checkpoint.read(path))
+        state_dicts.put(path, tensors, module, f"{spec.arch} with {len(names)} classes")
         if spec.arch == "googlenet":
             # Unused heads would be listed as layers.
-            without_aux(spec.arch, module)
+            architectures.without_aux(spec.arch, module)
         return module
 
     module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build(spec.arch, classes=len(names)), read
+        load_published(spec, default), progress, lambda: build_classifier(spec.arch, classes=len(names)), read
     )
-    preprocessing = preprocessing_of(default).changed(spec.preprocessing)
+    preprocessing = architectures.weights_preprocessing(default).changed(spec.preprocessing)
     return Classifier(spec, module, names, preprocessing, sha256)

@@ -6,7 +6,6 @@ is repeated here, so that each box keeps its candidate.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +24,12 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part, Progress
-from sightglass.models.adapters.detector import SIDES, Detections, Detector
+from sightglass.models.adapters.detector import SIDES, Detections, Detector, sigmoid_scores
 from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.families.torchvision.networks import build_dense, default_weights, load_published
+from sightglass.models.checkpoints.architectures import build_dense, default_weights, load_published
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer, Section, name_presets
+from sightglass.models.load import TableDraft
 from sightglass.models.spec import ModelSpec
 
 
@@ -101,18 +100,17 @@ class TorchvisionDetector(Detector):
             sizes.append(max(int(filled[-1]) + 1 if len(filled) else full, full - self._divisor + 1))
         return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
 
-    def _limits(self) -> tuple[int, int | None]:
-        """Return the maximum number of boxes, and of candidates of a group in the suppression."""
-        return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
-
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         assert isinstance(outputs, TorchvisionDetections)
-        most, most_before = self._limits()
+        # Maximum numbers of boxes, and of candidates of a group in the suppression.
+        limits: Any = getattr(self.module, "roi_heads", self.module)
+        most, most_before = limits.detections_per_img, getattr(limits, "topk_candidates", None)
         scores = outputs.scores[0]  # (K, N)
         classes, anchors = (scores > (confidence if outputs.proposed else 1)).nonzero(as_tuple=True)
         sure = scores[classes, anchors]
         if most_before is not None:
-            group = classes if outputs.groups is None else outputs.groups[anchors]
+            # Without a neck a limited number of each class is taken, and not of each map.
+            group = classes if outputs.groups is None or not self.has_neck else outputs.groups[anchors]
             through = _best_of_each(group, sure, most_before)
             classes, anchors, sure = classes[through], anchors[through], sure[through]
         boxes = clip_boxes_to_image(outputs.boxes[0, anchors].detach().float(), outputs.inner)
@@ -159,8 +157,8 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     return order[kept]
 
 
-class _Dense(TorchvisionDetector):
-    """A dense head; each anchor shape of each map is a scale here."""
+class DenseDetector(TorchvisionDetector):
+    """RetinaNet, with sigmoids per anchor, and base of other dense heads; each anchor shape of each map is a scale."""
 
     def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
         super().__init__(spec, module, named, weights_sha256)
@@ -180,16 +178,21 @@ class _Dense(TorchvisionDetector):
         module: Any = self.module
         classes, boxes = module.head.classification_head, module.head.regression_head
         for x in features:
-            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
+            logits, towards_box = classes.cls_logits(classes.conv(x)), boxes.conv(x)
+            sides = boxes.bbox_reg(towards_box)
+            # FCOS has it, and its numbers are distances.
+            centredness = getattr(boxes, "bbox_ctrness", None)
+            yield (logits, sides.relu(), centredness(towards_box)) if centredness else (logits, sides, None)
 
     def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
-        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
-        return out
+        coder: Any = self.module.box_coder
+        boxes: Tensor = getattr(coder, "decode_single", coder.decode)(deltas, anchors)
+        return boxes
 
-    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
         """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
-        return None
+        return sigmoid_scores
 
     def forward(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
@@ -223,46 +226,29 @@ class _Dense(TorchvisionDetector):
             rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
             return torch.stack([self._decode(row, anchors) for row in rows])
 
-        detections = TorchvisionDetections(
+        return TorchvisionDetections(
             tuple(levels),
             tuple(regressions),
             boxes,
             (anchors[:, :2] + anchors[:, 2:]) / 2,
             strides,
             tuple(objectness),
+            scoring=self._scoring(rest),
             inner=images.image_sizes[0],
             groups=groups,
         )
-        scoring = self._scoring(rest)
-        return dataclasses.replace(detections, scoring=scoring) if scoring else detections
 
 
-class RetinaNetDetector(_Dense):
-    """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
-
-
-class FcosDetector(_Dense):
+class FcosDetector(DenseDetector):
     """FCOS, with centredness as objectness."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
-
-    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        module: Any = self.module
-        classes, boxes = module.head.classification_head, module.head.regression_head
-        for x in features:
-            towards_box = boxes.conv(x)
-            sides = boxes.bbox_reg(towards_box).relu()
-            yield classes.cls_logits(classes.conv(x)), sides, boxes.bbox_ctrness(towards_box)
-
-    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        out: Tensor = self.module.box_coder.decode(deltas, anchors)  # type: ignore[union-attr, operator]
-        return out
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
         return root_of_sigmoids
 
 
-class SsdDetector(_Dense):
+class SsdDetector(DenseDetector):
     """SSD300 and SSDLite: a softmax per anchor, in which the background takes part."""
 
     has_neck = False
@@ -276,11 +262,6 @@ class SsdDetector(_Dense):
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
         rows = [others.detach().float().flatten(2) for others in rest if others is not None]
         return softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
-
-    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        # The suppression takes a limited number of each class, and not of each map.
-        assert isinstance(outputs, TorchvisionDetections)
-        return super().select_boxes(dataclasses.replace(outputs, groups=None), confidence, iou)
 
     def _neck(self) -> list[str]:
         """Return the backbone's own maps, which the head reads without a neck."""
@@ -308,9 +289,6 @@ class TwoStage(TorchvisionDetector):
     """
 
     small = 1e-2
-
-    def _limits(self) -> tuple[int, int | None]:
-        return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
 
     def forward(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
@@ -368,7 +346,7 @@ class TwoStage(TorchvisionDetector):
 
 HEADS = re.compile(r"(roi_heads.*cls_score|head\.classification_head\.(cls_logits|module_list\.0(\.1)?))\.bias")
 """Names of the biases of class heads."""
-KINDS = {FasterRCNN: TwoStage, RetinaNet: RetinaNetDetector, FCOS: FcosDetector, SSD: SsdDetector}
+KINDS = {FasterRCNN: TwoStage, RetinaNet: DenseDetector, FCOS: FcosDetector, SSD: SsdDetector}
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:

@@ -13,14 +13,9 @@ from torch import Tensor, nn
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
-from sightglass.models.checkpoints import checkpoint, state_dicts
-from sightglass.models.families.torchvision.networks import (
-    build_dense,
-    default_weights,
-    load_published,
-    preprocessing_of,
-)
-from sightglass.models.inspect import TableDraft, find_labels
+from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
+from sightglass.models.checkpoints.architectures import build_dense, default_weights, load_published
+from sightglass.models.load import TableDraft, find_labels
 from sightglass.models.spec import ModelSpec
 
 
@@ -49,7 +44,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
-    how = preprocessing_of(default).changed(spec.preprocessing)
+    how = architectures.weights_preprocessing(default).changed(spec.preprocessing)
     return Segmenter(spec, module, names, how, sha256, notes=notes + more)
 
 

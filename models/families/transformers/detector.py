@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
-from sightglass.models.families.transformers.processor import Processor
 from sightglass.models.layers import Layer
+from sightglass.models.picture_functions import Processor
 from sightglass.models.spec import ModelSpec
 
 _ATTENDING = (".encoder_attn", ".cross_attn", ".multihead_attn")
@@ -92,7 +92,7 @@ class TransformersDetector(QueryDetector):
         logits, count = answer.logits, len(self.labels)
         others = logits[..., count:] if self._has_none else None
         size = (tensor.shape[2], tensor.shape[3])
-        return make_detections(logits[..., :count], answer.pred_boxes, size, others=others, softmax=self._has_none)
+        return make_detections(logits[..., :count], answer.pred_boxes, size, others=others)
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         assert isinstance(outputs, QueryDetections)

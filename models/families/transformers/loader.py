@@ -7,7 +7,6 @@ pictures by.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -38,12 +37,11 @@ from sightglass.models.families.transformers.folders import (
     weights_in,
     without_hub,
 )
-from sightglass.models.families.transformers.processor import Processor
-from sightglass.models.inspect import TableDraft
+from sightglass.models.load import TableDraft
+from sightglass.models.picture_functions import Processor
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 
-LOGGER = logging.getLogger(__name__)
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
 TASKS: dict[str, Task] = {
@@ -245,17 +243,8 @@ def make_adapter(
     if option in signature(net.forward).parameters and _size_of(net.config) not in (None, tuple(preprocessing.size)):
         # A ViT learnt its positions for one size, which need not be this one.
         adapter.more = {option: True}
-    try:
-        with torch.no_grad():
-            first, again = (adapter.answer_row(adapter.forward(adapter.flat_input())) for _ in range(2))
-    except (Problem, MemoryError):
-        raise
-    # The library's networks raise anything.
-    except Exception as problem:
-        LOGGER.warning("%s failed on a picture", arch, exc_info=True)
-        raise from_machine(problem) or ModelProblem(
-            f"{arch} does not run on a picture alone ({describe_error(problem)}): wrap it in a module that does."
-        ) from problem
+    with torch.no_grad():
+        first, again = (adapter.answer_row(adapter.run(adapter.flat_input())) for _ in range(2))
     if not same_answer(first, again):
         adapter.notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     return adapter

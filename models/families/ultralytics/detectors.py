@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import replace
 from types import MethodType
 from typing import Any
 
@@ -25,6 +24,7 @@ from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, De
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer, Section, name_presets
+from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 _PAIRED = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -37,30 +37,7 @@ LIMBS = (
 """COCO's lines between them."""
 
 
-@dataclass(frozen=True, eq=False)
-class PoseDetections(Detections):
-    """Candidates of a detector, each with the joints of a body."""
-
-    poses: tuple[Tensor, ...] = ()
-    """The numbers that joints are decoded from, per scale, (B, K * D, h, w); in the graph."""
-    joints_of: Callable[[tuple[Tensor, ...]], Tensor] = lambda poses: poses[0]
-    """From `poses` to (B, N, K, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
-
-    @property
-    def leaves(self) -> tuple[Tensor, ...]:
-        return (*super().leaves, *self.poses)
-
-    def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
-        first = len(leaves) - len(self.poses)
-        return replace(super().with_leaves(leaves[:first]), poses=tuple(leaves[first:]))  # type: ignore[call-arg]
-
-    @cached_property
-    def joints(self) -> Tensor:
-        """(B, N, K, D) as `joints_of` gives them."""
-        return self.joints_of(self.poses)
-
-
-def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], detections: Detections) -> PoseDetections:
+def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], detections: Detections) -> Detections:
     """Return a pose head's candidates with their joints; `maps`: the head's inputs."""
     from ultralytics.nn.modules.head import Pose26
 
@@ -78,8 +55,7 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], det
         places = (rows[..., :2] * step + cells + shift) * strides
         return torch.cat((places, rows[..., 2:]), 3)
 
-    values = {field.name: getattr(detections, field.name) for field in fields(detections)}
-    return PoseDetections(**values, poses=tuple(poses), joints_of=joints_of)
+    return replace(detections, poses=tuple(poses), joints_of=joints_of)
 
 
 Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor, ...]], Tensor] | None"]
@@ -157,7 +133,7 @@ def _detections(
 
     (logits, regressions, coefficients), (centres, strides) = towers, cells
     boxes_of, corners_of = _decoding(head, centres, strides)
-    proto, prototypes, unit = getattr(head, "proto", None), None, None
+    proto, prototypes, unit = getattr(head, "proto", None), None, 1.0
     if proto is not None:
         prototypes = proto(maps if isinstance(proto, Proto26) else maps[0])
         unit = head.cell_sides[0] * maps[0].shape[3] / prototypes.shape[3]
@@ -257,27 +233,6 @@ CAM_SCRIPTS = (10, 12, 14, 16, 18)
 """Layers that widely copied YOLO CAM scripts explain together."""
 
 
-def fit_letterbox(
-    pixels: NDArray[np.uint8], size: int, stride: int, *, auto: bool = True, squash: bool = False
-) -> ModelInput:
-    """Prepare RGB pixels (H, W, 3) as `predict` does, values in 0..1.
-
-    `auto`: bars are as small as the stride allows; else the input is a square. `squash`: it is one without bars.
-    """
-    from ultralytics.data.augment import LetterBox
-
-    box = LetterBox(size, auto=auto, scale_fill=squash, stride=stride)
-    placed = np.asarray(box(image=pixels))
-    (height, width), (h, w) = pixels.shape[:2], placed.shape[:2]
-    ratio = min(size / height, size / width)
-    inner = (h, w) if squash else (max(round(height * ratio), 1), max(round(width * ratio), 1))
-    # An odd pixel of bar goes to the bottom or the right.
-    offset = (float((h - inner[0]) // 2), float((w - inner[1]) // 2))
-    geometry = Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), offset)
-    tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-    return ModelInput(tensor.unsqueeze(0), geometry)
-
-
 def trained_size(module: Any) -> tuple[int, int]:
     """Return the side in pixels that a model was trained with, and the stride that it is a multiple of."""
     stride = max(int(module.stride.max()), 32)
@@ -333,11 +288,13 @@ class LetterboxedSteps(NumberedLayers):
         return f"{way}, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        squash = self._squashes(preprocessing)
-        auto = preprocessing in ("trained", "half") and not squash
         # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
         size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
-        return fit_letterbox(pixels, size, self._stride, auto=auto, squash=squash)
+        place = "squash" if self._squashes(preprocessing) else "centre"
+        stride = self._stride if preprocessing in ("trained", "half") else 0
+        placed, geometry = letterbox(pixels, (size, size), place, round, stride)
+        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+        return ModelInput(tensor.unsqueeze(0), geometry)
 
     def _squashes(self, preprocessing: str) -> bool:
         return preprocessing == "squash"
@@ -435,7 +392,7 @@ class PoseDetector(YoloDetector):
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
         predictions = super().predictions(outputs, geometry, anchors, classes)
-        rows = outputs.joints[0, list(anchors)].detach().float()  # type: ignore[attr-defined]
+        rows = outputs.joints[0, list(anchors)].detach().float()
         return [replace(p, joints=self._joints(row, geometry)) for p, row in zip(predictions, rows, strict=True)]
 
     def _joints(self, row: Tensor, geometry: Geometry) -> tuple[Joint, ...]:
@@ -456,8 +413,7 @@ class PoseDetector(YoloDetector):
         if target.axis == "visibility" and not self.sees_visibility:
             raise ModelProblem(f"{self.spec.id} does not say whether a joint can be seen: ask for its x or y.")
         place = ("x", "y", "visibility").index(target.axis)
-        rows: Tensor = outputs.joints[0, list(target.anchors), target.joint, place]  # type: ignore[attr-defined]
-        total = rows.sum()
+        total = outputs.joints[0, list(target.anchors), target.joint, place].sum()
         return -total if target.part == "lowers" else total
 
 

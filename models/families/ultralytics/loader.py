@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from types import MethodType
 from typing import Any
 
 import cv2
@@ -19,7 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.folding import conv_act
+from sightglass.models.adapters.folding import join_act
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.adapters.tasks import both
 from sightglass.models.checkpoints import checkpoint
@@ -159,7 +158,7 @@ def adapt(
             part.act = deepcopy(part.act)
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
-            part.forward = MethodType(lambda part, tensor: conv_act(part.conv, part.act, tensor), part)
+            join_act(part)
     named = labels.stated_names(spec) or fused.names
     if task == "classify":
         names = labels.complete(named, head.linear.out_features)

@@ -178,7 +178,7 @@ def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> 
     import timm
     from timm.data import create_transform, resolve_model_data_config
 
-    from sightglass.models.families.timm.networks import preprocessing_of
+    from sightglass.models.checkpoints.architectures import timm_preprocessing
 
     adapter = load(catalog.spec(f"efficientnet-lite{size}"))
     assert adapter.weights_sha256 == adapter.spec.weights.sha256
@@ -186,7 +186,7 @@ def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> 
     assert list(adapter.module.state_dict()) == list(theirs.state_dict())
     tensors = checkpoint.read(weights.locate(adapter.spec))
     theirs.load_state_dict(dict(zip(theirs.state_dict(), tensors.values(), strict=True)))
-    assert adapter.preprocessing == preprocessing_of(theirs)
+    assert adapter.preprocessing == timm_preprocessing(theirs)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     model_input = adapter.prepare(pixels, "trained")
     expected = create_transform(**resolve_model_data_config(theirs), is_training=False)(Pillow.fromarray(pixels))

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
-from sightglass.models.families.custom import own_code
+from sightglass.models.families.custom import loader as custom
 from sightglass.models.geometry import Geometry
 from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture, prepare
@@ -208,9 +208,9 @@ random = T.Compose([T.RandomResizedCrop(96), T.ToImage()])
 @pytest.mark.parametrize("name", ["squash", "square", "tensors"])
 def test_a_transform_in_a_file_is_measured(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    keys = own_code.read_transform(f"{tmp_path / 'train.py'}:{name}")
+    keys = custom.read_transform(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
-    theirs = own_code.load_name(tmp_path / "train.py", name)
+    theirs = custom.load_name(tmp_path / "train.py", name)
     theirs = theirs() if name == "square" else theirs
     for picture in pictures():
         ours = prepare(np.asarray(picture), preprocessing, "trained").tensor[0]

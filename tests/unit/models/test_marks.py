@@ -13,9 +13,8 @@ from torchvision import transforms as T
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.models.families.custom.in_memory import read_preprocess
-from sightglass.models.marks import PictureFunction
+from sightglass.models.picture_functions import PictureFunction, SizedFunction
 from sightglass.models.preprocess import prepare
-from sightglass.models.transforms import SizedFunction
 
 WIDE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (240, 360, 3), np.uint8), (0, 0), 3)
 CUT = T.Compose([T.Resize(80), T.CenterCrop(64), T.ToTensor(), T.Lambda(lambda tensor: tensor - 1)])

@@ -26,8 +26,7 @@ from sightglass.common.errors import MachineProblem, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models import catalog, isolated
 from sightglass.models.families.transformers.folders import check_folder
-from sightglass.models.inspect import TRUST, inspect_model
-from sightglass.models.load import load
+from sightglass.models.load import TRUST, inspect_model, load
 from sightglass.models.own import adding, store
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests import plant_net
@@ -75,7 +74,7 @@ def test_checkpoint_with_class_names(name: str, text: str, leaf: bytes) -> None:
     id_ = add(("Leaf model.pth", leaf), (name, text.encode()))
     assert id_ == "leaf_model"
     spec = catalog.spec(id_)
-    assert store.owns(spec) and spec.family == id_ and spec.arch == "resnet18"
+    assert spec in store.list_own() and spec.family == id_ and spec.arch == "resnet18"
     assert load(spec).labels == tuple(NAMES)
 
 

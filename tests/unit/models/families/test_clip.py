@@ -18,7 +18,7 @@ from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models import catalog
 from sightglass.models.families.clip import loader
-from sightglass.models.inspect import inspect_model
+from sightglass.models.load import inspect_model
 from sightglass.models.spec import WeightsTable
 
 transformers, open_clip = pytest.importorskip("transformers"), pytest.importorskip("open_clip")

@@ -15,8 +15,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
-from sightglass.models.inspect import inspect_model
-from sightglass.models.load import load
+from sightglass.models.load import inspect_model, load
 from tests.conftest import asset
 from tests.unit import own_nets
 

@@ -19,8 +19,7 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
-from sightglass.models.inspect import inspect_model
-from sightglass.models.load import load
+from sightglass.models.load import inspect_model, load
 from sightglass.models.spec import ModelSpec
 from tests.built import built
 from tests.folding import unfold

@@ -22,7 +22,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import runtimes
-from sightglass.models.families.exported.detector import ExportedDetector, grid, make_detector
+from sightglass.models.families.exported.loader import LAYOUTS, ExportedDetector, grid, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
@@ -84,7 +84,7 @@ def test_export_finds_the_same_boxes(kind: str, exports: Callable[[str], Path]) 
     from sightglass.models.families.ultralytics.loader import load as open_yolo
 
     adapter = open_exported(spec(exports(kind)))
-    assert isinstance(adapter, ExportedDetector) and adapter.layout.name == "ultralytics"
+    assert isinstance(adapter, ExportedDetector) and adapter.layout is LAYOUTS["ultralytics"]
     assert (adapter.labels[5], len(adapter.labels)) == ("bus", 80)
     theirs = open_yolo(
         ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", WeightsTable(path=str(weight("yolo11n.pt"))))
@@ -113,7 +113,7 @@ class InMemory(runtimes.Runtime):
     def __init__(self, *outputs: torch.Tensor, **metadata: str) -> None:
         nn.Module.__init__(self)
         self.path, self.nbytes, self.outputs, self.halved, self.channels_last = Path("m.onnx"), 0, (), False, False
-        self.given, self.metadata, self.size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
+        self.given, self.metadata, self.image_size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
 
     def answer(self, tensor: torch.Tensor) -> Sequence[torch.Tensor]:
         return self.given
@@ -122,7 +122,7 @@ class InMemory(runtimes.Runtime):
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
     notes: list[str] = []
     runtime = InMemory(*outputs, **(metadata or {}))
-    adapter = make_detector(spec(Path("m.onnx"), **weights), runtime, (320, 320), tuple(outputs), notes, "")
+    adapter = make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), notes, "")
     adapter.notes = tuple(notes)
     return adapter
 
@@ -176,7 +176,7 @@ for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
 def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
     outputs, metadata, weights, layout, expected, box = READ[kind]
     adapter = read(outputs, metadata, **weights)
-    assert adapter.layout.name == layout
+    assert adapter.layout is LAYOUTS[layout]
     assert any("inferred" in note for note in adapter.notes) == ("layout" not in weights)
     answer = answers(adapter, picture(320, 320) if layout == "torchvision" else picture())
     assert [(p.label, round(p.score, 3)) for p in answer] == expected

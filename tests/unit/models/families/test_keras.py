@@ -16,7 +16,7 @@ from PIL import Image
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
-from sightglass.models.inspect import inspect_model
+from sightglass.models.load import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
     pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)

@@ -13,8 +13,8 @@ from PIL import Image
 from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.architectures import build_dense
 from sightglass.models.families.torchvision.detectors import TorchvisionDetections, TorchvisionDetector, adapt
-from sightglass.models.families.torchvision.networks import build_dense
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import record

@@ -34,8 +34,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.families.transformers.loader import TransformersClassifier
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.inspect import inspect_model
-from sightglass.models.load import load
+from sightglass.models.load import inspect_model, load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, WeightsTable
 from tests.corpus import Touch

@@ -18,8 +18,8 @@ from torchvision.transforms.functional import to_tensor
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
-from sightglass.models.inspect import inspect_model
 from sightglass.models.labels import class_index
+from sightglass.models.load import inspect_model
 from sightglass.models.spec import TASKS
 from tests.unit import own_nets
 
@@ -174,7 +174,7 @@ CLASSES: list[tuple[str, dict[str, Any], str]] = [
     ("IJepaModel", PATCHES, "has no vector of a picture"),
     ("SamModel", {"vision_config": PATCHES}, "under mask generation: give a model for image classification"),
     ("VideoMAEForVideoClassification", PATCHES, "under video classification"),
-    ("VideoMAEModel", PATCHES, "does not run on a picture alone"),
+    ("VideoMAEModel", PATCHES, "failed on pictures as"),
     ("ASTForAudioClassification", SIZES, "under audio classification"),
     ("ImageGPTForImageClassification", {"n_embd": 32, "n_layer": 1, "n_head": 2}, "takes input_ids and is listed"),
     ("CLIPModel", TWO, "reads words too"),

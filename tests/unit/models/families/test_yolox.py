@@ -16,7 +16,7 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, build_untrained
+from sightglass.models.families.yolox import Yolox, YoloxDetector, build_untrained
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 from tests.built import record
@@ -85,7 +85,7 @@ def lively(module: Yolox) -> Yolox:
 
 @cache
 def saved() -> dict[str, torch.Tensor]:
-    return lively(Yolox(Shape(1, 8, False, 3))).state_dict()
+    return lively(Yolox(1, 8, False, 3)).state_dict()
 
 
 @cache
@@ -95,7 +95,7 @@ def trained() -> YoloxDetector:
 
 @cache
 def built(depthwise: bool = True) -> YoloxDetector:
-    module = lively(Yolox(Shape(1, 16, depthwise, 80)))
+    module = lively(Yolox(1, 16, depthwise, 80))
     return YoloxDetector(spec_of("built"), module, [str(index) for index in range(80)], "")
 
 
@@ -195,14 +195,14 @@ def test_geometry_knows_where_the_picture_lies(size: tuple[int, int], way: str) 
     assert back == pytest.approx((0, 0, size[1], size[0]), abs=1e-3)
 
 
-@pytest.mark.parametrize("shape", [Shape(1, 8, False, 3), Shape(2, 8, True, 80)], ids=["plain", "depthwise"])
-def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: Path) -> None:
-    module = lively(Yolox(shape))
+@pytest.mark.parametrize("shape", [(1, 8, False, 3), (2, 8, True, 80)], ids=["plain", "depthwise"])
+def test_mmdetections_checkpoints_give_the_same_answers(shape: tuple[int, int, bool, int], tmp_path: Path) -> None:
+    module = lively(Yolox(*shape))
     tensors = module.state_dict()
     theirs = {mmdetection_name(name): tensor for name, tensor in tensors.items()}
     assert len(theirs) == len(tensors)
     # So are layers known by these names; a norm is in its convolution here.
-    adapter = YoloxDetector(spec_of("built"), Yolox(shape), [""] * shape.classes, "")
+    adapter = YoloxDetector(spec_of("built"), Yolox(*shape), [""] * shape[-1], "")
     for name in (*tensors, "a.weight"):
         layer = (mmdetection_name(name) if name in tensors else name).rpartition(".")[0]
         assert adapter.alias(layer) == re.sub(r"\.bn$", ".conv", name.rpartition(".")[0])
@@ -214,8 +214,8 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
     answers = []
     for name in ("mm", "megvii"):
         adapter = load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
-        assert len(adapter.labels) == shape.classes
-        assert (adapter.labels[0] == "person") == (shape.classes == 80)
+        assert len(adapter.labels) == shape[-1]
+        assert (adapter.labels[0] == "person") == (shape[-1] == 80)
         with torch.no_grad():
             answers.append(adapter.run(tensor))
     assert all(torch.equal(a, b) for a, b in zip(answers[0].leaves, answers[1].leaves, strict=True))
@@ -234,9 +234,9 @@ def test_every_size_is_told_from_its_tensors(name: str) -> None:
 
     with torch.device("meta"):
         theirs = LibreYOLOXModel(name.removeprefix("yolox_")[0]).state_dict()
-        ours = Yolox(Shape(*_SIZES[name], 80)).state_dict()
+        ours = Yolox(*_SIZES[name], 80).state_dict()
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
-    assert _shape(theirs) == Shape(*_SIZES[name], 80)
+    assert _shape(theirs) == (*_SIZES[name], 80)
 
 
 @pytest.mark.parametrize("part", PARTS)
