@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,12 +30,13 @@ from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
+from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import as_map, fit_grid
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.models.adapter import FunctionTarget, Prediction, Target
+from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import tensors_of
@@ -43,6 +44,8 @@ from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES, Layer
 
+T = TypeVar("T")
+R = TypeVar("R")
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
@@ -299,6 +302,17 @@ class Evidence:
         self.calls, self._returned = calls, returned.get(caller)
         return recorded, outputs
 
+    def run_with(self, contents: Tensor, adapter: Adapter, lock: PassLock) -> Any:
+        """Return the outputs for other contents (B, C, h, w) of the input than the picture, without gradients.
+
+        The lock is held for the pass alone, so that other passes run between two of hundreds.
+        """
+        left, top, right, bottom = self.geometry.content
+        tensor = self.tensor.repeat(len(contents), 1, 1, 1)
+        tensor[..., top:bottom, left:right] = contents
+        with torch.no_grad(), lock:
+            return adapter.run(self.loaded.move_input(tensor))
+
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
         """Return the gradient of each target's scalar, by layer."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
@@ -500,6 +514,22 @@ def run_pass(loaded: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[La
     # Reading them one by one, each picture would wait for the GPU several times.
     answers = answers.on_host() if whole.tensor.device.type != "cpu" else answers
     return [PassPart(whole, place, item.geometry, answers) for place, item in enumerate(inputs)]
+
+
+def in_batches(items: Iterable[T], size: int, work: Callable[[list[T]], R]) -> Iterator[R]:
+    """Yield what `work` returns for up to `size` items at a time; half as many once a GPU is full."""
+    remaining, left = iter(items), list[T]()
+    while left := left or list(islice(remaining, size)):
+        try:
+            result = work(left[:size])
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+            continue
+        left = left[size:]
+        yield result
 
 
 def groups(
