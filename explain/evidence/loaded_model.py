@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common import settings
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
 from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.trial import examine
@@ -206,6 +206,30 @@ class LoadedModel:
         adapter = copy.copy(self.adapter)
         adapter.module = self.folded.module
         return adapter
+
+    def verify(self) -> None:
+        """Disable shortcuts that are wrong for a model with one row of numbers, and note it; tried once.
+
+        Folded batch norms and passes over several pictures are correct for known networks. Of others they are tried on
+        noise. A caller's module has none.
+        """
+        adapter, tried, self.verified = self.adapter, self.verified, True
+        if tried or not (adapter.gradients and adapter.has_row):
+            return
+        folded = self.fastest_adapter(())
+        try:
+            with own_random_state(seed=0), self.lock, torch.no_grad():
+                tensor = self.move_input(torch.rand(adapter.flat_input().shape))
+                answer = adapter.answer_row(adapter.run(tensor))
+                if folded is not adapter and not same_answer(folded.answer_row(folded.run(tensor)), answer):
+                    self.folded = None
+                    adapter.notes += ("Computed without folded batch norms, with which its answer was another.",)
+                # A different second picture, to reveal mixing between pictures.
+                pair = adapter.answer_row(adapter.run(torch.cat((tensor, tensor.flip(-1) / 2))))
+                adapter.splits_batches &= same_answer(pair[:1], answer)
+        except (Problem, RuntimeError) as problem:
+            # Errors of the model are reported when a picture is explained.
+            LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:

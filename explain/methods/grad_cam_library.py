@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,7 +58,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     cam: Any = None
     with ExitStack() as opened:
         for target in missing:
-            with _in_a_sentence(evidence, method):
+            try:
                 if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
                     maps: Sequence[Any] = [linear]
                 else:
@@ -69,25 +69,19 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                         cam = _cam(adapter, method, evidence.layers, tick, batch)
                     with torch.enable_grad(), exact(loaded.device):
                         maps = _maps(cam, method, target, evidence.tensor)
+            except (torch.OutOfMemoryError, Problem):
+                raise
+            # The library's failures: second derivatives, channels last.
+            except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
+                LOGGER.info("%s on %s", method.id, loaded.adapter.spec.id, exc_info=True)
+                where = ", ".join(evidence.paths)
+                raise ModelProblem(
+                    f"{method.name} cannot be made of {loaded.adapter.spec.id} at {where}: choose another method."
+                ) from problem
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
     return RawMaps(evidence.stacked(method.id, targets), paths)
-
-
-@contextmanager
-def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
-    """Translate the library's failures (second derivatives, channels last) into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, Problem):
-        raise
-    except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
-        LOGGER.info("%s on %s", method.id, evidence.loaded.adapter.spec.id, exc_info=True)
-        where = ", ".join(evidence.paths)
-        raise ModelProblem(
-            f"{method.name} cannot be made of {evidence.loaded.adapter.spec.id} at {where}: choose another method."
-        ) from problem
 
 
 def _check(evidence: Evidence, method: Method) -> None:

@@ -27,7 +27,7 @@ answers alone."""
 RUNNERS: dict[Family, str] = {
     "noise": "smoothing",
     "attention": "attention",
-    "query": "query_attention",
+    "query": "attention",
     "library": "grad_cam_library",
     "pixel": "pixel_gradients",
     "mask": "rise",

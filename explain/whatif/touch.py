@@ -17,8 +17,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.tasks.detect import row_title
-from sightglass.explain.whatif.changes import changes
-from sightglass.explain.whatif.edits import Edit, EditMark, edited, paint
+from sightglass.explain.whatif.edits import Edit, EditMark, changes, edited, paint
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
