@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap as Heatmap
     from sightglass.explain.picture.image import Image as Image
     from sightglass.explain.recipe import Recipe as Recipe
-    from sightglass.explain.rendering.drawing import contact_sheet as contact_sheet
-    from sightglass.explain.rendering.drawing import overlay as overlay
+    from sightglass.explain.rendering.marks import contact_sheet as contact_sheet
+    from sightglass.explain.rendering.marks import overlay as overlay
     from sightglass.explain.rendering.style import colormaps as colormaps
 
 defer_imports(
@@ -27,7 +27,7 @@ defer_imports(
         "maps.heatmap": ["Heatmap"],
         "picture.image": ["Image"],
         "recipe": ["Recipe"],
-        "rendering.drawing": ["contact_sheet", "overlay"],
+        "rendering.marks": ["contact_sheet", "overlay"],
         "rendering.style": ["colormaps"],
     },
 )

@@ -36,7 +36,6 @@ from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
 from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
-from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec
@@ -177,20 +176,17 @@ class Explainer:
     def _paths(self, layers: Any) -> Any:
         """Replace modules and positions by the paths of their layers."""
         if isinstance(layers, (list, tuple)):
-            return tuple(self._path(layer) for layer in layers)
-        return self._path(layers)
-
-    def _path(self, layer: Any) -> Any:
-        if isinstance(layer, int) and layer < 0:
+            return tuple(map(self._paths, layers))
+        if isinstance(layers, int) and layers < 0:
             try:
-                return self.layers[layer].path
+                return self.layers[layers].path
             except IndexError:
-                raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
-        if layer is None or isinstance(layer, (str, int, float)):
-            return layer
+                raise ModelProblem(f"There is no layer {layers}: there are {len(self.layers)}.") from None
+        if layers is None or isinstance(layers, (str, int, float)):
+            return layers
         model = self.loaded.adapter.module if self._object is None else in_memory.network_of(self._object.model)
-        if (path := _path_in(model, layer)) is None:
-            raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
+        if (path := _path_in(model, layers)) is None:
+            raise ModelProblem(f"The {type(layers).__name__} given as a layer is no part of {self.model.id}.")
         return path
 
     @property
@@ -355,19 +351,13 @@ class Explainer:
         if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
             # Pillow resizes outside Python's lock.
             with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-                inputs = list(pool.map(lambda image: self._prepare(loaded, image, options), images))
+                inputs = list(pool.map(lambda image: loaded.prepare(image, options.preprocessing), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = (time.perf_counter() - start) * 1e3 / len(group)
         with suppress(ModelProblem):
             return explain_together(loaded, images, inputs, layers, all_options, notes=notes, prepared=prepared)
         return []
-
-    def _prepare(self, loaded: LoadedModel, image: Image, options: Options) -> ModelInput:
-        """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
-        adapter = loaded.adapter
-        adapter.check_preprocessing(options.preprocessing)
-        return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
@@ -464,7 +454,7 @@ class Explainer:
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        model_input = self._prepare(loaded, image, options)
+        model_input = loaded.prepare(image, options.preprocessing)
         prepared = time.perf_counter()
         evidence = Evidence(loaded, model_input, layers)
         if loaded.device.type == "cuda":

@@ -288,7 +288,8 @@ class Comparison:
         for place, other in enumerate(earlier):
             if (same := find_class(explanation, index, other)) is not None:
                 return self._name(place, same)
-        label, *known = (names := class_names(explanation))[index], *map(class_names, earlier)
+        names, *known = (tuple(each.evidence.loaded.adapter.labels) for each in (explanation, *earlier))
+        label = names[index]
         unique = names.count(label) == 1 and not any(label in labels for labels in known)
         return label if unique else f"{label} ({index} in {self.names[model]})"
 
@@ -365,10 +366,6 @@ class Comparison:
         # Clearly: the ranges of times do not overlap.
         clear = len(order) > 1 and self.timings[order[0]].slowest < self.timings[order[1]].fastest
         return self.names[order[0]] if clear else None
-
-
-def class_names(explanation: Explanation) -> tuple[str, ...]:
-    return tuple(explanation.evidence.loaded.adapter.labels)
 
 
 def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:

@@ -26,8 +26,7 @@ from torch.nn import BatchNorm2d
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients, require_any
-from sightglass.explain.backward.graph import Graph, Opaque
-from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock
@@ -129,6 +128,8 @@ class Evidence:
         self._adapter = loaded.fastest_adapter(layers)
         with loaded.lock:
             recorded, self.outputs = self._forward()
+        self.answers = self.outputs
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
         self._check_shapes(recorded)
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
@@ -156,11 +157,6 @@ class Evidence:
             told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
             if told_apart and probable != (kind == "probabilities"):
                 raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
-
-    @property
-    def answers(self) -> Any:
-        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        return self.outputs
 
     @property
     def current(self) -> bool:
@@ -440,7 +436,8 @@ class Evidence:
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         total = self.tensor.nbytes + sum(activation.nbytes for activation in self.activations)
-        total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
+        total += sum(g.values.nbytes for maps in gradients for g in maps)
+        total += sum(raw.nbytes for maps in raws for raw in maps)
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
@@ -464,15 +461,11 @@ class PassPart(Evidence):
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
         outputs: Logits = whole.outputs
-        self.outputs, self._answers = outputs.part(place), answers.part(place)
+        self.outputs, self.answers = outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
         self.decoded = None
         self._graph = self._recording = None
-
-    @property
-    def answers(self) -> Logits:
-        return self._answers
 
     def with_graph(self) -> Evidence:
         return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()

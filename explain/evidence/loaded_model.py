@@ -8,7 +8,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -17,18 +17,20 @@ from torch import Tensor, nn
 
 from sightglass.common import settings
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.work.progress import Progress
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
 from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.trial import examine
+from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.catalog import is_packaged
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
@@ -97,18 +99,28 @@ class LoadedModel:
         dtype = tensor.dtype if self.guard is None else self.guard.dtype
         return tensor.to(device=self.device, dtype=dtype, memory_format=self.memory_format)
 
+    def prepare(self, image: Image, preprocessing: str) -> ModelInput:
+        """Return a picture's input; raises for an unknown preprocessing and for other channels."""
+        self.adapter.check_preprocessing(preprocessing)
+        return self.adapter.prepare(image.taken(self.adapter.channels, self.adapter.spec.id), preprocessing)
+
     @contextmanager
     def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:
         """Yield an adapter whose module may be changed while the context lasts.
 
         It has copied modules, folded ones where `layers` are given and among them; of a caller's module it is its own,
-        under its lock.
+        under its lock. Its passes can be stopped, and change no tensor in place.
         """
-        if self.guard is None:
-            yield folding.copy_adapter(self.adapter if layers is None else self.fastest_adapter(layers))
-            return
-        with self.lock:
-            yield self.adapter
+        with nullcontext() if self.guard is None else self.lock:
+            adapter = self.adapter if layers is None else self.fastest_adapter(layers)
+            adapter = folding.copy_adapter(adapter) if self.guard is None else adapter
+            for module in adapter.module.modules():
+                # Asked before every module, and not every pass: a batch through a large model takes seconds.
+                module.register_forward_pre_hook(lambda *_: check())
+                # A recorded output would be overwritten, and a gradient broken.
+                if getattr(module, "inplace", None) is True:
+                    module.inplace = False  # type: ignore[assignment]
+            yield adapter
 
     def pictures_in_a_pass(self, most: int, tensor: Tensor) -> int:
         """Return how many pictures one pass may hold, up to `most`.
@@ -340,15 +352,6 @@ class ModelCache:
 
     def models(self) -> list[LoadedModel]:
         return self._models.values()
-
-    @property
-    def nbytes(self) -> int:
-        return self._models.nbytes
-
-    @property
-    def limit(self) -> int:
-        """The bytes that the models may take."""
-        return self._models.limit
 
 
 MODEL_CACHE = ModelCache()

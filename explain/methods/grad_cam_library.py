@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
@@ -134,12 +133,6 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    for module in adapter.module.modules():
-        # Asked before every module, and not every pass: a batch through a large model takes seconds.
-        module.register_forward_pre_hook(lambda *_: check())
-        # The library records outputs, which in-place activations would overwrite.
-        if getattr(module, "inplace", None) is True:
-            module.inplace = False  # type: ignore[assignment]
     # FullGrad finds its own layers, and complains in print of any it is given.
     paths = () if method.id == "fullgrad" else tuple(layer.path for layer in layers)
     modules = [adapter.module.get_submodule(path) for path in paths]

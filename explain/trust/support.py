@@ -189,8 +189,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
     layers = explanation.evidence.layers
     for name, source, image in _pictures(loaded.adapter.spec):
         try:
-            pixels = image.taken(loaded.adapter.channels, loaded.adapter.spec.id)
-            evidence = Evidence(loaded, loaded.adapter.prepare(pixels, options.preprocessing), layers)
+            evidence = Evidence(loaded, loaded.prepare(image, options.preprocessing), layers)
             predictions = decoder.decode(evidence, options)
             targets = decoder.resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None

@@ -178,16 +178,13 @@ def _span(a: float, b: float, side: int) -> tuple[int, int]:
 def cover(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
     """Return a picture's pixels, uint8 (H, W, 3), with the hidden ones, bool (H, W), filled."""
     pixels = image.pixels.copy()
-    cv2.copyTo(_filling(image, fill), hidden.view(np.uint8), pixels)
-    return pixels
-
-
-def _filling(image: Image, fill: Fill) -> NDArray[np.uint8]:
-    """Return the fill of each pixel, uint8 (H, W, 3)."""
     if fill == "blur":
         large = cv2.resize(blur(image), (image.width, image.height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(large, np.uint8).reshape(image.pixels.shape)
-    return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
+        filling = np.asarray(large, np.uint8).reshape(pixels.shape)
+    else:
+        filling = np.full(pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
+    cv2.copyTo(filling, hidden.view(np.uint8), pixels)
+    return pixels
 
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:

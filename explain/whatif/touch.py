@@ -81,9 +81,8 @@ class Touched:
         return torch.lerp(evidence.tensor, filled, torch.from_numpy(placed[:h, :w] / np.float32(255)).to(filled.device))
 
     def _prepare(self, edit: Edit) -> Tensor:
-        before, adapter = self.before, self.before.evidence.loaded.adapter
-        taken = edited(before.image, edit).image.taken(adapter.channels, before.model.id)
-        return before.evidence.loaded.move_input(adapter.prepare(taken, before.options.preprocessing).tensor)
+        before, loaded = self.before, self.before.evidence.loaded
+        return loaded.move_input(loaded.prepare(edited(before.image, edit).image, before.options.preprocessing).tensor)
 
     def _rows(self, after: Explanation, moved: Sequence[Change]) -> Json:
         before, task = self.before, self.before.task

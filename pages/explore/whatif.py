@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.tasks import Task
     from sightglass.explain.tasks.parts import Change
-    from sightglass.explain.tasks.task import Task
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 

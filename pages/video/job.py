@@ -14,8 +14,7 @@ from sightglass import examples, video
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import Task
+from sightglass.explain.tasks import Task, task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View

@@ -32,7 +32,7 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.explainer import Explainer
-    from sightglass.explain.tasks.task import Task
+    from sightglass.explain.tasks import Task
 
 FILE = "run.json"
 """In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how

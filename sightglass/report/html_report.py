@@ -24,7 +24,7 @@ from sightglass.common.style import OVERLAY
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, listing, pixels, plural, quantity, without_emphasis
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering import color_tables, contours
+from sightglass.explain.rendering import contours, render
 from sightglass.explain.rendering.render import GROUNDS, in_grey, map_lut, paint, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Pixels, Style, lut
 from sightglass.explain.tasks import describe_score
@@ -88,7 +88,7 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
         require_map(result, 0)
     # Opacity of each of 256 strengths. In a blend they begin at a half: a browser drops the colour of clear pixels.
     floor = 0.5 if style.mode == "blend" else 0.0
-    heat = [float(level >= 128) for level in range(256)] if floor else color_tables.opacity(1.0).tolist()
+    heat = [float(level >= 128) for level in range(256)] if floor else render.opacity(1.0).tolist()
     opacities = {"heat": heat, "signed": [level / 255 for level in range(256)]}
     return fill(
         "report.html",
@@ -205,14 +205,14 @@ def _draw_layer(item: Map, pixels: Pixels, style: Style) -> bytes:
     for part, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
         levels[top:bottom, left:right][part] = np.maximum(band, 1) if style.mode == "blend" else band
     if item.kind != "heat":
-        table = color_tables.of(item.kind, Style(alpha=1.0), GROUNDS["light"])
+        table = render.color_table(item.kind, Style(alpha=1.0), GROUNDS["light"])
         assert table is not None
         strength = 1 - table[1][:, 0]
         dark = white = table[2] / np.maximum(strength, 1e-6)[:, None]
     else:
         strength = np.linspace(0.5 if style.mode == "blend" else 0, 1, 256, dtype=np.float32)
         even = lut(style.colormap).astype(np.float64)
-        dark, white = (even, even) if style.mode == "blend" else color_tables.shades(style.colormap)
+        dark, white = (even, even) if style.mode == "blend" else render.shades(style.colormap)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
     strength[0] = 0
     colours = dark[levels] + (white - dark)[levels] * (in_grey(pixels) / 255)

@@ -15,8 +15,8 @@ from screen import LIMIT, serious, still, until
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.render import dim, samples
+from sightglass.explain.rendering import contours
+from sightglass.explain.rendering.render import color_table, dim, samples
 from sightglass.explain.rendering.style import Style
 from sightglass.report import html_report
 from sightglass.report.deck_html import deck_html
@@ -78,7 +78,7 @@ def over(made: Explanation, index: int, alpha: float, threshold: float = 0.0) ->
     """The picture under a map, without the line."""
     pixels, field, style = made.image.pixels, made.heatmaps[index].field, Style(alpha=alpha, threshold=threshold)
     left, top, right, bottom = field.seen
-    keep, light, add = color_tables.of("heat", style, 228)
+    keep, light, add = color_table("heat", style, 228)
     drawn, grey = dim(pixels).astype(float), pixels @ (0.299, 0.587, 0.114)
     for rows, levels in contours.levels(samples(field.values), field, style, field.seen, pixels.shape[:2]):
         drawn[top:bottom, left:right][rows] = (
