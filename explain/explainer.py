@@ -158,19 +158,14 @@ class Explainer:
         if self._object is None:
             loaded = self._model_cache.get(self.model, device, self._progress)
         else:
-            loaded = self._adapt(self._object, device)
+            # Adapting runs somebody else's code.
+            with own_modes(), own_random_state():
+                loaded = LoadedModel(in_memory.adapt(self._object), device)
+                # Found once for all explanations.
+                _ = loaded.survey
         # Networks of users: their shortcuts are tried before the first explanation.
         if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras"):
             loaded.verify()
-        return loaded
-
-    @own_modes()
-    def _adapt(self, model: in_memory.UserModel, device: torch.device) -> LoadedModel:
-        # Adapting runs somebody else's code.
-        with own_random_state():
-            loaded = LoadedModel(in_memory.adapt(model), device)
-            # Found once for all explanations.
-            _ = loaded.survey
         return loaded
 
     def _paths(self, layers: Any) -> Any:

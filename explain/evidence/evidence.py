@@ -30,7 +30,7 @@ from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock
-from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.explain.evidence.layers import as_map, fit_grid, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
 from sightglass.explain.options import Options
@@ -86,6 +86,8 @@ class Evidence:
 
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
+    _graph: Graph | None = None
+    _recording: Recording | None = None
 
     def __copy__(self) -> Evidence:
         other = object.__new__(type(self))
@@ -123,8 +125,6 @@ class Evidence:
         """Raw maps by (method, target): one (h, w) per layer."""
         self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
         """The arguments of the latest decoding, and its predictions."""
-        self._graph: Graph | None = None
-        self._recording: Recording | None = None
         self._adapter = loaded.fastest_adapter(layers)
         with loaded.lock:
             recorded, self.outputs = self._forward()
@@ -275,12 +275,7 @@ class Evidence:
                 if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
-                for layer in self.layers:
-                    contexts.enter_context(
-                        module.get_submodule(layer.path).register_forward_hook(
-                            lambda _module, _inputs, output, path=layer.path: record(path, output)
-                        )
-                    )
+                contexts.enter_context(watch(module, self.paths, record))
                 for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
@@ -465,7 +460,6 @@ class PassPart(Evidence):
         self._gradients = {}
         self.raws = {}
         self.decoded = None
-        self._graph = self._recording = None
 
     def with_graph(self) -> Evidence:
         return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()

@@ -176,11 +176,6 @@ class LoadedModel:
         return one_grid and all(block.same for block in through)
 
     @cached_property
-    def has_relu(self) -> bool:
-        """Whether a module of it is a ReLU, which guided backprop needs."""
-        return any(type(module).__name__ == "ReLU" for module in self.adapter.module.modules())
-
-    @cached_property
     def survey(self) -> Survey:
         """The inside of the model, as measured or as its shapes show it."""
         if not self.adapter.gradients:

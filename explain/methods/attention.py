@@ -17,7 +17,6 @@ CLS and registers. Queries may be the same tokens, a pooling query, or words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -167,25 +167,23 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
     layers = [attended for attended in modules if attended.same]
     pooled = next((attended for attended in modules if not attended.same), None)
-    blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
+    paths = find_blocks([attended.path for attended in layers])
+    blocks = [adapter.module.get_submodule(path) for path in paths]
     weights: dict[str, Tensor] = {}
-    outputs: dict[nn.Module, Any] = {}
+    outputs: dict[str, Any] = {}
 
     def record(path: str, values: Tensor) -> Tensor:
         weights[path] = values.detach().requires_grad_()
         return weights[path]
 
-    with ExitStack() as hooks:
-        for block in blocks:
-            hooks.enter_context(block.register_forward_hook(lambda part, _, output: outputs.update({part: output})))
-        with adapter.record_attention(record):
-            adapter.run(tensor)
+    with watch(adapter.module, paths, outputs.__setitem__), adapter.record_attention(record):
+        adapter.run(tensor)
     block_weights = [weights[attended.path] for attended in layers]
-    for block in blocks:
+    for path, block in zip(paths, blocks, strict=True):
         # Replaced by its output: only the last block's output reaches the head.
-        _return_constant(block, outputs[block])
-    for layer, block, values in zip(layers, blocks, block_weights, strict=True):
-        _return_constant(blocks[-1], outputs[block])
+        _return_constant(block, outputs[path])
+    for layer, path, values in zip(layers, paths, block_weights, strict=True):
+        _return_constant(blocks[-1], outputs[path])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
         yield (answer, values, layer) if pooled is None else (answer, weights[pooled.path], pooled)

@@ -46,8 +46,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     loaded = evidence.loaded
     missing = evidence.missing(method.id, targets)
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
-    passes = _passes(evidence, method, batch) * len(missing)
-    done = 0
+    done, passes = 0, len(missing)
+    if method.passes == "channels":
+        of_layers = (-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
+        passes *= 1 + sum(of_layers)
 
     def tick() -> None:
         nonlocal done
@@ -95,14 +97,6 @@ def _check(evidence: Evidence, method: Method) -> None:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
-
-
-def _passes(evidence: Evidence, method: Method, batch: int) -> int:
-    """Return the number of forward passes for one target, with `batch` pictures in each."""
-    if method.passes != "channels":
-        return 1
-    extra = method.id == "ablationcam"
-    return 1 + sum(-(-layer.shape[0] // batch) + extra for layer in evidence.layers)
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:

@@ -16,17 +16,7 @@ import numpy.typing as npt
 
 from sightglass.common.style import ENDS, OVERLAY, SIGNED
 from sightglass.explain.rendering import contours
-from sightglass.explain.rendering.style import (
-    Box,
-    Field,
-    Kind,
-    Pixels,
-    Style,
-    Unseen,
-    Values,
-    check_fraction,
-    lut,
-)
+from sightglass.explain.rendering.style import Box, Field, Kind, Pixels, Style, Unseen, Values, lut
 
 Mask = npt.NDArray[np.bool_]
 
@@ -106,7 +96,8 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
     (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
     values = check(values)
-    check_fraction(fraction, "fraction")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction must lie within 0..1, got {fraction}.")
     count = round(fraction * values.size)
     if not count:
         return np.zeros(values.shape, dtype=np.bool_)

@@ -57,7 +57,12 @@ class Touched:
         evidence = Evidence(loaded, ModelInput(tensor, before.evidence.geometry), ())
         after = explain(before.image, evidence, before.options, milliseconds={}, maps=False)
         moved, share = changes(before, after), np.count_nonzero(painted) / painted.size
-        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {self._moved(moved)}."}
+        if before.task.explains("detection") or not moved:
+            words = before.task.wording.describe_changes(before.model, moved)
+        else:
+            old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
+            words = f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
+        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {words}."}
 
     @cached_property
     def filled(self) -> Tensor | None:
@@ -99,13 +104,6 @@ class Touched:
 
     def _text(self, label: str, score: float | None) -> str:
         return "–" if score is None else self.before.task.wording.text(score, self.before.model.unit_of(label))
-
-    def _moved(self, moved: Sequence[Change]) -> str:
-        before = self.before
-        if before.task.explains("detection") or not moved:
-            return before.task.wording.describe_changes(before.model, moved)
-        old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
-        return f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
 
 
 _touched: ByteCache[Touched] = ByteCache(evidence_bytes, lambda touched: touched.before.evidence.nbytes)
