@@ -86,6 +86,8 @@ class Evidence:
 
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
+    decoded: tuple[object, tuple[Prediction, ...]] | None = None
+    """The arguments of the latest decoding, and its predictions."""
     _graph: Graph | None = None
     _recording: Recording | None = None
 
@@ -123,8 +125,6 @@ class Evidence:
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
-        self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
-        """The arguments of the latest decoding, and its predictions."""
         self._adapter = loaded.fastest_adapter(layers)
         with loaded.lock:
             recorded, self.outputs = self._forward()
@@ -455,11 +455,9 @@ class PassPart(Evidence):
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
-        outputs: Logits = whole.outputs
-        self.outputs, self.answers = outputs.part(place), answers.part(place)
+        self.outputs, self.answers = whole.outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
-        self.decoded = None
 
     def with_graph(self) -> Evidence:
         return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()

@@ -95,8 +95,12 @@ class Heatmap:
     @property
     def field(self) -> Field:
         """The map as it is drawn over the original."""
-        kind: Kind = "signed" if self.signed else "heat"
-        return Field(self.content, self.geometry.extent, self.seen, kind, self.cells)
+        return Field(self.content, self.geometry.extent, self.seen, self.kind, self.cells)
+
+    @property
+    def kind(self) -> Kind:
+        """How it is drawn (`explain.rendering.style.Field`)."""
+        return "signed" if self.signed else "heat"
 
     @property
     def seen(self) -> tuple[int, int, int, int]:

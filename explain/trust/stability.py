@@ -127,7 +127,7 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """One map under `changes.CHANGES`."""
+    """One map under `CHANGES`."""
 
     label: str
     model: ModelSpec
