@@ -222,10 +222,6 @@ class Walk:
         y0, y1, x0, x1 = window
         return (0, height, 0, width) if (y1 - y0) * (x1 - x0) > WHOLE * height * width else window
 
-    def whole(self, place: Place) -> bool:
-        """Return whether a place's window is its whole map."""
-        return self.windows[place] == (0, self.shapes[place][2], 0, self.shapes[place][3])
-
     def add(
         self,
         place: Place | None,
@@ -252,20 +248,15 @@ class Walk:
             self.gradients[place] = self.gradients[place] + part
             self.owned.add(place)
         else:
-            buffer = self._buffer(place)
+            if place not in self.gradients:
+                # Channels last in memory, which convolutions on a CPU prefer.
+                zeros = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[place][1])
+                self.gradients[place] = zeros.permute(0, 3, 1, 2)
+            elif place not in self.owned:
+                self.gradients[place] = self.gradients[place].clone()
+            self.owned.add(place)
+            buffer = self.gradients[place]
             add_moved(buffer if channels is None else buffer[:, channels], part, top - y0, left - x0)
-
-    def _buffer(self, place: Place) -> Tensor:
-        """Return a place's gradient as a writable buffer."""
-        if place not in self.gradients:
-            y0, y1, x0, x1 = self.windows[place]
-            # Channels last in memory, which convolutions on a CPU prefer.
-            buffer = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[place][1])
-            self.gradients[place] = buffer.permute(0, 3, 1, 2)
-        elif place not in self.owned:
-            self.gradients[place] = self.gradients[place].clone()
-        self.owned.add(place)
-        return self.gradients[place]
 
 
 def _part(tensor: Tensor, y0: int, y1: int, x0: int, x1: int) -> Tensor:
@@ -359,13 +350,9 @@ def _add_pull(walk: Walk, step: GraphStep) -> None:
         walk.add(place, walk.gradients[step.outputs[0]], top, left)
 
 
-def _along_channels(step: GraphStep) -> None:
-    if not joins_channels(step):
-        raise Opaque("a concatenation or split not along the channels")
-
-
 def _cat_reach(walk: Walk, step: GraphStep) -> None:
-    _along_channels(step)
+    if not joins_channels(step):
+        raise Opaque("a concatenation not along the channels")
     # The graph does not store the channels of an input without a gradient; those of a single one are the remainder.
     if step.inputs.count(None) > 1:
         raise Opaque("a concatenation with several inputs without gradients")
@@ -385,7 +372,8 @@ def _cat_pull(walk: Walk, step: GraphStep) -> None:
 
 
 def _split_reach(walk: Walk, step: GraphStep) -> None:
-    _along_channels(step)
+    if not joins_channels(step):
+        raise Opaque("a split not along the channels")
     for out in step.outputs:
         walk.reach(step.inputs[0], walk.windows.get(out))
 
@@ -418,7 +406,7 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
         result = (rows @ conv.weight.flatten(1)).permute(0, 3, 1, 2)
         walk.add(place, result, window[0], window[2], fresh=True)
         return
-    if not walk.whole(out):
+    if window != (0, walk.shapes[out][2], 0, walk.shapes[out][3]):
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
     # Only its shape is read.

@@ -348,6 +348,10 @@ class ModelCache:
     def models(self) -> list[LoadedModel]:
         return self._models.values()
 
+    @property
+    def nbytes(self) -> int:
+        return self._models.nbytes
+
 
 MODEL_CACHE = ModelCache()
 """The process's cache of models, shared by library, dashboard and API."""

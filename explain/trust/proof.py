@@ -161,6 +161,10 @@ class Curve:
     insertion: Trace
     """By the share that is kept, hottest first."""
 
+    @property
+    def steps(self) -> int:
+        return len(self.deletion.value) - 1
+
 
 CONTROLS = {
     "strongest": "the strongest map of the verdict's test",
@@ -224,7 +228,7 @@ class Proof:
     def at(self, share: float, name: str = "map") -> tuple[float, float]:
         """Return the scores with the hottest share hidden, and kept alone, at the nearest step."""
         curves = self.of(name)
-        place = round(share * (len(curves[0].deletion.score) - 1))
+        place = round(share * curves[0].steps)
         return _mean(curves, lambda trace: float(trace.score[place]))
 
     @property
