@@ -251,7 +251,8 @@ def cover(planes: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[fl
     path = Path.make_compound_path(*map(Path, lines))
     path.should_simplify = False
     # Widths are in points, of which 72 make an inch.
-    renderer, from_top = RendererAgg(width, height, 72), Affine2D().scale(1, -1).translate(0, height)
+    renderer: Any = RendererAgg(width, height, 72)  # type: ignore[no-untyped-call]
+    from_top = Affine2D().scale(1, -1).translate(0, height)
     pen = renderer.new_gc()
     pen.set_capstyle("round")
     pen.set_joinstyle("round")
