@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -20,7 +20,7 @@ from sightglass.common import settings as app_settings
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order
-from sightglass.explain.evidence import cache, given_model
+from sightglass.explain.evidence import cache
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
@@ -28,15 +28,14 @@ from sightglass.explain.evidence.evidence import Evidence, ModelChanged
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
-from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.options import Options
+from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
+from sightglass.explain.recipe import Recipe
 from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
-from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec
@@ -49,16 +48,6 @@ READ_AHEAD = 8
 """Pictures of a list that are decoded ahead for a GPU."""
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
-
-
-@dataclass(frozen=True)
-class CallHooks:
-    """How an explanation is followed, stopped and cut short; see `Explainer.__call__`."""
-
-    progress: Progress | None
-    cancel: threading.Event | None
-    partial: Callable[[Explanation], None] | None
-    maps: bool
 
 
 class Explainer:
@@ -169,39 +158,30 @@ class Explainer:
         if self._object is None:
             loaded = self._model_cache.get(self.model, device, self._progress)
         else:
-            loaded = self._adapt(self._object, device)
+            # Adapting runs somebody else's code.
+            with own_modes(), own_random_state():
+                loaded = LoadedModel(in_memory.adapt(self._object), device)
+                # Found once for all explanations.
+                _ = loaded.survey
         # Networks of users: their shortcuts are tried before the first explanation.
-        if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras") and not loaded.verified:
-            loaded.verified = True
-            verify(loaded)
-        return loaded
-
-    @own_modes()
-    def _adapt(self, model: in_memory.UserModel, device: torch.device) -> LoadedModel:
-        # Adapting runs somebody else's code.
-        with own_random_state():
-            loaded = LoadedModel(in_memory.adapt(model), device)
-            # Found once for all explanations.
-            _ = loaded.survey
+        if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras"):
+            loaded.verify()
         return loaded
 
     def _paths(self, layers: Any) -> Any:
         """Replace modules and positions by the paths of their layers."""
         if isinstance(layers, (list, tuple)):
-            return tuple(self._path(layer) for layer in layers)
-        return self._path(layers)
-
-    def _path(self, layer: Any) -> Any:
-        if isinstance(layer, int) and layer < 0:
+            return tuple(map(self._paths, layers))
+        if isinstance(layers, int) and layers < 0:
             try:
-                return self.layers[layer].path
+                return self.layers[layers].path
             except IndexError:
-                raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
-        if layer is None or isinstance(layer, (str, int, float)):
-            return layer
+                raise ModelProblem(f"There is no layer {layers}: there are {len(self.layers)}.") from None
+        if layers is None or isinstance(layers, (str, int, float)):
+            return layers
         model = self.loaded.adapter.module if self._object is None else in_memory.network_of(self._object.model)
-        if (path := given_model.path_in(model, layer)) is None:
-            raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
+        if (path := _path_in(model, layers)) is None:
+            raise ModelProblem(f"The {type(layers).__name__} given as a layer is no part of {self.model.id}.")
         return path
 
     @property
@@ -253,31 +233,45 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each; of a list for the first picture whose answer is
         not finite, by its number and name: `sightglass.batch.run` goes on with the others.
         """
-        run = CallHooks(progress, cancel, partial, maps)
+        hooks = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
-            return self._explain_one(*self._request(source, bgr, question, options), run)
-        rows = given_model.split_targets(options.pop("targets", None), len(source))
+            return self._explain_one(*self._request(source, bgr, question, options), hooks)
+        rows = _split_targets(options.pop("targets", None), len(source))
         pairs = zip(source, rows, strict=True)
         # A lazily opened picture or file is read by one thread.
         apart = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
         if self.loaded.device.type == "cpu" or not apart:
             requests = (self._request(item, bgr, question, options | row) for item, row in pairs)
-            return self._explain_list(requests, len(source), run)
+            return self._explain_list(requests, len(source), hooks)
         # A GPU would wait for decoders.
         with ThreadPoolExecutor(READ_AHEAD) as pool:
             ahead = in_order(
                 pairs, lambda pair: self._request(pair[0], bgr, question, options | pair[1]), pool, READ_AHEAD
             )
-            return self._explain_list(ahead, len(source), run)
+            return self._explain_list(ahead, len(source), hooks)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
-        if given_model.is_model_input(source, self.loaded.adapter, self._object):
+        if self._is_model_input(source):
             options = options | {"preprocessing": READY}
             return Image.of_tensor(source), self.options(options, question)
-        return Image.open(given_model.bgr_to_rgb(source) if bgr else source), self.options(options, question)
+        if bgr and not isinstance(source, np.ndarray):
+            raise ModelProblem(
+                "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
+            )
+        return Image.open(source[..., ::-1] if bgr else source), self.options(options, question)
+
+    def _is_model_input(self, source: Any) -> bool:
+        """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
+        if self._object is None or READY not in self.loaded.adapter.preprocessings:
+            return False
+        if isinstance(source, Mapping):
+            return "pixel_values" in source
+        if not isinstance(source, torch.Tensor) or not source.is_floating_point():
+            return False
+        return self._object.preprocess is None or bool(source.min() < 0 or source.max() > 1)
 
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""
@@ -290,23 +284,16 @@ class Explainer:
         layers = {"layers": self._paths(by_name["layers"])} if "layers" in by_name else {}
         return Options.parse({**first, **by_name, **layers})
 
-    def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
+    def _explain_one(self, image: Image, chosen: Options, hooks: dict[str, Any]) -> Explanation:
+        """Explain one picture; `hooks`: progress, cancel, partial and maps, as of a call."""
+
         def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Explanation:
             quick = loaded.gradients and find_method(chosen.method or loaded.adapter.spec.method).quick
             # Entered once for the pass and its gradients.
             with loaded.lock if quick and loaded.guard is not None else nullcontext():
                 evidence, key, milliseconds = self.evidence(loaded, image, chosen)
-                explanation = explain(
-                    image,
-                    evidence,
-                    chosen,
-                    milliseconds=milliseconds,
-                    notes=(*image.notes, *notes),
-                    progress=run.progress,
-                    cancel=run.cancel,
-                    partial=run.partial,
-                    maps=run.maps,
-                )
+                notes = (*image.notes, *notes)
+                explanation = explain(image, evidence, chosen, milliseconds=milliseconds, notes=notes, **hooks)
             # Only now, because its gradients count towards the cache's bytes.
             if not loaded.adapter.spec.in_memory:
                 EVIDENCE.put(key, evidence)
@@ -320,17 +307,19 @@ class Explainer:
         LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
 
-    def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
+    def _explain_list(
+        self, requests: Iterable[tuple[Image, Options]], count: int, hooks: dict[str, Any]
+    ) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        alone = replace(run, progress=None)
+        progress, cancel, alone = hooks["progress"], hooks["cancel"], hooks | {"progress": None}
         for group in batched_pass.groups(requests, functools.partial(pass_size, self.loaded)):
-            if run.cancel is not None and run.cancel.is_set():
+            if cancel is not None and cancel.is_set():
                 raise Cancelled
-            if run.progress is not None:
-                run.progress(len(explanations) / count, group[0][0].name)
+            if progress is not None:
+                progress(len(explanations) / count, group[0][0].name)
             batched = list[Explanation]()
-            if len(group) > 1 and run.maps:
+            if len(group) > 1 and hooks["maps"]:
                 batched = self.with_oom_fallback(functools.partial(self._explain_batch, group))
             explanations += batched
             # One by one each picture gets its own explanation, or a message that names it.
@@ -357,19 +346,13 @@ class Explainer:
         if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
             # Pillow resizes outside Python's lock.
             with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
-                inputs = list(pool.map(lambda image: self._prepare(loaded, image, options), images))
+                inputs = list(pool.map(lambda image: loaded.prepare(image, options.preprocessing), images))
         if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = (time.perf_counter() - start) * 1e3 / len(group)
         with suppress(ModelProblem):
             return explain_together(loaded, images, inputs, layers, all_options, notes=notes, prepared=prepared)
         return []
-
-    def _prepare(self, loaded: LoadedModel, image: Image, options: Options) -> ModelInput:
-        """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
-        adapter = loaded.adapter
-        adapter.check_preprocessing(options.preprocessing)
-        return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
@@ -466,7 +449,7 @@ class Explainer:
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        model_input = self._prepare(loaded, image, options)
+        model_input = loaded.prepare(image, options.preprocessing)
         prepared = time.perf_counter()
         evidence = Evidence(loaded, model_input, layers)
         if loaded.device.type == "cuda":
@@ -474,3 +457,68 @@ class Explainer:
             torch.cuda.current_stream(loaded.device).synchronize()
         done = time.perf_counter()
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
+
+
+def _path_in(model: Any, layer: Any) -> str | None:
+    """Return a part's path in a model by identity; Keras layers by name."""
+    if hasattr(model, "_flatten_layers"):
+        for part in getattr(model, "layers", ()):
+            if part is layer:
+                return str(part.name)
+            if (inner := _path_in(part, layer)) is not None:
+                return f"{part.name}.{inner}"
+        return None
+    if isinstance(model, torch.nn.Module):
+        for path, part in model.named_modules():
+            if part is layer and path:
+                return str(path).replace("_orig_mod.", "").removesuffix("._orig_mod")
+    return None
+
+
+def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
+    """Split the option `targets` into one value per picture.
+
+    Raises ModelProblem where these are not as many as the pictures.
+    """
+    targets = targets.tolist() if hasattr(targets, "tolist") else targets
+    if targets is None:
+        return [{}] * count
+    if isinstance(targets, (str, int)) or callable(targets):
+        targets = [targets] * count
+    if len(targets) != count:
+        raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
+    targets = [() if target is None else target for target in targets]
+    return [{"targets": target if isinstance(target, (list, tuple)) else (target,)} for target in targets]
+
+
+def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
+    """Repeat the explanation of a Recipe, or of its file, on its picture.
+
+    Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
+
+    >>> from sightglass import Explainer, replay
+    >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
+    Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
+    """
+    if not isinstance(recipe, Recipe):
+        try:
+            recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelProblem(
+                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
+            ) from error
+    # Opening some files runs their code, and recipes may come from strangers.
+    if is_file(recipe.model):
+        raise ModelProblem(
+            f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "
+            "models add`."
+        )
+    recipe.check_repeatable()
+    explainer = Explainer(recipe.model, device=recipe.device)
+    image = Image.open(source)
+    if image.sha256 != recipe.picture_sha256:
+        raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
+    if explainer.loaded.digest() != recipe.weights_sha256:
+        raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
+    options = {name: getattr(recipe, name) for name in OFFERED}
+    return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})

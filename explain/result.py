@@ -27,9 +27,8 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import OF_CODE, Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
-from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks import Task, task_of
 from sightglass.explain.tasks.detect import Missing
-from sightglass.explain.tasks.task import Task
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import FunctionTarget, PlaceTarget, Prediction, Target
@@ -208,13 +207,10 @@ class Result:
         predictions = tuple(
             p for p in self.predictions if p.box is not None and p.index == target.index and p.anchor in target.anchors
         )
-        return predictions or self._hidden(target)
-
-    def _hidden(self, target: Target) -> tuple[Prediction, ...]:
-        """Return the target's own candidate if it is not shown."""
+        if predictions or self.options.per != "detection" or target.index is None:
+            return predictions
+        # Its candidate, which is not shown.
         adapter = cast("Detector", self.evidence.loaded.adapter)
-        if self.options.per != "detection" or target.index is None:
-            return ()
         classes = [target.index] * len(target.anchors)
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
 

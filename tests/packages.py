@@ -21,9 +21,9 @@ INSIDE = {
     "models": ("models", "models.adapters", "models.demo", "models.families"),
     "explain": (
         *("explain.phrases", "explain.options", "explain.picture", "explain.backward", "explain.evidence"),
-        *("explain.rendering.mark", "explain.tasks", "explain.methods", "explain.rendering", "explain.maps"),
+        *("explain.tasks", "explain.methods", "explain.rendering", "explain.maps"),
         *("explain.questions", "explain.trust", "explain.recipe", "explain.result", "explain.explanation"),
-        *("explain.explainer", "explain.replaying", "explain.comparison", "explain.similarity"),
+        *("explain.explainer", "explain.comparison", "explain.similarity"),
         *("explain.whatif", "explain"),
     ),
 }

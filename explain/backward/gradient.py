@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -160,26 +160,10 @@ class Gradient:
         return cls(values, top, left, shape or (values.shape[1], values.shape[2]))
 
     @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
-
-    @property
     def window(self) -> tuple[slice, slice, slice]:
         """The index of `values` in the whole map (C, h, w)."""
         height, width = self.values.shape[1:]
         return slice(None), slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-    def negated(self) -> Gradient:
-        """Return the gradient of the target's scalar with the other sign."""
-        return replace(self, values=-self.values)
-
-    def total(self) -> Tensor:
-        """Return (C,), the sum over all places."""
-        return self.values.sum((1, 2))
-
-    def along(self, a: Activation) -> Tensor:
-        """Return (h', w'): its product with the activations, summed over channels."""
-        return (self.values * self.part(a.values)).sum(0)
 
     def part(self, activations: Tensor) -> Tensor:
         """Return the window's part of a (C, h, w)."""

@@ -38,20 +38,16 @@ def _rows(gradient: Tensor) -> Tensor | None:
     return rows if len(rows) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
 
 
-def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
-    """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
-    spread = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
-    # Saves the next operation the search.
-    setattr(spread, _NONZERO_ROWS, rows)
-    return spread
-
-
 def _apply_to_rows(function: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
     """Return `function(gradient, *others)`, computed only for nonzero rows."""
     if (rows := _rows(gradient)) is None:
         return function(gradient, *others)
     part = function(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))
-    return _spread(part, rows, (*gradient.shape[:-1], part.shape[-1]))
+    lead, width = gradient.shape[:-1], part.shape[-1]
+    spread = part.new_zeros(math.prod(lead), width).index_copy_(0, rows, part).view(*lead, width)
+    # Saves the next operation the search.
+    setattr(spread, _NONZERO_ROWS, rows)
+    return spread
 
 
 class _Linear(Function):

@@ -288,7 +288,8 @@ class Comparison:
         for place, other in enumerate(earlier):
             if (same := find_class(explanation, index, other)) is not None:
                 return self._name(place, same)
-        label, *known = (names := class_names(explanation))[index], *map(class_names, earlier)
+        names, *known = (tuple(each.evidence.loaded.adapter.labels) for each in (explanation, *earlier))
+        label = names[index]
         unique = names.count(label) == 1 and not any(label in labels for labels in known)
         return label if unique else f"{label} ({index} in {self.names[model]})"
 
@@ -316,16 +317,18 @@ class Comparison:
             agreed = "Both" if len(answers) == 2 else f"All {number}"
             return f"{agreed} say {answers[0]}{self._unsure or self._describe_scores(answers[0])}."
         verbs = {NOTHING: "find", "": "predict"}
+        pairs = [*zip(self.names, answers, strict=True)]
+        groups = {answer: [name for name, other in pairs if other == answer] for answer in answers}
         says = "; ".join(
             f"{listing(names)} {verbs.get(answer, 'say')}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
-            for answer, names in _group(self.names, answers).items()
+            for answer, names in groups.items()
         )
         together = self.label and len(self.groups) == 1 < len(self.groups[0])
         return f"{says}{self._unsure}{f': the maps are of {self.label}' if together else ''}."
 
     def _describe_scores(self, answer: str) -> str:
         """Return which of agreeing classifiers is surest; empty if none is."""
-        if self._boxes or not self._sure or answer != self.label:
+        if self._boxes or not all(e.task.sure for e in self.explanations) or answer != self.label:
             return ""
         scores = [e.task.scorer.score(e, 0) or 0.0 for e in self.explanations]
         best, second = sorted(scores, reverse=True)[:2]
@@ -336,15 +339,11 @@ class Comparison:
     def _unsure(self) -> str:
         """Return `, neither with more than 13 %` of unsure classifiers; else empty."""
         best = [p for explanation in self.explanations for p in explanation.predictions[:1] if p.box is None]
-        if len(best) < len(self.names) or not self._sure or (most := max(p.score for p in best)) >= UNSURE:
+        sure = len(best) == len(self.names) and all(e.task.sure for e in self.explanations)
+        if not sure or (most := max(p.score for p in best)) >= UNSURE:
             return ""
         # Rounded up, as an upper bound.
         return f", {'neither' if len(best) == 2 else 'none'} with more than {math.ceil(100 * most)}{NBSP}%"
-
-    @property
-    def _sure(self) -> bool:
-        """Whether the scores of all models say how sure they are."""
-        return all(explanation.task.sure for explanation in self.explanations)
 
     @property
     def mixed(self) -> str | None:
@@ -365,12 +364,3 @@ class Comparison:
         # Clearly: the ranges of times do not overlap.
         clear = len(order) > 1 and self.timings[order[0]].slowest < self.timings[order[1]].fastest
         return self.names[order[0]] if clear else None
-
-
-def class_names(explanation: Explanation) -> tuple[str, ...]:
-    return tuple(explanation.evidence.loaded.adapter.labels)
-
-
-def _group(names: Sequence[str], answers: Sequence[str]) -> dict[str, list[str]]:
-    """Return the names of the models by their answers."""
-    return {answer: [name for name, other in zip(names, answers, strict=True) if other == answer] for answer in answers}

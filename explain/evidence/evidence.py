@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,16 +26,16 @@ from torch.nn import BatchNorm2d
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients, require_any
-from sightglass.explain.backward.graph import Graph, Opaque
-from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
-from sightglass.explain.evidence.layers import as_map, fit_grid
+from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.layers import as_map, fit_grid, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.models.adapter import FunctionTarget, Prediction, Target
+from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import tensors_of
@@ -43,6 +43,8 @@ from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES, Layer
 
+T = TypeVar("T")
+R = TypeVar("R")
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
@@ -84,6 +86,10 @@ class Evidence:
 
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
+    decoded: tuple[object, tuple[Prediction, ...]] | None = None
+    """The arguments of the latest decoding, and its predictions."""
+    _graph: Graph | None = None
+    _recording: Recording | None = None
 
     def __copy__(self) -> Evidence:
         other = object.__new__(type(self))
@@ -119,13 +125,11 @@ class Evidence:
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
-        self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
-        """The arguments of the latest decoding, and its predictions."""
-        self._graph: Graph | None = None
-        self._recording: Recording | None = None
         self._adapter = loaded.fastest_adapter(layers)
         with loaded.lock:
             recorded, self.outputs = self._forward()
+        self.answers = self.outputs
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
         self._check_shapes(recorded)
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
@@ -153,11 +157,6 @@ class Evidence:
             told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
             if told_apart and probable != (kind == "probabilities"):
                 raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
-
-    @property
-    def answers(self) -> Any:
-        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        return self.outputs
 
     @property
     def current(self) -> bool:
@@ -276,12 +275,7 @@ class Evidence:
                 if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
-                for layer in self.layers:
-                    contexts.enter_context(
-                        module.get_submodule(layer.path).register_forward_hook(
-                            lambda _module, _inputs, output, path=layer.path: record(path, output)
-                        )
-                    )
+                contexts.enter_context(watch(module, self.paths, record))
                 for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
@@ -298,6 +292,17 @@ class Evidence:
             raise _Overwritten
         self.calls, self._returned = calls, returned.get(caller)
         return recorded, outputs
+
+    def run_with(self, contents: Tensor, adapter: Adapter, lock: PassLock) -> Any:
+        """Return the outputs for other contents (B, C, h, w) of the input than the picture, without gradients.
+
+        The lock is held for the pass alone, so that other passes run between two of hundreds.
+        """
+        left, top, right, bottom = self.geometry.content
+        tensor = self.tensor.repeat(len(contents), 1, 1, 1)
+        tensor[..., top:bottom, left:right] = contents
+        with torch.no_grad(), lock:
+            return adapter.run(self.loaded.move_input(tensor))
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
         """Return the gradient of each target's scalar, by layer."""
@@ -426,7 +431,8 @@ class Evidence:
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         total = self.tensor.nbytes + sum(activation.nbytes for activation in self.activations)
-        total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
+        total += sum(g.values.nbytes for maps in gradients for g in maps)
+        total += sum(raw.nbytes for maps in raws for raw in maps)
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
@@ -449,16 +455,9 @@ class PassPart(Evidence):
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
-        outputs: Logits = whole.outputs
-        self.outputs, self._answers = outputs.part(place), answers.part(place)
+        self.outputs, self.answers = whole.outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
-        self.decoded = None
-        self._graph = self._recording = None
-
-    @property
-    def answers(self) -> Logits:
-        return self._answers
 
     def with_graph(self) -> Evidence:
         return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
@@ -500,6 +499,22 @@ def run_pass(loaded: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[La
     # Reading them one by one, each picture would wait for the GPU several times.
     answers = answers.on_host() if whole.tensor.device.type != "cpu" else answers
     return [PassPart(whole, place, item.geometry, answers) for place, item in enumerate(inputs)]
+
+
+def in_batches(items: Iterable[T], size: int, work: Callable[[list[T]], R]) -> Iterator[R]:
+    """Yield what `work` returns for up to `size` items at a time; half as many once a GPU is full."""
+    remaining, left = iter(items), list[T]()
+    while left := left or list(islice(remaining, size)):
+        try:
+            result = work(left[:size])
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+            continue
+        left = left[size:]
+        yield result
 
 
 def groups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,23 @@ from sightglass.common.errors import ModelProblem, nearest
 from sightglass.models.layers import AXES, Layer, ModelStage, cells_of, channels_first
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sightglass.explain.evidence.loaded_model import LoadedModel
 
 PIXELS = "pixels"
 """The layer name of a map with a value for each pixel of the input, which is smoothed for display."""
+
+
+def watch(module: nn.Module, paths: Iterable[str], note: Callable[[str, Tensor], Tensor | None]) -> ExitStack:
+    """Return a context that calls `note` with the path and output of parts; what it returns replaces the output."""
+    hooks = ExitStack()
+    for path in paths:
+        part = module.get_submodule(path)
+        hooks.enter_context(part.register_forward_hook(lambda *call, path=path: note(path, call[2])))
+    return hooks
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -16,19 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common import settings
-from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import Progress
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
 from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.trial import examine
+from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.catalog import is_packaged
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
@@ -97,18 +99,28 @@ class LoadedModel:
         dtype = tensor.dtype if self.guard is None else self.guard.dtype
         return tensor.to(device=self.device, dtype=dtype, memory_format=self.memory_format)
 
+    def prepare(self, image: Image, preprocessing: str) -> ModelInput:
+        """Return a picture's input; raises for an unknown preprocessing and for other channels."""
+        self.adapter.check_preprocessing(preprocessing)
+        return self.adapter.prepare(image.taken(self.adapter.channels, self.adapter.spec.id), preprocessing)
+
     @contextmanager
     def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:
         """Yield an adapter whose module may be changed while the context lasts.
 
         It has copied modules, folded ones where `layers` are given and among them; of a caller's module it is its own,
-        under its lock.
+        under its lock. Its passes can be stopped, and change no tensor in place.
         """
-        if self.guard is None:
-            yield folding.copy_adapter(self.adapter if layers is None else self.fastest_adapter(layers))
-            return
-        with self.lock:
-            yield self.adapter
+        with nullcontext() if self.guard is None else self.lock:
+            adapter = self.adapter if layers is None else self.fastest_adapter(layers)
+            adapter = folding.copy_adapter(adapter) if self.guard is None else adapter
+            for module in adapter.module.modules():
+                # Asked before every module, and not every pass: a batch through a large model takes seconds.
+                module.register_forward_pre_hook(lambda *_: check())
+                # A recorded output would be overwritten, and a gradient broken.
+                if getattr(module, "inplace", None) is True:
+                    module.inplace = False  # type: ignore[assignment]
+            yield adapter
 
     def pictures_in_a_pass(self, most: int, tensor: Tensor) -> int:
         """Return how many pictures one pass may hold, up to `most`.
@@ -164,11 +176,6 @@ class LoadedModel:
         return one_grid and all(block.same for block in through)
 
     @cached_property
-    def has_relu(self) -> bool:
-        """Whether a module of it is a ReLU, which guided backprop needs."""
-        return any(type(module).__name__ == "ReLU" for module in self.adapter.module.modules())
-
-    @cached_property
     def survey(self) -> Survey:
         """The inside of the model, as measured or as its shapes show it."""
         if not self.adapter.gradients:
@@ -206,6 +213,30 @@ class LoadedModel:
         adapter = copy.copy(self.adapter)
         adapter.module = self.folded.module
         return adapter
+
+    def verify(self) -> None:
+        """Disable shortcuts that are wrong for a model with one row of numbers, and note it; tried once.
+
+        Folded batch norms and passes over several pictures are correct for known networks. Of others they are tried on
+        noise. A caller's module has none.
+        """
+        adapter, tried, self.verified = self.adapter, self.verified, True
+        if tried or not (adapter.gradients and adapter.has_row):
+            return
+        folded = self.fastest_adapter(())
+        try:
+            with own_random_state(seed=0), self.lock, torch.no_grad():
+                tensor = self.move_input(torch.rand(adapter.flat_input().shape))
+                answer = adapter.answer_row(adapter.run(tensor))
+                if folded is not adapter and not same_answer(folded.answer_row(folded.run(tensor)), answer):
+                    self.folded = None
+                    adapter.notes += ("Computed without folded batch norms, with which its answer was another.",)
+                # A different second picture, to reveal mixing between pictures.
+                pair = adapter.answer_row(adapter.run(torch.cat((tensor, tensor.flip(-1) / 2))))
+                adapter.splits_batches &= same_answer(pair[:1], answer)
+        except (Problem, RuntimeError) as problem:
+            # Errors of the model are reported when a picture is explained.
+            LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:
@@ -320,11 +351,6 @@ class ModelCache:
     @property
     def nbytes(self) -> int:
         return self._models.nbytes
-
-    @property
-    def limit(self) -> int:
-        """The bytes that the models may take."""
-        return self._models.limit
 
 
 MODEL_CACHE = ModelCache()

@@ -223,14 +223,27 @@ def _copied(answer: Any, constants: Iterable[int] = ()) -> Any:
     return {key: _copied(part, constants) for key, part in answer.items()} if isinstance(answer, dict) else answer
 
 
-class _Seen:
-    """Remember which keys came before: only what comes a second time is recorded."""
+Replayed = TypeVar("Replayed", Recorded[Any], Recording)
 
-    def __init__(self) -> None:
+
+class _RecordingCache(Generic[Replayed]):
+    """Recordings by what they are of, the latest used within some bytes: only what comes a second time is recorded."""
+
+    def __init__(self, limit: int | Callable[[], int]) -> None:
+        self._recordings: ByteCache[Replayed] = ByteCache(limit, lambda recording: recording.nbytes)
         self._recordable: dict[Hashable, bool] = {}
 
-    def record(self, key: Hashable, name: str, make: Callable[[], T | None]) -> T | None:
-        """Return what `make` gives where the key comes again; one line in the log where it gives None or fails."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a GPU that they take."""
+        return self._recordings.nbytes
+
+    def get(self, key: Hashable) -> Replayed | None:
+        """Return a recording, if there is one."""
+        return self._recordings.get(key)
+
+    def record(self, key: Hashable, name: str, make: Callable[[], Replayed | None]) -> None:
+        """Keep what `make` gives where the key comes again; one line in the log where it gives None or fails."""
         if key not in self._recordable:
             if len(self._recordable) >= MAX_SEEN:
                 self._recordable.clear()
@@ -243,28 +256,16 @@ class _Seen:
             except (Problem, RuntimeError) as error:
                 made, reason = None, str(error.__cause__ or error).partition("\n")[0]
             if made is not None:
-                return made
-            LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)
-        return None
+                self._recordings.put(key, made)
+            else:
+                LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)
 
 
-class Recordings:
-    """A model's recorded passes, the latest used ones within a half of the memory for models."""
+class Recordings(_RecordingCache[Recording]):
+    """A model's recorded passes, within a half of the memory for models."""
 
     def __init__(self) -> None:
-        self._passes: ByteCache[Recording] = ByteCache(
-            lambda: settings.models_bytes() // 2, lambda recording: recording.nbytes
-        )
-        self._seen = _Seen()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of a GPU that they take."""
-        return self._passes.nbytes
-
-    def get(self, key: Hashable) -> Recording | None:
-        """Return the recording of a pass, if there is one."""
-        return self._passes.get(key)
+        super().__init__(lambda: settings.models_bytes() // 2)
 
     def add(
         self, key: Hashable, tensor: Tensor, outputs: Outputs, make: Callable[[Tensor], Recording], adapter: Adapter
@@ -283,8 +284,7 @@ class Recordings:
             recording.measure_mean(tensor, other)
             return recording if recording.differentiable and _equal(repeated, outputs, adapter) else None
 
-        if (recording := self._seen.record(key, f"a pass of {adapter.spec.id}", record)) is not None:
-            self._passes.put(key, recording)
+        self.record(key, f"a pass of {adapter.spec.id}", record)
 
 
 def _equal(first: Outputs, second: Outputs, adapter: Adapter) -> bool:
@@ -296,13 +296,10 @@ def _equal(first: Outputs, second: Outputs, adapter: Adapter) -> bool:
     return len(rows[0]) == len(rows[1]) and all(map(torch.equal, *rows))
 
 
-class _Functions:
+class _Functions(_RecordingCache[Recorded[Any]]):
     """Functions of tensors without gradients, recorded when they come a second time with the same shapes."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: bytes of a GPU."""
-        self._functions: ByteCache[Recorded[Any]] = ByteCache(limit, lambda function: function.nbytes)
-        self._seen, self._lock = _Seen(), threading.Lock()
+    _lock = threading.Lock()
 
     def __call__(self, key: Hashable, call: Callable[[Sequence[Tensor]], T], tensors: Sequence[Tensor]) -> T:
         """Return `call(tensors)`; `key` names the function and all that it reads besides."""
@@ -312,11 +309,9 @@ class _Functions:
         precision = torch.get_float32_matmul_precision()
         key = (key, device, precision, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors))
         with self._lock, torch.no_grad():
-            function = self._functions.get(key)
-            if function is None:
+            if (function := self.get(key)) is None:
                 result = call(tensors)
-                if (function := self._seen.record(key, "a function", lambda: self._record(call, tensors))) is not None:
-                    self._functions.put(key, function)
+                self.record(key, "a function", lambda: self._record(call, tensors))
                 return result
             for source, tensor in zip(function.sources, tensors, strict=True):
                 source.copy_(tensor)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sightglass.explain.evidence.layers import watch
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.queries import QueryDetections
 from sightglass.models.layers import AXES, WHOLE, Cover, Layer, Layout
@@ -68,19 +68,15 @@ def survey(adapter: Adapter, tensor: Tensor, *, every: bool = False) -> Survey:
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     `every`: in any layout, to be measured; else tokens are (1, N, C), as nearly always.
     """
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), every)
-    outside = tuple(f"{path}." for path in adapter.placeless)
-    with ExitStack() as hooks:
-        for path, module in adapter.module.named_modules():
-            if path and not f"{path}.".startswith(outside):
-                note = partial(observer.note_output, path, next(module.children(), None) is None)
-                hooks.enter_context(
-                    module.register_forward_hook(lambda _module, _inputs, output, note=note: note(output))
-                )
-        opened = adapter.record_attention(observer.note_attention)
-        # In-place activations return their input, so that norm and ReLU would be one layer.
-        with torch.no_grad(), disable_inplace(adapter.module), opened:
-            outputs = adapter.run(tensor)
+    parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
+    leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), every, leaves)
+    watched = [path for path in parts if path and not f"{path}.".startswith(outside)]
+    hooks = watch(adapter.module, watched, observer.note_output)
+    opened = adapter.record_attention(observer.note_attention)
+    # In-place activations return their input, so that norm and ReLU would be one layer.
+    with hooks, torch.no_grad(), disable_inplace(adapter.module), opened:
+        outputs = adapter.run(tensor)
     read = outputs.attended if isinstance(outputs, QueryDetections) else None
     queries = (
         read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), (), same=False)
@@ -94,6 +90,8 @@ class _Observer:
 
     size: Size
     every: bool
+    leaves: Collection[str]
+    """Paths of modules without parts."""
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
@@ -105,11 +103,11 @@ class _Observer:
     """`returned` at the time of each layer."""
     read_by: dict[str, str] = field(default_factory=dict)
 
-    def note_output(self, path: str, leaf: bool, output: Any) -> None:
+    def note_output(self, path: str, output: Any) -> None:
         """Note one module's output."""
         if not isinstance(output, torch.Tensor):
             return
-        self.returned += output.nbytes if leaf else 0
+        self.returned += output.nbytes if path in self.leaves else 0
         if (layer := describe(path, output, self.size, self.grids, every=self.every)) is None:
             return
         if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):

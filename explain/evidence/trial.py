@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from torch.nn.functional import avg_pool2d
 
 from sightglass.common.errors import describe_error
 from sightglass.common.files import packing
-from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.evidence.layers import as_map, watch
 from sightglass.explain.evidence.survey import AttentionModule, Survey, proportional, split_tokens, survey
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
@@ -160,7 +159,7 @@ class _Trial:
         recorded: dict[str, Tensor] = {}
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
         paths = [layer.path for layer in self.survey.short]
-        with torch.enable_grad(), _outputs(self.adapter, paths, recorded.__setitem__):
+        with torch.enable_grad(), watch(self.adapter.module, paths, recorded.__setitem__):
             # No leaf, which a forward could not write into.
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
@@ -229,7 +228,7 @@ class _Trial:
                 # Of several calls the last counts.
                 recorded[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
 
-        with _outputs(self.adapter, layouts, note):
+        with watch(self.adapter.module, layouts, note):
             return self.adapter.run(tensor), recorded
 
     @torch.no_grad()
@@ -401,15 +400,6 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
-
-
-def _outputs(adapter: Adapter, paths: Iterable[str], note: Callable[[str, Tensor], None]) -> ExitStack:
-    """Return a context that calls `note` with the path and output of modules."""
-    hooks = ExitStack()
-    for path in paths:
-        part = adapter.module.get_submodule(path)
-        hooks.enter_context(part.register_forward_hook(lambda *call, path=path: note(path, call[2])))
-    return hooks
 
 
 def _ancestors(node: Any) -> set[Any]:

@@ -366,17 +366,13 @@ CELLS = 32
 
 
 def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
-    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content."""
-    return np.rint(fit_map(heatmap.measured, (CELLS, CELLS))[0] * 255).astype(np.uint8)
-
-
-def fit_map(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """Resize a map (h, w) to its picture; return it with the seen area.
+    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """
+    heatmap, size = heatmap.measured, (CELLS, CELLS)
     (height, width), (sy, sx) = heatmap.geometry.original, heatmap.geometry.scale
-    geometry = replace(heatmap.geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
+    geometry = replace(heatmap.geometry, original=size, scale=(sy * height / CELLS, sx * width / CELLS))
     (down, across), (oy, ox) = geometry.scale, geometry.offset
     first_column, first_row = geometry.content[:2]
     matrix = np.array(
@@ -384,8 +380,8 @@ def fit_map(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32
         np.float64,
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    grown = cv2.warpAffine(heatmap.content, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    grown = cv2.warpAffine(heatmap.content, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     left, top, right, bottom = geometry.seen
     values = np.zeros(size, np.float32)
     values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], -1 if heatmap.signed else 0, 1)
-    return values, geometry.seen
+    return np.rint(values * 255).astype(np.uint8)

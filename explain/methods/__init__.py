@@ -105,6 +105,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     if loaded.gradients and not draws_boxes:
         attending |= {"attention"} if any(attention.grid for attention in loaded.survey.attentions) else set()
         attending |= {"rollout", "chefer", "legrad"} if loaded.attends_to_one_grid else set()
+    has_relu = loaded.gradients and any(type(module).__name__ == "ReLU" for module in loaded.adapter.module.modules())
     return tuple(
         method
         for method in METHODS.values()
@@ -113,7 +114,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or loaded.survey.queries is not None)
         and method.family not in task.unsupported_methods
-        and (method.id not in GUIDED or loaded.has_relu)
+        and (method.id not in GUIDED or has_relu)
     )
 
 

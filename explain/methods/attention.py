@@ -1,4 +1,4 @@
-"""Attention methods: raw, rollout, gradient rollout, LeGrad.
+"""Attention methods: raw, rollout, gradient rollout, LeGrad, and of a box's own query.
 
 Each map is a row over the keys: that of the token from which the prediction is read, or the mean of several. The
 tokens beside the grid's (CLS, registers) are cut off and the rest is a map (h, w).
@@ -17,7 +17,6 @@ CLS and registers. Queries may be the same tokens, a pooling query, or words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +27,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
+from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.layers import Layer, cells_of, spread
 
 COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
@@ -49,12 +50,9 @@ class HeadWeights:
     """(queries,) bool: the queries that count: the class token where the prediction is read from it, else every patch;
     all queries that are other tokens than the keys."""
 
-    def to_map(self, row: Tensor) -> Tensor:
-        """Return (..., keys) as (..., h, w), without the tokens beside the grid's."""
-        return _to_map(self.module, row)
-
 
 def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
+    """Return (..., keys) as (..., h, w), without the tokens beside the grid's."""
     assert module.grid is not None
     cells = row[..., cells_of(row.shape[-1], module.extras)]
     return spread(cells.reshape(*row.shape[:-1], *module.grid), module.cover)
@@ -169,25 +167,23 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
     layers = [attended for attended in modules if attended.same]
     pooled = next((attended for attended in modules if not attended.same), None)
-    blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
+    paths = find_blocks([attended.path for attended in layers])
+    blocks = [adapter.module.get_submodule(path) for path in paths]
     weights: dict[str, Tensor] = {}
-    outputs: dict[nn.Module, Any] = {}
+    outputs: dict[str, Any] = {}
 
     def record(path: str, values: Tensor) -> Tensor:
         weights[path] = values.detach().requires_grad_()
         return weights[path]
 
-    with ExitStack() as hooks:
-        for block in blocks:
-            hooks.enter_context(block.register_forward_hook(lambda part, _, output: outputs.update({part: output})))
-        with adapter.record_attention(record):
-            adapter.run(tensor)
+    with watch(adapter.module, paths, outputs.__setitem__), adapter.record_attention(record):
+        adapter.run(tensor)
     block_weights = [weights[attended.path] for attended in layers]
-    for block in blocks:
+    for path, block in zip(paths, blocks, strict=True):
         # Replaced by its output: only the last block's output reaches the head.
-        _return_constant(block, outputs[block])
-    for layer, block, values in zip(layers, blocks, block_weights, strict=True):
-        _return_constant(blocks[-1], outputs[block])
+        _return_constant(block, outputs[path])
+    for layer, path, values in zip(layers, paths, block_weights, strict=True):
+        _return_constant(blocks[-1], outputs[path])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
         yield (answer, values, layer) if pooled is None else (answer, weights[pooled.path], pooled)
@@ -221,7 +217,12 @@ def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Attention, Rollout, Chefer or LeGrad; the maps are cached in the Evidence."""
+    """Run a method of attention; maps that take a pass are cached in the Evidence.
+
+    Raises ModelProblem for a model without the attention that it reads, and for a head that it has not.
+    """
+    if method.family == "query":
+        return _run_query(evidence, targets, request.head)
     if method.id == "attention":
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
@@ -261,7 +262,7 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
         (modules,) = compute_gradients(evidence, [target], Request(), every=False)
         for entry in (entry for entry, _ in modules if entry.module.path in missing):
-            evidence.raws[keys[entry.module.path]] = [entry.to_map(entry.weights[:, entry.rows].mean(1))]
+            evidence.raws[keys[entry.module.path]] = [_to_map(entry.module, entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
@@ -296,4 +297,42 @@ def _join(modules: Sequence[tuple[HeadWeights, Tensor]], share: float) -> Tensor
             # Without the tokens before those that this module reads.
             joined = mean if joined is None else mean @ joined[len(first.extras) - len(entry.module.extras) :]
     assert joined is not None
-    return modules[0][0].to_map(joined[modules[-1][0].rows].mean(0))
+    return _to_map(first, joined[modules[-1][0].rows].mean(0))
+
+
+def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) -> RawMaps:
+    """Return the cross-attention of a DETR box's own query, without a pass.
+
+    A box of DETR's family is one query q of the decoder, whose last cross-attention multiplies the value of each cell j
+    of the encoder's map by a weight. DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) has one for every
+    cell,
+
+        A[q, j] = softmax over j of (q . k_j / sqrt(d))
+
+    Deformable attention (Zhu et al. 2021, https://arxiv.org/abs/2010.04159) samples a few places p of several levels
+    with weights a[q, p] that add up to 1. A place lies between four cells, and bilinear sampling divides its weight by
+    b[p, j]:
+
+        A[q, j] = sum over p of a[q, p] * b[p, j]
+
+    Levels are added on the finest grid; a coarser cell's weight is divided evenly among the cells that it covers. The
+    map is the mean of the heads, or one head; of several boxes the mean. It shows what the query read, not that this
+    decided. Cost: none, as the weights are of the pass that made the boxes.
+    """
+    attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
+    if attended is None:
+        raise ModelProblem(
+            f"{evidence.loaded.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
+            "GradCAM."
+        )
+    maps = [choose_head(_read(attended, evidence, target), head) for target in targets]
+    note = "This map shows what the box's query read in its last layer, which need not have decided."
+    return RawMaps([torch.stack(maps)], (attended.path,), (note,))
+
+
+def _read(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:
+    """Return (heads, h, w): the mean of a target's queries."""
+    outputs = evidence.outputs
+    # As the score of a class without a box is that of its strongest candidate.
+    queries = target.anchors or (int(outputs.logits[0, target.index].argmax()),)
+    return torch.stack([attended.maps(query) for query in queries]).mean(0)

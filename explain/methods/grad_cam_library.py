@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
@@ -47,8 +46,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     loaded = evidence.loaded
     missing = evidence.missing(method.id, targets)
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
-    passes = _passes(evidence, method, batch) * len(missing)
-    done = 0
+    done, passes = 0, len(missing)
+    if method.passes == "channels":
+        of_layers = (-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
+        passes *= 1 + sum(of_layers)
 
     def tick() -> None:
         nonlocal done
@@ -58,7 +59,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     cam: Any = None
     with ExitStack() as opened:
         for target in missing:
-            with _in_a_sentence(evidence, method):
+            try:
                 if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
                     maps: Sequence[Any] = [linear]
                 else:
@@ -69,25 +70,19 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                         cam = _cam(adapter, method, evidence.layers, tick, batch)
                     with torch.enable_grad(), exact(loaded.device):
                         maps = _maps(cam, method, target, evidence.tensor)
+            except (torch.OutOfMemoryError, Problem):
+                raise
+            # The library's failures: second derivatives, channels last.
+            except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
+                LOGGER.info("%s on %s", method.id, loaded.adapter.spec.id, exc_info=True)
+                where = ", ".join(evidence.paths)
+                raise ModelProblem(
+                    f"{method.name} cannot be made of {loaded.adapter.spec.id} at {where}: choose another method."
+                ) from problem
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
     return RawMaps(evidence.stacked(method.id, targets), paths)
-
-
-@contextmanager
-def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
-    """Translate the library's failures (second derivatives, channels last) into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, Problem):
-        raise
-    except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
-        LOGGER.info("%s on %s", method.id, evidence.loaded.adapter.spec.id, exc_info=True)
-        where = ", ".join(evidence.paths)
-        raise ModelProblem(
-            f"{method.name} cannot be made of {evidence.loaded.adapter.spec.id} at {where}: choose another method."
-        ) from problem
 
 
 def _check(evidence: Evidence, method: Method) -> None:
@@ -102,14 +97,6 @@ def _check(evidence: Evidence, method: Method) -> None:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
-
-
-def _passes(evidence: Evidence, method: Method, batch: int) -> int:
-    """Return the number of forward passes for one target, with `batch` pictures in each."""
-    if method.passes != "channels":
-        return 1
-    extra = method.id == "ablationcam"
-    return 1 + sum(-(-layer.shape[0] // batch) + extra for layer in evidence.layers)
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
@@ -140,12 +127,6 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    for module in adapter.module.modules():
-        # Asked before every module, and not every pass: a batch through a large model takes seconds.
-        module.register_forward_pre_hook(lambda *_: check())
-        # The library records outputs, which in-place activations would overwrite.
-        if getattr(module, "inplace", None) is True:
-            module.inplace = False  # type: ignore[assignment]
     # FullGrad finds its own layers, and complains in print of any it is given.
     paths = () if method.id == "fullgrad" else tuple(layer.path for layer in layers)
     modules = [adapter.module.get_submodule(path) for path in paths]

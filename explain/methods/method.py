@@ -25,14 +25,13 @@ from gradients of noisy pictures. `control`: quick and random, to compare other 
 through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
 answers alone."""
 RUNNERS: dict[Family, str] = {
-    "noise": "smoothing",
     "attention": "attention",
-    "query": "query_attention",
+    "query": "attention",
     "library": "grad_cam_library",
     "pixel": "pixel_gradients",
     "mask": "rise",
 }
-"""Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
+"""Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); of other families:
 `gradient`."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
@@ -154,7 +153,7 @@ class Method:
         """Compute the raw maps of some targets, at the layers of the evidence."""
         request = request or Request()
         if request.flips:
-            return _load("smoothing", "average_flips")(_compute, evidence, self, targets, request)  # type: ignore[no-any-return]
+            return _load("gradient", "average_flips")(_compute, evidence, self, targets, request)  # type: ignore[no-any-return]
         return _compute(evidence, self, targets, request)
 
 

@@ -35,7 +35,6 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
@@ -75,7 +74,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
     if missing := evidence.missing(attributed.id, targets):
         with evidence.loaded.workshop() as adapter:
-            _PixelRun(evidence, adapter, attributed, request, len(missing)).fill(missing, seed)
+            _fill(evidence, adapter, attributed, request, missing, seed)
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
         (guided,) = evidence.stacked(attributed.id, targets)
@@ -106,99 +105,86 @@ def find_noise(evidence: Evidence) -> float:
     return NOISE * float(evidence.tensor.max() - evidence.tensor.min())
 
 
-class _PixelRun:
-    """One method's passes over one picture, on a second set of modules."""
+def _fill(
+    evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: Sequence[Target], seed: int
+) -> None:
+    """Compute the maps of some targets by an adapter that may be changed, cached in the Evidence."""
+    if method.id == "guidedbackprop" and not any(isinstance(module, nn.ReLU) for module in adapter.module.modules()):
+        raise ModelProblem(f"{adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
+    steps = {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}
+    done, total = 0, len(targets) * steps.get(method.id, 1)
 
-    def __init__(self, evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: int) -> None:
-        self._evidence, self._method, self._request = evidence, method, request
-        self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
-            method.id, 1
-        )
-        self._done = 0
-        self._adapter = adapter
-        relus = 0
-        for module in self._adapter.module.modules():
-            module.register_forward_pre_hook(lambda *_: check())
-            relus += isinstance(module, nn.ReLU)
-            # In-place operations would break the gradient.
-            if getattr(module, "inplace", None) is True:
-                module.inplace = False  # type: ignore[assignment]
-        if method.id == "guidedbackprop" and not relus:
-            raise ModelProblem(f"{self._adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
+    def report(pictures: int) -> None:
+        nonlocal done
+        request.report(done, total, f"{method.name}, step {done} of {total}")
+        done += pictures
 
-    def fill(self, targets: Sequence[Target], seed: int) -> None:
-        """Compute the maps of some targets, cached in the Evidence."""
-        device = self._evidence.loaded.device
-        for target in targets:
-            scalars = _Scalars(self._adapter, target, self._report)
-            size, done = self._batch(target), self._done
-            while True:
-                try:
-                    drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
-                    with torch.enable_grad(), exact(device), drawn:
-                        attr = self._attribute(scalars, size)
-                    break
-                except torch.OutOfMemoryError:
-                    if size == 1:
-                        raise
-                    size, self._done = size // 2, done
-                    torch.cuda.empty_cache()
-            raws = self._evidence.raws
-            if self._method.id == "integratedgradients":
-                with torch.no_grad():
-                    ends = [scalars(tensor).sum() for tensor in (self._evidence.tensor, make_baseline(self._evidence))]
-                raws[_SUMS, target] = [torch.stack((attr.sum(), ends[0] - ends[1], attr.abs().sum())).double().cpu()]
-            shares = attr if self._method.signed else attr.abs()
-            raws[self._method.id, target] = [shares[0].sum(0).detach().float()]
+    for target in targets:
+        scalars, size, before = _Scalars(adapter, target, report), _batch(evidence, adapter, target), done
+        while True:
+            try:
+                drawn = own_random_state(seed) if method.id in DRAWS else nullcontext()
+                with torch.enable_grad(), exact(evidence.loaded.device), drawn:
+                    attr = _attribute(evidence, method, scalars, size)
+                break
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size, done = size // 2, before
+                torch.cuda.empty_cache()
+        if method.id == "integratedgradients":
+            with torch.no_grad():
+                ends = [scalars(tensor).sum() for tensor in (evidence.tensor, make_baseline(evidence))]
+            sums = torch.stack((attr.sum(), ends[0] - ends[1], attr.abs().sum()))
+            evidence.raws[_SUMS, target] = [sums.double().cpu()]
+        shares = attr if method.signed else attr.abs()
+        evidence.raws[method.id, target] = [shares[0].sum(0).detach().float()]
 
-    def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
-        """Return captum's attribution, (1, C, h, w)."""
-        from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
-        from captum.attr._core.gradient_shap import InputBaselineXGradient
 
-        inputs = self._evidence.tensor.detach().clone().requires_grad_()
-        noise: dict[str, Any] = {
-            "nt_type": "smoothgrad",
-            "nt_samples": SAMPLES,
-            "nt_samples_batch_size": min(size, SAMPLES),
-            "stdevs": find_noise(self._evidence),
-        }
-        grey = make_baseline(self._evidence)
-        match self._method.id:
-            case "integratedgradients":
-                attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
-            case "gradientshap":
-                # The parts of captum's GradientShap, which takes all samples in one pass.
-                tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
-                attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
-            case "smoothgrad":
-                attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
-            case "saliency":
-                attr = Saliency(scalars).attribute(inputs)
-            case "inputxgradient":
-                attr = InputXGradient(scalars).attribute(inputs)
-            case _:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    attr = GuidedBackprop(scalars).attribute(inputs)
-        attribution: Tensor = attr.detach()
-        return attribution
+def _attribute(evidence: Evidence, method: Method, scalars: _Scalars, size: int) -> Tensor:
+    """Return captum's attribution, (1, C, h, w), by passes of `size` pictures."""
+    from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
+    from captum.attr._core.gradient_shap import InputBaselineXGradient
 
-    def _batch(self, target: Target) -> int:
-        """Return the number of pictures per pass, if their scalars are separable."""
-        outputs = self._evidence.outputs
-        apart = self._adapter.splits_batches or (
-            isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
-        )
-        most = ON_CPU if self._evidence.loaded.device.type == "cpu" else ON_GPU
-        if not apart or isinstance(target, FunctionTarget):
-            return 1
-        most = min(most, self._adapter.batch or most)
-        return self._evidence.loaded.pictures_in_a_pass(most, self._evidence.tensor)
+    inputs = evidence.tensor.detach().clone().requires_grad_()
+    noise: dict[str, Any] = {
+        "nt_type": "smoothgrad",
+        "nt_samples": SAMPLES,
+        "nt_samples_batch_size": min(size, SAMPLES),
+        "stdevs": find_noise(evidence),
+    }
+    grey = make_baseline(evidence)
+    match method.id:
+        case "integratedgradients":
+            attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
+        case "gradientshap":
+            # The parts of captum's GradientShap, which takes all samples in one pass.
+            tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
+            attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
+        case "smoothgrad":
+            attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
+        case "saliency":
+            attr = Saliency(scalars).attribute(inputs)
+        case "inputxgradient":
+            attr = InputXGradient(scalars).attribute(inputs)
+        case _:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                attr = GuidedBackprop(scalars).attribute(inputs)
+    attribution: Tensor = attr.detach()
+    return attribution
 
-    def _report(self, pictures: int) -> None:
-        self._request.report(self._done, self._all, f"{self._method.name}, step {self._done} of {self._all}")
-        self._done += pictures
+
+def _batch(evidence: Evidence, adapter: Adapter, target: Target) -> int:
+    """Return the number of pictures per pass, if their scalars are separable."""
+    outputs = evidence.outputs
+    apart = adapter.splits_batches or (
+        isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
+    )
+    if not apart or isinstance(target, FunctionTarget):
+        return 1
+    most = ON_CPU if evidence.loaded.device.type == "cpu" else ON_GPU
+    return evidence.loaded.pictures_in_a_pass(min(most, adapter.batch or most), evidence.tensor)
 
 
 class _Scalars(nn.Module):

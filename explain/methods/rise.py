@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +31,7 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, in_batches
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Target
@@ -51,17 +50,15 @@ SHOWN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class PictureMasks(ABC):
+class PictureMasks:
     """A series of `count` masks with values 0 (hidden) to 1 (shown)."""
 
     geometry: Geometry
     count: int
     resolution: tuple[int, int]
     """Cells of the map down and across the picture."""
-
-    @abstractmethod
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        """Return masks start..stop, (b, h, w), at `down` (h,) and `across` (w,)."""
+    at: Callable[[int, int, Tensor, Tensor], Tensor]
+    """Masks start..stop, (b, h, w), at the pixels `down` (h,) and `across` (w,) of the picture, on their device."""
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -74,7 +71,8 @@ class PictureMasks(ABC):
     def full(self, start: int, stop: int, device: torch.device) -> Tensor:
         """Return masks start..stop, (b, h, w), over the input's content."""
         left, top, right, bottom = self.geometry.content
-        return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5, device)
+        down, across = (torch.arange(side, device=device) + 0.5 for side in (bottom - top, right - left))
+        return self.at(start, stop, down, across)
 
     def coarse(self, start: int, stop: int) -> Tensor:
         """Return the masks (b, h, w) at the centres of `cells`."""
@@ -82,79 +80,51 @@ class PictureMasks(ABC):
         (height, width), (h, w) = self.geometry.input, self.cells
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
         across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
-        return self._at(start, stop, down, across, torch.device("cpu"))
+        return self.at(start, stop, down, across)
 
 
-@dataclass(frozen=True, eq=False)
-class Masks(PictureMasks):
-    """Random low-resolution masks of the picture, enlarged and shifted."""
+def draw_masks(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:
+    """Draw random low-resolution masks of the picture, enlarged and shifted; the same for the same arguments."""
+    left, top, right, bottom = geometry.content
+    height, width = bottom - top, right - left
+    longer = max(height, width)
+    cells = min(max(longer // MIN_CELL, 4), MAX_CELLS)
+    # Two more than the picture has: one for the shift, and the far end of the last cell.
+    rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (height, width))
+    generator = torch.Generator().manual_seed(seed)
+    grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
+    shifts = torch.rand(count, 2, generator=generator)  # in cells, down and right
 
-    grids: Tensor
-    """(n, r, c) of 0 and 1, on the CPU."""
-    shifts: Tensor
-    """(n, 2) in cells, 0..1, down and right."""
+    def at(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+        grid, shift = grids[start:stop].to(down.device), shifts[start:stop].to(down.device)
+        by_row, by_column = _hats(down / height, shift[:, 0], rows), _hats(across / width, shift[:, 1], columns)
+        return by_row @ grid @ by_column.transpose(1, 2)
 
-    @classmethod
-    def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
-        """Draw masks; the same arguments always give the same masks."""
-        left, top, right, bottom = geometry.content
-        longer = max(right - left, bottom - top)
-        cells = min(max(longer // MIN_CELL, 4), MAX_CELLS)
-        # Two more than the picture has: one for the shift, and the far end of the last cell.
-        rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (bottom - top, right - left))
-        generator = torch.Generator().manual_seed(seed)
-        grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
-        resolution = FINE * (rows - 2), FINE * (columns - 2)
-        return cls(geometry, count, resolution, grids, torch.rand(count, 2, generator=generator))
-
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        left, top, right, bottom = self.geometry.content
-        grids, shifts = self.grids[start:stop].to(device), self.shifts[start:stop].to(device)
-        rows = _hats(down.to(device) / (bottom - top), shifts[:, 0], grids.shape[1])
-        columns = _hats(across.to(device) / (right - left), shifts[:, 1], grids.shape[2])
-        return rows @ grids @ columns.transpose(1, 2)
+    return PictureMasks(geometry, count, (FINE * (rows - 2), FINE * (columns - 2)), at)
 
 
 def _hats(positions: Tensor, shifts: Tensor, nodes: int) -> Tensor:
-    """Return (b, p, nodes): each node's share at places `at` (p,) of a side."""
+    """Return (b, p, nodes): each node's share at the positions (p,) of a side."""
     places = positions * (nodes - 2) + shifts[:, None]  # (b, p)
     return (1 - (places[:, :, None] - torch.arange(nodes, device=positions.device)).abs()).clamp_min(0)
 
 
-@dataclass(frozen=True, eq=False)
-class Windows(PictureMasks):
-    """Square half-overlapping windows, one per mask, in random order."""
+def lay_windows(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:
+    """Lay out about `count` square half-overlapping windows of at least two pixels, in random order; one per mask."""
+    left, top, right, bottom = geometry.content
+    height, width = bottom - top, right - left
+    a_pixel = math.sqrt(count / (height * width))
+    rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
+    order = torch.randperm(rows * columns, generator=torch.Generator().manual_seed(seed))
 
-    rows: int
-    columns: int
-    order: Tensor
-    """(rows * columns,)"""
+    def at(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+        window = order[start:stop].to(down.device)
+        by_row = (down * rows / height - (window // columns + 0.5)[:, None]).abs() < 1
+        by_column = (across * columns / width - (window % columns + 0.5)[:, None]).abs() < 1
+        return 1 - (by_row[:, :, None] & by_column[:, None, :]).float()
 
-    @classmethod
-    def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
-        """Lay out about `count` windows of at least two pixels."""
-        left, top, right, bottom = geometry.content
-        height, width = bottom - top, right - left
-        a_pixel = math.sqrt(count / (height * width))
-        rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(rows * columns, generator=generator)
-        # Two cells for each step from window to window.
-        return cls(geometry, len(order), (2 * rows, 2 * columns), rows, columns, order)
-
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        left, top, right, bottom = self.geometry.content
-        chosen = self.order[start:stop]
-        inside = (
-            _near(down * self.rows / (bottom - top), chosen // self.columns)[:, :, None]
-            & _near(across * self.columns / (right - left), chosen % self.columns)[:, None, :]
-        )
-        return (1 - inside.float()).to(device)
-
-
-def _near(positions: Tensor, window: Tensor) -> Tensor:
-    """Return the places `at` (p,) within the windows, (b, p) bool."""
-    return (positions[None] - (window[:, None] + 0.5)).abs() < 1
+    # Two cells for each step from window to window.
+    return PictureMasks(geometry, len(order), (2 * rows, 2 * columns), at)
 
 
 Scorer = Callable[[Any], "Tensor"]
@@ -265,8 +235,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.loaded.adapter.spec.task, method.id)
-    kind: type[Masks] | type[Windows] = Windows if occludes else Masks
-    masks: PictureMasks = kind.sample(count, geometry, seed)
+    masks = (lay_windows if occludes else draw_masks)(count, geometry, seed)
     name = f"{method.id}/{masks.count}/{seed}"
     called = method.name_for(evidence.loaded.adapter.spec.task)
     missing = evidence.missing(name, targets)
@@ -300,36 +269,23 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
     """Add all masks' scores to `sums`, yielding progress after each batch."""
-    loaded, total, grey = evidence.loaded, sums.masks.count, find_grey(evidence)
+    loaded, grey = evidence.loaded, find_grey(evidence)
     adapter = loaded.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
+
+    def add(numbers: Sequence[int]) -> int:
+        start, stop = numbers[0], numbers[-1] + 1
+        report(start)
+        masks = sums.masks.full(start, stop, picture.device)[:, None].to(picture.dtype)
+        with torch.no_grad():
+            sums.add(start, stop, score(evidence.run_with(grey + (picture - grey) * masks, adapter, loaded.lock)).cpu())
+        return stop
+
     # Fixed batches are split anyway: masked together, small pictures take half the time.
     few, fixed = 4 if loaded.device.type == "cpu" else 32, loaded.adapter.batch or 1
     size = loaded.pictures_in_a_pass(-(-few // fixed) * fixed, evidence.tensor)
-    done = 0
-    while done < total:
-        report(done)
-        stop = min(done + size, total)
-        try:
-            with torch.no_grad():
-                masks = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
-                hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
-                hidden[..., top:bottom, left:right] = grey + (picture - grey) * masks
-                hidden = loaded.move_input(hidden)
-                # Only for the pass, so that other passes run between two of hundreds.
-                with loaded.lock:
-                    outputs = adapter.run(hidden)
-                scores = score(outputs).cpu()
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size //= 2
-            torch.cuda.empty_cache()
-            continue
-        sums.add(done, stop, scores)
-        done = stop
-        yield done
+    return in_batches(range(sums.masks.count), size, add)
 
 
 def find_grey(evidence: Evidence) -> Tensor:

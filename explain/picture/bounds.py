@@ -92,15 +92,14 @@ def takes_long(data: bytes, title: str) -> bool:
     """Return whether decoding a file may take long for its size, though it is within the bounds."""
     if data[4:8] == b"ftyp" or _DIRECTORY.match(data):
         return True
-    scans = _count_scans(data) if data.startswith(b"\xff\xd8") else 0
-    if not 1 < scans <= MAX_PARTS:
+    if not data.startswith(b"\xff\xd8"):
         return False
     try:
-        width, height = open_file("JPEG", data, title).size
+        image = open_file("JPEG", data, title)
     except Exception:
         # Said where it is decoded.
         return False
-    return scans * int(width) * int(height) > QUICK
+    return bool(image.fp.scans > 1 and image.fp.scans * image.width * image.height > QUICK)
 
 
 def _count_scans(data: bytes) -> int:

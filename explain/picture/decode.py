@@ -245,7 +245,14 @@ def read_array(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], t
     """Return the array (H, W, C) of a .npy or TIFF, notes, and bits as `convert_array` takes it; None for pictures."""
     try:
         if data.startswith(NPY):
-            return *_fill_no_data(_npy(data, name), name), 0
+            # A header may claim any shape; no memory is used beyond the numbers that follow.
+            array = np.load(BytesIO(data), allow_pickle=False)
+            if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+                raise ImageProblem(
+                    f"{name} holds {array.dtype}, not numbers; save an array of uint8, uint16 or float32."
+                )
+            array = _arrange(array.astype(array.dtype.newbyteorder("="), copy=False), name)
+            return *_fill_no_data(array, name), 0
         return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
@@ -315,14 +322,6 @@ def convert_array(
     factor = 255 / ((high - low) or 1)
     tones = _in_strips(visible, lambda rows: np.rint((rows.astype(kind) - low) * factor).clip(0, 255))
     return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
-
-
-def _npy(data: bytes, name: str) -> NDArray[Any]:
-    # A header may claim any shape; no memory is used beyond the numbers that follow.
-    array = np.load(BytesIO(data), allow_pickle=False)
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        raise ImageProblem(f"{name} holds {array.dtype}, not numbers; save an array of uint8, uint16 or float32.")
-    return _arrange(array.astype(array.dtype.newbyteorder("="), copy=False), name)
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:

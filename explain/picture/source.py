@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.phrases import printable
@@ -274,8 +274,9 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
 def _open(path: Path, *_version: int) -> zipfile.ZipFile:
     try:
         with path.open("rb") as file:
-            listed = directory_bytes(file)
-        if listed <= MAX_LIST_BYTES:
+            # By zipfile's own parser, as another one could be shown another size; it reads the directory whole.
+            end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if not end or end[zipfile._ECD_SIZE] <= MAX_LIST_BYTES:  # type: ignore[attr-defined]
             return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
@@ -321,12 +322,3 @@ def is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) and not any(
         part.startswith((".", "__MACOSX")) for part in parts if part != ".."
     )
-
-
-def directory_bytes(file: BinaryIO) -> int:
-    """Return the declared size of an archive's directory, which zipfile reads whole; 0 for no archive.
-
-    It is read by zipfile's own parser: another one could be shown another size.
-    """
-    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
-    return int(end[zipfile._ECD_SIZE]) if end else 0  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """Trace and draw contour lines.
 
-Segments are float64 (n, 4): x0, y0, x1, y1 in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
+Points are (x, y) in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sightglass.common.style import OVERLAY
 from sightglass.explain.rendering.style import Box, Field, Kind, Style
 
+Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]
 
@@ -137,10 +138,6 @@ def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
     return np.asarray(lower, dtype=np.float64)
 
 
-Floats = npt.NDArray[np.float64]
-Segments = npt.NDArray[np.float64]
-Plane = npt.NDArray[np.uint8]
-
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
 _LINES = {"overlay": ((0.5, 1.5),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
@@ -157,7 +154,7 @@ _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
 def planes(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
-) -> tuple[Plane, Plane] | None:
+) -> tuple[Pixels, Pixels] | None:
     """Return each pixel's coverage by halo and line, uint8, or None.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
@@ -185,24 +182,22 @@ def planes(
             continue
         for sign in (1, -1) if both_ways else (1,):
             traced_side = drop_small(sign * traced, level) if over else sign * traced
-            dashed, pieces = sign < 0 and field.kind == "signed", [np.empty((0, 4))]
-            for line in trace(traced_side, level):
-                points = line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0)
-                pieces.append(dash(points, DASH * unit) if dashed else np.hstack([points[:-1], points[1:]]))
-            cover(drawn, np.concatenate(pieces), ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
+            lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in trace(traced_side, level)]
+            dash = DASH * unit if sign < 0 and field.kind == "signed" else 0.0
+            cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2), dash)
     return drawn
 
 
-def cover_frame(drawn: Sequence[Plane], seen: Box, unit: float) -> None:
+def cover_frame(drawn: Sequence[Pixels], seen: Box, unit: float) -> None:
     """Draw a frame with corner brackets just inside `seen`."""
     inset = _INSET * unit
     x0, y0, x1, y1 = seen[0] + inset, seen[1] + inset, seen[2] - inset, seen[3] - inset
     arm = _CORNER * min(x1 - x0, y1 - y0)
-    sides = [(x0, y0, x1, y0), (x1, y0, x1, y1), (x1, y1, x0, y1), (x0, y1, x0, y0)]
+    sides = [((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))]
     corners = [(x0, y0, arm, arm), (x1, y0, -arm, arm), (x1, y1, -arm, -arm), (x0, y1, arm, -arm)]
-    brackets = [line for x, y, dx, dy in corners for line in ((x + dx, y, x, y), (x, y, x, y + dy))]
+    brackets = [((x + dx, y), (x, y), (x, y + dy)) for x, y, dx, dy in corners]
     for lines, (thick, more) in zip((sides, brackets), _FRAME, strict=True):
-        cover(drawn, np.array(lines, np.float64), ((thick + more) * unit / 2, thick * unit / 2))
+        cover(drawn, [*map(np.array, lines)], ((thick + more) * unit / 2, thick * unit / 2))
 
 
 def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
@@ -216,7 +211,7 @@ def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.f
     return np.where(np.r_[False, small][regions], np.float32(level - 1e-3), field)
 
 
-def stroke(out: Plane, halo: Plane, line: Plane) -> None:
+def stroke(out: Pixels, halo: Pixels, line: Pixels) -> None:
     """Draw the dark halo and the white line into a picture."""
     # Lines cover few pixels: indices take a tenth of a full mask's time.
     if (points := cv2.findNonZero(halo)) is None:
@@ -243,66 +238,29 @@ def trace(field: npt.NDArray[np.float32], level: float) -> Sequence[Floats]:
     return tuple(lines)
 
 
-def dash(line: Floats, length: float) -> Segments:
-    """Cut a line's points (n, 2) into the segments of its dashes, with gaps as long."""
-    at = np.r_[0, np.cumsum(np.hypot(*np.diff(line, axis=0).T))]
-    cuts = np.union1d(at, np.arange(0, at[-1], length))
-    points = np.stack([np.interp(cuts, at, coordinates) for coordinates in line.T], axis=1)
-    # By the middle of each piece: rounding must not move one into a gap.
-    visible = (cuts[1:] + cuts[:-1]) // (2 * length) % 2 == 0
-    segments: Segments = np.hstack([points[:-1], points[1:]])[visible]
-    return segments
-
-
-def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
-    """Draw segments into planes by their half widths, by maximum."""
-    height, width = planes[0].shape
-    reach = max(halves) + 0.5
-    pieces = _pieces(segments, max(8.0, reach))
-    # Boxes of the pixels within reach, (n, 2) of x, y, both ends included.
-    low = np.ceil(np.minimum(pieces[:, :2], pieces[:, 2:]) - reach - 0.5)
-    high = np.floor(np.maximum(pieces[:, :2], pieces[:, 2:]) + reach - 0.5)
-    near = ((low <= high) & (high >= 0) & (low < (width, height))).all(axis=1)
-    pieces, low, high = pieces[near], np.maximum(low[near], 0), np.minimum(high[near], (width - 1, height - 1))
-    if not len(pieces):
+def cover(planes: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[float], dash: float = 0.0) -> None:
+    """Draw lines, points (n, 2) each, into planes by their half widths, by maximum; `dash`: the length of dashes."""
+    if not lines:
         return
-    first, sizes = low.astype(np.intp), (high - low + 1).astype(np.intp)
-    order = np.lexsort((sizes[:, 1], sizes[:, 0]))  # neighbours in it can share a box size
-    together = max(1, _AT_ONCE // int(sizes.prod(axis=1).max()))
-    for some in np.split(order, range(together, len(order), together)):
-        wide, tall = sizes[some].max(axis=0)
-        columns = np.minimum(first[some, 0], width - wide)[:, None] + np.arange(wide)
-        rows = np.minimum(first[some, 1], height - tall)[:, None] + np.arange(tall)
-        x0, y0, x1, y1 = pieces[some].T[:, :, None]
-        away = _distance(columns + 0.5 - x0, rows + 0.5 - y0, x1 - x0, y1 - y0)
-        places = rows[:, :, None] * width + columns[:, None, :]
-        for plane, half in zip(planes, halves, strict=True):
-            hit = away < half + 0.5
-            covered = np.floor(255 * np.minimum(half + 0.5 - away[hit], 1) + 0.5).astype(np.uint8)
-            np.maximum.at(plane.reshape(-1), places[hit], covered)
+    # Slow to import.
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.path import Path
+    from matplotlib.transforms import Affine2D
 
-
-def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
-    """Return points' (n, h, w) distances to segments, from relative coordinates."""
-    long = dx * dx + dy * dy
-    long[long == 0] = 1
-    along = (py * dy / long)[:, :, None] + (px * dx / long)[:, None, :]
-    np.clip(along, 0, 1, out=along)
-    across = px[:, None, :] - along * dx[:, None]
-    across *= across
-    along *= -dy[:, None]
-    along += py[:, :, None]
-    along *= along
-    across += along
-    return np.sqrt(across, out=across)
-
-
-def _pieces(segments: Segments, longest: float) -> Segments:
-    """Split segments to a bounded length, for small bounding boxes."""
-    start, step = segments[:, :2], segments[:, 2:] - segments[:, :2]
-    counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / longest), 1).astype(np.intp)
-    of = np.repeat(np.arange(len(counts)), counts)
-    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    start, step = start[of], step[of]
-    shares = np.stack([number, number + 1], axis=1) / counts[of][:, None]
-    return np.concatenate([start + step * shares[:, :1], start + step * shares[:, 1:]], axis=1)
+    height, width = planes[0].shape
+    path = Path.make_compound_path(*map(Path, lines))
+    path.should_simplify = False
+    # Widths are in points, of which 72 make an inch.
+    renderer: Any = RendererAgg(width, height, 72)  # type: ignore[no-untyped-call]
+    from_top = Affine2D().scale(1, -1).translate(0, height)
+    pen = renderer.new_gc()
+    pen.set_capstyle("round")
+    pen.set_joinstyle("round")
+    pen.set_snap(False)
+    if dash:
+        pen.set_dashes(0, (dash, dash))
+    for plane, half in zip(planes, halves, strict=True):
+        renderer.clear()
+        pen.set_linewidth(2 * half)
+        renderer.draw_path(pen, path, from_top)
+        np.maximum(plane, np.asarray(renderer.buffer_rgba())[..., 3], out=plane)

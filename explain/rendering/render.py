@@ -14,19 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.common.style import OVERLAY
-from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.style import (
-    Box,
-    Field,
-    Kind,
-    Pixels,
-    Style,
-    Unseen,
-    Values,
-    check_fraction,
-    lut,
-)
+from sightglass.common.style import ENDS, OVERLAY, SIGNED
+from sightglass.explain.rendering import contours
+from sightglass.explain.rendering.style import Box, Field, Kind, Pixels, Style, Unseen, Values, lut
 
 Mask = npt.NDArray[np.bool_]
 
@@ -34,6 +24,13 @@ HALO = (contours.DARK,) * 3
 GROUNDS = {"light": 228, "dark": 48}
 """Grey of a map alone where nothing is shown, in the two themes."""
 WHITE = (255, 255, 255)
+Floats = npt.NDArray[np.float64]
+Table = tuple[Values, Values, Values]
+
+_DARKEST = 0.75
+"""The most that a spotlight takes from the picture: a black one hides the map's place."""
+_LEVELS = np.arange(256)
+_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a signed map's level from 0, as 0..1
 
 
 def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
@@ -43,7 +40,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     shown 500 pixels long.
     """
     height, width = picture(pixels).shape[:2]
-    x0, y0, x1, y1 = seen = _inside(field.seen, pixels.shape)
+    x0, y0, x1, y1 = seen = field.seen
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"seen must be x0, y0, x1, y1 inside {width} x {height} pixels, got {seen}.")
     unit = max(1.0, max(height, width) / 500) if unit is None else unit
     if not 0 < unit < math.inf:
         raise ValueError(f"unit must be above 0, got {unit}.")
@@ -51,9 +50,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if style.mode == "picture":
         return out
     values = samples(field.values, field.kind)
-    _fade(out, pixels, seen, unseen, color_tables.greyness(field.kind, style))
+    _fade(out, pixels, seen, unseen, greyness(field.kind, style))
     inside = out[y0:y1, x0:x1]
-    table = color_tables.of(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
+    table = color_table(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
         keep, light, add = table[0], table[1][:, None], table[2][:, None]
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
@@ -86,8 +85,8 @@ def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
     if kind == "heat":
-        return color_tables.overlay_colours(colormap) if over else lut(colormap)
-    return np.rint(color_tables.sided_colours(GROUNDS["light"])).astype(np.uint8)
+        return overlay_colours(colormap) if over else lut(colormap)
+    return np.rint(sided_colours(GROUNDS["light"])).astype(np.uint8)
 
 
 def hottest_mask(values: Values, fraction: float) -> Mask:
@@ -97,7 +96,8 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
     (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
     values = check(values)
-    check_fraction(fraction, "fraction")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction must lie within 0..1, got {fraction}.")
     count = round(fraction * values.size)
     if not count:
         return np.zeros(values.shape, dtype=np.bool_)
@@ -139,13 +139,6 @@ def picture(pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _inside(seen: Box, shape: tuple[int, ...]) -> Box:
-    (height, width), (x0, y0, x1, y1) = shape[:2], seen
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise ValueError(f"seen must be x0, y0, x1, y1 inside {width} x {height} pixels, got {seen}.")
-    return x0, y0, x1, y1
-
-
 def in_grey(pixels: Pixels) -> Pixels:
     """Return the pixels without their colours."""
     return np.asarray(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
@@ -171,3 +164,81 @@ def dim(pixels: Pixels) -> Pixels:
 def line_width(shape: tuple[int, ...]) -> int:
     """Return a line's width in pixels, about 1.25 on the screen."""
     return max(1, round(max(shape[:2]) / 400))
+
+
+def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
+    """Return the table of a style; None for an uncoloured picture.
+
+    A pixel becomes pixel * keep[level] + grey * light[level] + add[level], where `grey` is the pixel without its
+    colours: `keep` is float32 (256,), `light` and `add` are float32 (256, 3). Levels of a difference and of a signed
+    map are 1 to 255, and 128 is 0. `ground` is the grey of what is below the threshold in a map alone.
+    """
+    mode, alpha = style.mode, style.alpha
+    levels = _LEVELS if kind == "heat" else np.floor(255 * _DISTANCES + 0.5)
+    cold = levels < int(255 * style.threshold + 0.5)  # halves rounded up as in the browser
+    if mode in ("contour", "picture"):
+        return None
+    if mode == "spotlight":
+        dark = np.where(cold, 1, 1 - _smooth(np.minimum(1, levels / 255 / 0.7)))
+        return _mix(min(_DARKEST, 1.25 * alpha) * dark, np.zeros((256, 3)))
+    colours = lut(style.colormap).astype(np.float64) if kind == "heat" else sided_colours(ground)
+    if mode == "map":
+        # Below the threshold a flat ground outside of any colormap.
+        return _mix(np.ones(256), np.where(cold[:, None], ground, colours))
+    grey = greyness(kind, style)
+    if kind != "heat":
+        # Blended by its strength in the end's colour: the grey picture below is the neutral middle. Of a difference the
+        # broader map could hardly be seen by a linear opacity.
+        shares = np.where(cold, 0, alpha * _DISTANCES ** (1 if kind == "signed" else 0.6))
+        return _mix(shares, np.where(_LEVELS[:, None] > 128, colours[255], colours[1]), grey=grey)
+    if mode == "blend":
+        return _mix(np.where(cold, 0, alpha), colours)
+    return _mix(np.where(cold, 0, opacity(alpha)), *shades(style.colormap), grey)
+
+
+def greyness(kind: Kind, style: Style) -> float:
+    """Return the share of its colours that the picture loses where there is no map, 0..1."""
+    if kind == "heat":
+        return OVERLAY["grey"] * style.alpha if style.mode == "overlay" else 0.0
+    return float(style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0))
+
+
+def opacity(alpha: float) -> Floats:
+    """Return each level's opacity, float64 (256,): clear below `OVERLAY["clear"]`, rising to alpha."""
+    rise = (_LEVELS / 255 - OVERLAY["clear"]) / (OVERLAY["full"] - OVERLAY["clear"])
+    return alpha * _smooth(np.clip(rise, 0, 1))
+
+
+def overlay_colours(colormap: str) -> Pixels:
+    """Return the part of a colormap that an overlay has, uint8 (256, 3) RGB."""
+    first, last = ENDS.get(colormap, ENDS["others"])
+    return np.asarray(lut(colormap)[np.floor(255 * first + (last - first) * _LEVELS + 0.5).astype(np.intp)])
+
+
+def shades(colormap: str) -> tuple[Floats, Floats]:
+    """Return an overlay's colours where the picture is black and where it is white, float64 (256, 3), 0..255."""
+    colours = overlay_colours(colormap) / 255
+    dark = 255 * OVERLAY["dark"] * colours ** OVERLAY["deepen"]
+    return dark, 255 * (1 - (1 - colours) ** OVERLAY["lighten"])
+
+
+def sided_colours(ground: int) -> Floats:
+    """Return the 256 colours of a map with two sides, float64 (256, 3): of a difference red is more in the first."""
+    arms = SIGNED["dark" if ground < 128 else "light"]
+    positions = np.linspace(0, 1, len(arms["raises"]))
+    raises, lowers = (
+        np.stack([np.interp(_DISTANCES, positions, channel) for channel in np.transpose(arm)], axis=1)
+        for arm in (arms["raises"], arms["lowers"])
+    )
+    return np.where(_LEVELS[:, None] > 128, raises, lowers)
+
+
+def _mix(shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0) -> Table:
+    """Lay colours, `dark` where the picture is black, over a picture that loses a share of its own."""
+    left, shares = 1 - shares, shares[:, None]
+    light = left[:, None] * grey + shares * ((dark if white is None else white) - dark) / 255
+    return (left * (1 - grey)).astype(np.float32), light.astype(np.float32), (shares * dark).astype(np.float32)
+
+
+def _smooth(rise: Floats) -> Floats:
+    return rise * rise * (3 - 2 * rise)

@@ -105,7 +105,8 @@ class Field:
         x0, y0, x1, y1 = self.extent
         if not (np.isfinite(self.extent).all() and x0 < x1 and y0 < y1):
             raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {self.extent}.")
-        _one_of(self.kind, Kind, "kind")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}.")
         if self.cells is not None and min(self.cells) < 1:
             raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
 
@@ -133,9 +134,11 @@ class Style:
 
     def __post_init__(self) -> None:
         parse_color(self.boxes)
-        _one_of(self.mode, Mode, "mode")
-        check_fraction(self.alpha, "alpha")
-        check_fraction(self.threshold, "threshold")
+        for name, share in (("alpha", self.alpha), ("threshold", self.threshold)):
+            if not 0 <= share <= 1:
+                raise Problem(f"{name} is {share:g}: give a number from 0 to 1.")
+        if self.mode not in CHOICES["mode"]:
+            raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
 
     @classmethod
     def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
@@ -144,12 +147,7 @@ class Style:
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
         lut(colormap)
-        alpha = DEFAULTS["alpha"] if alpha is None else alpha
-        if not 0 <= alpha <= 1:
-            raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        if mode not in (None, *CHOICES["mode"]):
-            raise Problem(f"There is no mode called {mode}: choose one of {', '.join(CHOICES['mode'])}.")
-        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), alpha)
+        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
@@ -179,17 +177,6 @@ class Style:
             return _COLOURLESS[self.mode]
         last = ENDS.get(self.colormap, ENDS["others"])[1] if self.mode == "overlay" else 1
         return _name_color(*_table(self.colormap)[round(255 * last)] / 255)
-
-
-def check_fraction(value: float, name: str) -> None:
-    """Raise ValueError unless the value lies within 0..1."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie within 0..1, got {value}.")
-
-
-def _one_of(value: str, choices: Any, name: str) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
 
 
 _COLOURLESS = {"contour": "the inside of the lines", "spotlight": "the bright part", "picture": "the map"}

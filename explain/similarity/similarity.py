@@ -58,8 +58,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         adapter.check_preprocessing(preprocessing)
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(loaded.device))
         if adapter.spec.in_memory or (vector := VECTORS.get(key)) is None:
-            pixels = image.taken(adapter.channels, adapter.spec.id)
-            model_input = adapter.prepare(pixels, preprocessing)
+            model_input = loaded.prepare(image, preprocessing)
             with torch.no_grad():
                 with loaded.lock:
                     outputs = loaded.fastest_adapter(()).run(loaded.move_input(model_input.tensor))
@@ -215,56 +214,46 @@ def similarity(
         names = ", ".join(METHODS[name].name for name in SIMILARITY)
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
-    return explainer.with_oom_fallback(
-        lambda loaded, notes: _explain(explainer, loaded, images, chosen, options, notes)
-    )
 
-
-def _explain(
-    explainer: Explainer,
-    loaded: LoadedModel,
-    images: tuple[Image, Image],
-    method: Method,
-    options: Options,
-    notes: tuple[str, ...],
-) -> Similarity:
-    """Run a pass for each picture, and return their similarity with its maps."""
-    comparable(loaded)
-    if not loaded.gradients:
-        raise ModelProblem(
-            f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
+    def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Similarity:
+        comparable(loaded)
+        if not loaded.gradients:
+            raise ModelProblem(
+                f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
+            )
+        evidences = []
+        for image in images:
+            evidence, key, _ = explainer.evidence(loaded, image, options)
+            if not loaded.adapter.spec.in_memory:
+                EVIDENCE.put(key, evidence)
+            evidences.append(evidence)
+        vectors, score, state, raws = _compare(evidences, chosen)
+        if state == "ok":
+            mirrored = mirrored_score(explainer, images[0], options.preprocessing)
+            state = "indistinct" if 1 - score < NOISE * (1 - mirrored) else state
+        layers = evidences[0].paths
+        scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
+        first, second = (
+            ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
+            for image, evidence, vector, raw, signed in zip(images, evidences, vectors, raws, scaled, strict=True)
         )
-    evidences = []
-    for image in images:
-        evidence, key, _ = explainer.evidence(loaded, image, options)
-        if not loaded.adapter.spec.in_memory:
-            EVIDENCE.put(key, evidence)
-        evidences.append(evidence)
-    vectors, score, state, raws = _compare(evidences, method)
-    if state == "ok":
-        mirrored = mirrored_score(explainer, images[0], options.preprocessing)
-        state = "indistinct" if 1 - score < NOISE * (1 - mirrored) else state
-    layers = evidences[0].paths
-    scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
-    first, second = (
-        ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-        for image, evidence, vector, raw, signed in zip(images, evidences, vectors, raws, scaled, strict=True)
-    )
-    return Similarity(
-        explainer.model,
-        first,
-        second,
-        score,
-        method.id,
-        layers,
-        options.preprocessing,
-        state,
-        loaded.adapter.subject,
-        tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
-        loaded.digest(),
-        str(loaded.device),
-        not options.layers,
-    )
+        return Similarity(
+            explainer.model,
+            first,
+            second,
+            score,
+            chosen.id,
+            layers,
+            options.preprocessing,
+            state,
+            loaded.adapter.subject,
+            tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
+            loaded.digest(),
+            str(loaded.device),
+            not options.layers,
+        )
+
+    return explainer.with_oom_fallback(work)
 
 
 def _compare(

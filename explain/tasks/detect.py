@@ -12,17 +12,8 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural, quantity
-from sightglass.explain.rendering.mark import Mark
-from sightglass.explain.tasks.parts import (
-    Answers,
-    Change,
-    Decoder,
-    Movement,
-    ScoreOutputs,
-    Scorer,
-    check_score,
-)
-from sightglass.explain.tasks.wording import NAMED, Wording
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index

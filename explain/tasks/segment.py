@@ -237,17 +237,15 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
                 "that it finds."
             )
         answered = dict.fromkeys(prediction.index for prediction in predictions)
-        return [_area(index, outputs.classes == index, adapter) for index in indices or [*answered][: options.top_k]]
+        wanted = indices or [*answered][: options.top_k]
+        return [AreaTarget(i, adapter.labels[i]).with_pixels(outputs.classes == i) for i in wanted]
     find_middle(options.at, evidence)
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
     # For an absent class the whole rectangle is explained: why not this?
+    areas = {index: inside & (outputs.classes == index) for index in indices or order[: options.top_k]}
     return [
-        _area(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
-        for index in indices or order[: options.top_k]
+        AreaTarget(index, adapter.labels[index]).with_pixels(area if area.any() else inside)
+        for index, area in areas.items()
     ]
-
-
-def _area(index: int, pixels: NDArray[np.bool_], adapter: Segmenter) -> AreaTarget:
-    return AreaTarget(index, adapter.labels[index]).with_pixels(pixels)

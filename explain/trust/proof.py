@@ -84,15 +84,10 @@ class Support:
         return (self.own, *self.others)
 
     @property
-    def lasts(self) -> bool:
-        """Whether hiding everything leaves the answer nearly as it is."""
-        return self.floor >= LASTS * self.start
-
-    @property
     def settled(self) -> SupportVerdict | None:
         """The verdict once later maps cannot change it, else None."""
         beaten, allowed = self.beaten, ALLOWED[self.in_box]
-        if self.lasts:
+        if self.floor >= LASTS * self.start:
             return "cannot be told"
         if self.count - beaten > OTHERS // 2:
             return "not supported"
@@ -120,7 +115,7 @@ class Support:
     def sentence(self) -> str:
         """The verdict, and the score with the shares alone and without them, beside other maps."""
         part, start = "box" if self.in_box else "picture", percent(self.start)
-        if self.lasts:
+        if self.floor >= LASTS * self.start:
             blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
             return f"Unclear: {blurred}: hiding parts of it tells nothing."
         verdict = {

@@ -123,16 +123,6 @@ def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
     return redraw
 
 
-def _check_apart(evidence: Evidence, other: LoadedModel) -> None:
-    """Raise ModelProblem where a copy of a caller's module answers with the weights of the module itself."""
-    if evidence.loaded.guard is not None:
-        adapter = other.adapter
-        with evidence.loaded.lock, other.lock, torch.no_grad():
-            answer = adapter.answer_row(adapter.run(evidence.tensor))
-        if torch.equal(answer, adapter.answer_row(evidence.outputs)):
-            raise _not_copied(adapter)
-
-
 NAMED = 0.6
 """The least rank correlation with a reference that is named: a map that is less like the middle of the picture does not
 show it, even where random weights keep the map."""
@@ -293,9 +283,18 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
         redraw(controls.seed_of(other.adapter.weights_sha256, number))
-        if not number:
-            _check_apart(evidence, other)
-        draws.append(_draw(explanation, heatmap, other, outlined))
+        if not number and evidence.loaded.guard is not None:
+            with evidence.loaded.lock, other.lock, torch.no_grad():
+                answer = other.adapter.answer_row(other.adapter.run(evidence.tensor))
+            # The copy answers with the weights of the caller's module itself.
+            if torch.equal(answer, other.adapter.answer_row(evidence.outputs)):
+                raise _not_copied(other.adapter)
+        redrawn = Evidence(other, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
+        values = coarse(np.nan_to_num(map_again(explanation, heatmap, redrawn, heatmap.target)))
+        if outlined is None:
+            draws.append((values, rank_correlation(heatmap.coarse, values)))
+        else:
+            draws.append((values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined)))
         # An empty map is neither like the true one nor unlike it.
         filled = [draw for draw in draws if draw[0].any()]
         similarities = tuple(similarity for _, similarity in filled)
@@ -326,15 +325,3 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         keeps_box=None if outlined is None else in_box > chance,
         inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
     )
-
-
-def _draw(
-    explanation: Result, heatmap: Heatmap, other: LoadedModel, outlined: NDArray[np.bool_] | None
-) -> tuple[Map, float]:
-    """Return the map by other weights and its similarity; `outlined`: where outlines are compared."""
-    before = explanation.evidence
-    evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
-    values = coarse(np.nan_to_num(map_again(explanation, heatmap, evidence, heatmap.target)))
-    if outlined is None:
-        return values, rank_correlation(heatmap.coarse, values)
-    return values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined)

@@ -127,7 +127,7 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """One map under `changes.CHANGES`."""
+    """One map under `CHANGES`."""
 
     label: str
     model: ModelSpec
@@ -223,8 +223,8 @@ def stability(explanation: Result, index: int | str = 0, *, progress: Progress =
 def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> Variant:
     before, preprocessing = explanation.evidence, explanation.options.preprocessing
     changed, adapter = change(explanation.image, before.geometry, kind), before.loaded.adapter
-    pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
-    evidence = Evidence(before.loaded, adapter.prepare(pixels, preprocessing), before.layers)
+    image = replace(explanation.image, pixels=changed.pixels, jpeg=b"")
+    evidence = Evidence(before.loaded, before.loaded.prepare(image, preprocessing), before.layers)
     adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:

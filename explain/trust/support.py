@@ -28,7 +28,7 @@ from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, in_batches
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS
@@ -189,8 +189,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
     layers = explanation.evidence.layers
     for name, source, image in _pictures(loaded.adapter.spec):
         try:
-            pixels = image.taken(loaded.adapter.channels, loaded.adapter.spec.id)
-            evidence = Evidence(loaded, loaded.adapter.prepare(pixels, options.preprocessing), layers)
+            evidence = Evidence(loaded, loaded.prepare(image, options.preprocessing), layers)
             predictions = decoder.decode(evidence, options)
             targets = decoder.resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
@@ -297,8 +296,7 @@ class Perturber:
         self.score: ScoreOutputs = explanation.task.scorer.follow(evidence, target, explanation.options)
         self._adapter, self._lock = evidence.loaded.aside()
         left, top, right, bottom = evidence.geometry.content
-        self._place = (..., slice(top, bottom), slice(left, right))
-        self.picture: Tensor = evidence.tensor[self._place].detach()
+        self.picture: Tensor = evidence.tensor[..., top:bottom, left:right].detach()
         """(1, C, h, w): the part of the model's input that is picture."""
         adapter, on_cpu = evidence.loaded.adapter, evidence.loaded.device.type == "cpu"
         most = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
@@ -326,31 +324,15 @@ class Perturber:
 
     def predict(self, visible: Iterable[Tensor], fill: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (score, value, stays), each (), for each partly visible picture, bool (h, w), in batches."""
-        masks = iter(visible)
-        left: list[Tensor] = []
-        while left := left or list(itertools.islice(masks, self._batch)):
-            try:
-                answers = self.predict_masked(torch.stack(left[: self._batch]), fill)
-            except torch.OutOfMemoryError:
-                if self._batch == 1:
-                    raise
-                self._batch //= 2
-                torch.cuda.empty_cache()
-                continue
-            left = left[len(answers.score) :]
+        for answers in in_batches(visible, self._batch, lambda part: self.predict_masked(torch.stack(part), fill)):
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
     def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:
         """Return the answers to partly visible pictures, bool (B, h, w)."""
-        visible, evidence = visible[:, None], self._evidence
+        visible = visible[:, None]
         pictures = impute(self.picture, visible) if fill is None else torch.where(visible, self.picture, fill)
-        tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
-        tensor[self._place] = pictures
-        # Only for the pass, so that other passes run between two of hundreds.
-        with torch.no_grad(), self._lock:
-            outputs = self._adapter.run(evidence.loaded.move_input(tensor))
         with torch.no_grad():
-            answers = self.score(outputs)
+            answers = self.score(self._evidence.run_with(pictures, self._adapter, self._lock))
         self._adapter.require_finite(answers.score, picture="this picture with a part hidden")
         return answers
 

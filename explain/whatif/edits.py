@@ -1,4 +1,4 @@
-"""Apply brush and rectangle edits to pixels.
+"""Apply brush and rectangle edits to pixels, and describe what they change.
 
 Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
 """
@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -18,10 +18,15 @@ from numpy.typing import NDArray
 from sightglass.common.errors import ImageProblem
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
 from sightglass.models.drawing import draw_line
+
+if TYPE_CHECKING:
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.tasks.parts import Change
 
 Kind = Literal["brush", "erase", "rectangle"]
 Fill = Literal["blur", "grey", "mean"]
@@ -173,16 +178,13 @@ def _span(a: float, b: float, side: int) -> tuple[int, int]:
 def cover(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
     """Return a picture's pixels, uint8 (H, W, 3), with the hidden ones, bool (H, W), filled."""
     pixels = image.pixels.copy()
-    cv2.copyTo(_filling(image, fill), hidden.view(np.uint8), pixels)
-    return pixels
-
-
-def _filling(image: Image, fill: Fill) -> NDArray[np.uint8]:
-    """Return the fill of each pixel, uint8 (H, W, 3)."""
     if fill == "blur":
         large = cv2.resize(blur(image), (image.width, image.height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(large, np.uint8).reshape(image.pixels.shape)
-    return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
+        filling = np.asarray(large, np.uint8).reshape(pixels.shape)
+    else:
+        filling = np.full(pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
+    cv2.copyTo(filling, hidden.view(np.uint8), pixels)
+    return pixels
 
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:
@@ -206,3 +208,20 @@ def _blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     blurred = support.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
     values = blurred[0].numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
+
+
+@own_modes()
+def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
+    """Return an edit's changes of the best classes, or of all boxes.
+
+    A model that compares pictures has neither: its one change is the cosine to the unedited picture, from 1.
+    """
+    return before.task.scorer.changes(before, after)
+
+
+def sentence(before: Explanation, changes: Sequence[Change], edit: Edit) -> str:
+    """Say what an edit changed, in numbers that were measured."""
+    if not edit.marks:
+        return before.task.wording.invite(before)
+    condition = "With only what you kept" if edit.keep else "Without what you painted over"
+    return f"{condition}, {before.task.wording.describe_changes(before.model, changes)}."

@@ -17,8 +17,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.tasks.detect import row_title
-from sightglass.explain.whatif.changes import changes
-from sightglass.explain.whatif.edits import Edit, EditMark, edited, paint
+from sightglass.explain.whatif.edits import Edit, EditMark, changes, edited, paint
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -58,7 +57,12 @@ class Touched:
         evidence = Evidence(loaded, ModelInput(tensor, before.evidence.geometry), ())
         after = explain(before.image, evidence, before.options, milliseconds={}, maps=False)
         moved, share = changes(before, after), np.count_nonzero(painted) / painted.size
-        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {self._moved(moved)}."}
+        if before.task.explains("detection") or not moved:
+            words = before.task.wording.describe_changes(before.model, moved)
+        else:
+            old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
+            words = f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
+        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {words}."}
 
     @cached_property
     def filled(self) -> Tensor | None:
@@ -82,9 +86,8 @@ class Touched:
         return torch.lerp(evidence.tensor, filled, torch.from_numpy(placed[:h, :w] / np.float32(255)).to(filled.device))
 
     def _prepare(self, edit: Edit) -> Tensor:
-        before, adapter = self.before, self.before.evidence.loaded.adapter
-        taken = edited(before.image, edit).image.taken(adapter.channels, before.model.id)
-        return before.evidence.loaded.move_input(adapter.prepare(taken, before.options.preprocessing).tensor)
+        before, loaded = self.before, self.before.evidence.loaded
+        return loaded.move_input(loaded.prepare(edited(before.image, edit).image, before.options.preprocessing).tensor)
 
     def _rows(self, after: Explanation, moved: Sequence[Change]) -> Json:
         before, task = self.before, self.before.task
@@ -101,13 +104,6 @@ class Touched:
 
     def _text(self, label: str, score: float | None) -> str:
         return "–" if score is None else self.before.task.wording.text(score, self.before.model.unit_of(label))
-
-    def _moved(self, moved: Sequence[Change]) -> str:
-        before = self.before
-        if before.task.explains("detection") or not moved:
-            return before.task.wording.describe_changes(before.model, moved)
-        old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
-        return f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
 
 
 _touched: ByteCache[Touched] = ByteCache(evidence_bytes, lambda touched: touched.before.evidence.nbytes)

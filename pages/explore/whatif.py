@@ -14,7 +14,7 @@ from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.wording import Answer
-from sightglass.explain.whatif import changes, edits
+from sightglass.explain.whatif import edits
 from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.report.offers import Files
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.tasks import Task
     from sightglass.explain.tasks.parts import Change
-    from sightglass.explain.tasks.task import Task
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
@@ -105,7 +105,7 @@ def _answer(
     image, after = edits.edited(choices.image, edit).image, original
     if image.sha256 != choices.image.sha256:
         after = explain_job.predict(replace(choices, image=image), explainer, method=choices.method)
-    differences = changes.changes(original, after)
+    differences = edits.changes(original, after)
     with middle:
         help = "The upper bar is before the edit, the lower one after it." if differences else None
         st.markdown("### Answers", help=help)
@@ -114,7 +114,7 @@ def _answer(
             widgets.rows(answers, key="whatif-answers", before=before)
         else:
             st.caption("No box has a high enough score, in either picture.")
-    sentence = changes.sentence(original, differences, edit)
+    sentence = edits.sentence(original, differences, edit)
     with title:
         st.markdown(f"## {escape(controls.add_warning(choices, sentence))}")
     mapped = _with_map(original, after)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sightglass.batch.labels import LabelCoverage, LabelMatch
     from sightglass.batch.run_store import RunFacts
     from sightglass.explain import Explainer
-    from sightglass.explain.tasks.task import Task
+    from sightglass.explain.tasks import Task
 
 
 TAKEN = (

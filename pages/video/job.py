@@ -22,8 +22,7 @@ from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, listing, megabytes, plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.task import Task
+from sightglass.explain.tasks import Task, task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View

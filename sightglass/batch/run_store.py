@@ -29,7 +29,7 @@ from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, find
-from sightglass.explain.tasks.task import Task
+from sightglass.explain.tasks import Task
 from sightglass.models import catalog
 
 FILE = "run.json"

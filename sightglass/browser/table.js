@@ -1,5 +1,5 @@
 // Colour tables: every setting that needs no new map is folded into one table, by which each pixel of the picture is
-// changed. The same formula as explain/rendering/color_tables.py.
+// changed. The same formula as explain/rendering/render.py.
 
 import { ENDS, OVERLAY, SIGNED } from "../common/style.js";
 

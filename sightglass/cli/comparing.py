@@ -20,7 +20,7 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.similarity import evaluation, ranking
+from sightglass.explain.similarity import ranking
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
@@ -231,11 +231,11 @@ class _Run:
         (folder,) = result_folder.choose_folders(
             [f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out
         )
-        report = evaluation.evaluate(
+        report = ranking.evaluate(
             self.explainer,
             queries,
             gallery,
-            names=self.options.names or evaluation.NAMES,
+            names=self.options.names or ranking.NAMES,
             preprocessing=self.arguments.get("preprocessing", "trained"),
             progress=self.progress,
         )
@@ -250,7 +250,7 @@ class _Run:
                 rights = [right for _, _, right in top]
                 yield similarity_files.query_file(i + 1, query.item.key, pairs, rights, self._attend())
 
-        rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
+        rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in ranking.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
         if report.without_match:
             self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")

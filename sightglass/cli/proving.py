@@ -17,7 +17,7 @@ from sightglass.cli.pictures import extra_files, load_explainer, open_picture, r
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, read_npz
 from sightglass.common.work.progress import Progress
-from sightglass.explain import phrases, replaying
+from sightglass.explain import explainer, phrases
 from sightglass.explain import recipe as explain_recipe
 from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
@@ -132,7 +132,7 @@ def replay(
     if options.device is not None:
         saved = saved.model_copy(update={"device": options.device})
     with console.progress(f"Loading {saved.model}"):
-        explanation = replaying.replay(saved, picture)
+        explanation = explainer.replay(saved, picture)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in saved.versions.items() if now.get(name) != before}
     report(console, explanation, look)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style, parse_color
+from sightglass.explain.tasks.wording import Mark
 from sightglass.report import charts
 from sightglass.report.layouts import DARK, SMALLEST, Theme, Visual, pages
 from sightglass.report.view import Box, View

@@ -23,8 +23,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.drawing import contact_sheet
-from sightglass.explain.rendering.marks import draw_marks, draw_segments
+from sightglass.explain.rendering.marks import contact_sheet, draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background

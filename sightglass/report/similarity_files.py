@@ -11,11 +11,10 @@ from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg
-from sightglass.explain.rendering.drawing import contact_sheet
+from sightglass.explain.rendering.marks import contact_sheet
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
-from sightglass.explain.similarity.evaluation import Evaluation
-from sightglass.explain.similarity.ranking import Context, Ranking
+from sightglass.explain.similarity.ranking import Context, Evaluation, Ranking
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity, describe_places
 from sightglass.report import results, table
 from sightglass.report.result_folder import MAPS, File, label_stem

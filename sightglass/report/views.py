@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.result import Result
+    from sightglass.explain.tasks import Task
     from sightglass.explain.tasks.parts import Change
-    from sightglass.explain.tasks.task import Task
     from sightglass.models.adapter import Prediction
 
 MAX_WORDS = 9

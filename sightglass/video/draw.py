@@ -19,8 +19,7 @@ from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.drawing import add_heading
-from sightglass.explain.rendering.marks import box_mark, draw_marks
+from sightglass.explain.rendering.marks import add_heading, box_mark, draw_marks
 from sightglass.explain.rendering.style import Field, Kind, parse_color
 from sightglass.models.adapter import Target
 from sightglass.video.frames import ClipExplainer

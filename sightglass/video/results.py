@@ -18,8 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, atomic_write, packing, to_json
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.rendering.style import Style, lut
-from sightglass.explain.tasks import TASKS
-from sightglass.explain.tasks.task import Task
+from sightglass.explain.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sightglass.explain import Explainer
-    from sightglass.explain.tasks.task import Task
+    from sightglass.explain.tasks import Task
     from sightglass.models.adapter import Adapter
 
 PARTS: dict[str, str] = {

@@ -14,6 +14,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
+from sightglass.explain.explainer import replay
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
@@ -21,7 +22,6 @@ from sightglass.explain.options import Options
 from sightglass.explain.phrases import quantity
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
-from sightglass.explain.replaying import replay
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.regress import read_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose

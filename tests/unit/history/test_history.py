@@ -13,8 +13,8 @@ import pytest
 
 from sightglass.cli.proving import read
 from sightglass.explain import Explainer, Explanation, Image, Problem
+from sightglass.explain.explainer import replay
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.replaying import replay
 from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.explain.trust.checks import Check, Checks

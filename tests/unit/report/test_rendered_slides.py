@@ -14,7 +14,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.whatif import changes, edits
+from sightglass.explain.whatif import edits
 from sightglass.history import History, encoding
 from sightglass.report import views
 from sightglass.report.deck_pptx import deck_pptx
@@ -43,7 +43,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     comparison = Comparison((result, other), ("small", "medium"))
     edit = edits.Edit((edits.EditMark("rectangle", ((0.3, 0.3), (0.7, 0.5))),))
     covered = small(edits.edited(bus, edit).image, targets=(result.predictions[0].index,))
-    changed = changes.changes(result, covered)
+    changed = edits.changes(result, covered)
     history = History(tmp_path_factory.mktemp("history"))
     record = history.keep(result)
     rows = [
@@ -58,7 +58,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
         "classes": views.classes_view(result),
         "models": views.models_view(comparison, ["Small", "Medium"]),
         "pair": pair_view(similarity(small, bus, load_bundled("china")), "related"),
-        "whatif": views.change_view(result, covered, changed, changes.sentence(result, changed, edit)),
+        "whatif": views.change_view(result, covered, changed, edits.sentence(result, changed, edit)),
         "gallery": views.gallery_view(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",

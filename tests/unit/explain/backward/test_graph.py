@@ -11,8 +11,7 @@ from torch import nn
 
 from sightglass.explain import Explainer
 from sightglass.explain.backward.gradient import Gradient
-from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
-from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient, walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapter import Target

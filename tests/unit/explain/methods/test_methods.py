@@ -21,14 +21,13 @@ from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.explainer import Explainer
+from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.replaying import replay
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput

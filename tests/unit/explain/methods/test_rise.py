@@ -14,7 +14,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS, rise
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.explain.methods.rise import Masks, Windows
+from sightglass.explain.methods.rise import draw_masks, lay_windows
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.detector import Detections, Detector
@@ -81,14 +81,14 @@ def detection(anchor: int, part: Any = "all") -> Target:
 
 
 def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
-    masks = Masks.sample(3000, geometry(96, 64))
-    assert masks.grids.shape[1:] == (4 + 2, 3 + 2)
+    masks, drawn = draw_masks(3000, geometry(96, 64)), torch.Generator().manual_seed(0)
     assert masks.cells == (16, 12)
     full = masks.full(0, 3000, CPU)
     assert full.shape == (3000, 96, 64)
     assert 0 <= full.min() <= full.max() <= 1
     assert (full.mean(0) - 0.5).abs().max() < 0.05
-    grid, (down, across) = masks.grids[7], masks.shifts[7].tolist()
+    grid = (torch.rand(3000, 4 + 2, 3 + 2, generator=drawn) < 0.5).float()[7]
+    down, across = torch.rand(3000, 2, generator=drawn)[7].tolist()
     for y, x in ((0, 0), (13, 50), (95, 63)):
         u, v = (y + 0.5) / 24 + down, (x + 0.5) / (64 / 3) + across
         i, j = int(u), int(v)
@@ -105,7 +105,7 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
     evidence = evidence_of(adapter)
     targets = [detection(0, part), detection(1, part), Target(0, "cat", (0, 2), part), Target(None, "", (2, 1), part)]
     (maps,) = raw_maps(evidence, METHOD, targets, masks=50)
-    masks = Masks.sample(50, evidence.geometry)
+    masks = draw_masks(50, evidence.geometry)
 
     def match(anchor: int, index: int | None, scores: NDArray[Any]) -> float:
         own = evidence.outputs.scores[0, :, anchor].numpy()
@@ -247,8 +247,8 @@ def test_a_raw_value_is_the_fall_of_the_score() -> None:
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
     geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
-    windows = Windows.sample(98, geometry)
-    assert (windows.rows, windows.columns) == (7, 14)
+    windows = lay_windows(98, geometry)
+    assert windows.resolution == (2 * 7, 2 * 14)
     shown = windows.full(0, 98, torch.device("cpu"))
     assert shown.shape == (98, 32, 64)
     hidden = (1 - shown).sum(0)

@@ -17,8 +17,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.evaluation import evaluate
-from sightglass.explain.similarity.ranking import Context, context, rank
+from sightglass.explain.similarity.ranking import Context, context, evaluate, rank
 from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.report import similarity_files
 from tests.conftest import asset

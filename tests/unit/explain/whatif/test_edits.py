@@ -13,8 +13,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.parts import Change, union
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.changes import sentence
-from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
+from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse, sentence
 from sightglass.models.adapter import Prediction
 
 RAMP = np.stack(
