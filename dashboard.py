@@ -50,12 +50,12 @@ if script_context() is None:
     gc.disable()
     from starlette.middleware import Middleware
 
-    from sightglass.api import routes, serving
+    from sightglass.api import prepare, routes
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
 
     try:
-        serving.prepare(st.get_option("server.address"))
+        prepare(st.get_option("server.address"))
     except SettingProblem as problem:
         sys.exit(str(problem))
     prepare_server()

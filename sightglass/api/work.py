@@ -50,7 +50,7 @@ class WorkQueue:
         self.workers, self.waiting = workers, waiting
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
-        self._jobs: dict[Future[Any], threading.Event] = {}
+        self._jobs = set[Future[Any]]()
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -85,8 +85,8 @@ class WorkQueue:
                 return work()
 
         job = self._pool.submit(context.run, call)
-        self._jobs[job] = cancel
-        job.add_done_callback(self._jobs.pop)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
         try:
             with anyio.move_on_after(timeout):
                 return await asyncio.wrap_future(job)
@@ -95,11 +95,6 @@ class WorkQueue:
             job.cancel()
         detail = "choose a faster method, fewer masks or classes, or a smaller model."
         raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
-
-    def cancel(self) -> None:
-        """Cancel all jobs, from any thread."""
-        for cancel in tuple(self._jobs.values()):
-            cancel.set()
 
 
 async def answer(

@@ -76,7 +76,6 @@ class ServeOptions:
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
     host: str = cli.field("--host ADDRESS", f"0.0.0.0 opens it to the network [{HOST}].", default=HOST)
     port: int = cli.field("--port -p N", f"0 picks a free one and prints it [{PORT}].", default=PORT, min=0, max=65535)
-    key: str | None = cli.field("--key KEY", "Require this token; SIGHTGLASS_TOKEN hides it from the process list.")
     open: bool = cli.field("--open", OPEN, default=False)
 
 
@@ -103,9 +102,9 @@ def serve(options: ServeOptions) -> int:
     for name, value in (("MODEL", options.model), ("DEVICE", options.device)):
         if value is not None:
             os.environ[f"SIGHTGLASS_API_{name}"] = value
-    from sightglass.api import serving
+    from sightglass.api import prepare
 
-    serving.prepare(options.host, token=options.key, open_to_all=options.open)
+    prepare(options.host, open_to_all=options.open)
     console, model = Console(), settings().api_model
     with contextlib.closing(bound(options.host, options.port)) as listener:
         import uvicorn

@@ -53,12 +53,12 @@ class Access:
         return self.way == "token" and _is_equal(value, self.cookie())
 
 
-def choose(host: str | None, *, token: str | None = None, open_to_all: bool = False) -> Access:
+def choose(host: str | None, *, open_to_all: bool = False) -> Access:
     """Return the access rules of a server on `host`; None: all addresses.
 
-    `token` overrides the environment. Raises SettingProblem where settings contradict each other.
+    Raises SettingProblem where settings contradict each other.
     """
-    token = token or (secret.get_secret_value() if (secret := settings().token) else "")
+    token = secret.get_secret_value() if (secret := settings().token) else ""
     if open_to_all or settings().open:
         if token:
             raise SettingProblem("SIGHTGLASS_OPEN (--open) asks for no token, but SIGHTGLASS_TOKEN is set: remove one.")
