@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_origin
 
 import anyio
 from fastapi import APIRouter
@@ -23,7 +23,6 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from sightglass.api.problems import ApiProblem, from_validation
-from sightglass.api.schemas import Index
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check, lower_priority, stopped_by
@@ -222,16 +221,12 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     """Return a form's values; empty fields count as absent."""
     values: Json = {}
     for name in form:
-        # `class` is a keyword, and its field `class_`.
-        about = schema.model_fields.get(name) or schema.model_fields.get(f"{name}_")
-        kind = None if about is None else about.annotation
+        about = schema.model_fields.get(name)
         items: list[Any] = [
             bytes(await item.read()) if isinstance(item, UploadFile) else item for item in form.getlist(name)
         ]
-        if get_origin(kind) is tuple or Index in get_args(kind):
-            items = [read_number(item) for item in items]
-        if get_origin(kind) is tuple:
-            values[name] = [] if items == [""] else items
+        if about is not None and get_origin(about.annotation) is tuple:
+            values[name] = [] if items == [""] else [_read_number(item) for item in items]
         elif items != [""]:
             # Several are none that the schema takes, and it says so.
             values[name] = items if len(items) > 1 else items[0]
@@ -242,6 +237,6 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     return values
 
 
-def read_number(value: Any) -> Any:
-    """Return a form's digits as a number, and anything else as it is."""
+def _read_number(value: Any) -> Any:
+    """Return a form's digits as a number, as of a box, and anything else as it is."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 7 else value

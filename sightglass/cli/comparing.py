@@ -73,7 +73,7 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
         explainer = load_explainer(name, options.device, progress, engine)
-        explanations.append(explainer(image, **cli.with_classes(engine, explainer)))
+        explanations.append(explainer(image, **engine))
         timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
     comparison = models.Comparison(tuple(explanations), names, tuple(timings))
     if not ("targets" in engine or options.each_own):

@@ -120,9 +120,8 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     style = replace(options.style(), boxes=options.box_color)
     if by_all := verb == "image" and engine_options.get("method") == cli.ALL:
         del engine_options["method"]
-    chosen = (
-        _box_options(engine_options, explainer) if verb == "detect" else cli.with_classes(engine_options, explainer)
-    )
+    if verb == "detect":
+        engine_options.setdefault("per", "detection")
     objects = [_parse_object(text) for text in options.objects or ()]
 
     def summarise(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
@@ -130,7 +129,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
         common.report(console, explanation, style)
         more, maps = dict[str, Any](), range(len(explanation.heatmaps))
         if verb == "detect":
-            more["missing"] = _report_missed(console, explanation, chosen)
+            more["missing"] = _report_missed(console, explanation, engine_options)
         else:
             console.say(*explanation.task.wording.list_answers(explanation))
         values = results.Explained.build(explanation, style).to_dict() | more
@@ -145,7 +144,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
         extra = common.extra_files(explanation, formats, style)
         return values, result_folder.with_summary(chain(drawn, sheet, extra), values)
 
-    return _write_folders(console, explainer, pictures, options, chosen, summarise)
+    return _write_folders(console, explainer, pictures, options, engine_options, summarise)
 
 
 def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:
@@ -182,24 +181,13 @@ def _parse_object(text: str) -> str | tuple[float, ...]:
     return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
-def _box_options(engine_options: cli.EngineOptions, explainer: Explainer) -> dict[str, Any]:
-    """Return the options of a detector, with classes as it takes them; raise ModelProblem."""
-    per = engine_options.setdefault("per", "detection")
-    labels, only = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
-    indices = cli.class_indices(engine_options.get("targets"), labels)
-    cli.class_indices(only, labels)
-    # For single detections a number would mean a box, so classes are named.
-    targets: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
-    return engine_options | {"classes": tuple(cli.read_class(name, labels) for name in only), "targets": targets}
-
-
-def _report_missed(console: Console, explanation: Explanation, chosen: dict[str, Any]) -> list[Json]:
+def _report_missed(console: Console, explanation: Explanation, engine_options: cli.EngineOptions) -> list[Json]:
     """Print how many boxes have no map, and why a class has no box; return the reasons."""
     without = len(explanation.predictions) - len(explanation.heatmaps)
-    if chosen["per"] == "detection" and without > 0 and not (chosen["classes"] or chosen["targets"]):
+    if engine_options["per"] == "detection" and without > 0 and not engine_options.keys() & {"classes", "targets"}:
         console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
     missing = []
-    for box in find_missed(explanation, chosen["targets"]):
+    for box in find_missed(explanation, engine_options.get("targets", ())):
         candidate, sentence = box.candidate, phrases.plain_text(box.words)
         console.say(sentence)
         about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
@@ -212,7 +200,7 @@ def _write_folders(
     explainer: Explainer,
     pictures: list[str],
     options: ExplainOptions,
-    chosen: dict[str, Any],
+    engine_options: cli.EngineOptions,
     summarise: Callable[[Explanation], tuple[Json, Iterator[result_folder.File]]],
 ) -> int:
     """Explain every picture into its folder; return the exit code. A picture that fails is reported and skipped.
@@ -231,7 +219,7 @@ def _write_folders(
                 bar((number + part) / len(pictures), f"{picture}: {text}")
 
             try:
-                explanation = explainer(common.open_picture(picture, console), progress=update, **chosen)
+                explanation = explainer(common.open_picture(picture, console), progress=update, **engine_options)
                 if options.checks:
                     checks.check_maps(explanation, progress=update)
                 summary, files = summarise(explanation)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -21,12 +21,8 @@ from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
-from sightglass.explain.options import OFFERED, OUTPUT, QUESTION, Options
+from sightglass.explain.options import OFFERED, OUTPUT, QUESTION
 from sightglass.explain.rendering import style
-from sightglass.models import labels as models_labels
-
-if TYPE_CHECKING:
-    from sightglass.explain.explainer import Explainer
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -78,7 +74,7 @@ class EngineOptions(dict[str, Any]):
     """The options of the engine that a verb was given, by their names in the library; unset ones are left out.
 
     A parameter with this annotation stands for the flags of all options that are declared for the verb. Classes are
-    as they were typed: only the model knows them.
+    texts, so that a detector takes a number for a class's, and not for a box's.
     """
 
 
@@ -226,6 +222,8 @@ def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
 def _read_options(**values: Any) -> EngineOptions:
     """Return options in an Explainer's form; raise Problem for invalid ones."""
     options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
+    if "targets" in options:
+        options["targets"] = tuple(dict.fromkeys(options["targets"]))
     for name in options.keys() & {"layers", "vocabulary"}:
         options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
     if options.get("method", ALL) != ALL:
@@ -253,31 +251,3 @@ def _read_example(text: str) -> tuple[tuple[float, ...], str]:
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"
-
-
-def known_labels(engine_options: EngineOptions, explainer: Explainer) -> Sequence[str]:
-    """Return the labels of the model, its examples or its words."""
-    options = Options.parse(
-        {name: engine_options[name] for name in ("vocabulary", "examples") if name in engine_options}
-    )
-    if options.examples:
-        return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
-    return explainer.with_vocabulary(explainer.loaded, options, None).adapter.labels
-
-
-def with_classes(engine_options: EngineOptions, explainer: Explainer) -> dict[str, Any]:
-    """Return the options with classes by index; raise ModelProblem."""
-    if (names := engine_options.get("targets")) is None:
-        return engine_options
-    return engine_options | {"targets": class_indices(names, known_labels(engine_options, explainer))}
-
-
-def read_class(text: str, labels: Sequence[str]) -> int | str:
-    """Parse a class: an index, or a label."""
-    is_label = text.lower() in {label.lower() for label in labels}
-    return int(text) if text.lstrip("-").isdigit() and not is_label else text
-
-
-def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
-    """Return class indices by name or index; raise ModelProblem."""
-    return tuple(dict.fromkeys(models_labels.class_index(read_class(name, labels), labels) for name in names or ()))

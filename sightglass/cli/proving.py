@@ -85,10 +85,7 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
     if "confidence" in engine_options:
         task.check_box_options(explainer.model.id, "--score-thr")
     if options.class_ is not None:
-        labels = cli.known_labels(engine_options, explainer)
-        (index,) = cli.class_indices([options.class_], labels)
-        # A number would be that of a box.
-        arguments["targets"] = (labels[index] if arguments.get("per") == "detection" else index,)
+        arguments["targets"] = (options.class_,)
     elif options.map is not None and options.map > 1:
         answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
         if options.map > len(answers):

@@ -22,6 +22,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds, stored
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as models_labels
@@ -109,15 +110,15 @@ def batch(
             pictures = find(pictures)
             true_labels = truth or (None if options.restart else labels.read_labels(here))
             true_labels = true_labels or labels.label_by_folders(pictures)
-            known = cli.known_labels(engine_options, explainer)
+            words = Options(vocabulary=engine_options.get("vocabulary", ()))
+            known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
             labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
-        called = cli.with_classes(engine_options, explainer)
         done = runner.BatchJob(
             pictures,
             explainer,
             folder,
-            options=called,
-            facts=run_store.describe_run(source, options.model, called, Path(folder)),
+            options=engine_options,
+            facts=run_store.describe_run(source, options.model, engine_options, Path(folder)),
             maps=options.maps,
             workers=options.workers,
             batch_size=options.batch_size,
@@ -269,7 +270,7 @@ def video(
             video_clip.Clip(path),
             explainer,
             folder,
-            options=cli.with_classes(engine_options, explainer),
+            options=engine_options,
             settings=chosen,
             resume=not options.restart,
             progress=progress,
