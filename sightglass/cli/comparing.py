@@ -19,8 +19,8 @@ from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
-from sightglass.explain.methods import method as find_method
 from sightglass.explain.similarity import evaluation, ranking
+from sightglass.explain.similarity import similarity as engine
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
@@ -153,9 +153,7 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if not gallery and (sheets or options.names is not None):
         raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")
-    console, arguments = Console(options.json), dict(engine_options)
-    if options.method is not None:
-        arguments["method"] = find_method(options.method).id
+    console, arguments = Console(options.json), engine_options | {"method": options.method}
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
         run = _Run(console, progress, explainer, options, arguments, sheets)
@@ -264,6 +262,4 @@ class _Run:
         return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
 
     def _explain(self, query: Image, other: Image) -> Similarity:
-        from sightglass.explain.similarity.similarity import similarity
-
-        return similarity(self.explainer, query, other, **self.arguments)
+        return engine.similarity(self.explainer, query, other, **self.arguments)

@@ -124,8 +124,9 @@ def replay(
     written only with --out.
     """
     console, look = Console(options.json), options.style()
-    saved = read(recipe)
-    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, saved)
+    contents = read(recipe)
+    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, contents)
+    saved = contents.recipe
     if options.device is not None:
         saved = saved.model_copy(update={"device": options.device})
     with console.progress(f"Loading {saved.model}"):
@@ -153,22 +154,21 @@ def replay(
     return int(same is False)
 
 
-def read(path: Path) -> Recipe:
-    """Read the recipe of a file; raise ModelProblem without one."""
-    recipe = None
+def read(path: Path) -> embedded_recipe.Contents:
+    """Read the recipe of a file, and the picture in it; raise ModelProblem without a recipe."""
+    contents = None
     with contextlib.suppress(OSError):
-        recipe = embedded_recipe.read(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
-    if recipe is None:
+        contents = embedded_recipe.contents(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
+    if contents is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
-    return recipe
+    return contents
 
 
-def _find_picture(path: Path, recipe: Recipe) -> Any:
+def _find_picture(path: Path, contents: embedded_recipe.Contents) -> Any:
     """Return a recipe's picture: in its file, here, near it, or an example. Raises ModelProblem."""
-    embedded = embedded_recipe.contents(path.read_bytes())
-    if embedded is not None and (original := embedded_recipe.original(embedded)):
+    if original := embedded_recipe.original(contents):
         return original
-    name = recipe.picture_name
+    name = contents.recipe.picture_name
     folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
     local = [str(folder / name) for folder in folders if (folder / name).is_file()]
     if not local and images.example_meant(name) is None:
@@ -179,17 +179,12 @@ def _find_picture(path: Path, recipe: Recipe) -> Any:
 def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
     now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "checks"}
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, ModelProblem):
+        before, saved = read(folder / result_folder.RECIPE).recipe, read_npz(folder / result_folder.MAPS)
         # Another explanation may have overwritten the recipe's.
-        if read(folder / result_folder.RECIPE).model_dump(exclude=machine) != recipe.model_dump(exclude=machine):
-            return None
-        saved = read_npz(folder / result_folder.MAPS)
-        if {name: values.shape for name, values in now.items()} != {
-            name: values.shape for name, values in saved.items()
-        }:
-            return None
-        equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
-        apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
-        return 0.0 if equal else max(apart)
-    except (OSError, ValueError, KeyError, ModelProblem):
-        return None
+        same = before.model_dump(exclude=machine) == recipe.model_dump(exclude=machine)
+        if same and {name: maps.shape for name, maps in now.items()} == {n: maps.shape for n, maps in saved.items()}:
+            if all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items()):
+                return 0.0
+            return max(float(abs(saved[name] - values).max(initial=0)) for name, values in now.items())
+    return None

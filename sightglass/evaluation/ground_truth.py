@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, scratch_folder
+from sightglass.common.files import file_stem
 from sightglass.evaluation import label_table
 from sightglass.evaluation.label_table import LabelError, parse_numbers
 from sightglass.explain.picture import source as picture_source
@@ -269,7 +270,7 @@ def open_files(
             raise Problem(f"{path.name} has no readable {what}: {hint}.")
         yield path.parent, [path]
         return
-    with scratch_folder(what) as home:
+    with tempfile.TemporaryDirectory(prefix=f"sightglass-{what}-", ignore_cleanup_errors=True) as home:
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
