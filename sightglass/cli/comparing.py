@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
+from sightglass.cli.console import Console, describe_checks, load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
@@ -57,7 +56,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     """
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
-        comparison = _compare(open_picture(picture, console), engine_options, options, progress)
+        comparison = _compare(console.open_picture(picture), engine_options, options, progress)
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.choose_folders([f"{name}_compared"], options.out)
@@ -159,8 +158,8 @@ def similarity(
         run = _Run(console, progress, explainer, options, arguments, sheets)
         if many and gallery:
             return run.evaluate(pictures[0], gallery)
-        query = open_picture(pictures[0], console)
-        return run.rank(query, gallery) if gallery else run.compare(query, open_picture(pictures[1], console))
+        query = console.open_picture(pictures[0])
+        return run.rank(query, gallery) if gallery else run.compare(query, console.open_picture(pictures[1]))
 
 
 @dataclass

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
-from sightglass.cli import pictures as common
-from sightglass.cli.console import Console
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.options import OFFERED
@@ -20,7 +19,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
-from sightglass.report import offers, result_folder, results
+from sightglass.report import result_folder, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,12 +106,12 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also)
     pictures, model = _split_model(pictures, options.model, console)
     # The first detector that is here takes a while to find.
     name = model or MODELS.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
-        explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
+        explainer = load_explainer(name, options.device, progress, engine_options, labels=options.labels)
     task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
@@ -126,7 +125,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
 
     def summarise(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
         explanation = explanation.with_object(*objects)
-        common.report(console, explanation, style)
+        console.report(explanation, style)
         more, maps = dict[str, Any](), range(len(explanation.heatmaps))
         if verb == "detect":
             more["missing"] = _report_missed(console, explanation, engine_options)
@@ -141,7 +140,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
         else:
             drawn = result_folder.picture_files(explanation, style, npy=options.npy)
         sheet = result_folder.method_files(explanation, style) if by_all and maps else ()
-        extra = common.extra_files(explanation, formats, style)
+        extra = cli.extra_files(explanation, formats, style)
         return values, result_folder.with_summary(chain(drawn, sheet, extra), values)
 
     return _write_folders(console, explainer, pictures, options, engine_options, summarise)
@@ -219,7 +218,7 @@ def _write_folders(
                 bar((number + part) / len(pictures), f"{picture}: {text}")
 
             try:
-                explanation = explainer(common.open_picture(picture, console), progress=update, **engine_options)
+                explanation = explainer(console.open_picture(picture), progress=update, **engine_options)
                 if options.checks:
                     checks.check_maps(explanation, progress=update)
                 summary, files = summarise(explanation)

@@ -7,10 +7,10 @@ import inspect
 import mimetypes
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -23,6 +23,10 @@ from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
 from sightglass.explain.options import OFFERED, OUTPUT, QUESTION
 from sightglass.explain.rendering import style
+from sightglass.report import offers
+
+if TYPE_CHECKING:
+    from sightglass.explain.explanation import Explanation
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -236,12 +240,18 @@ def _read_options(**values: Any) -> EngineOptions:
     return options
 
 
-def split_names(texts: Sequence[str] | None, allowed: Collection[str]) -> list[str]:
+def split_names(texts: Sequence[str] | None) -> list[str]:
     """Return the names of `--also`, each once; raise Problem for one that is not known."""
     names = [name.strip().lower() for text in texts or () for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in allowed]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(allowed)}.")
+    if unknown := [name for name in names if name not in offers.ALSO]:
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(offers.ALSO)}.")
     return list(dict.fromkeys(names))
+
+
+def extra_files(explanation: Explanation, formats: Sequence[str], look: style.Style) -> Iterator[tuple[str, bytes]]:
+    """Yield the best map as the figures and reports of `--also`."""
+    for format in (offers.ALSO[name] for name in formats if explanation.heatmaps):
+        yield format.file, format.make(explanation, 0, dataclasses.asdict(look))
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:

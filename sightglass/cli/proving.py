@@ -12,8 +12,7 @@ import numpy as np
 import typer
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, read_npz
 from sightglass.common.work.progress import Progress
@@ -23,7 +22,7 @@ from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
-from sightglass.report import embedded_recipe, offers, result_folder, results
+from sightglass.report import embedded_recipe, result_folder, results
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -57,13 +56,16 @@ def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: Prov
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also)
     with console.progress(f"Loading {options.model}") as progress:
-        image = open_picture(picture, console)
+        image = console.open_picture(picture)
         (folder,) = result_folder.choose_folders([image.name], options.out)
         explanation = _explain(image, engine_options, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
-        files = result_folder.proof_files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        files = (
+            result_folder.proof_files(explanation, 0, proof),
+            cli.extra_files(explanation, formats, style.VIEWER_STYLE),
+        )
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(
@@ -125,7 +127,7 @@ def replay(
     """
     console, look = Console(options.json), options.style()
     contents = read(recipe)
-    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, contents)
+    picture = console.open_picture(options.picture) if options.picture else _find_picture(recipe, contents)
     saved = contents.recipe
     if options.device is not None:
         saved = saved.model_copy(update={"device": options.device})
@@ -133,7 +135,7 @@ def replay(
         explanation = replaying.replay(saved, picture)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in saved.versions.items() if now.get(name) != before}
-    report(console, explanation, look)
+    console.report(explanation, look)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
     if saved.prepared not in (None, prepared := explanation.recipe.prepared):

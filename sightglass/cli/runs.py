@@ -16,8 +16,7 @@ import typer
 from sightglass import history
 from sightglass.batch import finished, labels, run_store, runner, table
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
+from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings

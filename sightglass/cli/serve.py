@@ -15,8 +15,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
