@@ -42,7 +42,15 @@ def dashboard(options: DashboardOptions) -> int:
     It runs in the current folder: a models.toml there is found. Only this machine is answered unless --host says
     otherwise; then the printed address has a token that visitors need. Ctrl-C stops it.
     """
-    command = _command(options)
+    if not SCRIPT.is_file() or find_spec("streamlit") is None:
+        raise Problem("The dashboard is not part of this installation: install Sightglass with pip install .")
+    # -P: a folder called `models` or `pages` where the user is must not take the place of the project's own.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), f"--server.address={options.host}"]
+    if options.port is not None:
+        bound(options.host, options.port).close()
+        command.append(f"--server.port={options.port}")
+    if options.no_browser:
+        command.append("--server.headless=true")
     if options.open:
         os.environ["SIGHTGLASS_OPEN"] = "1"
     if os.name == "posix":
@@ -52,21 +60,6 @@ def dashboard(options: DashboardOptions) -> int:
     with suppress(KeyboardInterrupt), subprocess.Popen(command) as server:
         return server.wait()
     return 0
-
-
-def _command(options: DashboardOptions) -> list[str]:
-    """Return the server's command; raise Problem where it cannot start."""
-    if not SCRIPT.is_file() or find_spec("streamlit") is None:
-        raise Problem("The dashboard is not part of this installation: install Sightglass with pip install .")
-    if options.port is not None:
-        bound(options.host, options.port).close()
-    # -P: a folder called `models` or `pages` where the user is must not take the place of the project's own.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), f"--server.address={options.host}"]
-    if options.port is not None:
-        command.append(f"--server.port={options.port}")
-    if options.no_browser:
-        command.append("--server.headless=true")
-    return command
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,6 @@ from sightglass.common.settings import settings
 MIN_LENGTH = 16
 """Characters below which a token that an operator chose can be guessed."""
 
-TOKEN_BYTES = 32
-"""Random bytes of a token that the server generates: 256 bits."""
-
 Way = Literal["local", "token", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
@@ -67,7 +64,7 @@ def choose(host: str | None, *, open_to_all: bool = False) -> Access:
         return Access("token", token)
     if is_local(host):
         return Access()
-    return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
+    return Access("token", secrets.token_urlsafe(32), generated=True)
 
 
 def install(access: Access) -> None:
