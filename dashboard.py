@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -23,9 +22,6 @@ try:
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))
-
-if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
 
 HERE = Path(__file__).parent
 """Folder of the icons: beside this file, in a checkout as in an installation."""
@@ -50,12 +46,12 @@ if script_context() is None:
     gc.disable()
     from starlette.middleware import Middleware
 
-    from sightglass.api import routes, serving
+    from sightglass.api import prepare, routes
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
 
     try:
-        serving.prepare(st.get_option("server.address"))
+        prepare(st.get_option("server.address"))
     except SettingProblem as problem:
         sys.exit(str(problem))
     prepare_server()
@@ -66,8 +62,8 @@ if script_context() is None:
 else:
     from sightglass.ui.widgets import page_title
 
-    def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
-        return st.Page(
+    pages = {
+        name: st.Page(
             page.script(name),
             title=title,
             icon=f":material/{icon}:",
@@ -75,8 +71,8 @@ else:
             default=name == "explore",
             **page_tooltip(help),
         )
-
-    pages = {name: make_page(name, *about) for name, about in MENU.items()}
+        for name, (title, icon, help) in MENU.items()
+    }
     # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
     st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
     # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.

@@ -264,7 +264,7 @@ def _index(value: Any) -> int | None:
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
-    """Return a class's index; raise ModelProblem with a suggestion if unknown."""
+    """Return a class's index, by its label or number; raise ModelProblem with a suggestion if unknown."""
     if not labels:
         raise ModelProblem("This model has no classes to choose from: compare pictures with it (similarity).")
     if isinstance(target, Integral):
@@ -283,6 +283,8 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
         raise ModelProblem(f"{target} is the name of classes {numbers}: give the number of the one that is meant.")
     if same:
         return same[0]
+    if re.fullmatch(r"-?\d+", target):
+        return class_index(int(target), labels)
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
     near = [label for label in lowered if lowered_target in label.split()]
     near += nearest(lowered_target, lowered)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
-from sightglass.api.work import add_route, read_number
+from sightglass.api.work import add_route
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
@@ -43,7 +43,7 @@ class GuideRequest(BaseModel):
 
     image: Picture
     model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
-    class_: Annotated[Class | None, BeforeValidator(read_number)] = Field(
+    class_: Class | None = Field(
         None,
         validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",

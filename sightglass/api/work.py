@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_origin
 
 import anyio
 from fastapi import APIRouter
@@ -23,7 +23,6 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from sightglass.api.problems import ApiProblem, from_validation
-from sightglass.api.schemas import Index
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check, lower_priority, stopped_by
@@ -50,7 +49,7 @@ class WorkQueue:
         self.workers, self.waiting = workers, waiting
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
-        self._jobs: dict[Future[Any], threading.Event] = {}
+        self._jobs = set[Future[Any]]()
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -85,8 +84,8 @@ class WorkQueue:
                 return work()
 
         job = self._pool.submit(context.run, call)
-        self._jobs[job] = cancel
-        job.add_done_callback(self._jobs.pop)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
         try:
             with anyio.move_on_after(timeout):
                 return await asyncio.wrap_future(job)
@@ -95,11 +94,6 @@ class WorkQueue:
             job.cancel()
         detail = "choose a faster method, fewer masks or classes, or a smaller model."
         raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
-
-    def cancel(self) -> None:
-        """Cancel all jobs, from any thread."""
-        for cancel in tuple(self._jobs.values()):
-            cancel.set()
 
 
 async def answer(
@@ -227,16 +221,12 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     """Return a form's values; empty fields count as absent."""
     values: Json = {}
     for name in form:
-        # `class` is a keyword, and its field `class_`.
-        about = schema.model_fields.get(name) or schema.model_fields.get(f"{name}_")
-        kind = None if about is None else about.annotation
+        about = schema.model_fields.get(name)
         items: list[Any] = [
             bytes(await item.read()) if isinstance(item, UploadFile) else item for item in form.getlist(name)
         ]
-        if get_origin(kind) is tuple or Index in get_args(kind):
-            items = [read_number(item) for item in items]
-        if get_origin(kind) is tuple:
-            values[name] = [] if items == [""] else items
+        if about is not None and get_origin(about.annotation) is tuple:
+            values[name] = [] if items == [""] else [_read_number(item) for item in items]
         elif items != [""]:
             # Several are none that the schema takes, and it says so.
             values[name] = items if len(items) > 1 else items[0]
@@ -247,6 +237,6 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     return values
 
 
-def read_number(value: Any) -> Any:
-    """Return a form's digits as a number, and anything else as it is."""
+def _read_number(value: Any) -> Any:
+    """Return a form's digits as a number, as of a box, and anything else as it is."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 7 else value

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, comparing, doctor, explain, models, proving, serve, video
+from sightglass.cli import comparing, doctor, explain, models, proving, runs, serve
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app, print_help
 from sightglass.common import guide_words
@@ -24,7 +24,7 @@ from sightglass.common.settings import variable
 from sightglass.explain import recipe
 from sightglass.explain.phrases import listing
 
-_ORDER = [module.__name__ for module in (explain, batch, video, comparing, proving, serve, doctor)]
+_ORDER = [module.__name__ for module in (explain, runs, comparing, proving, serve, doctor)]
 """Order of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get(variable("traceback"), "").strip():
             raise
         return _fail(*_explain(error), args)
-    if code == batch.STOPPED and args[:1] not in (["batch"], ["video"], ["serve"]):
-        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, args)
+    if code == runs.STOPPED and args[:1] not in (["batch"], ["video"], ["serve"]):
+        return _fail("Stopped: every file that was written is whole.", runs.STOPPED, args)
     return code if isinstance(code, int) else 0
 
 

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
+from sightglass.cli.console import Console, describe_checks, load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.methods import SIMILARITY
-from sightglass.explain.methods import method as find_method
 from sightglass.explain.similarity import ranking
+from sightglass.explain.similarity import similarity as engine
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
@@ -57,7 +56,7 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     """
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
-        comparison = _compare(open_picture(picture, console), engine_options, options, progress)
+        comparison = _compare(console.open_picture(picture), engine_options, options, progress)
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.choose_folders([f"{name}_compared"], options.out)
@@ -73,7 +72,7 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
         explainer = load_explainer(name, options.device, progress, engine)
-        explanations.append(explainer(image, **cli.with_classes(engine, explainer)))
+        explanations.append(explainer(image, **engine))
         timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
     comparison = models.Comparison(tuple(explanations), names, tuple(timings))
     if not ("targets" in engine or options.each_own):
@@ -153,16 +152,14 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if not gallery and (sheets or options.names is not None):
         raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")
-    console, arguments = Console(options.json), dict(engine_options)
-    if options.method is not None:
-        arguments["method"] = find_method(options.method).id
+    console, arguments = Console(options.json), engine_options | {"method": options.method}
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
         run = _Run(console, progress, explainer, options, arguments, sheets)
         if many and gallery:
             return run.evaluate(pictures[0], gallery)
-        query = open_picture(pictures[0], console)
-        return run.rank(query, gallery) if gallery else run.compare(query, open_picture(pictures[1], console))
+        query = console.open_picture(pictures[0])
+        return run.rank(query, gallery) if gallery else run.compare(query, console.open_picture(pictures[1]))
 
 
 @dataclass
@@ -264,6 +261,4 @@ class _Run:
         return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
 
     def _explain(self, query: Image, other: Image) -> Similarity:
-        from sightglass.explain.similarity.similarity import similarity
-
-        return similarity(self.explainer, query, other, **self.arguments)
+        return engine.similarity(self.explainer, query, other, **self.arguments)

@@ -1,4 +1,4 @@
-"""Print tables, JSON, progress and errors."""
+"""Print explanations, tables, JSON, progress and errors; load models and open pictures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightglass import explain
 from sightglass.common.files import to_json
 from sightglass.common.legible import one_line, visible
 from sightglass.common.work.progress import Progress
-from sightglass.explain import phrases
+from sightglass.explain import methods, phrases, questions
+from sightglass.explain.picture import image
+from sightglass.explain.trust import diagnosis
+from sightglass.models import catalog
+from sightglass.report import table as report_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.rendering.style import Style
+    from sightglass.explain.trust.checks import Checks
+
+EXAMPLE_USED = "There is no {} in this folder: the example of that name is used."
 MAX_WIDTH = 100
 """Columns of a table on a wider terminal, or without a terminal."""
 
@@ -133,3 +145,62 @@ class Console:
                 yield update
             finally:
                 self._bars = None
+
+    def open_picture(self, typed: str) -> Image:
+        """Open an argument's picture: a file, or a bundled example. Raises ImageProblem."""
+        if image.example_meant(typed) is not None:
+            self.warn(EXAMPLE_USED.format(typed))
+        return image.Image.open(typed)
+
+    def report(self, explanation: Explanation, style: Style) -> None:
+        """Print one explanation: headline, numbers, checks and findings."""
+        first = next(iter(explanation.heatmaps), None)
+        name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
+        by = f", {name} at {', '.join(first.layers)}" if first else ""
+        title, wording = diagnosis.describe(explanation, style.hot).headline, explanation.task.wording
+        self.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
+
+        rows = [
+            (
+                f"{row['label']} {wording.number(explanation, row['map'])}".strip(),
+                "–"
+                if row["score"] is None
+                else wording.short_text(row["score"], explanation.model.unit_of(row["label"])),
+                phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
+                f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
+            )
+            for row in report_table.rows(explanation)
+        ]
+        columns: tuple[str, ...] = ("map of", explanation.task.value, "half of it on", "strongest at")
+        ranks = explanation.ranks
+        # Of the best answers the order of the rows says it.
+        if explanation.options.targets and any(ranks):
+            columns = (*columns, "rank")
+        cells = [(*row, str(rank or "–"))[: len(columns)] for row, rank in zip(rows, ranks, strict=True)]
+        self.table(columns, cells, right=columns[1:])
+        for index in range(len(explanation.heatmaps)):
+            self.say(*describe_checks(explanation.known_checks(index)))
+        # Without a map of any box that a detector shows, its strongest candidates are reported instead.
+        for finding in explanation.diagnosis if rows or not explanation.predictions else ():
+            if finding.text != title:
+                self.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
+
+
+def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
+    """Return a map's checks as lines; none without checks; `begin`: of the first line."""
+    if checks is None:
+        return []
+    others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]
+    return [f"{begin}{checks.label}: {checks.line}", *others]
+
+
+def load_explainer(
+    model: str, device: str, progress: Progress, options: dict[str, Any] | None = None, *, labels: Path | None = None
+) -> Explainer:
+    """Load a model for these options, with a progress bar; `labels`: a file of class names."""
+    if not catalog.is_file(model):
+        catalog.spec(model)  # reports a typo before torch is imported
+    explainer = explain.Explainer(model, labels=labels, device=device, progress=progress)
+    if options and options.get("question"):
+        questions.settings(explainer.loaded, options["question"])  # reports a model without gradients
+    return explainer

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
-from sightglass.cli import pictures as common
-from sightglass.cli.console import Console
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.options import OFFERED
@@ -20,18 +19,14 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
-from sightglass.report import offers, result_folder, results
+from sightglass.report import result_folder, results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.rendering.style import Style
-
-    Write = Callable[[Explanation], tuple[Json, Iterator[result_folder.File]]]
-    """From an explanation to its summary for JSON, and its files."""
 
 
 MODELS = {"detect": "", "segment": "demo-seg"}
@@ -63,34 +58,42 @@ class ExplainOptions(cli.OutputOptions, cli.CheckOptions, cli.LoadOptions):
 
 
 VERBS = {
-    "explain": """Show what a model predicts for a picture, and where it looked for each answer.
+    "explain": (
+        """Show what a model predicts for a picture, and where it looked for each answer.
 
     Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps.""",
-    "image": "Explain the best predictions for a picture.",
-    "class": """Explain a class of your choice: its rank among all classes, its score and its map.
+        "sightglass explain *.jpg --question why --top-k 3 --out out",
+    ),
+    "image": (
+        "Explain the best predictions for a picture.",
+        "sightglass image bus.jpg --method layercam --top-k 3 --npy",
+    ),
+    "class": (
+        """Explain a class of your choice: its rank among all classes, its score and its map.
 
     The folder gets class_analysis_<class>.json and gradcam_class_<class>.png of each class.""",
-    "detect": "Explain boxes, by default of the first detector on this machine.",
-    "segment": "Explain the class of pixels, by default of demo-seg.",
+        "sightglass class bus.jpg --class 874 --class minibus --question why",
+    ),
+    "detect": (
+        "Explain boxes, by default of the first detector on this machine.",
+        "sightglass detect scene-3.png -m demo-s --class gear --save-all",
+    ),
+    "segment": (
+        "Explain the class of pixels, by default of demo-seg.",
+        "sightglass segment scene-3.png --per region --at 120,80 --against star",
+    ),
 }
-"""Help of each verb; the others are aliases of `explain`."""
-EXAMPLES = {
-    "explain": "sightglass explain *.jpg --question why --top-k 3 --out out",
-    "image": "sightglass image bus.jpg --method layercam --top-k 3 --npy",
-    "class": "sightglass class bus.jpg --class 874 --class minibus --question why",
-    "detect": "sightglass detect scene-3.png -m demo-s --class gear --save-all",
-    "segment": "sightglass segment scene-3.png --per region --at 120,80 --against star",
-}
-"""Example of each alias in its help; `explain` shows all."""
+"""Help and example of each verb; all but the first are aliases of it."""
 
 
 def _register(verb: str) -> None:
     def explain(pictures: cli.Pictures, engine_options: cli.EngineOptions, options: ExplainOptions) -> int:
         return _explain(verb, pictures, engine_options, options)
 
+    help, example = VERBS[verb]
     alias = verb != "explain"
-    examples = EXAMPLES[verb] if alias else "\n".join(EXAMPLES.values())
-    cli.verb(cli.app, verb, examples, VERBS[verb], panel="Aliases" if alias else None)(explain)
+    examples = example if alias else "\n".join(example for _, example in VERBS.values())
+    cli.verb(cli.app, verb, examples, help, panel="Aliases" if alias else None)(explain)
 
 
 for _verb in VERBS:
@@ -103,21 +106,44 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also)
     pictures, model = _split_model(pictures, options.model, console)
     # The first detector that is here takes a while to find.
     name = model or MODELS.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
-        explainer = common.load_explainer(name, options.device, progress, engine_options, labels=options.labels)
+        explainer = load_explainer(name, options.device, progress, engine_options, labels=options.labels)
     task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", engine_options, options)
     style = replace(options.style(), boxes=options.box_color)
-    series = Series(console, explainer, pictures, options, formats, style)
+    if by_all := verb == "image" and engine_options.get("method") == cli.ALL:
+        del engine_options["method"]
     if verb == "detect":
-        return _detect(series, engine_options)
-    return _explain_picture(series, engine_options, verb)
+        engine_options.setdefault("per", "detection")
+    objects = [_parse_object(text) for text in options.objects or ()]
+
+    def summarise(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
+        explanation = explanation.with_object(*objects)
+        console.report(explanation, style)
+        more, maps = dict[str, Any](), range(len(explanation.heatmaps))
+        if verb == "detect":
+            more["missing"] = _report_missed(console, explanation, engine_options)
+        else:
+            console.say(*explanation.task.wording.list_answers(explanation))
+        values = results.Explained.build(explanation, style).to_dict() | more
+        if verb == "class":
+            files = (result_folder.class_files(explanation, i, style, values, npy=options.npy) for i in maps)
+            return values, chain.from_iterable(files)
+        if verb == "detect":
+            drawn = result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
+        else:
+            drawn = result_folder.picture_files(explanation, style, npy=options.npy)
+        sheet = result_folder.method_files(explanation, style) if by_all and maps else ()
+        extra = cli.extra_files(explanation, formats, style)
+        return values, result_folder.with_summary(chain(drawn, sheet, extra), values)
+
+    return _write_folders(console, explainer, pictures, options, engine_options, summarise)
 
 
 def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:
@@ -148,116 +174,64 @@ def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, option
         raise ModelProblem(f"{what}: leave {named} out.")
 
 
-def _explain_picture(series: Series, engine_options: cli.EngineOptions, verb: str) -> int:
-    """Explain pictures by `image` or `segment`."""
-    options, style = series.options, series.style
-    if by_all := engine_options.get("method") == cli.ALL and verb == "image":
-        del engine_options["method"]
-    chosen = cli.with_classes(engine_options, series.explainer)
-    objects = [_parse_object(text) for text in options.objects or ()]
-
-    def write(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
-        explanation = explanation.with_object(*objects)
-        common.report(series.console, explanation, style)
-        series.console.say(*explanation.task.wording.list_answers(explanation))
-        if verb == "class":
-            values = results.Explained.build(explanation, style).to_dict()
-            maps = range(len(explanation.heatmaps))
-            return values, chain.from_iterable(
-                result_folder.class_files(explanation, i, style, values, npy=options.npy) for i in maps
-            )
-        files = chain(
-            result_folder.picture_files(explanation, style, npy=options.npy),
-            result_folder.method_files(explanation, style) if by_all and explanation.heatmaps else (),
-        )
-        return series.with_summary(explanation, files)
-
-    return series.run(chosen, write)
-
-
 def _parse_object(text: str) -> str | tuple[float, ...]:
     """Return the path of a mask, or the edges of a rectangle."""
     edges = text.split(",")
     return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
-def _detect(series: Series, engine_options: cli.EngineOptions) -> int:
-    """Explain the boxes of a detector."""
-    options, console, explainer = series.options, series.console, series.explainer
-    per = engine_options.setdefault("per", "detection")
-    labels, only = cli.known_labels(engine_options, explainer), engine_options.get("classes", ())
-    indices = cli.class_indices(engine_options.get("targets"), labels)
-    cli.class_indices(only, labels)
-    # For single detections a number would mean a box, so classes are named.
-    classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
-    chosen = {"classes": tuple(cli.read_class(name, labels) for name in only), "targets": classes}
-
-    def write(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
-        common.report(console, explanation, series.style)
-        without = len(explanation.predictions) - len(explanation.heatmaps)
-        if per == "detection" and without > 0 and not any(chosen.values()):
-            console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
-        missing = []
-        for box in find_missed(explanation, indices):
-            candidate, sentence = box.candidate, phrases.plain_text(box.words)
-            console.say(sentence)
-            about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
-            missing.append({"words": sentence, **about, "why": box.reason.kind})
-        files = result_folder.box_files(
-            explanation, series.style, everything=options.save_all, boxes=not options.no_boxes
-        )
-        return series.with_summary(explanation, files, {"missing": missing})
-
-    return series.run(engine_options | chosen, write)
+def _report_missed(console: Console, explanation: Explanation, engine_options: cli.EngineOptions) -> list[Json]:
+    """Print how many boxes have no map, and why a class has no box; return the reasons."""
+    without = len(explanation.predictions) - len(explanation.heatmaps)
+    if engine_options["per"] == "detection" and without > 0 and not engine_options.keys() & {"classes", "targets"}:
+        console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
+    missing = []
+    for box in find_missed(explanation, engine_options.get("targets", ())):
+        candidate, sentence = box.candidate, phrases.plain_text(box.words)
+        console.say(sentence)
+        about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
+        missing.append({"words": sentence, **about, "why": box.reason.kind})
+    return missing
 
 
-@dataclass
-class Series:
-    """Pictures to explain with one model and the same options."""
+def _write_folders(
+    console: Console,
+    explainer: Explainer,
+    pictures: list[str],
+    options: ExplainOptions,
+    engine_options: cli.EngineOptions,
+    summarise: Callable[[Explanation], tuple[Json, Iterator[result_folder.File]]],
+) -> int:
+    """Explain every picture into its folder; return the exit code. A picture that fails is reported and skipped.
 
-    console: Console
-    explainer: Explainer
-    pictures: list[str]
-    options: ExplainOptions
-    formats: list[str]
-    style: Style
+    `summarise`: from an explanation to its summary for JSON, and its files.
+    """
+    summaries: list[Json] = []
+    failed: list[dict[str, str]] = []
+    # A picture's folder is called as it, without its own folders.
+    names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in pictures]
+    folders = result_folder.choose_folders(names, options.out)
+    with console.progress("Explaining") as bar:
+        for number, (picture, folder) in enumerate(zip(pictures, folders, strict=True)):
 
-    def run(self, chosen: dict[str, Any], write: Write) -> int:
-        """Explain every picture into its folder; return the exit code. A picture that fails is reported and skipped."""
-        summaries: list[Json] = []
-        failed: list[dict[str, str]] = []
-        # A picture's folder is called as it, without its own folders.
-        names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
-        folders = result_folder.choose_folders(names, self.options.out)
-        with self.console.progress("Explaining") as bar:
-            for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
+            def update(part: float, text: str, picture: str = picture, number: int = number) -> None:
+                bar((number + part) / len(pictures), f"{picture}: {text}")
 
-                def update(part: float, text: str, picture: str = picture, number: int = number) -> None:
-                    bar((number + part) / len(self.pictures), f"{picture}: {text}")
-
-                try:
-                    explanation = self.explainer(common.open_picture(picture, self.console), progress=update, **chosen)
-                    if self.options.checks:
-                        checks.check_maps(explanation, progress=update)
-                    summary, files = write(explanation)
-                    if (other := result_folder.find_other(folder, explanation.image)) is not None:
-                        self.console.warn(f"{folder} has files of {other}: those of the same name are replaced.")
-                    written = result_folder.write(folder, files)
-                except (AnswerProblem, ImageProblem, MemoryError) as error:
-                    sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
-                    sentence = f"{names[number]}: {sentence}" if isinstance(error, AnswerProblem) else sentence
-                    self.console.warn(sentence)
-                    failed.append({"picture": picture, "error": sentence})
-                    continue
-                self.console.files(folder, written)
-                summaries.append(summary | {"folder": folder, "files": written})
-        self.console.result({"results": summaries, "failed": failed})
-        return 1 if failed else 0
-
-    def with_summary(
-        self, explanation: Explanation, files: Iterable[result_folder.File], more: Json | None = None
-    ) -> tuple[Json, Iterator[result_folder.File]]:
-        """Return an explanation's summary, and its files with those of --also."""
-        summary = results.Explained.build(explanation, self.style).to_dict() | (more or {})
-        extra = common.extra_files(explanation, self.formats, self.style)
-        return summary, result_folder.with_summary(chain(files, extra), summary)
+            try:
+                explanation = explainer(console.open_picture(picture), progress=update, **engine_options)
+                if options.checks:
+                    checks.check_maps(explanation, progress=update)
+                summary, files = summarise(explanation)
+                if (other := result_folder.find_other(folder, explanation.image)) is not None:
+                    console.warn(f"{folder} has files of {other}: those of the same name are replaced.")
+                written = result_folder.write(folder, files)
+            except (AnswerProblem, ImageProblem, MemoryError) as error:
+                sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
+                sentence = f"{names[number]}: {sentence}" if isinstance(error, AnswerProblem) else sentence
+                console.warn(sentence)
+                failed.append({"picture": picture, "error": sentence})
+                continue
+            console.files(folder, written)
+            summaries.append(summary | {"folder": folder, "files": written})
+    console.result({"results": summaries, "failed": failed})
+    return 1 if failed else 0

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer, open_picture, report
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import settings
@@ -149,7 +148,7 @@ def add(
         **({"weights.labels": str(Path(options.labels).expanduser().absolute())} if options.labels else {}),
         **({"arch": arch} if arch else {}),
     }
-    picture = None if options.image is None else open_picture(options.image, console)
+    picture = None if options.image is None else console.open_picture(options.image)
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
     console.say(*draft.notes)
@@ -209,5 +208,5 @@ def _try(console: Console, id_: str, picture: Image) -> Json:
         prompted = not explainer.labels and explainer.loaded.adapter.takes_words
         options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         explanation = explainer(picture, top_k=3, **options)
-    report(console, explanation, style.VIEWER_STYLE)
+    console.report(explanation, style.VIEWER_STYLE)
     return results.Explained.build(explanation).to_dict()

@@ -7,7 +7,7 @@ import inspect
 import mimetypes
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -21,12 +21,12 @@ from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
-from sightglass.explain.options import OFFERED, OUTPUT, QUESTION, Options
+from sightglass.explain.options import OFFERED, OUTPUT, QUESTION
 from sightglass.explain.rendering import style
-from sightglass.models import labels as models_labels
+from sightglass.report import offers
 
 if TYPE_CHECKING:
-    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -78,7 +78,7 @@ class EngineOptions(dict[str, Any]):
     """The options of the engine that a verb was given, by their names in the library; unset ones are left out.
 
     A parameter with this annotation stands for the flags of all options that are declared for the verb. Classes are
-    as they were typed: only the model knows them.
+    texts, so that a detector takes a number for a class's, and not for a box's.
     """
 
 
@@ -226,6 +226,8 @@ def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
 def _read_options(**values: Any) -> EngineOptions:
     """Return options in an Explainer's form; raise Problem for invalid ones."""
     options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
+    if "targets" in options:
+        options["targets"] = tuple(dict.fromkeys(options["targets"]))
     for name in options.keys() & {"layers", "vocabulary"}:
         options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
     if options.get("method", ALL) != ALL:
@@ -238,12 +240,18 @@ def _read_options(**values: Any) -> EngineOptions:
     return options
 
 
-def split_names(texts: Sequence[str] | None, allowed: Collection[str]) -> list[str]:
+def split_names(texts: Sequence[str] | None) -> list[str]:
     """Return the names of `--also`, each once; raise Problem for one that is not known."""
     names = [name.strip().lower() for text in texts or () for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in allowed]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(allowed)}.")
+    if unknown := [name for name in names if name not in offers.ALSO]:
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(offers.ALSO)}.")
     return list(dict.fromkeys(names))
+
+
+def extra_files(explanation: Explanation, formats: Sequence[str], look: style.Style) -> Iterator[tuple[str, bytes]]:
+    """Yield the best map as the figures and reports of `--also`."""
+    for format in (offers.ALSO[name] for name in formats if explanation.heatmaps):
+        yield format.file, format.make(explanation, 0, dataclasses.asdict(look))
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:
@@ -253,31 +261,3 @@ def _read_example(text: str) -> tuple[tuple[float, ...], str]:
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"
-
-
-def known_labels(engine_options: EngineOptions, explainer: Explainer) -> Sequence[str]:
-    """Return the labels of the model, its examples or its words."""
-    options = Options.parse(
-        {name: engine_options[name] for name in ("vocabulary", "examples") if name in engine_options}
-    )
-    if options.examples:
-        return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
-    return explainer.with_vocabulary(explainer.loaded, options, None).adapter.labels
-
-
-def with_classes(engine_options: EngineOptions, explainer: Explainer) -> dict[str, Any]:
-    """Return the options with classes by index; raise ModelProblem."""
-    if (names := engine_options.get("targets")) is None:
-        return engine_options
-    return engine_options | {"targets": class_indices(names, known_labels(engine_options, explainer))}
-
-
-def read_class(text: str, labels: Sequence[str]) -> int | str:
-    """Parse a class: an index, or a label."""
-    is_label = text.lower() in {label.lower() for label in labels}
-    return int(text) if text.lstrip("-").isdigit() and not is_label else text
-
-
-def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
-    """Return class indices by name or index; raise ModelProblem."""
-    return tuple(dict.fromkeys(models_labels.class_index(read_class(name, labels), labels) for name in names or ()))

@@ -12,8 +12,7 @@ import numpy as np
 import typer
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, read_npz
 from sightglass.common.work.progress import Progress
@@ -23,7 +22,7 @@ from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
-from sightglass.report import embedded_recipe, offers, result_folder, results
+from sightglass.report import embedded_recipe, result_folder, results
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -57,13 +56,16 @@ def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: Prov
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, offers.ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also)
     with console.progress(f"Loading {options.model}") as progress:
-        image = open_picture(picture, console)
+        image = console.open_picture(picture)
         (folder,) = result_folder.choose_folders([image.name], options.out)
         explanation = _explain(image, engine_options, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
-        files = result_folder.proof_files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        files = (
+            result_folder.proof_files(explanation, 0, proof),
+            cli.extra_files(explanation, formats, style.VIEWER_STYLE),
+        )
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(
@@ -85,10 +87,7 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
     if "confidence" in engine_options:
         task.check_box_options(explainer.model.id, "--score-thr")
     if options.class_ is not None:
-        labels = cli.known_labels(engine_options, explainer)
-        (index,) = cli.class_indices([options.class_], labels)
-        # A number would be that of a box.
-        arguments["targets"] = (labels[index] if arguments.get("per") == "detection" else index,)
+        arguments["targets"] = (options.class_,)
     elif options.map is not None and options.map > 1:
         answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
         if options.map > len(answers):
@@ -127,15 +126,16 @@ def replay(
     written only with --out.
     """
     console, look = Console(options.json), options.style()
-    saved = read(recipe)
-    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, saved)
+    contents = read(recipe)
+    picture = console.open_picture(options.picture) if options.picture else _find_picture(recipe, contents)
+    saved = contents.recipe
     if options.device is not None:
         saved = saved.model_copy(update={"device": options.device})
     with console.progress(f"Loading {saved.model}"):
         explanation = explainer.replay(saved, picture)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in saved.versions.items() if now.get(name) != before}
-    report(console, explanation, look)
+    console.report(explanation, look)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
     if saved.prepared not in (None, prepared := explanation.recipe.prepared):
@@ -156,22 +156,21 @@ def replay(
     return int(same is False)
 
 
-def read(path: Path) -> Recipe:
-    """Read the recipe of a file; raise ModelProblem without one."""
-    recipe = None
+def read(path: Path) -> embedded_recipe.Contents:
+    """Read the recipe of a file, and the picture in it; raise ModelProblem without a recipe."""
+    contents = None
     with contextlib.suppress(OSError):
-        recipe = embedded_recipe.read(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
-    if recipe is None:
+        contents = embedded_recipe.contents(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
+    if contents is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
-    return recipe
+    return contents
 
 
-def _find_picture(path: Path, recipe: Recipe) -> Any:
+def _find_picture(path: Path, contents: embedded_recipe.Contents) -> Any:
     """Return a recipe's picture: in its file, here, near it, or an example. Raises ModelProblem."""
-    embedded = embedded_recipe.contents(path.read_bytes())
-    if embedded is not None and (original := embedded_recipe.original(embedded)):
+    if original := embedded_recipe.original(contents):
         return original
-    name = recipe.picture_name
+    name = contents.recipe.picture_name
     folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
     local = [str(folder / name) for folder in folders if (folder / name).is_file()]
     if not local and images.example_meant(name) is None:
@@ -182,17 +181,12 @@ def _find_picture(path: Path, recipe: Recipe) -> Any:
 def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
     now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "checks"}
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, ModelProblem):
+        before, saved = read(folder / result_folder.RECIPE).recipe, read_npz(folder / result_folder.MAPS)
         # Another explanation may have overwritten the recipe's.
-        if read(folder / result_folder.RECIPE).model_dump(exclude=machine) != recipe.model_dump(exclude=machine):
-            return None
-        saved = read_npz(folder / result_folder.MAPS)
-        if {name: values.shape for name, values in now.items()} != {
-            name: values.shape for name, values in saved.items()
-        }:
-            return None
-        equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
-        apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
-        return 0.0 if equal else max(apart)
-    except (OSError, ValueError, KeyError, ModelProblem):
-        return None
+        same = before.model_dump(exclude=machine) == recipe.model_dump(exclude=machine)
+        if same and {name: maps.shape for name, maps in now.items()} == {n: maps.shape for n, maps in saved.items()}:
+            if all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items()):
+                return 0.0
+            return max(float(abs(saved[name] - values).max(initial=0)) for name, values in now.items())
+    return None

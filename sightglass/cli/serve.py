@@ -15,8 +15,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer
+from sightglass.cli.console import Console, load_explainer
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
@@ -43,7 +42,15 @@ def dashboard(options: DashboardOptions) -> int:
     It runs in the current folder: a models.toml there is found. Only this machine is answered unless --host says
     otherwise; then the printed address has a token that visitors need. Ctrl-C stops it.
     """
-    command = _command(options)
+    if not SCRIPT.is_file() or find_spec("streamlit") is None:
+        raise Problem("The dashboard is not part of this installation: install Sightglass with pip install .")
+    # -P: a folder called `models` or `pages` where the user is must not take the place of the project's own.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), f"--server.address={options.host}"]
+    if options.port is not None:
+        bound(options.host, options.port).close()
+        command.append(f"--server.port={options.port}")
+    if options.no_browser:
+        command.append("--server.headless=true")
     if options.open:
         os.environ["SIGHTGLASS_OPEN"] = "1"
     if os.name == "posix":
@@ -55,28 +62,12 @@ def dashboard(options: DashboardOptions) -> int:
     return 0
 
 
-def _command(options: DashboardOptions) -> list[str]:
-    """Return the server's command; raise Problem where it cannot start."""
-    if not SCRIPT.is_file() or find_spec("streamlit") is None:
-        raise Problem("The dashboard is not part of this installation: install Sightglass with pip install .")
-    if options.port is not None:
-        bound(options.host, options.port).close()
-    # -P: a folder called `models` or `pages` where the user is must not take the place of the project's own.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), f"--server.address={options.host}"]
-    if options.port is not None:
-        command.append(f"--server.port={options.port}")
-    if options.no_browser:
-        command.append("--server.headless=true")
-    return command
-
-
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
     model: str | None = cli.field("--model -m ID", "Of requests that name none [efficientnet-lite0].", cli.MODEL)
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
     host: str = cli.field("--host ADDRESS", f"0.0.0.0 opens it to the network [{HOST}].", default=HOST)
     port: int = cli.field("--port -p N", f"0 picks a free one and prints it [{PORT}].", default=PORT, min=0, max=65535)
-    key: str | None = cli.field("--key KEY", "Require this token; SIGHTGLASS_TOKEN hides it from the process list.")
     open: bool = cli.field("--open", OPEN, default=False)
 
 
@@ -103,9 +94,9 @@ def serve(options: ServeOptions) -> int:
     for name, value in (("MODEL", options.model), ("DEVICE", options.device)):
         if value is not None:
             os.environ[f"SIGHTGLASS_API_{name}"] = value
-    from sightglass.api import serving
+    from sightglass.api import prepare
 
-    serving.prepare(options.host, token=options.key, open_to_all=options.open)
+    prepare(options.host, open_to_all=options.open)
     console, model = Console(), settings().api_model
     with contextlib.closing(bound(options.host, options.port)) as listener:
         import uvicorn

@@ -15,9 +15,6 @@ from sightglass.common.settings import settings
 MIN_LENGTH = 16
 """Characters below which a token that an operator chose can be guessed."""
 
-TOKEN_BYTES = 32
-"""Random bytes of a token that the server generates: 256 bits."""
-
 Way = Literal["local", "token", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
@@ -53,12 +50,12 @@ class Access:
         return self.way == "token" and _is_equal(value, self.cookie())
 
 
-def choose(host: str | None, *, token: str | None = None, open_to_all: bool = False) -> Access:
+def choose(host: str | None, *, open_to_all: bool = False) -> Access:
     """Return the access rules of a server on `host`; None: all addresses.
 
-    `token` overrides the environment. Raises SettingProblem where settings contradict each other.
+    Raises SettingProblem where settings contradict each other.
     """
-    token = token or (secret.get_secret_value() if (secret := settings().token) else "")
+    token = secret.get_secret_value() if (secret := settings().token) else ""
     if open_to_all or settings().open:
         if token:
             raise SettingProblem("SIGHTGLASS_OPEN (--open) asks for no token, but SIGHTGLASS_TOKEN is set: remove one.")
@@ -67,7 +64,7 @@ def choose(host: str | None, *, token: str | None = None, open_to_all: bool = Fa
         return Access("token", token)
     if is_local(host):
         return Access()
-    return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
+    return Access("token", secrets.token_urlsafe(32), generated=True)
 
 
 def install(access: Access) -> None:

@@ -75,9 +75,6 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
 
 def _replace(word: str, options: Collection[str]) -> list[str]:
     name, equals, value = word.partition("=")
-    if not word.startswith("--") and name not in _section("taken"):
-        # The name of a file may have the sign in it.
-        return [word]
     dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _section("taken")
     if name in options or (dashed not in options and name not in taken):
         return [word]

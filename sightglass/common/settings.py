@@ -19,7 +19,6 @@ _SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)
 """Variables that Kubernetes or Docker set where a service is called sightglass."""
 _FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
 """Other variables that defaults depend on."""
-OFF = "off"
 MIB = 2**20
 
 
@@ -44,7 +43,7 @@ def _in_data_folder(name: str) -> Any:
 
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Folder = Annotated[Path, _from_text(_folder)]
-FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.lower() == OFF else _folder(text))]
+FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.lower() == "off" else _folder(text))]
 Folders = Annotated[tuple[Path, ...], _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
 Names = Annotated[tuple[str, ...], _from_text(_split)]
 Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[!-+\--:<-~]+$")], ...], _from_text(_split)]

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import re
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, packing, scratch_folder
+from sightglass.common.files import file_stem, packing
 from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -286,7 +287,7 @@ def open_files(
             raise Problem(f"{path.name} has no readable {what}: {hint}.")
         yield path.parent, [path]
         return
-    with scratch_folder(what) as home:
+    with tempfile.TemporaryDirectory(prefix=f"sightglass-{what}-", ignore_cleanup_errors=True) as home:
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Write files atomically; encode JSON and arrays; make temporary folders."""
+"""Write files atomically; encode JSON and arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
-SCRATCH = "sightglass-"
-"""Beginning of the names of temporary folders."""
 MAX_ARRAYS = 2**31
 """Maximum bytes of the arrays in a .npz."""
 ABANDONED = 3600.0
@@ -159,8 +156,3 @@ def data_folder(name: str) -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("sightglass", appauthor=False) / name
-
-
-def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
-    """Return a new temporary folder of this `kind`. Raises OSError."""
-    return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-", ignore_cleanup_errors=True)

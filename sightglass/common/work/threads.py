@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
+from itertools import repeat, takewhile
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -35,17 +36,12 @@ def share_heap() -> None:
 
 def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
     """Yield the items, up to `count` read ahead in a thread, which ends with this iterator."""
-    source, end, context = iter(items), object(), copy_context()
-
-    def read() -> Any:
-        return context.run(next, source, end)
-
+    source, context = iter(items), copy_context()
+    end: Any = object()
     pool = ThreadPoolExecutor(1, "ahead")
     try:
-        pending = deque(pool.submit(read) for _ in range(count))
-        while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(read))
-            yield item
+        read = in_order(repeat(end), lambda end: context.run(next, source, end), pool, count + 1)
+        yield from takewhile(lambda item: item is not end, read)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -42,7 +42,7 @@ def test_a_proof_is_written_and_said(call: Any) -> None:
     written = json.loads((folder / "proof.json").read_text("utf-8"))
     assert written["sentence"] in html.unescape((folder / "report.html").read_text("utf-8"))
     assert plain_text(written["sentence"]) in said and "rank correlation" not in said
-    recipe = read(folder / "proof.json")
+    recipe = read(folder / "proof.json").recipe
     assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
     assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe
     code, said, _ = call("replay", "out/proof.png")

@@ -228,7 +228,7 @@ def test_record_and_files_have_checks(history, bare, checked, tmp_path, capsys):
     assert described["checks"][1]["checks"][1]["sentence"] == MARKS[1].sentence
     assert embedded_recipe.read(files["overlay.png"]) == recipe
     (tmp_path / "record.json").write_bytes(files["record.json"])
-    assert read(tmp_path / "record.json") == recipe
+    assert read(tmp_path / "record.json").recipe == recipe
 
 
 @pytest.fixture(scope="module")

@@ -245,6 +245,7 @@ def test_ambiguous_name_is_asked_back() -> None:
         with pytest.raises(ModelProblem, match="crane is the name of classes 0 and 2: give the number"):
             class_index("crane", names)
     assert class_index("Crane", ("CRANE", "egret", "Crane")) == 2
+    assert [class_index(name, ("crane", "1", "0")) for name in ("2", "1", "0")] == [2, 1, 2]
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "ema_state_dict", "ema_model."])

@@ -1,4 +1,4 @@
-"""`batch`: explain many pictures in one resumable run."""
+"""`batch` and `video`: explain many pictures, or a clip, in one resumable run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ import typer
 from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
-from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer
+from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import Json, jsonable, to_json, write_file
+from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings
-from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
+from sightglass.video import clip as video_clip
+from sightglass.video import results
+from sightglass.video import runner as video_runner
 
 STOPPED = 130
 PROBLEMS = 10
 """Problems of labels that are printed."""
 LISTED = 8
 """Classes that are printed."""
+MOMENTS = 20
+"""Moments of a clip that are printed; the file has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,8 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     tolerance: float = cli.field(
         "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, default=2.0, min=0.1, max=100
     )
-    size: int | None = cli.field(
-        "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, min=0
+    size: int = cli.field(
+        "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, default=320, min=0
     )
     out: str | None = cli.field("--out -o FOLDER", "Folder of the results [explained/<source>].", cli.OUT)
 
@@ -81,16 +85,55 @@ def batch(
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
-    console = Console(options.json)
+    console, cancel, on_ray = Console(options.json), threading.Event(), options.engine == "ray"
     # A mapping names the model's classes, and not what is in the pictures.
     names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
     # In a cluster the pictures are elsewhere.
-    below, saved = 0.0 if options.engine == "ray" else settings().save_below, set[str | None]()
-    cancel = threading.Event()
+    below, saved = 0.0 if on_ray else settings().save_below, set[str | None]()
     # Read first, so that a wrong folder ends no run.
     before = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
+    only = Path(source[0])
+    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
+    pictures: Any = source[0] if len(source) == 1 else source
+    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(source, options, engine_options, names, progress, cancel, saved if below else None)
+        if options.num_samples is not None:
+            pictures = picture_source.spread(find(pictures), options.num_samples)
+        # In a cluster the workers have the device.
+        device = "cpu" if on_ray else options.device
+        explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
+        truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
+        # Where results cannot be written, the run says so.
+        if options.match and (here := picture_source.local_path(str(folder))) is not None:
+            pictures = find(pictures)
+            true_labels = truth or (None if options.restart else labels.read_labels(here))
+            true_labels = true_labels or labels.label_by_folders(pictures)
+            words = Options(vocabulary=engine_options.get("vocabulary", ()))
+            known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
+            labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
+        done = runner.BatchJob(
+            pictures,
+            explainer,
+            folder,
+            options=engine_options,
+            facts=run_store.describe_run(source, options.model, engine_options, Path(folder)),
+            maps=options.maps,
+            workers=options.workers,
+            batch_size=options.batch_size,
+            style=options.style(),
+            side=options.size or None,
+            labels=truth,
+            resume=not options.restart,
+            progress=progress,
+            cancel=cancel,
+            device=options.device,
+            engine=options.engine,
+            address=options.ray_address,
+            gpus=options.ray_gpus,
+            on_explained=(lambda explanation: saved.add(history.save_as_set(explanation))) if below else None,
+        ).run()
+    failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
@@ -100,7 +143,6 @@ def batch(
         if before:
             relabel.share_changes([done.folder, *before])
         result |= _report_evaluation(console, done.folder)
-        decision = None
         if before:
             decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *before)})
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
@@ -110,60 +152,8 @@ def batch(
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if below:
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
-    console.result(result | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
-    return STOPPED if done.cancelled else 1 if done.failed else 0
-
-
-def _run(
-    source: list[str],
-    options: BatchOptions,
-    engine_options: cli.EngineOptions,
-    names: Path | None,
-    progress: Progress,
-    cancel: threading.Event,
-    saved: set[str | None] | None,
-) -> runner.Summary:
-    only = Path(source[0])
-    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
-    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
-    pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
-    if options.num_samples is not None:
-        pictures = picture_source.spread(find(pictures), options.num_samples)
-    # In a cluster the workers have the device.
-    device = "cpu" if options.engine == "ray" else options.device
-    explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
-    truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
-    # Where results cannot be written, the run says so.
-    if options.match and (here := picture_source.local_path(str(folder))) is not None:
-        pictures = find(pictures)
-        true_labels = truth or (None if options.restart else labels.read_labels(here))
-        true_labels = true_labels or labels.label_by_folders(pictures)
-        known = cli.known_labels(engine_options, explainer)
-        labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
-    drawn: Json = {} if options.size is None else {"side": options.size or None}
-    called = cli.with_classes(engine_options, explainer)
-    return runner.BatchJob(
-        pictures,
-        explainer,
-        folder,
-        options=called,
-        facts=run_store.describe_run(source, options.model, called, Path(folder)),
-        maps=options.maps,
-        workers=options.workers,
-        batch_size=options.batch_size,
-        style=options.style(),
-        **drawn,
-        labels=truth,
-        resume=not options.restart,
-        progress=progress,
-        cancel=cancel,
-        device=options.device,
-        engine=options.engine,
-        address=options.ray_address,
-        gpus=options.ray_gpus,
-        on_explained=None if saved is None else lambda explanation: saved.add(history.save_as_set(explanation)),
-    ).run()
+    console.result(result | {"failed": failed})
+    return STOPPED if done.cancelled else 1 if failed else 0
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
@@ -231,3 +221,75 @@ def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pi
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions(cli.OutputOptions, cli.ModelOptions):
+    every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
+    start: float = cli.field("--start SECONDS", "Begin here [0].", cli.MAP, default=0.0)
+    end: float | None = cli.field("--end SECONDS", "End before this time [the clip's end].", cli.MAP)
+    objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
+    object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
+    size: int = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, default=1280, min=0)
+    restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
+
+
+@cli.verb(
+    cli.app,
+    "video",
+    """
+    sightglass video scene.mp4 --model demo-s --every 3 --out scene
+    sightglass video clip.mp4 --class minibus --start 0.2 --end 1
+    """,
+)
+def video(
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A video file: MP4, MOV, WebM, MKV, GIF or AVI.")],
+    engine_options: cli.EngineOptions,
+    options: VideoOptions,
+) -> int:
+    """Show where a model looks in a clip, with a timeline and the moments of change.
+
+    The folder gets overlay.mp4, timeline.csv and timeline.json. A detector's objects keep their numbers from frame to
+    frame. A run that was stopped or killed resumes when it is called again.
+    """
+    chosen = results.Settings(
+        every=options.every,
+        start=options.start,
+        end=options.end,
+        objects=options.objects,
+        only=options.object_,
+        side=options.size,
+        style=options.style(),
+    )
+    console, cancel = Console(options.json), threading.Event()
+    folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
+    with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
+        path = video_clip.find_clip(clip)
+        if path != Path(clip):
+            console.warn(EXAMPLE_USED.format(clip))
+        explainer = load_explainer(options.model, options.device, progress, engine_options)
+        summary = video_runner.run(
+            video_clip.Clip(path),
+            explainer,
+            folder,
+            options=engine_options,
+            settings=chosen,
+            resume=not options.restart,
+            progress=progress,
+            cancel=cancel,
+        )
+    _report_moments(console, summary)
+    return STOPPED if summary.cancelled else 0
+
+
+def _report_moments(console: Console, summary: results.Summary) -> None:
+    console.say(f"{summary.words}.")
+    console.warn(*summary.notes)
+    rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:MOMENTS]]
+    console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
+    if more := len(summary.moments) - len(rows):
+        console.say(f"And {more:,} more: timeline.json has all.")
+    if not summary.cancelled:
+        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json"])
+    result: Json = {"folder": summary.folder, "cancelled": summary.cancelled, **summary.facts}
+    console.result(result | {"seconds": summary.seconds, "moments": [vars(moment) for moment in summary.moments]})
