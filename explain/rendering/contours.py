@@ -193,11 +193,11 @@ def cover_frame(drawn: Sequence[Pixels], seen: Box, unit: float) -> None:
     inset = _INSET * unit
     x0, y0, x1, y1 = seen[0] + inset, seen[1] + inset, seen[2] - inset, seen[3] - inset
     arm = _CORNER * min(x1 - x0, y1 - y0)
-    sides = [((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))]
+    sides = [np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])]
     corners = [(x0, y0, arm, arm), (x1, y0, -arm, arm), (x1, y1, -arm, -arm), (x0, y1, arm, -arm)]
-    brackets = [((x + dx, y), (x, y), (x, y + dy)) for x, y, dx, dy in corners]
+    brackets = [np.array([(x + dx, y), (x, y), (x, y + dy)]) for x, y, dx, dy in corners]
     for lines, (thick, more) in zip((sides, brackets), _FRAME, strict=True):
-        cover(drawn, [*map(np.array, lines)], ((thick + more) * unit / 2, thick * unit / 2))
+        cover(drawn, lines, ((thick + more) * unit / 2, thick * unit / 2))
 
 
 def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
