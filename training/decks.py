@@ -83,7 +83,7 @@ def make_views(name: str) -> Iterator[View]:
             view = write(text, View("", "", kind="words"), True, {})
         # Smaller, of compressed pictures.
         files = {picture.jpeg: to_jpeg(Image.open(picture.jpeg).pixels, QUALITY) for picture in view.pictures}
-        yield replace(view, pictures=tuple(replace(picture, source=files[picture.jpeg]) for picture in view.pictures))
+        yield replace(view, pictures=tuple(replace(picture, jpeg=files[picture.jpeg]) for picture in view.pictures))
 
 
 def write(text: dict[str, str], view: View, holds: bool, numbers: dict[str, Any]) -> View:

@@ -139,7 +139,9 @@ def test_texts_do_not_overlap(count, size, texts):
 
 
 def test_a_signed_map_has_the_meaning_of_its_colours() -> None:
-    signed = replace(picture(), map=replace(VIEWS[1].pictures[0].map, kind="signed", ends=("lowers", "0", "raises")))
+    item = VIEWS[1].pictures[0].map
+    field = replace(item.field, kind="signed")
+    signed = replace(picture(), map=replace(item, field=field, ends=("lowers", "0", "raises")))
     slide = pages(replace(VIEWS[1], pictures=(signed,)))[0]
     assert "Red: raises\nBlue: lowers" in [item.text for item in slide.items if isinstance(item, Text)]
 

@@ -51,7 +51,7 @@ def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> 
     assert two.title.lower() == f"{labels[2]} and {labels[0]}: {places}"
     own, first = views.map_view(bus_explained, 2).pictures[0].map, two.pictures[0].map
     assert own is not None and first is not None
-    np.testing.assert_array_equal(first.values, own.values)
+    np.testing.assert_array_equal(first.field.values, own.field.values)
     assert drawing.thumbnail(two)
     # Of one class there is nothing to compare.
     assert views.classes_view(replace(bus_explained, heatmaps=bus_explained.heatmaps[:1])).pictures[1:] == ()
