@@ -53,9 +53,7 @@ def test_endless_decoder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     (process,) = received._PROCESS
     os.kill(process.id, signal.SIGSTOP)
     monkeypatch.setattr(received, "SECONDS", 0.1)
-    with pytest.raises(
-        TooLarge, match=r"photo\.avif takes too long to decode, or crashes its decoder: save it again as"
-    ):
+    with pytest.raises(TooLarge, match=r"photo\.avif takes too long to decode, or crashes its decoder: save it again"):
         open_received(FILES["photo.avif"], name="photo.avif")
     monkeypatch.undo()
     assert open_received(FILES["photo.avif"], name="photo.avif").width == 80
