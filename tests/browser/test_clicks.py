@@ -54,7 +54,8 @@ CHANGED = f"""([what, over, before]) => {{
 # +BLOCK has the rows of a block, =BLOCK those that are clicked on another page; what has - need not be there: it is
 # Streamlit's own or stays for a while. Rows are clicked in their order; the first one of a pattern counts.
 ROWS = r"""
-PICTURE: button Upload | file; radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+PICTURE: button Upload | file;
+    radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Draw | /
 MODEL: button .*Options | opens; combobox Model | ?model <
 SIZES: radio (s|m|l) | ?model

@@ -108,7 +108,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
     field = npy(np.full((48, 48, 5), 0.1, np.float32))
     app = page(model="bands", fails=True)
     # A photograph does not fit: one sentence, and everything else stays in place.
-    assert "bus.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
+    assert "cameraman.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
     app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)
@@ -126,12 +126,12 @@ def place_of(segmented, class_: int) -> tuple[float, float]:
 
 
 def test_segmentation_layer_and_region_link(page, segmented):
-    app = page(model="demo-seg")
+    app = page(model="demo-seg", example="bus")
     assert len(received(app, "viewer")) == 1
     assert [panel["pictured"] for panel in shown(app).head["panels"]] == [True, False]
     assert segmented.predictions[0].label in headline(app).lower()
     x, y = place_of(segmented, 0)
-    app = page(model="demo-seg", at=f"{x},{y}")
+    app = page(model="demo-seg", example="bus", at=f"{x},{y}")
     assert session(app, ChosenArea).at == (x, y)
     assert "of what speaks for this region lies outside it" in texts(app)
     app.button(key="explore-whole").click().run()
