@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -85,7 +85,7 @@ class Answers:
         if self.slow:
             self.base = explain_job.predict(self.choices, self.explainer)
         else:
-            most = {"top_k": MAX_MAPS} if self.boxes else {}
+            most: dict[str, Any] = {"top_k": MAX_MAPS} if self.boxes else {}
             explanation = explain_job.explain(self.choices, self.explainer, **most)
             assert explanation is not None  # only slow methods run in a thread
             self.base = explanation
