@@ -13,6 +13,7 @@ DATA = (
     "*.js",
     "*.html",
     "*.webp",
+    "*.jpg",
     "*.json",
     "*.toml",
     "*.pptx",

@@ -59,17 +59,17 @@ def scenes(page: Page, film: Film) -> None:
     """Look at the first picture, choose another class, cover a part, drag the threshold, and ask why."""
     settle(page)
     film.take(2000)
-    for label in ("trolleybus", "minibus"):
+    for label in ("reflex camera", "tripod"):
         page.get_by_role("button", name=re.compile(f"^{label}")).first.click()
         settle(page)
         film.take(1500)
     box = page.locator(".stage").first.bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
+    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
     page.wait_for_timeout(SETTLE_MS)
     for step in range(20):
-        page.mouse.move(box["x"] + (0.3 + 0.02 * step) * box["width"], box["y"] + 0.45 * box["height"])
+        page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + (0.5 + 0.02 * step) * box["height"])
         page.wait_for_timeout(FRAME_MS)
         film.take()
     page.mouse.up()

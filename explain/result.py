@@ -109,7 +109,12 @@ class Result:
             targets=tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps),
             masks=masks,
             prepared=loaded.adapter.preprocessing,
-            **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
+            **{name: getattr(self.options, name) for name in RECIPE_OPTIONS if name != "classes"},
+            # A number may come as text.
+            classes=tuple(
+                class_index(name, loaded.adapter.labels) if str(name).isdecimal() else name
+                for name in self.options.classes
+            ),
             device=str(loaded.device),
             versions=versions(),
         )

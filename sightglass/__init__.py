@@ -1,7 +1,7 @@
 """Explain vision models: library, command line, HTTP API and dashboard.
 
     from sightglass import Explainer
-    result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
+    result = Explainer("efficientnet-lite0")("cameraman.jpg", top_k=3)
 
 Importing this package is free; torch comes in with the first Explainer.
 """

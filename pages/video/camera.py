@@ -67,12 +67,10 @@ def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
     visit = state.of(canvas.LiveVisit)
     image_source.choose_upload(frame.image, frame.data)
+    chosen = state.of(state.ChosenAnswer)
+    chosen.label, chosen.pair, chosen.generation = frame.label, frame.pair, chosen.generation + 1
+    chosen.picture = frame.image.sha256
     if visit.model is not None and task_of(visit.model).explains("detection"):
         control_table.set_options({"preprocessing": visit.preprocessing})
-        chosen_box = state.of(state.ChosenBox)
-        chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
-        chosen_box.source = (frame.image.sha256, visit.model.id)
-    else:
-        chosen = state.of(state.ChosenClass)
-        chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1
+        chosen.model = visit.model.id
     reopen.open_explore("map")

@@ -54,7 +54,8 @@ CHANGED = f"""([what, over, before]) => {{
 # +BLOCK has the rows of a block, =BLOCK those that are clicked on another page; what has - need not be there: it is
 # Streamlit's own or stays for a while. Rows are clicked in their order; the first one of a pattern counts.
 ROWS = r"""
-PICTURE: button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+PICTURE: button Upload | file;
+    radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Draw | /
 MODEL: button .*Options | opens; combobox Model | ?model <
 SIZES: radio (s|m|l) | ?model
@@ -73,7 +74,7 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
 /?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
-    button Upload | file; radio (Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    button Upload | file; radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     radio (Whole picture|As the model crops it) | ?fit; button Draw | map <; link See a model cheat | /saved
 /?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;

@@ -59,7 +59,7 @@ def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
 
 
 def test_canvas_equals_edit_undo_and_original(visit):
-    page = visit("/?edit=1")
+    page = visit("/?edit=1&example=bus")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     original = canvas(page)
     page.get_by_label("Fill with").select_option("grey")

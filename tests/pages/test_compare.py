@@ -31,7 +31,7 @@ weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"]
 
 
 def test_family_sizes_compared_for_one_class_or_own(page, bus):
-    app = page("compare", target="own", arrangement="beside")
+    app = page("compare", example="bus", target="own", arrangement="beside")
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view = shown(app)
@@ -52,7 +52,7 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
-    app = page("compare")
+    app = page("compare", example="bus")
     assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
     # One large picture at a time, beside the models to choose from.
     rows = received(app, "answer_list")[0]["rows"]
@@ -110,11 +110,11 @@ def test_slow_or_unsupported_method_is_replaced(page):
 
 def test_own_models_without_common_class(page, own_models, bus):
     own_models(LEAF)
-    app = page("compare", model="leaf")
+    app = page("compare", example="bus", model="leaf")
     beside = app.multiselect(key="models").value
     assert beside[0] == "leaf" and len(beside) == 2
     names = ("leaf", SIZES[0])
-    app = page("compare", models=",".join(names))
+    app = page("compare", example="bus", models=",".join(names))
     for values, name in zip(shown(app).maps, names, strict=False):
         np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
     assert texts(app).count("have no class or object in common: each map is of its model's own first answer.") == 1
@@ -132,7 +132,7 @@ def test_two_versions_of_a_long_name_stay_apart(page, own_models):
 
 
 def test_topk_maps_on_shared_scale(page, bus):
-    app = page("topk")
+    app = page("topk", example="bus")
     assert [round(float(array.max()), 3) for array in shown(app).maps] == [1.0] * 4 and shown(app).head["together"]
     app.segmented_control(key="k").select(5).run()
     # What the browser makes of it on the shared scale is what the engine makes of it.
@@ -147,7 +147,7 @@ def test_topk_maps_on_shared_scale(page, bus):
 
 
 def test_topk_link_with_averaged_layers(page, bus):
-    app = page("topk", layers="blocks.4,bn2", k="3")
+    app = page("topk", example="bus", layers="blocks.4,bn2", k="3")
     view = shown(app)
     result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
     assert not any(panel["maps"][0]["raw"] for panel in view.head["panels"])
@@ -158,13 +158,13 @@ def test_topk_link_with_averaged_layers(page, bus):
 def test_topk_difference_of_two_classes(page, bus):
     result = Explainer()(bus, top_k=4)
     labels = [heatmap.target.label for heatmap in result.heatmaps]
-    app = page("topk")
+    app = page("topk", example="bus")
     assert app.markdown[0].value.endswith(agreement_sentence(result))
     app.button_group(key=f"ticked-{labels}").set_value([labels.index("minibus"), labels.index("police van")]).run()
     assert app.markdown[0].value == "## What speaks for minibus and not for police van"
     agreement = agreement_sentence(result, (labels.index("minibus"), labels.index("police van")))
     assert agreement in [caption.value for caption in app.caption]
-    assert page("topk", ticked=parameter(app, "ticked")).markdown[0].value == app.markdown[0].value
+    assert page("topk", example="bus", ticked=parameter(app, "ticked")).markdown[0].value == app.markdown[0].value
     last = shown(app).head["panels"][-1]["maps"][0]
     assert (last["kind"], last["sides"]) == ("difference", ["minibus", "police van"])
     difference = shown(app).maps[-1] * 2 - 1
@@ -180,7 +180,7 @@ def names(app: AppTest) -> list[str]:
 
 
 def test_picture_is_compared_with_examples(page) -> None:
-    app = page("compare", tab="pictures")
+    app = page("compare", example="bus", tab="pictures")
     explainer, bus = Explainer("efficientnet-lite0"), image_source.example("bus")
     expected = similarity(explainer, bus, pairs.mirrored_part(bus))
     assert names(app) == ["bus.jpg", "bus, part.jpg"]
@@ -196,18 +196,18 @@ def test_picture_is_compared_with_examples(page) -> None:
 
 
 def test_another_of_the_list_and_another_view(page) -> None:
-    app = page("compare", tab="pictures")
+    app = page("compare", example="bus", tab="pictures")
     app.session_state[received(app, "answer_list")[0]["name"]] = {"chosen": 1}
     app.run()
     assert names(app)[1] == listed(app)[1][0]
-    again = page("compare", tab="pictures", **{"with": parameter(app, "with")})
+    again = page("compare", example="bus", tab="pictures", **{"with": parameter(app, "with")})
     assert names(again) == names(app) and again.button(key="copy-link")
     next(box for box in app.selectbox if box.label == "Method").set_value("gradcam").run()
     assert any("GradCAM at bn2" in caption.help for caption in app.caption)
 
 
 def test_uploaded_gallery_is_ranked_and_deleted(page, pictures: list) -> None:
-    app = page("compare", tab="pictures")
+    app = page("compare", example="bus", tab="pictures")
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
     uploader = app.file_uploader(key="gallery-files-0")
     uploader.upload(*files[0])
@@ -225,7 +225,7 @@ def test_uploaded_gallery_is_ranked_and_deleted(page, pictures: list) -> None:
 
 
 def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> None:
-    app = page("compare", tab="pictures")
+    app = page("compare", example="bus", tab="pictures")
     images = [Image.open(path) for path in pictures[1:3]]
     for image in images:
         own = app.session_state[state.key(image_source.Pictures)]
@@ -238,7 +238,7 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     # A link cannot carry either, and says so where it is copied and where it is opened.
     viewers = [viewer.head for viewer in (shown(app, 0), shown(app, 1))]
     assert {(v["private"], *v["lacks"]) for v in viewers} == {(images[1].name, f"the picture {images[0].name}")}
-    other = page("compare", tab="pictures", lacks=parameter(app, "lacks"))
+    other = page("compare", example="bus", tab="pictures", lacks=parameter(app, "lacks"))
     assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
     assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]

@@ -43,7 +43,7 @@ def choose_row(app, place: int, **more: list[int]):
 
 
 def test_the_first_screen_says_what_the_engine_says(page, bus):
-    app = page()
+    app = page(example="bus")
     result = Explainer()(bus)
     best = result.predictions[0]
     assert best.label in headline(app).lower()
@@ -61,7 +61,7 @@ def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):
 
 
 def test_another_class_becomes_a_row(page, bus):
-    app = page()
+    app = page(example="bus")
     app.selectbox(key="another-class").select("ambulance").run()
     assert shown(app).head["panels"][-1]["maps"][-1]["title"] == app.query_params["class"] == "ambulance"
     row = next(item for item in received(app, "answer_list")[0]["rows"] if item["label"] == "ambulance")
@@ -73,7 +73,7 @@ def test_another_class_becomes_a_row(page, bus):
 
 
 def test_choice_of_the_whole_picture_stays(page, bus):
-    app = page()
+    app = page(example="bus")
     assert app.segmented_control(key="fit").value == "trained"
     app.segmented_control(key="fit").set_value("letterbox").run()
     whole = Explainer()(bus, preprocessing="letterbox").predictions[0]
@@ -85,7 +85,7 @@ def test_choice_of_the_whole_picture_stays(page, bus):
 
 
 def test_two_ticked_answers_show_difference(page, bus):
-    app = page()
+    app = page(example="bus")
     assert headline(app).startswith("Minibus") and app.button(key="copy-link").label == "Copy link"
     assert len(received(app, "palette")[0]["names"]) == 22
     choose_row(app, 0, ticked=[2, 0])
@@ -97,7 +97,7 @@ def test_two_ticked_answers_show_difference(page, bus):
     assert view.head["line"] == agreement_sentence(result, (2, 0))
     np.testing.assert_allclose(view.maps[0], result.heatmaps[2].content, atol=1 / 65535)
     # A link has them, and a click takes them back.
-    again = page(ticked=parameter(app, "ticked"))
+    again = page(example="bus", ticked=parameter(app, "ticked"))
     assert headline(again) == headline(app) and received(again, "answer_list")[0]["ticked"] == [2, 0]
     assert headline(again.run()) == headline(app)
     assert headline(choose_row(again, 0, ticked=[])).startswith("Minibus") and "ticked" not in again.query_params
@@ -106,7 +106,8 @@ def test_two_ticked_answers_show_difference(page, bus):
 
 
 def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
-    app = page(**{"class": "trolleybus", "model": "efficientnet-lite1", "colormap": "jet", "alpha": "0.4"})
+    look = {"colormap": "jet", "alpha": "0.4"}
+    app = page(example="bus", model="efficientnet-lite1", **{"class": "trolleybus"}, **look)
     assert not app.toast
     view = shown(app)
     initial = view.head["initial"]
@@ -129,7 +130,7 @@ def test_unknown_address_value_is_named_once(page, name, value):
 
 
 def test_evidence_switch_of_signed_methods(page, bus):
-    app = page()
+    app = page(example="bus")
     app.toggle(key="evidence").set_value(True).run()
     assert app.query_params["evidence"] == "1"
     heatmap = Explainer()(bus, evidence="both").heatmaps[0]
@@ -168,7 +169,7 @@ def test_same_pixels_under_another_name(page, pictures):
 
 
 def test_what_is_marked_is_measured_for_every_class(page, bus):
-    app = page()
+    app = page(example="bus")
     sha = shown(app).head["picture"]
 
     def mark(picture: str, *xyxy: int) -> str:

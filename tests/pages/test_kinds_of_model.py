@@ -12,7 +12,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED
-from sightglass.pages.explore import boxes
+from sightglass.pages.explore import answers
 from sightglass.ui.session.pictures.image_source import Pictures, token
 from sightglass.ui.session.state import ChosenArea
 from tests.corpus import npy
@@ -108,7 +108,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
     field = npy(np.full((48, 48, 5), 0.1, np.float32))
     app = page(model="bands", fails=True)
     # A photograph does not fit: one sentence, and everything else stays in place.
-    assert "bus.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
+    assert "cameraman.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
     app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)
@@ -126,19 +126,19 @@ def place_of(segmented, class_: int) -> tuple[float, float]:
 
 
 def test_segmentation_layer_and_region_link(page, segmented):
-    app = page(model="demo-seg")
+    app = page(model="demo-seg", example="bus")
     assert len(received(app, "viewer")) == 1
     assert [panel["pictured"] for panel in shown(app).head["panels"]] == [True, False]
     assert segmented.predictions[0].label in headline(app).lower()
     x, y = place_of(segmented, 0)
-    app = page(model="demo-seg", at=f"{x},{y}")
+    app = page(model="demo-seg", example="bus", at=f"{x},{y}")
     assert session(app, ChosenArea).at == (x, y)
     assert "of what speaks for this region lies outside it" in texts(app)
     app.button(key="explore-whole").click().run()
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
 
 
-VIEWER = "viewer-boxes"
+VIEWER = "viewer"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
 FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
 """What demo-s finds in the scene."""
@@ -149,13 +149,13 @@ def metrics(app) -> dict[str, tuple[str, str]]:
 
 
 def pick(app, row: int):
-    app.session_state[component_key(app, "boxes-")] = {"chosen": row}
+    app.session_state[component_key(app, "rows-")] = {"chosen": row}
     return app.run()
 
 
 @pytest.fixture
 def result(scene):
-    return Explainer("demo-s")(scene, per="detection", top_k=boxes.MAX_MAPS)
+    return Explainer("demo-s")(scene, per="detection", top_k=answers.MAX_MAPS)
 
 
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
@@ -227,14 +227,14 @@ def test_click_beside_boxes_shows_candidate(page, result):
 
 def test_chosen_box_without_map_gets_one(page, scene):
     app = page("", **ADDRESS, confidence="1", iou="95")
-    result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=boxes.MAX_MAPS)
-    assert len(result.predictions) > boxes.MAX_MAPS + 3
-    assert len(shown(app).maps) == boxes.MAX_MAPS
-    place = boxes.MAX_MAPS + 2
+    result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=answers.MAX_MAPS)
+    assert len(result.predictions) > answers.MAX_MAPS + 3
+    assert len(shown(app).maps) == answers.MAX_MAPS
+    place = answers.MAX_MAPS + 2
     pick(app, place)
     np.testing.assert_allclose(shown(app).maps[-1], result.with_targets(place).heatmaps[0].content, atol=1e-3)
     # Its map, its row and its rectangle go by the same place, and its number stays.
-    assert shown(app).head["boxes"][boxes.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
+    assert shown(app).head["boxes"][answers.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
 
 
 def test_the_view_of_layers_shows_the_box_at_each(page, scene):

@@ -54,7 +54,7 @@ def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
 
 def own(app: AppTest) -> list[str]:
     names = bar(app)["names"]
-    return names[: names.index("Bus")]
+    return names[: names.index("Cameraman")]
 
 
 def test_late_request_brings_no_earlier_picture_back(page):
@@ -119,7 +119,7 @@ def test_delete_drops_an_upload(page):
     press(app, "Delete")
     assert bar(app)["name"] == "a.png" and own(app) == ["a.png"] and UPLOADS.get(chosen) is None
     press(app, "Delete")
-    assert bar(app)["name"] == "bus.jpg" and not own(app) and "Delete" not in labels(app)
+    assert bar(app)["name"] == "cameraman.jpg" and not own(app) and "Delete" not in labels(app)
     # What the server has dropped itself stands in the bar no more.
     upload(app, "c.png")
     UPLOADS.drop(bar(app)["chosen"])
@@ -354,7 +354,7 @@ def test_boxes_vanish_under_an_edit(page):
 
 
 def test_edit_changes_answer_sentence_and_map(page):
-    app = page("", edit="1")
+    app = page("", example="bus", edit="1")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)

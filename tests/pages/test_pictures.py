@@ -30,7 +30,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.state import ChosenClass, Controls, Navigation, Reopened
+from sightglass.ui.session.state import ChosenAnswer, Controls, Navigation, Reopened
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_masked, draw_scenes
@@ -147,7 +147,7 @@ def test_two_models_run_and_picture_opens(page, many):
     assert (session(app, Navigation).page, session(app, Controls).picture.name) == ("explore", "03.jpg")
     assert {name: parameter(app, name) for name in how} == how
     row = table.read(job.plans[0].folder).set_index("picture").loc["minibus/03.jpg"]
-    assert session(app, ChosenClass).picture == row["picture_sha256"]
+    assert session(app, ChosenAnswer).picture == row["picture_sha256"]
     assert session(app, Reopened).recipe.targets == (row["class"],)
 
 

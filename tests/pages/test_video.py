@@ -239,7 +239,7 @@ def test_detector_frame_opens_on_explore(page, model, picture, fit):
     handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
     assert session(app, state.Navigation).page == "explore"
     assert session(app, state.Controls).picture.name == "live.jpg"
-    assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
+    assert session(app, state.ChosenAnswer).pair == (box.anchor, box.index)
     assert app.session_state["fit-detect"] == fit
 
 

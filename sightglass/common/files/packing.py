@@ -110,12 +110,13 @@ def read_yaml(path: Path) -> Any:
 
 
 PHOTOGRAPHS = {
+    "cameraman": ("sightglass", "models/demo/cameraman.jpg"),
     "bus": ("ultralytics", "assets/bus.jpg"),
     "zidane": ("ultralytics", "assets/zidane.jpg"),
     "china": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
-"""The package and the path of each photograph, by its name."""
+"""The package and the path of each photograph, by its name; the first is what pages open on."""
 
 
 def packaged_file(package: str, part: str) -> Path | None:
@@ -131,8 +132,9 @@ def photograph(name: str) -> Path | None:
 
 
 def photographs() -> dict[str, Path]:
-    """Return the paths of the installed photographs by name."""
-    return {name: path for name in PHOTOGRAPHS if (path := photograph(name)) is not None}
+    """Return the paths of the installed photographs of other packages, with which checks were measured, by name."""
+    names = [name for name, (package, _) in PHOTOGRAPHS.items() if package != "sightglass"]
+    return {name: path for name in names if (path := photograph(name)) is not None}
 
 
 def font(name: str = "DejaVuSans") -> Path:

@@ -56,14 +56,12 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
         # A recipe has the number that was used; the usual one is no choice.
         options["masks"] = None if recipe.masks == budget(spec.task, recipe.method) else recipe.masks
     control_table.set_options(options)
-    if task.explains("detection"):
-        target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
-        box = state.of(state.ChosenBox)
-        box.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-        box.source, box.generation = (recipe.picture_sha256, spec.id), box.generation + 1
-    chosen = state.of(state.ChosenClass)
+    target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
+    chosen = state.of(state.ChosenAnswer)
+    chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
     # Lists and viewers on the page keep what they show: new ones take their places.
-    chosen.label, chosen.picture, chosen.generation = view.label, recipe.picture_sha256, chosen.generation + 1
+    chosen.label, chosen.generation = view.label, chosen.generation + 1
+    chosen.picture, chosen.model = recipe.picture_sha256, spec.id
     area = state.of(state.ChosenArea)
     area.picture, area.model, area.at, area.class_index = recipe.picture_sha256, spec.id, recipe.at, None
     area.against = None if recipe.against is None else str(recipe.against)

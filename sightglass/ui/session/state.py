@@ -100,24 +100,19 @@ class ChosenArea:
 
 
 @dataclass
-class ChosenClass:
-    """The label of the shown class; None: the model's best."""
+class ChosenAnswer:
+    """The shown answer of a picture: a class by its label, a detector's box as (candidate, class)."""
 
     label: str | None = None
+    """None: the model's best."""
+    pair: tuple[int, int] | None = None
+    """None: the model's best."""
     picture: str | None = None
     """SHA-256 of the picture it was chosen for; None before the address was read."""
+    model: str = ""
+    """The id of the model that `pair` is of."""
     generation: int = 0
-    """Counts the lists of classes: a list of another generation starts at `label`."""
-
-
-@dataclass
-class ChosenBox:
-    """The shown box as (candidate, class); None: the model's best."""
-
-    pair: tuple[int, int] | None = None
-    source: tuple[str, str] | None = None
-    """SHA-256 of the picture and id of the model it was chosen for; None before the address was read."""
-    generation: int = 0
+    """Counts the lists of answers: a list of another generation starts at what is chosen."""
 
 
 @dataclass

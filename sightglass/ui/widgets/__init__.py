@@ -79,9 +79,6 @@ def _within(index: int, items: Sequence[Answer]) -> int:
 
 
 TERMS = {
-    "evidence": "What speaks for an answer inside the model, place by place: the map shows it as heat. It says where "
-    "the model looked, not whether the answer is right.",
-    "score": "How sure the model is of an answer, from 0 to 100 %, by its own reckoning. It can be sure and wrong.",
     "score threshold": "Boxes with a lower score are hidden.",
     "target layer": "Where in the model the map is taken, in the order of execution; several are averaged. Late layers "
     "know what, early ones know where.",

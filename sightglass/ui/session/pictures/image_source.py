@@ -131,7 +131,7 @@ UPLOADS = Uploads()
 
 MAX_NAME = 60
 """Characters of a missing picture's name."""
-FIRST = "bus"
+FIRST = EXAMPLES[0]
 MAX_OWN = 12
 """Pictures of one session; the oldest is dropped first."""
 
@@ -247,7 +247,7 @@ def _choose() -> Pictures:
     pictures = state.of(Pictures)
     if pictures.chosen is None:
         linked = st.query_params.get("example")
-        names = (linked, FIRST, *EXAMPLES) if linked in EXAMPLES else (FIRST, *EXAMPLES)
+        names = (linked, *EXAMPLES) if linked in EXAMPLES else EXAMPLES
         pictures.chosen = next(name for name in names if name and is_installed(name))
         pictures.missing = shorten(st.query_params.get("missing", ""), MAX_NAME)
         if (key := st.query_params.get("picture")) is not None and not choose_by_id(key):
