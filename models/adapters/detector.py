@@ -145,6 +145,8 @@ class Detections:
         """Return the rows (n, C) of candidates, without touching other scales."""
         rows: dict[int, Tensor] = {}
         start = 0
+        if not anchors:
+            return maps[0].new_zeros(0, maps[0].shape[1])
         for level in maps:
             cells, width = level.shape[2] * level.shape[3], level.shape[3]
             indices = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]

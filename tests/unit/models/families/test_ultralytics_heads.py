@@ -99,6 +99,7 @@ def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
     assert torch.allclose(rows[:, 4], outputs.scores[0, classes, anchors], atol=1e-5)
     if not turned:
         assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
+    assert adapter.decode(outputs, None, top_k=1, confidence=1.0, iou=0.5) == []
 
 
 @pytest.mark.parametrize("name", ONE_TO_ONE)
