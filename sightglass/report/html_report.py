@@ -126,8 +126,8 @@ def _describe_map(result: Result, index: int, style: Style) -> Json:
         "name": image.name,
         "target": heatmap.target.label,
         "answers": [plain_text(answer.line) for answer in result.task.wording.answers(result, result.predictions)],
-        # Dimmed where the model saw nothing.
-        "picture": draw(replace(style, mode="overlay", alpha=0.0)),
+        # Dimmed where the model saw nothing, and with the map's line, which an opacity of 0 has not.
+        "picture": draw(replace(style, mode="overlay", alpha=1 / 256)),
         "layer": draw(replace(style, alpha=1.0)),
         "size": size,
         "bar": data_url(to_png(map_lut(heatmap.kind, style.colormap, over=style.mode != "blend")[None]), "png"),

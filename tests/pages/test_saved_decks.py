@@ -42,16 +42,16 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
     app = page()
     press(app, "Add to deck")
     # The dialog shows the slide as it will be.
-    assert stage_of(app)[1][0].startswith("Minibus, 62")
+    assert stage_of(app)[1][0].startswith("Tripod, 9")
     add(app, name="For Monday")
     (deck,) = history.decks.all()
     (slide,) = deck.slides
-    assert deck.title == "For Monday" and slide.view.title.startswith("Minibus, 62")
+    assert deck.title == "For Monday" and slide.view.title.startswith("Tripod, 9")
     # Only what somebody saves is in History; the deck is the one to begin with.
     add(app)
     assert [len(deck.slides) for deck in history.decks.all()] == [2] and history.search().total == 0
     view = history.decks.all()[0].slides[1].view
-    assert view.title.startswith("Minibus, 62") and view.pictures[0].map is not None
+    assert view.title.startswith("Tripod, 9") and view.pictures[0].map is not None
 
 
 @pytest.mark.parametrize(

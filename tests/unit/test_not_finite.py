@@ -72,7 +72,7 @@ def test_a_box_that_is_not_finite_is_one_sentence() -> None:
     outputs, adapter = result.evidence.outputs, result.evidence.loaded.adapter
     boxes = outputs.boxes.detach().clone()
     boxes[0, result.predictions[1].anchor, 2] = torch.nan
-    result.evidence.outputs = replace(outputs, boxes_of=lambda _: boxes)
+    result.evidence.answers = replace(outputs, boxes_of=lambda _: boxes)
     result.evidence.decoded = None
     with pytest.raises(AnswerProblem, match=f"{adapter.spec.id} answers NaN"):
         result.task.decoder.decode(result.evidence, result.options)

@@ -109,7 +109,7 @@ def _examples(explainer: Explainer, query: Image) -> list[Image]:
 
 def mirrored_part(image: Image) -> Image:
     """Return the middle of a picture, mirrored: another picture of the same thing."""
-    x0, y0, x1, y1 = (round(share * side) for share in (0.1, 0.9) for side in (image.width, image.height))
+    x0, y0, x1, y1 = (round(share * side) for share in (0.2, 0.8) for side in (image.width, image.height))
     stem, _, ending = image.name.rpartition(".")
     name = f"{stem or ending}, part{'.' + ending if stem else ''}"
     return Image(np.ascontiguousarray(image.pixels[y0:y1, x0:x1][:, ::-1]), name)

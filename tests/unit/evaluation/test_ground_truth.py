@@ -86,7 +86,7 @@ def test_hostile_archive_is_refused(files, words, tmp_path, monkeypatch):
     monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
     into = tmp_path / "unpacked"
     into.mkdir()
-    monkeypatch.setattr(ground_truth, "scratch_folder", lambda kind: tempfile.TemporaryDirectory(dir=into))
+    monkeypatch.setattr(tempfile, "tempdir", str(into))
     with pytest.raises(Problem, match=words) as refused:
         ground_truth.read(packed(tmp_path / "labels.zip", files))
     assert is_one_sentence(str(refused.value))

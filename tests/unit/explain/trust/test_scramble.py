@@ -161,15 +161,16 @@ def draws(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     monkeypatch.setattr(module, "chance_level", lambda *_: 0.4)
 
     def of(*values: float | None) -> Scramble:
-        left = iter(values)
+        left, drawn = iter(values), list[float]()
 
-        def draw(*_: object) -> tuple[np.ndarray, float]:
+        def map_again(*_: object) -> np.ndarray:
             value = next(left)
+            drawn.append(value or 0.0)
             # None stands for a map without evidence.
-            heat = 0.0 if value is None else max(value, 0.01)
-            return np.full((224, 224), heat, np.float32), value or 0.0
+            return np.full((224, 224), 0.0 if value is None else max(value, 0.01), np.float32)
 
-        monkeypatch.setattr(module, "_draw", draw)
+        monkeypatch.setattr(module, "map_again", map_again)
+        monkeypatch.setattr(module, "rank_correlation", lambda *_: drawn[-1])
         module._CACHE.clear()
         return scramble(explained)
 
