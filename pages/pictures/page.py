@@ -248,7 +248,10 @@ def _draw_result(job: PicturesJob) -> None:
         if result.decision is not None:
             result = replace(result, decision=_choose_decision(result.decision))
         title, words = finished.describe(result)
-        heading.markdown(f"## {escape(title)}")
+        if result.decision is not None:
+            words = result.decision.remarks
+        # In words what the chart beside it shows.
+        heading.markdown(f"## {escape(title)}", help=escape(result.decision.comparison) if result.decision else None)
         if words:
             st.markdown(escape(words))
         if result.left_out and result.decision is None:

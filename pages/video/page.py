@@ -62,7 +62,7 @@ def video() -> None:
             background.progress(job, help="Stop; what was done is kept, and you can go on.")
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
         elif job.failure is not None:
-            top.markdown("## A clip, frame by frame")
+            top.markdown("## Frame by frame")
             page.show_failure(job.failure, "a clip failed")
             _draw_another_button()
         elif job.summary.cancelled:
@@ -98,7 +98,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
 def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of a clip and the example until then."""
     if not task_of(explainer.model).names_classes:
-        top.markdown("## A clip, frame by frame")
+        top.markdown("## Frame by frame")
         words = f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         raise ModelProblem(words)
     head = top.container()
@@ -118,7 +118,7 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(_make_plan(upload, choices, settings, targets))
         return
-    head.markdown("## A clip, frame by frame")
+    head.markdown("## Frame by frame")
     example = open_example()
     if background.has_ended(example, "the example of Video could not be read") and example.failure is None:
         _draw_result(st.container(), example)

@@ -343,9 +343,14 @@ class Decision:
     @property
     def words(self) -> str:
         """The scores with their intervals, losses and gains, and what was not counted."""
+        gap = f"Allowed gap: {_points(self.tolerance)}."
+        return " ".join(filter(None, (self.comparison, gap, self.remarks)))
+
+    @property
+    def remarks(self) -> str:
+        """Losses and gains, and what was not counted: what a chart of the scores does not show."""
         exchange = self.exchange if self.candidate is not None else ""
-        sentences = self.comparison, f"Allowed gap: {_points(self.tolerance)}.", exchange, *self._cautions
-        return " ".join(filter(None, (*sentences, self.class_changes, self.left_out)))
+        return " ".join(filter(None, (exchange, *self._cautions, self.class_changes, self.left_out)))
 
     def summarise(self) -> Json:
         """Return its numbers and sentences, for JSON."""

@@ -89,11 +89,11 @@ def test_report_from_disk_is_live(from_disk, made, tmp_path):
     sections = page.locator("section")
     sync.expect(sections.first).to_contain_text(f"evidence for {other}")
     assert sections.first.locator(".tables img").count() == 0
-    curves = sections.last.locator(".tables img")
+    curves = sections.nth(1).locator(".tables img")
     assert curves.get_attribute("alt") == proof.sentence
     assert curves.evaluate("image => image.naturalWidth") > 100
     page.locator("input[name=alpha]").fill("0")
-    until_near(page, over(made, 1, 0.0))
+    until_near(page, over(made, 1, 1 / 256))
     assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
 
 

@@ -114,7 +114,8 @@ def test_first_visit_shows_stored_comparison(page):
     frame = app.dataframe[0].value
     assert [share == "reference" for share in frame["Same class"]].count(True) == 1
     assert frame["Model"].tolist() == result.names and frame["Right"].tolist()[0].endswith("%")
-    assert f"## {result.decision.headline}." in texts(app) and escape(result.decision.words) in texts(app)
+    assert f"## {result.decision.headline}." in texts(app)
+    assert escape(result.decision.comparison) in [text.help for text in app.markdown]
     for view in ("wrong", "class", "all", "differ"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
@@ -311,7 +312,12 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
         decision = json.loads(made["decision.json"](), parse_constant=pytest.fail)
         title, words = decision["headline"], decision["words"]
         assert headline(app).replace(NBSP, " ") == f"## {escape(title)}.", address
-        assert escape(words) in texts(app).replace(NBSP, " "), address
+        comparison, _, remarks = words.partition(" Allowed gap: ")
+        shown_help = next(text.help for text in app.markdown if text.value.startswith("## ")).replace(NBSP, " ")
+        assert (shown_help, escape(remarks.partition(". ")[2]) in texts(app).replace(NBSP, " ")) == (
+            escape(comparison),
+            True,
+        )
         assert {name: parameter(app, name) for name in address} == address
         first, *_, last = make_deck(app)
         shown = first.sentence.removesuffix("…").replace(NBSP, " ")

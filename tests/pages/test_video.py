@@ -59,7 +59,7 @@ def chart(app: Any) -> Any:
 
 def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
     app = page("video", model="demo-cls-s")
-    assert app.markdown[0].value == "## A clip, frame by frame" and "Example" in texts(app)
+    assert app.markdown[0].value == "## Frame by frame" and "Example" in texts(app)
     assert any("scene.mp4: demo-m, one frame in 2; smoothed over 0.1 s" in (text.help or "") for text in app.markdown)
     assert chart(app)["layout"]["xaxis"]["range"] == pytest.approx([0, 3], abs=0.1)
     assert [uploader for uploader in app.file_uploader if uploader.key.startswith("video-file")]
