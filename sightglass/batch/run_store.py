@@ -86,9 +86,11 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    # Relative names, so that the folders can be moved together.
-    plans = tuple(replace(plan, folder=Path(plan.folder.name)) for plan in facts.plans)
-    write_file(folder / FILE, _ADAPTER.dump_json(replace(facts, plans=plans), indent=1, fallback=str))
+    first, *others = facts.plans
+    # Relative names, so that the folders can be moved together, and that of the run renamed.
+    beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
+    written = replace(facts, plans=(replace(first, folder=Path()), *beside))
+    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
 
 
 def read_facts(folder: Path) -> RunFacts | None:
