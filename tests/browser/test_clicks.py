@@ -328,7 +328,10 @@ def test_a_quick_second_click_counts(visit) -> None:
 
 def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
     page = visit("/pictures?model=demo-cls-s")
-    box = page.locator(".st-key-pictures-tile-1 img").bounding_box()
+    tile = page.locator(".st-key-pictures-tile-1 img")
+    tile.wait_for()
+    still(page)
+    box = tile.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.get_by_role("button", name="Open in Explore").wait_for()
     shown = page.locator(".st-key-pictures-panel img").first
