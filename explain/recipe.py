@@ -104,7 +104,7 @@ class Recipe(BaseModel):
     per: Per = "class"
     part: Part = "class"
     at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
-    """Part of a segmentation; files of other models lack it and `against`."""
+    """Part of a segmentation or a depth; files of other models lack it and `against`."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
     joint: Legible | None = Field(default=None, exclude_if=lambda joint: joint is None)
     """Joint of a pose; files of other models lack it."""

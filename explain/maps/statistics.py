@@ -271,7 +271,7 @@ def iou(a: Mask, b: Mask) -> float:
 def _inequality(heat: Values) -> tuple[int, float]:
     """Return the size of the hottest half of heat, and Gini's coefficient, to 0.0002."""
     heat = heat / heat.max()
-    # Bits of positive floats are ordered; the shift leaves the exponent and 9 digits.
+    # Bits of positive floats are ordered; the shift leaves the exponent and 9 bits of the mantissa.
     steps = (np.maximum(heat.ravel().view(np.int32), _LEAST) - _LEAST) >> 14
     counts = np.bincount(steps, minlength=_STEPS)[::-1]
     sums = np.bincount(steps, weights=heat.ravel(), minlength=_STEPS)[::-1]

@@ -150,7 +150,7 @@ def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, in
 
 
 def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]:
-    """Return lines or dots, 1 in 4 of `step` pixels."""
+    """Return lines or dots, a third of `step` wide and four times that apart."""
     y, x = np.mgrid[: shape[0], : shape[1]] // max(1, step // 3)
     lines = {
         "diagonal": (x + y) % 4 == 0,
