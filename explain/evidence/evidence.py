@@ -269,7 +269,10 @@ class Evidence:
             return leaf.clone() if copied else leaf
 
         on_cpu = tensor.device.type == "cpu"
-        tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu
+        # The sparse gradient goes past what an attention is made of.
+        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
+        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
+        tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu and not inside
         try:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.loaded.guard is not None:

@@ -22,12 +22,14 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from sightglass import Explainer
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import explain
+from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -393,3 +395,18 @@ def test_pickle_with_code(folder: Path, tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not (tmp_path / "ran").exists()
+
+
+def test_projection_inside_attention_beside_an_earlier_block() -> None:
+    torch.manual_seed(0)
+    net = VisionTransformer(img_size=64, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=5).eval()
+    picture = torch.rand(1, 3, 64, 64)
+    explanation = Explainer(net)(picture, targets=[3], layers=("blocks.0", "blocks.1.attn.qkv"), method="hirescam")
+    evidence = explanation.evidence
+    raw = METHODS["hirescam"].run(evidence, [explanation.heatmaps[0].target]).maps[1][0]
+    outputs: list[torch.Tensor] = []
+    with net.blocks[1].attn.qkv.register_forward_hook(lambda *call: outputs.append(call[2])):
+        logit = net(evidence.tensor)[0, 3]
+    (slope,) = torch.autograd.grad(logit, outputs[0])
+    expected = (slope * outputs[0]).sum(2)[0, 1:].reshape(8, 8).detach()
+    torch.testing.assert_close(raw, expected, atol=1e-8, rtol=1e-4)
