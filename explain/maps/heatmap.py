@@ -366,7 +366,7 @@ CELLS = 32
 
 
 def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
-    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content.
+    """Return a map on `CELLS` x `CELLS` cells, 0 to 255, of a signed one its size; 0 outside the content.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """
@@ -383,5 +383,6 @@ def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
     grown = cv2.warpAffine(heatmap.content, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     left, top, right, bottom = geometry.seen
     values = np.zeros(size, np.float32)
-    values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], -1 if heatmap.signed else 0, 1)
+    strengths = np.abs(grown) if heatmap.signed else grown
+    values[top:bottom, left:right] = np.clip(strengths[top:bottom, left:right], 0, 1)
     return np.rint(values * 255).astype(np.uint8)

@@ -3,10 +3,14 @@
 import dataclasses
 import math
 
+import cv2
 import numpy as np
 import pytest
 
+from sightglass import Explainer
 from sightglass.explain.maps import statistics
+from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.rendering.render import hottest_mask
 
 PICTURE = (0, 0, 900, 600)
@@ -139,3 +143,11 @@ def test_each_number_is_shown_in_one_format() -> None:
     }
     for (name, value), words in texts.items():
         assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_cells_of_signed_map_are_its_size() -> None:
+    explanation = Explainer("demo-cls-s")(load_bundled("scene 3"), top_k=1, method="hirescam", evidence="both")
+    heatmap = explanation.heatmaps[0]
+    size = np.abs(cv2.resize(heatmap.values, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
+    assert heatmap.signed and float(heatmap.measured.content.min()) < -0.1
+    assert np.corrcoef(size.ravel(), cells(heatmap).ravel())[0, 1] > 0.9
