@@ -248,8 +248,6 @@ def _draw_result(job: PicturesJob) -> None:
         if result.decision is not None:
             result = replace(result, decision=_choose_decision(result.decision))
         title, words = finished.describe(result)
-        if result.decision is not None:
-            words = result.decision.remarks
         # In words what the chart beside it shows.
         heading.markdown(f"## {escape(title)}", help=escape(result.decision.comparison) if result.decision else None)
         if words:
@@ -279,8 +277,7 @@ def _draw_scores(decision: Decision) -> None:
     gap = decision.gap(decision.compared, decision.reference)
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
-    # The table has the sizes.
-    charts.draw_intervals([replace(bar, text=bar.text.partition(",")[0]) for bar in finished.list_bars(decision)])
+    charts.draw_intervals(finished.list_bars(decision))
     charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 

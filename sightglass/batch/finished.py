@@ -287,9 +287,9 @@ def explain_errors(
 
 
 def describe(result: Result) -> tuple[str, str]:
-    """Return the decision, or the headline of the first model, and a sentence; plain text without Markdown."""
+    """Return the decision and its remarks, or the headline of the first model and a sentence; plain text."""
     if result.decision is not None:
-        return f"{result.decision.headline}.", result.decision.words
+        return f"{result.decision.headline}.", result.decision.remarks
     title, words = _describe_first(result)
     return title, "Stopped: the other pictures may differ." if result.stopped else words
 
@@ -486,8 +486,9 @@ def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[
                 classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
                 title = f"{len(objects):,} right by {right} and wrong by {wrong}"
                 sentence = f"{decision.exchange} Of these {len(objects):,}: {classes}."
-                made = f"Maps: {result.names[place]}"
-                yield views.new_view(tiles, title=views.statement(title), sentence=sentence, made=made)
+                yield views.new_view(
+                    tiles, title=views.statement(title), sentence=sentence, made=f"Maps: {result.names[place]}"
+                )
     # A model without gradients, or a picture without an answer, has no map to prove.
     with contextlib.suppress(Problem):
         recipe = table.recipe(journal.settings_of(plan.folder), rows[proved])
@@ -502,7 +503,9 @@ def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[
 def _draw_scores(decision: Decision, left_out: str) -> View:
     """Return the slide of the decision, with a chart of the models' scores."""
     title = views.statement(decision.headline, decision.headline.partition(";")[0])
-    scores = tuple(list_bars(decision))
+    sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
+    bars = zip(list_bars(decision), sizes, strict=True)
+    scores = tuple(replace(bar, text=bar.text + size) for bar, size in bars)
     return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
 
 
@@ -510,9 +513,8 @@ def list_bars(decision: Decision) -> list[ScoreBar]:
     """Return the models' scores with their intervals."""
     bars = []
     for row in decision.rows:
-        text = ", ".join([row.text, *([quantity(row.size / 1e6, "MB")] if row.size else [])])
         score = row.score
         # The pictures of some batches are no random sample, so they have no interval.
         ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
-        bars.append(ScoreBar(row.model, text, score.value, *ends))
+        bars.append(ScoreBar(row.model, row.text, score.value, *ends))
     return bars
