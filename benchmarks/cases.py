@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.timing import CPU, SEED
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packing import photograph
+from sightglass.common.packaged import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
+from sightglass.common import packaged
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ SIZE = (500, 375)
 
 def photograph(name: str, size: tuple[int, int] = SCREEN) -> Image.Image:
     """Return a photograph, cropped and resized to (width, height)."""
-    if (path := packing.photograph(name)) is None:
+    if (path := packaged.photograph(name)) is None:
         raise ImageProblem(f"The package of the picture {name} is not installed: install requirements.txt.")
     with Image.open(path) as opened:
         return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)

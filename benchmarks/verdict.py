@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import SEED
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packing import photographs
+from sightglass.common.packaged import photographs
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence

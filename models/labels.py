@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.common.files import packing
+from sightglass.common.files import yaml_files
 from sightglass.common.legible import legible
 from sightglass.models.spec import ModelSpec
 
@@ -131,8 +132,8 @@ def read_file(path: Path) -> Any:
 
     Raises OSError, ValueError with the reason, RecursionError.
     """
-    if path.suffix.lower() in packing.SUFFIXES:
-        return packing.read_yaml(path)
+    if path.suffix.lower() in yaml_files.SUFFIXES:
+        return yaml_files.read_yaml(path)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
     text = path.read_text(encoding="utf-8-sig")
@@ -145,7 +146,7 @@ def may_name(file: Path, stem: str) -> bool:
     """Return whether a file may name the classes of this model."""
     if not file.is_file():
         return False
-    if file.suffix.lower() in packing.SUFFIXES:
+    if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
     fits = file.stem == stem or any(word in file.name.lower() for word in NAMED_LIKE)
     return fits and file.suffix.lower() in (".json", ".txt")
@@ -323,7 +324,7 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
 @cache
 def _list_synsets() -> Mapping[str, int]:
     """Return the indices of ImageNet's classes by their names in WordNet."""
-    file = packing.packaged_file("timm", "data/_info/imagenet_synsets.txt")
+    file = packaged.find_file("timm", "data/_info/imagenet_synsets.txt")
     return {} if file is None else {name: index for index, name in enumerate(file.read_text("utf-8").split())}
 
 

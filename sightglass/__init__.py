@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports
-from sightglass.common.style import CHECKOUT
+from sightglass.common.packaged import CHECKOUT
 
 if TYPE_CHECKING:
     from sightglass.common.errors import Problem as Problem

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from benchmarks.report import grid
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packing import photographs
+from sightglass.common.packaged import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.questions import answers_why

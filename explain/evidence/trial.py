@@ -22,8 +22,8 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from sightglass.common import packaged
 from sightglass.common.errors import describe_error
-from sightglass.common.files import packing
 from sightglass.explain.evidence.layers import as_map, watch
 from sightglass.explain.evidence.survey import AttentionModule, Survey, proportional, split_tokens, survey
 from sightglass.explain.picture.image import load_bundled
@@ -71,7 +71,7 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey,
 
     What cannot be measured is inferred from shapes, and a note says so.
     """
-    photograph = Pillow.fromarray(load_bundled([*packing.photographs(), *SCENES][0]).pixels)
+    photograph = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
     pixels = np.asarray(ImageOps.fit(photograph, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
     tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
     size = (tensor.shape[-2], tensor.shape[-1])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from sightglass.common import packaged
 from sightglass.common.errors import Problem
-from sightglass.common.files import packing
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, paint, picture
@@ -236,7 +236,7 @@ def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken
 
 @functools.lru_cache(maxsize=16)
 def _font(size: int) -> Any:
-    return ImageFont.truetype(str(packing.font()), size)
+    return ImageFont.truetype(str(packaged.font()), size)
 
 
 def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: Color = INK) -> None:

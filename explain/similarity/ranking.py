@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
-from sightglass.common.files.packing import photograph, photographs
+from sightglass.common.packaged import photograph, photographs
 from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files.packing import photographs
+from sightglass.common.packaged import photographs
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightglass.common import packaged
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packing
 
 CLASSES = (
     *("rod-ring", "rod-cross", "plate-square", "plate-triangle", "ball-stripes", "ball-dots"),
@@ -38,7 +38,7 @@ SCENES = ("scene 1", "scene 2", "scene 3", "one thing", "a rod")
 """Names of the drawn examples, none of which was seen in training."""
 CAPTIONED, PERSON = "red star", "person"
 DRAWN = (*SCENES, CAPTIONED, PERSON)
-EXAMPLES = (*packing.PHOTOGRAPHS, *DRAWN)
+EXAMPLES = (*packaged.PHOTOGRAPHS, *DRAWN)
 """Names of all bundled pictures."""
 
 FOLDER = Path(__file__).parent / "drawn"
@@ -76,8 +76,8 @@ def example_file(name: str) -> tuple[Path, str]:
     """
     if name in DRAWN:
         return path_of(name), f"{name}.png"
-    if (path := packing.photograph(name)) is None:
-        package, _ = packing.PHOTOGRAPHS[name]
+    if (path := packaged.photograph(name)) is None:
+        package, _ = packaged.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
     return path, path.name
 
@@ -86,4 +86,4 @@ def example_named(file_name: str) -> str | None:
     """Return the example whose picture has this file name."""
     if (stem := file_name.removesuffix(".png")) != file_name and stem in DRAWN:
         return stem
-    return next((name for name, (_, part) in packing.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
+    return next((name for name, (_, part) in packaged.PHOTOGRAPHS.items() if Path(part).name == file_name), None)

@@ -209,7 +209,7 @@ def _draw_job(job: PicturesJob) -> None:
     """Draw a job's progress, failure or result."""
     if not job.finished():
         st.markdown(f"## {plural(len(job.source.items), 'picture')}")
-        background.progress(job, help="What is finished is run_store.")
+        background.progress(job, help="What is finished is kept.")
         return
     if job.failure is not None:
         page.show_failure(job.failure, "a run of pictures failed")

@@ -26,7 +26,7 @@ from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import GUIDE_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.report.embedded_recipe import embed
-from sightglass.report.html_report import base64_text
+from sightglass.report.html_page import base64_text
 from sightglass.report.result_folder import bare_map, every_map
 from sightglass.report.results import PlainResult
 

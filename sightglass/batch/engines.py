@@ -29,7 +29,7 @@ from sightglass.batch import journal, table
 from sightglass.batch.journal import Outcome
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.files import Json
-from sightglass.common.style import CHECKOUT, PACKAGE
+from sightglass.common.packaged import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.ground_truth import RunLabels

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.common.files import Json, atomic_write, file_stem, npy_bytes, npz_bytes, packing, write_file
+from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
@@ -183,7 +183,7 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
         for chunk in filter(None, decoded):
             writer.write_table(pa.Table.from_pylist(chunk, schema))
     with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        packing.write(file, [name for name in columns if name != "cells"], list_rows(keys))
+        csv_files.write(file, [name for name in columns if name != "cells"], list_rows(keys))
     failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
     (folder / PROBLEMS).unlink(missing_ok=True)
     if failed:
@@ -203,7 +203,7 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return a result folder's unusable pictures, each with its sentence."""
     try:
         with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
-            return tuple((row["picture"], row["problem"]) for row in packing.read(file))
+            return tuple((row["picture"], row["problem"]) for row in csv_files.read(file))
     except FileNotFoundError:
         return ()
 

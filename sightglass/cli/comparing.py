@@ -216,7 +216,7 @@ class _Run:
             "query": query.name,
             "model": self.explainer.model.id,
             "context": baseline,
-            "ranking": similarity_files.ranking(ranked),
+            "ranking": similarity_files.ranking_rows(ranked),
             "top": top,
             "itself": ranked.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in ranked.failed],

@@ -18,8 +18,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
 from sightglass.common import access
 from sightglass.common.errors import Problem
+from sightglass.common.packaged import DASHBOARD
 from sightglass.common.settings import settings
-from sightglass.common.style import DASHBOARD
 from sightglass.models import catalog
 
 HOST, PORT = "127.0.0.1", 8502

@@ -89,25 +89,28 @@ def from_machine(error: BaseException) -> MachineProblem | None:
     return None
 
 
-def nearest(wanted: str, among: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return up to `n` similarly spelled names, the likeliest first."""
-    lowered = {name.lower(): name for name in among}
-    return [lowered[near] for near in difflib.get_close_matches(wanted.lower(), lowered, n, cutoff)]
+def nearest(name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return up to `n` known names that are spelled similarly, the likeliest first.
+
+    `cutoff`: the least similarity, 0..1, by `difflib`.
+    """
+    lowered = {each.lower(): each for each in known}
+    return [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n, cutoff)]
 
 
-def did_you_mean(wanted: str, among: Iterable[str], otherwise: str = "", *, n: int = 1) -> str:
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", *, n: int = 1) -> str:
     """Return `did you mean a or b?`, else `otherwise`."""
-    near = nearest(wanted, among, n=n)
+    near = nearest(name, known, n=n)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
 def typed_line(text: str, most: int, what: str) -> str:
-    """Return one line without invisible characters; raise Problem if it is too long."""
+    """Return one line without invisible characters; raise Problem for more than `most` letters of `what`."""
     return typed_text([text], most, what)
 
 
 def typed_text(lines: Iterable[str], most: int, what: str) -> str:
-    """Return lines without invisible characters as one text; raise Problem if it is too long."""
+    """Return lines without invisible characters as one text; raise Problem for more than `most` letters of `what`."""
     text = "\n".join(" ".join(visible(line).split()) for line in lines).strip()
     if len(text) > most:
         raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")

@@ -35,16 +35,19 @@ def answer(word: str) -> str | None:
 
 
 def verb_first(args: Sequence[str], verbs: Collection[str]) -> list[str]:
-    """Return a command line with its verb in front, by our name, also for a guide's script or after options."""
+    """Return a command line with its verb in front; a guide's script becomes the verb that it stands for.
+
+    `verbs`: the verbs that are known. The verb may stand after options.
+    """
     scripts = _section("verbs")
     for index, word in enumerate(args):
-        name = word.rpartition("/")[2]
-        if word.startswith("-") or (index and args[index - 1].startswith("-")):
+        is_option_value = index > 0 and args[index - 1].startswith("-")
+        if word.startswith("-") or is_option_value:
             continue
-        rest = [*args[:index], *args[index + 1 :]]
-        if name in scripts:
-            return [scripts[name], *rest] if scripts[name] else verb_first(rest, verbs)
-        if not index or word in verbs:
+        rest, script = [*args[:index], *args[index + 1 :]], word.rpartition("/")[2]
+        if script in scripts:
+            return [scripts[script], *rest] if scripts[script] else verb_first(rest, verbs)
+        if index == 0 or word in verbs:
             return [word, *rest]
     return list(args)
 
@@ -62,23 +65,30 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
     guided = [word for word in args[:end] if _section("taken").get(word.partition("=")[0]) == "--model"]
     if guided and sum(map(models.count, flags)) > 1:
         raise Problem(f"{guided[0]} names a second model: give one, with -m.")
-    names = [value for flag, value in pairwise(ours) if flag == "--like"]
-    names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
-    if not names or "--like" not in options:
-        return [*ours, *args[end:]]
+    return [*(_list_defaults(ours, flags, options) if "--like" in options else ()), *ours, *args[end:]]
+
+
+def _list_defaults(args: Sequence[str], flags: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the defaults of the guide that `--like` names, without options that are given or that the verb lacks."""
+    names = [value for flag, value in pairwise(args) if flag == "--like"]
+    names += [word.removeprefix("--like=") for word in args if word.startswith("--like=")]
+    if not names:
+        return []
     if names[-1] not in guides():
         raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
     present = {name for flag in flags for name in options.get(flag, ())}
-    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in present]
-    return [*(part for pair in added for part in pair if part), *ours, *args[end:]]
+    defaults = guides()[names[-1]]["like"].items()
+    return [part for pair in defaults if pair[0] in options and pair[0] not in present for part in pair if part]
 
 
 def _replace(word: str, options: Collection[str]) -> list[str]:
+    """Return an option of a guide as ours, which may be none or several words; any other word as it is."""
+    replacements = _section("taken")
     name, equals, value = word.partition("=")
-    dashed, taken = name.replace("_", "-") if name.startswith("--") else name, _section("taken")
-    if name in options or (dashed not in options and name not in taken):
+    dashed = name.replace("_", "-") if name.startswith("--") else name
+    if name in options or (dashed not in options and name not in replacements):
         return [word]
-    replaced = [dashed] if dashed in options else taken[name].split()
+    replaced = [dashed] if dashed in options else replacements[name].split()
     if not equals:
         return replaced
     return [*replaced[:-1], f"{replaced[-1]}={value}"] if replaced else [value]

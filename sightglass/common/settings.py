@@ -161,15 +161,15 @@ def check() -> None:
     """
     settings()
     names = [variable(field) for field in Settings.model_fields]
-    strangers = sorted(
+    unknown = sorted(
         name
         for name, value in os.environ.items()
         if name.upper().startswith(PREFIX) and value.strip() and name not in names
         if not (re.fullmatch(_SERVICE, name) or (name.endswith("_PORT") and "://" in value))
     )
-    if strangers:
+    if unknown:
         hints = (
-            f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers
+            f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in unknown
         )
         raise SettingProblem(" ".join(hints))
 

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, packing
+from sightglass.common.files import csv_files, file_stem
 from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -417,7 +417,7 @@ def _split(text: str, separator: str, name: str) -> Iterator[_Cells]:
     try:
         for cells in reader:
             if any(map(str.strip, cells)):
-                yield reader.line_num, [packing.unescape(cell.strip()) for cell in cells]
+                yield reader.line_num, [csv_files.unescape(cell.strip()) for cell in cells]
     except csv.Error as problem:
         raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
 

@@ -36,8 +36,11 @@ LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
 """Title, colour and dash pattern of each curve. Every colour has a contrast of at least 4.5 with white; dashes and gaps
 are in pixels, for a line of LINE pixels."""
 LINE = 1.5
+"""Pixels of the width of a line, by which LINES has its dashes."""
 PANELS: dict[Way, str] = {"hidden": "strongest part hidden", "kept": "only the strongest part kept"}
+"""Titles of a figure's two panels."""
 DPI = 200
+"""Pixels of an inch in a PNG or JPG."""
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
@@ -68,7 +71,10 @@ def _mean(proof: Proof, name: str, way: str) -> tuple[float, ...]:
 
 
 def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
-    """Return a figure as a file without timestamps, drawn by one thread at a time."""
+    """Return a figure as a file without timestamps, drawn by one thread at a time.
+
+    `format`: `png`, `jpg`, `svg` or `pdf`. `encoding`: Pillow's options for a PNG or JPG.
+    """
     import matplotlib
 
     out = BytesIO()
@@ -101,10 +107,10 @@ def draw_curves(
     """
     for curve in curves:
         scores, bold = getattr(curve, way), curve.name == "map"
-        _, usual_ink, lengths = LINES[curve.name]
+        _, default_ink, lengths = LINES[curve.name]
         # Matplotlib takes the lengths of dashes by the line's width.
         style = "-" if bold else (0, [length / LINE for length in lengths])
-        width, color = 2.2 * line if bold else line, inks[curve.name] if inks else usual_ink
+        width, color = (2.2 * line if bold else line), (inks[curve.name] if inks else default_ink)
         shares = np.linspace(0, 1, len(scores))
         axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
     scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]
@@ -139,7 +145,7 @@ def figure(chart: Chart, format: str = "png") -> bytes:
 
 def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
     """Return the score over the hidden share for a slide, beside that of the strongest control."""
-    ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
+    ink, soft, accent, ground = (hex_of(color) for color in (theme.ink, theme.soft, theme.accent, theme.ground))
     by_name = {curve.name: curve for curve in chart.curves}
     curves = [replace(by_name["map"], title="Strongest places hidden")]
     if (control := by_name.get("strongest", by_name.get("random"))) is not None:
@@ -163,17 +169,17 @@ def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"])
 
 def intervals(scores: Sequence[ScoreBar], rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
     """Return each model's score with its interval for a slide, one below the other."""
-    ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
+    ink, soft, accent, ground = (hex_of(color) for color in (theme.ink, theme.soft, theme.accent, theme.ground))
 
     def draw() -> Figure:
         from matplotlib.figure import Figure
 
         canvas = Figure((rect.width * INCH, rect.height * INCH), facecolor=ground)
         axes = canvas.add_axes((0.3, 0.17, 0.66, 0.78), facecolor=ground)
-        for place, score in enumerate(scores):
-            axes.plot((score.low, score.high), (place, place), color=accent, linewidth=5, solid_capstyle="butt")
-            axes.plot(score.value, place, "o", color=ink, markersize=13)
-            axes.text(score.value, place - 0.22, score.text, color=ink, fontsize=LETTERS, ha="center")
+        for row, score in enumerate(scores):
+            axes.plot((score.low, score.high), (row, row), color=accent, linewidth=5, solid_capstyle="butt")
+            axes.plot(score.value, row, "o", color=ink, markersize=13)
+            axes.text(score.value, row - 0.22, score.text, color=ink, fontsize=LETTERS, ha="center")
         axes.set_yticks(range(len(scores)), [shorten(score.name, 24, len) for score in scores])
         axes.set_ylim(len(scores) - 0.5, -0.6)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")

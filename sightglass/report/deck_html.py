@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from sightglass.report.drawing import draw_layers
-from sightglass.report.html_report import base64_text, data_url, fill, read
+from sightglass.report.html_page import base64_text, data_url, fill, read
 from sightglass.report.layouts import DARK, Item, Text, Theme, hex_of, numbered
 from sightglass.report.view import View
 
@@ -19,7 +19,7 @@ from sightglass.report.view import View
 def deck_html(
     views: Sequence[View], title: str, theme: Theme = DARK, *, start: int | None = None, number: int = 1
 ) -> bytes:
-    """Return a page that plays the views, in a browser, from a disk, with the network off. Raise a Problem for none.
+    """Return an HTML page that shows the views as slides, and needs no network. Raises Problem for no views.
 
     `start`: the slide to begin with, from 0; the page then takes the keys at once. `number`: of the first slide.
 
@@ -27,10 +27,10 @@ def deck_html(
     """
     pictures: dict[str, int] = {}
     sections = [[_part(view, item, theme, pictures) for item in page.items] for view, page in numbered(views, number)]
-    colours = "; ".join(f"--{name}: {hex_of(colour)}" for name, colour in vars(theme).items() if name != "name")
+    colors = "; ".join(f"--{name}: {hex_of(color)}" for name, color in vars(theme).items() if name != "name")
     page = fill(
         "deck.html",
-        f":root {{ {colours} }}\n{read('deck.css')}",
+        f":root {{ {colors} }}\n{read('deck.css')}",
         "\n".join((read("vendor/reveal.js"), read("deck.js"))),
         inline=True,
         reveal=Markup(read("vendor/reveal.css")),
@@ -44,7 +44,10 @@ def deck_html(
 
 
 def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
-    """Return an item's template values. `pictures`: their numbered addresses."""
+    """Return an item's template values.
+
+    `pictures`: the number of each picture by its address; those of the item are added, each picture once.
+    """
     part: dict[str, object] = {"item": item}
     if isinstance(item, Text):
         return part | {"kind": "text"}

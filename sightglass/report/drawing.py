@@ -24,6 +24,7 @@ from sightglass.report.view import Box, View
 SHARP = 12.0
 """Pixels of a unit: a slide is 1920 x 1080."""
 QUALITY = 85
+"""Quality of a JPEG on a slide."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,24 @@ def draw_layers(
     if item.kind == "chart":
         curves = view.charts[item.index]
         return [Layer("Proof", curves.sentence, charts.slide(curves, item.rect, theme, chart))]
+    return _draw_picture(view, item, theme, scale)
+
+
+def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[Layer]:
+    """Return a picture, and the same under its map where that is shown."""
     picture = view.pictures[item.index]
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
-    drawn, texts = [_open(picture.jpeg, size)], [("Picture", f"The picture. {view.title}")]
+    drawings, titles = [_open(picture.jpeg, size)], [("Picture", f"The picture. {view.title}")]
     if item.mapped and picture.map is not None:
-        label, style = picture.map.label, Style() if picture.map.field.kind == "difference" else view.display
-        field, unit = picture.map.field.scaled(picture.size, size), max(1.0, max(size) / 600)
-        drawn.append(paint(drawn[0], field, style, unseen=theme.name, unit=unit))
+        label, field = picture.map.label, picture.map.field.scaled(picture.size, size)
+        style = Style() if field.kind == "difference" else view.display
+        drawings.append(paint(drawings[0], field, style, unseen=theme.name, unit=max(1.0, max(size) / 600)))
         name = f"Heat map: {label or picture.name}"
-        texts.append((name, f"Heat map of {label}, {picture.name}" if label else name))
+        titles.append((name, f"Heat map of {label}, {picture.name}" if label else name))
     # Boxes would hide how a picture that stands beside its map looks.
-    if len(drawn) == 2 or not any(other.map for other in view.pictures):
-        drawn = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawn]
-    return [Layer(*text, to_jpeg(pixels, QUALITY)) for text, pixels in zip(texts, drawn, strict=True)]
+    if len(drawings) == 2 or not any(other.map for other in view.pictures):
+        drawings = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawings]
+    return [Layer(*title, to_jpeg(pixels, QUALITY)) for title, pixels in zip(titles, drawings, strict=True)]
 
 
 @functools.lru_cache(8)
@@ -76,7 +82,7 @@ def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style) -> NDArray[np.uint8]:
-    """Draw boxes with their names, the explained one bolder."""
+    """Draw boxes with their names, the explained one bolder; `scale`: pixels of a unit."""
     explained = [i for i, box in enumerate(boxes) if box.explained]
     height, width = pixels.shape[:2]
     items = [([Mark("polygon", tuple((x * width, y * height) for x, y in box.points))], box.text) for box in boxes]

@@ -40,7 +40,8 @@ MAX_PICTURE = 8 * 2**20
 """Maximum number of bytes of an embedded picture, where a larger one is left out, and of a JSON file."""
 MAX_LOSSLESS = 4_000_000
 """Maximum number of pixels of a picture that is encoded without loss for that."""
-_SEGMENT = 65_533  # bytes after a JPEG segment's own length
+_SEGMENT = 65_533
+"""Maximum bytes of a JPEG segment, after the two of its length."""
 _PNG, _KEY, _CHUNK = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
 
 _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
@@ -98,9 +99,11 @@ def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture
         putchunk(chunks, b"iTXt", _KEY + b"\0\0\0\0\0" + encoded)
         if picture:
             putchunk(chunks, _CHUNK, picture)
+        # The signature (8 bytes) and the chunk IHDR (25 bytes) come first.
         return data[:33] + chunks.getvalue() + data[33:]
     if data.startswith(b"\xff\xd8\xff"):
         start = 2
+        # The segment of JFIF comes first.
         if data[2:4] == b"\xff\xe0":
             start += 2 + int.from_bytes(data[4:6], "big")
         return data[:start] + _exif(encoded) + _segments(picture) + data[start:]
@@ -116,8 +119,8 @@ def embed(
     picture: bool = True,
 ) -> bytes:
     """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
-    view, original = view_of(explanation, index, **settings or {}), encode(explanation.image) if picture else b""
-    return write(data, checked_recipe(explanation), view, picture=original)
+    view = view_of(explanation, index, **settings or {})
+    return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
 
 
 def read(data: bytes) -> Recipe | None:

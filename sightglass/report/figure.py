@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sightglass.common.files import Json
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
 
 Format = Literal["png", "jpg", "svg", "pdf"]
@@ -41,7 +42,10 @@ NAMED = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
 """Packages whose versions a caption names."""
 MAX_NAMED = 30
 """Maximum number of boxes with names; of more only the outlines are drawn."""
-_SMALL, _TEXT = 7.0, 8.5  # points
+PANELS = ("picture", "map", "overlay")
+_SMALL, _TEXT = 7.0, 8.5
+"""Sizes of letters in points."""
+_DARK, _FRAME = "#141414", "#8a8a8a"
 _ENCODING: dict[str, Json] = {"png": {"compress_level": PNG_LEVEL}, "jpg": {"quality": 92, "subsampling": 0}}
 
 
@@ -74,101 +78,131 @@ def figure(
 
 def write_caption(explanation: Result, index: int) -> str:
     """Return the whole caption in one paragraph."""
-    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
-    method, layers = METHODS[heatmap.method], list(heatmap.layers)
-    name = method.name_for(explanation.model.task)
-    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
-    adapter = explanation.evidence.loaded.adapter
-    if recipe.preprocessing == "trained" and adapter.resizing:
-        fit = f"{fit} ({adapter.resizing})"
-    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
-    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
-    sentences = [
-        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
-        f"{task.wording.name_map(explanation, index)}{task.wording.describe_part(explanation)}; {where}; "
-        f"fit: {fit[0].lower()}{fit[1:]}.",
-        f"1 on the scale is the maximum {maximum}.",
-    ]
-    if heatmap.signed:
-        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, f"the {explanation.quantity}"
-        )
+    heatmap, recipe = explanation.heatmaps[index], explanation.recipe
+    sentences = [_describe_origin(explanation, index), _describe_scale(heatmap, explanation.quantity)]
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
         sentences.append("The model did not see what is outside the frame.")
-    if (found := explanation.known_checks(index)) is not None:
-        sentences.append(f"Checks: {found.line}.")
+    if (checks := explanation.known_checks(index)) is not None:
+        sentences.append(f"Checks: {checks.line}.")
     used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in NAMED)
     hashes = f"weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)"
     return " ".join([*sentences, f"{used}; {hashes}."])
 
 
+def _describe_origin(explanation: Result, index: int) -> str:
+    """Say what a map explains, and by which method, model, layers and preparation it was made."""
+    heatmap, recipe, wording = explanation.heatmaps[index], explanation.recipe, explanation.task.wording
+    method, layers = METHODS[heatmap.method], list(heatmap.layers)
+    fit, resizing = WAYS.get(recipe.preprocessing, recipe.preprocessing), explanation.evidence.loaded.adapter.resizing
+    if recipe.preprocessing == "trained" and resizing:
+        fit = f"{fit} ({resizing})"
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
+    return (
+        f"{explanation.image.name}: {method.name_for(explanation.model.task)} ({method.paper}) of {recipe.model} for "
+        f"{wording.name_map(explanation, index)}{wording.describe_part(explanation)}; {where}; "
+        f"fit: {fit[0].lower()}{fit[1:]}."
+    )
+
+
+def _describe_scale(heatmap: Heatmap, quantity: str) -> str:
+    """Say what the ends of a map's scale are; `quantity`: what a signed map raises or lowers."""
+    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
+    if not heatmap.signed:
+        return f"1 on the scale is the maximum {maximum}."
+    signs = describe_signs(heatmap, f"the {quantity}")
+    return f"1 and −1 on the scale are the largest absolute value {maximum}. {signs}"
+
+
 def _draw_page(result: Result, index: int, pictures: list[Pixels], caption: str, style: Style) -> Figure:
     """Draw the panels side by side, with the answers and the colour bar below them, and the caption at the foot."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    heatmap, every = result.heatmaps[index], explained_boxes(result, index)
-    method, label = METHODS[heatmap.method].name_for(result.model.task), heatmap.target.label
-    ends, meaning = describe_bar(heatmap, result.model.unit_of(label))
-    size = result.image.width, result.image.height
-    wide = min(3.2, 5.2 * size[0] / size[1])
-    page = max(3 * wide + 0.5, 6.8)
-    foot = textwrap.wrap(caption, int(page * 19))
-    high = wide * size[1] / size[0]
-    sheet = Figure((page, high + 1.2 + 0.14 * len(foot)), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
-    axes = sheet.subplot_mosaic([["picture", "map", "overlay"], ["answers", "bar", "bar"]], height_ratios=(high, 0.12))
-    explained = [box for box in every if box.explained]
-    boxes: list[Sequence[Box]] = [every, (), explained]
-    empty = "" if heatmap.state == "ok" else f" (empty: {STATES[heatmap.state]})"
-    heads = [result.image.name, f"{method}: {label}{empty}", "Overlay"]
-    for name, pixels, head, listed in zip(("picture", "map", "overlay"), pictures, heads, boxes, strict=True):
-        panel = axes[name]
-        # In the original's pixels, whatever the panel was reduced to.
-        panel.imshow(pixels, extent=(0, size[0], size[1], 0), interpolation="nearest")
-        panel.set(xticks=[], yticks=[], anchor="S")
-        panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
-        panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, listed, size, size[0] / wide, style, chosen=bool(explained) and name == "overlay")
-    best = [answer.line for answer in result.task.wording.answers(result, result.predictions[:3])]
-    more = 0 if result.task.ranked else len(result.predictions) - len(best)
-    answers = [_cut(line, wide, f", and {more} more" if more and line is best[-1] else "") for line in best]
-    axes["answers"].set_axis_off()
-    axes["answers"].text(0, 1, "\n".join(answers) or "nothing found", fontsize=_SMALL, va="top", linespacing=1.25)
-    colours = ScalarMappable(cmap=ListedColormap(render.map_lut(heatmap.kind, style.colormap) / 255))
-    bar = sheet.colorbar(colours, cax=axes["bar"], orientation="horizontal", ticks=(0, 0.5, 1))
-    bar.outline.set(linewidth=0.5, color="#8a8a8a")
-    bar.ax.set_xticklabels(ends, fontsize=_SMALL)
-    bar.ax.set_xlabel(meaning, fontsize=_SMALL, labelpad=1)
+    # All in inches.
+    aspect = result.image.width / result.image.height
+    panel_width = min(3.2, 5.2 * aspect)
+    panel_height, page_width = panel_width / aspect, max(3 * panel_width + 0.5, 6.8)
+    foot = textwrap.wrap(caption, int(page_width * 19))
+    page_size = page_width, panel_height + 1.2 + 0.14 * len(foot)
+    sheet = Figure(page_size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
+    rows = [[*PANELS], ["answers", "bar", "bar"]]
+    axes = sheet.subplot_mosaic(rows, height_ratios=(panel_height, 0.12))
+    _draw_panels([axes[name] for name in PANELS], result, index, pictures, panel_width, style)
+    _list_answers(axes["answers"], result, panel_width)
+    _draw_bar(axes["bar"], result, index, style)
     sheet.supxlabel("\n".join(foot), x=0.01, ha="left", fontsize=_SMALL, linespacing=1.25)
     return sheet
 
 
-def _boxes(
+def _draw_panels(
+    panels: Sequence[Axes], result: Result, index: int, pictures: Sequence[Pixels], width: float, style: Style
+) -> None:
+    """Draw picture, map and overlay with their titles and boxes; `width`: of a panel in inches."""
+    heatmap, boxes = result.heatmaps[index], explained_boxes(result, index)
+    explained = [box for box in boxes if box.explained]
+    method, size = METHODS[heatmap.method].name_for(result.model.task), (result.image.width, result.image.height)
+    empty = "" if heatmap.state == "ok" else f" (empty: {STATES[heatmap.state]})"
+    titles = [result.image.name, f"{method}: {heatmap.target.label}{empty}", "Overlay"]
+    boxes_of: list[Sequence[Box]] = [boxes, (), explained]
+    for panel, pixels, title, drawn in zip(panels, pictures, titles, boxes_of, strict=True):
+        # In the original's pixels, whatever the panel was reduced to.
+        panel.imshow(pixels, extent=(0, size[0], size[1], 0), interpolation="nearest")
+        panel.set(xticks=[], yticks=[], anchor="S")
+        panel.spines[:].set(linewidth=0.5, color=_FRAME)
+        panel.set_title(_cut(title, width), fontsize=_TEXT, loc="left", pad=4)
+        _draw_boxes(panel, drawn, size, size[0] / width, style, chosen=drawn is explained)
+
+
+def _list_answers(axes: Axes, result: Result, width: float) -> None:
+    """Write the best three answers, and how many more there are of an unranked task."""
+    lines = [answer.line for answer in result.task.wording.answers(result, result.predictions[:3])]
+    more = 0 if result.task.ranked else len(result.predictions) - len(lines)
+    texts = [_cut(line, width, f", and {more} more" if more and line is lines[-1] else "") for line in lines]
+    axes.set_axis_off()
+    axes.text(0, 1, "\n".join(texts) or "nothing found", fontsize=_SMALL, va="top", linespacing=1.25)
+
+
+def _draw_bar(axes: Axes, result: Result, index: int, style: Style) -> None:
+    """Draw the map's colour bar with its ends and their meaning."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap
+
+    heatmap = result.heatmaps[index]
+    ends, meaning = describe_bar(heatmap, result.model.unit_of(heatmap.target.label))
+    colors = ScalarMappable(cmap=ListedColormap(render.map_lut(heatmap.kind, style.colormap) / 255))
+    bar = axes.figure.colorbar(colors, cax=axes, orientation="horizontal", ticks=(0, 0.5, 1))
+    bar.outline.set(linewidth=0.5, color=_FRAME)
+    bar.ax.set_xticklabels(ends, fontsize=_SMALL)
+    bar.ax.set_xlabel(meaning, fontsize=_SMALL, labelpad=1)
+
+
+def _draw_boxes(
     panel: Axes, boxes: Sequence[Box], size: tuple[int, int], inch: float, style: Style, *, chosen: bool
 ) -> None:
-    """Draw outlines and names, without overlaps."""
+    """Draw outlines and names, each name below those that it would overlap.
+
+    `size`: width and height of the picture in pixels. `inch`: pixels of an inch. `chosen`: boldly.
+    """
     from matplotlib.patches import Polygon
 
-    colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
-    line, ink = 1.4 if chosen else 0.9, np.divide(parse_color(style.boxes), 255)
-    about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
-    taken: list[tuple[float, float, float]] = []
+    ink, ground = (_DARK, "white") if chosen else ("white", _DARK)
+    line, outline = 1.4 if chosen else 0.9, np.divide(parse_color(style.boxes), 255)
+    background: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
+    names: list[tuple[float, float, float]] = []
     for box in boxes:
-        points, text = [(x * size[0], y * size[1]) for x, y in box.points], box.text
-        for edge, width in (("#141414", line + 1.2), (ink, line)):
-            panel.add_patch(Polygon(points, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+        points = [(x * size[0], y * size[1]) for x, y in box.points]
+        for color, width in ((_DARK, line + 1.2), (outline, line)):
+            panel.add_patch(Polygon(points, fill=False, edgecolor=color, linewidth=width, joinstyle="miter"))
         left, top = np.maximum(0.0, np.min(points, 0)).tolist()
-        right, high = left + 0.056 * inch * len(text), 0.12 * inch
-        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
-            top += high
-        taken.append((left, right, top))
+        right, height = left + 0.056 * inch * len(box.text), 0.12 * inch
+        while any(left < end and start < right and abs(top - other) < height for start, end, other in names):
+            top += height
+        names.append((left, right, top))
         if len(boxes) <= MAX_NAMED:
-            panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
+            panel.text(left, top, box.text, fontsize=6, va="top", color=ink, bbox=background, clip_on=True, zorder=5)
 
 
 def _cut(text: str, inches: float, after: str = "") -> str:

@@ -6,15 +6,11 @@ makes no request. Names of files and classes are escaped, whatever they contain.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
@@ -25,11 +21,12 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import describe, diagnose
-from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.explain.trust.proof import COLUMNS, Proof, lines, rows
 from sightglass.report import charts, table
 from sightglass.report.drawing import mark
 from sightglass.report.embedded_recipe import proved_recipe, python_call
 from sightglass.report.figure import write_caption
+from sightglass.report.html_page import data_url, fill, read
 from sightglass.report.layouts import WIDTH
 from sightglass.report.view import reduce, require_map
 from sightglass.report.views import describe_bar, explained_boxes
@@ -40,13 +37,6 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.result import Result
 
-PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
 
@@ -70,9 +60,9 @@ class Table:
 def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWER_STYLE) -> str:
     """Return a page with one section per map of each explanation, that at `index` first.
 
-    Each shows the picture under the map, drawn by `style` with its opacity to choose, the predictions, the limitations
-    and numbers of the map, the recipe and the call that reproduces it. A map that was proved (`Explanation.prove`)
-    has its proof too: sentence, curves and numbers. Raises a Problem for no explanation, and for one without a map.
+    Each section has the picture under the map, drawn by `style` with its opacity to choose, the predictions, the
+    limitations and numbers of the map, the recipe and the call that reproduces it; and the map's proof
+    (`Explanation.prove`), if it has one. Raises Problem for no explanation, and for one without a map.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
         Path("bus.html").write_text(html([result]), "utf-8")
@@ -90,9 +80,9 @@ def html(explanations: Sequence[Result], *, index: int = 0, style: Style = VIEWE
         about=f"{plural(len(explanations), 'explanation')}.",
         alpha=1.0 if style.mode in ("map", "contour") else style.alpha,
         maps=[
-            _describe_map(result, place, style)
+            _describe_map(result, i, style)
             for result in explanations
-            for place in sorted(range(len(result.heatmaps)), key=lambda place: place != index)
+            for i in sorted(range(len(result.heatmaps)), key=lambda i: i != index)
         ],
     )
 
@@ -110,14 +100,14 @@ def _describe_map(result: Result, index: int, style: Style) -> Json:
     """Return the template values of one map over its picture."""
     heatmap, image, method = result.heatmaps[index], result.image, METHODS[result.heatmaps[index].method]
     ends, meaning = describe_bar(heatmap, result.model.unit_of(heatmap.target.label))
-    description, plain = describe(result, "The highlighted part", index), reduce(image.pixels, MAX_SIDE)
-    size = plain.shape[1], plain.shape[0]
+    description, small = describe(result, "The highlighted part", index), reduce(image.pixels, MAX_SIDE)
+    size = small.shape[1], small.shape[0]
     field = heatmap.field.scaled((image.width, image.height), size)
     boxes = [box for box in explained_boxes(result, index) if box.explained]
 
     def draw(style: Style) -> str:
-        pixels = mark(paint(plain, field, style), boxes, size[0] / WIDTH, style)
-        return data_url(to_jpeg(pixels, 80), "jpeg")
+        drawing = mark(paint(small, field, style), boxes, size[0] / WIDTH, style)
+        return data_url(to_jpeg(drawing, 80), "jpeg")
 
     return {
         "headline": description.headline,
@@ -139,23 +129,14 @@ def _describe_map(result: Result, index: int, style: Style) -> Json:
 
 def _list_tables(result: Result, index: int, sentence: str) -> tuple[Table, ...]:
     """Return the tables below a map; `sentence`: the map's description."""
-    found, recipe, proof = result.known_checks(index), proved_recipe(result, index), result.proofs.get(index)
+    checks, recipe, proof = result.known_checks(index), proved_recipe(result, index), result.proofs.get(index)
     boxes = box_sentence(result, index, result.heatmaps[index].target.label) or ""
     meaning = filter(None, (sentence, without_emphasis(boxes)))
-    checks = () if found is None else [f"{check.words}. {check.sentence}" for check in found.checks]
+    outcomes = [f"{check.words}. {check.sentence}" for check in (checks.checks if checks is not None else ())]
     limits = [f"{capital(finding.level)}: {finding.text}" for finding in diagnose(result, index)]
-    proved = []
-    if proof is not None:
-        first, *others = (FILLINGS[filling] for filling in proof.fillings)
-        also = f"; computed again with {listing(others)}" if others else ""
-        steps = plural(proof.map.steps, "step")
-        setup = f"Hidden pixels become {first}{also}. {steps}, drawn for the first filling."
-        about = (proof.sentence, *lines(proof), setup)
-        chart = data_url(charts.figure(charts.describe_proof(proof), "svg"), "svg+xml")
-        proved.append(Table("Is this map true?", about, chart, COLUMNS, tuple(rows(proof))))
     return (
-        Table("What the map shows", (*meaning, *checks)),
-        *proved,
+        Table("What the map shows", (*meaning, *outcomes)),
+        *([_proof_table(proof)] if proof is not None else ()),
         Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
         Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
@@ -163,30 +144,10 @@ def _list_tables(result: Result, index: int, sentence: str) -> tuple[Table, ...]
     )
 
 
-def fill(template: str, css: str, js: str = "", *, inline: bool = False, **values: Any) -> str:
-    """Return a template's page with its `policy`, `style`, `script` and values; `inline`: elements have styles."""
-    style = "'unsafe-inline'" if inline else f"'{source_hash(css)}'"
-    policy = (
-        f"default-src 'none'; img-src data:; media-src data:; style-src {style}; base-uri 'none'; form-action 'none'"
-    )
-    policy += f"; script-src '{source_hash(js)}'" if js else ""
-    return PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
-
-
-def read(name: str) -> str:
-    """Return a file of this folder."""
-    return (Path(__file__).parent / name).read_text("utf-8")
-
-
-def data_url(data: bytes, kind: str) -> str:
-    """Return a picture's bytes as an address; `kind`: `jpeg`, `png` or `svg+xml`."""
-    return f"data:image/{kind};base64,{base64_text(data)}"
-
-
-def base64_text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def source_hash(text: str) -> str:
-    """Return the hash by which a Content-Security-Policy allows a style or script."""
-    return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"
+def _proof_table(proof: Proof) -> Table:
+    """Return a proof's sentences, curves and numbers."""
+    first, *others = (FILLINGS[filling] for filling in proof.fillings)
+    also = f"; computed again with {listing(others)}" if others else ""
+    setup = f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
+    chart = data_url(charts.figure(charts.describe_proof(proof), "svg"), "svg+xml")
+    return Table("Is this map true?", (proof.sentence, *lines(proof), setup), chart, COLUMNS, tuple(rows(proof)))

@@ -13,8 +13,8 @@ from typing import Literal
 
 from PIL import ImageFont
 
+from sightglass.common import packaged
 from sightglass.common.errors import Problem
-from sightglass.common.files import packing
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.report.view import View
 
@@ -24,11 +24,11 @@ LINE = 1.2
 INCH = 13.333 / WIDTH
 """Inches of a unit."""
 SMALLEST = 3.0
-"""Letters of 18 points."""
+"""Size of the smallest letters in units: 18 points."""
 LETTERS = 72 * INCH * SMALLEST
-"""Points of the smallest letters."""
+"""Size of the smallest letters in points."""
 GAP = 0.6
-"""Between two pictures."""
+"""Units between two pictures."""
 BODY = (4.0, 3.6, 3.2, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 
@@ -107,22 +107,27 @@ LAYOUTS = {
 def arrange(aspects: Sequence[float], room: Rect) -> tuple[Rect, ...]:
     """Return the largest pictures of one height in rows, in the middle of a room. `aspects`: width by height."""
     best: tuple[Rect, ...] = ()
-    for rows in range(1, len(aspects) + 1):
-        across = -(-len(aspects) // rows)
-        lines = [aspects[start : start + across] for start in range(0, len(aspects), across)]
-        high = (room.height - GAP * (len(lines) - 1)) / len(lines)
-        high = min(high, *((room.width - GAP * (len(line) - 1)) / sum(line) for line in lines))
-        top = room.top + (room.height - high * len(lines) - GAP * (len(lines) - 1)) / 2
-        rects = []
-        for line in lines:
-            left = room.left + (room.width - high * sum(line) - GAP * (len(line) - 1)) / 2
-            for aspect in line:
-                rects.append(Rect(left, top, high * aspect, high))
-                left += high * aspect + GAP
-            top += high + GAP
+    for count in range(1, len(aspects) + 1):
+        columns = -(-len(aspects) // count)
+        rects = _arrange_rows([aspects[start : start + columns] for start in range(0, len(aspects), columns)], room)
         if share(rects) > share(best):
             best = tuple(rects)
     return best
+
+
+def _arrange_rows(rows: Sequence[Sequence[float]], room: Rect) -> list[Rect]:
+    """Return the largest pictures of one height in these rows of aspects, in the middle of a room."""
+    height = (room.height - GAP * (len(rows) - 1)) / len(rows)
+    height = min(height, *((room.width - GAP * (len(row) - 1)) / sum(row) for row in rows))
+    top = room.top + (room.height - height * len(rows) - GAP * (len(rows) - 1)) / 2
+    rects = []
+    for row in rows:
+        left = room.left + (room.width - height * sum(row) - GAP * (len(row) - 1)) / 2
+        for aspect in row:
+            rects.append(Rect(left, top, height * aspect, height))
+            left += height * aspect + GAP
+        top += height + GAP
+    return rects
 
 
 def share(rects: Sequence[Rect]) -> float:
@@ -130,7 +135,7 @@ def share(rects: Sequence[Rect]) -> float:
     return sum(rect.area for rect in rects) / (WIDTH * HEIGHT)
 
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -138,22 +143,22 @@ class Theme:
     """Colours of a slide, RGB. All letters have a contrast of 4.5 or more with the ground."""
 
     name: Literal["dark", "light"]
-    ground: Colour
-    ink: Colour
+    ground: Color
+    ink: Color
     """Colour of titles and answers."""
-    soft: Colour
+    soft: Color
     """Colour of sentences and the footer."""
-    accent: Colour
+    accent: Color
     """Colour of a map's curve and of what has the focus."""
-    tag: Colour = (255, 255, 255)
+    tag: Color = (255, 255, 255)
     """Colour of names on pictures."""
-    shade: Colour = (20, 20, 20)
+    shade: Color = (20, 20, 20)
     """Behind them."""
 
 
-def hex_of(colour: Colour) -> str:
+def hex_of(color: Color) -> str:
     """Return a colour as `#141414`."""
-    return f"#{bytes(colour).hex()}"
+    return f"#{bytes(color).hex()}"
 
 
 DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219))
@@ -163,9 +168,9 @@ THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 LARGE = 0.6
 """Least share of the page that pictures fill, where their shape allows it."""
 NARROW = 0.9
-"""Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
+"""Width of a text in Arial by its width in DejaVu Sans, with which it is measured; a PDF's letters are as narrow."""
 PAD = 0.7
-"""Around the letters of a name on a picture."""
+"""Units around the letters of a name on a picture."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ def width_of(text: str, *, bold: bool = False) -> float:
 
 @functools.cache
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), 100)
+    return ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")), 100)
 
 
 def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
@@ -253,7 +258,10 @@ def _fits(text: str, rect: Rect, size: float, bold: bool) -> bool:
 
 
 def fit(text: str, rect: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
-    """Return text and the largest fitting size; else the sentences that fit at the smallest, or as many words."""
+    """Return a text and the largest of `sizes` at which it fits.
+
+    A text that fits at none is cut: to the whole sentences that fit at the smallest size, or to as many words.
+    """
     for size in sizes:
         if _fits(text, rect, size, bold):
             return text, size
@@ -309,12 +317,14 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
 
     Of one picture with a map, the picture without it may stand beside it.
     """
-    several = "grid" if len(tiles) > 3 else "two"
-    ways = [("one", tiles), (several, tiles)] if len(tiles) == 1 else [(several, tiles), ("one", tiles)]
-    if len(tiles) == 1 and tiles[0].mapped:
+    if len(tiles) > 1:
+        options = [("grid" if len(tiles) > 3 else "two", tiles), ("one", tiles)]
+    elif tiles[0].mapped:
         pair = [replace(tiles[0], mapped=False), *tiles]
-        ways = [("one", tiles), ("one", pair), ("two", pair)]
-    arranged = [(name, _arrange(view, subset, LAYOUTS[name])) for name, subset in ways]
+        options = [("one", tiles), ("one", pair), ("two", pair)]
+    else:
+        options = [("one", tiles), ("two", tiles)]
+    arranged = [(name, _arrange(view, shown, LAYOUTS[name])) for name, shown in options]
 
     def covered(candidate: tuple[str, list[Visual]]) -> float:
         return share([tile.rect for tile in candidate[1]])
@@ -335,9 +345,9 @@ def _tag(caption: str, picture: Rect) -> Text:
     room = Rect(0, 0, picture.width - 2 * PAD, 2 * len(caption.splitlines()) * SMALLEST * LINE)
     text, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(text, room.width, size, bold=True)
-    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
-    high = len(lines) * size * LINE + PAD
-    rect = Rect(picture.left, picture.bottom - high, wide, high)
+    width = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
+    height = len(lines) * size * LINE + PAD
+    rect = Rect(picture.left, picture.bottom - height, width, height)
     return Text("Caption", text, rect, size, bold=True, tone="tag", anchor="middle")
 
 
@@ -364,11 +374,11 @@ def _answers(view: View, layout: Layout) -> Iterator[Text]:
     facts = list(view.facts) or [f"{label} {percent(score)}" for label, score in answers]
     if rect is None or not facts:
         return
-    between = "\n" if rect.height > rect.width / 3 else " · "
+    separator = "\n" if rect.height > rect.width / 3 else " · "
     facts = facts[:5]
-    while len(facts) > 1 and not _fits(between.join(facts), rect, SMALLEST, bold=True):
+    while len(facts) > 1 and not _fits(separator.join(facts), rect, SMALLEST, bold=True):
         facts.pop()
-    text, size = fit(between.join(facts), rect, BODY[1:], bold=True)
+    text, size = fit(separator.join(facts), rect, BODY[1:], bold=True)
     yield Text("answers", text, rect, size, bold=True)
 
 
@@ -380,18 +390,19 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
         sides = maps[0].ends[::-2]
     if layout.key is None or len(sides) != 2:
         return
-    row = replace(layout.key, height=SMALLEST * LINE)
-    lines = [fit(f"{color}: {side}", row, (SMALLEST,))[0] for color, side in zip(("Red", "Blue"), sides, strict=True)]
+    line = replace(layout.key, height=SMALLEST * LINE)
+    lines = [fit(f"{color}: {side}", line, (SMALLEST,))[0] for color, side in zip(("Red", "Blue"), sides, strict=True)]
     yield Text("Key", "\n".join(lines), layout.key, SMALLEST, tone="soft")
 
 
 def _foot(view: View, layout: Layout, number: int) -> Text:
     """Return the footer: model, date and number, of which the model is cut first."""
-    between, cut, models = " · " if layout.footer.width > 100 else "\n", "", view.made.partition(" · ")[0]
-    rest = f"{NBSP}· ".join(filter(None, (view.date.replace(" ", NBSP), str(number))))
-    while models and not _fits(f"{models}{cut}{between}{rest}", layout.footer, SMALLEST, bold=False):
-        models, cut = (models.rpartition(" ")[0] or models[:-1]).rstrip(" ,"), "…"
-    text = between.join(filter(None, (models and models + cut, rest)))
+    separator = " · " if layout.footer.width > 100 else "\n"
+    date_and_number = f"{NBSP}· ".join(filter(None, (view.date.replace(" ", NBSP), str(number))))
+    models, ellipsis = view.made.partition(" · ")[0], ""
+    while models and not _fits(f"{models}{ellipsis}{separator}{date_and_number}", layout.footer, SMALLEST, bold=False):
+        models, ellipsis = (models.rpartition(" ")[0] or models[:-1]).rstrip(" ,"), "…"
+    text = separator.join(filter(None, (models and models + ellipsis, date_and_number)))
     return Text("footer", text, layout.footer, SMALLEST, tone="soft", anchor="bottom")
 
 

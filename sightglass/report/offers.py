@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     """Makes the file of the map at an index, drawn by the viewer's settings."""
 
 Offer = tuple[str, str, "Callable[[], Any]"]
-"""A label, a file's name or the end of it, and what makes the file."""
+"""A button's label, its file's name, and the function that makes the file."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """One row of Save: a title, its help, and files, each a label, a file's name and what makes the file."""
+    """One row of Save: its title, its help, and its files."""
 
     title: str
     about: str
@@ -116,10 +116,11 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     offers: dict[str, list[Offer]] = {}
     for format in FORMATS:
         label = format.label or format.file.rpartition(".")[2].upper()
-        make, source = partial(format.make, explanation, index, look), explanation.image.name
-        named = format.file == "picture.jpg" and source.startswith("heatmap_")
-        name = source if named else f"{stem(explanation, index)}-{format.file}"
-        offers.setdefault(format.row, []).append((label, name, make))
+        picture = explanation.image.name
+        # A frozen frame of the camera has a name of its own.
+        keeps_name = format.file == "picture.jpg" and picture.startswith("heatmap_")
+        name = picture if keeps_name else f"{stem(explanation, index)}-{format.file}"
+        offers.setdefault(format.row, []).append((label, name, partial(format.make, explanation, index, look)))
     return [Files(title, ROWS[title], files) for title, files in offers.items()]
 
 
@@ -147,8 +148,10 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
     return [Files("All models", about, _zip(files, name))]
 
 
-def similarity_downloads(similarity: Similarity, context: Context, ranking: Ranking, _: ViewSettings) -> list[Files]:
-    """Return the files of two compared pictures and their gallery."""
+def similarity_downloads(
+    similarity: Similarity, context: Context, ranking: Ranking, _look: ViewSettings
+) -> list[Files]:
+    """Return the files of two compared pictures and their gallery, which are drawn in one way only."""
     name = "-".join((*(_picture_stem(side.image.name) for side in similarity.sides), "similarity"))
     files = _zip(lambda: similarity_files.pair_files(similarity, context), name)
     about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from fpdf import FPDF
 
-from sightglass.common.files import packing
+from sightglass.common import packaged
 from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Page, Text, Theme, numbered
 from sightglass.report.view import View
@@ -26,8 +26,8 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
     document.set_margin(0)
     document.set_auto_page_break(False)
     document.c_margin = 0
-    document.add_font("sans", "", str(packing.font()))
-    document.add_font("sans", "B", str(packing.font("DejaVuSans-Bold")))
+    document.add_font("sans", "", str(packaged.font()))
+    document.add_font("sans", "B", str(packaged.font("DejaVuSans-Bold")))
     document.set_title(title)
     document.set_creator("Sightglass")
     document.set_lang("en")

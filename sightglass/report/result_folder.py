@@ -62,9 +62,9 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
     """
     names: list[str] = []
     for name, data in files:
-        to = folder / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        write_file(to, data)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, data)
         names.append(name)
     return names
 
@@ -118,8 +118,8 @@ def stem(explanation: Result, index: int) -> str:
 
 def _number(explanation: Result, index: int) -> int:
     """Return the rank of a map's answer, or its own number where ranks do not tell the maps apart."""
-    ranks = explanation.ranks
-    return ranks[index] or 0 if None not in ranks and len({*ranks}) == len(ranks) else index + 1
+    rank, distinct = explanation.ranks[index], {*explanation.ranks} - {None}
+    return rank if rank is not None and len(distinct) == len(explanation.ranks) else index + 1
 
 
 def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
@@ -162,7 +162,7 @@ def picture_files(explanation: Result, style: Style, *, npy: bool = False, bare:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
         yield "topk_comparison.jpg", _sheet(explanation, style)
-    yield from _numbers(explanation)
+    yield from _data_files(explanation)
 
 
 def class_files(explanation: Result, index: int, style: Style, values: Json, *, npy: bool = False) -> Iterator[File]:
@@ -232,39 +232,41 @@ def box_files(
         for name, data in box_files(Explainer("yolo11n")("bus.jpg"), everything=True):
             Path(name).write_bytes(data)
     """
-    pixels, begin = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])
+    pixels, prefix = explanation.image.pixels, file_stem(explanation.image.name.rsplit(".", 1)[0])
 
-    def overlay(picture: NDArray[np.uint8], index: int = 0) -> bytes:
+    def encode(picture: NDArray[np.uint8], index: int = 0) -> bytes:
         return embed(to_jpeg(picture), explanation, index, style.overlay)
 
-    yield f"{begin}_original.jpg", to_jpeg(pixels)
-    yield f"{begin}_detection.jpg", overlay(_draw_boxes(explanation, pixels, explanation.predictions, style))
-    yield f"{begin}_gradcam.jpg", overlay(every_map(explanation, style, boxes=boxes))
+    yield f"{prefix}_original.jpg", to_jpeg(pixels)
+    yield f"{prefix}_detection.jpg", encode(_draw_boxes(explanation, pixels, explanation.predictions, style))
+    yield f"{prefix}_gradcam.jpg", encode(every_map(explanation, style, boxes=boxes))
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
-            label, blended = heatmap.target.label, one_map(explanation, i, style, boxes=boxes)
-            number = _number(explanation, i)
-            yield f"{begin}_{number:02}_{file_stem(label)}.jpg", overlay(blended, i)
-            yield f"{begin}_{number:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
+            label, number = heatmap.target.label, _number(explanation, i)
+            yield f"{prefix}_{number:02}_{file_stem(label)}.jpg", encode(one_map(explanation, i, style, boxes=boxes), i)
+            yield f"{prefix}_{number:02}_{label_stem(label)}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
             yield "topk_comparison.jpg", _sheet(explanation, style)
-    yield from _numbers(explanation)
+    yield from _data_files(explanation)
 
 
-def _numbers(explanation: Result) -> Iterator[File]:
+def _data_files(explanation: Result) -> Iterator[File]:
     """Yield maps, statistics, proofs and the recipe; proofs after the first are named after their maps."""
     if explanation.heatmaps:
         yield MAPS, npz_bytes(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
-        begin = f"{stem(explanation, index)}_" if number else ""
-        yield from proof_files(explanation, index, proof, begin)
+        prefix = f"{stem(explanation, index)}_" if number else ""
+        yield from proof_files(explanation, index, proof, prefix)
     yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
-    """Return each map at the model's input as `top1_cat`, float32 (h, w) in 0..1, and its raw maps as
-    `top1_cat_raw_<layer>`, signed, on the layer's grid."""
+    """Return the maps by name, as they are computed.
+
+    `top1_cat` is a map at the size of the model's input, float32 (h, w) in 0..1, a signed one in -1..1.
+    `top1_cat_raw_<layer>` is a raw map of it, signed, on the layer's grid.
+    """
     by_name = {}
     for i, heatmap in enumerate(explanation.heatmaps):
         name, layers = stem(explanation, i), heatmap.layers
@@ -291,9 +293,9 @@ def method_files(explanation: Explanation, style: Style) -> Iterator[File]:
 
 def _sheet(explanation: Result, style: Style) -> bytes:
     """Return all maps in one JPEG, with the recipe."""
-    count = range(len(explanation.heatmaps))
-    panels = [explanation.overlay(i, **style.overlay) for i in count]
-    sheet = contact_sheet(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+    indices = range(len(explanation.heatmaps))
+    panels = [explanation.overlay(i, **style.overlay) for i in indices]
+    sheet = contact_sheet(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in indices])
     return embed(to_jpeg(sheet), explanation, 0, style.overlay)
 
 
@@ -305,22 +307,20 @@ def _name_map(explanation: Result, index: int) -> str:
 
 def comparison_files(compared: Comparison, style: Style) -> Iterator[File]:
     """Yield the models' maps, sheet, proofs and comparison.json."""
+    models = [label_stem(explanation.model.id) for explanation in compared.explanations]
     panels, captions = [], []
-    for i, explanation in enumerate(compared.explanations):
+    for model, name, explanation in zip(models, compared.names, compared.explanations, strict=True):
+        panel = explanation.overlay(0, **style.overlay) if explanation.heatmaps else explanation.image.pixels
         if explanation.heatmaps:
-            panels.append(explanation.overlay(0, **style.overlay))
-            data = embed(to_png(panels[-1]), explanation, 0, style.overlay)
-            yield f"gradcam_{label_stem(explanation.model.id)}.png", data
-            if (proof := explanation.proofs.get(0)) is not None:
-                yield from proof_files(explanation, 0, proof, f"{label_stem(explanation.model.id)}_")
-        else:
-            panels.append(explanation.image.pixels)
-        captions.append(plain_text(f"{compared.names[i]}: {' '.join(first_answer(explanation))}"))
+            yield f"gradcam_{model}.png", embed(to_png(panel), explanation, 0, style.overlay)
+        if (proof := explanation.proofs.get(0)) is not None:
+            yield from proof_files(explanation, 0, proof, f"{model}_")
+        panels.append(panel)
+        captions.append(plain_text(f"{name}: {' '.join(first_answer(explanation))}"))
     # One file, one recipe: the first model's.
     sheet = to_jpeg(contact_sheet(panels, captions))
     yield "comparison.jpg", embed(sheet, compared.explanations[0], 0, style.overlay)
-    maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
-    yield MAPS, npz_bytes(maps)
+    yield MAPS, npz_bytes(dict(zip(models, compared.maps, strict=True)))
     yield "comparison.json", to_json(results.ComparisonResult.build(compared).to_dict()).encode()
 
 
@@ -332,9 +332,9 @@ def first_answer(explanation: Explanation) -> tuple[str, str]:
     return label, "" if score is None else describe_score(score, explanation.model, label)
 
 
-def proof_files(explanation: Result, index: int, proof: Proof, begin: str = "") -> Iterator[File]:
-    """Yield proof.png, the curves' figure with the recipe, then proof.json; `begin`: of their names."""
+def proof_files(explanation: Result, index: int, proof: Proof, prefix: str = "") -> Iterator[File]:
+    """Yield proof.png, the curves' figure with the recipe, then proof.json; `prefix`: what their names begin with."""
     curves, view = charts.figure(charts.describe_proof(proof)), embedded_recipe.view_of(explanation, index)
-    yield f"{begin}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)
+    yield f"{prefix}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)
     values = results.ProofResult.build(explanation, index, proof).to_dict()
-    yield f"{begin}proof.json", to_json(values).encode()
+    yield f"{prefix}proof.json", to_json(values).encode()

@@ -131,9 +131,9 @@ class Explained(PlainResult):
         task, image = explanation.task, explanation.image
 
         def describe_map(index: int) -> MapResult:
-            found = {"score": task.scorer.score(explanation, index), "rank": explanation.ranks[index]}
-            found["outside"] = explanation.outside(index)
-            return MapResult.model_validate(explanation.heatmaps[index]).model_copy(update=found)
+            score, outside = task.scorer.score(explanation, index), explanation.outside(index)
+            more = {"score": score, "rank": explanation.ranks[index], "outside": outside}
+            return MapResult.model_validate(explanation.heatmaps[index]).model_copy(update=more)
 
         indices = range(len(explanation.heatmaps))
         return cls(
@@ -188,17 +188,20 @@ class ComparisonResult(PlainResult):
     @classmethod
     def build(cls, compared: Comparison, saved: Sequence[str | None] = ()) -> Self:
         """Build from a comparison; `saved`: each answer's record in the history."""
-        count, records = range(len(compared.names)), saved or [None] * len(compared.names)
+        indices, records = range(len(compared.names)), saved or [None] * len(compared.names)
         parts = zip(compared.explanations, compared.names, compared.timings, records, strict=True)
         return cls(
             picture=compared.explanations[0].image.name,
             verdict=compared.verdict,
             common=compared.common,
             fastest=compared.fastest,
-            models=[ComparedModel.build(item, name=name, timing=time, saved=id_) for item, name, time, id_ in parts],
+            models=[
+                ComparedModel.build(explanation, name=name, timing=timing, saved=record)
+                for explanation, name, timing, record in parts
+            ],
             label=compared.label or None,
             mixed=compared.mixed,
-            agreement=[[compared.agreement(a, b) for b in count] for a in count],
+            agreement=[[compared.agreement(first, second) for second in indices] for first in indices],
         )
 
 

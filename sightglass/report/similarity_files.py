@@ -1,4 +1,4 @@
-"""View and files of a comparison of pictures."""
+"""Slides and files of two compared pictures, a ranked gallery, and an evaluation of queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sightglass.report.views import new_view, statement
 
 Panels = list[NDArray[np.uint8]]
 Attend = Callable[[Image], NDArray[np.uint8]]
-COLOURS = "Red: similar, blue: different"
+LEGEND = "Red: similar, blue: different"
 
 
 def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> Panels:
@@ -31,11 +31,10 @@ def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> Panels:
 
     `unseen`: the theme of the page around them.
     """
-    panels = []
-    for side in similarity.sides:
-        pixels = side.image.pixels
-        panels.append(paint(pixels, _field(side), Style(), unseen=unseen) if side.signed.any() else pixels)
-    return panels
+    return [
+        paint(side.image.pixels, _field(side), Style(), unseen=unseen) if side.signed.any() else side.image.pixels
+        for side in similarity.sides
+    ]
 
 
 def _field(side: ComparedImage) -> Field:
@@ -46,14 +45,15 @@ def _field(side: ComparedImage) -> Field:
 
 def pair_view(similarity: Similarity, verdict: str) -> View:
     """Return the view of two compared pictures, side by side under their maps; `verdict`: what the score means."""
-    sentences, pictures = describe_maps(similarity), []
+    sentences, score = describe_maps(similarity), f"{similarity.score:.2f}"
+    pictures = []
     for side in similarity.sides:
         name = side.image.name
         item = Map("", _field(side)) if side.signed.any() else None
         pictures.append(Picture.of(side.image, name, item, caption=name))
     return new_view(
         pictures,
-        title=statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
+        title=statement(f"{verdict}: similarity {score}", f"Similarity {score}"),
         sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
         made=describe_setup(similarity.model.name, similarity.method, similarity.layers)[:MAX_MADE],
     )
@@ -62,8 +62,8 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
 def pair_files(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
     """Yield similarity.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
     names = [side.image.name for side in similarity.sides]
-    panels, below = _attended(draw_pair(similarity), [side.image for side in similarity.sides], attend)
-    yield "similarity.jpg", _draw_sheet(panels, names + below, _title(similarity))
+    panels, attention = _add_attention(draw_pair(similarity), [side.image for side in similarity.sides], attend)
+    yield "similarity.jpg", _draw_sheet(panels, names + attention, _title(similarity))
     yield MAPS, npz_bytes(arrays(similarity))
     yield "similarity.json", to_json(results.SimilarityResult.build(similarity, context).to_dict()).encode()
 
@@ -76,10 +76,10 @@ def match_file(similarity: Similarity, rank: int) -> File:
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
-def _attended(panels: Panels, images: Sequence[Image], attend: Attend | None) -> tuple[Panels, list[str]]:
-    """Return the panels with those of the attention behind them, and the captions of these."""
-    more = [] if attend is None else [attend(image) for image in images]
-    return [*panels, *more], ["attention"] * len(more)
+def _add_attention(panels: Panels, images: Sequence[Image], attend: Attend | None) -> tuple[Panels, list[str]]:
+    """Return the panels followed by those of the images' attention, and the captions of the latter."""
+    added = [] if attend is None else [attend(image) for image in images]
+    return [*panels, *added], ["attention"] * len(added)
 
 
 def query_file(
@@ -88,17 +88,17 @@ def query_file(
     """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
 
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
-    known. `attend`: see `of_similarity`.
+    known. `attend`: draws a picture under its attention, in a second row.
     """
     drawings = [draw_pair(pair) for pair in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
     scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
-    bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
-    title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
+    without_map = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
+    title = f"{name}. {LEGEND}{f'. Without a map: {listing(without_map)}' if without_map else ''}"
     images = [pairs[0].query.image, *(pair.gallery.image for pair in pairs)]
-    panels, below = _attended([drawings[0][0], *(panel for _, panel in drawings)], images, attend)
-    columns = len(images) if below else min(len(panels), 6)
-    sheet = _draw_sheet(panels, ["query", *scores, *below], title, columns)
+    panels, attention = _add_attention([drawings[0][0], *(match for _, match in drawings)], images, attend)
+    columns = len(images) if attention else min(len(panels), 6)
+    sheet = _draw_sheet(panels, ["query", *scores, *attention], title, columns)
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
@@ -117,7 +117,7 @@ def describe_maps(similarity: Similarity) -> list[str]:
     return lines
 
 
-def ranking(ranked: Ranking) -> list[Json]:
+def ranking_rows(ranked: Ranking) -> list[Json]:
     """Return a row for each picture of a gallery, most similar first."""
     return [
         {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
@@ -126,7 +126,8 @@ def ranking(ranked: Ranking) -> list[Json]:
 
 
 def ranking_file(ranked: Ranking) -> File:
-    return "ranking.csv", table.csv(ranking(ranked)).encode()
+    """Return ranking.csv, a row for each picture of a gallery."""
+    return "ranking.csv", table.csv(ranking_rows(ranked)).encode()
 
 
 def evaluation_files(evaluation: Evaluation) -> Iterator[File]:
@@ -146,7 +147,7 @@ def evaluation_files(evaluation: Evaluation) -> Iterator[File]:
 
 
 def _title(similarity: Similarity) -> str:
-    words = COLOURS if similarity.state == "ok" else describe_maps(similarity)[0]
+    words = LEGEND if similarity.state == "ok" else describe_maps(similarity)[0]
     return f"Similarity {similarity.score:.2f}. {words}"
 
 

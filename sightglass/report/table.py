@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import Json, packing
+from sightglass.common.files import Json, csv_files
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, Statistics, format_value
 
@@ -26,7 +26,7 @@ def rows(explanation: Result) -> list[Json]:
         Path("bus.csv").write_text(csv(rows(result)))
     """
     common = picture_columns(explanation)
-    return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
+    return [common | _map_columns(explanation, index) for index in range(len(explanation.heatmaps))]
 
 
 def picture_columns(explanation: Result) -> Json:
@@ -48,11 +48,12 @@ def csv(table: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as CSV (RFC 4180); empty without rows."""
     out = StringIO()
     if table:
-        packing.write(out, list(table[0]), table)
+        csv_files.write(out, list(table[0]), table)
     return out.getvalue()
 
 
-def _of_map(explanation: Result, index: int) -> Json:
+def _map_columns(explanation: Result, index: int) -> Json:
+    """Return the columns that describe one map."""
     heatmap = explanation.heatmaps[index]
     boxes, raw = explanation.box_numbers(index), heatmap.raw_range
     columns = {
@@ -71,13 +72,15 @@ def _of_map(explanation: Result, index: int) -> Json:
         **({"raising": heatmap.raising} if heatmap.signed else {}),
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
-    return columns | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
+    return columns | _flatten(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
 
 
-def _flat(statistics: Statistics) -> Json:
+def _flatten(statistics: Statistics) -> Json:
+    """Return statistics with a column for each of their numbers."""
     flat: Json = {}
-    # Not asdict: a deep copy of the histogram takes longer than all the rest.
-    for name, value in ((field.name, getattr(statistics, field.name)) for field in fields(statistics)):
+    for field in fields(statistics):
+        # Not asdict: a deep copy of the histogram takes longer than all the rest.
+        name, value = field.name, getattr(statistics, field.name)
         if name in ("centre", "peak"):
             flat |= {f"{name}_x": value[0], f"{name}_y": value[1]}
         elif name == "quadrants":

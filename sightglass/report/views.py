@@ -84,7 +84,10 @@ def explained_boxes(result: Result, index: int) -> tuple[Box, ...]:
 
 
 def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[str, float], ...]:
-    """Return what a slide lists, of a classifier five: any score on it reads as how sure the model is."""
+    """Return the answers that a slide lists: all boxes of a detector, five of a classifier.
+
+    There are none where scores are no confidences: on a slide any score reads as one.
+    """
     count = max(5, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
     return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
 
@@ -151,8 +154,8 @@ def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) 
     if not predictions or not task.sure:
         return statement(otherwise)
     if predictions[0].box is not None:
-        counted = Counter(prediction.label for prediction in predictions).most_common()
-        return statement(kinds(counted, 3), kinds(counted, 2), kinds(counted, 1))
+        counts = Counter(prediction.label for prediction in predictions).most_common()
+        return statement(*(kinds(counts, most) for most in (3, 2, 1)))
     best = predictions[0]
     answer = f"{best.label}, {percent(best.score)}"
     return statement(f"Unsure: {answer}" if not task.is_sure(best.score) else answer)
@@ -188,12 +191,12 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
         map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
     proof, description = result.proofs.get(index), describe(result, index=index)
-    # A map that hardly depends on the weights says nothing else: `limited` stands in place of all other sentences.
-    limited = describe_independent(result, index) if index < len(result.heatmaps) else ""
+    # A map that hardly depends on the weights shows nothing that another sentence could say.
+    independent = describe_independent(result, index) if index < len(result.heatmaps) else ""
     return new_view(
         [explained_picture(result, index)],
         title=answer_title(result.task, result.predictions, description.title),
-        sentence=limited or (proof.sentence if proof else description.slide()),
+        sentence=independent or (proof.sentence if proof else description.slide()),
         charts=(charts.describe_proof(proof),) if proof else (),
         display=display_of(look),
         made=made_by([result], index),
@@ -201,7 +204,10 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
 
 
 def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Corners | None) -> Picture:
-    """Return the picture under the difference of two maps; `seen`: what both models saw, in pixels."""
+    """Return the picture under the difference of two maps.
+
+    `values`: float32 (h, w) in -1..1. `seen`: what both models saw, xyxy in pixels; None: what the result's saw.
+    """
     geometry = result.evidence.geometry
     field = Field(values, seen or geometry.extent, seen or geometry.seen, "difference")
     return Picture.of(image, "Difference", Map("", field), caption="Difference")
@@ -211,7 +217,7 @@ def classes_view(
     explanation: Explanation, pair: tuple[int, int] | None = None, look: Mapping[str, Any] | None = None
 ) -> View:
     """Return the view of several classes' maps, a picture each; `pair`: two indices whose difference is shown."""
-    # Each is large.
+    # Of more than three, none would be large.
     indices = list(pair or range(len(explanation.heatmaps)))[:3]
     if len(indices) < 2:
         return map_view(explanation, 0, look)
@@ -256,8 +262,9 @@ def _side_by_side(
 def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> View:
     """Return the view of several models on one picture, each with its map, in their order; `names`: short ones."""
     results, difference = comparison.explanations[: MAX_PICTURES - 1], None
-    verdict, ends, compared = comparison.verdict, comparison.ends, (comparison.overlaps, comparison.mixed)
-    agreed = verdict.partition(";")[0].partition(". ")[0] if verdict.startswith(("Both ", "All ")) else ""
+    verdict, ends = comparison.verdict, comparison.ends
+    agreement = verdict.partition(";")[0].partition(". ")[0] if verdict.startswith(("Both ", "All ")) else ""
+    long_verdict = verdict if len(verdict.split()) > MAX_WORDS else ""
     if ends is not None:
         values = share_difference(*(comparison.maps[i] for i in ends))
         difference = _difference(results[0].image, values, results[0], comparison.common)
@@ -267,8 +274,8 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
         display_of(look),
         model=True,
         sides=tuple(f"more {names[i]}" for i in ends or ()),
-        title=statement(verdict, agreed, f"{comparison.label or 'What they see'} by {len(results)} models"),
-        sentence=" ".join(filter(None, (verdict if len(verdict.split()) > MAX_WORDS else "", *compared))),
+        title=statement(verdict, agreement, f"{comparison.label or 'What they see'} by {len(results)} models"),
+        sentence=" ".join(filter(None, (long_verdict, comparison.overlaps, comparison.mixed))),
         made=made_by(results),
     )
 
@@ -287,31 +294,33 @@ def comparison_views(comparison: Comparison, names: Sequence[str], sizes: Sequen
 
 
 def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str) -> View:
-    """Return the view of an edited picture: before, covered, after; with the scores of the class of the map."""
+    """Return the view of an edited picture: before, covered, after; with the scores of the class of the map.
+
+    `title`: says the edit, where the change of the score is too long for a title.
+    """
     label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
     change = next((candidate for candidate in changes if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
     unit = before.model.unit_of(label)
     facts = tuple(f"{name} {before.task.wording.text(score or 0.0, unit)}" for name, score in scores)
-    pictures = [_bare(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
+    pictures = [_without_answers(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
     if after.heatmaps:
-        pictures.append(_bare(after, f"After: {label}"))
-    # Beside the map from before it could be read as that one's.
+        pictures.append(_without_answers(after, f"After: {label}"))
     return new_view(
         pictures,
-        title=statement(_describe_fall(before, change), title),
+        title=statement(_describe_change(before, change), title),
         sentence=title,
         facts=facts,
         made=made_by([before]),
     )
 
 
-def _bare(result: Result, name: str) -> Picture:
-    """Return a picture under its map, without answers."""
+def _without_answers(result: Result, name: str) -> Picture:
+    """Return a picture under its map; its answers could be read as those of the other picture."""
     return replace(explained_picture(result), name=name[:200], caption=name, answers=(), boxes=())
 
 
-def _describe_fall(before: Explanation, change: Change | None) -> str:
+def _describe_change(before: Explanation, change: Change | None) -> str:
     """Describe a score's change: `minibus falls from 62 % to 21 %`."""
     if change is None or change.before is None or change.after is None:
         return ""

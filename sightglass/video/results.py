@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, atomic_write, packing, to_json
+from sightglass.common.files import Json, atomic_write, csv_files, to_json
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.rendering.style import Style, lut
 from sightglass.explain.tasks import TASKS, Task
@@ -201,7 +201,7 @@ CSV, JSON = "timeline.csv", "timeline.json"
 def write_timeline(folder: Path, columns: Sequence[str], lines: Path, facts: Mapping[str, Any]) -> None:
     """Write `timeline.csv` and `timeline.json`, one row at a time; `lines`: the rows as JSON."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        packing.write(file, columns, read_rows(lines))
+        csv_files.write(file, columns, read_rows(lines))
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
         head = to_json(facts)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
@@ -256,13 +256,13 @@ def curves(folder: Path, seconds: float, start: float = 0.0, task: Task = TASKS[
     frame["area"] = frame[names[-1]].where(frame["map"] == "ok")
     frame["object"] = frame["object"].fillna(0).astype(int)
     # Of a classifier each answer has a curve, where it is sure of it.
-    answers = frame["answer"].map(packing.unescape)
+    answers = frame["answer"].map(csv_files.unescape)
     sure = answers.where(frame["score"].map(task.is_sure) | (answers.nunique() == 1), UNSURE)
     frame["curve"] = sure.where(frame["object"] == 0, frame["object"])
     answer_curves = []
     for place, key in enumerate(frame["curve"].value_counts().index[:MAX_CURVES], 1):
         rows = frame[frame["curve"] == key]
-        number, label = int(rows["object"].iloc[0]), packing.unescape(rows["answer"].value_counts().index[0])
+        number, label = int(rows["object"].iloc[0]), csv_files.unescape(rows["answer"].value_counts().index[0])
         points = rows.groupby("cell")[["seconds", "score", "area"]].mean()
         gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
         # An empty row interrupts the line.

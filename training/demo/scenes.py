@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packing import photograph
+from sightglass.common.packaged import photograph
 from sightglass.models.demo.pictures import CLASSES as CLASSES
 from sightglass.models.demo.pictures import TASKS as TASKS
 from training.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
+from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, describe_error, from_machine
-from sightglass.common.files import packing
 from sightglass.models import labels
 from sightglass.models.adapter import is_changed, to_eval
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -122,7 +122,7 @@ class Answer:
 def _photographs() -> tuple[NDArray[np.uint8], ...]:
     """Return three packaged photographs, drawings where their packages are missing, uint8 (H, W, 3) RGB."""
     pictures = []
-    for name in [*packing.photographs(), *SCENES][:3]:
+    for name in [*packaged.photographs(), *SCENES][:3]:
         source, _ = example_source(name)
         with Pillow.fromarray(source) if isinstance(source, np.ndarray) else Pillow.open(source) as picture:
             picture.thumbnail((640, 640))

@@ -40,7 +40,7 @@ def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
     end: Any = object()
     pool = ThreadPoolExecutor(1, "ahead")
     try:
-        read = in_order(repeat(end), lambda end: context.run(next, source, end), pool, count + 1)
+        read = in_order(repeat(source), lambda source: context.run(next, source, end), pool, count + 1)
         yield from takewhile(lambda item: item is not end, read)
     finally:
         pool.shutdown(cancel_futures=True)

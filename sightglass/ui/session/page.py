@@ -15,7 +15,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sightglass.common.errors import Problem, from_machine
-from sightglass.common.style import PAGES
+from sightglass.common.packaged import PAGES
 from sightglass.common.work.progress import PausableStop
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import sentence

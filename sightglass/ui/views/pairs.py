@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from sightglass.common.files import packing
+from sightglass.common import packaged
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text, plural
@@ -103,7 +103,7 @@ def _examples(explainer: Explainer, query: Image) -> list[Image]:
     adapter = explainer.loaded.adapter
     if adapter.spec.example or adapter.controls or adapter.subject:
         return [mirrored_part(query), *ranking.controls(adapter)]
-    names = [name for name in packing.PHOTOGRAPHS if image_source.is_installed(name)]
+    names = [name for name in packaged.PHOTOGRAPHS if image_source.is_installed(name)]
     return [mirrored_part(query), *map(image_source.example, names)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from sightglass.common.files import packing
+from sightglass.common.files import csv_files
 
 MAX_CONTENT_ROWS = 13
 """Rows of a table that is shown whole; longer ones scroll."""
@@ -32,7 +32,7 @@ def table(
     config: dict[str, Any] = {name: text(help=words) for name, words in help.items()}
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
-    config = {packing.escape(name): column for name, column in config.items()}
+    config = {csv_files.escape(name): column for name, column in config.items()}
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
@@ -63,7 +63,7 @@ def choose_row(
 def _no_formulas(rows: Sequence[Mapping[str, Any]], right: Collection[str]) -> list[dict[str, Any]]:
     """Return rows without formula-like names or texts, except at the right."""
     return [
-        {packing.escape(name): cell if name in right else packing.escape(cell) for name, cell in row.items()}
+        {csv_files.escape(name): cell if name in right else csv_files.escape(cell) for name, cell in row.items()}
         for row in rows
     ]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from sightglass.cli.console import Console
 from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
-from sightglass.common.files import atomic_write, file_stem, packing, write_file
+from sightglass.common.files import atomic_write, csv_files, file_stem, write_file
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
 
@@ -68,16 +68,16 @@ HARMLESS = ["", "palace", "'quoted'", "it's =", " = ", "1-1", "'", "''", "a\nb",
 @pytest.mark.parametrize("text", [*HOSTILE, *HARMLESS, *("'" + text for text in HOSTILE)])
 def test_what_is_written_is_no_formula_and_is_read_back(text: str) -> None:
     file = io.StringIO(newline="")
-    packing.write(file, ["label", text or "x"], [{"label": text, text or "x": 1}])
+    csv_files.write(file, ["label", text or "x"], [{"label": text, text or "x": 1}])
     for row in csv.reader(io.StringIO(file.getvalue(), newline="")):
-        assert not [cell for cell in row if cell.startswith(packing.FORMULA)]
-    (found,) = packing.read(io.StringIO(file.getvalue(), newline=""))
+        assert not [cell for cell in row if cell.startswith(csv_files.FORMULA)]
+    (found,) = csv_files.read(io.StringIO(file.getvalue(), newline=""))
     assert found["label"] == text
 
 
 def test_csv_keeps_numbers_and_named_columns() -> None:
     file = io.StringIO(newline="")
-    packing.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
+    csv_files.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
     assert file.getvalue() == "a,b\r\n-1.5,\r\n"
 
 

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from torch import nn
 from torchvision import transforms as v1
 
-from sightglass.common.files.packing import photographs
+from sightglass.common.packaged import photographs
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.geometry import Geometry
 from sightglass.models.load import load

@@ -12,8 +12,8 @@ import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from sightglass.common import packaged
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packing
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
@@ -200,12 +200,12 @@ def describe_example(name: str) -> tuple[str, tuple[int, int]]:
 
 def is_installed(name: str) -> bool:
     """Return whether an example's package is installed."""
-    return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
+    return name not in packaged.PHOTOGRAPHS or packaged.photograph(name) is not None
 
 
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return _choose().chosen in packing.PHOTOGRAPHS
+    return _choose().chosen in packaged.PHOTOGRAPHS
 
 
 def is_own() -> bool:
