@@ -25,7 +25,7 @@ from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from sightglass.batch import BatchJob
 from sightglass.batch import run as run_batch
-from sightglass.batch.engines import RayEngine, Work, library, send_code
+from sightglass.batch.engines import RayEngine, Work, import_ray, send_code
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.source import find
@@ -66,11 +66,11 @@ def run(options: argparse.Namespace) -> Row:
 
         begun = time.perf_counter()
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        library().init("local", num_cpus=2, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
+        import_ray().init("local", num_cpus=2, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
         start = time.perf_counter() - begun
         took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
         handed = handed_out(explainer, find(folder)[0], Path(scratch))
-        library().shutdown()
+        import_ray().shutdown()
     rows = []
     for (engine, workers), ones in took.items():
         rates = [measurement["rate"] for measurement in ones]

@@ -425,7 +425,7 @@ def _draw_model(
         found = {model: report.find_answers(unit) for model, report in reports.items()}
         values = next((values for _, values in found.get(place, ())), None)
         if unit.kind == "picture":
-            values = finished.read_cells(row["cells"])
+            values = table.read_cells(row["cells"])
         else:
             said = [f"{escape(answer.label)} {percent(answer.score)}" for answer, _ in found.get(place, ())]
             words = f":{BY_MODEL[place][1]}[■] {name}: {said[0] if said else 'nothing there'}"

@@ -13,9 +13,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, labels, run_store, table
+from sightglass.batch import journal, labels, run_store, table, uploads
 from sightglass.batch.finished import SPEED
-from sightglass.batch.run_store import RunFacts, RunPlan, Source
+from sightglass.batch.run_store import RunFacts, RunPlan
+from sightglass.batch.uploads import Source
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
@@ -214,9 +215,9 @@ def reopen(facts: RunFacts, *, stopped: bool = False) -> PicturesJob:
     if (running := find_running(facts.plans)) is not None:
         return running
     if not run_store.is_finished(facts):
-        return PicturesJob(run_store.open_source(facts.source[0], facts.name), facts.plans, stopped=stopped)
+        return PicturesJob(uploads.open_source(facts.source[0], facts.name), facts.plans, stopped=stopped)
     try:
-        source = run_store.open_source(facts.source[0], facts.name)
+        source = uploads.open_source(facts.source[0], facts.name)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, facts.source[0])
@@ -228,7 +229,7 @@ def delete(facts: RunFacts) -> None:
     for plan in facts.plans:
         shutil.rmtree(plan.folder, ignore_errors=True)
     if facts.source not in [other.source for other in list_earlier()]:
-        run_store.delete_upload(facts.source[0])
+        uploads.delete_upload(facts.source[0])
 
 
 def open_example() -> PicturesJob:
@@ -236,7 +237,7 @@ def open_example() -> PicturesJob:
     folder = examples.find(examples.CLASSES)
     facts = run_store.read_facts(folder / "run")
     assert facts is not None
-    source = run_store.open_source(str(folder / "pictures"), facts.name)
+    source = uploads.open_source(str(folder / "pictures"), facts.name)
     return PicturesJob(source, facts.plans, read=facts.pictures, example=True)
 
 

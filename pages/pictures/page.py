@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, relabel, run_store, table
+from sightglass.batch import finished, labels, relabel, run_slides, run_store, table, uploads
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
@@ -93,7 +93,7 @@ def _read_address(remembered: PicturesPage) -> None:
                 remembered.opened, remembered.unit = (st.query_params.get(each, "") for each in ("open", "error"))
     elif path := st.query_params.get("upload"):
         try:
-            remembered.source, remembered.truth = run_store.open_upload(path)
+            remembered.source, remembered.truth = uploads.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
 
@@ -103,7 +103,7 @@ def _write_address(remembered: PicturesPage) -> None:
     url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
     url_state.set_url("open", remembered.opened or None)
     url_state.set_url("error", remembered.unit or None)
-    chosen, home = remembered.source, run_store.uploads_home()
+    chosen, home = remembered.source, uploads.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
@@ -131,7 +131,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
 
 
 def _describe_chosen(
-    chosen: run_store.Source | None, coverage: LabelCoverage | None, matches: Sequence[LabelMatch]
+    chosen: uploads.Source | None, coverage: LabelCoverage | None, matches: Sequence[LabelMatch]
 ) -> str:
     """Return `holiday.zip · 58 of 60 labelled, 2 files missing, 1 name unknown`."""
     if chosen is None:
@@ -166,7 +166,7 @@ def _draw_models(choices: Choices) -> list[str]:
     return [choices.model.id, *more[: MOST - 1]]
 
 
-def _start(chosen: run_store.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
+def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches, judged = [], remembered.truth, remembered.matches, list[Path]()
     if (before := remembered.job) is not None:
@@ -262,7 +262,7 @@ def _draw_result(job: PicturesJob) -> None:
             help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
             st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
         open_picture = lambda key: job.find_item(key).open()  # noqa: E731
-        saving.make_deck("pictures", job.source.name, lambda: finished.make_deck(result, open_picture))
+        saving.make_deck("pictures", job.source.name, lambda: run_slides.make_deck(result, open_picture))
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
         rows = finished.list_models(result, result.names.index(against))
@@ -277,7 +277,7 @@ def _draw_scores(decision: Decision) -> None:
     gap = decision.gap(decision.compared, decision.reference)
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
-    charts.draw_intervals(finished.list_bars(decision))
+    charts.draw_intervals(run_slides.list_bars(decision))
     charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, run_store, table
+from sightglass.batch import finished, labels, run_store, table, uploads
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TAKEN = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
     "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
-    f"They are kept on this server with their run, the {run_store.KEPT} newest."
+    f"They are kept on this server with their run, the {uploads.MAX_UPLOADS} newest."
 )
 
 
@@ -79,7 +79,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         "Drop a folder, .zip, pictures or labels",
         accept_multiple_files="directory" if remembered.by_folder else True,
         key=key,
-        max_upload_size=upload_megabytes(run_store.MAX_BYTES >> 20),
+        max_upload_size=upload_megabytes(uploads.MAX_BYTES >> 20),
         on_change=change,
         label_visibility="collapsed" if inline else "visible",
         width=430 if inline else "stretch",
@@ -94,10 +94,10 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 
 
 @page.keeping_problem()
-def _take(files: list[run_store.File], task: Task) -> None:
+def _take(files: list[uploads.File], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
-    pictures, truth = run_store.read_uploads(files, task, remembered.source)
+    pictures, truth = uploads.read_uploads(files, task, remembered.source)
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}

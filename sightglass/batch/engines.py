@@ -56,13 +56,14 @@ if TYPE_CHECKING:
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
 CONNECT_TIMEOUT = 10.0
 """Seconds after which an address counts as unreachable."""
-QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # A late call from another thread must not start a new cluster.
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
+"""Variables by which Ray sends no statistics, logs little, and starts no cluster by itself."""
 
 
 def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
@@ -144,7 +145,7 @@ class Work:
         settings = list_settings(self._loaded, self.options, self._layers)
         settings |= {"maps": self.job.maps, "side": self.job.side}
         # Only values that differ from the defaults.
-        plain: Json = json.loads(json.dumps(settings | table.changed_colours(self.job.style)))
+        plain: Json = json.loads(json.dumps(settings | table.changed_look(self.job.style)))
         return plain
 
     def count_together(self, device: str) -> int:
@@ -193,7 +194,7 @@ class Work:
         return {"evaluated": row}, {name: score.value for name, score in scores.items()}
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
-        """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
+        """Yield decoded pictures in parts of at most MAX_DECODED_BYTES; add unreadable ones to `outcomes`."""
         part: dict[Item, Image] = {}
         for item in batch:
             try:
@@ -209,18 +210,21 @@ class Work:
             yield part
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
+        """Explain pictures in one pass where that is possible, else one by one."""
         if self._together:
-            adapter, all_options = self._loaded.adapter, [self.options] * len(images)
-            channels, preprocessing = adapter.channels, self.options.preprocessing
             # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
-                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), preprocessing) for image in images]
-                with self._model_lock:
-                    together = explain_together(
-                        self._loaded, images, inputs, self._layers, all_options, best=self.job.maps
-                    )
-                return [*together]
+                return [*self._explain_together(images)]
         return [self._explain_one(image) for image in images]
+
+    def _explain_together(self, images: list[Image]) -> Sequence[Explanation]:
+        adapter, all_options = self._loaded.adapter, [self.options] * len(images)
+        inputs = [
+            adapter.prepare(image.taken(adapter.channels, adapter.spec.id), self.options.preprocessing)
+            for image in images
+        ]
+        with self._model_lock:
+            return explain_together(self._loaded, images, inputs, self._layers, all_options, best=self.job.maps)
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         """Explain one picture by itself."""
@@ -274,9 +278,9 @@ class ThreadEngine:
                 raise
 
 
-def library() -> Any:
+def import_ray() -> Any:
     """Return Ray, configured to be quiet; raise ModelProblem without it."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -295,7 +299,7 @@ def send_code() -> Json:
 
 def join_cluster(stack: contextlib.ExitStack, address: str) -> None:
     """Join the cluster at `address` until `stack` closes, unless this process is in one already; raise ModelProblem."""
-    if (ray := library()).is_initialized():
+    if (ray := import_ray()).is_initialized():
         return
     try:
         if address != "auto":
@@ -368,7 +372,7 @@ class RayEngine:
         if kind not in ("auto", "cpu", "cuda"):
             raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
         join_cluster(stack, work.job.address or "auto")
-        resources = library().cluster_resources()
+        resources = import_ray().cluster_resources()
         available, cores = resources.get("GPU", 0), resources.get("CPU", 1)
         if kind == "cuda" and available < gpus:
             raise ModelProblem(f"The cluster has {available:g} GPUs: use --device cpu, or check the cluster.")
@@ -382,7 +386,7 @@ class RayEngine:
 
     def run(self, batches: Sequence[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        ray, (actor, plan) = library(), self._describe_worker()
+        ray, (actor, plan) = import_ray(), self._describe_worker()
         workers = [actor.remote(*plan) for _ in range(min(self._workers, len(batches)))]
         try:
             yield from self._hand_out(workers, batches)
@@ -400,25 +404,27 @@ class RayEngine:
     def _describe_worker(self) -> tuple[Any, tuple[Any, ...]]:
         """Return the class of the cluster's workers and the arguments of each."""
         work = self._work
+        # Seen by a worker only where it has the same folder of results.
         mark = work.folder / f".{uuid.uuid4().hex}.seen"
         mark.touch()
         self._stack.callback(mark.unlink, missing_ok=True)
+        # A picture in a file is read by `partial(Path, path)`.
         picture = (*getattr(self._sample.read, "args", ()), None)[0]
         shared_files = (picture, mark) if isinstance(picture, Path) and picture.exists() else (mark,)
         settings = work.settings
         settings["recipe"]["device"] = self.device
         model, device = work.explainer.model.id, self.device.partition(":")[0]
         # Without what this process alone needs.
-        here: dict[str, Any] = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
-        job = replace(work.job, **here, model=model, device=device, out=work.folder)
-        actor = library().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
+        unset: dict[str, Any] = dict.fromkeys(("source", "labels", "progress", "cancel", "on_explained", "facts"))
+        job = replace(work.job, **unset, model=model, device=device, out=work.folder)
+        actor = import_ray().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         return actor, (job, settings, shared_files, work.labels)
 
     def _hand_out(
         self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]
     ) -> Generator[list[Outcome], None, None]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""
-        ray, stop, idle, waiting = library(), self._work.stop, list[Any](), deque(batches)
+        ray, stop, idle, waiting = import_ray(), self._work.stop, list[Any](), deque(batches)
         # A worker gets no batch before the cluster has a place for it: first it does nothing.
         running: dict[Any, tuple[Any, Sequence[Item]]] = {worker.process.remote([]): (worker, ()) for worker in workers}
         while True:

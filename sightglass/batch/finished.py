@@ -1,4 +1,4 @@
-"""Summarise finished runs over the same pictures: tables, headline, models, classes and slides.
+"""Summarise finished runs over the same pictures: tables, headline, models, classes and causes of errors.
 
 Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
 a square.
@@ -10,16 +10,15 @@ import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, zip_longest
+from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.batch import journal, labels, run_store, table
@@ -36,17 +35,13 @@ from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
 from sightglass.evaluation.stored import Evaluation
-from sightglass.explain import Explainer, replay
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import capital, listing, milliseconds, plural, quantity
+from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.style import Field
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
-from sightglass.report import views
-from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, Map, Picture, ScoreBar, View, shorten
 
 Frame = Any
 
@@ -63,21 +58,14 @@ ORDERS: dict[str, tuple[str, str, bool]] = {
 
 
 def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
-    """Return one row a picture.
+    """Return one row a picture, with what its labels say of it.
 
     `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
     in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
     label, and where that name is not counted. Of a model of numbers: `true_number` where labels were given, `error`,
     the number minus it, and `absolute_error`. `evaluation`: read before.
     """
-    frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
-    # A run in which nothing was found has no map, and no answer that tells the type of these columns.
-    frame = frame.assign(**{name: None for name in ("cells", "boxes", "label") if name not in frame})
-    frame["predicted"] = frame["predicted"].astype(object).where(frame["predicted"].notna(), None)
-    frame["predicted_score"] = frame["predicted_score"].astype(float)
-    frame["place"] = np.arange(len(frame))
-    scores = table.read_scores(folder)
-    kind = kind_of(scores.task)
+    frame, kind = _read_answers(folder), kind_of(table.read_scores(folder).task)
     if evaluation is None and kind.by_folders:
         with contextlib.suppress(Problem):
             evaluation = stored.load(folder)
@@ -96,6 +84,17 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     return frame
 
 
+def _read_answers(folder: Path) -> Frame:
+    """Return the first row of each picture in a run's table; `place` numbers them."""
+    frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
+    # A run in which nothing was found has no map, and no answer that tells the type of these columns.
+    frame = frame.assign(**{name: None for name in ("cells", "boxes", "label") if name not in frame})
+    frame["predicted"] = frame["predicted"].astype(object).where(frame["predicted"].notna(), None)
+    frame["predicted_score"] = frame["predicted_score"].astype(float)
+    frame["place"] = np.arange(len(frame))
+    return frame
+
+
 def list_rows(frame: Frame) -> list[Json]:
     """Return a frame's rows, with None for each value that is missing."""
     frame = frame.astype(object)
@@ -103,18 +102,18 @@ def list_rows(frame: Frame) -> list[Json]:
     return rows
 
 
-def order(frame: Frame, order: str) -> Frame:
+def order(frame: Frame, by: str) -> Frame:
     """Sort by one of `ORDERS`, rows without a number last."""
-    _, column, rising = ORDERS[order]
+    _, column, rising = ORDERS[by]
     if column not in frame:
         return frame
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
 
 
 NAMED = 3
-"""Wrong answers that a sentence names."""
+"""Wrong answers that a row of a class names."""
 SPEED = "speed.json"
-"""In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
+"""In a run's folder: the least, median and largest milliseconds of its model; none where they varied too much."""
 
 
 def describe_time(folder: Path) -> str:
@@ -153,27 +152,29 @@ class Result:
 
     def find_differing(self, place: int | None = None) -> set[str] | None:
         """Return the pictures on which a model, or any, differs from another one; None where that has no meaning."""
-        every = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
-        pictures = [differing for differing in every if differing is not None]
-        return set[str]().union(*pictures) if pictures else None
+        pairs = [differing for pair, (_, differing) in self.agreements.items() if place in (None, pair[0])]
+        comparable = [differing for differing in pairs if differing is not None]
+        return set[str]().union(*comparable) if comparable else None
 
     def list_by_right(self, place: int) -> dict[str, tuple[str, set[str]]]:
-        """Return what only one of two models has right, or none: `Only Demo-s right`, and the ids of its units.
+        """Return the units that only one of two models has right, and those that neither has.
 
-        They are the model at a place and the one that it is compared with. Empty without labels of both.
+        The models are the one at `place` and the one that it is compared with. `first`, `second` and `neither` have a
+        title, as `Only Demo-s right`, and the ids of the units. Empty without labels of both.
         """
-        others = [self.decision.reference.model] if self.decision is not None else []
-        names = [name for name in (*others, *self.names) if name in self.names and name != self.names[place]]
+        reference = [self.decision.reference.model] if self.decision is not None else []
+        names = [name for name in (*reference, *self.names) if name in self.names and name != self.names[place]]
         other = self.names.index(names[0]) if names else place
         reports = [report for i in (place, other) if (report := self.reports[i]) is not None]
         if other == place or len(reports) < 2:
             return {}
-        first, second = ({unit.id: not unit.wrong for unit in r.units if unit.kind != "box"} for r in reports)
-        judged = {id: (first[id], second[id]) for id in first.keys() & second.keys()}
-        pairs = {"first": (True, False), "second": (False, True), "neither": (False, False)}
-        titles = f"Only {self.names[place]} right", f"Only {self.names[other]} right", "Both wrong"
-        ids = ({id for id, pair in judged.items() if pair == expected} for expected in pairs.values())
-        return dict(zip(pairs, zip(titles, ids, strict=True), strict=True))
+        first, second = ({unit.id: not unit.wrong for unit in report.units if unit.kind != "box"} for report in reports)
+        ids = first.keys() & second.keys()
+        return {
+            "first": (f"Only {self.names[place]} right", {id for id in ids if first[id] and not second[id]}),
+            "second": (f"Only {self.names[other]} right", {id for id in ids if second[id] and not first[id]}),
+            "neither": ("Both wrong", {id for id in ids if not (first[id] or second[id])}),
+        }
 
 
 def name_of(model: str) -> str:
@@ -182,6 +183,8 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
+OBJECT_BYTES = 600
+"""About the bytes of an answer or a labelled object in memory."""
 _results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
 """Results, each with its bytes; sessions and requests share them, and change nothing in them."""
 
@@ -206,8 +209,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     )
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
-        # An answer or a labelled object takes about 600 bytes.
-        size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
+        size += OBJECT_BYTES * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
     scores = table.read_scores(plans[0].folder)
     kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
@@ -275,7 +277,7 @@ def explain_errors(
     """
     report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
     rows = {row["picture"]: row for row in list_rows(load(plan.folder, report.evaluation))}
-    maps = {key: (read_cells(row["cells"]), tuple(row[edge] for edge in table.SEEN)) for key, row in rows.items()}
+    maps = {key: (table.read_cells(row["cells"]), tuple(row[edge] for edge in table.SEEN)) for key, row in rows.items()}
 
     def answer(image: Image) -> Sequence[Prediction]:
         return explainer(image, maps=False, **plan.options).predictions
@@ -419,102 +421,3 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
     sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
     low, high = np.percentile(redraw(count) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
     return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
-
-
-_SIDE = 1600
-"""Pixels of the longer side of a picture on a slide."""
-
-
-def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
-    """Return the small map of a row, uint8 (CELLS, CELLS); None where it has none."""
-    return np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS) if cells else None
-
-
-def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
-    """Return a row's picture with answer and map."""
-    label = row["predicted"]
-    sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
-    name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
-    # Several large pictures at full size would take gigabytes.
-    small, item = Image(image.thumbnail(_SIDE), image.name), None
-    if (cells := read_cells(row["cells"])) is not None:
-        left, top, right, bottom = (round(row[edge]) for edge in table.SEEN)
-        whole, size = (0, 0, image.width, image.height), (image.width, image.height)
-        field = Field(cells.astype(np.float32) / np.float32(255), whole, (left, top, right, bottom))
-        item = Map("", field.scaled(size, (small.width, small.height)))
-    return Picture.of(small, name, item, caption=name)
-
-
-EXAMPLES = 3
-"""Pictures of what a model loses, and of what it gains."""
-STEPS = 10
-"""Of the curves of the proved map."""
-
-
-def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[View]:
-    """Yield the slides, made one by one; all their sentences are of the result. Raises Problem.
-
-    `open_picture` opens a picture by its key.
-    """
-    decision, (title, words) = result.decision, describe(result)
-    place = 0 if decision is None else result.names.index(decision.compared.model)
-    plan, left_out = result.plans[place], shorten(decision.left_out if decision else result.left_out, MAX_SENTENCE)
-    rows = {row["picture"]: row for row in list_rows(result.frames[place])}
-    scores = table.read_scores(plan.folder)
-    if decision is None:
-        proved = next((key for key, row in rows.items() if row["wrong"]), next(iter(rows)))
-        tiles = [tile(rows[key], open_picture(key), scores) for key in [*rows][:MAX_PICTURES]]
-        yield replace(views.gallery_view(title.removesuffix("."), words, tiles, result.names[0]), left_out=left_out)
-    else:
-        yield _draw_scores(decision, left_out)
-        for objects, gained in zip(decision.exchanged[::-1], (False, True), strict=True):
-            models = decision.compared.model, decision.reference.model
-            right, wrong = models if gained else models[::-1]
-            counts = Counter(str(row["label"]) for row in objects).most_common()
-            by_class = [[row for row in objects if row["label"] == label] for label, _ in counts]
-            # One of each class first, and no picture twice.
-            ranked = {row["picture"]: row["label"] for turn in zip_longest(*by_class) for row in turn if row}
-            tiles = [
-                replace(
-                    tile(rows[key], open_picture(key), scores),
-                    caption=f"{label}: {right} right, {wrong} wrong",
-                )
-                for key, label in [*ranked.items()][:EXAMPLES]
-            ]
-            proved = next(iter(ranked), next(iter(rows))) if not gained else proved
-            if tiles:
-                classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
-                title = f"{len(objects):,} right by {right} and wrong by {wrong}"
-                sentence = f"{decision.exchange} Of these {len(objects):,}: {classes}."
-                yield views.new_view(
-                    tiles, title=views.statement(title), sentence=sentence, made=f"Maps: {result.names[place]}"
-                )
-    # A model without gradients, or a picture without an answer, has no map to prove.
-    with contextlib.suppress(Problem):
-        recipe = table.recipe(journal.settings_of(plan.folder), rows[proved])
-        explanation = replay(recipe, open_picture(proved))
-        explanation.prove(0, steps=STEPS)
-        yield views.map_view(explanation)
-    judged, *others = decision.limits if decision else (plural(len(rows), "picture"), words, left_out)
-    sentence = "\n".join(filter(None, others))
-    yield views.new_view([], title=judged.removesuffix("."), sentence=sentence, kind="text")
-
-
-def _draw_scores(decision: Decision, left_out: str) -> View:
-    """Return the slide of the decision, with a chart of the models' scores."""
-    title = views.statement(decision.headline, decision.headline.partition(";")[0])
-    sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
-    bars = zip(list_bars(decision), sizes, strict=True)
-    scores = tuple(replace(bar, text=bar.text + size) for bar, size in bars)
-    return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
-
-
-def list_bars(decision: Decision) -> list[ScoreBar]:
-    """Return the models' scores with their intervals."""
-    bars = []
-    for row in decision.rows:
-        score = row.score
-        # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
-        bars.append(ScoreBar(row.model, row.text, score.value, *ends))
-    return bars

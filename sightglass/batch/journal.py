@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, to_json
@@ -37,14 +37,25 @@ class FolderBusy(ModelProblem):
     """Another run, of this process or another, writes into the folder."""
 
 
+class Entry(NamedTuple):
+    """What the journal knows of a picture that is done."""
+
+    stamp: str
+    """`Item.stamp` when it was explained; empty where the next run tries again."""
+    start: int
+    """Byte at which its line begins."""
+    position: int
+    """Its index in that line."""
+
+
 class Journal:
     """The journal in a folder, locked by one run at a time."""
 
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
         """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
-        self.done: dict[str, tuple[str, int, int]] = {}
-        """By key: the stamp, the start of the line, and the position in it."""
+        self.done: dict[str, Entry] = {}
+        """By the key of the picture."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             # The kernel frees it with the process, however that ends. Windows has no such lock.
@@ -63,28 +74,32 @@ class Journal:
             raise
 
     def _read(self, settings: Json, folder: Path) -> None:
+        """Read all lines, and cut off an incomplete one; raise ModelProblem if the first has other settings."""
         # As read from JSON: tuples become lists.
-        settings, good = json.loads(json.dumps(settings)), 0
+        settings, end = json.loads(json.dumps(settings)), 0
         for start, line in _lines(self._path):
             try:
-                entries = json.loads(line)
+                content = json.loads(line)
             except ValueError:
                 break
-            good = start + len(line)
-            if start == 0:
-                if not isinstance(entries, dict) or entries.get("settings") != settings:
-                    raise ModelProblem(
-                        f"{folder} holds results of other settings ({differing_settings(entries, settings)}): "
-                        "choose another folder, or start over (on the command line: --restart)."
-                    )
-                continue
-            for place, entry in enumerate(entries):
-                self.done[entry["key"]] = (entry["stamp"], start, place)
-        os.ftruncate(self._file, good)
-        if not good:
+            end = start + len(line)
+            if start > 0:
+                self._remember(content, start)
+            elif not isinstance(content, dict) or content.get("settings") != settings:
+                raise ModelProblem(
+                    f"{folder} holds results of other settings ({differing_settings(content, settings)}): "
+                    "choose another folder, or start over (on the command line: --restart)."
+                )
+        os.ftruncate(self._file, end)
+        if not end:
             self._write({"settings": settings})
 
+    def _remember(self, outcomes: list[Outcome], start: int) -> None:
+        for position, outcome in enumerate(outcomes):
+            self.done[outcome["key"]] = Entry(outcome["stamp"], start, position)
+
     def _write(self, value: Any) -> int:
+        """Append a value as a line; return the byte at which it begins."""
         data = (to_json(value, None, separators=(",", ":")) + "\n").encode()
         start = os.fstat(self._file).st_size
         try:
@@ -98,22 +113,17 @@ class Journal:
 
     def add(self, outcomes: list[Outcome]) -> None:
         """Append a batch's outcomes; from then on they are done."""
-        start = self._write(outcomes)
-        for place, entry in enumerate(outcomes):
-            self.done[entry["key"]] = (entry["stamp"], start, place)
+        self._remember(outcomes, self._write(outcomes))
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
         """Yield the finished outcomes of these pictures."""
         last, line = -1, []
         with self._path.open("rb") as file:
-            for key in keys:
-                if key not in self.done:
-                    continue
-                _, start, place = self.done[key]
-                if start != last:
-                    file.seek(start)
-                    last, line = start, json.loads(file.readline())
-                yield line[place]
+            for entry in (self.done[key] for key in keys if key in self.done):
+                if entry.start != last:
+                    file.seek(entry.start)
+                    last, line = entry.start, json.loads(file.readline())
+                yield line[entry.position]
 
     def close(self) -> None:
         """Release the lock."""

@@ -48,9 +48,9 @@ class LabelMatch:
 
     label: str
     classes: tuple[str, ...]
-    """None: its pictures are not counted."""
+    """Classes of the model; empty: its pictures are not counted."""
     pictures: int
-    """0 where nobody counted them."""
+    """How many pictures have it; 0 of a label of masks, which are not decoded for that."""
     suggestion: str | None = None
     """The class that may be meant, of a label that is not counted."""
 

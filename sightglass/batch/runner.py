@@ -181,7 +181,8 @@ class BatchJob:
         """Explain the pictures that no earlier run has explained."""
         self._started, items, done = time.monotonic(), self.items, self.journal.done
         lacking = run_labels.find_lacking(self.work, self.journal, items)
-        pending = {item.key for item in items if done.get(item.key, ("",))[0] != item.stamp} | lacking
+        pending = {item.key for item in items if (entry := done.get(item.key)) is None or entry.stamp != item.stamp}
+        pending |= lacking
         finished = self._resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.
@@ -206,13 +207,19 @@ class BatchJob:
         keys = [item.key for item in self.items]
         failed = table.write(self.folder, self.journal, keys, self.work.scores)
         run_labels.write_evaluation(self.work, self.journal, self.items)
-        stamps = [self.journal.done[key][0] for key in keys if key in self.journal.done]
+        stamps = [self.journal.done[key].stamp for key in keys if key in self.journal.done]
         if self.facts is not None:
             # What has no stamp is tried again by the next run.
             run_store.write_facts(self.folder, replace(self.facts, done=sum(map(bool, stamps))))
-        done, seconds = len(stamps) - len(failed), time.monotonic() - self._started
-        cancelled = len(stamps) < len(keys)
-        return Summary(self.folder, len(keys), done, self._resumed, failed, seconds, cancelled)
+        return Summary(
+            self.folder,
+            pictures=len(keys),
+            done=len(stamps) - len(failed),
+            resumed=self._resumed,
+            failed=failed,
+            seconds=time.monotonic() - self._started,
+            cancelled=len(stamps) < len(keys),
+        )
 
 
 def run(source: Any, model: str | Explainer, out: str | Path, **settings: Any) -> Summary:

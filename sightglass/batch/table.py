@@ -6,15 +6,17 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
-from sightglass.explain.maps.heatmap import cells
+from sightglass.explain.maps.heatmap import CELLS, cells
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
@@ -38,6 +40,7 @@ SIDE = 320
 MAX_NAME = 60
 """Letters of a picture's or a class's name in a path."""
 QUALITY = 85
+"""Quality of the written JPEGs."""
 SEEN = "seen_left", "seen_top", "seen_right", "seen_bottom"
 """Columns of the part of the picture that the model saw."""
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
@@ -123,8 +126,12 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
     if maps:
         before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
         small = render.paint(small, maps[0].field.scaled(before, size), style)
-        view = embedded_recipe.view_of(explanation, 0, **changed_colours(style))
-        raws = {f"{i}_{layer}": raw for i, h in enumerate(maps) for layer, raw in zip(h.layers, h.raw, strict=True)}
+        view = embedded_recipe.view_of(explanation, 0, **changed_look(style))
+        raws = {
+            f"{i}_{layer}": raw
+            for i, heatmap in enumerate(maps)
+            for layer, raw in zip(heatmap.layers, heatmap.raw, strict=True)
+        }
         single = len(raws) == 1
         data = npy_bytes(*raws.values()) if single else npz_bytes(raws, compress=False)
         write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
@@ -132,8 +139,8 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
     write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
 
 
-def changed_colours(style: Style) -> dict[str, Any]:
-    """Return the non-default colours by name."""
+def changed_look(style: Style) -> dict[str, Any]:
+    """Return the settings of a style that differ from the viewer's defaults, by name."""
     return {
         name: new
         for name in ("mode", "colormap", "alpha")
@@ -161,29 +168,15 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
 
     What its `scores` are is saved with the table.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import parquet
 
     def list_rows(keys: list[str]) -> Iterator[Row]:
         return (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
 
-    # Each column has the narrowest type for its values.
-    order = ("null", "bool", "int64", "float64", "string")
-    kinds = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string"}
-    columns: dict[str, str] = {}
-    for row in list_rows(keys):
-        for name, value in row.items():
-            columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
-    columns |= {"cells": "binary"} if "cells" in columns else {}
+    types = _find_types(list_rows(keys))
     chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
-    decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
-    types = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
-    schema = pa.schema(types, {_SCORES: _ADAPTER.dump_json(scores)})
-    with atomic_write(folder / PARQUET) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for chunk in filter(None, decoded):
-            writer.write_table(pa.Table.from_pylist(chunk, schema))
+    _write_parquet(folder, types, chunks, scores)
     with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        csv_files.write(file, [name for name in columns if name != "cells"], list_rows(keys))
+        csv_files.write(file, [name for name in types if name != "cells"], list_rows(keys))
     failed = [outcome for outcome in journal.outcomes(keys) if "problem" in outcome]
     (folder / PROBLEMS).unlink(missing_ok=True)
     if failed:
@@ -192,11 +185,39 @@ def write(folder: Path, journal: Journal, keys: list[str], scores: Scores) -> tu
     return tuple((outcome["key"], outcome["problem"]) for outcome in failed)
 
 
+def _find_types(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the name of the narrowest type of each column."""
+    order = ("null", "bool", "int64", "float64", "string")
+    kinds = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string"}
+    types: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            types[name] = max(types.get(name, "null"), kinds[type(value)], key=order.index)
+    return types | ({"cells": "binary"} if "cells" in types else {})
+
+
+def _write_parquet(folder: Path, types: Mapping[str, str], chunks: Iterable[Iterable[Row]], scores: Scores) -> None:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    columns = [(name, pa.type_for_alias(kind)) for name, kind in types.items()]
+    schema = pa.schema(columns, {_SCORES: _ADAPTER.dump_json(scores)})
+    decoded = ([row | {"cells": base64.b64decode(row.get("cells") or "") or None} for row in chunk] for chunk in chunks)
+    with atomic_write(folder / PARQUET) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for chunk in filter(None, decoded):
+            writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
 def read(folder: Path) -> pd.DataFrame:
     """Read a result folder's table, one row a map; `cells` as bytes."""
     import pandas as pd
 
     return pd.read_parquet(folder / PARQUET)
+
+
+def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
+    """Return the small map of a row, uint8 (CELLS, CELLS); None where it has none."""
+    return np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS) if cells else None
 
 
 def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from sightglass import explain
-from sightglass.batch import finished, journal, labels, relabel, run_store, runner, table
-from sightglass.batch.run_store import Source
+from sightglass.batch import finished, journal, labels, relabel, run_store, runner, table, uploads
+from sightglass.batch.uploads import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -167,7 +167,7 @@ def test_dropped_files_survive_reload(page, pictures):
     finish(app)
     assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
     app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
-    assert not job.plans[0].folder.exists() and not list(run_store.uploads_home().iterdir())
+    assert not job.plans[0].folder.exists() and not list(uploads.uploads_home().iterdir())
 
 
 def test_what_cannot_be_used_is_one_sentence(page):
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
         ("mine.csv", b"a,b\n1,2\n", "needs the columns file and label"),
     ):
         assert words in drop(app, (name, data, "")).error[0].value, name
-    assert not any(run_store.uploads_home().glob("*"))
+    assert not any(uploads.uploads_home().glob("*"))
 
 
 def test_drop_field_says_what_it_understood(page, pictures):
@@ -198,21 +198,21 @@ def test_drop_field_says_what_it_understood(page, pictures):
 
 def test_labels_dropped_after_pictures():
     task = task_of("classify")
-    pictures, truth = run_store.read_uploads([("a.png", PNG)], task)
+    pictures, truth = uploads.read_uploads([("a.png", PNG)], task)
     assert pictures is not None and truth is None
-    other, truth = run_store.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    other, truth = uploads.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(run_store.uploads_home())
-    _, truth = run_store.open_upload(str(path))
+    path = Path(pictures.path).relative_to(uploads.uploads_home())
+    _, truth = uploads.open_upload(str(path))
     assert truth is not None and truth.picture_labels == {"a.png": "star"}
     for elsewhere in ("../../pictures", "/etc", "uploads/../../private"):
         with pytest.raises(ModelProblem, match="were not uploaded here"):
-            run_store.open_upload(elsewhere)
+            uploads.open_upload(elsewhere)
 
 
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
-    pictures, _ = run_store.read_uploads([(name, PNG) for name in names], task_of("classify"))
+    pictures, _ = uploads.read_uploads([(name, PNG) for name in names], task_of("classify"))
     assert pictures is not None and len({item.key for item in pictures.items}) == len(names)
     assert all(item.open().width == 8 for item in pictures.items)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from sightglass import examples
-from sightglass.batch import finished, run_store, table
+from sightglass.batch import finished, run_slides, run_store, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -75,7 +75,7 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     job = open_example()
     result = finished.read(job.ready)
     assert result.decision is not None
-    deck = [*finished.make_deck(result, lambda key: job.find_item(key).open())]
+    deck = [*run_slides.make_deck(result, lambda key: job.find_item(key).open())]
     decided, lost, proved, limits = deck
     assert decided.title == result.decision.headline and decided.sentence == result.decision.comparison
     assert [(bar.name, bar.value) for bar in decided.scores] == [(r.model, r.score.value) for r in result.decision.rows]
@@ -89,7 +89,7 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
         decided
     )
     assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
-    alone = [*finished.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
+    alone = [*run_slides.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
     assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]
 
 

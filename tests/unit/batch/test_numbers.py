@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sightglass.batch import finished, run, table
+from sightglass.batch import finished, run, run_slides, table
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
@@ -50,7 +50,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, results:
     scores = table.read_scores(results)
     assert not scores.sure and scores.describe(-2.25, "angle") == quantity(-2.25, "°")
     rows = finished.load(results).to_dict("records")
-    tiles = [finished.tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
+    tiles = [run_slides.draw_tile(row, Picture.open(pictures.parent / row["picture"]), scores) for row in rows]
     words = repr(views.gallery_view("Angles", "", tiles, ""))
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from sightglass.batch import BatchJob, journal, run, table
-from sightglass.batch.engines import Work, Worker, library, send_code
+from sightglass.batch.engines import Work, Worker, import_ray, send_code
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find
@@ -34,7 +34,7 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # Ray would store a token of its own at home.
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray = library()
+        ray = import_ray()
         ray.init("local", num_cpus=2, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()

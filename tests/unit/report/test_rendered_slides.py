@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import finished, table
+from sightglass.batch import table
+from sightglass.batch.run_slides import draw_tile
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.picture.image import load_bundled
@@ -50,7 +51,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
         {"predicted": "minibus", "predicted_score": 0.62, "wrong": False, "cells": None},
         {"predicted": "streetcar, tram, tramcar", "predicted_score": 0.94, "wrong": True, "cells": None},
     ]
-    tiles = [finished.tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
+    tiles = [draw_tile(row, image, table.Scores("classify")) for row, image in zip(rows, (bus, drawn), strict=True)]
     return {
         "title": View("When does a heat map lie?", "Five minutes about where a model looks.", kind="words"),
         "map": replace(views.map_view(result), charts=(chart(),)),

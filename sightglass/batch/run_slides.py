@@ -1,0 +1,126 @@
+"""Slides of finished runs over the same pictures: the decision, what a model loses and gains, and a proved map."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+import numpy as np
+
+from sightglass.batch import journal, table
+from sightglass.batch.finished import Result, describe, list_rows
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.evaluation.decision import Decision
+from sightglass.explain import replay
+from sightglass.explain.phrases import listing, plural, quantity
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.style import Field
+from sightglass.report import views
+from sightglass.report.view import MAX_PICTURES, MAX_SENTENCE, Map, Picture, ScoreBar, View, shorten
+
+SIDE = 1600
+"""Maximum pixels of the longer side of a picture on a slide."""
+EXAMPLES = 3
+"""Pictures of what a model loses, and of what it gains."""
+STEPS = 10
+"""Steps of the curves of the proved map."""
+
+
+def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[View]:
+    """Yield the slides, made one by one; all their sentences are of the result. Raises Problem.
+
+    `open_picture` opens a picture by its key.
+    """
+    decision, (title, words) = result.decision, describe(result)
+    place = 0 if decision is None else result.names.index(decision.compared.model)
+    plan, left_out = result.plans[place], shorten(decision.left_out if decision else result.left_out, MAX_SENTENCE)
+    rows = {row["picture"]: row for row in list_rows(result.frames[place])}
+    scores = table.read_scores(plan.folder)
+
+    def draw(key: str) -> Picture:
+        return draw_tile(rows[key], open_picture(key), scores)
+
+    if decision is None:
+        proved = next((key for key, row in rows.items() if row["wrong"]), next(iter(rows)))
+        pictures = list(map(draw, [*rows][:MAX_PICTURES]))
+        yield replace(views.gallery_view(title.removesuffix("."), words, pictures, result.names[0]), left_out=left_out)
+    else:
+        gained, lost = decision.exchanged
+        proved = next(iter(_choose_examples(lost)), next(iter(rows)))
+        yield _draw_scores(decision, left_out)
+        if lost:
+            yield _draw_exchange(decision, lost, decision.reference.model, decision.compared.model, draw)
+        if gained:
+            yield _draw_exchange(decision, gained, decision.compared.model, decision.reference.model, draw)
+    # A model without gradients, or a picture without an answer, has no map to prove.
+    with contextlib.suppress(Problem):
+        explanation = replay(table.recipe(journal.settings_of(plan.folder), rows[proved]), open_picture(proved))
+        explanation.prove(0, steps=STEPS)
+        yield views.map_view(explanation)
+    judged, *others = decision.limits if decision else (plural(len(rows), "picture"), words, left_out)
+    sentence = "\n".join(filter(None, others))
+    yield views.new_view([], title=judged.removesuffix("."), sentence=sentence, kind="text")
+
+
+def _choose_examples(objects: Sequence[Json]) -> dict[str, str]:
+    """Return the pictures of objects, each with a label: one picture of each class first, most frequent class first."""
+    counts = Counter(str(row["label"]) for row in objects).most_common()
+    by_class = [[row for row in objects if row["label"] == label] for label, _ in counts]
+    return {row["picture"]: row["label"] for turn in zip_longest(*by_class) for row in turn if row}
+
+
+def _draw_exchange(
+    decision: Decision, objects: Sequence[Json], right: str, wrong: str, draw: Callable[[str], Picture]
+) -> View:
+    """Return the slide of the objects that the model `right` has right, and `wrong` has wrong."""
+    pictures = [
+        replace(draw(key), caption=f"{label}: {right} right, {wrong} wrong")
+        for key, label in [*_choose_examples(objects).items()][:EXAMPLES]
+    ]
+    counts = Counter(str(row["label"]) for row in objects).most_common()
+    classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
+    return views.new_view(
+        pictures,
+        title=views.statement(f"{len(objects):,} right by {right} and wrong by {wrong}"),
+        sentence=f"{decision.exchange} Of these {len(objects):,}: {classes}.",
+        made=f"Maps: {decision.compared.model}",
+    )
+
+
+def draw_tile(row: Json, image: Image, scores: table.Scores) -> Picture:
+    """Return a row's picture with answer and map."""
+    label = row["predicted"]
+    sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
+    name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
+    # Several large pictures at full size would take gigabytes.
+    small, item = Image(image.thumbnail(SIDE), image.name), None
+    if (cells := table.read_cells(row["cells"])) is not None:
+        left, top, right, bottom = (round(row[edge]) for edge in table.SEEN)
+        whole, size = (0, 0, image.width, image.height), (image.width, image.height)
+        field = Field(cells.astype(np.float32) / np.float32(255), whole, (left, top, right, bottom))
+        item = Map("", field.scaled(size, (small.width, small.height)))
+    return Picture.of(small, name, item, caption=name)
+
+
+def _draw_scores(decision: Decision, left_out: str) -> View:
+    """Return the slide of the decision, with a chart of the models' scores."""
+    title = views.statement(decision.headline, decision.headline.partition(";")[0])
+    sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
+    bars = zip(list_bars(decision), sizes, strict=True)
+    scores = tuple(replace(bar, text=bar.text + size) for bar, size in bars)
+    return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
+
+
+def list_bars(decision: Decision) -> list[ScoreBar]:
+    """Return the models' scores with their intervals."""
+    bars = []
+    for row in decision.rows:
+        score = row.score
+        # The pictures of some batches are no random sample, so they have no interval.
+        ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
+        bars.append(ScoreBar(row.model, row.text, score.value, *ends))
+    return bars

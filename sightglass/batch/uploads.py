@@ -1,0 +1,199 @@
+"""Store the pictures and labels that a person drops on the page Pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path, PurePosixPath
+
+from sightglass import examples
+from sightglass.batch import labels
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.settings import settings
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.kinds import KINDS
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.tasks import Task
+
+MAX_PICTURES = 20_000
+"""Pictures in one run of the page; the command line takes more."""
+UPLOADS = "uploads"
+"""The folder beside the runs with what was uploaded for them."""
+MAX_BYTES = 2 * 2**30
+"""Bytes of the files that are dropped at once."""
+MAX_UPLOADS, MAX_STORED = 20, 10 * 2**30
+"""Uploads that stay, the newest, and their bytes."""
+File = tuple[str, bytes | memoryview]
+"""The name of a dropped file, and its bytes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures of a run, and a name for all of them."""
+
+    items: tuple[Item, ...]
+    name: str
+    path: str
+    """The folder or archive."""
+
+
+LabelledSource = tuple[Source | None, "GroundTruth | None"]
+"""The content of dropped files: pictures, labels, or both."""
+
+
+def uploads_home() -> Path:
+    """Return the folder of uploads."""
+    return (settings().batches / UPLOADS).absolute()
+
+
+def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None) -> LabelledSource:
+    """Store dropped files and return what is in them; raise Problem for files that are of no use.
+
+    `beside`: the pictures that labels alone are about; with those of an upload they are stored.
+    """
+    if sum(len(data) for _, data in files) > MAX_BYTES:
+        raise Problem(f"These files have more than {MAX_BYTES >> 30} GB: drop fewer, or use sightglass batch.")
+    digest = hashlib.sha256()
+    for name, data in sorted(files, key=itemgetter(0)):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    home = uploads_home() / digest.hexdigest()[:16]
+    try:
+        source, truth = _read_archives(_store(files, home), task)
+        upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
+        if truth is not None and upload is not None:
+            labels.write_labels(upload, truth)
+    except OSError as error:
+        reason = error.strerror or error
+        raise Problem(f"The files cannot be kept ({reason}): free some room, then try again.") from error
+    except Problem:
+        # What is of no use takes no room.
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    if source is None:
+        # Labels are stored with their run.
+        shutil.rmtree(home, ignore_errors=True)
+    else:
+        os.utime(home)
+        _remove_old(home.parent)
+    return source, truth
+
+
+def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
+    """Write dropped files into the folder of an upload; return its archives with their titles. Raises Problem."""
+    pictures, archives, tables = (
+        [(name, data) for name, data in files if name.lower().endswith(suffixes)]
+        for suffixes in (PICTURES, ".zip", ground_truth.PACKED)
+    )
+    if not (pictures or archives or tables):
+        raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
+    # By the folder that the pictures are in, else by their number.
+    folders = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
+    title = folders.pop() if len(folders) == 1 else plural(len(pictures), "picture")
+    # Files of labels say more than what is packed with pictures.
+    titles = {_pack(tables, home / "labels.zip"): "labels.zip"} if tables else {}
+    titles |= {_pack(pictures, home / "pictures.zip"): title} if pictures else {}
+    for number, (name, data) in enumerate(archives):
+        path = home / str(number) / f"{file_stem(PurePosixPath(name).stem)}.zip"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, data)
+        titles[path] = name
+    return titles
+
+
+def _remove_old(home: Path) -> None:
+    """Delete all uploads but the newest."""
+    total = 0
+    for number, upload in enumerate(sorted(home.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)):
+        total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
+        if number and (number >= MAX_UPLOADS or total > MAX_STORED):
+            shutil.rmtree(upload, ignore_errors=True)
+
+
+def _read_archives(titles: Mapping[Path, str], task: Task) -> LabelledSource:
+    """Return the first pictures and the first labels in the archives of an upload."""
+    source: Source | None = None
+    truth: GroundTruth | None = None
+    for path, title in titles.items():
+        items = _find_pictures(path, task) if source is None else ()
+        if items:
+            source = Source(items, title, str(path))
+        if truth is None:
+            truth = _read_labels(path, items, task)
+    return source, truth
+
+
+def _find_pictures(path: Path, task: Task) -> tuple[Item, ...]:
+    # Masks are pictures, too: their names tell.
+    if task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower()):
+        return ()
+    with contextlib.suppress(ModelProblem):
+        return tuple(find(str(path), most=MAX_PICTURES))
+    return ()
+
+
+def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth | None:
+    """Return the labels in an archive; raise Problem for one with neither pictures, `items`, nor labels."""
+    if not items:
+        return KINDS[task.evaluation].read(path)
+    # Beside pictures a .png is one of them, and other files may be about anything else.
+    with contextlib.suppress(Problem):
+        truth = ground_truth.read(path)
+        if len(truth.find_missing([item.key for item in items])) < len(truth.files):
+            return truth
+    return None
+
+
+def _pack(files: Sequence[File], path: Path) -> Path:
+    """Write files as a .zip: their names, of another machine, are never paths of this one."""
+    counts = Counter[str]()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+        for name, data in files:
+            inside = PurePosixPath(name.replace("\\", "/"))
+            counts[str(inside)] += 1
+            # A dropped folder comes without the names of its own folders, so that names may occur twice.
+            if (number := counts[str(inside)]) > 1:
+                inside = inside.with_stem(f"{inside.stem} {number}")
+            archive.writestr(str(inside), data)
+    return path
+
+
+def _find_upload(path: str) -> Path | None:
+    """Return the folder of the upload that a path is in, or None."""
+    upload = Path(path).absolute()
+    return uploads_home() / upload.relative_to(uploads_home()).parts[0] if uploads_home() in upload.parents else None
+
+
+def delete_upload(path: str) -> None:
+    """Delete what was uploaded for a run; other folders are left alone."""
+    if (upload := _find_upload(path)) is not None:
+        shutil.rmtree(upload, ignore_errors=True)
+
+
+def open_upload(text: str) -> LabelledSource:
+    """Return the pictures of an upload with their labels; raise Problem if it is not there."""
+    source = open_source(str(uploads_home() / text))
+    return source, labels.read_labels(uploads_home() / Path(text).parts[0])
+
+
+def open_source(path: str, name: str = "") -> Source:
+    """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other."""
+    location = Path(os.path.normpath(path))
+    homes = uploads_home(), examples.find(examples.CLASSES)
+    inside = any(home in location.parents and home.resolve() in location.resolve().parents for home in homes)
+    if not (inside and (location.is_dir() or location.suffix.lower() == ".zip")):
+        raise ModelProblem(
+            "Its pictures were not uploaded here: go on with it on the command line, or drop them again."
+        )
+    return Source(tuple(find(str(location), most=MAX_PICTURES)), name or location.name, str(location))
