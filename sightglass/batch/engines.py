@@ -102,7 +102,6 @@ class Work:
         self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""
         self.stop = job.cancel or threading.Event()
-        """The event that stops the run."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(loaded.device)
@@ -227,7 +226,6 @@ class Work:
             return explain_together(self._loaded, images, inputs, self._layers, all_options, best=self.job.maps)
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
-        """Explain one picture by itself."""
         options = self.call_options
         if self.stop.is_set():
             raise Cancelled

@@ -4,8 +4,6 @@ Maps are the first of each picture, on the table's small grid (`explain.maps.cel
 a square.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -5,8 +5,6 @@ which is cut off; its pictures, and those without a line, are processed again. A
 more: nothing is synced.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -55,7 +53,6 @@ class Journal:
         """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
         self.done: dict[str, Entry] = {}
-        """By the key of the picture."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             # The kernel frees it with the process, however that ends. Windows has no such lock.

@@ -1,7 +1,5 @@
 """Slides of finished runs over the same pictures: the decision, what a model loses and gains, and a proved map."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

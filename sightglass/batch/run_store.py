@@ -1,7 +1,5 @@
 """Store the facts by which runs of the page Pictures are listed and resumed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Explain many pictures in one resumable run."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random
@@ -75,7 +73,6 @@ class BatchJob:
     model: str | Explainer
     """Id or file of the model, or an Explainer."""
     out: str | Path
-    """Folder of the results."""
     _: KW_ONLY
     options: dict[str, Any] | None = None
     """As for an Explainer's call, including `question`."""

@@ -1,7 +1,5 @@
 """Turn explained pictures into rows and files; write a run's table as Parquet and CSV."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib
@@ -9,15 +7,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from sightglass.batch.journal import Journal
 from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import CELLS, cells
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.source import Item
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -25,13 +26,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.report import embedded_recipe
 from sightglass.report import table as report_table
 from sightglass.report.view import reduce
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sightglass.batch.journal import Journal
-    from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.source import Item
 
 Row = dict[str, Any]
 FOLDER = "maps"
@@ -208,8 +202,8 @@ def _write_parquet(folder: Path, types: Mapping[str, str], chunks: Iterable[Iter
             writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
-def read(folder: Path) -> pd.DataFrame:
-    """Read a result folder's table, one row a map; `cells` as bytes."""
+def read(folder: Path) -> Any:
+    """Return a result folder's table as a pandas DataFrame, one row a map; `cells` as bytes."""
     import pandas as pd
 
     return pd.read_parquet(folder / PARQUET)

@@ -1,7 +1,5 @@
 """Store the pictures and labels that a person drops on the page Pictures."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -172,10 +172,8 @@ class _Run:
     options: SimilarityOptions
     arguments: dict[str, Any]
     sheets: int
-    """Queries that get a sheet."""
 
     def compare(self, query: Image, other: Image) -> int:
-        """Compare two pictures."""
         (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing)
@@ -187,7 +185,6 @@ class _Run:
         return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
-        """Rank a gallery."""
         (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
@@ -224,7 +221,6 @@ class _Run:
         return self.console.finish(folder, result_folder.write(folder, files), result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
-        """Evaluate queries against a gallery."""
         (folder,) = result_folder.choose_folders(
             [f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out
         )

@@ -1,7 +1,5 @@
 """Decide who may use a server."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import ipaddress
@@ -18,7 +16,6 @@ MIN_LENGTH = 16
 Way = Literal["local", "token", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
-_IN_USE: list[Access] = []
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,6 @@ class Access:
     way: Way = "local"
     """local: this machine; token: whoever has the token; open: everybody."""
     token: str = field(default="", repr=False)
-    """The token; empty: none."""
     generated: bool = False
     """Whether the token was generated at the start, so that it has to be printed."""
 
@@ -48,6 +44,10 @@ class Access:
     def accepts_cookie(self, value: str) -> bool:
         """Compare a cookie in constant time."""
         return self.way == "token" and _is_equal(value, self.cookie())
+
+
+_IN_USE: list[Access] = []
+"""The rules of this process's server; empty without one."""
 
 
 def choose(host: str | None, *, open_to_all: bool = False) -> Access:

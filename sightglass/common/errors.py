@@ -1,7 +1,5 @@
 """User-facing errors, one sentence each."""
 
-from __future__ import annotations
-
 import difflib
 import errno
 import re

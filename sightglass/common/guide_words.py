@@ -1,7 +1,5 @@
 """Translate the words of the guides that users come from, as listed in `guide_words.toml`."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Import modules when they are first used (PEP 562); the only way to a layer above."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module

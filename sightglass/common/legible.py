@@ -1,7 +1,5 @@
 """Sanitise untrusted names and texts."""
 
-from __future__ import annotations
-
 import re
 
 MAX_NAME = 200

@@ -1,7 +1,5 @@
 """Find the project's folders, and photographs and fonts of installed packages."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

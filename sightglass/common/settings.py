@@ -1,7 +1,5 @@
 """Declare, read and validate environment variables; share out memory."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Defaults, choices and bounds of how a map is drawn."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sightglass.browser import constants

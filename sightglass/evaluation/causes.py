@@ -5,8 +5,6 @@ of the same shape is hidden instead. A group is claimed where the first repairs 
 exact sign test over its pictures (McNemar 1947, doi:10.1007/BF02295996) that is corrected for the number of groups.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +49,6 @@ class Trial:
     """A wrong answer whose evidence was hidden."""
 
     unit: str
-    """Its id."""
     picture: str
     label: str | None
     """What it was wrong about."""

@@ -4,8 +4,6 @@ Each picture is known by its file's name, with the folders that the labels give 
 a `LabelProblem`; the others count.
 """
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import csv
@@ -15,6 +13,7 @@ import json
 import math
 import re
 import tempfile
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from functools import cached_property, partial
 from itertools import chain, islice
 from os.path import splitext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict
 
@@ -46,23 +45,9 @@ DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
 EXPECTED = "one table with file and label, one COCO .json, or a folder or a .zip of YOLO .txt or VOC .xml files"
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
 """Separators of a table, with the name of an unusual one."""
-FILE = (
-    "file filename filepath fname path image imagefile imagefilename imagepath imagename imageid img imgfile imgpath "
-    "imgname imgid picture pictureid photo photoid images fileid id name"
-)
-LABEL = (
-    "labelname classname categoryname label class category species target labels breed classlabel objectname object "
-    "tag truth groundtruth labelid classid categoryid cls y name"
-)
-"""Names of columns in lower case, without separators, the likeliest first."""
-CORNERS = ("x0 y0 x1 y1", "xmin ymin xmax ymax", "x1 y1 x2 y2", "left top right bottom")
-SIZES = ("x y w h", "x y width height", "left top width height", "xmin ymin width height")
-CENTRES = tuple(
-    f"{centre} {size}"
-    for size in ("w h", "width height")
-    for centre in ("cx cy", "xc yc", "xcenter ycenter", "xcentre ycentre", "centerx centery", "centrex centrey")
-)
-"""Names of the numbers of a box: its corners; its first corner and size; its middle and size."""
+_COLUMNS = tomllib.loads(Path(__file__).with_name("label_columns.toml").read_text("utf-8"))
+FILE, LABEL = _COLUMNS["file"], _COLUMNS["label"]
+CORNERS, SIZES, CENTRES = _COLUMNS["corners"], _COLUMNS["sizes"], _COLUMNS["centres"]
 SAMPLE = 1000
 """Rows by which a table is understood."""
 
@@ -86,7 +71,7 @@ class TrueBox:
         """Whether it is to be found; answers on other labels are neither right nor wrong."""
         return bool(self.label) and not (self.crowd or self.ignored)
 
-    def in_pixels(self, size: tuple[int, int]) -> TrueBox:
+    def in_pixels(self, size: tuple[int, int]) -> Self:
         """Return the box in pixels, clipped to a picture of this width and height."""
         wide, high = size if self.relative else (1, 1)
         x0, y0, x1, y1 = self.box
@@ -295,7 +280,6 @@ def open_files(
 
 
 def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
-    """Read the label files of a folder."""
     # A data set's own documentation is no label.
     files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
@@ -439,10 +423,10 @@ def _spell(title: str) -> str:
 def _name_columns(header: Sequence[str]) -> _Columns:
     """Return columns by their names."""
     names = [*map(_spell, header)]
-    file = next((names.index(name) for name in FILE.split() if name in names), None)
+    file = next((names.index(name) for name in FILE if name in names), None)
     fours = (four.split() for four in (*CORNERS, *CENTRES, *SIZES))
     box = next((tuple(map(names.index, four)) for four in fours if {*four} <= {*names}), ())
-    label = next((i for name in LABEL.split() if name in names and (i := names.index(name)) not in (file, *box)), None)
+    label = next((i for name in LABEL if name in names and (i := names.index(name)) not in (file, *box)), None)
     return file, label, box
 
 
@@ -464,80 +448,101 @@ def _guess_columns(rows: Sequence[Sequence[Any]]) -> _Columns:
 def _understand(
     name: str, rows: Iterator[_Cells], notes: Sequence[str], names: Mapping[int, str]
 ) -> tuple[str, Iterator[_Row]]:
+    """Return how the columns of a table are read, as a sentence, and its lines. Raises Problem.
+
+    `notes`: how it was read so far. `names`: of classes by index.
+    """
     sample = [*islice(rows, SAMPLE + 1)]
     if not sample:
         raise Problem(f"{name} is empty: give a line for each picture or box.")
     cells = [row for _, row in sample]
-    titles, column = [str(cell) for cell in cells[0]], _find_file(cells[1:])
-    file, label, box = _name_columns(titles)
-    if file is not None or (column is not None and not titles[column].lower().endswith(PICTURES)):
-        file = file if column is None else column
-        rest = [i for i, title in enumerate(titles) if title and i not in (file, *box)]
-        if label in (None, file) and len(rest) == 1:
-            # Classes repeat; captions and addresses do not.
-            repeats = len({str(row[rest[0]]) for row in cells[1:] if len(row) > rest[0]}) < len(cells) - 1
-            label = rest[0] if repeats else None
-        sample, columns = sample[1:], ", ".join(titles[:8])
+    titles = [str(cell) for cell in cells[0]]
+    if (columns := _read_header(titles, cells[1:])) is not None:
+        sample, found = sample[1:], ", ".join(titles[:8])
     else:
-        (file, label, box), columns = _guess_columns(cells), f"{len(titles)} without names"
+        columns, found = _guess_columns(cells), f"{len(titles)} without names"
         titles, notes = [f"column {i}" for i in range(1, len(titles) + 1)], ["no header", *notes]
+    file, label, box = columns
     corners = {name for four in (*CORNERS, *CENTRES) for name in four.split()} - {"w", "h", "width", "height"}
     partial_box = not box and len(corners & {*map(_spell, titles)}) > 1
     if file is None or label is None or label == file or partial_box:
         needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
-        raise Problem(f"{name} needs the columns {needed}: it has others ({columns}).")
-    numbers = [[number for i in box if i < len(row) and (number := to_number(row[i]))] for _, row in sample]
+        raise Problem(f"{name} needs the columns {needed}: it has others ({found}).")
+    relative = _is_relative(name, [row for _, row in sample], box)
+    boxes = [titles[i] for i in box]
+    notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
+    reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
+    four = " ".join(map(_spell, boxes))
+    shift = 0.5 if four in CENTRES else 0.0 if four in SIZES else None
+    table = _TableFormat(label, box, len(titles), shift, relative, names)
+    files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
+    return reading, ((picture, line, partial(table.parse, row)) for picture, line, row in files)
+
+
+def _read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> _Columns | None:
+    """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
+    column = _find_file(rows)
+    file, label, box = _name_columns(titles)
+    if file is None and (column is None or titles[column].lower().endswith(PICTURES)):
+        return None
+    file = file if column is None else column
+    rest = [i for i, title in enumerate(titles) if title and i not in (file, *box)]
+    if label in (None, file) and len(rest) == 1:
+        # Classes repeat; captions and addresses do not.
+        repeats = len({str(row[rest[0]]) for row in rows if len(row) > rest[0]}) < len(rows)
+        label = rest[0] if repeats else None
+    return file, label, box
+
+
+def _is_relative(name: str, rows: Sequence[Sequence[Any]], box: Sequence[int]) -> bool:
+    """Return whether boxes are in parts of the picture, by the largest number of each; raise Problem if unclear."""
+    numbers = [[number for i in box if i < len(row) and (number := to_number(row[i]))] for row in rows]
     largest = [max(row) for row in numbers if row]
     relative = bool(largest) and max(largest) <= 1.01
     # Beside larger ones no box is smaller than a pixel.
     if largest and not relative and (max(largest) <= 2 or any(0 < most < 1 for most in largest)):
         raise Problem(f"Boxes of {name} may be in pixels or in parts of the picture from 0 to 1: write all in one way.")
-    boxes = [titles[i] for i in box]
-    notes = [f"{', '.join(boxes)} → box" if box else "", "boxes in 0..1" if relative else "", *notes]
-    reading = "; ".join([f"{titles[file]} → file, {titles[label]} → label", *filter(None, notes)])
-    four = " ".join(map(_spell, boxes))
-    about: dict[str, Any] = {
-        "label": label,
-        "box": box,
-        "width": len(titles),
-        # How far a box is to the left of its first numbers, in parts of its size; None where all four are corners.
-        "shift": 0.5 if four in CENTRES else 0.0 if four in SIZES else None,
-        "relative": relative,
-        "names": names,
-    }
-    files = ((str(row[file]) if file < len(row) else "", line, row) for line, row in chain(sample, rows))
-    return reading, ((picture, line, partial(_parse_row, row, **about)) for picture, line, row in files)
+    return relative
 
 
-def _parse_row(
-    row: Sequence[Any],
-    *,
-    label: int,
-    box: Sequence[int],
-    width: int,
-    shift: float | None,
-    relative: bool,
-    names: Mapping[int, str],
-) -> TrueBox | str | None:
-    if not row:
-        raise LabelError("it is no JSON object")
-    if any(row[width:]):
-        raise LabelError(f"it has {len(row)} values, and the first line {width}")
-    cells = [*row, *[""] * (width - len(row))]
-    text = str(cells[label]).strip() if isinstance(cells[label], str | int | float) else ""
-    if names and re.fullmatch(r"\d+(\.0+)?", text):
-        text = names.get(int(float(text)), text)
-    if not box:
-        return text
-    numbers = [cells[i] for i in box]
-    # A row without a box is a picture without objects.
-    if not (text or any(numbers)):
-        return None
-    a, b, c, d = parse_numbers(numbers)
-    if shift is not None:
-        a, b = a - shift * c, b - shift * d
-        c, d = a + c, b + d
-    return TrueBox(text, (a, b, c, d), relative=relative)
+@dataclass(frozen=True)
+class _TableFormat:
+    """How the rows of a table are read."""
+
+    label: int
+    """Column of the label."""
+    box: tuple[int, ...]
+    """Columns of the four numbers of a box; none of a table of classes."""
+    width: int
+    """Number of columns."""
+    shift: float | None
+    """How far a box is to the left of its first numbers, in parts of its size; None where all four are corners."""
+    relative: bool
+    """Whether boxes are in parts of the picture."""
+    names: Mapping[int, str]
+    """Names of classes by index."""
+
+    def parse(self, row: Sequence[Any]) -> TrueBox | str | None:
+        """Return a row's box or class; None for a picture without objects. Raises LabelError."""
+        if not row:
+            raise LabelError("it is no JSON object")
+        if any(row[self.width :]):
+            raise LabelError(f"it has {len(row)} values, and the first line {self.width}")
+        cells = [*row, *[""] * (self.width - len(row))]
+        text = str(cells[self.label]).strip() if isinstance(cells[self.label], str | int | float) else ""
+        if self.names and re.fullmatch(r"\d+(\.0+)?", text):
+            text = self.names.get(int(float(text)), text)
+        if not self.box:
+            return text
+        numbers = [cells[i] for i in self.box]
+        # A row without a box is a picture without objects.
+        if not (text or any(numbers)):
+            return None
+        a, b, c, d = parse_numbers(numbers)
+        if self.shift is not None:
+            a, b = a - self.shift * c, b - self.shift * d
+            c, d = a + c, b + d
+        return TrueBox(text, (a, b, c, d), relative=self.relative)
 
 
 def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:

@@ -1,7 +1,5 @@
 """95 % intervals: Wilson's of shares, and the basic bootstrap's over redrawn pictures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Kinds of evaluation: how the answers of a task are compared with labels, and with those of another model."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter
@@ -78,7 +76,6 @@ class ErrorUnit:
 
     @property
     def wrong(self) -> bool:
-        """Whether it is not right."""
         return self.type != "right"
 
     @property
@@ -161,7 +158,6 @@ class EvaluationKind:
     names_classes: bool = True
     """Whether labels are names of classes, and no numbers."""
     errors: tuple[str, ...] = ()
-    """Types of errors."""
     agreement: tuple[str, str] = ("Same class", "Pictures with the same best class as the other model.")
     """Title and meaning of `compare`."""
     compare: Callable[[Pairs, str], Agreement]

@@ -3,8 +3,6 @@
 A mask must have the size of its picture; an unusable one is a ValueError with the reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Answers beside labels; store them as JSON, a line a picture, and load them."""
 
-from __future__ import annotations
-
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -68,7 +66,6 @@ class EvaluationFacts:
     """What a sentence calls the model; empty: as `model`."""
     task: str
     classes: tuple[str, ...] = field(repr=False)
-    """All classes of the model."""
     threshold: float
     """Minimum score of a shown box."""
     unknown: tuple[str, ...] = ()

@@ -1,20 +1,22 @@
 """Encode an explanation or a pair as a record and the files of its folder; read these again."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, npz_bytes, read_npz, to_json
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -22,6 +24,7 @@ from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
@@ -36,17 +39,8 @@ from sightglass.report.result_folder import MAPS, arrays, label_stem
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import Map, Picture, View
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.explanation import Explanation
-    from sightglass.explain.similarity.ranking import Context
-
-    Arrays = dict[str, NDArray[Any]]
-    Files = dict[str, bytes]
+Arrays = dict[str, NDArray[Any]]
+Files = dict[str, bytes]
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""

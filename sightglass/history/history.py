@@ -6,8 +6,6 @@ An index that is lost or outdated is rebuilt from the folders: the next process 
 left.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
@@ -15,15 +13,19 @@ import re
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import DISK_FULL, Problem, typed_text
 from sightglass.common.files import ABANDONED, Json, modified, remove_drafts, write_folder
 from sightglass.common.settings import settings
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import megabytes
+from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import encoding
 from sightglass.history.decks import Decks
@@ -39,13 +41,6 @@ from sightglass.history.records import (
     to_text,
 )
 from sightglass.report.result_folder import label_stem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from sightglass.explain.explanation import Explanation
-    from sightglass.explain.similarity.ranking import Context
 
 LOGGER = logging.getLogger(__name__)
 UNSURE = "unsure"
@@ -275,7 +270,6 @@ class History(encoding.RecordFiles):
             return Record(id=id, created=EPOCH, **about)  # type: ignore[arg-type]
 
     def _index(self, database: sqlite3.Connection, record: Record) -> None:
-        """Insert a record's row, or update it."""
         row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "bytes")} | {
             "written": modified(self.locate(record.id) / RECORD),
             "created": round(record.created.timestamp() * 1e6),

@@ -1,7 +1,5 @@
 """Values of a saved explanation, validated."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
 from collections.abc import Sequence
@@ -41,7 +39,6 @@ class SavedPair:
     """Fields of `Similarity` by name: `state`, `preprocessing` and others."""
     geometries: tuple[Geometry, Geometry]
     context: Context | None
-    """The reference scores."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +90,11 @@ class Record:
     predictions: tuple[Prediction, ...] = ()
     """All of them, best first."""
     labels: tuple[str, ...] = ()
-    """Label of each map, in order."""
     index: int = 0
     """The selected map."""
     score: float | None = None
     """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
     findings: tuple[Finding, ...] = ()
-    """Limitations of that map."""
     recipe: Recipe | None = None
     """None only for a pair and in a damaged record."""
     view: ViewState = field(default_factory=ViewState)
@@ -110,7 +105,6 @@ class Record:
     checks: tuple[Checks | None, ...] = ()
     """Checks of each map, None for one that was not checked; empty without any."""
     maps: tuple[MapInfo, ...] = ()
-    """The description of each map."""
     note: str = ""
     tags: tuple[str, ...] = ()
     bytes: int = 0

@@ -5,8 +5,6 @@ Path("bus.pdf").write_bytes(figure.figure(result, format="pdf"))
 Path("bus.html").write_text(html_report.html([result]), "utf-8")
 """
 
-from __future__ import annotations
-
 from sightglass.common.lazy import defer_imports
 
 defer_imports(__name__)

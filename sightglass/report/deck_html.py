@@ -4,8 +4,6 @@ The page holds its pictures and scripts, and its Content-Security-Policy forbids
 shows the same page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from markupsafe import Markup

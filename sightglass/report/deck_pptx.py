@@ -4,8 +4,6 @@ The bundled `template.pptx` has a slide layout for each of five in `layouts.py`,
 fits what is typed. The picture and its heat map are layers with names in the selection pane.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Draw the pictures of a view for files of slides: under their maps, with boxes, and as thumbnails."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -190,7 +190,6 @@ def _exif(line: bytes) -> bytes:
 
 
 def _segments(picture: bytes) -> bytes:
-    """Split a picture's bytes into APP15 segments."""
     size = _SEGMENT - len(_KEY) - 1
     parts = [_KEY + b"\0" + picture[start : start + size] for start in range(0, len(picture), size)]
     return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)

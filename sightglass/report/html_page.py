@@ -1,7 +1,5 @@
 """Fill HTML pages that make no request: of reports and decks."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from pathlib import Path

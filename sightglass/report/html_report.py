@@ -50,7 +50,6 @@ class Table:
     chart: str = ""
     """Address of a picture below the lines."""
     head: tuple[str, ...] = ()
-    """Headings of the columns of `rows`."""
     rows: tuple[tuple[str, ...], ...] = ()
     code: tuple[str, ...] = ()
     folded: bool = False

@@ -1,17 +1,18 @@
 """Lay out views on slides: texts, pictures and charts in the placeholders of a layout, which every writer reads.
 
-A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches. A layout is a row of
-`LAYOUTS`; `pages` says which view takes it.
+A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches. A layout is a table
+of layouts.toml; `pages` says which view takes it.
 """
 
-from __future__ import annotations
-
 import functools
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from PIL import ImageFont
+from pydantic import TypeAdapter
 
 from sightglass.common import packaged
 from sightglass.common.errors import Problem
@@ -71,37 +72,12 @@ class Layout:
     letters: tuple[float, ...] = (4.4, 4.0, 3.6, 3.2, SMALLEST)
     """Sizes of the title, of which the largest that fits is taken."""
     body: tuple[float, ...] = BODY
-    """Sizes of the sentence."""
     anchor: Literal["top", "middle", "bottom"] = "middle"
     """Vertical place of the title in its box."""
 
 
-_FOOT = Rect(3, 85.6, 154, 3.7)
-_HEAD = Rect(3, 1.4, 154, 7.8)
-_STRIP = Layout(_HEAD, Rect(3, 74, 78, 11), _FOOT, Rect(0, 10, WIDTH, 63), Rect(84, 74, 38, 11), Rect(125, 74, 32, 11))
-LAYOUTS = {
-    "title": Layout(
-        Rect(12, 16, 136, 34),
-        Rect(12, 53, 136, 26),
-        _FOOT,
-        letters=(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, SMALLEST),
-        anchor="bottom",
-    ),
-    "text": Layout(_HEAD, Rect(12, 17, 136, 64), _FOOT, body=(5.6, 5.0, 4.4, *BODY)),
-    "one": Layout(
-        Rect(123.2, 3, 35, 16.5),
-        Rect(123.2, 21, 35, 27),
-        Rect(123.2, 77, 35, 11),
-        Rect(0, 0, 121, HEIGHT),
-        Rect(123.2, 49, 35, 19.5),
-        Rect(123.2, 69.4, 35, 7.3),
-        anchor="top",
-    ),
-    "two": _STRIP,
-    "grid": replace(_STRIP, answers=Rect(84, 74, 73, 11), key=None),
-    "chart": Layout(_HEAD, Rect(84, 73.4, 73.5, 11), _FOOT, Rect(0, 10, 82, 74.4), chart=Rect(84, 10, 73.5, 62)),
-}
-"""Placeholders by the name of their layout."""
+LAYOUTS = TypeAdapter(dict[str, Layout]).validate_python(tomllib.loads(Path(__file__).with_suffix(".toml").read_text()))
+"""The layouts in layouts.toml, by name."""
 
 
 def arrange(aspects: Sequence[float], room: Rect) -> tuple[Rect, ...]:
@@ -207,7 +183,6 @@ class Visual:
     kind: Literal["picture", "chart", "clip"]
     rect: Rect
     index: int = 0
-    """Index of the picture or of the chart."""
     mapped: bool = False
     """Whether a picture is under its map."""
 

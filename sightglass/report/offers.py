@@ -48,7 +48,6 @@ class Format:
     """A kind of file of a map."""
 
     row: str
-    """The title of its row in ROWS."""
     file: str
     """The end of its name: `figure.svg`."""
     make: Maker

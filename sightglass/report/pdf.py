@@ -1,7 +1,5 @@
 """PDF of a deck's slides; text can be selected, fonts are embedded."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import astuple
 from io import BytesIO

@@ -3,8 +3,6 @@
 Numbers that are not finite are null. Arrays are files beside the JSON, or base64 in the API's answers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self

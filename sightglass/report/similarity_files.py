@@ -1,7 +1,5 @@
 """Slides and files of two compared pictures, a ranked gallery, and an evaluation of queries."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Write and read CSV whose cells no spreadsheet takes for formulas."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

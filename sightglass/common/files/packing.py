@@ -1,7 +1,5 @@
 """Pack a JSON header and binary blobs."""
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Read YAML from untrusted files, without types, references or code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Progress, cancellation and priority of work."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

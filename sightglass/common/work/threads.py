@@ -1,7 +1,5 @@
 """Thread pools, and results in order."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform
