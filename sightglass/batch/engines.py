@@ -433,21 +433,24 @@ class RayEngine:
                 return
             for answer in ray.wait(list(running), timeout=0.25)[0]:
                 worker, batch = running.pop(answer)
-                outcomes: list[Outcome] = []
                 try:
-                    outcomes = ray.get(answer)
+                    outcomes: list[Outcome] = ray.get(answer)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
                 except ray.exceptions.RayActorError:
                     if not batch:
                         raise
-                    item, *others = batch
-                    if others:
-                        # One by one, to find the picture that ends the workers.
-                        waiting.extendleft([item] for item in reversed(batch))
-                    else:
-                        sentence = f"{item.name} ended the worker that looked at it, each time: leave it out."
-                        outcomes = [{"key": item.key, "stamp": item.stamp, "problem": sentence}]
+                    outcomes = self._report_end(batch, waiting)
                 idle.append(worker)
                 if outcomes:
                     yield outcomes
+
+    def _report_end(self, batch: Sequence[Item], waiting: deque[Sequence[Item]]) -> list[Outcome]:
+        """Return the outcome of a picture that ended its worker, each time; several pictures wait again instead."""
+        item, *others = batch
+        if others:
+            # One by one, to find the picture that ends the workers.
+            waiting.extendleft([item] for item in reversed(batch))
+            return []
+        sentence = f"{item.name} ended the worker that looked at it, each time: leave it out."
+        return [{"key": item.key, "stamp": item.stamp, "problem": sentence}]

@@ -1,7 +1,7 @@
 """Summarise finished runs over the same pictures: tables, headline, models, classes and causes of errors.
 
-Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
-a square.
+Maps are the first of each picture, on the small grid of the table (`explain.maps.heatmap.CELLS`), which covers it
+as a square.
 """
 
 import contextlib
@@ -181,8 +181,6 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
-OBJECT_BYTES = 600
-"""About the bytes of an answer or a labelled object in memory."""
 _results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
 """Results, each with its bytes; sessions and requests share them, and change nothing in them."""
 
@@ -207,7 +205,8 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     )
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
-        size += OBJECT_BYTES * (len(picture.predictions) + len(picture.truths) + 1)
+        # An answer or a labelled object takes about 600 bytes.
+        size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
     scores = table.read_scores(plans[0].folder)
     kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]

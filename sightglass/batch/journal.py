@@ -43,7 +43,6 @@ class Entry(NamedTuple):
     start: int
     """Byte at which its line begins."""
     position: int
-    """Its index in that line."""
 
 
 class Journal:

@@ -4,6 +4,8 @@ A verb returns its exit code: 0, or 1 if something failed for some input. Wrong 
 package does not import torch, so `--help` is fast.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import sys
@@ -70,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Settings that cannot be read are such an error.
         if os.environ.get(variable("traceback"), "").strip():
             raise
-        return _fail(*_explain(error), args)
+        return _fail(*_describe_error(error), args)
     if code == runs.STOPPED and args[:1] not in (["batch"], ["video"], ["serve"]):
         return _fail("Stopped: every file that was written is whole.", runs.STOPPED, args)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _describe_error(error: Exception) -> tuple[str, int]:
     """Return an error as one sentence, and its exit code."""
     if isinstance(error, ImageProblem | WeightsProblem):
         return str(error), 1
@@ -86,7 +88,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message"):
         message = str(error.format_message()).strip().rstrip(".")
         advice = message if message.endswith("?") else f"{message}: see --help."
-        return _explain_option(error) or advice, 2
+        return _describe_option(error) or advice, 2
     if (problem := from_machine(error)) is not None:
         return str(problem), 1
     if isinstance(error, OSError):
@@ -95,7 +97,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
 
 
-def _explain_option(error: Any) -> str | None:
+def _describe_option(error: Any) -> str | None:
     """Return what an option is that its verb lacks: another verb's, or a guide's word."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
-from sightglass.common.files import to_json
+from sightglass.common.files import Json, to_json
 from sightglass.common.legible import one_line, visible
 from sightglass.common.work.progress import Progress
 from sightglass.explain import methods, phrases, questions
@@ -157,20 +157,9 @@ class Console:
         first = next(iter(explanation.heatmaps), None)
         name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
         by = f", {name} at {', '.join(first.layers)}" if first else ""
-        title, wording = diagnosis.describe(explanation, style.hot).headline, explanation.task.wording
+        title = diagnosis.describe(explanation, style.hot).headline
         self.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
-
-        rows = [
-            (
-                f"{row['label']} {wording.number(explanation, row['map'])}".strip(),
-                "–"
-                if row["score"] is None
-                else wording.short_text(row["score"], explanation.model.unit_of(row["label"])),
-                phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
-                f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
-            )
-            for row in report_table.rows(explanation)
-        ]
+        rows = [_list_cells(explanation, row) for row in report_table.rows(explanation)]
         columns: tuple[str, ...] = ("map of", explanation.task.value, "half of it on", "strongest at")
         ranks = explanation.ranks
         # Of the best answers the order of the rows says it.
@@ -186,12 +175,24 @@ class Console:
                 self.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
 
 
-def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
-    """Return a map's checks as lines; none without checks; `begin`: of the first line."""
+def _list_cells(explanation: Explanation, row: Json) -> tuple[str, str, str, str]:
+    """Return a map's label, score, the area of half of its heat, and its peak; `row`: of the table of numbers."""
+    wording, usable = explanation.task.wording, row["state"] == "ok"
+    score, unit = row["score"], explanation.model.unit_of(row["label"])
+    return (
+        f"{row['label']} {wording.number(explanation, row['map'])}".strip(),
+        "–" if score is None else wording.short_text(score, unit),
+        phrases.percent(row["half_heat_area"]) if usable else "–",
+        f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if usable else row["state"],
+    )
+
+
+def describe_checks(checks: Checks | None, prefix: str = "") -> list[str]:
+    """Return a map's checks as lines, none without checks; `prefix`: what the first line begins with."""
     if checks is None:
         return []
     others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]
-    return [f"{begin}{checks.label}: {checks.line}", *others]
+    return [f"{prefix}{checks.label}: {checks.line}", *others]
 
 
 def load_explainer(

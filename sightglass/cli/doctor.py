@@ -1,11 +1,13 @@
 """`settings`, `examples` and `doctor`: variables, packaged pictures, and checks of this machine."""
 
+from __future__ import annotations
+
 import os
 import platform
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -81,32 +83,40 @@ def doctor(json: cli.Json = False) -> int:
     """
     console, checks = Console(json), list(_check())
     console.table(("what", "state", "found"), [check[:3] for check in checks])
-    console.say(*(f"{name}: {advice}" for name, _, _, advice in checks if advice))
-    broken = [name for name, state, _, _ in checks if state == "broken"]
+    console.say(*(f"{check.name}: {check.advice}" for check in checks if check.advice))
+    broken = [check.name for check in checks if check.state == "broken"]
     console.say(f"Broken: {', '.join(broken)}." if broken else "Everything works.")
-    rows = [dict(zip(("name", "state", "found", "advice"), check, strict=True)) for check in checks]
-    console.result({"works": not broken, "checks": rows})
+    console.result({"works": not broken, "checks": [check._asdict() for check in checks]})
     return int(bool(broken))
 
 
-def _check() -> Iterator[tuple[str, str, str, str]]:
-    """Yield what was checked, whether it works, what was found, and what helps."""
-    yield "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}", ""
+class Check(NamedTuple):
+    """What was checked on this machine."""
+
+    name: str
+    state: Literal["works", "limited", "broken"]
+    found: str
+    advice: str = ""
+    """What helps; empty where it works."""
+
+
+def _check() -> Iterator[Check]:
+    yield Check("Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
     for name, advice in PACKAGES.items():
         try:
-            yield name, "works", str(getattr(import_module(name), "__version__", "")), ""
+            yield Check(name, "works", str(getattr(import_module(name), "__version__", "")))
         except Exception as error:
-            yield name, "broken", f"does not start ({type(error).__name__}: {error})", advice
+            yield Check(name, "broken", f"does not start ({type(error).__name__}: {error})", advice)
     try:
         environment.check()
     except SettingProblem as problem:
         # No setting can be read, and so nothing else be tried.
-        yield "Settings", "broken", "malformed or unknown", str(problem)
+        yield Check("Settings", "broken", "malformed or unknown", str(problem))
         return
     try:
-        yield "Device", "works", str(loaded_model.device(environment.settings().api_device)), ""
+        yield Check("Device", "works", str(loaded_model.device(environment.settings().api_device)))
     except Problem as problem:
-        yield "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}"
+        yield Check("Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
     # Whatever is broken in a library, this line says so.
     try:
         # Here, so that --help needs no torch.
@@ -115,8 +125,8 @@ def _check() -> Iterator[tuple[str, str, str, str]]:
 
         result = Explainer(TRIED)(load_bundled("scene 1"), top_k=1)
         found = f"{TRIED} says {result.heatmaps[0].target.label}, in {sum(result.milliseconds.values()):.0f} ms"
-        yield "Trial", "works", found, ""
+        yield Check("Trial", "works", found)
     except Exception as error:
-        yield "Trial", "broken", f"{TRIED} does not run ({describe_error(error)})", "Install the packages anew."
+        yield Check("Trial", "broken", f"{TRIED} does not run ({describe_error(error)})", "Install the packages anew.")
     for folder in weights.missing_folders():
-        yield "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS."
+        yield Check("Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-
+    from sightglass.explain.rendering.style import Style
 
 MODELS = {"detect": "", "segment": "demo-seg"}
 """Default models of verbs; "": the first detector on this machine."""
@@ -126,24 +126,29 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
     def summarise(explanation: Explanation) -> tuple[Json, Iterator[result_folder.File]]:
         explanation = explanation.with_object(*objects)
         console.report(explanation, style)
-        more, maps = dict[str, Any](), range(len(explanation.heatmaps))
+        values = results.Explained.build(explanation, style).to_dict()
         if verb == "detect":
-            more["missing"] = _report_missed(console, explanation, engine_options)
+            values["missing"] = _report_missed(console, explanation, engine_options)
         else:
             console.say(*explanation.task.wording.list_answers(explanation))
-        values = results.Explained.build(explanation, style).to_dict() | more
         if verb == "class":
-            files = (result_folder.class_files(explanation, i, style, values, npy=options.npy) for i in maps)
+            indices = range(len(explanation.heatmaps))
+            files = (result_folder.class_files(explanation, i, style, values, npy=options.npy) for i in indices)
             return values, chain.from_iterable(files)
-        if verb == "detect":
-            drawn = result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
-        else:
-            drawn = result_folder.picture_files(explanation, style, npy=options.npy)
-        sheet = result_folder.method_files(explanation, style) if by_all and maps else ()
+        sheet = result_folder.method_files(explanation, style) if by_all and explanation.heatmaps else ()
         extra = cli.extra_files(explanation, formats, style)
-        return values, result_folder.with_summary(chain(drawn, sheet, extra), values)
+        parts = chain(_draw_files(verb, explanation, style, options), sheet, extra)
+        return values, result_folder.with_summary(parts, values)
 
     return _write_folders(console, explainer, pictures, options, engine_options, summarise)
+
+
+def _draw_files(
+    verb: str, explanation: Explanation, style: Style, options: ExplainOptions
+) -> Iterator[result_folder.File]:
+    if verb == "detect":
+        return result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
+    return result_folder.picture_files(explanation, style, npy=options.npy)
 
 
 def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:

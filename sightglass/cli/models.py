@@ -1,5 +1,7 @@
 """`models list | layers | add | remove`."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,13 +141,7 @@ def add(
     written only if the model loads. A class in a Python file is your code: it runs.
     """
     console, path, arch = Console(options.json), catalog.model_file(file), _absolute(options.arch)
-    answers = {
-        **({loading.TRUST: "yes"} if options.trust else {}),
-        **_settings(options.set_ or ()),
-        **({"task": check_task(options.task)} if options.task else {}),
-        **({"weights.labels": str(Path(options.labels).expanduser().absolute())} if options.labels else {}),
-        **({"arch": arch} if arch else {}),
-    }
+    answers = _read_answers(arch, options)
     picture = None if options.image is None else console.open_picture(options.image)
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
@@ -154,15 +150,7 @@ def add(
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
-    table, open_questions = adding.fill(draft, answers)
-    if open_questions:
-        key, question, choices = open_questions[0].key, open_questions[0].question, open_questions[0].choices
-        if key == loading.TRUST:
-            raise ModelProblem(f"{question} Add --trust if you do.")
-        option = f"--{key.rpartition('.')[2]}" if key in adding.TEXTS else f"--set {key}="
-        hint = f" (similar: {', '.join(choices[:5])})" if choices else ""
-        raise ModelProblem(f"{question} Answer with {option}{hint}.")
-    table = adding.relative(table, to.parent)
+    table = adding.relative(_fill_table(draft, answers), to.parent)
     packaged = (model.id for family in catalog.families(packaged=True).values() for model in family)
     if id_ in packaged and not options.force:
         raise ModelProblem(
@@ -181,7 +169,30 @@ def add(
     return 0
 
 
-def _settings(texts: Sequence[str]) -> loading.Toml:
+def _read_answers(arch: str, options: AddOptions) -> loading.Toml:
+    """Return the values of a model's table that the options state, by key."""
+    return {
+        **({loading.TRUST: "yes"} if options.trust else {}),
+        **_parse_settings(options.set_ or ()),
+        **({"task": check_task(options.task)} if options.task else {}),
+        **({"weights.labels": str(Path(options.labels).expanduser().absolute())} if options.labels else {}),
+        **({"arch": arch} if arch else {}),
+    }
+
+
+def _fill_table(draft: loading.TableDraft, answers: loading.Toml) -> loading.Toml:
+    """Return the table of an inspected model with these answers; raise ModelProblem for an open question."""
+    table, open_questions = adding.fill(draft, answers)
+    for unknown in open_questions:
+        if unknown.key == loading.TRUST:
+            raise ModelProblem(f"{unknown.question} Add --trust if you do.")
+        option = f"--{unknown.key.rpartition('.')[2]}" if unknown.key in adding.TEXTS else f"--set {unknown.key}="
+        hint = f" (similar: {', '.join(unknown.choices[:5])})" if unknown.choices else ""
+        raise ModelProblem(f"{unknown.question} Answer with {option}{hint}.")
+    return table
+
+
+def _parse_settings(texts: Sequence[str]) -> loading.Toml:
     """Parse `KEY=VALUE` texts; a value of invalid TOML is a string."""
     values: loading.Toml = {}
     for text in texts:

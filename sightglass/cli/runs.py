@@ -1,5 +1,7 @@
 """`batch` and `video`: explain many pictures, or a clip, in one resumable run."""
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import threading
@@ -18,6 +20,7 @@ from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings
+from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
@@ -29,6 +32,7 @@ from sightglass.video import results
 from sightglass.video import runner as video_runner
 
 STOPPED = 130
+"""Exit code of a run that Ctrl-C stopped."""
 PROBLEMS = 10
 """Problems of labels that are printed."""
 LISTED = 8
@@ -43,7 +47,7 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Parallel workers [one per core].", min=1)
     batch_size: int | None = cli.field(
-        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", cli.RARE, min=1
+        "--batch-size N", "Pictures in one pass of the model [4; 32 on a GPU].", cli.RARE, min=1
     )
     engine: str = cli.field("--engine plain|ray", "This process, or a Ray cluster [plain].", cli.RARE, default="plain")
     ray_address: str | None = cli.field(
@@ -83,54 +87,16 @@ def batch(
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
-    console, cancel, on_ray = Console(options.json), threading.Event(), options.engine == "ray"
-    # A mapping names the model's classes, and not what is in the pictures.
-    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
+    console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
-    below, saved = 0.0 if on_ray else settings().save_below, set[str | None]()
+    below = 0.0 if options.engine == "ray" else settings().save_below
     # Read first, so that a wrong folder ends no run.
-    before = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
-    only = Path(source[0])
-    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
-    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
-    pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
+    replaced = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        if options.num_samples is not None:
-            pictures = picture_source.spread(find(pictures), options.num_samples)
-        # In a cluster the workers have the device.
-        device = "cpu" if on_ray else options.device
-        explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
-        truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
-        # Where results cannot be written, the run says so.
-        if options.match and (here := picture_source.local_path(str(folder))) is not None:
-            pictures = find(pictures)
-            true_labels = truth or (None if options.restart else labels.read_labels(here))
-            true_labels = true_labels or labels.label_by_folders(pictures)
-            words = Options(vocabulary=engine_options.get("vocabulary", ()))
-            known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
-            labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
-        done = runner.BatchJob(
-            pictures,
-            explainer,
-            folder,
-            options=engine_options,
-            facts=run_store.describe_run(source, options.model, engine_options, Path(folder)),
-            maps=options.maps,
-            workers=options.workers,
-            batch_size=options.batch_size,
-            style=options.style(),
-            side=options.size or None,
-            labels=truth,
-            resume=not options.restart,
-            progress=progress,
-            cancel=cancel,
-            device=options.device,
-            engine=options.engine,
-            address=options.ray_address,
-            gpus=options.ray_gpus,
-            on_explained=(lambda explanation: saved.add(history.save_as_set(explanation))) if below else None,
-        ).run()
+        job = _make_job(source, engine_options, options, progress)
+        job.cancel = cancel
+        job.on_explained = (lambda explanation: saved.add(history.save_as_set(explanation))) if below else None
+        done = job.run()
     failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
@@ -138,11 +104,11 @@ def batch(
     numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
-        if before:
-            relabel.share_changes([done.folder, *before])
+        if replaced:
+            relabel.share_changes([done.folder, *replaced])
         result |= _report_evaluation(console, done.folder)
-        if before:
-            decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *before)})
+        if replaced:
+            decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *replaced)})
             decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = jsonable(decision.summarise())
@@ -152,6 +118,51 @@ def batch(
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
     console.result(result | {"failed": failed})
     return STOPPED if done.cancelled else 1 if failed else 0
+
+
+def _make_job(
+    source: list[str], engine_options: cli.EngineOptions, options: BatchOptions, progress: Progress
+) -> runner.BatchJob:
+    """Load the model, read the labels and return the run that a command line asks for."""
+    only = Path(source[0])
+    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
+    pictures: Any = source[0] if len(source) == 1 else source
+    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
+    if options.num_samples is not None:
+        pictures = picture_source.spread(find(pictures), options.num_samples)
+    # A mapping names the model's classes, and not what is in the pictures.
+    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
+    # In a cluster the workers have the device.
+    device = "cpu" if options.engine == "ray" else options.device
+    explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
+    truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
+    # Where results cannot be written, the run says so.
+    if options.match and (here := picture_source.local_path(str(folder))) is not None:
+        pictures = find(pictures)
+        labelled = truth or (None if options.restart else labels.read_labels(here)) or labels.label_by_folders(pictures)
+        words = Options(vocabulary=engine_options.get("vocabulary", ()))
+        known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
+        labels.correct(here, _parse_matches(options.match, known, labelled.classes))
+    return runner.BatchJob(
+        pictures,
+        explainer,
+        folder,
+        options=engine_options,
+        facts=run_store.describe_run(source, options.model, engine_options, Path(folder)),
+        maps=options.maps,
+        workers=options.workers,
+        batch_size=options.batch_size,
+        style=options.style(),
+        side=options.size or None,
+        labels=truth,
+        resume=not options.restart,
+        progress=progress,
+        device=options.device,
+        engine=options.engine,
+        address=options.ray_address,
+        gpus=options.ray_gpus,
+    )
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:

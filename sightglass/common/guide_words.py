@@ -63,20 +63,15 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
     guided = [word for word in args[:end] if _section("taken").get(word.partition("=")[0]) == "--model"]
     if guided and sum(map(models.count, flags)) > 1:
         raise Problem(f"{guided[0]} names a second model: give one, with -m.")
-    return [*(_list_defaults(ours, flags, options) if "--like" in options else ()), *ours, *args[end:]]
-
-
-def _list_defaults(args: Sequence[str], flags: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the defaults of the guide that `--like` names, without options that are given or that the verb lacks."""
-    names = [value for flag, value in pairwise(args) if flag == "--like"]
-    names += [word.removeprefix("--like=") for word in args if word.startswith("--like=")]
-    if not names:
-        return []
+    names = [value for flag, value in pairwise(ours) if flag == "--like"]
+    names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
+    if not names or "--like" not in options:
+        return [*ours, *args[end:]]
     if names[-1] not in guides():
         raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
     present = {name for flag in flags for name in options.get(flag, ())}
-    defaults = guides()[names[-1]]["like"].items()
-    return [part for pair in defaults if pair[0] in options and pair[0] not in present for part in pair if part]
+    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in present]
+    return [*(part for pair in added for part in pair if part), *ours, *args[end:]]
 
 
 def _replace(word: str, options: Collection[str]) -> list[str]:

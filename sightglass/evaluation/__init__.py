@@ -1,4 +1,4 @@
-"""Evaluate detectors on labelled pictures."""
+"""Evaluate models on labelled pictures."""
 
 from sightglass.common.lazy import defer_imports
 

@@ -4,6 +4,8 @@ Boxes are matched with labels by pycocotools. Precision is averaged here, so tha
 interval.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,21 +183,21 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     """Match a picture's boxes with its labels; right ones first, surest first.
 
     Each box is matched at an IoU of 0.5 to the free label of its class that it overlaps most, the surest box first.
-    Others on a label that is not counted are neither.
+    Others on a label that is not counted are neither right nor wrong. `confidence`: the least score of a box.
     """
-    counted = [i for i, box in enumerate(boxes) if box.score >= confidence]
-    counted = sorted(counted, key=lambda i: -boxes[i].score)[:MAX_BOXES]
-    if not (counted and truths):
-        return [BoxMatch(i, "extra", -1) for i in counted]
-    corners, label_boxes = (np.array([item.box for item in some]) for some in ([boxes[i] for i in counted], truths))
-    names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in counted], truths))
-    same, free = names[:, None] == label_names, np.array([truth.counted for truth in truths])
-    overlaps = measure_pairs(corners[:, None], label_boxes)
+    indices = [i for i, box in enumerate(boxes) if box.score >= confidence]
+    indices = sorted(indices, key=lambda i: -boxes[i].score)[:MAX_BOXES]
+    if not (indices and truths):
+        return [BoxMatch(i, "extra", -1) for i in indices]
+    surest = [boxes[i] for i in indices]
+    overlaps = measure_pairs(np.array([box.box for box in surest])[:, None], np.array([truth.box for truth in truths]))
+    same = np.array([box.label for box in surest])[:, None] == np.array([truth.label for truth in truths])
+    free = np.array([truth.counted for truth in truths])
     class_overlaps = np.where(same & free, overlaps, -1.0)
     other_overlaps = np.where(~same & free, overlaps, -1.0)
-    ignored = find_ignored(truths, [boxes[i] for i in counted])
+    ignored = find_ignored(truths, surest)
     matches = []
-    for row, i in enumerate(counted):
+    for row, i in enumerate(indices):
         nearest, other = int(class_overlaps[row].argmax()), int(other_overlaps[row].argmax())
         best, best_other = class_overlaps[row, nearest], other_overlaps[row, other]
         if best >= FOREGROUND and (candidates := np.where(free, class_overlaps[row], -1)).max() >= FOREGROUND:
@@ -208,7 +210,8 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
             matches.append(BoxMatch(i, "misplaced", nearest))
         elif best_other >= FOREGROUND:
             matches.append(BoxMatch(i, "class", other))
+        elif max(best, best_other) <= BACKGROUND:
+            matches.append(BoxMatch(i, "extra", -1))
         else:
-            nearer = -1 if max(best, best_other) <= BACKGROUND else other if best < best_other else nearest
-            matches.append(BoxMatch(i, "extra", nearer))
+            matches.append(BoxMatch(i, "extra", other if best < best_other else nearest))
     return sorted(matches, key=lambda item: item.type != RIGHT)

@@ -49,6 +49,7 @@ class Trial:
     """A wrong answer whose evidence was hidden."""
 
     unit: str
+    """`ErrorUnit.id`."""
     picture: str
     label: str | None
     """What it was wrong about."""
@@ -178,17 +179,23 @@ def _locate_evidence(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> t
     strong = cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR) >= HALF * values.max()
     places = {where: strong & mask for where, mask in find_places(box, size).items()}
     where = max(places, key=lambda where: int(places[where].sum()))
-    columns, rows = (slice(*(round(seen[i] * GRID / size[side]) for i in (side, side + 2))) for side in (0, 1))
-    part, random = places[where][rows, columns], np.zeros_like(strong)
-    rng = np.random.default_rng(zlib.crc32(unit.id.encode()))
-    # Around the borders of what the model saw it goes on.
-    moved = (np.roll(part, rng.integers(0, part.shape), (0, 1)) for _ in range(TRIES))
-    random[rows, columns] = min(moved, key=lambda other: int((other & part).sum()))
+    random = _move_randomly(places[where], seen, size, zlib.crc32(unit.id.encode()))
     if box is not None:
         visible = [max(0.0, min(box[i + 2], seen[i + 2]) - max(box[i], seen[i])) for i in (0, 1)]
         if visible[0] * visible[1] < HALF * (box[2] - box[0]) * (box[3] - box[1]):
             return CUT_OFF, places[where], random
     return where, places[where], random
+
+
+def _move_randomly(mask: Mask, seen: Box, size: tuple[int, int], seed: int) -> Mask:
+    """Return a mask moved to a random place within what the model saw, where it overlaps itself least."""
+    left, top, right, bottom = (round(edge * GRID / side) for edge, side in zip(seen, size * 2, strict=True))
+    part, moved = mask[top:bottom, left:right], np.zeros_like(mask)
+    rng = np.random.default_rng(seed)
+    # Beyond one edge of what the model saw it goes on at the opposite one.
+    tries = (np.roll(part, rng.integers(0, part.shape), (0, 1)) for _ in range(TRIES))
+    moved[top:bottom, left:right] = min(tries, key=lambda other: int((other & part).sum()))
+    return moved
 
 
 def _hide(image: Image, mask: Mask) -> Image:

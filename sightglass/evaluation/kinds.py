@@ -35,6 +35,7 @@ Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
 TOP = 5
+"""Answers of a classifier among which the true class counts for `top5`."""
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
@@ -76,7 +77,7 @@ class ErrorUnit:
 
     @property
     def wrong(self) -> bool:
-        return self.type != "right"
+        return self.type != RIGHT
 
     @property
     def answer(self) -> Prediction | None:
@@ -95,7 +96,7 @@ class ErrorUnit:
 
     @property
     def score(self) -> float | None:
-        """Return the answer's score; None without one."""
+        """The answer's score; None without one."""
         return self.answer.score if self.answer else None
 
     @property
@@ -225,6 +226,7 @@ def _have_same_class(first: Json, second: Json) -> bool:
 
 
 def _agree(pairs: Pairs, _unit: str, equal: Callable[[Json, Json], bool] = _have_same_class) -> Agreement:
+    """Return the share of pictures with equal answers, and the other pictures."""
     differing = {key for key, pair in pairs.items() if not equal(*pair)}
     return percent(1 - len(differing) / len(pairs)) if pairs else "", differing
 

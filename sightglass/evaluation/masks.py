@@ -111,10 +111,15 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     row, truth, answer, count = np.array(rows, np.int64).reshape(-1, 4).T
     judged, hit = answer >= 0, truth == answer
     classes = np.unique(np.concatenate([truth, answer[judged]]))
-    answered, right, union = np.zeros((3, len(pictures), len(classes)))
-    for counts, classed, some in ((union, truth, judged | True), (answered, answer, judged), (right, truth, hit)):
-        np.add.at(counts, (row[some], np.searchsorted(classes, classed[some])), count[some])
-    union += answered - right
+
+    def count_pixels(of: NDArray[np.int64], where: NDArray[np.bool_] | slice) -> NDArray[np.float64]:
+        """Return how many pixels each picture has of each class, (pictures, classes)."""
+        counts = np.zeros((len(pictures), len(classes)))
+        np.add.at(counts, (row[where], np.searchsorted(classes, of[where])), count[where])
+        return counts
+
+    right = count_pixels(truth, hit)
+    union = count_pixels(truth, slice(None)) + count_pixels(answer, judged) - right
     total = np.bincount(row, count, len(pictures))
     draws = redraw(len(pictures))
     with np.errstate(invalid="ignore"):

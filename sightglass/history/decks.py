@@ -115,7 +115,7 @@ class Decks:
             return read(self._find(id))
 
     def create(self, title: str, views: Iterable[View] = ()) -> Deck:
-        """Make a deck of views, which are taken one at a time: none of it where there is no room."""
+        """Save a new deck of views, which are taken one at a time; raise Problem where there is no room."""
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
@@ -164,7 +164,10 @@ class Decks:
         self._change(id, lambda deck: replace(deck, slides=tuple(slide for slide in deck.slides if slide.id != id)))
 
     def _change(self, id: str, change: Callable[[Deck], Deck], more: int = 0) -> Deck:
-        """Save what `change` makes of the deck of an id, or of its slide; it takes `more` bytes."""
+        """Save what `change` makes of a deck, named by its id or that of one of its slides.
+
+        `more`: by how many bytes it grows. Raises Problem.
+        """
         with self._history.writing():
             deck = read(self._find(id.partition("-")[0]))
             if id not in (deck.id, *(slide.id for slide in deck.slides)):
@@ -183,7 +186,7 @@ class Decks:
 
 
 def _name(text: str) -> str:
-    """Return a deck's title as one line, by default words. Raises Problem."""
+    """Return a deck's title as one line, `Untitled deck` for a blank one. Raises Problem."""
     return typed_line(text, MAX_NAME, "A deck's title") or "Untitled deck"
 
 

@@ -82,35 +82,37 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         view=view,
         notes=explanation.notes,
         checks=tuple(checks) if any(checks) else (),
-        maps=tuple(
-            # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
-            MapInfo(
-                *explanation.task.wording.describe_saved(explanation, place),
-                **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
-                statistics=explanation.statistics[place],
-                boxes=explanation.own(place),
-                looks=describe(explanation, index=place).markdown(),
-                unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
-            )
-            for place, heatmap in enumerate(heatmaps)
-        ),
+        maps=tuple(_describe_map(explanation, i) for i in range(len(heatmaps))),
     )
-    saved = arrays(explanation)
-    saved |= {f"measured {place}": item.uncut.at_input for place, item in enumerate(heatmaps) if item.uncut is not None}
+    maps = arrays(explanation)
+    maps |= {f"measured {i}": heatmap.uncut.at_input for i, heatmap in enumerate(heatmaps) if heatmap.uncut is not None}
     preview = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
-    proofs = {
-        f"proof-{place}.json": to_json(asdict(proof), None).encode() for place, proof in explanation.proofs.items()
-    }
-    return record, proofs | _pack(saved, preview, picture=image)
+    proofs = {f"proof-{i}.json": to_json(asdict(proof), None).encode() for i, proof in explanation.proofs.items()}
+    return record, proofs | _pack(maps, preview, picture=image)
+
+
+def _describe_map(explanation: Explanation, index: int) -> MapInfo:
+    heatmap = explanation.heatmaps[index]
+    # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
+    label, score = explanation.task.wording.describe_saved(explanation, index)
+    return MapInfo(
+        label,
+        score,
+        **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
+        statistics=explanation.statistics[index],
+        boxes=explanation.own(index),
+        looks=describe(explanation, index=index).markdown(),
+        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
+    )
 
 
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
     """Return whether a record is of this map or pair; the picture and the model are known to agree."""
     if not isinstance(view, Similarity):
         return (record.recipe, record.index) == (view.recipe, index)
-    key, ids = {name: getattr(view, name) for name in PAIR_KEY}, (view.gallery.image.sha256, view.layers)
-    pair = record.pair
-    return pair is not None and (pair.sha256, record.layers) == ids and key.items() <= pair.how.items()
+    if record.pair is None or (record.pair.sha256, record.layers) != (view.gallery.image.sha256, view.layers):
+        return False
+    return all(record.pair.how.get(name) == getattr(view, name) for name in PAIR_KEY)
 
 
 def storable(text: str) -> str:
@@ -125,9 +127,9 @@ def _about(image: Image, model: ModelSpec) -> Json:
     return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
 
-def _pack(saved: Arrays, preview: NDArray[np.uint8], **pictures: Image) -> Files:
-    """Return the files of arrays, of the thumbnail, and of pictures by name: their own JPEG, else without loss."""
-    files = {MAPS: npz_bytes(saved), "thumbnail.jpg": to_jpeg(Image(preview, "").thumbnail(SIDE), 80)}
+def _pack(maps: Arrays, preview: NDArray[np.uint8], **pictures: Image) -> Files:
+    """Return the files of maps, of the thumbnail, and of pictures by name: their own JPEG, else without loss."""
+    files = {MAPS: npz_bytes(maps), "thumbnail.jpg": to_jpeg(Image(preview, "").thumbnail(SIDE), 80)}
     for stem, image in pictures.items():
         if image.planes is not None:
             files[f"{stem}.npz"] = npz_bytes({"pixels": image.pixels, "planes": image.planes})
@@ -215,18 +217,20 @@ class RecordFiles:
     @_reading()
     def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        saved, maps = read_npz(self.read(record, "maps")) if record.maps else {}, list[Heatmap]()
-        for place, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
-            target = record.recipe.targets[place] if record.recipe else -1
+        if not record.maps:
+            return ()
+        saved, maps = read_npz(self.read(record, "maps")), list[Heatmap]()
+        for i, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
+            target = record.recipe.targets[i] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
-            name = f"top{place + 1}_{label_stem(label)}"
+            name = f"top{i + 1}_{label_stem(label)}"
             heatmap = Heatmap(
                 target=Target(None if index < 0 else index, label, anchors),
                 raw=tuple(array for key, array in saved.items() if key.startswith(f"{name}_raw_")),
                 at_input=saved[name],
                 **{field: getattr(info, field) for field in HEATMAP_FIELDS},
             )
-            uncut = saved.get(f"measured {place}")
+            uncut = saved.get(f"measured {i}")
             maps.append(heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut)))
         return tuple(maps)
 
@@ -291,11 +295,12 @@ def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
 def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
     """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
     task, spec = task_of(record.task), catalog().get(record.model)
-    info, mapped = record.maps[record.index] if record.index < len(maps) else None, None
-    if info is not None:
-        item, score = maps[record.index], info.score if task.sure else None
-        ends, _ = views.describe_bar(item, info.unit)
-        mapped = Map(info.label[:200], item.field, None if score is None else views.as_share(score), ends)
+    info, mapped = None, None
+    if record.index < len(maps):
+        info, heatmap = record.maps[record.index], maps[record.index]
+        score = views.as_share(info.score) if info.score is not None and task.sure else None
+        ends, _ = views.describe_bar(heatmap, info.unit)
+        mapped = Map(info.label[:200], heatmap.field, score, ends)
     picture = Picture.of(
         image,
         spec.name if spec else record.model,

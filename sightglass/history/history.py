@@ -58,8 +58,8 @@ TABLE = """CREATE TABLE IF NOT EXISTS records (
 DAMAGED = "This record is damaged, and not all of it can be shown."
 WAIT = 10.0
 """Seconds that a writer waits for another."""
-ROOM = 16 * 1024
-"""Approximate bytes of a row."""
+ROW_BYTES = 16 * 1024
+"""About the bytes of a row of the index."""
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -96,8 +96,9 @@ class History(encoding.RecordFiles):
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
-        """Save an explanation or a comparison of two pictures, with all maps, their proofs and the pictures; it is
-        synced to the disk when this returns.
+        """Save an explanation or a comparison of two pictures, and sync it to the disk.
+
+        A record has all maps, their proofs and the pictures.
 
         `index`: the selected map. `look`: the viewer's settings, by name. `context`: a comparison's reference scores.
         Raises Problem if an explanation is not finished or the limit is reached; then nothing is saved or deleted.
@@ -137,9 +138,11 @@ class History(encoding.RecordFiles):
         limit: int = 60,
         offset: int = 0,
     ) -> SearchResult:
-        """Return one page of records, newest first. `text`: words, or parts of words, that must all occur in the
-        headline, classes, note, tags, name, model or method. `label`: a class of the record. `since`: when it
-        was saved at the earliest, a time with a zone."""
+        """Return one page of records, newest first.
+
+        `text`: words, or parts of words, that must all occur in the headline, classes, note, tags, name, model or
+        method. `label`: a class of the record. `since`: when it was saved at the earliest, a time with a zone.
+        """
         criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in fold(text).split()[:MAX_WORDS]]
         inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
         criteria += [("model = ?", model), (inside.format("labels"), label), (inside.format("tags"), tag)]
@@ -180,8 +183,10 @@ class History(encoding.RecordFiles):
             return next((record for record in records if encoding.is_of(record, view, index)), None)
 
     def annotate(self, id: str, *, note: str | None = None, tags: Sequence[str] | None = None) -> Record:
-        """Replace the note or the tags of a record; None leaves them as they are. Synced to the disk when this returns;
-        raises Problem if the record is gone or damaged, or a text is too long."""
+        """Replace the note or the tags of a record, and sync it to the disk; None leaves them as they are.
+
+        Raises Problem if the record is gone or damaged, or a text is too long.
+        """
         with self.writing() as database:
             if (record := self._find(database, id)).damaged:
                 raise Problem("This record is damaged: delete it, and save the explanation again.")
@@ -205,9 +210,12 @@ class History(encoding.RecordFiles):
                 shutil.rmtree(self.locate(id), ignore_errors=True)
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
-        overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
-        for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
+        """Yield the name and the bytes of the records' files, in a folder for each record.
+
+        They are the picture, its maps as numbers, the overlay with the recipe, its proof, and `record.json`; for a pair
+        both pictures and what `similarity` writes; for a damaged record `damaged.txt`. Raises Problem for an id that
+        does not exist.
+        """
         for number, record in enumerate(map(self.get, dict.fromkeys(ids)), 1):
             subject = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
             folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(subject)}"
@@ -288,7 +296,7 @@ class History(encoding.RecordFiles):
 
     def check_room(self, more: int) -> None:
         """Raise Problem where so many more bytes go beyond the limit."""
-        if more and (used := self.used_bytes()) + more + ROOM > self._limit:
+        if more and (used := self.used_bytes()) + more + ROW_BYTES > self._limit:
             raise Problem(
                 f"The history is full: {megabytes(used)} of {megabytes(self._limit)} are taken. Delete some records, "
                 "or allow more in SIGHTGLASS_HISTORY_MB."
@@ -309,18 +317,20 @@ class History(encoding.RecordFiles):
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            text, folder = str(error), self.folder
-            problem = f"The history cannot use {folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
-            if "is full" in text or getattr(error, "errno", None) in DISK_FULL:
-                problem = f"The disk with {folder} is full, and nothing was saved: make room, or delete some records."
-            elif isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text):
-                waited = f"another process has been writing to {folder} for {WAIT:.0f} seconds"
-                problem = f"The history is busy: {waited}; try again."
-            elif "malformed" in text or "not a database" in text:
-                problem = (
-                    f"A database in {folder} is damaged: move it away, and the records are read from their folders."
-                )
-            raise Problem(problem) from error
+            raise Problem(_describe_failure(error, self.folder)) from error
+
+
+def _describe_failure(error: sqlite3.Error | OSError, folder: Path | None) -> str:
+    """Say why the history cannot use its folder, and what helps."""
+    text = str(error)
+    if "is full" in text or getattr(error, "errno", None) in DISK_FULL:
+        return f"The disk with {folder} is full, and nothing was saved: make room, or delete some records."
+    if isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text):
+        waited = f"another process has been writing to {folder} for {WAIT:.0f} seconds"
+        return f"The history is busy: {waited}; try again."
+    if "malformed" in text or "not a database" in text:
+        return f"A database in {folder} is damaged: move it away, and the records are read from their folders."
+    return f"The history cannot use {folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
 
 def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:

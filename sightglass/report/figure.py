@@ -128,8 +128,7 @@ def _draw_page(result: Result, index: int, pictures: list[Pixels], caption: str,
     foot = textwrap.wrap(caption, int(page_width * 19))
     page_size = page_width, panel_height + 1.2 + 0.14 * len(foot)
     sheet = Figure(page_size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06))
-    rows = [[*PANELS], ["answers", "bar", "bar"]]
-    axes = sheet.subplot_mosaic(rows, height_ratios=(panel_height, 0.12))
+    axes = sheet.subplot_mosaic([[*PANELS], ["answers", "bar", "bar"]], height_ratios=(panel_height, 0.12))
     _draw_panels([axes[name] for name in PANELS], result, index, pictures, panel_width, style)
     _list_answers(axes["answers"], result, panel_width)
     _draw_bar(axes["bar"], result, index, style)

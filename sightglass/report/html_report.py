@@ -4,20 +4,20 @@ The page holds its pictures, maps and script, and its Content-Security-Policy fo
 makes no request. Names of files and classes are escaped, whatever they contain.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, listing, pixels, plain_text, plural, quantity, without_emphasis
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.render import map_lut, paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.result import Result
 from sightglass.explain.tasks.detect import box_sentence
 from sightglass.explain.trust import FILLINGS
 from sightglass.explain.trust.diagnosis import describe, diagnose
@@ -30,12 +30,6 @@ from sightglass.report.html_page import data_url, fill, read
 from sightglass.report.layouts import WIDTH
 from sightglass.report.view import reduce, require_map
 from sightglass.report.views import describe_bar, explained_boxes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.common.files import Json
-    from sightglass.explain.result import Result
 
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""

@@ -4,20 +4,21 @@ The names are those of the tools that people come from, whatever the method: `gr
 LayerCAM. The method is in `analysis_summary.json`.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import os
 import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
@@ -25,21 +26,13 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import contact_sheet, draw_marks, draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, parse_color
+from sightglass.explain.result import Result
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
+from sightglass.explain.trust.proof import Proof
+from sightglass.models.adapter import Prediction
 from sightglass.report import charts, embedded_recipe, figure, results, table
 from sightglass.report.embedded_recipe import checked_recipe, embed, proved_recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.explanation import Explanation
-    from sightglass.explain.result import Result
-    from sightglass.explain.trust.proof import Proof
-    from sightglass.models.adapter import Prediction
 
 File = tuple[str, bytes]
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
