@@ -73,6 +73,7 @@ class BatchJob:
     model: str | Explainer
     """Id or file of the model, or an Explainer."""
     out: str | Path
+    """Folder of the results."""
     _: KW_ONLY
     options: dict[str, Any] | None = None
     """As for an Explainer's call, including `question`."""
