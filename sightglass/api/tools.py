@@ -127,12 +127,13 @@ class Tools:
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
         tiles, captions = [], []
         for unit in report.errors[skip:]:
-            row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
-            longer = values | {"pictures": [*values["pictures"], row | {"type": unit.type}]}
+            picture = f"{run}/{unit.picture.key}"
+            row = {"picture": picture, "label": unit.label, "answer": unit.predicted, "type": unit.type}
+            longer = values | {"pictures": [*values["pictures"], row]}
             if len(to_text(longer).encode()) > MAX_BYTES:
                 break
             values = longer
-            tiles.append(draw_tile(self._open(row["picture"]).pixels, unit, TILE))
+            tiles.append(draw_tile(self._open(picture).pixels, unit, TILE))
             captions.append(f"{unit.predicted or 'missed'}, labelled {unit.label or 'nothing'}")
         if not tiles:
             raise Problem(f"{report.headline}: there is no wrong answer after the first {skip}.")
@@ -179,7 +180,7 @@ class Tools:
 
     def _answer(self, explanation: Explanation) -> Answer:
         """Return the first map over the picture and what is known of it, and keep the recipe."""
-        digest = hashlib.sha256(np.ascontiguousarray(explanation.heatmaps[0].values)).hexdigest()
+        digest = hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
         recipe = f"{explanation.image.sha256[:6]}{digest[:6]}"
         self._recipes[recipe] = explanation.recipe, explanation.image, digest
         while len(self._recipes) > REPLAYED:
