@@ -6,6 +6,7 @@ import tempfile
 import time
 from functools import cache, partial
 from itertools import cycle
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.25
 TURN = 50
 """Moves from one end of a drag to the other: each is at least one step of a slider."""
-PAYLOAD = 50_000
-"""Bytes: the one message that is larger carries the picture and its maps."""
 WARM_UP = 3
 TOUCHED = {"efficientnet-lite0": 50.0, "yolo11n": 100.0}
 """Most milliseconds from the pointer to the bars, by model."""
@@ -217,7 +216,8 @@ def engine_ms(path: Path) -> float:
 def _parts(event: dict[str, Any]) -> dict[str, float]:
     uploaded = event["uploaded"]
     requested = next((at for at, _ in event["sent"] if uploaded is not None and at >= uploaded - 1), None)
-    payload = next(((at, size) for at, size in event["received"] if size > PAYLOAD), None)
+    # The largest message carries the picture and its maps.
+    payload = max(event["received"], key=itemgetter(1), default=None)
     if uploaded is None or requested is None or payload is None:
         raise BrowserProblem("an upload, its run or its picture was not seen on the wire")
     came, size = payload

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sightglass.api.security import GUIDE_ROUTES
+from sightglass.api.security import OUTSIDE
 from sightglass.common import access
 from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
@@ -72,8 +72,8 @@ def routes(base: str = "") -> list[BaseRoute]:
     dashboard starts as fast as without it.
     """
     app, bases = _LazyApp(base), dict.fromkeys(("", base))
-    guides = (Route(f"{at}{path}", app) for at in bases for path in GUIDE_ROUTES)
-    return [*(Mount(f"{at}/api", app) for at in bases), *guides]
+    others = (Route(f"{at}{path}", app) for at in bases for path in OUTSIDE)
+    return [*(Mount(f"{at}/api", app) for at in bases), *others]
 
 
 class _LazyApp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -13,16 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
-from sightglass.api.work import WorkQueue
+from sightglass.api.work import FIELD_BYTES, WorkQueue
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.explain.recipe import VERSION
 
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
@@ -74,6 +76,39 @@ async def refuse_unknown_parameters(request: Request) -> None:
         raise problems.from_validation(unknown, known)
 
 
+class Tools:
+    """The tools for programs (`sightglass.api.tools`), as an application that is created by its first request."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue, self._ready = queue, asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        await self._ready.wait()
+        await self._manager.handle_request(scope, receive, send)
+
+    async def _run(self) -> None:
+        from mcp.server.transport_security import TransportSecuritySettings
+
+        from sightglass.api.tools import create_server
+
+        server = create_server(self._queue, local=False)
+        server.streamable_http_app(
+            stateless_http=True,
+            json_response=True,
+            # AuthMiddleware has checked the host's name and the origin.
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+            max_request_body_size=int(settings().api_mb * MIB) * 4 // 3 + FIELD_BYTES,
+        )
+        self._manager = server.session_manager
+        # A mounted application has no lifespan of its own, and one task has to enter and leave it.
+        async with self._manager.run():
+            self._ready.set()
+            await asyncio.Event().wait()
+
+
 class Api(FastAPI):
     """The application, with problems in its OpenAPI document."""
 
@@ -107,6 +142,7 @@ def create() -> Api:
         middleware=list_middleware(),
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
     )
+    app.state.queue = queue = WorkQueue(settings().api_workers, settings().api_queue)
     # For the document alone: AuthMiddleware has already checked the token.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
@@ -114,9 +150,9 @@ def create() -> Api:
         app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
     app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)
+    app.router.routes.append(Route("/mcp", Tools(queue)))
     app.mount("/api/docs", StaticFiles(directory=swagger_ui_path))
-    app.state.queue = WorkQueue(settings().api_workers, settings().api_queue)
-    metrics.watch(app.state.queue)
+    metrics.watch(queue)
     return app
 
 

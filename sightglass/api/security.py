@@ -25,6 +25,7 @@ REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
 GUIDE_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
+OUTSIDE = (*GUIDE_ROUTES, "/mcp")
 """Routes outside /api that are protected like it."""
 ALIVE, STREAM = "/_stcore/health", "/_stcore/stream"
 PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
@@ -236,7 +237,7 @@ def is_public(path: str) -> bool:
 
 def is_of_api(path: str) -> bool:
     """Return whether a path is one of the API's."""
-    return path.startswith("/api/") or path in GUIDE_ROUTES
+    return path.startswith("/api/") or path in OUTSIDE
 
 
 def _cookie(scope: Scope) -> str:

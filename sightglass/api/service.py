@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -129,19 +130,27 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     if request.confidence is not None and not any(task_of(local_model(name)).explains("detection") for name in ids):
         raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
     image = open_picture(request.image, request.name)
-    explanations, timings = [], []
-    for name in ids:
-        explanations.append(run(name, image, request, request.engine_options()))
-        timings.append(measure_in_turns([explanations[-1].evidence])[0])
-    comparison = Comparison(tuple(explanations), names, tuple(timings))
-    if not (request.targets or request.each_own):
-        comparison = comparison.aligned()
+    aligned = not (request.targets or request.each_own)
+    options = request.engine_options()
+    comparison = compare(ids, names, lambda name: run(name, image, request, options), aligned=aligned)
     for explanation in comparison.explanations if request.checks else ():
         check_maps(explanation, 1)
     saved = [history.save_as_set(explanation) for explanation in comparison.explanations]
     if kind == "zip":
         return zip_files(result_folder.comparison_files(comparison, style))
     return results.ComparisonResult.build(comparison, saved)
+
+
+def compare(
+    ids: Sequence[str], names: tuple[str, ...], explain: Callable[[str], Explanation], *, aligned: bool
+) -> Comparison:
+    """Return the explanations of models in turn, with their times; `aligned`: of an answer that most models share."""
+    explanations, timings = [], []
+    for name in ids:
+        explanations.append(explain(name))
+        timings.append(measure_in_turns([explanations[-1].evidence])[0])
+    comparison = Comparison(tuple(explanations), names, tuple(timings))
+    return comparison.aligned() if aligned else comparison
 
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:

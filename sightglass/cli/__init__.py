@@ -17,7 +17,7 @@ import typer
 
 from sightglass.cli import comparing, doctor, explain, models, proving, runs, serve
 from sightglass.cli.console import Console
-from sightglass.cli.options import PROGRAM, app, print_help
+from sightglass.cli.options import PROGRAM, app
 from sightglass.common import guide_words
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
 from sightglass.common.settings import variable
@@ -32,18 +32,19 @@ app.add_typer(models.app, name="models")
 
 @app.callback(
     invoke_without_command=True,
-    help="Show where a vision model looked, how sure it was, and how far to trust that.",
+    help="Show where a vision model looked, how sure it was, and how far to trust that. Without a verb: the dashboard.",
     epilog="[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.",
 )
-def print_versions(
+def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
-) -> None:
-    """Print versions, or help without a verb."""
+) -> int:
+    """Print versions, or open the dashboard without a verb."""
     if version:
         typer.echo("\n".join(f"{name} {number}" for name, number in recipe.versions().items()))
-    else:
-        print_help(context)
+    elif context.invoked_subcommand is None:
+        return serve.dashboard(serve.DashboardOptions())
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -89,11 +89,7 @@ def serve(options: ServeOptions) -> int:
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
-    if options.model is not None:
-        catalog.spec(options.model)  # reports a typo before anything is set
-    for name, value in (("MODEL", options.model), ("DEVICE", options.device)):
-        if value is not None:
-            os.environ[f"SIGHTGLASS_API_{name}"] = value
+    _set_defaults(options.model, options.device)
     from sightglass.api import prepare
 
     prepare(options.host, open_to_all=options.open)
@@ -126,6 +122,37 @@ def serve(options: ServeOptions) -> int:
     console.say("Stopped.")
     sys.stdout.flush()
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpOptions:
+    model: str | None = cli.field("--model -m ID", "Of calls that name none [efficientnet-lite0].", cli.MODEL)
+    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
+
+
+@cli.verb(cli.app, "mcp", "sightglass mcp --model resnet50")
+def mcp(options: McpOptions) -> int:
+    """Serve tools for programs over standard input and output, by the Model Context Protocol.
+
+    The tools are explain, compare, prove, wrong_pictures and replay; docs/tools.md shows them. Pictures are paths on
+    this machine. The dashboard and `serve` answer the same at /mcp, without paths.
+    """
+    _set_defaults(options.model, options.device)
+    from sightglass.api.tools import create_server
+    from sightglass.api.work import WorkQueue
+
+    with suppress(KeyboardInterrupt):
+        create_server(WorkQueue(1), local=True).run("stdio")
+    return 0
+
+
+def _set_defaults(model: str | None, device: str | None) -> None:
+    """Set the model and the device of requests that name none; raise ModelProblem for an unknown model."""
+    if model is not None:
+        catalog.spec(model)
+    for name, value in (("MODEL", model), ("DEVICE", device)):
+        if value is not None:
+            os.environ[f"SIGHTGLASS_API_{name}"] = value
 
 
 def bound(host: str, port: int) -> socket.socket:

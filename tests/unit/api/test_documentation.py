@@ -26,6 +26,7 @@ def test_site_builds_without_broken_links(tmp_path: Path) -> None:
     done = subprocess.run(call, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "index.html").exists()
+    assert "- [tools.md](tools.html): give an assistant its tools (MCP)\n" in (tmp_path / "llms.txt").read_text("utf-8")
 
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")

@@ -62,7 +62,7 @@ BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
 GUARDED = ["/", "/compare", "/docs/index.html", "/media/0a1b.jpg", "/component/x/y.js", "/static/js/index.js"]
 GUARDED += ["/_stcore/host-config", "/_stcore/metrics", "/_stcore/upload_file/session/file", "/_stcore/healthy"]
 GUARDED += ["/api/models", "/api/metrics", "/api/explain", "/api/healthy", "/api/models/api/health"]
-GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/anything/else"]
+GUARDED += ["/predict_with_gradcam", "/view_heatmap", "/mcp", "/anything/else"]
 SOCKETS = ("/_stcore/stream", "/api/live")
 LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
 

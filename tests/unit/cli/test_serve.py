@@ -103,9 +103,9 @@ def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
     process = SimpleNamespace(wait=lambda: 0)
     monkeypatch.setattr(subprocess, "Popen", lambda _: contextlib.nullcontext(process))
-    assert main(["dashboard"]) == 0
+    assert main([]) == main(["dashboard"]) == 0
     start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
-    assert commands == [start]
+    assert commands == [start, start]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
@@ -115,8 +115,3 @@ def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(serve, "SCRIPT", ROOT / "nowhere.py")
     assert main(["dashboard"]) == 2
     assert "not part of this installation" in capsys.readouterr().err
-
-
-def test_without_a_verb_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert " dashboard " in capsys.readouterr().out

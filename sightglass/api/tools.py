@@ -1,0 +1,227 @@
+"""Tools for programs that speak the Model Context Protocol: explain, compare, prove, wrong_pictures and replay.
+
+`sightglass mcp` serves them over standard input and output, and every server at /mcp. A tool answers with a picture
+and at most MAX_BYTES of JSON, or with one sentence that says what was wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from mcp.server.mcpserver import Image as Content
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from numpy.typing import NDArray
+from pydantic import Field
+
+from sightglass import examples
+from sightglass.api import schemas, service
+from sightglass.api.problems import from_exception
+from sightglass.api.work import WorkQueue
+from sightglass.batch import finished, run_store
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.files import Json
+from sightglass.common.settings import MIB, settings
+from sightglass.evaluation.errors import draw_tile
+from sightglass.explain import explainer
+from sightglass.explain.explanation import Explanation
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture import source
+from sightglass.explain.picture.image import Image, example_meant, load_bundled, to_jpeg
+from sightglass.explain.picture.received import open_received
+from sightglass.explain.questions import Question
+from sightglass.explain.recipe import VERSION, Recipe
+from sightglass.explain.rendering.marks import contact_sheet
+from sightglass.explain.trust.checks import check_maps
+from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.models.catalog import choose_compared
+from sightglass.models.checkpoints import weights
+from sightglass.report import charts, result_folder
+
+MAX_BYTES = 1000
+REPLAYED = 64
+"""Explanations whose recipes are kept for `replay`."""
+TILE = (320, 240)
+ABOUT = """Explain what a vision model predicts for a picture, and where it looked. To find out why a model is wrong on
+a picture, call wrong_pictures, then explain one with its label as `target` and with its answer."""
+Answer = tuple[NDArray[np.uint8] | bytes, Json]
+"""A picture, uint8 (H, W, 3) RGB or a PNG, and the values of the JSON, the least important last."""
+PICTURE = "As wrong_pictures names it, an example (bus.jpg), a file in base64, or, of `sightglass mcp`, a path."
+Picture = Annotated[str, Field(description=PICTURE)]
+Model = Annotated[str, Field(description="An id of GET /api/models; empty: the default.")]
+Target = Annotated[str, Field(description="The class, or a detector's label, whose map is drawn; empty: the best.")]
+
+
+class Tools:
+    """The tools' work, and the recipes that `replay` finds again; `local`: whether pictures may be paths."""
+
+    def __init__(self, *, local: bool) -> None:
+        self.local = local
+        self._recipes = OrderedDict[str, tuple[Recipe, Image, str]]()
+
+    def explain(
+        self,
+        picture: Picture,
+        model: Model = "",
+        target: Target = "",
+        question: Annotated[Question | None, Field(description="why: what speaks for it and against others.")] = None,
+        checks: Annotated[bool, Field(description="Test the map in up to 100 passes of the model.")] = False,
+    ) -> Answer:
+        """Show where a model looked for its best answer or a class, and how sure it was."""
+        explanation = self._explain(picture, model, target, question=question)
+        service.check_mapped(explanation)
+        if checks:
+            check_maps(explanation)
+        return self._answer(explanation)
+
+    def compare(
+        self,
+        picture: Picture,
+        models: Annotated[list[str], Field(description="Ids of models; one: all sizes of its family.")],
+        target: Target = "",
+    ) -> Answer:
+        """Show what several models predict for a picture, and whether they look at the same places."""
+        for name in models:
+            service.local_model(name)
+        ids, names = choose_compared(models or (settings().api_model,))
+        compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
+        shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
+        answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
+        sheet = contact_sheet(shown, [f"{name}: {answer}" for name, answer in zip(names, answers, strict=True)])
+        values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest}
+        return sheet, values | {"answers": dict(zip(ids, answers, strict=True))}
+
+    def prove(self, picture: Picture, model: Model = "", target: Target = "") -> Answer:
+        """Test a map: hide what it shows, and compare with maps that know nothing of the answer."""
+        proof = self._explain(picture, model, target).prove()
+        values: Json = {"verdict": proof.support.verdict, "sentence": plain_text(proof.sentence), "target": proof.label}
+        values |= {"sufficiency": proof.sufficiency, "necessity": proof.necessity}
+        return charts.figure(charts.describe_proof(proof)), values
+
+    def wrong_pictures(
+        self,
+        run: Annotated[str, Field(description="A run of the page Pictures, or `example`; empty: the newest.")] = "",
+        model: Annotated[str, Field(description="One of the run's models; empty: its first.")] = "",
+        skip: Annotated[int, Field(ge=0, description="How many of them are left out.")] = 0,
+    ) -> Answer:
+        """List the wrong answers of a model on labelled pictures, the surest first, with their pictures."""
+        runs = self._list_runs()
+        run = run or next(iter(runs))
+        if run not in runs:
+            raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][-5:])}.")
+        plans = runs[run].plans
+        ids = [plan.model for plan in plans]
+        if model and model not in ids:
+            raise ModelProblem(f"{model} is not in this run: name one of {', '.join(ids)}.")
+        report = finished.read(plans).reports[ids.index(model or ids[0])]
+        if report is None:
+            raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
+        values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
+        tiles, captions = [], []
+        for unit in report.errors[skip:]:
+            picture = f"{run}/{unit.picture.key}"
+            row = {"picture": picture, "label": unit.label, "answer": unit.predicted, "type": unit.type}
+            longer = values | {"pictures": [*values["pictures"], row]}
+            if len(to_text(longer).encode()) > MAX_BYTES:
+                break
+            values = longer
+            tiles.append(draw_tile(self._open(picture).pixels, unit, TILE))
+            captions.append(f"{unit.predicted or 'missed'}, labelled {unit.label or 'nothing'}")
+        if not tiles:
+            raise Problem(f"{report.headline}: there is no wrong answer after the first {skip}.")
+        return contact_sheet(tiles, captions, height=TILE[1]), values
+
+    def replay(self, recipe: Annotated[str, Field(description="`recipe` of an earlier answer.")]) -> Answer:
+        """Compute an earlier map again, and say whether it is the same to the bit."""
+        if recipe not in self._recipes:
+            raise ModelProblem(f"There is no recipe {recipe} here: explain the picture again.")
+        saved, image, digest = self._recipes[recipe]
+        picture, values = self._answer(explainer.replay(saved, image))
+        return picture, {"same": self._recipes[values["recipe"]][2] == digest} | values
+
+    def _explain(self, picture: str, model: str, target: str, **options: Any) -> Explanation:
+        load, named = service.load_explainer(model or settings().api_model), {"targets": (target,)} if target else {}
+        return load(self._open(picture), **{"top_k": 1} | named | options)
+
+    def _open(self, text: str) -> Image:
+        """Return the picture that a client names; raise ImageProblem."""
+        run, _, key = text.partition("/")
+        if key and (facts := self._list_runs().get(run)) is not None:
+            # Elsewhere a client must not read folders of this machine.
+            first = facts.source[0]
+            items = source.find(first) if self.local else run_store.open_source(first).items
+            if (item := next((item for item in items if item.key == key), None)) is None:
+                raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
+            return item.open()
+        if (example := example_meant(text)) is not None:
+            return load_bundled(example)
+        if self.local and len(text) < 4096 and Path(text).is_file():
+            return Image.open(text)
+        try:
+            return open_received(schemas.decode_picture(text), name="picture", max_bytes=int(settings().api_mb * MIB))
+        except ValueError:
+            raise ImageProblem(f"{text[:80]} is no picture here. {PICTURE}") from None
+
+    def _list_runs(self) -> dict[str, run_store.RunFacts]:
+        """Return the runs by name, the newest first, and the packaged one."""
+        runs = {facts.folder.name: facts for facts in run_store.list_runs(settings().batches)}
+        folder = examples.find(examples.CLASSES)
+        if (example := run_store.read_facts(folder / "run")) is not None:
+            runs["example"] = replace(example, source=(str(folder / "pictures"),))
+        return runs
+
+    def _answer(self, explanation: Explanation) -> Answer:
+        """Return the first map over the picture and what is known of it, and keep the recipe."""
+        digest = hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
+        recipe = f"{explanation.image.sha256[:6]}{digest[:6]}"
+        self._recipes[recipe] = explanation.recipe, explanation.image, digest
+        while len(self._recipes) > REPLAYED:
+            self._recipes.popitem(last=False)
+        said, checks = describe(explanation, "bright"), explanation.known_checks()
+        values: Json = {"headline": plain_text(said.headline), "recipe": recipe, "model": explanation.model.id}
+        values |= {"map_of": explanation.heatmaps[0].target.label, "where": plain_text(said.slide())}
+        values |= {"checks": checks.line if checks else None}
+        limits = [plain_text(finding.text) for finding in diagnose(explanation)]
+        return result_folder.one_map(explanation, 0), values | {"limits": limits[:2]}
+
+
+def to_text(values: Json) -> str:
+    """Return values as JSON on one line."""
+    return json.dumps(values, ensure_ascii=False)
+
+
+def create_server(queue: WorkQueue, *, local: bool) -> MCPServer:
+    """Return a server of the tools, whose work runs in a queue without downloads; `local`: as of Tools."""
+    server, tools = MCPServer("sightglass", instructions=ABOUT, version=VERSION, log_level="ERROR"), Tools(local=local)
+
+    def add(work: Callable[..., Answer]) -> None:
+        @functools.wraps(work)
+        async def tool(**arguments: Any) -> list[Content | str]:
+            try:
+                return await queue.run(functools.partial(_call, work, arguments), timeout=settings().api_timeout)
+            except Exception as error:
+                raise ToolError(str(from_exception(error))) from error
+
+        server.tool(structured_output=False)(tool)
+
+    for work in (tools.explain, tools.compare, tools.prove, tools.wrong_pictures, tools.replay):
+        add(work)
+    return server
+
+
+def _call(work: Callable[..., Answer], arguments: Json) -> list[Content | str]:
+    """Return a tool's picture, and its JSON without the last values where there are too many."""
+    with weights.no_downloads():
+        picture, values = work(**arguments)
+    while len(to_text(values).encode()) > MAX_BYTES:
+        values.popitem()
+    data, kind = (picture, "png") if isinstance(picture, bytes) else (to_jpeg(picture), "jpeg")
+    return [Content(data=data, format=kind), to_text(values)]

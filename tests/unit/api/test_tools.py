@@ -1,0 +1,70 @@
+"""The tools for programs, asked by the protocol's own client."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from mcp.client import Client
+from starlette.testclient import TestClient
+
+from sightglass.api.tools import MAX_BYTES, create_server
+from sightglass.api.work import WorkQueue
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+
+
+def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
+    """Return a tool's JSON, or its sentence."""
+
+    async def ask() -> Any:
+        async with Client(create_server(WorkQueue(1), local=local)) as client:
+            return await client.call_tool(tool, arguments)
+
+    answer = asyncio.run(ask())
+    if answer.is_error:
+        return answer.content[0].text
+    picture, text = answer.content
+    assert Image.open(base64.b64decode(picture.data)).width >= 100
+    assert len(text.text.encode()) <= MAX_BYTES
+    return json.loads(text.text)
+
+
+def test_three_calls_explain_a_wrong_picture() -> None:
+    listed = call("wrong_pictures", run="example")
+    first = listed["pictures"][0]
+    assert (first["label"], first["answer"]) == ("ball-stripes", "ball-dots")
+    assert listed["wrong"] == 10
+    named = {"picture": first["picture"], "target": first["label"]}
+    explained = call("explain", model="demo-cls-s", question="why", local=False, **named)
+    assert explained["map_of"] == "ball-stripes"
+    compared = call("compare", models=["demo-cls-s"], **named)
+    # The larger ones have it right, so the label is no mistake.
+    assert set(compared["answers"]) == {"demo-cls-s", "demo-cls-m", "demo-cls-l"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "sentence"),
+    [
+        ("explain", {"picture": __file__, "local": False}, "is no picture here"),
+        ("explain", {"picture": "example/none.webp"}, "example has no picture none.webp"),
+        ("wrong_pictures", {"run": "none"}, "There is no run none here: name one of example."),
+        ("replay", {"recipe": "none"}, "There is no recipe none here: explain the picture again."),
+        ("prove", {"picture": "bus.jpg", "model": "none"}, "none"),
+    ],
+)
+def test_errors_are_sentences(tool: str, arguments: dict[str, Any], sentence: str) -> None:
+    assert sentence in call(tool, **arguments)
+
+
+def test_replay_finds_the_same_map_over_http(client: TestClient) -> None:
+    def ask(tool: str, **arguments: Any) -> Any:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+        answer = client.post("/mcp", json=message, headers={"accept": "application/json, text/event-stream"})
+        return json.loads(answer.json()["result"]["content"][1]["text"])
+
+    explained = ask("explain", picture="bus.jpg", model="demo-cls-s")
+    assert ask("replay", recipe=explained["recipe"])["same"] is True
+    prediction = Explainer("demo-cls-s")("bus.jpg", top_k=1).predictions[0]
+    assert explained["map_of"] == prediction.label
