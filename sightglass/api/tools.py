@@ -26,7 +26,7 @@ from sightglass import examples
 from sightglass.api import schemas, service
 from sightglass.api.problems import from_exception
 from sightglass.api.work import WorkQueue
-from sightglass.batch import finished, run_store
+from sightglass.batch import finished, run_store, uploads
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
@@ -157,7 +157,7 @@ class Tools:
         if key and (facts := self._list_runs().get(run)) is not None:
             # Elsewhere a client must not read folders of this machine.
             first = facts.source[0]
-            items = source.find(first) if self.local else run_store.open_source(first).items
+            items = source.find(first) if self.local else uploads.open_source(first).items
             if (item := next((item for item in items if item.key == key), None)) is None:
                 raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
             return item.open()
