@@ -36,10 +36,10 @@ def explore() -> None:
         view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)
     if painter.needs_repaint(explainer):
         st.rerun()
-    paper = None
+    canvas = None
     # A model of drawings, or Draw was pressed.
     if explainer.loaded.adapter.paper is not None or url_state.memory("draw"):
-        paper, main = main.columns([2, 5], gap="medium")
+        canvas, main = main.columns([2, 5], gap="medium")
     try:
         if explainer.loaded.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
             with main:
@@ -50,8 +50,8 @@ def explore() -> None:
             view(choices, explainer, title, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
-        if paper is not None:
-            with paper:
+        if canvas is not None:
+            with canvas:
                 painter.draw_canvas(explainer)
 
 

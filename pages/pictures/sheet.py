@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks import Task
 
 
-TAKEN = (
+HELP = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
     "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run, the {run_store.KEPT} newest."
@@ -71,7 +71,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         files: list[UploadedFile] = st.session_state.get(key) or []
         if files:
             remembered.drops += 1
-            _take([(file.name, file.getbuffer()) for file in files], task)
+            _receive([(file.name, file.getbuffer()) for file in files], task)
             for file in files:
                 remove_upload(file.file_id)
 
@@ -83,7 +83,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         on_change=change,
         label_visibility="collapsed" if inline else "visible",
         width=430 if inline else "stretch",
-        help=TAKEN,
+        help=HELP,
     )
     if not inline:
         help = "A click on the field then chooses a folder, whose class folders are labels."
@@ -94,8 +94,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 
 
 @page.keeping_problem()
-def _take(files: list[run_store.File], task: Task) -> None:
-    """Take what was dropped: pictures replace what is shown, labels are held against it."""
+def _receive(files: list[run_store.File], task: Task) -> None:
+    """Receive files: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     pictures, truth = run_store.read_uploads(files, task, remembered.source)
     if pictures is not None:
@@ -111,7 +111,7 @@ def _take(files: list[run_store.File], task: Task) -> None:
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
     """Return the labels of the shown pictures with their classes, unmatched ones first.
 
-    None for numbers, and of a run before its end.
+    There are none of numbers, and of a run before its end.
     """
     if (job := remembered.job) is not None:
         if job.example or not job.finished() or not job.ready:

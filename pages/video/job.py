@@ -37,7 +37,8 @@ from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
 from sightglass.video.results import CLIP as RESULT
-from sightglass.video.results import AnswerCurve, clock, curves, read_result
+from sightglass.video.results import read_result
+from sightglass.video.timeline import AnswerCurve, clock, read_curves
 
 MOMENT = "moment"
 """Name in the address of the seconds that the player begins at."""
@@ -127,7 +128,7 @@ class ClipJob(Job["Summary"]):
 
     @cached_property
     def curves(self) -> tuple[AnswerCurve, ...]:
-        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
+        return read_curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
 
     @property
     def task(self) -> Task:
@@ -141,7 +142,7 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
         stop.set()
     run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
     run = partial(run, progress=progress, cancel=stop)
-    nothing = Summary(plan.folder, 0, 0, 0, 0.0, resumed=True, cancelled=True)
+    nothing = Summary(plan.folder, resumed=True, cancelled=True)
     follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
     return background.wait_for_folder(run, follow, progress, cancel) or nothing
 

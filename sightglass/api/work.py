@@ -149,6 +149,7 @@ def add_route(
     async def ask(request: Request, format: str = "json") -> Response:
         return await answer(request, schema, work, format)
 
+    # FastAPI reads them: `from __future__ import annotations` would leave the name `formats` there.
     ask.__annotations__ |= {"request": Request, "format": Literal[formats], "return": Response}
     body, files = schema.model_json_schema(), [field for field in PICTURES if field in schema.model_fields]
     file = {"type": "string", "format": "binary", "description": "The picture file, or its base64 as text."}

@@ -94,7 +94,7 @@ def load(model_id: str) -> Explainer:
     with page.status_line() as show:
         show("Loading the model…")
         explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
-    if model_id not in model_picker.menu()[1]:
+    if model_id not in model_picker.local_models():
         model_picker.forget_menu()  # it was downloaded just now
     return explainer
 
