@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
     from sightglass.ui.session.state import Choices
 
-
 HEIGHT = 604
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 

@@ -102,7 +102,8 @@ def _run(
     **_: Any,
 ) -> list[Summary]:
     """Run the plans one after the other until one is cancelled, and time their models."""
-    summaries, pictures = list[Summary](), len(source.items)
+    summaries: list[Summary] = []
+    pictures = len(source.items)
     stop = threading.Event() if stopped else cancel
     if stopped:
         # A run that is stopped at once writes the table of what was done.

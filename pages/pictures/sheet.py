@@ -13,7 +13,7 @@ from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
-from sightglass.ui.saving import exact
+from sightglass.ui.saving import format_time
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sightglass.batch.run_store import RunFacts
     from sightglass.explain import Explainer
     from sightglass.explain.tasks import Task
-
 
 HELP = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
@@ -191,7 +190,7 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
 def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
     models = (finished.name_of(plan.model) for plan in facts.plans)
-    about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
+    about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {format_time(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
         if st.button(

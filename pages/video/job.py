@@ -46,8 +46,6 @@ MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 3
 """Moments that a headline names; of more it says how many they are."""
-
-
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
 DAYS = 7

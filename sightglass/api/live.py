@@ -42,8 +42,6 @@ VIEWERS: set[_Session] = set()
 """Sessions that are open."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: an invalid message, too many viewers, a bug."""
-
-
 router = APIRouter()
 
 

@@ -51,7 +51,7 @@ def draw(
         with bar:
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
         # First: also a model that cannot be loaded leaves the choice of a picture.
-        image_picker.bar(picture)
+        image_picker.draw_bar(picture)
         image_source.require_picture()
     look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center", "gap": "xsmall"}
     with controls, st.container(horizontal=True, key="choices", **look):

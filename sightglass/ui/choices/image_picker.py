@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from sightglass.report.embedded_recipe import Contents
 
-
 UPLOADER = "picture-upload"
 
 
@@ -61,7 +60,7 @@ def choose() -> Image:
     return image
 
 
-def bar(place: DeltaGenerator) -> None:
+def draw_bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails with names and sizes, drawing button."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
@@ -126,10 +125,8 @@ def thumbnail_file(name: str) -> Path:
     return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
 
 
-# A person's acts, before the page is drawn.
-
-
 def _choose(strip: str) -> None:
+    """Choose the picture of a pressed thumbnail, in a callback."""
     # A request that left before a strip was replaced still brings its value.
     if strip != state.of(PictureBar).strip:
         return
@@ -168,7 +165,7 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
     """
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
-    rest: list[tuple[str, bytes]] = []
+    others: list[tuple[str, bytes]] = []
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
@@ -177,12 +174,12 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
             image = open_received(data, name=name)
         except Problem as problem:
             problems.append(str(problem))
-            rest.append((name, data))
+            others.append((name, data))
             continue
         image_source.choose_upload(image, data)
-    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
+    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in others):
         navigation, problems = state.of(state.Navigation), []
-        navigation.model_files, navigation.go_to = rest, page.script("models")
+        navigation.model_files, navigation.go_to = others, page.script("models")
     pictures.problem = " ".join(problems) or None
 
 

@@ -50,10 +50,11 @@ class LiveVisit:
     frozen: LiveFrame | None = None
     """The one that is held on the screen."""
     model: ModelSpec | None = None
-    """The model that looks at the frames, and how they are fitted for it."""
+    """The model that looks at the frames."""
     preprocessing: str = "trained"
+    """How frames are fitted for it."""
     last: float = 0
-    """When the browser handed over the last frame, by its clock: one is followed once."""
+    """Milliseconds at which the browser sent its last message, by its clock: each is followed once."""
 
 
 def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
@@ -65,14 +66,15 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     sent = result.frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
-        visit.last, visit.frame = at, _frame(sent)
+        visit.last, visit.frame = at, _parse_frame(sent)
         if sent.get("act") in ("freeze", "go on"):
             visit.frozen, visit.frame = visit.frame, None
         elif visit.frame is not None:
             st.rerun()
 
 
-def _frame(sent: Any) -> LiveFrame | None:
+def _parse_frame(sent: Any) -> LiveFrame | None:
+    """Return the frame of a browser's message; None without a valid one. Raises ImageProblem for a broken picture."""
     if sent.get("act") not in ("open", "freeze"):
         return None
     try:

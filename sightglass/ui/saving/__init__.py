@@ -37,11 +37,9 @@ if TYPE_CHECKING:
 Draft = Callable[[ViewSettings], "View"]
 """Makes a view, given the viewer's settings."""
 NEW = "new"
+"""The choice of a new deck, in place of a deck's id."""
 NEW_TITLE = "My deck"
 _view_settings = declare("view_settings", __file__, "settings")
-
-
-# ---- the menu Save
 
 
 def save_and_export(
@@ -67,7 +65,7 @@ def save_and_export(
     def show() -> None:
         top = st.container()
         look = view_settings(f"view-files-{screen}") if view else {}
-        if saved and not off():
+        if saved and not is_off():
             with top, page.report_problems():
                 _draw_saved(screen, saved, look)
         with page.report_problems():
@@ -130,9 +128,6 @@ def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettin
     edit_note(existing[0], [record.id for record in existing], key=f"keep-{screen}-{existing[0].id}")
 
 
-# ---- Add to deck
-
-
 @dataclass
 class Adding:
     """The dialog that is open."""
@@ -146,7 +141,7 @@ class Adding:
 def add_to_deck(screen: str, draft: Draft) -> None:
     """Draw the button for the dialog, which shows the slide."""
     icon, help = ":material/slideshow:", "Make a slide of this view."
-    if off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
+    if is_off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
         return
     adding = state.of(Adding)
     adding.number, adding.deck = adding.number + 1, ""
@@ -191,7 +186,7 @@ def _add(number: int, view: View) -> None:
 
 def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> None:
     """Draw the button that makes a deck of views, and opens it on Saved."""
-    if off():
+    if is_off():
         return
     help = "Make slides of these results, and open them on Saved."
     if st.button("Make deck", icon=":material/co_present:", key=f"make-deck-{screen}", help=help):
@@ -217,33 +212,29 @@ def stage(html: bytes, *, key: str) -> None:
         st.iframe(html.decode(), height=480, alt="Slides")
 
 
-# ---- the history
-
-
 def store() -> History:
     """Return the session's history, for the current environment variables."""
     return _store(settings().history, settings().history_mb)
 
 
-def off() -> bool:
+def is_off() -> bool:
     """Return whether the history is switched off."""
     return settings().history is None
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _store(folder: Path | None, limit: float) -> History:
-    # It reads the environment itself: the arguments are only the cache's key.
-    del folder, limit
+    del folder, limit  # the cache's key; History reads the environment itself
     return history.History()
 
 
-def _find(view: Any, index: int) -> Record | None:
+def _find(result: Any, index: int) -> Record | None:
     """Return the record of a pair, or of a map if it has all proofs and checks, else None."""
-    record = store().find(view, index)
+    record = store().find(result, index)
     if record is None or record.pair is not None:
         return record
-    checked = [i for i, checks in enumerate(list_checks(view)) if checks is not None]
-    proofs = [store().proof(record, i) for i in view.proofs]
+    checked = [i for i, checks in enumerate(list_checks(result)) if checks is not None]
+    proofs = [store().proof(record, i) for i in result.proofs]
     return record if all((*proofs, *map(record.checks_of, checked))) else None
 
 
@@ -266,11 +257,11 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     page.say_problem()
 
 
-def day(then: datetime) -> str:
+def format_day(then: datetime) -> str:
     """Return a date as `20 Nov 2026`."""
     return f"{then.day} {then:%b %Y}"
 
 
-def exact(then: datetime) -> str:
+def format_time(then: datetime) -> str:
     """Return a time as `20 Nov 2026, 23:51 UTC`."""
-    return f"{day(then)}, {then:%H:%M} UTC"
+    return f"{format_day(then)}, {then:%H:%M} UTC"

@@ -19,8 +19,6 @@ from sightglass.ui.session.markdown import escape, shorten
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""
-
-
 T = TypeVar("T")
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sightglass.report.view import ScoreBar
     from sightglass.video.timeline import AnswerCurve, Moment
 
-
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 HALF = "Half the evidence on"
