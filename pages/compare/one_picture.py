@@ -55,16 +55,9 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     choices, _ = controls.draw(bar, sized=False)
     with right:
-        arrangement = url_state.widget(
-            st.segmented_control,
-            "Arrangement",
-            ARRANGEMENTS,
-            "large",
-            key="arrangement",
-            name="arrangement",
-            label_visibility="collapsed",
-            help="One large picture, whose map the keys 1 to 5 change, and s, m, l; or a picture for each model.",
-        )
+        look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
+        look["help"] = "One large picture, whose map the keys 1 to 5 change, and s, m, l; or a picture for each model."
+        arrangement = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look)
         target_menu = st.container(width="content")
         models = _choose_models(choices.model)
     with main:
@@ -199,9 +192,7 @@ def _target(comparison: Comparison) -> dict[str, Any]:
 
 def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
     """Draw a row per object: its scores in all models, whether their maps are alike there, and who misses it."""
-    models = [
-        (each.evidence.loaded.adapter.weights_sha256, each.model.row, each.options) for each in comparison.explanations
-    ]
+    models = [(e.evidence.loaded.adapter.weights_sha256, e.model.row, e.options) for e in comparison.explanations]
     key = comparison.explanations[0].image.sha256, models
     rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:MAX_OBJECTS])))
     target["options"] |= {str(i): escape(row) for i, row in enumerate(rows)}

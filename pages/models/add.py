@@ -241,7 +241,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
 def open_model(spec: ModelSpec) -> None:
     """Choose a model and go to Explore in the next run."""
     reopen.choose_model(spec)
-    reopen.open_explore("map")
+    reopen.open_explore()
 
 
 def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:

@@ -232,7 +232,7 @@ def _open(plan: ClipPlan, seconds: float) -> None:
     pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
     name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
     image_source.choose_upload(Image(pixels, name))
-    reopen.open_explore("map")
+    reopen.open_explore()
 
 
 MAX_CLIP = 100_000_000

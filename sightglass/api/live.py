@@ -97,11 +97,11 @@ class _Session:
                 task.result()
         finally:
             # Not together: what stands for several loses the reason of a cancellation, which anyio looks for.
-            for task in (*tasks, self.choosing):
-                if task is not None:
-                    task.cancel()
+            for pending in (*tasks, self.choosing):
+                if pending is not None:
+                    pending.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await task
+                        await pending
 
     async def _explain(self) -> None:
         loop = asyncio.get_running_loop()

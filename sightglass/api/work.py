@@ -101,8 +101,8 @@ async def answer(
 ) -> Response:
     """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns.
 
-    It downloads nothing, and is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left, and
-    ApiProblem, 503, where the server stops first.
+    The work downloads nothing, and `progress.check` stops it once nobody waits. Raises ClientDisconnect where the
+    client left, and ApiProblem, 503, where the server stops first.
     """
     queue: WorkQueue = request.app.state.queue
     values = await read(request, schema)

@@ -61,36 +61,36 @@ class Moment:
 
 def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
-    answer, objects = _BestAnswer(task), _TrackedObjects()
+    answer, objects = _BestAnswer(task), dict[int, _Presence]()
     frames = (list(group) for _, group in itertools.groupby(rows, key=itemgetter("frame")))
-    changes = (itertools.chain(answer.update(frame[0]), objects.update(frame)) for frame in frames)
+    changes = (itertools.chain(answer.update(frame[0]), _follow_objects(objects, frame)) for frame in frames)
     first = itertools.islice(itertools.chain.from_iterable(changes), MAX_MOMENTS)
     return sorted(first, key=lambda moment: (moment.seconds, moment.kind))
 
 
+@dataclass
 class _BestAnswer:
     """A classifier's best answer over time; empty while it is unsure."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._current: str | None = None
-        self._latest: tuple[str, Json] | None = None
-        """The last frame's answer, which may not have lasted yet, and the row with which it began."""
+    task: Task
+    current: str | None = None
+    latest: tuple[str, Json] = "", {}
+    """The last frame's answer, which may not have lasted yet, and the row with which it began."""
 
     def update(self, row: Json) -> Iterator[Moment]:
         """Take a frame's first row; yield the change that has lasted, if any."""
         if row["best"] is None:
             return
-        answer = row["best"] if self._task.is_sure(row["best_score"]) else ""
-        if self._current is None:
-            self._current = answer
-        if self._latest is None or self._latest[0] != answer:
-            self._latest = answer, row
-        first = self._latest[1]
-        if answer != self._current and row["seconds"] - first["seconds"] >= LASTING:
-            words = self._task.wording.describe_switch(self._current, first["best"], first["best_score"])
+        answer = row["best"] if self.task.is_sure(row["best_score"]) else ""
+        if self.current is None or self.latest[0] != answer:
+            self.latest = answer, row
+        first = self.latest[1]
+        if self.current is None:
+            self.current = answer
+        elif answer != self.current and row["seconds"] - first["seconds"] >= LASTING:
+            words = self.task.wording.describe_switch(self.current, first["best"], first["best_score"])
             yield Moment(first["seconds"], first["frame"], "answer", plain_text(words), label=answer)
-            self._current = answer
+            self.current = answer
 
 
 @dataclass
@@ -102,30 +102,24 @@ class _Presence:
     lasted: bool = False
 
 
-class _TrackedObjects:
-    """The objects in sight, by their numbers."""
-
-    def __init__(self) -> None:
-        self._present: dict[int, _Presence] = {}
-
-    def update(self, rows: Sequence[Json]) -> Iterator[Moment]:
-        """Take a frame's rows; yield who came and who went, once that has lasted."""
-        now = rows[0]["seconds"]
-        for row in rows:
-            if (number := row["object"]) is None:
-                continue
-            presence = self._present.setdefault(number, _Presence(row, row))
-            presence.last, first = row, presence.first
-            if not presence.lasted and now - first["seconds"] >= LASTING:
-                presence.lasted, label = True, row["answer"]
-                # What is there from the beginning does not come.
-                if first["frame"] > 0:
-                    yield Moment(first["seconds"], first["frame"], "object", f"{label} {number} comes", number, label)
-        gone = {number: each for number, each in self._present.items() if now - each.last["seconds"] >= LASTING}
-        for number, presence in gone.items():
-            del self._present[number]
+def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json]) -> Iterator[Moment]:
+    """Take a frame's rows; yield which objects came and went, once that has lasted. `present`: by number."""
+    now = rows[0]["seconds"]
+    for row in rows:
+        if (number := row["object"]) is None:
+            continue
+        presence = present.setdefault(number, _Presence(row, row))
+        presence.last, first = row, presence.first
+        if not presence.lasted and now - first["seconds"] >= LASTING:
+            presence.lasted, label = True, row["answer"]
+            # What is there from the beginning does not come.
+            if first["frame"] > 0:
+                yield Moment(first["seconds"], first["frame"], "object", f"{label} {number} comes", number, label)
+    for number, presence in list(present.items()):
+        if now - (last := presence.last)["seconds"] >= LASTING:
+            del present[number]
             if presence.lasted:
-                last, label = presence.last, presence.first["answer"]
+                label = presence.first["answer"]
                 yield Moment(last["seconds"], last["frame"], "gone", f"{label} {number} goes", number, label)
 
 

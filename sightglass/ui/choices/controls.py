@@ -38,13 +38,13 @@ def draw(
     sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
-    colours: bool = True,
+    colors: bool = True,
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
     are drawn on a page without one. `sized`: see `model_picker.choose`. `methods`: those of a page that does not
-    explain a class, its default first. `colours`: the page draws its maps in the browser.
+    explain a class, its default first. `colors`: the page draws its maps in the browser.
     """
     image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
@@ -62,7 +62,7 @@ def draw(
     shown = Page(load(model.id), methods)
     with popover:
         _draw_options(shown)
-        if colours:
+        if colors:
             palette()
     with question_place:
         control_table.VOCABULARY.choose(shown)

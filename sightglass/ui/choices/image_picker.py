@@ -170,13 +170,11 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
                 _reopen(contents, name)
-                continue
-            image = open_received(data, name=name)
+            else:
+                image_source.choose_upload(open_received(data, name=name), data)
         except Problem as problem:
             problems.append(str(problem))
             others.append((name, data))
-            continue
-        image_source.choose_upload(image, data)
     if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in others):
         navigation, problems = state.of(state.Navigation), []
         navigation.model_files, navigation.go_to = others, page.script("models")

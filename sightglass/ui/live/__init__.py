@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from sightglass.models.spec import ModelSpec
 
-KEY = "live"
 _component = declare("live", __file__, "frame")
 
 
@@ -61,9 +60,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     choice = {"model": model.id, "method": method, "options": dict(options)}
-    head = {"choice": choice, "colormaps": tables()}
-    result = _component(key=KEY, data=head)
-    sent = result.frame
+    sent = _component(key="live", data={"choice": choice, "colormaps": tables()}).frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
         visit.last, visit.frame = at, _parse_frame(sent)

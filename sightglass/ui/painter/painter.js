@@ -306,10 +306,10 @@ class Painter {
   }
 }
 
-/** @param {string} colour */
-function blankPaper(colour) {
+/** @param {string} color */
+function blankPaper(color) {
   const paint = hiddenContext();
-  paint.fillStyle = colour;
+  paint.fillStyle = color;
   paint.fillRect(0, 0, 1, 1);
   return paint.canvas;
 }

@@ -47,7 +47,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     _start_viewer(recipe, view)
     reopened = state.of(state.Reopened)
     reopened.recipe, reopened.compared = recipe, False
-    open_explore("map")
+    open_explore()
     if recipe.per == "class" and task_of(spec).explains("detection"):
         # Explore has one map for each box.
         state.of(state.Navigation).go_to = page.script("topk")
@@ -95,9 +95,9 @@ def _start_viewer(recipe: Recipe, view: ViewState) -> None:
         start.generation += 1
 
 
-def open_explore(view: str) -> None:
-    """Go to a view of Explore: `map` or `layers`."""
-    url_state.link(view=view)
+def open_explore() -> None:
+    """Go to the map on Explore."""
+    url_state.link(view="map")
     state.of(Painting).open = False
     navigation = state.of(state.Navigation)
     if navigation.page != "explore":

@@ -76,13 +76,3 @@ def _share(bar: float | None) -> float | None:
 
 def _within(index: int, items: Sequence[Answer]) -> int:
     return min(max(0, int(index)), len(items) - 1)
-
-
-TERMS = {
-    "score threshold": "Boxes with a lower score are hidden.",
-    "target layer": "Where in the model the map is taken, in the order of execution; several are averaged. Late layers "
-    "know what, early ones know where.",
-    "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
-    "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
-}
-"""By term; each stands alone as the help of a control."""

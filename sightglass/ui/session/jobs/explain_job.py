@@ -68,9 +68,9 @@ def is_slow(method: str) -> bool:
 
 
 def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **more: Any) -> Explanation | None:
-    """Return the chosen explanation; while a slow method runs, its partial one.
+    """Return the chosen explanation; while a slow method runs, its partial one, or None before there is any.
 
-    `wait`: the page waits, however slow the method; the result is then never None.
+    `wait`: the page waits, however slow the method; the result is then never None. Raises Cancelled after a stop.
     """
     options, image = {"method": choices.method, **choices.options, **more}, choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
@@ -155,7 +155,7 @@ def restart_button() -> None:
 
 
 def select_class(explanation: Explanation, label: str | None) -> tuple[Explanation, int]:
-    """Return the explanation with a class's map, and its index."""
+    """Return the explanation with a class's map, and its index; None, or a class without a map: the first one."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if label is None or label in labels:
         return explanation, labels.index(label) if label else 0
