@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -13,14 +13,12 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import workers
 from sightglass.models.own import store
+from sightglass.models.spec import ModelSpec
 from sightglass.pages.models import add
 from sightglass.ui.choices import image_picker, model_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import tables
-
-if TYPE_CHECKING:
-    from sightglass.models.spec import ModelSpec
 
 
 def draw_list() -> None:

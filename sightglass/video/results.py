@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.explain.phrases import plural
 from sightglass.explain.rendering.style import Style, lut
 from sightglass.video.timeline import TIMELINE_CSV, TIMELINE_JSON, Moment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLIP = "overlay.mp4"
 """Name of the drawn clip in its folder."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import streamlit as st
 
@@ -10,13 +11,9 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import url_state
 from sightglass.ui.session.reopen import OTHER
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from sightglass.models.spec import ModelSpec
 
 WIDTH = 176
 """Pixels of a menu in the row of controls."""

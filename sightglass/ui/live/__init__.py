@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.declare import declare
 from sightglass.ui.session import state
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sightglass.models.spec import ModelSpec
 
 _component = declare("live", __file__, "frame")
 
