@@ -94,7 +94,6 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
 
 
 def _preprocessing(choices: Choices) -> dict[str, Any]:
-    """Return how pictures are prepared, as an option, if that was chosen."""
     return {name: value for name, value in choices.options.items() if name == "preprocessing"}
 
 

@@ -119,7 +119,6 @@ def _draw_missing(missing: Missing | None, place: MissedPlace, explanation: Expl
 
 
 def _forget() -> None:
-    """Forget the place in question and its candidate, in a callback."""
     place, chosen = state.of(MissedPlace), state.of(state.ChosenAnswer)
     place.of, place.label = None, None
     chosen.pair, chosen.generation = None, chosen.generation + 1

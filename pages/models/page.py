@@ -57,7 +57,6 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
 
 
 def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
-    """Return a family's row of the list, by column."""
     first, present = specs[0], sum(spec.id in here for spec in specs)
     missing = "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here"
     return {
@@ -107,7 +106,6 @@ def _set_aside(spec: ModelSpec) -> str:
 
 @page.keeping_problem()
 def _remove(model_id: str) -> None:
-    """Remove a model with its files, in a callback."""
     from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 
     MODEL_CACHE.unload(model_id)

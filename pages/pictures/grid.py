@@ -266,7 +266,6 @@ def _fit(picture: Pillow.Image) -> bytes:
 
 
 def _encode(picture: Pillow.Image) -> bytes:
-    """Return a picture as WebP."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=85, method=2)
     return buffer.getvalue()
@@ -407,7 +406,6 @@ def _turn(tiles: Sequence[Tile], to: int, model: int) -> None:
 
 
 def _find_row(frame: Frame, key: str) -> Json | None:
-    """Return the row of a picture; None without one."""
     return next(iter(finished.list_rows(frame[frame["picture"].eq(key)])), None)
 
 

@@ -96,7 +96,6 @@ def _read_address(remembered: PicturesPage) -> None:
 
 
 def _write_address(remembered: PicturesPage) -> None:
-    """Write what the page shows into the address."""
     job = remembered.job
     url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
     url_state.set_url("open", remembered.opened or None)
@@ -223,7 +222,6 @@ def _draw_job(job: PicturesJob) -> None:
 
 
 def _show(job: PicturesJob) -> None:
-    """Show another job, in a new run of the page."""
     state.of(PicturesPage).show(job)
     st.rerun()
 

@@ -108,10 +108,7 @@ def _receive(files: list[run_store.File], task: Task) -> None:
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
-    """Return the labels of the shown pictures with their classes, unmatched ones first.
-
-    There are none of numbers, and of a run before its end.
-    """
+    """Return the labels of the shown pictures with their classes, unmatched ones first; none before a run's end."""
     if (job := remembered.job) is not None:
         if job.example or not job.finished() or not job.ready:
             return []

@@ -135,7 +135,6 @@ def _draw_deck(deck: Deck) -> None:
 
 
 def _leave() -> None:
-    """Go back to all decks, in a callback."""
     for name in ("deck", PLAY):
         st.query_params.pop(name, None)
     state.forget(Editing)

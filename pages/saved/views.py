@@ -69,7 +69,6 @@ def draw() -> None:
 
 
 def _draw_location() -> None:
-    """Say where the records are, how large they are, and who sees them."""
     folder, used = saving.store().folder, f"{megabytes(saving.store().used_bytes())} used."
     audience = "Everyone who opens this dashboard can see it."
     st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")

@@ -187,10 +187,7 @@ def describe(checks: Checks) -> str:
 
 
 def follow(explanation: Explanation, index: int) -> tuple[Tested | None, bool]:
-    """Return the checks so far and whether tests are running.
-
-    Tests of another map stop. What is missing begins in the second run with this map.
-    """
+    """Return the checks so far and whether tests are running; from a map's second run on, start what is missing."""
     jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
     job = jobs.find(JOB, key)
     if CACHE.get(key) is None and key not in checked.failed and job is None and checked.drawn == key:

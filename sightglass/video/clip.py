@@ -246,10 +246,7 @@ SECONDS = 10.0
 
 
 class ReceivedClip(Clip):
-    """A stranger's clip, as `Clip`: it is decoded in a process with limits.
-
-    Its methods raise TooLarge, too, where that takes long or crashes.
-    """
+    """A stranger's clip, decoded in a process with limits: methods raise TooLarge, too, if that is slow or crashes."""
 
     def _ask_head(self) -> ClipInfo:
         with self._process() as process:

@@ -58,8 +58,7 @@ class Tracker:
     """The tracked objects of one clip (ByteTrack).
 
     Zhang et al. 2022, https://arxiv.org/abs/2110.06864: sure boxes are matched first, and unsure boxes only to the
-    objects left, so a half-hidden object is not lost. It knows boxes, scores and classes only, so any detector's will
-    do.
+    objects left, so a half-hidden object is not lost. It needs boxes, scores and classes, of any detector.
     """
 
     def __init__(self, confidence: float = 0.25) -> None:
@@ -75,11 +74,7 @@ class Tracker:
         self._numbers: dict[int, int] = {}
 
     def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
-        """Return each box's object number, or None.
-
-        Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
-        more.
-        """
+        """Return each box's object number, from 1 by appearance, or None; `boxes`: all scored `low` or more."""
         from ultralytics.engine.results import Boxes
 
         listed = [(*(box.box or ()), box.score, box.index) for box in boxes]

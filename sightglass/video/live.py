@@ -257,7 +257,4 @@ def find_quick_method(spec: ModelSpec, method: str | None) -> str:
 
 
 EXECUTOR = ThreadPoolExecutor(1, "live")
-"""One thread that serves all viewers in turn: each has one frame in its queue, and takes its latest when it comes.
-
-Two threads would take the cores from each other, since a pass uses all that it may.
-"""
+"""One thread that serves all viewers in turn, each with its latest frame: a pass uses all cores that it may."""

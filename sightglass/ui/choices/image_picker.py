@@ -126,7 +126,6 @@ def thumbnail_file(name: str) -> Path:
 
 
 def _choose(strip: str) -> None:
-    """Choose the picture of a pressed thumbnail, in a callback."""
     # A request that left before a strip was replaced still brings its value.
     if strip != state.of(PictureBar).strip:
         return
@@ -182,10 +181,7 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _reopen(contents: Contents, name: str) -> None:
-    """Open a file's view and its picture, embedded or known.
-
-    Raises a Problem, and changes nothing, where the picture or the model is not here.
-    """
+    """Open a file's view and its picture, embedded or known; raise Problem where it or the model is not here."""
     recipe, pictures = contents.recipe, state.of(image_source.Pictures)
     example = image_source.example_named(recipe.picture_name)
     image = image_source.example(example) if example else None

@@ -25,10 +25,7 @@ TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
 def menu() -> tuple[list[str], set[str]]:
-    """Return the families, local ones first, and the ids of local models.
-
-    After the first come those that were added; the demos are the last that are here.
-    """
+    """Return the families, local ones first (of these added ones first, demos last), and the ids of local models."""
     # What another process added or removed is seen at once. Streamlit takes milliseconds to hash many names.
     return _menu(hash(tuple(catalog.catalog())))
 

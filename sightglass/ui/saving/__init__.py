@@ -52,12 +52,10 @@ def save_and_export(
 ) -> None:
     """Draw *Save*, *Copy link* and *Add to deck* for the page's maps.
 
-    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map,
-    or the `context` of a pair; without any there are only files.
-    `rows`: returns the files, given the settings of the page's viewer; it is called once the menu is open, and
-    each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown, and
-    linked to.
-    `slide`: makes the scene of the view, given the same settings; without it there is no *Add to deck*.
+    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map, or
+    the `context` of a pair; without any there are only files. `rows`: returns the files, given the settings of the
+    page's viewer, once the menu is open; each is made when its button is pressed. `view`: the page has a viewer, whose
+    picture is offered as shown, and linked to. `slide`: makes the view's slide, given the same settings.
 
         saving.save_and_export("similarity", lambda look: [Files("Data", "Numbers.", [("JSON", "a.json", make)])])
     """
@@ -196,10 +194,7 @@ def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> No
 
 
 def view_settings(key: str) -> ViewSettings:
-    """Return the settings of the page's viewer.
-
-    The first run returns none: once the browser has sent them, the page runs again.
-    """
+    """Return the settings of the page's viewer; none in the first run, before the browser has sent them."""
     result = _view_settings(key=key, data={})
     reported = json.loads(result.settings or "{}").items()
     return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}

@@ -243,10 +243,7 @@ def deflate(grids: Sequence[Grid]) -> bytes:
 
 
 def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
-    """Return the browser's marked area, xyxy; None if invalid or another picture's.
-
-    `size` is (width, height) in original pixels.
-    """
+    """Return the marked area, xyxy; None if invalid or another picture's. `size`: (width, height), original pixels."""
     if not isinstance(message, dict) or message.get("picture") != picture_id:
         return None
     try:

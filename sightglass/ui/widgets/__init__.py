@@ -61,10 +61,7 @@ def rows(
 
 
 def ticked_pair(key: str, ticks: int, first: tuple[int, int] | None = None) -> tuple[int, int] | None:
-    """Return the two rows of a list that are ticked, the first ticked first; None without two.
-
-    `first`: those of a list in which nobody has ticked any.
-    """
+    """Return a list's two ticked rows, the first ticked first; None without two. `first`: before anybody ticks."""
     current = st.session_state.get(key, {}).get("ticked")
     ticked: Sequence[int] = (first or ()) if current is None else current
     return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None

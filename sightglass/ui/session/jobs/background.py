@@ -255,10 +255,7 @@ def _bar(job: Job[Any]) -> None:
 
 
 def time_left(share: float, elapsed: float) -> str:
-    """Return `, about 40 s left` from seconds and share, if known.
-
-    Rounded up to what a person would say, since the rate varies.
-    """
+    """Return `, about 40 s left`, rounded up as the rate varies, by seconds and share; empty while unknown."""
     if elapsed < ESTIMATE_AFTER or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share

@@ -75,10 +75,7 @@ class _StoredUpload:
 
 @dataclass
 class Uploads:
-    """The uploads of all people by `token`: in memory only, thread-safe.
-
-    Those used longest ago are deleted first where they exceed 256 MiB.
-    """
+    """The uploads of all people by `token`, in memory only, at most 256 MiB of those used last; thread-safe."""
 
     clock: Callable[[], float] = time.monotonic
     _cache: ByteCache[_StoredUpload] = field(
