@@ -51,7 +51,7 @@ class GuideRequest(BaseModel):
     show_box: bool = Field(False, description="Whether /generate_heatmap draws a detector's boxes, in green.")
 
     def explain(self, **options: Any) -> Explanation:
-        """Explain the class, else the best or by `options`; raise Problem, and ApiProblem without a map."""
+        """Explain the class, else as `options` say or the best; raise Problem, and ApiProblem without a map."""
         if self.class_ is not None:
             options = {"targets": (self.class_,)}
         fields = {"image": self.image, "model": self.model} | (options or {"top_k": 1})

@@ -104,10 +104,10 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
     if final and not state.of(page.PageRun).window:
         st.rerun()
     found: dict[CheckId, Any] = {} if tested is None else dict(tested.found)
-    longer = state.of(Jobs).results
-    repeated: tuple[CheckId, ...] = ("model", "stable")
-    for id in repeated:
-        if (result := longer.get((id, explanation.checks_key(index)))) is not None:
+    results = state.of(Jobs).results
+    longer: tuple[CheckId, ...] = ("model", "stable")
+    for id in longer:
+        if (result := results.get((id, explanation.checks_key(index)))) is not None:
             found[id] = result
             known[id] = Check(id, result.mark if id == "model" else result.verdict, result.sentence)
 

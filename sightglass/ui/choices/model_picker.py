@@ -25,7 +25,7 @@ TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
 def menu() -> tuple[list[str], set[str]]:
-    """Return the families, local ones first (of these added ones first, demos last), and the ids of local models."""
+    """Return the families (local ones first: the default, added ones, others, demos) and the ids of local models."""
     # What another process added or removed is seen at once. Streamlit takes milliseconds to hash many names.
     return _menu(hash(tuple(catalog.catalog())))
 
