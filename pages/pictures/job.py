@@ -148,7 +148,6 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
 
 
 def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:
-    """Return the summaries of finished runs; raise Problem where one cannot be read."""
     summaries = []
     for plan in plans:
         try:
@@ -203,7 +202,7 @@ def list_earlier() -> list[RunFacts]:
 
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
     """Return the job that makes these results now, in any window."""
-    running: PicturesJob | None = background.find_shared(plans[0].folder)
+    running: PicturesJob | None = background.SHARED.get(plans[0].folder)
     if running is None or running.finished():
         return None
     # A folder's name tells the options apart.
@@ -249,10 +248,7 @@ def open_example() -> PicturesJob:
 
 
 def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:
-    """Let a label count as these classes in all runs of a job; return the job that counts them again.
-
-    Raises Problem for pictures that are not there any more, and for a folder that cannot be written.
-    """
+    """Let a label count as classes in all runs of a job; return the job that counts anew. Raises Problem."""
     if not job.source.items:
         raise Problem("The pictures of this run are not here any more: drop them again to count their labels anew.")
     for plan in job.plans:

@@ -147,7 +147,7 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
 
 def find(name: str) -> ClipJob | None:
     """Return the job of a clip, at work or as it was stopped; None without its plan."""
-    if (job := background.find_shared(name)) is not None:
+    if (job := background.SHARED.get(name)) is not None:
         running: ClipJob = job
         return running
     plan = read_plan(name) if name else None

@@ -120,7 +120,9 @@ def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
     folder.mkdir(parents=True, exist_ok=True)
     name = _reserve_name(folder)
     write_file(folder / name, embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))
-    _delete_old(folder)
+    files = [file for file in folder.glob("*.jpg") if HEATMAP.fullmatch(file.name)]
+    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
+        old.unlink(missing_ok=True)
     return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
 
 
@@ -132,13 +134,6 @@ def _reserve_name(folder: Path) -> str:
             (folder / f"{stem}{suffix}.jpg").touch(exist_ok=False)
             break
     return f"{stem}{suffix}.jpg"
-
-
-def _delete_old(folder: Path) -> None:
-    """Delete all heat maps but the newest `MAX_HEATMAPS`."""
-    files = [file for file in folder.glob("*.jpg") if HEATMAP.fullmatch(file.name)]
-    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
-        old.unlink(missing_ok=True)
 
 
 add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)

@@ -88,8 +88,7 @@ class Tracker:
 class FrameExplainer:
     """A model with a method and options, for frames.
 
-    A frame takes one pass and one gradient. What only saved pictures need is left out: digests, caches, statistics, and
-    maps at the picture's resolution.
+    A frame takes one pass and one gradient, without what only saved pictures need: digests, caches, statistics.
     """
 
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:

@@ -224,10 +224,7 @@ OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 
 
 def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[str, Any]) -> FrameExplainer:
-    """Return a viewer's model, method and options; `options_by_name`: of `OPTIONS`.
-
-    Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
-    """
+    """Return a viewer's model, method and options (of `OPTIONS`); raise ModelProblem for what a camera cannot take."""
     spec = explainer.model
     if not task_of(spec).scored:
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")

@@ -171,10 +171,7 @@ class AnswerCurve:
 def read_curves(
     folder: Path, seconds: float, start: float = 0.0, task: Task = TASKS["classify"]
 ) -> tuple[AnswerCurve, ...]:
-    """Return the curves of a finished run, the longest first.
-
-    `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
-    """
+    """Return a finished run's curves, the longest first, over `seconds` from `start` of the whole clip on."""
     import pandas as pd
 
     area = "half_heat_area"

@@ -130,7 +130,7 @@ def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
     press(app, "Another clip")
     assert "clip" not in app.query_params
     # Of another server, which knows the job no more.
-    background._SHARED.clear()
+    background.SHARED.clear()
     job = session(page("video", clip=kept.name), Video).job
     assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400

@@ -298,7 +298,7 @@ class Live {
 }
 
 function connect() {
-  const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
+  const url = new URL("api/live", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return new WebSocket(url);
 }
