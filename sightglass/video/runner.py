@@ -60,7 +60,6 @@ def run(
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
     `source`: a file, or the bundled clip `scene.mp4`, where there is no file of that name.
-
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
     `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
     in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
