@@ -147,11 +147,10 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
 
 def find(name: str) -> ClipJob | None:
     """Return the job of a clip, at work or as it was stopped; None without its plan."""
-    if (job := background.SHARED.get(name)) is not None:
-        running: ClipJob = job
-        return running
-    plan = read_plan(name) if name else None
-    return ClipJob(plan, stopped=True) if plan is not None else None
+    job: ClipJob | None = background.SHARED.get(name)
+    if job is None and name and (plan := read_plan(name)) is not None:
+        job = ClipJob(plan, stopped=True)
+    return job
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
