@@ -50,7 +50,7 @@ def topk() -> None:
             charts.draw_findings(explanation, 0)
             charts.fit_switch(explanation)
             return
-        pair = _panels(explanation)
+        pair = _draw_maps(explanation)
         with beside:
             checks.draw(explanation, 0)
         # The maps before their agreement, which takes longer to compute.
@@ -68,12 +68,12 @@ def topk() -> None:
         reopen.compare_with_file(explanation)
 
 
-def _panels(explanation: Explanation) -> tuple[int, int] | None:
+def _draw_maps(explanation: Explanation) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
     panes = [Pane(maps=(panels.to_map(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()
-    pair = _pair(labels)
+    pair = _choose_pair(labels)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
     with above:
@@ -82,8 +82,8 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
     return pair
 
 
-def _pair(labels: list[str]) -> tuple[int, int] | None:
-    """Return the places of the two ticked classes, or None."""
+def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
+    """Draw the choice of two classes; return their indices, None without two."""
     if len(labels) < 2:
         return None
     key = f"ticked-{labels}"
@@ -100,7 +100,7 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
     pair = (ticked[-2], ticked[-1]) if len(ticked) > 1 else None
-    url_state.set_url("ticked", [labels[place] for place in pair] if pair else None)
+    url_state.set_url("ticked", [labels[i] for i in pair] if pair else None)
     return pair
 
 

@@ -40,24 +40,25 @@ if TYPE_CHECKING:
     from sightglass.ui.session.state import Choices
 
 MAX_MODELS = 4
-FIRST = 3
+FIRST_MODELS = 3
 """Models that the page begins with: all of them are in memory at once."""
-OBJECTS = 12
-"""Objects whose scores and maps in all models are in their rows, the first ones."""
-LONGEST = 24
-"""Characters of a model's name."""
+MAX_OBJECTS = 12
+"""Objects that are listed, the first ones: each is described by its scores and maps in all models."""
+MAX_NAME = 24
+"""Characters of a model's name, longer ones are cut."""
 OWN_ANSWERS = "own"
+"""The target of each model's own answer."""
 ARRANGEMENTS = {"large": "Large", "beside": "Side by side"}
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
-    choices, _first = controls.draw(bar, sized=False)
+    choices, _ = controls.draw(bar, sized=False)
     with right:
         look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
         look["help"] = "One large picture, whose map the keys 1 to 5 change, and s, m, l; or a picture for each model."
-        large = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look) == "large"
-        target_place = st.container(width="content")
+        arrangement = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look)
+        target_menu = st.container(width="content")
         models = _choose_models(choices.model)
     with main:
         if len(models) < 2:
@@ -70,69 +71,73 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         if comparison.objects:
             chosen = url_state.recall_value(target["key"], target["options"], target["default"], name=target["name"])
         else:
-            help = "One class in all models, or each model's own answer."
-            look = {"help": help, "label_visibility": "collapsed", "width": 260}
-            chosen = url_state.widget(target_place.selectbox, "Map of", **look, **target)
+            look = {"label_visibility": "collapsed", "width": 260}
+            look["help"] = "One class in all models, or each model's own answer."
+            chosen = url_state.widget(target_menu.selectbox, "Map of", **look, **target)
         if chosen != OWN_ANSWERS:
             comparison = comparison.aligned(comparison.subjects[int(chosen)])
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
-        with _draw_panels(comparison, models, large=large):
+        with _draw_panels(comparison, models, large=arrangement == "large"):
             if comparison.objects:
                 _choose_object(comparison, target)
         if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
             st.caption(escape(words))
         with st.container(horizontal=True, vertical_alignment="center"):
-            help = "Run each model five times, in turns: each picture gets the median, the fastest and the slowest."
-            if st.button("Measure times", icon=":material/timer:", help=help):
-                with st.spinner("Measuring…", show_time=False):
-                    explain_job.with_times(comparison, measure=True)
-                st.rerun()
-            saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
-
-            def carry_proofs() -> Comparison:
-                return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
-
-            files = lambda look: offers.model_downloads(carry_proofs(), look)  # noqa: E731
-            slide = lambda look: report_views.models_view(carry_proofs(), comparison.names, look)  # noqa: E731
-            saving.save_and_export("compare", files, saved=saved, slide=slide)
-            deck = partial(_make_deck, comparison, comparison.names)
-            saving.make_deck("compare", comparison.explanations[0].image.name, deck)
+            _draw_actions(comparison)
 
 
-def _make_deck(comparison: Comparison, names: Sequence[str]) -> Iterator[View]:
+def _draw_actions(comparison: Comparison) -> None:
+    """Draw what can be done with a comparison: measure times, save, make slides."""
+    help = "Run each model five times, in turns: each picture gets the median, the fastest and the slowest."
+    if st.button("Measure times", icon=":material/timer:", help=help):
+        with st.spinner("Measuring…", show_time=False):
+            explain_job.with_times(comparison, measure=True)
+        st.rerun()
+    saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
+
+    def with_proofs() -> Comparison:
+        return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
+
+    files = lambda look: offers.model_downloads(with_proofs(), look)  # noqa: E731
+    slide = lambda look: report_views.models_view(with_proofs(), comparison.names, look)  # noqa: E731
+    saving.save_and_export("compare", files, saved=saved, slide=slide)
+    saving.make_deck("compare", comparison.explanations[0].image.name, partial(_make_slides, comparison))
+
+
+def _make_slides(comparison: Comparison) -> Iterator[View]:
     """Return the slides of the models with the same class or object, their times measured, and their sizes."""
     comparison = explain_job.with_times(comparison, measure=True)
     if comparison.subject is None:
         comparison = comparison.aligned()
     sizes = [decision.find_size(explanation.model.id) for explanation in comparison.explanations]
-    return report_views.comparison_views(comparison, names, sizes)
+    return report_views.comparison_views(comparison, comparison.names, sizes)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models, at first the family's sizes."""
-    specs, widgets, local = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    specs, local = catalog.catalog(), model_picker.local_models()
     if url_state.memory("models-of") not in (None, chosen.family):
-        widgets["models"] = _sizes(chosen)
+        st.session_state["models"] = _first_models(chosen)
     url_state.remember("models-of", chosen.family)
     labels = {name: f"{name}{model_picker.download_note(spec, local)}" for name, spec in specs.items()}
     linked: dict[str, Any] = {"key": "models", "name": "models", "read": lambda text: text.split(",")[:MAX_MODELS]}
-    count = plural(len(url_state.recall_value(options=specs, default=_sizes(chosen), **linked)), "model")
+    count = plural(len(url_state.recall_value(options=specs, default=_first_models(chosen), **linked)), "model")
     with st.popover(count, icon=":material/tune:", help="Which models are compared."):
         help = (
             "Any models of the catalogue; those to download are fetched first. The difference is that of the first and "
             "the last with a map of the same class or object."
         )
         look: dict[str, Any] = {"max_selections": MAX_MODELS, "help": help} | linked
-        ids = url_state.widget(st.multiselect, "Models, two to four", labels, _sizes(chosen), **look)
+        ids = url_state.widget(st.multiselect, "Models, two to four", labels, _first_models(chosen), **look)
     return [specs[key] for key in ids]
 
 
-def _sizes(chosen: ModelSpec) -> list[str]:
-    """Return up to `FIRST` local models of the family, else of the task."""
-    local = model_picker.menu()[1]
+def _first_models(chosen: ModelSpec) -> list[str]:
+    """Return up to `FIRST_MODELS` local models of the family, else two of the task."""
+    local = model_picker.local_models()
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in local]
     if len(family) > 1:
-        return family[:FIRST]
+        return family[:FIRST_MODELS]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.list_present(chosen.task))]))[:2]
 
 
@@ -166,7 +171,7 @@ def _short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
     """Return the models' names, long ones cut so that they stay different."""
     names = [model.name for model in models]
     # What differs stands mostly at the end.
-    short = [shorten(name, LONGEST, 10) for name in names]
+    short = [shorten(name, MAX_NAME, 10) for name in names]
     return tuple(short if len(set(short)) == len(short) else names)
 
 
@@ -189,7 +194,7 @@ def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
     """Draw a row per object: its scores in all models, whether their maps are alike there, and who misses it."""
     models = [(e.evidence.loaded.adapter.weights_sha256, e.model.row, e.options) for e in comparison.explanations]
     key = comparison.explanations[0].image.sha256, models
-    rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:OBJECTS])))
+    rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:MAX_OBJECTS])))
     target["options"] |= {str(i): escape(row) for i, row in enumerate(rows)}
     help = (
         "Boxes of one class that overlap by half (IoU) are one object; same place: its maps' strongest fifths overlap."

@@ -20,17 +20,17 @@ def compare() -> None:
         tab = url_state.widget(st.segmented_control, "Compare", TABS, "models", **look)
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
         st.page_link(page.script("pictures"), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
-        controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
-    places = bar, controls, st.container(key="top"), st.container(key="maps")
+        right = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
+    title, main = st.container(key="top"), st.container(key="maps")
     # Imported when they are opened: each loads what the other does not need.
     if tab == "models":
         from sightglass.pages.compare import one_picture
 
-        one_picture.draw(*places)
+        one_picture.draw(bar, right, title, main)
     else:
         from sightglass.pages.compare import two_pictures
 
-        two_pictures.draw(*places)
+        two_pictures.draw(bar, right, title, main)
 
 
 compare()

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 SECOND, LACKS = "with", "lacks"
 """Names in the address of an example as the second picture, and of one that a link cannot carry."""
-LISTED = 50
-"""Pictures of a gallery in the list."""
+MAX_LISTED = 50
+"""Pictures of a gallery in the list, the most similar ones."""
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colours=False))
+    choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colors=False))
     with right:
         items = pairs.choose(explainer, choices.image)
     with main:
@@ -67,12 +67,12 @@ def _missing_name(choices: Choices) -> str:
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
-    """Return a model for comparing pictures, and a sentence if another."""
+    """Return choices and a model that compare pictures, and a sentence if it is another model than the chosen one."""
     loaded = explainer.loaded
     if loaded.adapter.has_embedding and loaded.gradients:
         return choices, explainer, ""
     reason = "exposes no internals" if loaded.adapter.has_embedding else "does not compare pictures"
-    if model_picker.FIRST not in model_picker.menu()[1]:
+    if model_picker.FIRST not in model_picker.local_models():
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
     explainer = controls.load(model_picker.FIRST)
     choices = controls.adapt_to_model(choices, explainer, choices.method)
@@ -81,15 +81,15 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
 
 def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Ranking:
     """Return the ranked gallery, cached."""
-    ways = _preprocessing(choices)
+    options = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
-    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
+    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(options))
     with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
             show(f"{words} ({percent(share)})")
 
-        rank = partial(ranking.rank, explainer, choices.image, items, progress=progress, **ways)
+        rank = partial(ranking.rank, explainer, choices.image, items, progress=progress, **options)
         return state.latest("ranking", key, rank)
 
 
@@ -103,10 +103,10 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
         chosen = _choose_hit(ranked)
     result = _compare(choices, explainer, ranked, chosen)
     with left:
-        own = not pairs.is_example(choices.image)
-        url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not own else None)
-        url_state.set_url(LACKS, ranked.hits[chosen].name if own else None)
-        lacks = (f"the picture {result.gallery.image.name}",) if own else ()
+        uploaded = not pairs.is_example(choices.image)
+        url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not uploaded else None)
+        url_state.set_url(LACKS, ranked.hits[chosen].name if uploaded else None)
+        lacks = (f"the picture {result.gallery.image.name}",) if uploaded else ()
         pairs.draw_pair(result, key="viewer-pair", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
@@ -133,7 +133,8 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
 
 
 def _choose_hit(ranked: Ranking) -> int:
-    best = ranked.hits[:LISTED]
+    """Draw the most similar pictures; return the rank of the chosen one, at first that of the address."""
+    best = ranked.hits[:MAX_LISTED]
     listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
@@ -144,17 +145,18 @@ def _choose_hit(ranked: Ranking) -> int:
             url_state.leave_out(SECOND, name)
     linked = url_state.memory(SECOND) or url_state.memory(LACKS)
     chosen = rows(listed, key=key, chosen=names.index(linked) if linked in names else 0)
-    if len(ranked.hits) > LISTED:
-        st.caption(f"The best {LISTED} of {len(ranked.hits):,}.")
+    if len(ranked.hits) > MAX_LISTED:
+        st.caption(f"The best {MAX_LISTED} of {len(ranked.hits):,}.")
     return chosen
 
 
-def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int) -> Similarity:
-    hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
+def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, rank: int) -> Similarity:
+    """Return the similarity to the picture at a rank and its maps, cached."""
+    hit, chosen = ranked.hits[rank], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    of_model = explainer.loaded.adapter.weights_sha256, explainer.model.row
-    of_pair = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
-    key = (*of_model, *of_pair, str(sorted(settings.items())))
+    model_key = explainer.loaded.adapter.weights_sha256, explainer.model.row
+    pair_key = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
+    key = (*model_key, *pair_key, str(sorted(settings.items())))
 
     def make() -> Similarity:
         with explain_job.spinner(explainer):

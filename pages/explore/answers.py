@@ -66,6 +66,9 @@ class Answers:
     pair: tuple[int, int] | None = None
     """The maps of the two ticked answers, once the list is drawn."""
     missing: Missing | None = None
+    """The candidate at the place in question."""
+    base: Explanation
+    """The answers with the best ones' maps; set by `predict`."""
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         """Draw what changes the answers: the joint of a pose."""
@@ -98,17 +101,17 @@ class Answers:
         base = self.predict()
         if not self.slow and not self.boxes:
             return self.complete(base)
-        shown, wanted = [pair_of(p) for p in base.predictions], _wanted(base)
+        shown, chosen = [pair_of(p) for p in base.predictions], _chosen_pair(base)
         known = shown if self.missing is None else [*shown, pair_of(self.missing.candidate)]
         if self.slow:
-            if wanted is not None and not self.boxes:
-                known = [wanted]
+            if chosen is not None and not self.boxes:
+                known = [chosen]
             if not known:
                 return base
-            pair = known[_find(wanted, known)]
+            pair = known[_index_of(chosen, known)]
             return explain_job.explain(self.choices, self.explainer, targets=(pair if self.boxes else pair[1],))
         best = shown[:MAX_MAPS]
-        extra = [pair for pair in (wanted, *known[len(shown) :]) if pair in known and pair not in best]
+        extra = [pair for pair in (chosen, *known[len(shown) :]) if pair in known and pair not in best]
         if not extra:
             return base
         targets = (*best, *dict.fromkeys(extra))
@@ -122,7 +125,7 @@ class Answers:
     def find_map(self, explanation: Explanation) -> int | None:
         """List the answers; return the index of the chosen one's map, None without one."""
         self.listed = list_rows(explanation, None if self.missing is None else self.missing.candidate)
-        self.chosen = _find(_wanted(explanation), [pair_of(row.prediction) for row in self.listed])
+        self.chosen = _index_of(_chosen_pair(explanation), [pair_of(row.prediction) for row in self.listed])
         return self.listed[self.chosen].map if self.listed else None
 
     def draw_list(self, explanation: Explanation) -> int | None:
@@ -256,7 +259,7 @@ def list_rows(explanation: Explanation, candidate: Prediction | None = None) -> 
     return list((listed | mapped if len(mapped) == 1 and not boxes else mapped | listed | mapped).values())
 
 
-def _wanted(explanation: Explanation) -> Pair | None:
+def _chosen_pair(explanation: Explanation) -> Pair | None:
     """Return the chosen answer; None for the best one."""
     chosen, labels = state.of(state.ChosenAnswer), explanation.evidence.loaded.adapter.labels
     if explanation.task.explains("detection"):
@@ -264,10 +267,10 @@ def _wanted(explanation: Explanation) -> Pair | None:
     return (-1, labels.index(chosen.label)) if chosen.label in labels else None
 
 
-def _find(wanted: Pair | None, pairs: Sequence[Pair]) -> int:
-    """Return the place of the chosen answer, else that of the first of its class, else 0."""
-    alike = [i for i, pair in enumerate(pairs) if wanted is not None and pair[1] == wanted[1]]
-    return pairs.index(wanted) if wanted in pairs else next(iter(alike), 0)
+def _index_of(chosen: Pair | None, pairs: Sequence[Pair]) -> int:
+    """Return the index of the chosen answer, else of the first of its class, else 0."""
+    alike = [i for i, pair in enumerate(pairs) if chosen is not None and pair[1] == chosen[1]]
+    return pairs.index(chosen) if chosen in pairs else next(iter(alike), 0)
 
 
 def _restore(base: Explanation, *, boxes: bool) -> None:

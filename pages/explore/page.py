@@ -36,10 +36,10 @@ def explore() -> None:
         view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)
     if painter.needs_repaint(explainer):
         st.rerun()
-    paper = None
+    canvas = None
     # A model of drawings, or Draw was pressed.
     if explainer.loaded.adapter.paper is not None or url_state.memory("draw"):
-        paper, main = main.columns([2, 5], gap="medium")
+        canvas, main = main.columns([2, 5], gap="medium")
     try:
         if explainer.loaded.adapter.takes_words and not (explainer.labels or choices.options.get("vocabulary")):
             with main:
@@ -50,24 +50,19 @@ def explore() -> None:
             view(choices, explainer, title, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
-        if paper is not None:
-            with paper:
+        if canvas is not None:
+            with canvas:
                 painter.draw_canvas(explainer)
 
 
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
-    draws_boxes = task_of(explainer.model).explains("detection")
-    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if draws_boxes else "Map", map_view.draw)}
-    if draws_boxes and stages(explainer.loaded):
-        views["layers"] = ("Layers", map_view.draw_layers)
-    if len(views) == 1:
+    if not (task_of(explainer.model).explains("detection") and stages(explainer.loaded)):
         return map_view.draw
-    titles = {name: title for name, (title, _) in views.items()}
-    look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed"}
-    look["help"] = "The map, or the map at every layer."
+    titles, help = {"map": "Boxes", "layers": "Layers"}, "The map, or the map at every layer."
+    look: dict[str, Any] = {"key": "view", "name": "view", "label_visibility": "collapsed", "help": help}
     chosen = url_state.widget(st.segmented_control, "View", titles, "map", **look)
-    return views[chosen][1]
+    return map_view.draw_layers if chosen == "layers" else map_view.draw
 
 
 explore()

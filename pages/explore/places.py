@@ -39,9 +39,6 @@ def pair_of(prediction: Prediction) -> Pair:
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
-# What is missing at a place, of a detector
-
-
 @dataclass
 class MissedPlace:
     """A place in the picture where a person missed a box."""
@@ -49,13 +46,13 @@ class MissedPlace:
     of: tuple[str, str] | None = None
     """SHA-256 of the picture, and the id of the model; None without a place."""
     where: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """xyxy in whole pixels; a point twice."""
+    """xyxy in pixels of the picture, rounded to whole ones; of a point both corners are that."""
     label: str | None = None
     """The class that is missing; None: any."""
     fresh: bool = True
     """Whether its candidate is still to be chosen in the list."""
     question: tuple[float, ...] | None = None
-    """The last click in the viewer."""
+    """The last click in the viewer, as `where`: it asks once."""
 
 
 def find_place(explanation: Explanation) -> MissedPlace | None:
@@ -93,13 +90,13 @@ def ask_about_places(view: View, explanation: Explanation, missing: Missing | No
         place.where = (x0, y0, x1, y1)
         st.rerun()
     if find_place(explanation) is not None:
-        _about_missing(missing, place, explanation)
+        _draw_missing(missing, place, explanation)
 
 
-def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:
+def _draw_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:
     """Explain the missing candidate; ask for another class or go back."""
 
-    def other() -> None:
+    def choose_class() -> None:
         place.label, place.fresh = st.session_state["missing-class"], True
 
     words = missing.words if missing is not None else "There is no candidate at this place."
@@ -114,7 +111,7 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
                 key="missing-class",
                 placeholder="of any class",
                 label_visibility="collapsed",
-                on_change=other,
+                on_change=choose_class,
                 width=200,
                 help="The strongest candidate of this class at that place.",
             )
@@ -127,29 +124,27 @@ def _forget() -> None:
     chosen.pair, chosen.generation = None, chosen.generation + 1
 
 
-# What each pixel has, of a segmentation or a model of a number for each pixel
-
-
 AT, AGAINST = "at", "against"
 """Names in the address."""
-STEP = 10
-"""Places are rounded down to a tenth of a pixel: an address has room for them."""
+STEPS = 10
+"""Steps of a pixel to which places are rounded down: an address has room for tenths."""
 
 
 def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     """Choose the place and class of a reopened pixel's map."""
     area = state.of(ChosenArea)
-    (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
-    if pixel is None or not task_of(choices.model).explains("region") or (area.picture, area.model) != chosen:
+    reopened, area.pixel = area.pixel, None
+    same = (area.picture, area.model) == (choices.image.sha256, choices.model.id)
+    if reopened is None or not same or not task_of(choices.model).explains("region"):
         return
     evidence = explain_job.predict(choices, explainer).evidence
     adapter = cast("Segmenter", evidence.loaded.adapter)
-    (place, index), classes = pixel, evidence.outputs.classes
-    if not place < classes.size:
+    (pixel, index), classes = reopened, evidence.outputs.classes
+    if not pixel < classes.size:
         return
     if not area.at:
-        area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, place), choices.image)
-    area.class_index = index if index != classes.flat[place] and index < len(adapter.labels) else None
+        area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, pixel), choices.image)
+    area.class_index = index if index != classes.flat[pixel] and index < len(adapter.labels) else None
 
 
 def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
@@ -251,6 +246,7 @@ def _choose_place(explanation: Explanation, at: tuple[float, ...]) -> None:
 
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
+    """Return a place inside the picture, in steps of a pixel."""
     # The edge of the last pixel belongs to no pixel.
     inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
-    return tuple(math.floor(value * STEP) / STEP for value in inside)
+    return tuple(math.floor(value * STEPS) / STEPS for value in inside)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
     from sightglass.ui.session.state import Choices
 
-
 HEIGHT = 604
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
@@ -141,9 +140,6 @@ def _draw_below(answers: Answers, explanation: Explanation, index: int | None, v
     reopen.compare_with_file(explanation)
 
 
-# A box's map at every layer
-
-
 def draw_layers(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the chosen box's map at every stage; the headline says how much is inside the box."""
     left, listed, _ = _columns(main)
@@ -161,15 +157,21 @@ def draw_layers(choices: Choices, explainer: Explainer, title: DeltaGenerator, m
         _write_headline(controls.add_warning(choices, heading))
 
 
+def _quick_method(choices: Choices, explainer: Explainer) -> str:
+    """Return the chosen method, or in place of a slow one a quick one, and say so."""
+    if not explain_job.is_slow(choices.method):
+        return choices.method
+    method = "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
+    name = METHODS[choices.method].name
+    st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
+    return method
+
+
 def _draw_stages(boxes: Answers, item: Row) -> str:
     """Draw the maps; return the headline."""
     choices, explainer = boxes.choices, boxes.explainer
     stages_by_path = {stage.path: stage for stage in stages(explainer.loaded)}
-    method = choices.method
-    if explain_job.is_slow(method):
-        method = "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
-        name = METHODS[choices.method].name
-        st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
+    method = _quick_method(choices, explainer)
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(stages_by_path)})
     explanation = explain_job.explain(chosen, explainer, targets=(places.pair_of(item.prediction),))
     assert explanation is not None

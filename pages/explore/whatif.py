@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
@@ -82,7 +82,7 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
             run = explain_job.explain if METHODS[choices.method].quick else explain_job.predict
             original = run(choices, explainer, method=choices.method)
         assert original is not None  # only slow methods run in a thread
-        _answer(choices, explainer, original, (title, middle, right, below), current)
+        _draw_answer(choices, explainer, original, current, _Places(title, middle, right, below))
     except Exception as failure:
         with title:
             page.show_failure(failure, "an edit failed")
@@ -92,21 +92,25 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
             painter.painter(choices.image)
 
 
-def _answer(
-    choices: Choices,
-    explainer: Explainer,
-    original: Explanation,
-    places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
-    current: painter.Painting,
+class _Places(NamedTuple):
+    """Where the parts of the studio are drawn."""
+
+    title: DeltaGenerator
+    answers: DeltaGenerator
+    map: DeltaGenerator
+    actions: DeltaGenerator
+
+
+def _draw_answer(
+    choices: Choices, explainer: Explainer, original: Explanation, current: painter.Painting, places: _Places
 ) -> None:
     """Draw the edited picture's numbers first, then its slower map."""
-    title, middle, right, below = places
     edit = edits.parse(current.edit)
     image, after = edits.edited(choices.image, edit).image, original
     if image.sha256 != choices.image.sha256:
         after = explain_job.predict(replace(choices, image=image), explainer, method=choices.method)
     differences = edits.changes(original, after)
-    with middle:
+    with places.answers:
         help = "The upper bar is before the edit, the lower one after it." if differences else None
         st.markdown("### Answers", help=help)
         if differences:
@@ -115,19 +119,19 @@ def _answer(
         else:
             st.caption("No box has a high enough score, in either picture.")
     sentence = edits.sentence(original, differences, edit)
-    with title:
+    with places.title:
         st.markdown(f"## {escape(controls.add_warning(choices, sentence))}")
     mapped = _with_map(original, after)
-    with right:
-        _map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
+    with places.map:
+        _draw_map(original, mapped, differences, lacks=("your edit",) if edit.marks else ())
     slide = partial(report_views.change_view, original, mapped, differences, without_emphasis(sentence))
-    with below.container(horizontal=True, vertical_alignment="center"):
+    with places.actions.container(horizontal=True, vertical_alignment="center"):
         if st.button("Back to the map", icon=":material/undo:", help="The edit stays for when you come back."):
             current.open = False
             st.rerun()
         draft = (lambda _: slide()) if original.heatmaps else None
         saved: list[tuple[Explanation, Json]] = [(mapped, {})] if mapped.heatmaps else []
-        saving.save_and_export("whatif", partial(_rows, mapped), saved=saved, slide=draft)
+        saving.save_and_export("whatif", partial(_list_files, mapped), saved=saved, slide=draft)
 
 
 def _row(task: Task, change: Change, model: ModelSpec) -> tuple[Answer, float | None]:
@@ -150,11 +154,14 @@ def _with_map(original: Explanation, after: Explanation) -> Explanation:
         return after
     if not original.task.explains("detection"):
         return after.with_options(targets=(first,))
-    place = assign(original.predictions, after.predictions).get(0)
-    return after if place is None else after.with_options(per="detection", targets=(place,))
+    index = assign(original.predictions, after.predictions).get(0)
+    return after if index is None else after.with_options(per="detection", targets=(index,))
 
 
-def _map(original: Explanation, after: Explanation, differences: Sequence[Change], *, lacks: tuple[str, ...]) -> None:
+def _draw_map(
+    original: Explanation, after: Explanation, differences: Sequence[Change], *, lacks: tuple[str, ...]
+) -> None:
+    """Draw the edited picture under its map, or say why it has none."""
     if after.heatmaps:
         label = after.heatmaps[0].target.label
         score = next((change.after for change in differences if change.label == label), None)
@@ -172,7 +179,7 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 
 
-def _rows(edited: Explanation, look: ViewSettings) -> list[Files]:
+def _list_files(edited: Explanation, look: ViewSettings) -> list[Files]:
     """Return the export files: the picture alone and its map's."""
     image = edited.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"

@@ -67,7 +67,7 @@ def draw() -> None:
     if now.draft is not None:
         _ask(now.draft)
     else:
-        _zone(now)
+        _draw_drop_zone(now)
 
 
 def added() -> ModelSpec | None:
@@ -81,7 +81,7 @@ def show(model_id: str) -> None:
     state.of(Adding).id = model_id
 
 
-def _zone(now: Adding) -> None:
+def _draw_drop_zone(now: Adding) -> None:
     isolated.warm_up()
     files = st.file_uploader(
         "Drop your own model here: its file, and those that belong to it",
@@ -95,13 +95,13 @@ def _zone(now: Adding) -> None:
     navigation.model_files = []
     if received:
         with st.spinner(f"Looking at {escape(received[0][0])}…", show_time=False):
-            _take(received)
+            _receive(received)
         for file in files:
             remove_upload(file.file_id)
         st.rerun()
 
 
-def _take(files: Files) -> None:
+def _receive(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
     now.generation, now.id, now.answers = now.generation + 1, "", {}
@@ -122,19 +122,19 @@ def _register() -> None:
     """Add and load the model; remove it again if loading fails."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
-    id_ = store.register(now.folder, now.draft, now.answers)
+    model_id = store.register(now.folder, now.draft, now.answers)
     model_picker.forget_menu()
     try:
         with store.without_paths():
-            controls.load(id_)
+            controls.load(model_id)
     except BaseException:
         # Its files stay, for other answers.
-        adding.remove(store.table(), id_)
+        adding.remove(store.table(), model_id)
         model_picker.forget_menu()
         raise
-    now.id, now.folder, now.draft = id_, None, None
+    now.id, now.folder, now.draft = model_id, None, None
     # Other pages show it too.
-    reopen.choose_model(catalog.spec(id_))
+    reopen.choose_model(catalog.spec(model_id))
 
 
 def _discard() -> None:
@@ -151,8 +151,8 @@ def _ask(draft: TableDraft) -> None:
     st.markdown(f"### {escape(store.find_model(now.folder).name)}")
     for note in draft.notes:
         st.caption(escape(note))
-    open_ = [unknown for unknown in adding.fill(draft, now.answers)[1] if unknown.key != TRUST]
-    answers = {unknown.key: answer for unknown in open_ if (answer := _field(unknown))}
+    unanswered = [unknown for unknown in adding.fill(draft, now.answers)[1] if unknown.key != TRUST]
+    answers = {unknown.key: answer for unknown in unanswered if (answer := _ask_one(unknown))}
     arch, runs = answers.get("arch", draft.arch), store.runs_code(draft, answers)
     refusal = store.code_refusal() if runs else ""
     if runs:
@@ -160,22 +160,23 @@ def _ask(draft: TableDraft) -> None:
         words = f"{name} runs code on this machine. Go on only if you trust who made it."
         st.warning(refusal or words, icon=":material/gpp_maybe:")
     with st.container(horizontal=True):
-        label, off = "Trust it and add" if runs else "Add", len(answers) < len(open_) or bool(refusal)
+        label, disabled = "Trust it and add" if runs else "Add", len(answers) < len(unanswered) or bool(refusal)
         help = "Load the model and explain the chosen picture with it."
-        clicked = st.button(label, type="primary", disabled=off, help=help)
+        clicked = st.button(label, type="primary", disabled=disabled, help=help)
         st.button("Discard", on_click=_discard, help="Delete these files from the server; nothing is added.")
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
-            _go_on(answers, trusted=runs)
+            _take_answers(answers, trusted=runs)
         st.rerun()
 
 
-def _field(unknown: Unknown) -> str:
+def _ask_one(unknown: Unknown) -> str:
+    """Draw one question; return its answer, empty without one."""
     key, help = f"models-{unknown.key}", "The file does not say it."
     if not unknown.choices:
         return st.text_input(unknown.question, key=key, help=help)
 
-    def shorten(choice: str) -> str:
+    def without_folder(choice: str) -> str:
         file, _, name = choice.rpartition(":")
         return f"{Path(file).name}, class {name}" if is_own_class(choice) else choice
 
@@ -183,7 +184,7 @@ def _field(unknown: Unknown) -> str:
         unknown.question,
         unknown.choices,
         index=0 if is_own_class(unknown.choices[0]) else None,
-        format_func=shorten,
+        format_func=without_folder,
         accept_new_options=unknown.key == "arch",
         key=key,
         help="Choose one, or type another name." if unknown.key == "arch" else help,
@@ -191,8 +192,8 @@ def _field(unknown: Unknown) -> str:
     return chosen or ""
 
 
-def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
-    """Read the files with the answers; add the model without further questions."""
+def _take_answers(answers: dict[str, str], *, trusted: bool) -> None:
+    """Read the files with the answers; add the model unless these raise further questions."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
     try:
@@ -211,7 +212,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
 
 
-WIDE = 132
+READING_WIDTH = 132
 """Pixels of a picture that shows one way of preparing it."""
 MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
@@ -224,17 +225,15 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.loaded.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
-            help, icon = (
-                "The same picture there, with everything that can be asked of the map.",
-                ":material/open_in_new:",
-            )
-            st.button("Open in Explore", icon=icon, type="primary", on_click=open_model, args=(spec,), help=help)
+            go: dict[str, Any] = {"icon": ":material/open_in_new:", "on_click": open_model, "args": (spec,)}
+            help = "The same picture there, with everything that can be asked of the map."
+            st.button("Open in Explore", type="primary", help=help, **go)
             st.button("Done", on_click=show, args=("",), help="Put this card away; the model stays in the list.")
         with left:
-            _explain(spec, explainer, image)
+            _draw_map(spec, explainer, image)
         with right:
-            _meaning(spec, explainer)
-            _preprocessing(spec, explainer, image)
+            _draw_meaning(spec, explainer)
+            _draw_preprocessing(spec, explainer, image)
             for note in explainer.loaded.adapter.notes:
                 st.caption(escape(without_keys(note)))
 
@@ -242,10 +241,10 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
 def open_model(spec: ModelSpec) -> None:
     """Choose a model and go to Explore in the next run."""
     reopen.choose_model(spec)
-    reopen.open_explore("map")
+    reopen.open_explore()
 
 
-def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
+def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the picture's map; without layers, first the answer."""
     choices = Choices(image, spec, explainer.loaded.adapter.spec.method, {})
     options = {} if explainer.loaded.gradients else task_of(spec).blind
@@ -260,7 +259,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     panels.draw_viewer(image, panes, key="viewer-models", height=360)
 
 
-def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
+def _draw_meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask for the meaning and names of the outputs."""
     labels, measures = explainer.labels, task_of(spec).quantity == "number"
     unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
@@ -296,7 +295,8 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
     return {"weights.labels": typed, "weights.outputs": None}
 
 
-def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
+def _draw_preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
+    """Show the picture in each way in which it may have to be prepared, to choose from."""
     readings = preprocessing_check.readings(explainer.loaded, image)
     if len(readings) < 2:
         return
@@ -309,9 +309,9 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         st.caption("The answer changes with it. Choose what the training did." if differ else alike)
         with st.container(horizontal=True):
             for index, reading in enumerate(readings):
-                with st.container(width=WIDE, gap="xsmall"):
+                with st.container(width=READING_WIDTH, gap="xsmall"):
                     words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
-                    st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")
+                    st.image(reading.picture, width=READING_WIDTH, alt=f"The picture, {reading.words}: {words}")
                     st.markdown(f"**{escape(words)}**  \n{reading.words}")
                     help = f"Prepare all pictures so: {reading.preprocessing}."
                     if index and st.button("Use this", key=f"models-fit-{index}", help=help):
@@ -320,6 +320,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 
 
 def _change(spec: ModelSpec, values: dict[str, object]) -> None:
+    """Change a model's table and load it anew; raise Problem and change nothing where that fails."""
     before = store.tables()[spec.id]
     try:
         store.change(spec.id, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -13,19 +13,17 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import workers
 from sightglass.models.own import store
+from sightglass.models.spec import ModelSpec
 from sightglass.pages.models import add
 from sightglass.ui.choices import image_picker, model_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import tables
 
-if TYPE_CHECKING:
-    from sightglass.models.spec import ModelSpec
-
 
 def draw_list() -> None:
     """Draw the list with its filters."""
-    here = model_picker.menu()[1]
+    here = model_picker.local_models()
     st.markdown("### All models")
     matching = _draw_filters(here)
     page.say_problem()
@@ -43,16 +41,16 @@ def draw_list() -> None:
 
 
 def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
-    """Draw the filters and return the families that match, one's own first."""
+    """Draw the filters and return the families that match, the added ones first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         tasks = {spec.task for spec in catalog.catalog().values()}
         titles = {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks}
         look: dict[str, Any] = {"name": "task", "label_visibility": "collapsed", "help": "What the models are for."}
         task = url_state.widget(st.segmented_control, "Task", titles, "", key="models-task", **look)
         help = "Only models whose weights are on this machine."
-        only = url_state.widget(st.toggle, "Here only", None, True, key="models-here", name="here", help=help)
+        here_only = url_state.widget(st.toggle, "Here only", None, True, key="models-here", name="here", help=help)
     families = [specs for specs in catalog.families().values() if task in ("", specs[0].task)]
-    if only:
+    if here_only:
         families = [specs for specs in families if any(spec.id in here for spec in specs)]
     added = {spec.id for spec in store.list_own()}
     return sorted(families, key=lambda specs: specs[0].id not in added)
@@ -82,8 +80,7 @@ def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
 
 def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
     """Draw the sizes of the chosen family and the actions for one."""
-    line = st.container(horizontal=True, vertical_alignment="center")
-    with line:
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(specs[0].family)}**", width="content")
         spec = model_picker.choose_size(specs, here, key="models-size")
         help = "Load it, and see what it says of the picture. One that is not here is fetched."
@@ -131,10 +128,10 @@ def models() -> None:
     with listing:
         draw_list()
     # Last: a model may have come or gone above.
-    _, present = model_picker.menu()
+    present = model_picker.local_models()
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
-    extra = sum(spec in here for spec in store.list_own())
-    title.markdown(f"## {plural(len(here), 'model')} here{f', {extra} of them added' if extra else ''}")
+    added_count = sum(spec in here for spec in store.list_own())
+    title.markdown(f"## {plural(len(here), 'model')} here{f', {added_count} of them added' if added_count else ''}")
 
 
 models()

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
     Frame = Any
 
-
 PAGE = 24
-WIDE = 208
-BOX = (2 * WIDE, 2 * WIDE)
-"""Pixels of a tile: twice its size on the page, for high-resolution screens."""
-RAIL, PANEL, GAP = 224, 560, 16
+"""Tiles that are shown at once."""
+TILE_WIDTH, RAIL_WIDTH, PANEL_WIDTH, GAP = 208, 224, 560, 16
+"""CSS pixels of a tile, of the filters, of the panel, and between the pictures in that."""
+TILE_SIZE = (2 * TILE_WIDTH, 2 * TILE_WIDTH)
+"""Pixels of a tile's picture: twice its size on the page, for high-resolution screens."""
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
 JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
@@ -70,45 +70,45 @@ class Tile:
 
 
 def draw(job: PicturesJob, result: Result) -> int:
-    """Draw the views, the filters, a page of tiles and the opened panel; return the place of the model of the maps."""
+    """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
     remembered = state.of(PicturesPage)
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     with st.container(horizontal=True, key="pictures-grid"):
-        rail = st.container(width=RAIL, key="pictures-rail")
+        rail = st.container(width=RAIL_WIDTH, key="pictures-rail")
         grid = st.container()
-        side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
-    place = _choose_model(result, rail)
+        side = st.container(width=PANEL_WIDTH, key="pictures-panel") if remembered.opened else None
+    model = _choose_model(result, rail)
     with top:
         look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
-        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, place), "all", **look)
-    about = _draw_classes(result, place, grid) if view == "class" else None
+        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model), "all", **look)
+    class_name = _draw_classes(result, model, grid) if view == "class" else None
     with grid:
-        ids = _draw_causes(job, result, place) if view == "wrong" else None
+        ids = _draw_causes(job, result, model) if view == "wrong" else None
     with rail:
-        tiles = _filter(result, place, view, about)
+        tiles = _filter(result, model, view, class_name)
     if ids is not None:
         tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
     with grid:
         if tiles:
-            _draw_page(job, result, place, tiles)
-        elif view != "class" or about:
+            _draw_page(job, result, model, tiles)
+        elif view != "class" or class_name:
             st.caption("No picture matches.")
     if side is not None:
         with side:
-            draw_panel(job, result, place, tiles)
-    return place
+            draw_panel(job, result, model, tiles)
+    return model
 
 
-def _list_views(result: Result, place: int) -> dict[str, str]:
+def _list_views(result: Result, model: int) -> dict[str, str]:
     """Return the views that the results have, with their counts."""
-    views = {"all": f"All {len(result.frames[place]):,}"}
-    if (report := result.reports[place]) is not None and report.evaluation.pictures:
+    views = {"all": f"All {len(result.frames[model]):,}"}
+    if (report := result.reports[model]) is not None and report.evaluation.pictures:
         views["wrong"] = f"Wrong {len(report.errors):,}"
     if len(views) > 1 or any(result.fits):
         views["class"] = "By class"
-    if result.list_by_right(place):
+    if result.list_by_right(model):
         views["differ"] = "By model"
-    elif (differing := result.find_differing(place)) is not None:
+    elif (differing := result.find_differing(model)) is not None:
         views["differ"] = f"Disagreements {len(differing):,}"
     return views
 
@@ -119,19 +119,19 @@ def _find_boxes(report: ErrorReport | None) -> ErrorReport | None:
 
 
 def _choose_model(result: Result, rail: Any) -> int:
-    """Draw the choice of the model whose maps are shown; return its place."""
+    """Draw the choice of the model whose maps are shown; return its index."""
     if len(result.plans) == 1:
         return 0
     names = {plan.model: name for plan, name in zip(result.plans, result.names, strict=True)}
     with rail:
         look: dict[str, Any] = {"key": "pictures-maps-of", "name": "of"}
-        model = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, **look)
-    return list(names).index(model)
+        chosen = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, **look)
+    return list(names).index(chosen)
 
 
-def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
+def _draw_classes(result: Result, model: int, grid: Any) -> str | None:
     """Draw the table of classes; return the chosen one."""
-    report, fit = result.reports[place], result.fits[place]
+    report, fit = result.reports[model], result.fits[model]
     config: dict[str, Any] = {}
     if report is None and fit is not None:
         rows = finished.list_area_classes(fit)
@@ -139,34 +139,33 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     elif (boxes := _find_boxes(report)) is not None:
         rows = finished.list_object_classes(boxes)
     else:
-        rows = finished.list_classes(result.frames[place])
+        rows = finished.list_classes(result.frames[model])
         config |= {"share": tables.score(), "taken for": st.column_config.TextColumn(width="large")}
     with grid:
-        chosen = tables.choose_row(rows, key=f"pictures-classes-{place}", columns=config, height=260)
+        chosen = tables.choose_row(rows, key=f"pictures-classes-{model}", columns=config, height=260)
     return None if chosen is None else str(rows[chosen]["class"])
 
 
-def _filter(result: Result, place: int, view: str, about: str | None) -> list[Tile]:
-    """Draw the filters of a view; return the tiles that they leave."""
-    frame, boxes, chosen = result.frames[place], _find_boxes(result.reports[place]), None
-    if view == "differ" and (by_right := result.list_by_right(place)):
+def _filter(result: Result, model: int, view: str, class_name: str | None) -> list[Tile]:
+    """Draw the filters of a view; return the tiles that they leave. `class_name`: of the view of one class."""
+    frame, boxes, chosen = result.frames[model], _find_boxes(result.reports[model]), None
+    if view == "differ" and (by_right := result.list_by_right(model)):
         titles = {key: f"{title} {len(ids):,}" for key, (title, ids) in by_right.items()}
-        _, chosen = by_right[
-            url_state.widget(st.pills, "Who is right", titles, "first", key="pictures-right", name="right")
-        ]
+        who = url_state.widget(st.pills, "Who is right", titles, "first", key="pictures-right", name="right")
+        chosen = by_right[who][1]
     if boxes is not None and (view in ("wrong", "class") or chosen is not None):
         return [
             Tile(unit.id, unit.picture.key, escape(unit.words), unit=unit)
-            for unit in _filter_units(boxes, about, chosen)
+            for unit in _filter_units(boxes, class_name, chosen)
         ]
-    scores = table.read_scores(result.plans[place].folder)
+    scores = table.read_scores(result.plans[model].folder)
     task, kind = task_of(scores.task), kind_of(scores.task)
-    if about is not None and kind.by_folders:
-        frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
+    if class_name is not None and kind.by_folders:
+        frame = frame[frame["truth"].eq(class_name) & frame["wrong"].eq(True)]
     if view == "wrong":
         frame = frame[frame["wrong"].eq(True)]
     elif view == "differ":
-        pictures = result.find_differing(place) if chosen is None else {id.rpartition("#")[0] for id in chosen}
+        pictures = result.find_differing(model) if chosen is None else {id.rpartition("#")[0] for id in chosen}
         frame = frame[frame["picture"].isin(pictures or ())]
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(("smallest", "largest") if kind.names_classes else ())}
     orders = {
@@ -215,7 +214,7 @@ def _choose(title: str, values: Any, key: str) -> str | None:
     return chosen
 
 
-def _filter_units(report: ErrorReport, about: str | None, chosen: set[str] | None = None) -> list[ErrorUnit]:
+def _filter_units(report: ErrorReport, class_name: str | None, chosen: set[str] | None = None) -> list[ErrorUnit]:
     """Draw the filters of a detector's errors, or of the `chosen` units; return those that match."""
     kind = ALL
     if chosen is None:
@@ -223,13 +222,13 @@ def _filter_units(report: ErrorReport, about: str | None, chosen: set[str] | Non
             name: f"{TYPE_NAMES[name]} {count:,}" for name, count in report.types.items() if count
         }
         kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key="pictures-type", name="type")
-    if about is None:
+    if class_name is None:
         names = {"": "any"} | {name: name for name in sorted({unit.about for unit in report.units})}
-        about = url_state.widget(st.selectbox, "Class", names, "", key="pictures-about", name="about")
+        class_name = url_state.widget(st.selectbox, "Class", names, "", key="pictures-about", name="about")
     small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
-    units = report.select(kind, about)
+    units = report.select(kind, class_name)
     if chosen is not None:
-        units = [unit for unit in report.units if unit.id in chosen and about in ("", unit.about)]
+        units = [unit for unit in report.units if unit.id in chosen and class_name in ("", unit.about)]
     return [unit for unit in units if unit.size is not None and unit.size < SMALL] if small else units
 
 
@@ -237,9 +236,9 @@ _images: ByteCache[bytes] = ByteCache(8 * MIB, len)
 """Tiles by run and error or picture; empty of a picture that cannot be opened."""
 
 
-def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> list[bytes]:
+def make_images(job: PicturesJob, result: Result, model: int, tiles: Sequence[Tile]) -> list[bytes]:
     """Return tiles as WebP of one size, cached; empty where a picture cannot be opened."""
-    folder = result.plans[place].folder
+    folder = result.plans[model].folder
     changed, items = finished.stamp(folder), {item.key: item for item in job.source.items}
 
     def make(tile: Tile) -> bytes:
@@ -248,7 +247,7 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
                 with Pillow.open(folder / tile.file) as opened:
                     return _fit(opened.convert("RGB"))
             pixels = items[tile.picture].open().pixels
-            return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, BOX)))
+            return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, TILE_SIZE)))
         except (OSError, KeyError, Problem):
             return b""
 
@@ -259,10 +258,10 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
 
 def _fit(picture: Pillow.Image) -> bytes:
     """Return a picture within a transparent box, so that all tiles are of one size."""
-    picture = ImageOps.contain(picture, BOX)
-    paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
+    picture = ImageOps.contain(picture, TILE_SIZE)
+    paper = Pillow.new("RGBA", TILE_SIZE, (0, 0, 0, 0))
     # At the lower left, where its words begin.
-    paper.paste(picture, (0, BOX[1] - picture.height))
+    paper.paste(picture, (0, TILE_SIZE[1] - picture.height))
     return _encode(paper)
 
 
@@ -272,11 +271,11 @@ def _encode(picture: Pillow.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _page_key(place: int, count: int) -> str:
-    return f"pictures-page-{place}-{count}"
+def _page_key(model: int, count: int) -> str:
+    return f"pictures-page-{model}-{count}"
 
 
-def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
+def _draw_page(job: PicturesJob, result: Result, model: int, tiles: Sequence[Tile]) -> None:
     """Draw one page of tiles."""
     pages = -(-len(tiles) // PAGE)
     # Its place is below the tiles, which depend on it.
@@ -284,16 +283,16 @@ def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
     number = 1
     if pages > 1:
         with below:
-            number = int(st.pagination(pages, key=_page_key(place, len(tiles))))
+            number = int(st.pagination(pages, key=_page_key(model, len(tiles))))
     listed = tiles[PAGE * (number - 1) : PAGE * number]
-    images = make_images(job, result, place, listed)
+    images = make_images(job, result, model, listed)
     with above:
         for index, (tile, image) in enumerate(zip(listed, images, strict=True)):
             _draw_tile(index, tile, image)
 
 
 def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
-    with st.container(width=WIDE, gap="xxsmall", key=f"pictures-tile-{index}"):
+    with st.container(width=TILE_WIDTH, gap="xxsmall", key=f"pictures-tile-{index}"):
         if image:
             alt = f"{tile.picture} under its map" if tile.unit is None else f"{tile.unit.words}, in {tile.picture}"
             st.image(image, width="stretch", alt=alt)
@@ -306,9 +305,9 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
         st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
 
 
-def _draw_causes(job: PicturesJob, result: Result, place: int) -> set[str] | None:
+def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | None:
     """Draw the groups of wrong answers by what their evidence lies on; return the ids of the chosen group's units."""
-    plan, report = result.plans[place], result.reports[place]
+    plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
         return None
     causes = finished.read_causes(plan.folder, report)
@@ -337,7 +336,7 @@ def open_panel(picture: str, unit: str = "") -> None:
     remembered.opened, remembered.unit = picture, unit
 
 
-def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
+def draw_panel(job: PicturesJob, result: Result, model: int, tiles: Sequence[Tile]) -> None:
     """Draw the opened picture under the map of each model, and what can be done with it."""
     remembered = state.of(PicturesPage)
     key, ids = remembered.opened, [tile.id for tile in tiles]
@@ -346,18 +345,18 @@ def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
     else:
         # It left the tiles when its label was corrected: the next one is where it was.
         steps = (-1, 0)
-    plan, report = result.plans[place], result.reports[place]
+    plan, report = result.plans[model], result.reports[model]
     named = remembered.unit or f"{key}#picture-0"
     unit = next((unit for unit in report.units if unit.id == named), None) if report is not None else None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 24))}**")
-        if (row := _find_row(result.frames[place], key)) is not None:
+        if (row := _find_row(result.frames[model], key)) is not None:
             st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
         for label, way, step in zip(("Previous", "Next"), ("left", "right"), steps, strict=True):
             to = remembered.place + step
             ends = remembered.place < 0 or not 0 <= to < len(tiles)
             look: dict[str, Any] = {"type": "tertiary", "shortcut": way, "disabled": ends}
-            st.button(label, key=f"pictures-turn-{way}", on_click=_turn, args=(tiles, to, place), **look)
+            st.button(label, key=f"pictures-turn-{way}", on_click=_turn, args=(tiles, to, model), **look)
         icon, close = ":material/close:", partial(open_panel, "")
         st.button("", icon=icon, type="tertiary", key="pictures-close", help="Close", on_click=close)
     if unit is not None:
@@ -365,11 +364,11 @@ def draw_panel(job: PicturesJob, result: Result, place: int, tiles: Sequence[Til
     if report is not None and not job.example:
         _draw_correction(job, report, unit, row or {})
     page.say_problem()
-    order = [place, *(other for other in range(len(result.plans)) if other != place)]
+    order = [model, *(other for other in range(len(result.plans)) if other != model)]
     with st.container(horizontal=True, gap=GAP):
-        for model in order:
-            with st.container(width=PANEL if model == place else (PANEL - GAP) // 2, gap="xxsmall"):
-                _draw_model(job, result, model, unit, key, order if model == place else [model])
+        for each in order:
+            with st.container(width=PANEL_WIDTH if each == model else (PANEL_WIDTH - GAP) // 2, gap="xxsmall"):
+                _draw_model(job, result, each, unit, key, order if each == model else [each])
 
 
 def _draw_correction(job: PicturesJob, report: ErrorReport, unit: ErrorUnit | None, row: Json) -> None:
@@ -399,11 +398,11 @@ def correct(job: PicturesJob, change: LabelChange | None) -> None:
         remembered.unit = ""
 
 
-def _turn(tiles: Sequence[Tile], to: int, place: int) -> None:
+def _turn(tiles: Sequence[Tile], to: int, model: int) -> None:
     """Open the panel of another tile, and its page of tiles, in a callback."""
     open_panel(tiles[to].picture, tiles[to].id if tiles[to].unit is not None else "")
     if len(tiles) > PAGE:
-        st.session_state[_page_key(place, len(tiles))] = to // PAGE + 1
+        st.session_state[_page_key(model, len(tiles))] = to // PAGE + 1
 
 
 def _find_row(frame: Frame, key: str) -> Json | None:
@@ -411,35 +410,35 @@ def _find_row(frame: Frame, key: str) -> Json | None:
 
 
 def _draw_model(
-    job: PicturesJob, result: Result, place: int, unit: ErrorUnit | None, key: str, boxed: Sequence[int]
+    job: PicturesJob, result: Result, model: int, unit: ErrorUnit | None, key: str, boxed: Sequence[int]
 ) -> None:
     """Draw an opened picture under a model's map, of an error that of its answer there, with the boxes of models."""
-    plan, row, name = result.plans[place], _find_row(result.frames[place], key), escape(result.names[place])
+    plan, row, name = result.plans[model], _find_row(result.frames[model], key), escape(result.names[model])
     if row is None:
         st.caption(f"{name} has no answer to this picture.")
         return
     scores, image = table.read_scores(plan.folder), b""
     words = f"{name}  \n{describe_row(row, scores, task_of(scores.task).no_answer)}"
     if unit is not None:
-        reports = {model: report for model in {place, *boxed} if (report := result.reports[model]) is not None}
-        found = {model: report.find_answers(unit) for model, report in reports.items()}
-        values = next((values for _, values in found.get(place, ())), None)
+        reports = {each: report for each in {model, *boxed} if (report := result.reports[each]) is not None}
+        answers = {each: report.find_answers(unit) for each, report in reports.items()}
+        values = next((values for _, values in answers.get(model, ())), None)
         if unit.kind == "picture":
             values = table.read_cells(row["cells"])
         else:
-            said = [f"{escape(answer.label)} {percent(answer.score)}" for answer, _ in found.get(place, ())]
-            words = f":{BY_MODEL[place][1]}[■] {name}: {said[0] if said else 'nothing there'}"
-        boxes = [(answer.box, BY_MODEL[model][0]) for model in boxed for answer, _ in found.get(model, ())]
+            texts = [f"{escape(answer.label)} {percent(answer.score)}" for answer, _ in answers.get(model, ())]
+            words = f":{BY_MODEL[model][1]}[■] {name}: {texts[0] if texts else 'nothing there'}"
+        boxes = [(answer.box, BY_MODEL[each][0]) for each in boxed for answer, _ in answers.get(each, ())]
 
         def make() -> bytes:
-            pixels, shape = job.find_item(key).open().pixels, (2 * PANEL, 2 * PANEL)
+            pixels, shape = job.find_item(key).open().pixels, (2 * PANEL_WIDTH, 2 * PANEL_WIDTH)
             return _encode(Pillow.fromarray(draw_tile(pixels, unit, shape, boxes, values)))
 
         changed = finished.stamp(*(each.folder for each in result.plans))
         with suppress(OSError, Problem):
-            image = _images.get_or_make((changed, place, len(boxed), unit.id), make)
+            image = _images.get_or_make((changed, model, len(boxed), unit.id), make)
     try:
-        alt = f"Its map by {result.names[place]}"
+        alt = f"Its map by {result.names[model]}"
         st.image(image or (plan.folder / row["file"]).read_bytes(), width="stretch", alt=alt)
     except OSError:
         st.caption("The map's image was deleted: run it again.")

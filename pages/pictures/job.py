@@ -51,10 +51,12 @@ class PicturesJob(Job["list[Summary]"]):
         read: int | None = None,
         example: bool = False,
     ) -> None:
-        """`labels`: what is in the pictures; None: those of an earlier run in the same folders, if it has any.
-        `stopped`: show what was done and run nothing. `read`: the pictures of a finished run, whose results are read
-        and not made. `example`: the packaged one, of which nothing beside its tables can be changed. Raises
-        ModelProblem where results cannot be written."""
+        """Start the runs, or the reading of their results. Raises ModelProblem where results cannot be written.
+
+        `labels`: what is in the pictures; None: those of an earlier run in the same folders, if it has any.
+        `stopped`: show what was done and run nothing. `read`: the number of pictures of a finished run, whose results
+        are read and not made. `example`: the packaged one, whose results cannot be changed.
+        """
         self.source, self.plans, self.labels, self.example = source, plans, labels, example
         if read is not None:
             super().__init__(partial(_read_results, plans, read), reads=True)
@@ -100,36 +102,41 @@ def _run(
     cancel: Event,
     **_: Any,
 ) -> list[Summary]:
+    """Run the plans one after the other until one is cancelled, and time their models."""
     summaries: list[Summary] = []
+    pictures = len(source.items)
     stop = threading.Event() if stopped else cancel
     if stopped:
         # A run that is stopped at once writes the table of what was done.
         stop.set()
     for number, plan in enumerate(plans):
-        before = f"{plan.model}: " if len(plans) > 1 else ""
-
-        def report(share: float, words: str, number: int = number, before: str = before) -> None:
-            progress((number + share) / len(plans), before + words)
-
         # The first run is listed with all others.
         facts = RunFacts(source=(source.path,), name=source.name, plans=(plan,) if number else plans)
+        report = partial(_report_part, progress, number, plans)
         run = partial(batch.run, source.items, plan.model, plan.folder, options=plan.options, labels=truth)
         run = partial(run, progress=report, cancel=stop, resume=resume, facts=facts)
-
-        def follow(plan: RunPlan = plan) -> tuple[float, str]:
-            count, pictures = journal.count_done(plan.folder), len(source.items)
-            return count / pictures, f"{count:,} of {plural(pictures, 'picture')}, in another run"
-
-        nothing = batch.Summary(plan.folder, len(source.items), 0, 0, (), 0.0, cancelled=True)
-        done = background.wait_for_folder(run, follow, report, cancel) or nothing
-        summaries.append(done)
-        if done.cancelled:
+        nothing = batch.Summary(plan.folder, pictures, 0, 0, (), 0.0, cancelled=True)
+        follow = partial(_follow_other_run, plan, pictures)
+        summaries.append(background.wait_for_folder(run, follow, report, cancel) or nothing)
+        if summaries[-1].cancelled:
             return summaries
     if len(plans) > 1:
         progress(1.0, "Measuring the times")
         with contextlib.suppress(Problem, OSError):
             _measure_times(plans, source.items[0].open())
     return summaries
+
+
+def _report_part(progress: Progress, number: int, plans: Sequence[RunPlan], share: float, words: str) -> None:
+    """Report the progress of one of several plans as that of all."""
+    model = f"{plans[number].model}: " if len(plans) > 1 else ""
+    progress((number + share) / len(plans), model + words)
+
+
+def _follow_other_run(plan: RunPlan, pictures: int) -> tuple[float, str]:
+    """Return how far another process is that runs the plan: share and words."""
+    count = journal.count_done(plan.folder)
+    return count / pictures, f"{count:,} of {plural(pictures, 'picture')}, in another run"
 
 
 def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
@@ -171,7 +178,7 @@ class PicturesPage:
     """The picture in the panel, and the error in it that was clicked."""
     unit: str = ""
     place: int = -1
-    """Where that is, or was, among the tiles."""
+    """The index of its tile, also once it has left the tiles; -1 before it was among them."""
     drops: int = 0
     """Counts what was dropped: a new field is empty."""
     by_folder: bool = False
@@ -196,7 +203,7 @@ def list_earlier() -> list[RunFacts]:
 
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
     """Return the job that makes these results now, in any window."""
-    running: PicturesJob | None = background.find_shared(plans[0].folder)
+    running: PicturesJob | None = background.SHARED.get(plans[0].folder)
     if running is None or running.finished():
         return None
     # A folder's name tells the options apart.
@@ -242,10 +249,7 @@ def open_example() -> PicturesJob:
 
 
 def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:
-    """Let a label count as these classes in all runs of a job; return the job that counts them again.
-
-    Raises Problem for pictures that are not there any more, and for a folder that cannot be written.
-    """
+    """Let a label count as classes in all runs of a job; return the job that counts anew. Raises Problem."""
     if not job.source.items:
         raise Problem("The pictures of this run are not here any more: drop them again to count their labels anew.")
     for plan in job.plans:

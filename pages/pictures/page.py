@@ -59,7 +59,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = controls.draw(place=row, colours=False)
+    choices, explainer = controls.draw(place=row, colors=False)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:
@@ -72,9 +72,6 @@ def pictures() -> None:
         main.markdown(f"## {plural(len(remembered.source.items), 'picture')}{press}.")
         if coverage is not None and coverage.problem:
             main.error(sentence(coverage.problem), icon=":material/error:")
-
-
-# What the address names
 
 
 def _read_address(remembered: PicturesPage) -> None:
@@ -106,9 +103,6 @@ def _write_address(remembered: PicturesPage) -> None:
     chosen, home = remembered.source, uploads.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
-
-
-# The row of chips
 
 
 def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer) -> None:
@@ -168,11 +162,11 @@ def _draw_models(choices: Choices) -> list[str]:
 
 def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
-    plans, truth, matches, judged = [], remembered.truth, remembered.matches, list[Path]()
+    plans, truth, matches, earlier = [], remembered.truth, remembered.matches, list[Path]()
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
-        judged = [plan.folder for plan in before.plans]
-        truth, matches = truth or labels.read_labels(judged[0]), labels.corrections(judged[0])
+        earlier = [plan.folder for plan in before.plans]
+        truth, matches = truth or labels.read_labels(earlier[0]), labels.corrections(earlier[0])
     for name in models:
         explainer = controls.load(name)
         fitted = choices if name == choices.model.id else controls.adapt_to_model(choices, explainer, choices.method)
@@ -181,13 +175,10 @@ def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], reme
         if corrections := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, corrections)
         plans.append(run_store.RunPlan(name, options, folder))
-    relabel.share_changes([*judged, *(plan.folder for plan in plans)])
+    relabel.share_changes([*earlier, *(plan.folder for plan in plans)])
     remembered.show(jobs.find_running(plans) or PicturesJob(chosen, tuple(plans), labels=truth))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
-
-
-# What is shown
 
 
 def _draw_example() -> DeltaGenerator:
@@ -199,8 +190,8 @@ def _draw_example() -> DeltaGenerator:
     with ribbon:
         st.badge("Example", icon=":material/science:", color="blue")
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
-            own = (replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans)
-            _show(PicturesJob(job.source, tuple(own)))
+            plans = (replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans)
+            _show(PicturesJob(job.source, tuple(plans)))
     _draw_result(job)
     return ribbon
 
@@ -236,6 +227,7 @@ def _show(job: PicturesJob) -> None:
 
 
 def _draw_result(job: PicturesJob) -> None:
+    """Draw the verdict on the models, its chart and table, the pictures, and what can be done with all of these."""
     result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
@@ -267,9 +259,9 @@ def _draw_result(job: PicturesJob) -> None:
         against = result.decision.reference.model if result.decision is not None else result.names[0]
         rows = finished.list_models(result, result.names.index(against))
         tables.table(rows, right=[*rows[0]][1:], help=finished.MEANINGS)
-    place = grid.draw(job, result)
+    model = grid.draw(job, result)
     with right:
-        _draw_export(job, result, place)
+        _draw_export(job, result, model)
 
 
 def _draw_scores(decision: Decision) -> None:
@@ -290,8 +282,9 @@ def _choose_decision(decision: Decision) -> Decision:
             key = f"pictures-{name}-{'-'.join(names)}"
             return url_state.widget(st.selectbox, label, options, first, key=key, name=name, width=210)
 
-        every = {"": f"All {len(names)} models"} if decision.candidate is None else {}
-        candidate = choose("Model", every | names, decision.candidate.model if decision.candidate else "", "candidate")
+        all_models = {"": f"All {len(names)} models"} if decision.candidate is None else {}
+        first = decision.candidate.model if decision.candidate else ""
+        candidate = choose("Model", all_models | names, first, "candidate")
         against = ""
         if candidate:
             others = {name: name for name in names if name != candidate}
@@ -302,8 +295,8 @@ def _choose_decision(decision: Decision) -> Decision:
     return decision.choose(candidate, against, tolerance / 100)
 
 
-def _draw_export(job: PicturesJob, result: Result, place: int) -> None:
-    """Draw the menu of files, of the model at a `place`; each is made on request."""
+def _draw_export(job: PicturesJob, result: Result, model: int) -> None:
+    """Draw the menu of files; each is made on request. `model`: index of the model whose table and labels they are."""
     offers: list[Offer] = []
     if (decision := result.decision) is not None:
         offers += [
@@ -311,10 +304,10 @@ def _draw_export(job: PicturesJob, result: Result, place: int) -> None:
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
     if not job.example:
-        folder = result.plans[place].folder
-        of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
-        offers.append((f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes))
-        if (report := result.reports[place]) is not None:
+        folder = result.plans[model].folder
+        owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
+        offers.append((f"Table{owner}, .csv", table.CSV, (folder / table.CSV).read_bytes))
+        if (report := result.reports[model]) is not None:
             ending = "json" if kind_of(report.evaluation.task).counts_objects else "csv"
             offers.append((f"Labels, .{ending}", f"labels.{ending}", partial(relabel.export_labels, folder)))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):

@@ -13,7 +13,7 @@ from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
-from sightglass.ui.saving import exact
+from sightglass.ui.saving import format_time
 from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.tasks import Task
 
-
-TAKEN = (
+HELP = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "
     "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run, the {uploads.MAX_UPLOADS} newest."
@@ -71,7 +70,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         files: list[UploadedFile] = st.session_state.get(key) or []
         if files:
             remembered.drops += 1
-            _take([(file.name, file.getbuffer()) for file in files], task)
+            _receive([(file.name, file.getbuffer()) for file in files], task)
             for file in files:
                 remove_upload(file.file_id)
 
@@ -83,7 +82,7 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         on_change=change,
         label_visibility="collapsed" if inline else "visible",
         width=430 if inline else "stretch",
-        help=TAKEN,
+        help=HELP,
     )
     if not inline:
         help = "A click on the field then chooses a folder, whose class folders are labels."
@@ -94,8 +93,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 
 
 @page.keeping_problem()
-def _take(files: list[uploads.File], task: Task) -> None:
-    """Take what was dropped: pictures replace what is shown, labels are held against it."""
+def _receive(files: list[uploads.File], task: Task) -> None:
+    """Receive files: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     pictures, truth = uploads.read_uploads(files, task, remembered.source)
     if pictures is not None:
@@ -109,10 +108,7 @@ def _take(files: list[uploads.File], task: Task) -> None:
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
-    """Return the labels of the shown pictures with their classes, unmatched ones first.
-
-    None for numbers, and of a run before its end.
-    """
+    """Return the labels of the shown pictures with their classes, unmatched ones first; none before a run's end."""
     if (job := remembered.job) is not None:
         if job.example or not job.finished() or not job.ready:
             return []
@@ -191,7 +187,7 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
 def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
     models = (finished.name_of(plan.model) for plan in facts.plans)
-    about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
+    about = f"{', '.join(models)}, {plural(facts.pictures, 'picture')}, {format_time(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
         if st.button(

@@ -69,9 +69,6 @@ def draw() -> None:
     _draw_all(decks)
 
 
-# ---- all decks
-
-
 def _draw_all(decks: tuple[Deck, ...]) -> None:
     count = sum(deck.id not in READY for deck in decks)
     st.markdown(f"## {plural(count, 'deck')} of yours" if count else "## Slides to present")
@@ -88,8 +85,8 @@ def draw_tiles(decks: Sequence[Deck]) -> None:
     """Draw a tile for each deck."""
     with st.container(horizontal=True, key="saved-tiles"):
         for deck in decks:
-            picture = next(filter(None, map(_small, deck.slides[:3])), b"")
-            about = f"{plural(len(deck.slides), 'slide')}, changed {saving.day(deck.changed)}"
+            picture = next(filter(None, map(_thumbnail, deck.slides[:3])), b"")
+            about = f"{plural(len(deck.slides), 'slide')}, changed {saving.format_day(deck.changed)}"
             if deck.id in READY and deck.slides:
                 about = f"Example: {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
@@ -97,15 +94,12 @@ def draw_tiles(decks: Sequence[Deck]) -> None:
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def _small(slide: Slide) -> bytes:
+def _thumbnail(slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
     try:
         return drawing.thumbnail(slide.view)
     except Problem:
         return b""
-
-
-# ---- one deck
 
 
 def _draw_deck(deck: Deck) -> None:
@@ -130,7 +124,7 @@ def _draw_deck(deck: Deck) -> None:
     strip, large = st.columns([1, 4], gap="medium")
     with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
         for number, slide in enumerate(deck.slides, 1):
-            if picture := _small(slide):
+            if picture := _thumbnail(slide):
                 st.image(picture, width="stretch", alt=f"Slide {number}")
             label = f"{number} · {slide.view.title or 'Without a title'}"
             look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
@@ -197,8 +191,8 @@ def _delete(id: str) -> None:
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
-    decks, place = saving.store().decks, deck.slides.index(slide)
-    _draw_stage(deck, [slide], "edit", number=place + 1)
+    decks, index = saving.store().decks, deck.slides.index(slide)
+    _draw_stage(deck, [slide], "edit", number=index + 1)
 
     @page.keeping_problem()
     def edit() -> None:
@@ -209,11 +203,11 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
         key = f"deck-{name}-{slide.id}"
         field(label, getattr(slide.view, name), key=key, max_chars=most, on_change=edit, help=help)
     with st.container(horizontal=True):
-        for label, icon, at in (("Earlier", "arrow_upward", place - 1), ("Later", "arrow_downward", place + 1)):
+        for label, icon, at in (("Earlier", "arrow_upward", index - 1), ("Later", "arrow_downward", index + 1)):
             order = [*deck.slides]
-            order.insert(max(0, at), order.pop(place))
-            act, off = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
-            _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
+            order.insert(max(0, at), order.pop(index))
+            move, disabled = partial(decks.change, deck.id, slides=order), not 0 <= at < len(order)
+            _button(label, icon, f"do-{icon}", move, "Move the slide.", disabled=disabled)
         # Of another slide it is another popover, which is closed.
         key = f"deck-ask-{slide.id}"
         with st.popover("Delete", icon=":material/delete:", key=key, help="Delete the slide."):

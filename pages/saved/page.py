@@ -30,7 +30,7 @@ def saved() -> None:
     )
     if tab == "runs":
         draw_runs()
-    elif saving.off():
+    elif saving.is_off():
         st.markdown("## Saving is switched off")
         st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
     else:
@@ -52,8 +52,8 @@ def draw_runs() -> None:
         return
     st.markdown(f"## {plural(len(runs), 'run')} over many pictures")
     for facts in runs:
-        names, day = ", ".join(finished.name_of(plan.model) for plan in facts.plans), saving.day(facts.started)
-        about = f"{names}, {plural(facts.pictures, 'picture')}, {day}"
+        names = ", ".join(finished.name_of(plan.model) for plan in facts.plans)
+        about = f"{names}, {plural(facts.pictures, 'picture')}, {saving.format_day(facts.started)}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
             query = {"run": facts.folder.name}

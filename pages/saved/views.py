@@ -68,7 +68,7 @@ def draw() -> None:
         st.markdown("Press **Save** below a map.")
 
 
-def _draw_place() -> None:
+def _draw_location() -> None:
     folder, used = saving.store().folder, f"{megabytes(saving.store().used_bytes())} used."
     audience = "Everyone who opens this dashboard can see it."
     st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")
@@ -94,7 +94,7 @@ def _draw_all(count: int) -> None:
     with tiles:
         for record in result.records:
             _draw_tile(record)
-    _draw_place()
+    _draw_location()
 
 
 def _draw_filters() -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _draw_tile(record: Record) -> None:
     except Problem:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
-    about = " ".join(filter(None, (record.model, saving.day(record.created), tags)))
+    about = " ".join(filter(None, (record.model, saving.format_day(record.created), tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
     about = f"{about}  \n*{note}*" if note else about
     alt, help = "The saved picture under its map", f"{escape(record.picture_name)}, {escape(_describe(record))}"
@@ -189,9 +189,6 @@ def draw_tile(
             go = partial(st.query_params.update, opens)
             st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=go, help=help)
         st.caption(about)
-
-
-# ---- one record
 
 
 def _read(record: Record) -> tuple[Image, Maps]:
@@ -264,7 +261,7 @@ def _draw_rest(record: Record, index: int) -> None:
     _draw_export([record], "Everything")
     saving.add_to_deck("saved", partial(_make_slide, record, index=index))
     _draw_delete([record.id], key=f"saved-delete-{record.id}")
-    st.caption(f"{_describe(record)}; saved {saving.exact(record.created)}.", width="content")
+    st.caption(f"{_describe(record)}; saved {saving.format_time(record.created)}.", width="content")
 
 
 def _score_text(record: Record, score: float | None) -> str:
@@ -357,7 +354,7 @@ def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> N
     assert record.pair is not None
 
     @page.keeping_problem()
-    def take() -> None:
+    def open_pair() -> None:
         reopen.open_pictures(record.model, similarity.query.image, similarity)
         pair_views.compare_with(similarity.gallery.image)
 
@@ -365,7 +362,7 @@ def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> N
         pair_views.draw_pair(similarity, key=f"saved-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
-            st.button("Open in Compare", icon=":material/visibility:", on_click=take, help=help)
+            st.button("Open in Compare", icon=":material/visibility:", on_click=open_pair, help=help)
             _draw_rest(record, 0)
     with right:
         pair_views.explain_score(similarity, record.pair.context)

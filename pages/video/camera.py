@@ -73,4 +73,4 @@ def _open(frame: LiveFrame) -> None:
     if visit.model is not None and task_of(visit.model).explains("detection"):
         control_table.set_options({"preprocessing": visit.preprocessing})
         chosen.model = visit.model.id
-    reopen.open_explore("map")
+    reopen.open_explore()

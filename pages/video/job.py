@@ -37,7 +37,8 @@ from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
 from sightglass.video.results import CLIP as RESULT
-from sightglass.video.results import AnswerCurve, clock, curves, read_result
+from sightglass.video.results import read_result
+from sightglass.video.timeline import AnswerCurve, clock, read_curves
 
 MOMENT = "moment"
 """Name in the address of the seconds that the player begins at."""
@@ -45,8 +46,6 @@ MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 3
 """Moments that a headline names; of more it says how many they are."""
-
-
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
 DAYS = 7
@@ -127,7 +126,7 @@ class ClipJob(Job["Summary"]):
 
     @cached_property
     def curves(self) -> tuple[AnswerCurve, ...]:
-        return curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
+        return read_curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
 
     @property
     def task(self) -> Task:
@@ -141,18 +140,17 @@ def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any)
         stop.set()
     run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
     run = partial(run, progress=progress, cancel=stop)
-    nothing = Summary(plan.folder, 0, 0, 0, 0.0, resumed=True, cancelled=True)
+    nothing = Summary(plan.folder, resumed=True, cancelled=True)
     follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
     return background.wait_for_folder(run, follow, progress, cancel) or nothing
 
 
 def find(name: str) -> ClipJob | None:
     """Return the job of a clip, at work or as it was stopped; None without its plan."""
-    if (job := background.find_shared(name)) is not None:
-        running: ClipJob = job
-        return running
-    plan = read_plan(name) if name else None
-    return ClipJob(plan, stopped=True) if plan is not None else None
+    job: ClipJob | None = background.SHARED.get(name)
+    if job is None and name and (plan := read_plan(name)) is not None:
+        job = ClipJob(plan, stopped=True)
+    return job
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -233,7 +231,7 @@ def _open(plan: ClipPlan, seconds: float) -> None:
     pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
     name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
     image_source.choose_upload(Image(pixels, name))
-    reopen.open_explore("map")
+    reopen.open_explore()
 
 
 MAX_CLIP = 100_000_000

@@ -28,9 +28,9 @@ LOGGER = logging.getLogger(__name__)
 def prepare(host: str | None = "localhost", *, open_to_all: bool = False) -> None:
     """Prepare this process for serving HTTP; None: on all addresses.
 
-    `open_to_all`: as of `access.choose`. Logs a warning where a folder of weights or a models.toml
-    is missing or broken, and where strangers get in. Raises SettingProblem, one sentence for each variable that is
-    malformed or unknown, or that names a model that does not exist: otherwise the first request to need it would fail.
+    `open_to_all`: as for `access.choose`. Logs a warning where a folder of weights or a models.toml is missing or
+    broken, and where strangers get in. Raises SettingProblem, one sentence for each variable that is malformed or
+    unknown, or that names a model that does not exist: otherwise the first request to need it would fail.
     """
     environment.check()
     try:

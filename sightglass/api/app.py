@@ -121,10 +121,7 @@ class Api(FastAPI):
 
 
 def create() -> Api:
-    """Return the application with its middleware.
-
-    In a process that no server of Sightglass prepared, the environment's token is required, if there is one.
-    """
+    """Return the application; where `prepare` was not called, it requires the environment's token, if there is one."""
     from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
     if not access.is_installed():

@@ -32,7 +32,7 @@ from sightglass.report.results import PlainResult
 
 HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 MAX_HEATMAPS = 1000
-"""Files of these names that are kept in a visitor's folder."""
+"""Files of these names in SIGHTGLASS_HEATMAPS, at most."""
 router = APIRouter(tags=["guides"])
 
 
@@ -51,9 +51,11 @@ class GuideRequest(BaseModel):
     show_box: bool = Field(False, description="Whether /generate_heatmap draws a detector's boxes, in green.")
 
     def explain(self, **options: Any) -> Explanation:
-        """Explain it as `/api/explain` does; raise Problem, and ApiProblem without a map."""
-        target = options or {"top_k": 1} if self.class_ is None else {"targets": (self.class_,)}
-        full = ExplainRequest.model_validate({"image": self.image, "model": self.model} | target)
+        """Explain the class, else as `options` say or the best; raise Problem, and ApiProblem without a map."""
+        if self.class_ is not None:
+            options = {"targets": (self.class_,)}
+        fields = {"image": self.image, "model": self.model} | (options or {"top_k": 1})
+        full = ExplainRequest.model_validate(fields)
         explanation = service.explain(full)
         service.check_mapped(explanation)
         return explanation
@@ -126,12 +128,12 @@ def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
 
 def _reserve_name(folder: Path) -> str:
     """Create an empty file named by the time, and by a number where that name is taken; return its name."""
-    begin = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}"
-    for end in chain([""], (f"_{number}" for number in count(2))):
+    stem = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}"
+    for suffix in chain([""], (f"_{number}" for number in count(2))):
         with suppress(FileExistsError):
-            (folder / f"{begin}{end}.jpg").touch(exist_ok=False)
+            (folder / f"{stem}{suffix}.jpg").touch(exist_ok=False)
             break
-    return f"{begin}{end}.jpg"
+    return f"{stem}{suffix}.jpg"
 
 
 add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)

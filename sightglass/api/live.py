@@ -37,12 +37,11 @@ from sightglass.video.live import (
 LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
+"""Open connections at a time; one thread serves all of them in turn."""
 VIEWERS: set[_Session] = set()
 """Sessions that are open."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: an invalid message, too many viewers, a bug."""
-
-
 router = APIRouter()
 
 
@@ -98,19 +97,19 @@ class _Session:
                 task.result()
         finally:
             # Not together: what stands for several loses the reason of a cancellation, which anyio looks for.
-            for left in (*tasks, self.choosing):
-                if left is not None:
-                    left.cancel()
+            for pending in (*tasks, self.choosing):
+                if pending is not None:
+                    pending.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await left
+                        await pending
 
     async def _explain(self) -> None:
-        events = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         while True:
             await self.changed.wait()
             self.changed.clear()
             # While an answer is being sent, later frames replace the one that waits.
-            if (result := await events.run_in_executor(EXECUTOR, self.serve)) is not None:
+            if (result := await loop.run_in_executor(EXECUTOR, self.serve)) is not None:
                 await self.socket.send_bytes(result)
 
     def offer(self, number: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ from sightglass.models import isolated
 from sightglass.models.families.exported import workers
 from sightglass.models.spec import ModelSpec
 
-KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+KNOWN_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter(
     "sightglass_requests", "Requests, by route and status.", ("route", "method", "status"), registry=REGISTRY
@@ -30,7 +30,7 @@ _EXPLANATIONS = Counter(
 _WAITING = Gauge("sightglass_queue_waiting", "Requests waiting for a worker.", registry=REGISTRY)
 _WORKERS = Gauge("sightglass_workers", "Workers.", registry=REGISTRY)
 _RUNNING = Gauge("sightglass_workers_running", "Busy workers.", registry=REGISTRY)
-_APART = Gauge("sightglass_processes", "Processes of received files, by state.", ("state",), registry=REGISTRY)
+_PROCESSES = Gauge("sightglass_processes", "Processes of received files, by state.", ("state",), registry=REGISTRY)
 _MEMORY = Gauge("sightglass_memory_bytes", "Bytes that a part holds.", ("part",), registry=REGISTRY)
 # Memory, processor time and open files of the process; nothing where there is no /proc.
 ProcessCollector(registry=REGISTRY)
@@ -41,9 +41,9 @@ def _cache_bytes(module: str, cache: str) -> int:
     return getattr(sys.modules[module], cache).nbytes if module in sys.modules else 0
 
 
-_APART.labels("busy").set_function(lambda: workers.POOL.busy)
+_PROCESSES.labels("busy").set_function(lambda: workers.POOL.busy)
 for _state in isolated.COUNTS:
-    _APART.labels(_state).set_function(partial(isolated.COUNTS.__getitem__, _state))
+    _PROCESSES.labels(_state).set_function(partial(isolated.COUNTS.__getitem__, _state))
 _MEMORY.labels("models").set_function(lambda: _cache_bytes("sightglass.explain.evidence.loaded_model", "MODEL_CACHE"))
 _MEMORY.labels("evidence").set_function(lambda: _cache_bytes("sightglass.explain.explainer", "EVIDENCE"))
 
@@ -57,7 +57,7 @@ def watch(queue: WorkQueue) -> None:
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
     """Count an answered request. `route` is the route's pattern, not the path."""
-    _REQUESTS.labels(route, method if method in KNOWN else "other", str(status)).inc()
+    _REQUESTS.labels(route, method if method in KNOWN_METHODS else "other", str(status)).inc()
     _SECONDS.labels(route).observe(seconds)
 
 

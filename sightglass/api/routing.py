@@ -27,17 +27,17 @@ from sightglass.models.spec import Task
 from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
 from sightglass.video.live import EXECUTOR
 
-MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
+MAP_FORMATS, PLAIN_FORMATS = ("json", "png", "npy", "zip"), ("json", "zip")
 """Formats: numbers; the first map over the picture, with its recipe; the first map; the command line's folder."""
 pictures, protected, public = APIRouter(prefix="/api", tags=["pictures"]), APIRouter(), APIRouter(tags=["server"])
 """Routes of pictures, other routes that require the token, and routes that anybody may ask."""
 
-add_route(pictures, "/explain", schemas.ExplainRequest, Explained, service.answer_explanation, MAPS)
-add_route(pictures, "/detect", schemas.DetectRequest, Explained, service.answer_explanation, MAPS)
-add_route(pictures, "/segment", schemas.SegmentRequest, Explained, service.answer_explanation, MAPS)
-add_route(pictures, "/compare", schemas.CompareRequest, ComparisonResult, service.compare_models, FOLDER)
-add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, service.compare_pictures, FOLDER)
-add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, FOLDER)
+add_route(pictures, "/explain", schemas.ExplainRequest, Explained, service.answer_explanation, MAP_FORMATS)
+add_route(pictures, "/detect", schemas.DetectRequest, Explained, service.answer_explanation, MAP_FORMATS)
+add_route(pictures, "/segment", schemas.SegmentRequest, Explained, service.answer_explanation, MAP_FORMATS)
+add_route(pictures, "/compare", schemas.CompareRequest, ComparisonResult, service.compare_models, PLAIN_FORMATS)
+add_route(pictures, "/similarity", schemas.SimilarityRequest, SimilarityResult, service.compare_pictures, PLAIN_FORMATS)
+add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_map, PLAIN_FORMATS)
 
 
 @protected.post("/api/touch", include_in_schema=False)

@@ -15,8 +15,8 @@ from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
 
-MAX_MAPS = 20
-MAX_LAYERS = 16
+MAX_MAPS, MAX_LAYERS = 20, 16
+"""Most targets of a request, and layers whose maps are averaged."""
 
 
 def decode_picture(value: Any) -> bytes:
@@ -64,8 +64,8 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 def _option(name: str, **changed: Any) -> Any:
     """Return the field of an engine option, with its differences here."""
     about = QUESTION if name == "question" else OFFERED[name]
-    plain = {"default": () if about.kind is tuple else None, "description": about.description or about.help}
-    return Field(**plain | {"ge": about.least, "le": about.most} | changed)
+    fields = {"default": () if about.kind is tuple else None, "description": about.description or about.help}
+    return Field(**fields | {"ge": about.least, "le": about.most} | changed)
 
 
 class _Request(BaseModel):

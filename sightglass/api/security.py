@@ -28,6 +28,7 @@ GUIDE_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", 
 OUTSIDE = (*GUIDE_ROUTES, "/mcp")
 """Routes outside /api that are protected like it."""
 ALIVE, STREAM = "/_stcore/health", "/_stcore/stream"
+"""Streamlit's paths: of its health, which anybody may ask, and of a page's WebSocket."""
 PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
 """Paths that anybody may ask for, with everything below them; they reveal nothing about pictures."""
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -61,7 +62,7 @@ PAGES = {
 """Policy of the dashboard: nothing is loaded from or sent to another host."""
 ANSWERS = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'"}
 """Policy of the API's answers, which contain nothing to execute."""
-FIXED = {
+FIXED_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "permissions-policy": "camera=(self), fullscreen=(self), clipboard-write=(self), microphone=(), geolocation=(), "
@@ -90,12 +91,12 @@ class SecurityHeaders:
                     answered.setdefault(name, value)
             await send(message)
 
-        headers = FIXED | {CSP: write_policy(self.policy)}
+        headers = FIXED_HEADERS | {CSP: write_policy(self.policy)}
         await self.app(scope, receive, with_headers)
 
 
 def write_policy(policy: Mapping[str, str]) -> str:
-    """Return a policy as its header, with the allowed frame ancestors."""
+    """Return a Content-Security-Policy as its header's value, with the allowed frame ancestors."""
     whole = {**policy, "frame-ancestors": " ".join(("'self'", *settings().framed_by))}
     return "; ".join(f"{name} {value}" for name, value in whole.items())
 
@@ -141,10 +142,10 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.base)
-        refused = self._refuse(path, HTTPConnection(scope), scope)
-        answer: ApiProblem | Response | None = refused
+        refusal = self._refuse(path, HTTPConnection(scope), scope)
+        answer: ApiProblem | Response | None = refusal
         if scope["type"] == "http" and not is_of_api(path):
-            answer = self._answer_page(Request(scope), refused)
+            answer = self._answer_page(Request(scope), refusal)
         if answer is None:
             scope[ADMITTED] = True
             await self.app(scope, receive, send)
@@ -162,10 +163,10 @@ class AuthMiddleware:
         """Return the reason to refuse a request, if any."""
         rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
-            return _refuse(THROUGH_PROXY)
+            return _refusal(THROUGH_PROXY)
         if sentence := _wrong_origin(path, request, scope, public=public):
-            return _refuse(sentence)
-        by_cookie = rules.accepts_cookie(request.cookies.get(_cookie(scope), ""))
+            return _refusal(sentence)
+        by_cookie = rules.accepts_cookie(request.cookies.get(_cookie_name(scope), ""))
         if not rules.asks or by_cookie or any(map(rules.accepts, tokens)):
             return None
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
@@ -173,18 +174,18 @@ class AuthMiddleware:
             return None
         reason = "The token is wrong" if tokens else "A token is required"
         detail = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
-        return _refuse(detail, 401, "key", {"WWW-Authenticate": "Bearer"})
+        return _refusal(detail, 401, "key", {"WWW-Authenticate": "Bearer"})
 
-    def _answer_page(self, request: Request, answer: ApiProblem | None) -> ApiProblem | Response | None:
-        """Return `answer`, or for a browser a form or a sentence."""
+    def _answer_page(self, request: Request, refusal: ApiProblem | None) -> ApiProblem | Response | None:
+        """Return the answer of a page: `refusal`, for a browser as a form or a sentence; or a redirect."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
         token = request.query_params.get("token") if rules.way == "token" and reading else None
-        if answer is None or (answer.status == 401 and rules.accepts((token or "").strip())):
-            return self._sign_in(request) if token is not None else answer
+        if refusal is None or (refusal.status == 401 and rules.accepts((token or "").strip())):
+            return self._sign_in(request) if token is not None else refusal
         if not reading or "text/html" not in request.headers.get("accept", ""):
-            return answer
-        if answer.status != 401:
-            return page("Not allowed", f"<p>{escape(str(answer))}</p>", 403)
+            return refusal
+        if refusal.status != 401:
+            return page("Not allowed", f"<p>{escape(str(refusal))}</p>", 403)
         return page("Access token", (f'<p role="alert">{WRONG_TOKEN}</p>' if token else "") + _FORM, 401)
 
     def _sign_in(self, request: Request) -> Response:
@@ -195,7 +196,7 @@ class AuthMiddleware:
         answer = RedirectResponse(f"{path}?{query}" if query else path, 303, {"Cache-Control": "no-store"})
         if access.in_use().accepts(request.query_params["token"].strip()):
             answer.set_cookie(
-                _cookie(request.scope),
+                _cookie_name(request.scope),
                 access.in_use().cookie(),
                 max_age=access.SECONDS,
                 path=self.base or "/",
@@ -206,7 +207,7 @@ class AuthMiddleware:
         return answer
 
 
-def _refuse(
+def _refusal(
     sentence: str, status: int = 403, code: str = "origin", headers: Mapping[str, str] | None = None
 ) -> ApiProblem:
     # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
@@ -240,7 +241,7 @@ def is_of_api(path: str) -> bool:
     return path.startswith("/api/") or path in OUTSIDE
 
 
-def _cookie(scope: Scope) -> str:
+def _cookie_name(scope: Scope) -> str:
     # Browsers send cookies to every port of a host.
     return f"sightglass-{(scope.get('server') or ('', ''))[1]}"
 

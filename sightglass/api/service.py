@@ -118,6 +118,7 @@ def answer_explanation(request: ExplainRequest, kind: str) -> BaseModel | bytes:
 
 
 def style_of(request: ExplainRequest | CompareRequest) -> Style:
+    """Return the style of a request's pictures; raise Problem for an unknown colormap."""
     return Style.parse(request.colormap, request.alpha, request.mode)
 
 

@@ -101,8 +101,8 @@ async def answer(
 ) -> Response:
     """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns.
 
-    It downloads nothing, and is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left, and
-    ApiProblem, 503, where the server stops first.
+    The work downloads nothing, and `progress.check` stops it once nobody waits. Raises ClientDisconnect where the
+    client left, and ApiProblem, 503, where the server stops first.
     """
     queue: WorkQueue = request.app.state.queue
     values = await read(request, schema)
@@ -149,6 +149,7 @@ def add_route(
     async def ask(request: Request, format: str = "json") -> Response:
         return await answer(request, schema, work, format)
 
+    # FastAPI reads them: `from __future__ import annotations` would leave the name `formats` there.
     ask.__annotations__ |= {"request": Request, "format": Literal[formats], "return": Response}
     body, files = schema.model_json_schema(), [field for field in PICTURES if field in schema.model_fields]
     file = {"type": "string", "format": "binary", "description": "The picture file, or its base64 as text."}

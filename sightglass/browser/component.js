@@ -3,7 +3,7 @@
 import { unpack } from "./unpack.js";
 
 /**
- * @template Head @typedef {{data: Head, blobs: Uint8Array[], setStateValue: Send, setTriggerValue: Send}} Given  of each run
+ * @template Head @typedef {{data: Head, blobs: Uint8Array[], setStateValue: Send, setTriggerValue: Send}} Payload  what Streamlit hands over in each run
  */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
@@ -23,28 +23,28 @@ import { unpack } from "./unpack.js";
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const live = new WeakMap();
+/** The instances on the page by their root elements. */
+const mounted = new WeakMap();
 
 /**
  * Return a component for Streamlit, of a class that is made once and shows the data of each run, which Python packed.
  * @template Head @param {string} selector of the root element; empty for a component without elements
- * @param {new (root: HTMLElement, gone: AbortSignal) => {show: (given: Given<Head>) => unknown}} Class
+ * @param {new (root: HTMLElement, gone: AbortSignal) => {show: (payload: Payload<Head>) => unknown}} Class
  *   `gone` is aborted when the component is unmounted
- * @returns {(given: Given<Uint8Array> & {parentElement: HTMLElement}) => () => void} returns what unmounts it
+ * @returns {(payload: Payload<Uint8Array> & {parentElement: HTMLElement}) => () => void} returns what unmounts it
  */
 export function component(selector, Class) {
-  return (given) => {
-    const root = selector ? find(given.parentElement, selector) : given.parentElement;
-    let instance = live.get(root);
-    if (!instance) {
-      const gone = new AbortController();
-      live.set(root, (instance = { gone, made: new Class(root, gone.signal) }));
+  return (payload) => {
+    const root = selector ? find(payload.parentElement, selector) : payload.parentElement;
+    if (!mounted.has(root)) {
+      const controller = new AbortController();
+      mounted.set(root, { gone: controller, instance: new Class(root, controller.signal) });
     }
-    const { head, blobs } = unpack(given.data);
-    void instance.made.show({ ...given, data: head, blobs });
+    const { gone, instance } = mounted.get(root), { head, blobs } = unpack(payload.data);
+    void instance.show({ ...payload, data: head, blobs });
     return () => {
-      instance.gone.abort();
-      live.delete(root);
+      gone.abort();
+      mounted.delete(root);
     };
   };
 }
@@ -59,8 +59,8 @@ export function broadcast(name, detail) {
  * @param {Name} name @param {(detail: Broadcasts[Name]) => void} handler @param {AbortSignal} signal
  */
 export function onBroadcast(name, handler, signal) {
-  const heard = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
-  window.addEventListener(`sightglass:${name}`, heard, { signal });
+  const listener = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
+  window.addEventListener(`sightglass:${name}`, listener, { signal });
 }
 
 /** @param {Element} element @param {() => void} handler called at first and after each change of size @param {AbortSignal} signal */

@@ -9,20 +9,20 @@
  * Return for each of `count` target pixels over `from`..`to` where it is, in samples of `size` over `low`..`high`.
  * @param {number} count @param {number} from @param {number} to @param {number} low @param {number} high @param {number} size
  */
-function along(count, from, to, low, high, size) {
+function positions(count, from, to, low, high, size) {
   return Float64Array.from({ length: count }, (_, i) => ((from + ((i + 0.5) / count) * (to - from) - low) / (high - low)) * size);
 }
 
 /** Return the two samples beside each place, and how far it is towards the second. @param {Float64Array} places @param {number} size */
-function axis(places, size) {
-  const count = places.length, first = new Int32Array(count), second = new Int32Array(count), part = new Float32Array(count);
+function neighbors(places, size) {
+  const count = places.length, first = new Int32Array(count), second = new Int32Array(count), share = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const u = Math.min(size - 1, Math.max(0, places[i] - 0.5));
     first[i] = Math.floor(u);
     second[i] = Math.min(size - 1, first[i] + 1);
-    part[i] = u - first[i];
+    share[i] = u - first[i];
   }
-  return { first, second, part };
+  return { first, second, share };
 }
 
 /**
@@ -32,16 +32,16 @@ function axis(places, size) {
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height @param {Range} range @param {T} out @returns {T}
  */
 export function resample({ values, w, h, extent }, rect, width, height, { times, plus, low, high }, out) {
-  const { first, second, part } = axis(along(width, rect[0], rect[2], extent[0], extent[2], w), w);
-  const Y = axis(along(height, rect[1], rect[3], extent[1], extent[3], h), h), row = new Float64Array(w);
+  const { first, second, share } = neighbors(positions(width, rect[0], rect[2], extent[0], extent[2], w), w);
+  const Y = neighbors(positions(height, rect[1], rect[3], extent[1], extent[3], h), h), row = new Float64Array(w);
   for (let y = 0, i = 0; y < height; y++) {
-    const top = Y.first[y] * w, bottom = Y.second[y] * w, down = Y.part[y];
+    const top = Y.first[y] * w, bottom = Y.second[y] * w, down = Y.share[y];
     for (let x = 0; x < w; x++) {
       const upper = values[top + x];
       row[x] = (upper + down * (values[bottom + x] - upper)) * times + plus;
     }
     for (let x = 0; x < width; x++, i++) {
-      const left = row[first[x]], value = left + part[x] * (row[second[x]] - left);
+      const left = row[first[x]], value = left + share[x] * (row[second[x]] - left);
       out[i] = value < low ? low : value > high ? high : value;
     }
   }
@@ -60,8 +60,8 @@ export function cellsOf(grid, [rows, columns]) {
  * @param {Grid} cells @param {number[]} rect @param {number} width @param {number} height @param {Range} range @param {T} out @returns {T}
  */
 export function enlarge({ values, w, h, extent }, rect, width, height, { times, plus, low, high }, out) {
-  const { cells, weights } = cubic(along(width, rect[0], rect[2], extent[0], extent[2], w), w);
-  const Y = cubic(along(height, rect[1], rect[3], extent[1], extent[3], h), h), row = new Float64Array(w);
+  const { cells, weights } = cubic(positions(width, rect[0], rect[2], extent[0], extent[2], w), w);
+  const Y = cubic(positions(height, rect[1], rect[3], extent[1], extent[3], h), h), row = new Float64Array(w);
   for (let y = 0, i = 0; y < height; y++) {
     row.fill(0);
     for (let k = 4 * y; k < 4 * y + 4; k++) {
@@ -97,8 +97,8 @@ function cubic(places, size) {
  */
 export function nearest({ values, w, h, extent }, rect, width, height, { times, plus, low, high }, out) {
   const cell = (/** @type {number} */ place, /** @type {number} */ size) => Math.min(size - 1, Math.max(0, Math.floor(place)));
-  const across = along(width, rect[0], rect[2], extent[0], extent[2], w).map((place) => cell(place, w));
-  const down = along(height, rect[1], rect[3], extent[1], extent[3], h).map((place) => cell(place, h));
+  const across = positions(width, rect[0], rect[2], extent[0], extent[2], w).map((place) => cell(place, w));
+  const down = positions(height, rect[1], rect[3], extent[1], extent[3], h).map((place) => cell(place, h));
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) out[i] = Math.min(high, Math.max(low, values[w * down[y] + across[x]] * times + plus));
   }

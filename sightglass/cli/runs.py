@@ -30,6 +30,7 @@ from sightglass.report import result_folder
 from sightglass.video import clip as video_clip
 from sightglass.video import results
 from sightglass.video import runner as video_runner
+from sightglass.video.timeline import clock
 
 STOPPED = 130
 """Exit code of a run that Ctrl-C stopped."""
@@ -294,7 +295,7 @@ def video(
 def _report_moments(console: Console, summary: results.Summary) -> None:
     console.say(f"{summary.words}.")
     console.warn(*summary.notes)
-    rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:MOMENTS]]
+    rows = [(clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:MOMENTS]]
     console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
     if more := len(summary.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")

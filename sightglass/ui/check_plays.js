@@ -13,10 +13,16 @@ import { grids, inflate } from "../browser/unpack.js";
  * @typedef {{index: number, grids: number[][], parts: Record<string, Omit<Part, "maps"> & {maps: import("../browser/draw.js").MapHead[]}>}} Head
  */
 
-/** Milliseconds of each of two maps in turns; pixels by which a press that moved is no click; steps of the arrow keys. */
-const [TURN_MS, DRAGGED, STEPS] = [1600, 5, 10];
-/** Pixels of the longer side: of what covers the picture, and of a copy so small that it is a blur. */
-const [COVER, BLURRED] = [640, 14];
+/** Milliseconds for which each of two maps is shown in turns. */
+const TURN_MS = 1600;
+/** Pixels by which a press that moved is no click. */
+const DRAGGED = 5;
+/** Steps of the arrow keys across a tile, and across that of the changes, which are as many. */
+const STEPS = 10;
+const CHANGES = 8;
+/** Pixels of the longer side of what covers the picture, and of a copy so small that it is a blur. */
+const COVER = 640;
+const BLURRED = 14;
 
 const percent = (/** @type {number} */ share) => `${Math.round(100 * share)}\u00a0%`;
 
@@ -74,14 +80,14 @@ class CheckPlays {
       const tile = tileOf(event.target), [by] = ARROWS[event.key] ?? [0];
       if (!tile || !by) return;
       event.preventDefault();
-      this.#enter(tile, this.#at + by / (tile.closest(".st-key-tile-stable") ? 8 : STEPS));
+      this.#enter(tile, this.#at + by / (tile.closest(".st-key-tile-stable") ? CHANGES : STEPS));
     });
     // A finger leaves by being lifted, after a tap.
     document.documentElement.addEventListener("pointerleave", ({ pointerType: by }) => by === "mouse" && this.#enter(null), { signal });
     signal.addEventListener("abort", () => this.#enter(null));
   }
 
-  /** @param {import("../browser/component.js").Given<Head>} given */
+  /** @param {import("../browser/component.js").Payload<Head>} payload */
   async show({ data: { index, grids: shapes, parts }, blobs }) {
     const values = grids(await inflate(blobs[0], shapes.reduce((sum, [h, w]) => sum + h * w, 0)), shapes);
     const made = (/** @type {import("../browser/draw.js").MapHead[]} */ maps) => maps.map((map) => createMap(map, values[map.own], null));

@@ -31,14 +31,14 @@ SIDE = 160
 _component = declare("check_plays", __file__)
 
 
-def draw(explanation: Explanation, index: int, found: Mapping[CheckId, Any]) -> None:
-    """Let the tiles play what the tests of a map found; none is drawn here."""
+def draw(explanation: Explanation, index: int, results: Mapping[CheckId, Any]) -> None:
+    """Send what the tiles play to the browser; `results`: of a map's tests, as `run_checks` gives them."""
 
     def make() -> bytes:
         parts: dict[CheckId, Any] = {"model": _random_weights, "answer": _hiding, "stable": _changes}
-        return pack_maps(index, {id: parts[id](explanation, index, result) for id, result in found.items()})
+        return pack_maps(index, {id: parts[id](explanation, index, result) for id, result in results.items()})
 
-    _component(key="plays", data=state.latest("plays", (explanation.checks_key(index), index, *found), make))
+    _component(key="plays", data=state.latest("plays", (explanation.checks_key(index), index, *results), make))
 
 
 def _random_weights(explanation: Explanation, index: int, result: Scramble) -> tuple[list[Map], Json]:

@@ -91,10 +91,12 @@ def draw(explanation: Explanation, index: int, *, tiles: bool = False) -> None:
     tested = CACHE.get(key := explanation.checks_key(index))
     pending = tested is None and key not in state.of(CheckedMaps).failed
     shows = tested is not None and bool(tested.checks.shows)
-    st.fragment(_poll, run_every=POLL if pending else None)(explanation, index, shows, pending, tiles)
+    poll = st.fragment(_poll, run_every=POLL if pending else None)
+    poll(explanation, index, reported=shows, pending=pending, tiles=tiles)
 
 
-def _poll(explanation: Explanation, index: int, reported: bool, pending: bool, tiles: bool) -> None:
+def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool, tiles: bool) -> None:
+    """Draw the checks so far; `reported`: the headline says what they show; `pending`: some are not made yet."""
     tested, works = follow(explanation, index)
     known: dict[CheckId, Check] = {} if tested is None else {check.id: check for check in tested.checks.checks}
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
@@ -102,8 +104,10 @@ def _poll(explanation: Explanation, index: int, reported: bool, pending: bool, t
     if final and not state.of(page.PageRun).window:
         st.rerun()
     found: dict[CheckId, Any] = {} if tested is None else dict(tested.found)
-    for id, result in ((id, state.of(Jobs).results.get((id, explanation.checks_key(index)))) for id in QUESTIONS):
-        if result is not None and id != "answer":
+    results = state.of(Jobs).results
+    longer: tuple[CheckId, ...] = ("model", "stable")
+    for id in longer:
+        if (result := results.get((id, explanation.checks_key(index)))) is not None:
             found[id] = result
             known[id] = Check(id, result.mark if id == "model" else result.verdict, result.sentence)
 
@@ -183,10 +187,7 @@ def describe(checks: Checks) -> str:
 
 
 def follow(explanation: Explanation, index: int) -> tuple[Tested | None, bool]:
-    """Return the checks so far and whether tests are running.
-
-    Tests of another map stop. What is missing begins in the second run with this map.
-    """
+    """Return the checks so far and whether tests are running; from a map's second run on, start what is missing."""
     jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
     job = jobs.find(JOB, key)
     if CACHE.get(key) is None and key not in checked.failed and job is None and checked.drawn == key:

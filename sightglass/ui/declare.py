@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
 
-def declare(name: str, beside: str | Path, *told: str, html: str | None = None) -> ComponentRenderer:
+def declare(name: str, beside: str | Path, *sent: str, html: str | None = None) -> ComponentRenderer:
     """Return a component's function; its files are read at first use.
 
-    `NAME.js` has the default export; it, its HTML and CSS are in the folder of the file `beside`. `told`: the values
-    that the browser sends. What draws it takes `data`, packed or to be packed.
+    `NAME.js` has the default export; it, its HTML and CSS are in the folder of the file `beside`. `sent`: names
+    of the values that the browser sends. The function takes `data`, packed or to be packed. `html`: without a file.
     """
     path = Path(beside).with_name(f"{name}.js")
     # Streamlit returns only values with a callback.
-    callbacks: Any = dict.fromkeys((f"on_{value}_change" for value in told), lambda: None)
+    callbacks: Any = dict.fromkeys((f"on_{value}_change" for value in sent), lambda: None)
 
     def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.

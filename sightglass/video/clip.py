@@ -110,11 +110,37 @@ class Clip:
             raise ImageProblem(f"{self.name} cannot be read as a video; give {ACCEPTED}, whole.") from error
 
     def _read_head(self, container: Any) -> ClipInfo:
-        """Return the metadata; note how frames are scaled and turned."""
+        """Return the metadata; remember how frames are scaled and turned. Raises ImageProblem or TooLarge."""
         unreadable = ImageProblem(f"{self.name} has no video that can be decoded; give {ACCEPTED}, whole.")
         stream = next(iter(container.streams.video), None)
         if stream is None or stream.codec_context is None:
             raise unreadable
+        seconds = self._check_limits(container, stream)
+        ratio = stream.sample_aspect_ratio
+        aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
+        first = next(self._decode(container), None)
+        if first is None:
+            raise unreadable
+        self._quarter_turns = round(first.rotation / 90) % 4
+        self._size = max(1, round(first.width * aspect)), first.height
+        """Width and height before it is turned."""
+        width, height = self._size[::-1] if self._quarter_turns % 2 else self._size
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        sound = container.streams.audio[0].codec_context if container.streams.audio else None
+        return ClipInfo(
+            name=self.name,
+            width=width,
+            height=height,
+            frames=stream.frames or round(seconds * rate),
+            seconds=seconds,
+            rate=rate,
+            time_base=stream.time_base or Fraction(1, 1000),
+            begins=first.pts if first.pts is not None else 0,
+            sound="" if sound is None else str(sound.name),
+        )
+
+    def _check_limits(self, container: Any, stream: Any) -> float:
+        """Return the length in seconds, 0 if unknown; raise TooLarge for a clip beyond the limits."""
         if stream.width * stream.height > MAX_PIXELS:
             raise TooLarge(
                 f"{self.name} has frames of {stream.width:,} x {stream.height:,} pixels; give at most {MAX_PIXELS:,}."
@@ -127,26 +153,7 @@ class Clip:
             raise TooLarge(
                 f"{self.name} is {seconds / 3600:.1f} hours long; give at most {MAX_SECONDS / 3600:.0f}, or cut it."
             )
-        ratio = stream.sample_aspect_ratio
-        aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
-        first = next(self._decode(container), None)
-        if first is None:
-            raise unreadable
-        self._quarter_turns = round(first.rotation / 90) % 4
-        self._size = max(1, round(first.width * aspect)), first.height
-        """Width and height before it is turned."""
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        sound = container.streams.audio[0].codec_context if container.streams.audio else None
-        return ClipInfo(
-            self.name,
-            *(self._size[::-1] if self._quarter_turns % 2 else self._size),
-            stream.frames or round(seconds * rate),
-            seconds,
-            rate,
-            stream.time_base or Fraction(1, 1000),
-            first.pts if first.pts is not None else 0,
-            "" if sound is None else str(sound.name),
-        )
+        return seconds
 
     def frames(
         self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
@@ -239,10 +246,7 @@ SECONDS = 10.0
 
 
 class ReceivedClip(Clip):
-    """A stranger's clip, as `Clip`: it is decoded in a process with limits.
-
-    Its methods raise TooLarge, too, where that takes long or crashes.
-    """
+    """A stranger's clip, decoded in a process with limits: methods raise TooLarge, too, if that is slow or crashes."""
 
     def _ask_head(self) -> ClipInfo:
         with self._process() as process:
@@ -255,8 +259,8 @@ class ReceivedClip(Clip):
         self.skipped, self.cut_off = 0, False
         with self._process(start=start, end=end, first=first, every=every) as process:
             while True:
-                said, pixels = process.ask({}, (), SECONDS)
-                facts = dict(said.model_extra or {})
+                answer, pixels = process.ask({}, (), SECONDS)
+                facts = dict(answer.model_extra or {})
                 self.skipped, self.cut_off = int(facts.pop("skipped")), bool(facts.pop("cut_off"))
                 if not pixels:
                     return

@@ -13,22 +13,20 @@ import av
 import cv2
 import numpy as np
 
-from sightglass.common.files import Json, atomic_write
+from sightglass.common.files import atomic_write
 from sightglass.explain.maps.heatmap import Heatmap
-from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import add_heading, box_mark, draw_marks
 from sightglass.explain.rendering.style import Field, Kind, parse_color
 from sightglass.models.adapter import Target
+from sightglass.models.geometry import Box
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord
-from sightglass.video.results import rgb_of
+from sightglass.video.timeline import rgb_of
 
-GRID = 64
-"""Cells a side on which the statistics of a frame's map are computed: exact to a hundredth of the picture."""
-DrawnMap = tuple["AnswerRecord", Heatmap]
+DrawnMap = tuple[AnswerRecord, Heatmap]
 """An answer in a frame, and its map."""
 
 
@@ -52,59 +50,50 @@ class Painter:
         return list(zip(mapped, maps, strict=True))
 
     def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
-        """Return a frame, uint8 (h, w, 3), with maps and boxes."""
-        small, (width, height) = pixels, self.size
-        if pixels.shape[1::-1] != self.size:
-            shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            small = np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
+        """Return a frame (H, W, 3) of the clip, uint8, at `size` with its maps and boxes."""
+        drawn = self._resize(pixels)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self._explainer.signed:
-            # The strongest value at each place, with its sign.
-            contents = np.stack([heatmap.content for _, heatmap in maps] or [np.zeros((1, 1), np.float32)])
-            strongest = np.take_along_axis(contents, np.abs(contents).argmax(0)[None], 0)[0]
-            kind: Kind = "signed" if self._explainer.signed else "heat"
-            cells = maps[0][1].cells if maps else None
-            field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
             height, width = self.geometry.original
-            small = render.paint(small, field.scaled((width, height), self.size), self.settings.style)
-        return self._label(small, record) if self.settings.labels else small
-
-    def _label(self, pixels: Pixels, record: FrameRecord) -> Pixels:
+            field = self._strongest([heatmap for _, heatmap in maps])
+            drawn = render.paint(drawn, field.scaled((width, height), self.size), self.settings.style)
+        if not self.settings.labels:
+            return drawn
         boxed = [(answer, answer.box) for answer in record.drawn_answers if answer.box is not None]
-        if boxed:
-            height, width = self.geometry.original
-            across, down = self.size[0] / width, self.size[1] / height
-            items = []
-            for answer, box in boxed:
-                mark = box_mark(tuple(at * (down if i % 2 else across) for i, at in enumerate(box)))
-                items.append(((mark,), plain_text(f"{answer.track} {answer.label} {percent(answer.score)}")))
-            stated = parse_color(self.settings.style.boxes)
-            colors = [rgb_of(answer.track or 1) if stated == render.WHITE else stated for answer, _ in boxed]
-            return draw_marks(pixels, items, colors=colors)
+        return self._draw_boxes(drawn, boxed) if boxed else self._add_heading(drawn, record)
+
+    def _resize(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        if (width, height) == self.size:
+            return pixels
+        shrinks = self.size[0] <= width and self.size[1] <= height
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
+
+    def _strongest(self, maps: Sequence[Heatmap]) -> Field:
+        """Return the strongest value at each place, with its sign; of no map 0."""
+        contents = np.stack([heatmap.content for heatmap in maps] or [np.zeros((1, 1), np.float32)])
+        strongest = np.take_along_axis(contents, np.abs(contents).argmax(0)[None], 0)[0]
+        kind: Kind = "signed" if self._explainer.signed else "heat"
+        cells = maps[0].cells if maps else None
+        return Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
+
+    def _draw_boxes(self, pixels: Pixels, boxed: Sequence[tuple[AnswerRecord, Box]]) -> Pixels:
+        height, width = self.geometry.original
+        across, down = self.size[0] / width, self.size[1] / height
+        stated = parse_color(self.settings.style.boxes)
+        items, colors = [], []
+        for answer, (x0, y0, x1, y1) in boxed:
+            mark = box_mark((x0 * across, y0 * down, x1 * across, y1 * down))
+            items.append(((mark,), plain_text(f"{answer.track} {answer.label} {percent(answer.score)}")))
+            colors.append(rgb_of(answer.track or 1) if stated == render.WHITE else stated)
+        return draw_marks(pixels, items, colors=colors)
+
+    def _add_heading(self, pixels: Pixels, record: FrameRecord) -> Pixels:
         if not record.best:
             return pixels
         (answer,) = record.drawn_answers
         return add_heading(pixels, plain_text(self._explainer.task.wording.caption(answer.label, answer.score)))
-
-
-def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
-    """Return a timeline row: an answer with its map's numbers."""
-    values: list[Any] = [round(record.seconds, 4), record.number, answer.label, round(answer.score, 5), answer.track]
-    values += [record.best or None, round(record.score, 5) if record.best else None]
-    values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]
-    if heatmap is not None:
-        numbers = describe(coarse(heatmap.strength, GRID), heatmap.seen)
-        measured = (*numbers.centre, *numbers.peak, numbers.half_heat_area, numbers.spread)
-        values += [heatmap.state, *(round(value, 4) for value in measured)]
-    return dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))
-
-
-COLUMNS = (
-    *("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1"),
-    *("map", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread"),
-)
-"""Columns of a timeline; the last ones are about the map."""
 
 
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
@@ -114,13 +103,13 @@ filter, which is worth more than it costs."""
 
 def encode(
     into: Path, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, rate: Fraction, begins: int = 0
-) -> None:
-    """Encode (timestamp, uint8 (H, W, 3) of even sides) as an MP4, whole or not at all.
+) -> int:
+    """Encode (timestamp, uint8 (H, W, 3) of even sides) as an MP4, whole or not at all; return how many there were.
 
-    The timestamps are in units of `time_base` and rise; `begins` becomes 0.
+    The timestamps are in units of `time_base` and rise; `begins` becomes 0. There is at least one frame.
     """
-    pixels = iter(frames)
-    first = next(pixels)
+    remaining = iter(frames)
+    first, count = next(remaining), 0
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream: Any = file.add_stream("libx264", rate=rate)
         stream.height, stream.width = first[1].shape[:2]
@@ -132,9 +121,11 @@ def encode(
         stream.options = dict(QUALITY)
         # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
-        for pts, picture in itertools.chain([first], pixels):
+        for pts, picture in itertools.chain([first], remaining):
             # In a twelfth of the time that FFmpeg's own conversion takes.
             frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
             frame.pts, frame.time_base = pts - begins, time_base
             file.mux(stream.encode(frame))
+            count += 1
         file.mux(stream.encode())
+    return count

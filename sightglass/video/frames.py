@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -17,9 +17,8 @@ import torch
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.threads import in_order, torch_pool
-from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, backward, run_pass
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
@@ -38,20 +37,28 @@ from sightglass.video.results import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
-Found = tuple[Frame, Evidence, Sequence[Prediction], str]
-"""A frame, what a pass over it left, its boxes, and why there are none."""
 BYTES = 96 * 2**20
 """Maximum bytes of the decoded frames of one call."""
 ROUNDS = 2
 """Passes of each worker in one call, during which the model is locked."""
 
 
+@dataclass(frozen=True, eq=False)
+class FrameBoxes:
+    """A detector's answer to a frame."""
+
+    frame: Frame
+    evidence: Evidence
+    predictions: Sequence[Prediction]
+    problem: str
+    """Why its answer cannot be used; empty if it can."""
+
+
 class Tracker:
     """The tracked objects of one clip (ByteTrack).
 
     Zhang et al. 2022, https://arxiv.org/abs/2110.06864: sure boxes are matched first, and unsure boxes only to the
-    objects left, so a half-hidden object is not lost. It knows boxes, scores and classes only, so any detector's will
-    do.
+    objects left, so a half-hidden object is not lost. It needs boxes, scores and classes, of any detector.
     """
 
     def __init__(self, confidence: float = 0.25) -> None:
@@ -67,11 +74,7 @@ class Tracker:
         self._numbers: dict[int, int] = {}
 
     def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
-        """Return each box's object number, or None.
-
-        Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
-        more.
-        """
+        """Return each box's object number, from 1 by appearance, or None; `boxes`: all scored `low` or more."""
         from ultralytics.engine.results import Boxes
 
         listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
@@ -85,8 +88,7 @@ class Tracker:
 class FrameExplainer:
     """A model with a method and options, for frames.
 
-    A frame takes one pass and one gradient. What only saved pictures need is left out: digests, caches, statistics, and
-    maps at the picture's resolution.
+    A frame takes one pass and one gradient, without what only saved pictures need: digests, caches, statistics.
     """
 
     def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
@@ -95,8 +97,8 @@ class FrameExplainer:
         self.signed = method.signed and options.evidence == "both"
         """Whether maps keep their signs."""
 
-    def with_words(self, loaded: LoadedModel) -> LoadedModel:
-        """Return the model with the vocabulary that it was given."""
+    def with_vocabulary(self, loaded: LoadedModel) -> LoadedModel:
+        """Return the model with the vocabulary of the options, if it takes one."""
         return self.explainer.with_vocabulary(loaded, self.options, None)
 
     def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
@@ -150,8 +152,7 @@ class ClipExplainer(FrameExplainer):
         """Layers at which the raw maps are computed."""
         self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
         on_cpu = self.loaded.device.type == "cpu"
-        self.in_a_pass = pass_size(self.loaded, options)
-        """Frames that go through the model together."""
+        self.frames_per_pass = pass_size(self.loaded, options)
         single = on_cpu and self.loaded.guard is None and self.loaded.gradients and self.method.quick
         self.workers = torch.get_num_threads() if single else 1
         """Passes at the same time."""
@@ -166,8 +167,8 @@ class ClipExplainer(FrameExplainer):
 
     def count_frames(self, nbytes: int) -> int:
         """Return how many frames of this size one call takes."""
-        most = self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
-        return max(1, min(most, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
+        most = self.frames_per_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
+        return max(1, min(most, BYTES // max(1, nbytes)) // self.frames_per_pass) * self.frames_per_pass
 
     def geometry(self, pixels: Pixels) -> Geometry:
         """Return how frames of this size lie in the model's input."""
@@ -184,14 +185,14 @@ class ClipExplainer(FrameExplainer):
         """Return each frame's record. Raises Cancelled."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
-        groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
+        groups = [frames[i : i + self.frames_per_pass] for i in range(0, len(frames), self.frames_per_pass)]
         # Others wait for the whole call, as they would for a pass: the workers have locks of their own.
         with self.loaded.lock if self.workers > 1 else nullcontext():
             tracker = self._tracker
             if tracker is None:
                 return [*chain.from_iterable(self._map_in_order(groups, self._record_classes))]
             boxes = self._map_in_order(frames, self._find_boxes)
-            tracked = ((found, tracker.update(found[2])) for found in boxes)
+            tracked = ((found, tracker.update(found.predictions)) for found in boxes)
             return [*self._map_in_order(tracked, lambda entry: self._record_boxes(*entry))]
 
     def _map_in_order(self, items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
@@ -207,7 +208,7 @@ class ClipExplainer(FrameExplainer):
     def _run(self, work: Callable[[LoadedModel], T]) -> T:
         """Return `work(loaded)` for this thread's model."""
         if self.workers == 1:
-            return self.explainer.with_oom_fallback(lambda loaded, _: work(self.with_words(loaded)))
+            return self.explainer.with_oom_fallback(lambda loaded, _: work(self.with_vocabulary(loaded)))
         if (loaded := getattr(self._local, "loaded", None)) is None:
             loaded = self._local.loaded = self.loaded.copy()
             loaded.lock = PassLock(loaded.device)
@@ -228,14 +229,14 @@ class ClipExplainer(FrameExplainer):
 
     def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
         def work(loaded: LoadedModel) -> list[FrameRecord]:
-            if self.in_a_pass == 1:
+            if self.frames_per_pass == 1:
                 return [self._record_class(frame, self._pass(loaded, frame)) for frame in frames]
             inputs = [self._prepare(loaded, frame.pixels) for frame in frames]
-            parts = batched_pass.run_pass(loaded, inputs, self.layers)
+            parts = run_pass(loaded, inputs, self.layers)
             answers = [(part, self._answers(part, self.options)[0]) for part in parts]
             usable = {part: [self._target(part, predictions)] for part, predictions in answers if predictions}
             if self.method.gradients and usable:
-                batched_pass.backward([*usable], [*usable.values()])
+                backward([*usable], [*usable.values()])
             return [self._record_class(frame, part) for frame, part in zip(frames, parts, strict=True)]
 
         return self._run(work)
@@ -256,43 +257,49 @@ class ClipExplainer(FrameExplainer):
         answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)
         return FrameRecord(frame.number, frame.pts, frame.seconds, best.label, best.score, (answer,))
 
-    def _find_boxes(self, frame: Frame) -> Found:
+    def _find_boxes(self, frame: Frame) -> FrameBoxes:
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(loaded: LoadedModel) -> Found:
+        def work(loaded: LoadedModel) -> FrameBoxes:
             evidence = self._pass(loaded, frame)
-            return frame, evidence, *self._answers(evidence, options)
+            return FrameBoxes(frame, evidence, *self._answers(evidence, options))
 
         return self._run(work)
 
-    def _record_boxes(self, found: Found, tracks: Sequence[int | None]) -> FrameRecord:
-        only, (frame, evidence, predictions, problem) = self.settings.only, found
-        # Those followed longest first: a map must not go from one object to another and back.
-        mapped = [
-            (track, prediction)
-            for track, prediction in zip(tracks, predictions, strict=True)
-            if track is not None
-            and (not self.targets or prediction.index in self.targets if only is None else track == only)
-        ]
-        mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
-        both = self.options.evidence == "both"
-        targets = [
-            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part, both_ways=both)
-            for _, p in mapped
-        ]
-        passes = iter((evidence,))
+    def _record_boxes(self, boxes: FrameBoxes, tracks: Sequence[int | None]) -> FrameRecord:
+        mapped = self._choose_mapped(boxes, tracks)
+        targets = [self._box_target(prediction) for prediction in mapped.values()]
+        # A second try, after there was no memory, needs a pass of its own.
+        passes = iter((boxes.evidence,))
 
         def work(loaded: LoadedModel) -> list[RawMaps]:
-            # A second try, after there was no memory, needs a pass of its own.
-            return self._maps(next(passes, None) or self._pass(loaded, frame), targets)
+            return self._maps(next(passes, None) or self._pass(loaded, boxes.frame), targets)
 
-        raws = dict(zip((track for track, _ in mapped), self._run(work), strict=True))
+        raws = dict(zip(mapped, self._run(work), strict=True))
         answers = tuple(
             AnswerRecord(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
-            for track, p in zip(tracks, predictions, strict=True)
+            for track, p in zip(tracks, boxes.predictions, strict=True)
         )
-        return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers, problem)
+        frame = boxes.frame
+        return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers, boxes.problem)
+
+    def _choose_mapped(self, boxes: FrameBoxes, tracks: Sequence[int | None]) -> dict[int, Prediction]:
+        """Return the boxes that get a map, by their objects' numbers."""
+        only = self.settings.only
+        tracked = {
+            track: prediction
+            for track, prediction in zip(tracks, boxes.predictions, strict=True)
+            if track is not None
+            and (not self.targets or prediction.index in self.targets if only is None else track == only)
+        }
+        # Those followed longest first: a map must not go from one object to another and back.
+        return {track: tracked[track] for track in sorted(tracked)[: self.settings.objects]}
+
+    def _box_target(self, box: Prediction) -> Target:
+        anchors = () if box.anchor is None else (box.anchor,)
+        both = self.options.evidence == "both"
+        return Target(box.index, box.label, anchors, self.options.part, both_ways=both)
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

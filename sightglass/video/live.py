@@ -93,8 +93,8 @@ def parse_message(text: str) -> Message:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "It"
-        kinds = "A text message is a JSON object of type choose or pin."
-        raise BadMessage(f"{kinds} {field} {describe_invalid(first['msg'])}.") from error
+        reason = f"{field} {describe_invalid(first['msg'])}."
+        raise BadMessage(f"A text message is a JSON object of type choose or pin. {reason}") from error
 
 
 class LiveExplainer:
@@ -126,7 +126,7 @@ class LiveExplainer:
 
     def _explain(self, loaded: LoadedModel, image: Image) -> tuple[Json, Grids]:
         frames = self.frames
-        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(loaded), image, frames.options)
+        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_vocabulary(loaded), image, frames.options)
         start = time.perf_counter()
         predictions = frames.task.decoder.decode(evidence, frames.options)
         size = (image.width, image.height)
@@ -156,15 +156,10 @@ class LiveExplainer:
         if self.requested_pin is not self._pin:
             self._pin, self._followed, self._missed = self.requested_pin, None, 0
         frames, pin, lost = self.frames, self._pin, False
-        if pin is not None and pin.box is not None and frames.task.explains("detection"):
-            if (followed := self._followed) is None:
-                x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
-                label = evidence.loaded.adapter.labels[pin.index]
-                followed = Prediction(label, pin.index, 0.0, (x0, y0, x1, y1))
-            if (index := find_same(followed, predictions, SAME_OBJECT)) is not None:
-                self._followed, self._missed = replace(followed, box=predictions[index].box), 0
+        detects = frames.task.explains("detection")
+        if pin is not None and pin.box is not None and detects:
+            if (index := self._follow(pin, evidence, predictions, size)) is not None:
                 return self._box(evidence, predictions, index), index, False
-            self._followed, self._missed = followed, self._missed + 1
             if self._missed <= PATIENCE:
                 return None, None, False
             # Somebody may have chosen something else meanwhile.
@@ -174,9 +169,22 @@ class LiveExplainer:
         if pin is not None:
             has_score = frames.task.scorer.class_score(evidence, predictions, pin.index) is not None
             return frames.find_class(pin.index, predictions, evidence) if has_score else None, None, False
-        if frames.task.explains("detection"):
+        if detects:
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
         return frames.find_class(None, predictions, evidence), None, False
+
+    def _follow(
+        self, pin: Pin, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
+    ) -> int | None:
+        """Return the box of the pinned object; None in a frame without it. `size`: width and height of the frame."""
+        if (followed := self._followed) is None:
+            assert pin.box is not None
+            x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
+            followed = Prediction(evidence.loaded.adapter.labels[pin.index], pin.index, 0.0, (x0, y0, x1, y1))
+        index = find_same(followed, predictions, SAME_OBJECT)
+        self._missed = self._missed + 1 if index is None else 0
+        self._followed = followed if index is None else replace(followed, box=predictions[index].box)
+        return index
 
     def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], index: int) -> Target:
         options = replace(self.frames.options, per="detection", targets=(index,))
@@ -194,7 +202,7 @@ class LiveExplainer:
             grid = contours.over_extent(values, field, (min(values.shape[0], MAX_SIDE), min(values.shape[1], MAX_SIDE)))
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if index is None else predictions[index].score
-        return {
+        description: Json = {
             "label": target.label,
             "score": round(score, 4),
             "sure": not task.sure or task.is_sure(score),
@@ -203,7 +211,8 @@ class LiveExplainer:
             "grid": [*grid.shape],
             "extent": [round(edge, 4) for edge in field.extent],
             "seen": [*field.seen],
-        }, (np.floor(grid + 0.5).astype(np.uint16),) if heatmap.state == "ok" else ()
+        }
+        return description, (np.floor(grid + 0.5).astype(np.uint16),) if heatmap.state == "ok" else ()
 
 
 def _round(numbers: Iterable[float]) -> list[float]:
@@ -215,10 +224,7 @@ OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 
 
 def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[str, Any]) -> FrameExplainer:
-    """Return a viewer's model, method and options; `options_by_name`: of `OPTIONS`.
-
-    Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
-    """
+    """Return a viewer's model, method and options (of `OPTIONS`); raise ModelProblem for what a camera cannot take."""
     spec = explainer.model
     if not task_of(spec).scored:
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
@@ -230,9 +236,9 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
         raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
     chosen = find_method(method or find_quick_method(spec, None))
     if not chosen.quick:
-        first = METHODS[find_quick_method(spec, None)].name
+        quick = METHODS[find_quick_method(spec, None)].name
         raise ModelProblem(
-            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {quick}."
         )
     options = explainer.options({**options_by_name, "method": chosen.id})
     if len(options.vocabulary) > MAX_WORDS:
@@ -248,7 +254,4 @@ def find_quick_method(spec: ModelSpec, method: str | None) -> str:
 
 
 EXECUTOR = ThreadPoolExecutor(1, "live")
-"""One thread that serves all viewers in turn: each has one frame in its queue, and takes its latest when it comes.
-
-Two threads would take the cores from each other, since a pass uses all that it may.
-"""
+"""One thread that serves all viewers in turn, each with its latest frame: a pass uses all cores that it may."""

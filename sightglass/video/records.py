@@ -1,4 +1,4 @@
-"""Answers and maps of a clip's frames, smoothed, and saved in parts of deflated JSON with base64 .npy maps."""
+"""Answers and maps of a clip's frames: saved in parts of deflated JSON with base64 .npy maps, smoothed, as rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from sightglass.common.files import npy_bytes, write_file
+from sightglass.common.files import Json, npy_bytes, write_file
+from sightglass.explain.maps.heatmap import Heatmap
+from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.models.geometry import Box
 from sightglass.video.clip import Frame
 
@@ -86,10 +88,9 @@ def load(path: Path) -> tuple[FrameRecord, ...]:
 
 
 REACH = 3.0
-"""Multiples of tau at which the weights end."""
-MAX_WINDOW = 65
-"""Frames in memory: those further away are left out, as many on either side."""
-SIDE = MAX_WINDOW // 2
+"""Multiples of tau at which the weights end: they are below 5 % there."""
+HALF_WINDOW = 32
+"""Frames in memory on either side of the smoothed one: those further away are left out."""
 
 
 def smooth_maps(records: Iterable[FrameRecord], tau: float) -> Iterator[FrameRecord]:
@@ -97,19 +98,19 @@ def smooth_maps(records: Iterable[FrameRecord], tau: float) -> Iterator[FrameRec
     if tau <= 0:
         yield from records
         return
-    window = deque[FrameRecord | None]([None] * SIDE, MAX_WINDOW)
-    for record in itertools.chain(records, [None] * SIDE):
+    window = deque[FrameRecord | None]([None] * HALF_WINDOW, 2 * HALF_WINDOW + 1)
+    for record in itertools.chain(records, [None] * HALF_WINDOW):
         window.append(record)
-        if len(window) == MAX_WINDOW and (centre := window[SIDE]) is not None:
+        if len(window) == window.maxlen and (centre := window[HALF_WINDOW]) is not None:
             near = [
                 (other, math.exp(-apart / tau))
                 for other in window
                 if other is not None and (apart := abs(other.seconds - centre.seconds)) <= REACH * tau
             ]
-            yield replace(centre, answers=tuple(_mix(answer, centre, near) for answer in centre.answers))
+            yield replace(centre, answers=tuple(_average(answer, centre, near) for answer in centre.answers))
 
 
-def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRecord, float]]) -> AnswerRecord:
+def _average(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRecord, float]]) -> AnswerRecord:
     """Return an answer with the weighted mean of its series' maps."""
     if answer.raws is None:
         return answer
@@ -145,3 +146,24 @@ def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) ->
         return replace(answer, score=(1 - share) * answer.score + share * other.score, box=box, raws=raws)
 
     return replace(between, answers=tuple(map(mix, first.drawn_answers)))
+
+
+COLUMNS = (
+    *("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1"),
+    *("map", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread"),
+)
+"""Columns of a timeline; the last ones are about the map."""
+GRID = 64
+"""Cells a side on which the statistics of a frame's map are computed: exact to a hundredth of the picture."""
+
+
+def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
+    """Return a timeline row: an answer with its map's numbers."""
+    values: list[Any] = [round(record.seconds, 4), record.number, answer.label, round(answer.score, 5), answer.track]
+    values += [record.best or None, round(record.score, 5) if record.best else None]
+    values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]
+    if heatmap is not None:
+        numbers = describe(coarse(heatmap.strength, GRID), heatmap.seen)
+        measured = (*numbers.centre, *numbers.peak, numbers.half_heat_area, numbers.spread)
+        values += [heatmap.state, *(round(value, 4) for value in measured)]
+    return dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))

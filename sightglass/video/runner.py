@@ -14,11 +14,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sightglass.batch.engines import list_settings
 from sightglass.batch.journal import NAME, Journal, writing
@@ -29,11 +30,12 @@ from sightglass.common.work.threads import in_order, processor_cores, read_ahead
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import Pixels
-from sightglass.video import draw, records, results
+from sightglass.video import draw, records, timeline
 from sightglass.video.clip import Clip, Frame, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
 from sightglass.video.records import FrameRecord
-from sightglass.video.results import CLIP, CSV, JSON, Settings, Summary, read_result
+from sightglass.video.results import CLIP, Settings, Summary, read_result
+from sightglass.video.timeline import TIMELINE_CSV, TIMELINE_JSON
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
@@ -58,7 +60,6 @@ def run(
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
     `source`: a file, or the bundled clip `scene.mp4`, where there is no file of that name.
-
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
     `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
     in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
@@ -75,11 +76,11 @@ def run(
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     folder.mkdir(parents=True, exist_ok=True)
-    about = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
-    facts = {"clip": clip.stamp(), **about, **settings.facts}
+    model_facts = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
+    facts = {"clip": clip.stamp(), **model_facts, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
     with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
-        return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
+        return _Run(clip, clip_explainer, folder, facts, progress, cancel).execute(fresh=fresh)
 
 
 @dataclass
@@ -89,6 +90,8 @@ class _Run:
     clip: Clip
     explainer: ClipExplainer
     folder: Path
+    facts: Json
+    """Clip, model and settings, as the journal and the result have them."""
     progress: Progress | None
     cancel: threading.Event | None
     count: int = 0
@@ -100,40 +103,52 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
+        self.parts = self.work / "seen"
         self.problems: Counter[str] = Counter()
         """Frames without an answer, by reason."""
 
-    def finish(self, facts: Json, *, fresh: bool) -> Summary:
+    def execute(self, *, fresh: bool) -> Summary:
         """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
-        for folder in (self.folder, self._part(0).parent):
+        for folder in (self.folder, self.parts):
             remove_drafts(folder, age=0)
         if fresh:
-            shutil.rmtree(self.work, ignore_errors=True)
-            for name in (CLIP, CSV, JSON):
-                (self.folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(ModelProblem):
+            self._delete_results()
+        summary = self._read_finished() or self._make_results()
+        return replace(summary, seconds=time.monotonic() - started)
+
+    def _delete_results(self) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+        for name in (CLIP, TIMELINE_CSV, TIMELINE_JSON):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _read_finished(self) -> Summary | None:
+        """Return the result of an earlier run that came to its end, if any."""
+        try:
             finished = read_result(self.folder)
-            # Also of a run that was killed when all but this was done.
-            shutil.rmtree(self.work, ignore_errors=True)
-            return replace(finished, seconds=time.monotonic() - started)
+        except ModelProblem:
+            return None
+        # Of a run that was killed when all but this was done.
+        shutil.rmtree(self.work, ignore_errors=True)
+        return finished
+
+    def _make_results(self) -> Summary:
         resumed = self._part(0).is_file()
-        self._part(0).parent.mkdir(parents=True, exist_ok=True)
+        self.parts.mkdir(parents=True, exist_ok=True)
         try:
             if self.cancel is not None and self.cancel.is_set():
-                self.count = sum(len(records.load(path)) for path in self._part(0).parent.glob("*.json.z"))
-            self._check()
-            self._write(facts, self._draw())
-            summary = read_result(self.folder)
+                self.count = sum(len(records.load(path)) for path in self.parts.glob("*.json.z"))
+            self._check_cancel()
+            self._write_timeline(self._draw())
         except Cancelled:
-            summary = Summary(self.folder, 0, self.count, 0, 0.0, resumed, cancelled=True)
-        return replace(summary, seconds=time.monotonic() - started, resumed=resumed)
+            return Summary(self.folder, explained=self.count, resumed=resumed, cancelled=True)
+        return replace(read_result(self.folder), resumed=resumed)
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
-        return self.work / "seen" / f"{number:06}.json.z"
+        return self.parts / f"{number:06}.json.z"
 
-    def _check(self) -> None:
+    def _check_cancel(self) -> None:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
 
@@ -161,9 +176,9 @@ class _Run:
             self._count(saved)
             yield saved
         with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
-            while chunk := self._explain_part(frames):
-                records.save(self._part(number), chunk)
-                self._count(chunk)
+            while part := self._explain_part(frames):
+                records.save(self._part(number), part)
+                self._count(part)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
@@ -176,43 +191,43 @@ class _Run:
         self.problems.update(record.problem for record in part if record.problem)
 
     def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
-        """Return the next part's records; fewer at the end."""
-        chunk: list[FrameRecord] = []
+        """Return the next part's records, fewer at the end of the clip."""
+        part: list[FrameRecord] = []
         about, whole = self.clip.about, not self.settings.start and self.settings.end is None
         total = f" of about {about.frames:,}" if about.frames and whole else ""
         count = self.explainer.count_frames(about.width * about.height * 3)
-        while batch := list(itertools.islice(frames, min(count, PART - len(chunk)))):
-            chunk += self.explainer(batch)
-            self._check()
+        while batch := list(itertools.islice(frames, min(count, PART - len(part)))):
+            part += self.explainer(batch)
+            self._check_cancel()
             self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{total}")
-        return chunk
+        return part
 
     def _draw(self) -> int:
         """Draw and encode the frames; return their number."""
         # Its own reading of the file: the model is elsewhere in it.
-        clip, chosen, count = copy.copy(self.clip), self.settings, 0
+        clip = copy.copy(self.clip)
         about = clip.about
+        begins = about.begins + round(Fraction(self.settings.start) / about.time_base)
         with (
             torch_pool(processor_cores(), "draw") as pool,
             contextlib.closing(self._frames(clip)) as frames,
-            contextlib.closing(read_ahead(self._explain(), PARTS_AHEAD)) as chunks,
-            (self.work / ROWS).open("w", encoding="utf-8") as file,
+            contextlib.closing(read_ahead(self._explain(), PARTS_AHEAD)) as parts,
+            (self.work / ROWS).open("w", encoding="utf-8") as rows,
         ):
+            drawn = self._draw_frames(frames, parts, rows, pool)
+            return draw.encode(self.folder / CLIP, drawn, about.time_base, about.rate, begins)
 
-            def draw_frames() -> Iterator[tuple[int, Pixels]]:
-                nonlocal count
-                # Before the first part nothing says at which layers maps are computed.
-                parts = itertools.chain([next(chunks)], chunks)
-                smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
-                work = partial(_paint, draw.Painter(self.explainer, about.width, about.height))
-                for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
-                    file.writelines(to_json(row, None) + "\n" for row in rows)
-                    count += 1
-                    yield frame.pts, pixels
-
-            begins = about.begins + round(Fraction(chosen.start) / about.time_base)
-            draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
-        return count
+    def _draw_frames(
+        self, frames: Iterator[Frame], parts: Iterator[Sequence[FrameRecord]], file: TextIO, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, Pixels]]:
+        """Yield each frame's timestamp and pixels under its maps; write its timeline rows to a file."""
+        # Before the first part nothing says at which layers maps are computed.
+        parts = itertools.chain([next(parts)], parts)
+        smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), self.settings.smooth)
+        painter = draw.Painter(self.explainer, self.clip.about.width, self.clip.about.height)
+        for frame, pixels, rows in in_order(self._pair(frames, smoothed), partial(_paint, painter), pool, 4):
+            file.writelines(to_json(row, None) + "\n" for row in rows)
+            yield frame.pts, pixels
 
     def _pair(
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
@@ -220,7 +235,7 @@ class _Run:
         """Yield each frame with its record and whether it was explained."""
         earlier, later = next(smoothed), next(smoothed, None)
         for frame in frames:
-            self._check()
+            self._check_cancel()
             while later is not None and later.number <= frame.number:
                 earlier, later = later, next(smoothed, None)
             record = records.interpolate(earlier, later, frame)
@@ -229,17 +244,18 @@ class _Run:
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
-    def _write(self, facts: Json, frames: int) -> None:
+    def _write_timeline(self, frames: int) -> None:
         """Write the timeline, the last of the results."""
-        about, lines = self.clip.about, self.work / ROWS
+        about, rows = self.clip.about, self.work / ROWS
         notes = ["Red raises the score; blue, in dashed lines, lowers it."] if self.explainer.signed else []
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
         notes += [f"In {plural(count, 'frame')}: {problem}" for problem, count in self.problems.items()]
-        moments = results.find_moments(results.read_rows(lines), self.explainer.task)
+        moments = timeline.find_moments(timeline.read_rows(rows), self.explainer.task)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped, "notes": notes}
-        results.write_timeline(self.folder, draw.COLUMNS, lines, head | {"moments": list(map(vars, moments))})
+        head |= {"run": self.facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped}
+        head |= {"notes": notes, "moments": list(map(vars, moments))}
+        timeline.write_timeline(self.folder, records.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)
 
 
@@ -247,8 +263,7 @@ def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tupl
     """Return a frame under its maps, and its timeline rows."""
     frame, record, explained = pair
     maps = painter.maps(record)
-    pixels = painter.paint(frame.pixels, record, maps)
-    heatmaps = {id(answer): heatmap for answer, heatmap in maps}
+    heatmaps = dict(maps)
     answers = record.drawn_answers if explained else ()
-    rows = [draw.timeline_row(record, answer, heatmaps.get(id(answer))) for answer in answers]
-    return frame, pixels, rows
+    rows = [records.timeline_row(record, answer, heatmaps.get(answer)) for answer in answers]
+    return frame, painter.paint(frame.pixels, record, maps), rows

@@ -3,7 +3,7 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { Link } from "../../sightglass/ui/live/link.js";
-import { followed, mapOf, percent, reason } from "../../sightglass/ui/live/live.js";
+import { describeFollowed, mapOf, percent, describeCameraError } from "../../sightglass/ui/live/live.js";
 
 test("a map is drawn from its cells, and from its values where they are hardly more", () => {
   const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];
@@ -51,17 +51,17 @@ test("two frames go, and the next when one is answered", () => {
   const { link, sockets, answer } = ready();
   assert.deepEqual(JSON.parse(sockets[0].sent[0]), { type: "choose", model: "m" });
   const [one, two] = [link.reserve(), link.reserve()];
-  assert.equal(link.room(), false);
+  assert.equal(link.hasRoom(), false);
   link.frame(one, new Uint8Array([9]).buffer);
   assert.deepEqual([...new Uint8Array(sockets[0].sent[1])], [83, 71, 70, 49, one, 0, 0, 0, 9]);
   link.frame(two, new Uint8Array([9]).buffer);
   answer(one);
-  assert.equal(link.room(), true);
+  assert.equal(link.hasRoom(), true);
   link.reserve();
-  assert.equal(link.room(), false);
+  assert.equal(link.hasRoom(), false);
   // The answer to a later frame settles those before it.
   answer(two);
-  assert.ok(link.room());
+  assert.ok(link.hasRoom());
 });
 
 test("a lost connection is tried again, less and less often, and goes on with what was chosen", () => {
@@ -76,10 +76,10 @@ test("a lost connection is tried again, less and less often, and goes on with wh
   link.choose({ model: "other" });
   open();
   assert.deepEqual(JSON.parse(sockets.at(-1).sent[0]), { type: "choose", model: "other" });
-  assert.equal(link.room(), false);
+  assert.equal(link.hasRoom(), false);
   note({ type: "ready" });
   assert.deepEqual(JSON.parse(sockets.at(-1).sent[1]), { type: "pin", pin: { index: 3 } });
-  assert.equal(link.room(), true);
+  assert.equal(link.hasRoom(), true);
   // Once it worked, the first wait is short again.
   speak("close");
   assert.match(heard.at(-1), /in 1 s/);
@@ -105,29 +105,29 @@ test("while a model is switched no frame goes, and an answer of the model before
   link.frame(number, new ArrayBuffer(1));
   answer(number);
   assert.notEqual(heard.at(-1), number);
-  assert.equal(link.room(), false);
+  assert.equal(link.hasRoom(), false);
   note({ type: "ready" });
-  assert.equal(link.room(), true);
+  assert.equal(link.hasRoom(), true);
 });
 
 const answered = (more) => ({ head: { answers: [], map: null, place: null, ...more }, blobs: [] });
 
 test("what is followed is said", () => {
   const map = { label: "cat", score: 0.5, sure: true, state: "ok" };
-  assert.equal(followed(answered({ map }), null, false), "cat 50 %");
-  assert.equal(followed(answered({ map: { ...map, score: 0.05, sure: false } }), null, false), "Unsure: cat 5 %");
-  assert.equal(followed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
+  assert.equal(describeFollowed(answered({ map }), null, false), "cat 50 %");
+  assert.equal(describeFollowed(answered({ map: { ...map, score: 0.05, sure: false } }), null, false), "Unsure: cat 5 %");
+  assert.equal(describeFollowed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
   // A frame from before the choice; a box that is followed may change its class.
-  assert.equal(followed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50 %");
-  assert.equal(followed(answered({ map, answers: [{}] }), { index: 2, label: "dog" }, true), "Following cat 50 %");
-  assert.equal(followed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
-  assert.equal(followed(answered({}), null, true), "No box in this frame.");
-  assert.equal(followed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
+  assert.equal(describeFollowed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50 %");
+  assert.equal(describeFollowed(answered({ map, answers: [{}] }), { index: 2, label: "dog" }, true), "Following cat 50 %");
+  assert.equal(describeFollowed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
+  assert.equal(describeFollowed(answered({}), null, true), "No box in this frame.");
+  assert.equal(describeFollowed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
   assert.equal(percent(0.004), "< 1 %");
 });
 
 test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "ended", "insecure", "?"]) {
-    assert.match(reason(name), /^[A-Z].+: .+\.$/);
+    assert.match(describeCameraError(name), /^[A-Z].+: .+\.$/);
   }
 });

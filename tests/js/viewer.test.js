@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { DEFAULTS } from "../../sightglass/common/style.js";
-import { keep, linkTo, merged, readout, recalled, viewportOf } from "../../sightglass/ui/viewer/settings.js";
+import { keep, linkTo, validated, readout, recall, viewportOf } from "../../sightglass/ui/viewer/settings.js";
 import { State } from "../../sightglass/ui/viewer/state.js";
 
 const MAPS = ["inferno", "jet"];
@@ -10,19 +10,19 @@ const WIDE = { x: 0, y: 0, zoom: 1 };
 
 test("a link wins once over what is remembered, and says all that is not the default", () => {
   const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
-  assert.deepEqual(recalled(storage, null, MAPS), DEFAULTS);
+  assert.deepEqual(recall(storage, null, MAPS), DEFAULTS);
   keep(storage, { ...DEFAULTS, alpha: 0.2, cells: true });
-  assert.equal(recalled(storage, null, MAPS).alpha, 0.2);
-  assert.deepEqual(recalled(storage, { alpha: "0.7", id: "a" }, MAPS), { ...DEFAULTS, alpha: 0.7 });
+  assert.equal(recall(storage, null, MAPS).alpha, 0.2);
+  assert.deepEqual(recall(storage, { alpha: "0.7", id: "a" }, MAPS), { ...DEFAULTS, alpha: 0.7 });
   keep(storage, { ...DEFAULTS, alpha: 0.4, colormap: "jet" });
-  assert.equal(recalled(storage, { alpha: "0.7", id: "a" }, MAPS).alpha, 0.4);
-  assert.equal(recalled(storage, { alpha: "0.7", id: "b" }, MAPS).alpha, 0.7);
+  assert.equal(recall(storage, { alpha: "0.7", id: "a" }, MAPS).alpha, 0.4);
+  assert.equal(recall(storage, { alpha: "0.7", id: "b" }, MAPS).alpha, 0.7);
 });
 
 test("a link cannot bring nonsense", () => {
   const odd = { alpha: 7, mode: "<b>", colormap: "none", threshold: "x", cells: "1", scale: "log", other: 1 };
-  assert.deepEqual(merged(odd, MAPS), { ...DEFAULTS, cells: true });
-  assert.deepEqual(merged({ __proto__: null, constructor: "x", scale: "fixed" }, MAPS), DEFAULTS);
+  assert.deepEqual(validated(odd, MAPS), { ...DEFAULTS, cells: true });
+  assert.deepEqual(validated({ __proto__: null, constructor: "x", scale: "fixed" }, MAPS), DEFAULTS);
 });
 
 test("a view goes into an address and comes out the same", () => {
@@ -32,7 +32,7 @@ test("a view goes into an address and comes out the same", () => {
   assert.equal(url.searchParams.get("model"), "m");
   assert.equal(url.searchParams.get("class"), "a b");
   assert.equal(url.searchParams.get("alpha"), null);
-  const back = merged(Object.fromEntries(url.searchParams), MAPS);
+  const back = validated(Object.fromEntries(url.searchParams), MAPS);
   assert.deepEqual(back, { ...settings, threshold: 0.33333 });
   assert.deepEqual(viewportOf(url.searchParams.get("zoom")), viewport);
   assert.equal(new URL(linkTo(url.href, DEFAULTS, WIDE)).search, "?model=m&class=a+b");
@@ -47,8 +47,8 @@ test("a link names an example and never an upload", () => {
 test("storage that is forbidden or broken is no error", () => {
   const broken = { getItem: () => "{", setItem: () => assert.fail("unexpected") };
   const forbidden = { getItem: () => { throw new Error("no"); } };
-  assert.deepEqual(recalled(broken, null, []), DEFAULTS);
-  assert.deepEqual(recalled(forbidden, null, []), DEFAULTS);
+  assert.deepEqual(recall(broken, null, []), DEFAULTS);
+  assert.deepEqual(recall(forbidden, null, []), DEFAULTS);
   keep(forbidden, DEFAULTS);
 });
 
@@ -70,7 +70,7 @@ test("of panels with keys one is shown, chosen by its key or number", () => {
   state.head = { ...state.head, plain: panel("Picture", []), keys: ["s", "l", ""], size: [90, 160], beside: true };
   assert.deepEqual(["s", "L", "3", "m", "4", "Enter"].map((key) => state.placeOf(key)), [0, 1, 2, -1, -1, -1]);
   // A model without a map takes the place of the others' maps, beside the picture.
-  const titles = [null, 1].map((choice) => Object.assign(state, { choice }).wanted().map(({ title }) => title));
+  const titles = [null, 1].map((choice) => Object.assign(state, { choice }).panelsToShow().map(({ title }) => title));
   assert.deepEqual(titles, [["Picture", "small"], ["Picture", "large"]]);
 });
 

@@ -454,6 +454,7 @@ def test_every_window_follows_a_run(page, many, held):
     other = page(SCREEN, **address)
     same = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
     assert session(other, PicturesPage).job is session(same, PicturesPage).job is job and not job.finished()
+    assert button(other, "Stop").help == "What is finished is kept."
     press(other, "Stop")
     for window in (app, other, page(SCREEN, **address)):
         finish(window)

@@ -25,7 +25,8 @@ from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
 from sightglass.video import Settings
 from sightglass.video.clip import Clip
-from sightglass.video.results import Kind, Moment, Summary, curves, rgb_of
+from sightglass.video.results import Summary
+from sightglass.video.timeline import Kind, Moment, read_curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
 from tests.pages.conftest import press, received, session, texts
@@ -129,7 +130,7 @@ def test_reload_finds_own_run_only(page: Any, kept: ClipPlan) -> None:
     press(app, "Another clip")
     assert "clip" not in app.query_params
     # Of another server, which knows the job no more.
-    background._SHARED.clear()
+    background.SHARED.clear()
     job = session(page("video", clip=kept.name), Video).job
     assert job.summary.frames == 7 and replace(job.plan, clip=kept.clip) == kept
     week = time.time() - 8 * 86400
@@ -174,7 +175,7 @@ def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
     rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
     rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)] + ["9,dog,0.9,11,,"]
     (tmp_path / "timeline.csv").write_text("\n".join(rows))
-    curve_points = curves(tmp_path, 12.0)
+    curve_points = read_curves(tmp_path, 12.0)
     assert [point.name for point in curve_points] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
     assert len(curve_points[0].points) == 600
     assert {*curve_points[0].points["score"].round(6)} == {0.3}
@@ -187,7 +188,7 @@ def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
     # A classifier's answers have a curve each, where it is sure.
     rows = [f"{i / 10},{'cat' if i < 9 else 'dog'},{0.1 if 3 < i < 6 else 0.9},,ok,0.1" for i in range(12)]
     (tmp_path / "timeline.csv").write_text("\n".join(["seconds,answer,score,object,map,half_heat_area", *rows]))
-    assert {curve.name: len(curve.points) for curve in curves(tmp_path, 1.2)} == {"cat": 7, "dog": 3, "unsure": 2}
+    assert {curve.name: len(curve.points) for curve in read_curves(tmp_path, 1.2)} == {"cat": 7, "dog": 3, "unsure": 2}
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:

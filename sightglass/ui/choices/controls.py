@@ -38,20 +38,20 @@ def draw(
     sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
-    colours: bool = True,
+    colors: bool = True,
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
     are drawn on a page without one. `sized`: see `model_picker.choose`. `methods`: those of a page that does not
-    explain a class, its default first. `colours`: the page draws its maps in the browser.
+    explain a class, its default first. `colors`: the page draws its maps in the browser.
     """
     image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
         with bar:
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
         # First: also a model that cannot be loaded leaves the choice of a picture.
-        image_picker.bar(picture)
+        image_picker.draw_bar(picture)
         image_source.require_picture()
     look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center", "gap": "xsmall"}
     with controls, st.container(horizontal=True, key="choices", **look):
@@ -62,7 +62,7 @@ def draw(
     shown = Page(load(model.id), methods)
     with popover:
         _draw_options(shown)
-        if colours:
+        if colors:
             palette()
     with question_place:
         control_table.VOCABULARY.choose(shown)
@@ -94,7 +94,7 @@ def load(model_id: str) -> Explainer:
     with page.status_line() as show:
         show("Loading the model…")
         explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
-    if model_id not in model_picker.menu()[1]:
+    if model_id not in model_picker.local_models():
         model_picker.forget_menu()  # it was downloaded just now
     return explainer
 

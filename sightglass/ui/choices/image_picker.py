@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from sightglass.report.embedded_recipe import Contents
 
-
 UPLOADER = "picture-upload"
 
 
@@ -61,7 +60,7 @@ def choose() -> Image:
     return image
 
 
-def bar(place: DeltaGenerator) -> None:
+def draw_bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails with names and sizes, drawing button."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
@@ -126,9 +125,6 @@ def thumbnail_file(name: str) -> Path:
     return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
 
 
-# A person's acts, before the page is drawn.
-
-
 def _choose(strip: str) -> None:
     # A request that left before a strip was replaced still brings its value.
     if strip != state.of(PictureBar).strip:
@@ -168,29 +164,24 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
     """
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
-    rest: list[tuple[str, bytes]] = []
+    others: list[tuple[str, bytes]] = []
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
                 _reopen(contents, name)
-                continue
-            image = open_received(data, name=name)
+            else:
+                image_source.choose_upload(open_received(data, name=name), data)
         except Problem as problem:
             problems.append(str(problem))
-            rest.append((name, data))
-            continue
-        image_source.choose_upload(image, data)
-    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
+            others.append((name, data))
+    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in others):
         navigation, problems = state.of(state.Navigation), []
-        navigation.model_files, navigation.go_to = rest, page.script("models")
+        navigation.model_files, navigation.go_to = others, page.script("models")
     pictures.problem = " ".join(problems) or None
 
 
 def _reopen(contents: Contents, name: str) -> None:
-    """Open a file's view and its picture, embedded or known.
-
-    Raises a Problem, and changes nothing, where the picture or the model is not here.
-    """
+    """Open a file's view and its picture, embedded or known; raise Problem where it or the model is not here."""
     recipe, pictures = contents.recipe, state.of(image_source.Pictures)
     example = image_source.example_named(recipe.picture_name)
     image = image_source.example(example) if example else None

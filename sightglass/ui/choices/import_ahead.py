@@ -28,10 +28,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 def addresses(host: str | None) -> list[str]:
-    """Return the server's addresses for a browser, here and in the network.
-
-    A token that the server generated is in them.
-    """
+    """Return the server's addresses, here and in the network, with the token that it generated, if any."""
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
     protocol = "https" if st.get_option("server.sslCertFile") else "http"

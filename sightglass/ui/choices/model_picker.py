@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import streamlit as st
 
@@ -10,32 +11,28 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import url_state
 from sightglass.ui.session.reopen import OTHER
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from sightglass.models.spec import ModelSpec
 
 WIDTH = 176
 """Pixels of a menu in the row of controls."""
 MAX_BUTTONS = 5
 """Sizes in a row of buttons; more would begin a second one."""
-
-
 FIRST = "efficientnet-lite0"
+"""The model of a first visit."""
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
 def menu() -> tuple[list[str], set[str]]:
-    """Return the families, local ones first, and the ids of local models.
-
-    After the first come those that were added; the demos are the last that
-    are here.
-    """
+    """Return the families (local ones first: the default, added ones, others, demos) and the ids of local models."""
     # What another process added or removed is seen at once. Streamlit takes milliseconds to hash many names.
     return _menu(hash(tuple(catalog.catalog())))
+
+
+def local_models() -> set[str]:
+    """Return the ids of the models with local weights."""
+    return menu()[1]
 
 
 def forget_menu() -> None:
@@ -44,8 +41,8 @@ def forget_menu() -> None:
 
 
 @st.cache_data(show_spinner=False, ttl=300)
-def _menu(known: int) -> tuple[list[str], set[str]]:
-    del known
+def _menu(catalog_hash: int) -> tuple[list[str], set[str]]:
+    del catalog_hash  # the cache's key
     families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
@@ -59,7 +56,7 @@ def _menu(known: int) -> tuple[list[str], set[str]]:
 
 def list_present(task: str) -> list[ModelSpec]:
     """Return a task's models with local weights, in catalogue order."""
-    here = menu()[1]
+    here = local_models()
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
 
 

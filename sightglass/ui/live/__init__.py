@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.declare import declare
 from sightglass.ui.session import state
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sightglass.models.spec import ModelSpec
-
-KEY = "live"
 _component = declare("live", __file__, "frame")
 
 
@@ -50,29 +46,29 @@ class LiveVisit:
     frozen: LiveFrame | None = None
     """The one that is held on the screen."""
     model: ModelSpec | None = None
-    """The model that looks at the frames, and how they are fitted for it."""
+    """The model that looks at the frames."""
     preprocessing: str = "trained"
+    """How frames are fitted for it."""
     last: float = 0
-    """When the browser handed over the last frame, by its clock: one is followed once."""
+    """Milliseconds at which the browser sent its last message, by its clock: each is followed once."""
 
 
 def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     choice = {"model": model.id, "method": method, "options": dict(options)}
-    head = {"choice": choice, "colormaps": tables()}
-    result = _component(key=KEY, data=head)
-    sent = result.frame
+    sent = _component(key="live", data={"choice": choice, "colormaps": tables()}).frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
-        visit.last, visit.frame = at, _frame(sent)
+        visit.last, visit.frame = at, _parse_frame(sent)
         if sent.get("act") in ("freeze", "go on"):
             visit.frozen, visit.frame = visit.frame, None
         elif visit.frame is not None:
             st.rerun()
 
 
-def _frame(sent: Any) -> LiveFrame | None:
+def _parse_frame(sent: Any) -> LiveFrame | None:
+    """Return the frame of a browser's message; None without a valid one. Raises ImageProblem for a broken picture."""
     if sent.get("act") not in ("open", "freeze"):
         return None
     try:

@@ -8,15 +8,15 @@ const FIRST_RETRY = 500;
 const LONGEST_RETRY = 8_000;
 
 /**
- * @typedef {{label: string, index: number, score: number, box?: number[], anchor?: number, marks?: import("../viewer/marks.js").Mark[]}} Said
- * @typedef {{label: string, score: number, sure: boolean, state: string, shape: number[], grid: number[], extent: number[], seen: number[]}} Mapped
+ * @typedef {{label: string, index: number, score: number, box?: number[], anchor?: number, marks?: import("../viewer/marks.js").Mark[]}} FrameAnswer
+ * @typedef {{label: string, score: number, sure: boolean, state: string, shape: number[], grid: number[], extent: number[], seen: number[]}} FrameMap
  *   shape: rows and columns of the map; grid: those of its cells, or of its values, which come with it
- * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: Said[],
- *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead
+ * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: FrameAnswer[],
+ *   map: FrameMap|null, place: number|null, lost: boolean}} AnswerHead
  * @typedef {{head: AnswerHead, blobs: Uint8Array[]}} Answer
  * @typedef {{type: string, sentence?: string, fatal?: boolean, [more: string]: unknown}} Note
- * @typedef {(ms: number, call: () => void) => void} After @typedef {import("./live.js").Taken} Taken
- * @typedef {{say: (sentence: string) => void, ready: (note: Note) => void, answer: (answer: Answer, taken?: Taken|null) => void}} Ears
+ * @typedef {(ms: number, call: () => void) => void} After @typedef {import("./live.js").Capture} Capture
+ * @typedef {{say: (sentence: string) => void, ready: (note: Note) => void, answer: (answer: Answer, capture?: Capture|null) => void}} Listeners
  */
 
 export class Link {
@@ -26,17 +26,17 @@ export class Link {
   #choice = null;
   /** @type {object|null} */
   #pin = null;
-  /** Frames without an answer, by number; null while one is encoded. @type {Map<number, Taken|null>} */
+  /** Frames without an answer, by number; null while one is encoded. @type {Map<number, Capture|null>} */
   #open = new Map();
   #number = 0;
   #retry = FIRST_RETRY;
   #ready = false;
   #ended = false;
 
-  /** @param {() => WebSocket} connect @param {Ears} on @param {After} [after] */
-  constructor(connect, on, after = (ms, call) => void setTimeout(call, ms)) {
+  /** @param {() => WebSocket} connect @param {Listeners} listeners @param {After} [after] */
+  constructor(connect, listeners, after = (ms, call) => void setTimeout(call, ms)) {
     this.connect = connect;
-    this.on = on;
+    this.listeners = listeners;
     this.after = after;
   }
 
@@ -68,7 +68,7 @@ export class Link {
   }
 
   /** Whether a frame would be taken now. */
-  room() {
+  hasRoom() {
     return this.#ready && this.#open.size < MAX_FRAMES;
   }
 
@@ -78,11 +78,11 @@ export class Link {
     return this.#number;
   }
 
-  /** Send a frame that has its room. @param {number} number @param {ArrayBuffer} jpeg @param {Taken|null} [taken] what its answer comes with */
-  frame(number, jpeg, taken = null) {
+  /** Send a frame that has its room. @param {number} number @param {ArrayBuffer} jpeg @param {Capture|null} [capture] what its answer comes with */
+  frame(number, jpeg, capture = null) {
     // The connection it was meant for may be gone.
     if (!this.#open.has(number)) return;
-    this.#open.set(number, taken);
+    this.#open.set(number, capture);
     const message = new Uint8Array(8 + jpeg.byteLength);
     message.set([83, 71, 70, 49]); // SGF1
     new DataView(message.buffer).setUint32(4, number, true);
@@ -94,7 +94,7 @@ export class Link {
     if (this.#socket?.readyState !== 1) return;
     this.#ready = false;
     this.#open.clear();
-    this.on.say("Loading the model…");
+    this.listeners.say("Loading the model…");
     this.#send(JSON.stringify({ type: "choose", ...this.#choice }));
   }
 
@@ -107,9 +107,9 @@ export class Link {
   #hear(data) {
     if (typeof data === "string") return this.#read(JSON.parse(data));
     const answer = /** @type {Answer} */ (unpack(new Uint8Array(data)));
-    const taken = this.#open.get(answer.head.n);
+    const capture = this.#open.get(answer.head.n);
     for (const number of this.#open.keys()) if (number <= answer.head.n) this.#open.delete(number);
-    if (this.#ready) this.on.answer(answer, taken);
+    if (this.#ready) this.listeners.answer(answer, capture);
   }
 
   /** @param {Note} note */
@@ -118,17 +118,17 @@ export class Link {
       this.#ready = true;
       this.#retry = FIRST_RETRY;
       if (this.#pin) this.pin(this.#pin);
-      this.on.say("");
-      this.on.ready(note);
+      this.listeners.say("");
+      this.listeners.ready(note);
     } else if (note.type === "problem") {
       if (note.fatal) this.stop();
-      this.on.say(note.sentence ?? "");
+      this.listeners.say(note.sentence ?? "");
     }
   }
 
   #lost() {
     this.#drop();
-    this.on.say(`The server does not answer: trying again in ${Math.ceil(this.#retry / 1000)} s.`);
+    this.listeners.say(`The server does not answer: trying again in ${Math.ceil(this.#retry / 1000)} s.`);
     this.after(this.#retry, () => this.start());
     this.#retry = Math.min(LONGEST_RETRY, 2 * this.#retry);
   }

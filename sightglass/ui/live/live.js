@@ -7,28 +7,28 @@ import { reduced } from "../../browser/geometry.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 import { bytes } from "../../browser/unpack.js";
 import { outlineBoxes } from "../viewer/marks.js";
-import { recalled } from "../viewer/settings.js";
+import { recall } from "../viewer/settings.js";
 import { Link } from "./link.js";
 
 /**
  * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[]}} Head
  * @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame
  * @typedef {import("./link.js").Answer} Answer
- * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Taken  a frame as it was taken and sent, and when
- * @typedef {{taken: Taken, answer: Answer, map: import("../../browser/draw.js").HeatMap|null}} Shown
+ * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Capture  a frame as it was taken and sent, and when
+ * @typedef {{capture: Capture, answer: Answer, map: import("../../browser/draw.js").HeatMap|null}} Shown
  */
 
-/** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
+/** Pixels of the longer side of a frame that is sent: what a model sees is smaller still. */
 const SIDE = 640;
-const WISHED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 const QUALITY = 0.88;
-const MOST = 8;
+const MAX_ANSWERS = 8;
 /** Milliseconds that a frame should wait at the server: the next one is taken so much later. */
-const SPARE = 6;
-const LONGEST = 1000;
+const WAIT_MS = 6;
+const MAX_DELAY_MS = 1000;
 
 /** Return why there is no picture from the camera, and the way on. @param {string} name of the error */
-export function reason(name) {
+export function describeCameraError(name) {
   if (name === "NotAllowedError") return "The browser denied access to the camera: allow it in the address bar, then try again.";
   if (name === "NotFoundError" || name === "OverconstrainedError") return "This device has no camera: choose File for a clip.";
   if (name === "NotReadableError" || name === "AbortError") return "Another program is using the camera: close it, then try again.";
@@ -41,7 +41,7 @@ export function reason(name) {
  * Return what is followed, in words.
  * @param {Answer|null} answer @param {Pin|null} pin @param {boolean} detects
  */
-export function followed(answer, pin, detects) {
+export function describeFollowed(answer, pin, detects) {
   if (!answer) return "";
   const { map, answers } = answer.head;
   if (detects && !answers.length) return "No box in this frame.";
@@ -92,17 +92,17 @@ class Screen {
     this.context = contextOf(canvas, true);
   }
 
-  /** Show a frame with what was said of it. @param {Taken} taken @param {Answer} answer */
-  take(taken, answer) {
-    this.shown = { taken, answer, map: mapOf(answer) };
-    resize(this.#plain.canvas, taken.pixels.width, taken.pixels.height);
-    this.#plain.putImageData(taken.pixels, 0, 0);
+  /** Show a frame with what was said of it. @param {Capture} capture @param {Answer} answer */
+  take(capture, answer) {
+    this.shown = { capture, answer, map: mapOf(answer) };
+    resize(this.#plain.canvas, capture.pixels.width, capture.pixels.height);
+    this.#plain.putImageData(capture.pixels, 0, 0);
   }
 
   /** @param {import("../../browser/draw.js").Painted} style @param {string} font */
   draw(style, font) {
     if (!this.shown) return;
-    const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
+    const { capture: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
     resize(canvas, width, height);
     canvas.style.setProperty("--ratio", String(width / height));
     const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, pixels: () => withLightness(pixels), size: [width, height] };
@@ -139,7 +139,7 @@ class Live {
         root.toggleAttribute("data-ready", true);
         this.#pump();
       },
-      answer: (answer, taken) => this.#answer(answer, taken),
+      answer: (answer, capture) => this.#answer(answer, capture),
     });
     const hear = hearIn(root, signal);
     hear("start", "click", () => void this.#start());
@@ -154,7 +154,7 @@ class Live {
     });
   }
 
-  /** @param {import("../../browser/component.js").Given<Head>} given */
+  /** @param {import("../../browser/component.js").Payload<Head>} payload */
   show({ data: head, setTriggerValue }) {
     const before = this.#head;
     this.#head = head;
@@ -172,21 +172,21 @@ class Live {
     find(this.root, ".problem").textContent = "";
     try {
       if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: "insecure" });
-      this.#stream = await navigator.mediaDevices.getUserMedia({ video: WISHED, audio: false });
-      for (const track of this.#stream.getTracks()) track.addEventListener("ended", () => this.#without("ended"));
+      this.#stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+      for (const track of this.#stream.getTracks()) track.addEventListener("ended", () => this.#showCameraError("ended"));
       this.video.srcObject = this.#stream;
       await this.video.play();
       this.root.toggleAttribute("data-on", true);
       this.#pump();
     } catch (error) {
-      this.#without(error instanceof Error ? error.name : "");
+      this.#showCameraError(error instanceof Error ? error.name : "");
     }
   }
 
-  /** @param {string} name of the error */
-  #without(name) {
+  /** Say why there is no picture. @param {string} name of the error */
+  #showCameraError(name) {
     this.#stop();
-    find(this.root, ".problem").textContent = reason(name);
+    find(this.root, ".problem").textContent = describeCameraError(name);
   }
 
   #stop() {
@@ -198,11 +198,11 @@ class Live {
   /** Take frames while there is room for them. */
   #pump() {
     clearTimeout(this.#timer);
-    if (this.#frozen || document.hidden || !this.#stream || this.video.readyState < 2 || !this.link.room()) return;
+    if (this.#frozen || document.hidden || !this.#stream || this.video.readyState < 2 || !this.link.hasRoom()) return;
     // The camera may have no new frame yet.
     const fresh = this.video.currentTime !== this.#last;
     this.#last = this.video.currentTime;
-    if (fresh) void this.#take();
+    if (fresh) void this.#capture();
     this.#pumpAfter(fresh ? this.#delay : 0);
   }
 
@@ -212,7 +212,7 @@ class Live {
     this.#timer = window.setTimeout(() => this.#pump(), Math.max(4, ms));
   }
 
-  async #take() {
+  async #capture() {
     const { video } = this, grab = this.#grab, [width, height] = reduced([video.videoWidth, video.videoHeight], SIDE);
     resize(grab.canvas, width, height);
     grab.drawImage(video, 0, 0, width, height);
@@ -225,27 +225,27 @@ class Live {
     this.link.frame(number, await blob.arrayBuffer(), { pixels, jpeg: blob, at });
   }
 
-  /** @param {Answer} answer @param {Taken|null} [taken] */
-  #answer(answer, taken) {
+  /** @param {Answer} answer @param {Capture|null} [capture] */
+  #answer(answer, capture) {
     const { ms, problem, lost } = answer.head;
-    this.#delay = Math.min(LONGEST, Math.max(0, this.#delay + 0.5 * (ms.wait - SPARE)));
+    this.#delay = Math.min(MAX_DELAY_MS, Math.max(0, this.#delay + 0.5 * (ms.wait - WAIT_MS)));
     this.#pumpAfter(this.#delay);
-    if (this.#frozen || !taken) return;
+    if (this.#frozen || !capture) return;
     write(find(this.root, ".notice"), problem);
     if (problem) return;
     if (lost) this.#setPin(null);
-    this.screen.take(taken, answer);
+    this.screen.take(capture, answer);
     this.#draw();
     this.root.dataset.shown = String(++this.#count);
-    write(find(this.root, ".speed"), `${Math.round(performance.now() - taken.at)} ms behind the camera`);
+    write(find(this.root, ".speed"), `${Math.round(performance.now() - capture.at)} ms behind the camera`);
   }
 
   #draw() {
     const { root, screen } = this, { dark, font } = themeOf(root), answer = screen.shown?.answer ?? null;
-    const settings = recalled(sessionStorage, null, [...this.#luts.keys()]);
+    const settings = recall(sessionStorage, null, [...this.#luts.keys()]);
     const lut = this.#luts.get(settings.colormap) ?? [...this.#luts.values()][0];
     screen.draw({ settings, lut, dark, range: null }, font);
-    const text = followed(answer, this.#pin, this.#detects);
+    const text = describeFollowed(answer, this.#pin, this.#detects);
     write(find(root, ".follows"), text);
     this.canvas.setAttribute("aria-label", `The camera with its map. ${text}`);
     this.#list(answer);
@@ -256,7 +256,7 @@ class Live {
 
   /** @param {Answer|null} answer */
   #list(answer) {
-    const list = find(this.root, ".rows"), answers = answer?.head.answers.slice(0, MOST) ?? [];
+    const list = find(this.root, ".rows"), answers = answer?.head.answers.slice(0, MAX_ANSWERS) ?? [];
     list.toggleAttribute("data-unsure", answer?.head.map?.sure === false);
     writeRows(list, answers.map(({ label, score }) => ({ label, share: score, text: percent(score) })));
     markRow(list, answer?.head.place ?? answers.findIndex((said) => said.label === answer?.head.map?.label));
@@ -270,9 +270,9 @@ class Live {
 
   /** Follow one of the answers, or nothing where something is followed already. @param {number} place */
   #follow(place) {
-    const { taken, answer } = this.screen.shown ?? {}, said = answer?.head.answers[place];
-    if (!said || !taken) return;
-    const { index, label, box } = said, { width, height } = taken.pixels;
+    const { capture, answer } = this.screen.shown ?? {}, said = answer?.head.answers[place];
+    if (!said || !capture) return;
+    const { index, label, box } = said, { width, height } = capture.pixels;
     const shares = box?.map((edge, i) => Math.min(1, Math.max(0, edge / (i % 2 ? height : width))));
     const same = this.#pin?.index === index && (answer.head.place ?? place) === place;
     this.#setPin(same ? null : { index, label, ...(shares && { box: shares }) });
@@ -291,14 +291,14 @@ class Live {
   async #handOver(act) {
     const { shown } = this.screen;
     if (!shown) return;
-    const { head } = shown.answer, jpeg = await base64(shown.taken.jpeg);
+    const { head } = shown.answer, jpeg = await base64(shown.capture.jpeg);
     const box = head.place === null ? null : head.answers[head.place];
     this.#send("frame", { act, jpeg, label: head.map?.label ?? null, box, at: Date.now() });
   }
 }
 
 function connect() {
-  const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
+  const url = new URL("api/live", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return new WebSocket(url);
 }

@@ -40,6 +40,7 @@ STROKES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
 MAX_STROKES, MAX_POINTS = 5_000, 60_000
 """Maximum number of strokes and of all their points in one drawing, about an hour's work."""
 _LEVELS = {"white": 255, "black": 0}
+"""Grey levels of the colours that a paper names."""
 _component = declare("painter", __file__, "edit")
 
 
@@ -146,5 +147,4 @@ def draw_canvas(explainer: Explainer) -> None:
     draw(current, key=PAPER, id=PAPER, name="Paper", size=size, brushes=STROKES, mean=mean, paper=ground)
     has_paper = explainer.loaded.adapter.paper is not None
     why = "as this model was trained" if has_paper else "this model does not say which it was trained on"
-    about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    st.caption(about)
+    st.caption(f"{ink.capitalize()} pen on {ground} paper: {why}.")

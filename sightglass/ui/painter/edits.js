@@ -25,8 +25,8 @@ export class Canvases {
     paint.imageSmoothingQuality = "high";
     paint.drawImage(sources.picture, 0, 0, width, height);
     if (!edit.marks.length) return;
-    for (const context of [this.#mask, this.#cover]) begin(context, width, height);
-    for (const mark of edit.marks) this.#take(mark);
+    for (const context of [this.#mask, this.#cover]) prepare(context, width, height);
+    for (const mark of edit.marks) this.#applyMark(mark);
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);
     composite(this.#cover, "destination-in", () => this.#cover.drawImage(this.#mask.canvas, 0, 0));
@@ -34,7 +34,7 @@ export class Canvases {
   }
 
   /** @param {Mark} mark */
-  #take({ kind, points, size }) {
+  #applyMark({ kind, points, size }) {
     const mask = this.#mask, thick = size * Math.max(mask.canvas.width, mask.canvas.height);
     if (kind === "brush") drawStroke(mask, points, thick);
     else if (kind === "erase") composite(mask, "destination-out", () => drawStroke(mask, points, thick));
@@ -54,7 +54,7 @@ export class Canvases {
 }
 
 /** Clear a canvas, and take white paint. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */
-function begin(paint, width, height) {
+function prepare(paint, width, height) {
   resize(paint.canvas, width, height);
   paint.clearRect(0, 0, width, height);
   paint.fillStyle = paint.strokeStyle = "#fff";
@@ -80,7 +80,7 @@ export class Hand {
 
   /** @param {Tool} kind @param {number} x @param {number} y @param {number} size */
   begin(kind, x, y, size) {
-    const at = [short(x), short(y)];
+    const at = [rounded(x), rounded(y)];
     this.mark = { kind, points: kind === "rectangle" ? [...at, ...at] : at, size };
   }
 
@@ -88,7 +88,7 @@ export class Hand {
   move(x, y) {
     const { mark } = this;
     if (!mark) return false;
-    [x, y] = [short(x), short(y)];
+    [x, y] = [rounded(x), rounded(y)];
     if (mark.kind === "rectangle") mark.points.splice(2, 2, x, y);
     else {
       const [lastX, lastY] = mark.points.slice(-2);
@@ -115,14 +115,14 @@ export function corners([x0, y0, x1, y1], clip = true) {
   return [at(Math.min(x0, x1)), at(Math.min(y0, y1)), at(Math.max(x0, x1)), at(Math.max(y0, y1))];
 }
 
-/** @param {number} share */
-function short(share) {
+/** Return a share for a message: near the picture, to a ten-thousandth of it. @param {number} share */
+function rounded(share) {
   // Not -0, which JSON and tests tell from 0.
   return Math.round(Math.min(2, Math.max(-1, share)) * 1e4) / 1e4 + 0;
 }
 
 /** Describe what is on the picture, for a screen reader too. @param {Edit} edit */
-export function described({ marks, keep }) {
+export function describeEdit({ marks, keep }) {
   if (!marks.length) return "Nothing is painted yet.";
   return `${marks.length} ${marks.length === 1 ? "mark" : "marks"}${keep ? "; all else is hidden." : "."}`;
 }

@@ -2,7 +2,7 @@
 
 import { contextOf, density, haloed, hiddenContext, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, component, find, fractionOf, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
-import { Canvases, Hand, corners, described } from "./edits.js";
+import { Canvases, Hand, corners, describeEdit } from "./edits.js";
 
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
@@ -13,10 +13,11 @@ import { Canvases, Hand, corners, described } from "./edits.js";
  */
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
-const SOON = 60;
+const SOON_MS = 60;
 /** Milliseconds after which a reply will not come any more. */
 const LOST_MS = 3_000;
 const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle"]);
+/** How much larger an eraser is than the brush of its size. */
 const ERASER = 2;
 /** @type {Edit} */
 const NOTHING = { marks: [], fill: "blur", keep: false };
@@ -80,13 +81,13 @@ class Painter {
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
   /** The tool that arrow keys move, in shares of the canvas. */
-  #key = { x: 0.5, y: 0.5, shown: false };
+  #cursor = { x: 0.5, y: 0.5, shown: false };
   /** The finger, pen or mouse that paints. The page may scroll meanwhile: places are in the canvas as it was at first. @type {{id: number, box: DOMRect}|null} */
   #pointer = null;
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
-  #post = post(() => {}, 0, SOON);
+  #post = post(() => {}, 0, SOON_MS);
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -130,13 +131,13 @@ class Painter {
     this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#shown());
     if (this.#original) return;
     const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
-    if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
-    if (this.#key.shown) this.#drawKey(paint, scale);
+    if (mark?.kind === "rectangle") outlineRectangle(paint, corners(mark.points), scale);
+    if (this.#cursor.shown) this.#drawCursor(paint, scale);
   }
 
   /** @param {CanvasRenderingContext2D} paint @param {number} scale */
-  #drawKey(paint, scale) {
-    const { x, y } = this.#key, { width, height } = paint.canvas, ring = new Path2D();
+  #drawCursor(paint, scale) {
+    const { x, y } = this.#cursor, { width, height } = paint.canvas, ring = new Path2D();
     const radius = this.#tool === "rectangle" ? 6 * scale : (this.#size * Math.max(width, height)) / 2;
     ring.arc(x * width, y * height, radius, 0, 2 * Math.PI);
     haloed(paint, ring, this.#hand.mark ? 3 : 2, "#fff", scale);
@@ -159,7 +160,7 @@ class Painter {
 
   #describe() {
     const { root } = this, edit = this.#edit, by = (/** @type {string} */ name) => find(root, `.${name}`);
-    const text = this.#original ? "This is the original." : described(edit);
+    const text = this.#original ? "This is the original." : describeEdit(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
     by("undo").disabled = !this.#before;
@@ -178,7 +179,7 @@ class Painter {
       canvas.focus({ preventScroll: true, focusVisible: false });
       canvas.setPointerCapture(event.pointerId);
       this.#pointer = { id: event.pointerId, box: canvas.getBoundingClientRect() };
-      this.#key.shown = false;
+      this.#cursor.shown = false;
       this.#hand.begin(this.#tool, ...fractionOf(this.#pointer.box, event), this.#size);
       this.#changed(false);
     }, { signal });
@@ -241,7 +242,7 @@ class Painter {
     }, { signal });
     root.addEventListener("keyup", ({ key }) => key === " " && this.#show(false), { signal });
     canvas.addEventListener("blur", () => {
-      this.#key.shown = false;
+      this.#cursor.shown = false;
       this.#show(false);
       if (!this.#pointer) this.#lift();
       this.#redraw();
@@ -250,21 +251,21 @@ class Painter {
 
   /** Do what a key means on the canvas; return whether it means anything. @param {KeyboardEvent} event @param {string} typed */
   #press(event, typed) {
-    const arrow = ARROWS[event.key], key = this.#key, hand = this.#hand;
+    const arrow = ARROWS[event.key], cursor = this.#cursor, hand = this.#hand;
     if (typed === " ") this.#show(true);
     else if (typed === "escape") {
       const begun = hand.mark;
       hand.mark = null;
       if (begun) this.#changed(true);
     } else if (arrow) {
-      const by = event.shiftKey ? 0.1 : 0.02, [x, y] = [key.x + by * arrow[0], key.y + by * arrow[1]].map((at) => Math.min(1, Math.max(0, at)));
-      Object.assign(key, { x, y, shown: true });
+      const by = event.shiftKey ? 0.1 : 0.02, [x, y] = [cursor.x + by * arrow[0], cursor.y + by * arrow[1]].map((at) => Math.min(1, Math.max(0, at)));
+      Object.assign(cursor, { x, y, shown: true });
       if (hand.move(x, y)) this.#moved();
     } else if (typed === "enter") {
-      key.shown = true;
+      cursor.shown = true;
       if (hand.mark) this.#lift();
       else {
-        hand.begin(this.#tool, key.x, key.y, this.#size);
+        hand.begin(this.#tool, cursor.x, cursor.y, this.#size);
         this.#changed(false);
       }
     } else return false;
@@ -272,7 +273,7 @@ class Painter {
     return true;
   }
 
-  /** @param {import("../../browser/component.js").Given<Head>} given */
+  /** @param {import("../../browser/component.js").Payload<Head>} payload */
   show({ data: head, blobs, setStateValue }) {
     const before = this.#head;
     this.#send = setStateValue;
@@ -288,7 +289,7 @@ class Painter {
     [this.#edit, this.#before, this.#hand.mark, this.#sources] = [head.edit, null, null, null];
     this.#post = post((turn) => {
       this.#send("edit", { id: this.#head?.id, turn, edit: this.#shown() });
-    }, head.turn, SOON);
+    }, head.turn, SOON_MS);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
     const sizes = /** @type {NodeListOf<HTMLOptionElement>} */ (this.root.querySelectorAll(".size option"));
@@ -299,22 +300,22 @@ class Painter {
   async #load(head, blobs) {
     const [picture, blur] = await Promise.all(blobs.map((blob) => createImageBitmap(blobOf(blob))));
     if (head.id !== this.#head?.id || head.paper !== this.#head.paper) return;
-    this.#sources = { picture: head.paper ? blank(head.paper) : picture, blur: blur ?? null, mean: head.mean };
+    this.#sources = { picture: head.paper ? blankPaper(head.paper) : picture, blur: blur ?? null, mean: head.mean };
     this.#resize();
     this.#draw();
   }
 }
 
-/** @param {string} colour */
-function blank(colour) {
+/** @param {string} color */
+function blankPaper(color) {
   const paint = hiddenContext();
-  paint.fillStyle = colour;
+  paint.fillStyle = color;
   paint.fillRect(0, 0, 1, 1);
   return paint.canvas;
 }
 
 /** @param {CanvasRenderingContext2D} paint @param {number[]} corners @param {number} scale */
-function frame(paint, [left, top, right, bottom], scale) {
+function outlineRectangle(paint, [left, top, right, bottom], scale) {
   const { width, height } = paint.canvas, path = new Path2D();
   path.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
   haloed(paint, path, 1.5, "#fff", scale);

@@ -37,11 +37,9 @@ if TYPE_CHECKING:
 Draft = Callable[[ViewSettings], "View"]
 """Makes a view, given the viewer's settings."""
 NEW = "new"
+"""The choice of a new deck, in place of a deck's id."""
 NEW_TITLE = "My deck"
 _view_settings = declare("view_settings", __file__, "settings")
-
-
-# ---- the menu Save
 
 
 def save_and_export(
@@ -54,12 +52,10 @@ def save_and_export(
 ) -> None:
     """Draw *Save*, *Copy link* and *Add to deck* for the page's maps.
 
-    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map,
-    or the `context` of a pair; without any there are only files.
-    `rows`: returns the files, given the settings of the page's viewer; it is called once the menu is open, and
-    each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown, and
-    linked to.
-    `slide`: makes the scene of the view, given the same settings; without it there is no *Add to deck*.
+    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map, or
+    the `context` of a pair; without any there are only files. `rows`: returns the files, given the settings of the
+    page's viewer, once the menu is open; each is made when its button is pressed. `view`: the page has a viewer, whose
+    picture is offered as shown, and linked to. `slide`: makes the view's slide, given the same settings.
 
         saving.save_and_export("similarity", lambda look: [Files("Data", "Numbers.", [("JSON", "a.json", make)])])
     """
@@ -67,7 +63,7 @@ def save_and_export(
     def show() -> None:
         top = st.container()
         look = view_settings(f"view-files-{screen}") if view else {}
-        if saved and not off():
+        if saved and not is_off():
             with top, page.report_problems():
                 _draw_saved(screen, saved, look)
         with page.report_problems():
@@ -130,9 +126,6 @@ def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettin
     edit_note(existing[0], [record.id for record in existing], key=f"keep-{screen}-{existing[0].id}")
 
 
-# ---- Add to deck
-
-
 @dataclass
 class Adding:
     """The dialog that is open."""
@@ -146,7 +139,7 @@ class Adding:
 def add_to_deck(screen: str, draft: Draft) -> None:
     """Draw the button for the dialog, which shows the slide."""
     icon, help = ":material/slideshow:", "Make a slide of this view."
-    if off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
+    if is_off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
         return
     adding = state.of(Adding)
     adding.number, adding.deck = adding.number + 1, ""
@@ -191,7 +184,7 @@ def _add(number: int, view: View) -> None:
 
 def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> None:
     """Draw the button that makes a deck of views, and opens it on Saved."""
-    if off():
+    if is_off():
         return
     help = "Make slides of these results, and open them on Saved."
     if st.button("Make deck", icon=":material/co_present:", key=f"make-deck-{screen}", help=help):
@@ -201,10 +194,7 @@ def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> No
 
 
 def view_settings(key: str) -> ViewSettings:
-    """Return the settings of the page's viewer.
-
-    The first run returns none: once the browser has sent them, the page runs again.
-    """
+    """Return the settings of the page's viewer; none in the first run, before the browser has sent them."""
     result = _view_settings(key=key, data={})
     reported = json.loads(result.settings or "{}").items()
     return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}
@@ -217,33 +207,29 @@ def stage(html: bytes, *, key: str) -> None:
         st.iframe(html.decode(), height=480, alt="Slides")
 
 
-# ---- the history
-
-
 def store() -> History:
     """Return the session's history, for the current environment variables."""
     return _store(settings().history, settings().history_mb)
 
 
-def off() -> bool:
+def is_off() -> bool:
     """Return whether the history is switched off."""
     return settings().history is None
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _store(folder: Path | None, limit: float) -> History:
-    # It reads the environment itself: the arguments are only the cache's key.
-    del folder, limit
+    del folder, limit  # the cache's key; History reads the environment itself
     return history.History()
 
 
-def _find(view: Any, index: int) -> Record | None:
+def _find(result: Any, index: int) -> Record | None:
     """Return the record of a pair, or of a map if it has all proofs and checks, else None."""
-    record = store().find(view, index)
+    record = store().find(result, index)
     if record is None or record.pair is not None:
         return record
-    checked = [i for i, checks in enumerate(list_checks(view)) if checks is not None]
-    proofs = [store().proof(record, i) for i in view.proofs]
+    checked = [i for i, checks in enumerate(list_checks(result)) if checks is not None]
+    proofs = [store().proof(record, i) for i in result.proofs]
     return record if all((*proofs, *map(record.checks_of, checked))) else None
 
 
@@ -266,11 +252,11 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     page.say_problem()
 
 
-def day(then: datetime) -> str:
+def format_day(then: datetime) -> str:
     """Return a date as `20 Nov 2026`."""
     return f"{then.day} {then:%b %Y}"
 
 
-def exact(then: datetime) -> str:
+def format_time(then: datetime) -> str:
     """Return a time as `20 Nov 2026, 23:51 UTC`."""
-    return f"{day(then)}, {then:%H:%M} UTC"
+    return f"{format_day(then)}, {then:%H:%M} UTC"

@@ -5,11 +5,11 @@ import { broadcast, component } from "../../browser/component.js";
 class ViewSettings {
   #reported = "";
 
-  /** @param {import("../../browser/component.js").Given<object>} given */
+  /** @param {import("../../browser/component.js").Payload<object>} payload */
   show({ setStateValue }) {
-    const wanted = /** @type {{settings?: object}} */ ({});
-    broadcast("settings", wanted);
-    const now = JSON.stringify(wanted.settings ?? {});
+    const answer = /** @type {{settings?: object}} */ ({});
+    broadcast("settings", answer);
+    const now = JSON.stringify(answer.settings ?? {});
     if (now === this.#reported) return;
     this.#reported = now;
     setStateValue("settings", now);

@@ -22,7 +22,6 @@ from sightglass.explain.trust.diagnosis import question_of, randomisations, reli
 from sightglass.models.adapter import Axis
 from sightglass.models.preprocess import WAYS
 from sightglass.ui.session import state, url_state
-from sightglass.ui.widgets import TERMS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -256,7 +255,8 @@ LAYERS = Control(
     "layers",
     "multiselect",
     "Target layers",
-    TERMS["target layer"],
+    "Where in the model the map is taken, in the order of execution; several are averaged. Late layers know what, "
+    "early ones know where.",
     key="layers-{id}",
     choices=_name_layers,
     least=1,
@@ -347,7 +347,8 @@ CONTROLS = (
         "fit",
         "selectbox",
         "How the picture is fitted",
-        TERMS["fit"],
+        "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
+        "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
         key="fit-{task}",
         shared=True,
         choices=lambda page: {way: WAYS[way] for way in page.adapter.preprocessings},
@@ -357,7 +358,7 @@ CONTROLS = (
         "confidence",
         "slider",
         "Show boxes above",
-        TERMS["score threshold"],
+        "Boxes with a lower score are hidden.",
         shared=True,
         boxes=True,
         look=lambda page: {"min_value": 0.0, "max_value": 100.0, "step": 1.0, "format": "%g %%"},

@@ -18,10 +18,7 @@ def escape(text: str) -> str:
 
 
 def sentence(problem: object) -> str:
-    """Return a problem's sentence as literal Markdown with its backticked code.
-
-    They contain names from outside, which can at most become code.
-    """
+    """Return a problem's sentence as literal Markdown; names from outside can at most become code in backticks."""
     text = str(problem)
     parts = text.split("`")
     if "``" in text or len(parts) % 2 == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -36,16 +36,28 @@ MAX_VOCABULARY = 1000
 def open_view(recipe: Recipe, view: ViewState) -> None:
     """Apply a file's view except its picture, in a widget's callback.
 
-    Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
-    weights are not on this machine, as a file must not start a download, and for a target that is a function.
+    A control drops a value that is not offered here. Raises ModelProblem for a model whose weights are not on this
+    machine, as a file must not start a download, and for a target that is a function.
     """
     recipe.check_repeatable()
     spec = _local(recipe.model, recipe.picture_name)
-    task = task_of(spec)
     choose_model(spec)
-    options = {
-        c.option: getattr(recipe, c.option) for c in control_table.CONTROLS if task.explains("detection") or not c.boxes
-    }
+    control_table.set_options(_options_of(recipe, view, spec))
+    _choose_answer(recipe, view, spec)
+    _start_viewer(recipe, view)
+    reopened = state.of(state.Reopened)
+    reopened.recipe, reopened.compared = recipe, False
+    open_explore()
+    if recipe.per == "class" and task_of(spec).explains("detection"):
+        # Explore has one map for each box.
+        state.of(state.Navigation).go_to = page.script("topk")
+
+
+def _options_of(recipe: Recipe, view: ViewState, spec: ModelSpec) -> dict[str, Any]:
+    """Return the values of the controls, by option."""
+    detects = task_of(spec).explains("detection")
+    controls = [control.option for control in control_table.CONTROLS if detects or not control.boxes]
+    options: dict[str, Any] = {name: getattr(recipe, name) for name in controls}
     if view.automatic:
         options["layers"] = ()
     if len(", ".join(recipe.vocabulary)) > MAX_VOCABULARY:
@@ -55,7 +67,11 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
 
         # A recipe has the number that was used; the usual one is no choice.
         options["masks"] = None if recipe.masks == budget(spec.task, recipe.method) else recipe.masks
-    control_table.set_options(options)
+    return options
+
+
+def _choose_answer(recipe: Recipe, view: ViewState, spec: ModelSpec) -> None:
+    """Choose the answer of the view's map, and the place that it is of."""
     target = recipe.targets[view.index] if view.index < len(recipe.targets) else None
     chosen = state.of(state.ChosenAnswer)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
@@ -67,23 +83,21 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     area.against = None if recipe.against is None else str(recipe.against)
     places = recipe.targets[view.index :] if recipe.per in ("region", "pixel") else ()
     area.pixel = next((target for target in places if isinstance(target, tuple)), None)
+
+
+def _start_viewer(recipe: Recipe, view: ViewState) -> None:
+    """Give the view's settings to the viewer that is drawn next."""
     settings: Json = {"scale": "shared"} if recipe.scale == "shared" else {}
     fields = settings | {name: value for name, value in view.settings.items() if name in SETTINGS}
     if settings := {name: str(int(value) if isinstance(value, bool) else value) for name, value in fields.items()}:
         start = state.of(state.ViewerStart)
         start.settings, start.read = settings | {"id": secrets.token_hex(8)}, True
         start.generation += 1
-    reopened = state.of(state.Reopened)
-    reopened.recipe, reopened.compared = recipe, False
-    open_explore("map")
-    if recipe.per == "class" and task.explains("detection"):
-        # Explore has one map for each box.
-        state.of(state.Navigation).go_to = page.script("topk")
 
 
-def open_explore(view: str) -> None:
-    """Go to a view of Explore: `map` or `layers`."""
-    url_state.link(view=view)
+def open_explore() -> None:
+    """Go to the map on Explore."""
+    url_state.link(view="map")
     state.of(Painting).open = False
     navigation = state.of(state.Navigation)
     if navigation.page != "explore":

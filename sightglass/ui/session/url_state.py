@@ -19,8 +19,6 @@ from sightglass.ui.session.markdown import escape, shorten
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""
-
-
 T = TypeVar("T")
 
 
@@ -154,7 +152,7 @@ def read_pair_once(name: str, labels: Sequence[str]) -> tuple[int, int] | None:
 
 
 def remember(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
-    """Remember a widget's value; write other values than the default."""
+    """Remember a widget's value; with a `name`, write it to the address as `set_url` does."""
     state.of(Memory).values[key] = value
     if name:
         state.of(Memory).links.pop(name, None)
@@ -162,7 +160,7 @@ def remember(key: str, value: Any, default: Any = None, *, name: str = "") -> No
 
 
 def set_url(name: str, value: Any, default: Any = None) -> None:
-    """Write a value to the address, or remove the default."""
+    """Write a value to the address; None and the default are removed from it."""
     text = None if value is None or value == default else to_text(value)
     sent = state.of(Memory).sent
     # A click that follows another one closely brings the address as it was before the run of the first: what that run

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Image
 
 Rect = tuple[float, float, float, float]
-
+"""xyxy in original pixels."""
 MAX_SIDE = 1600
 """Maximum pixels of the longer side of a picture sent to the browser."""
 _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
@@ -129,6 +129,7 @@ class ViewerOptions:
 
 DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
+"""Values of a map (h, w), and what they mean."""
 
 
 def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS) -> bytes:
@@ -138,14 +139,14 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
     the one before, all deflated together.
     """
     grids: list[Grid] = []
-    listed = [_list(panel, grids) for panel in panels]
+    listed = [_describe_panel(panel, grids) for panel in panels]
     browser_chooses = any(len(panel.maps) > 1 for panel in panels)
     head = asdict(options) | {
         "picture": image.sha256,
         "size": [image.width, image.height],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
-        "plain": _list(Pane(title="Picture", note="hold to cover a part" * bool(options.touch)), []),
+        "plain": _describe_panel(Pane(title="Picture", note="hold to cover a part" * bool(options.touch)), []),
         "boxes": [_pack_box(box) for box in boxes],
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
@@ -161,20 +162,26 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
 def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> bytes:
     """Return the payload of maps that take the place of the viewer's map `index`, in parts with more facts."""
     grids: list[Grid] = []
-    listed = {name: facts | {"maps": _list(Pane(tuple(maps)), grids)["maps"]} for name, (maps, facts) in parts.items()}
+    listed = {name: facts | {"maps": _describe_maps(maps, grids)} for name, (maps, facts) in parts.items()}
     head = {"index": index, "parts": listed, "grids": [values.shape for values, _ in grids]}
     return pack_data(head, [deflate(grids)])
 
 
-def _list(panel: Pane, grids: list[Grid]) -> Json:
-    """Describe a panel, appending the values of its maps to `grids`."""
+def _describe_panel(panel: Pane, grids: list[Grid]) -> Json:
+    boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
+    head = {"title": panel.title, "note": panel.note, "facts": panel.facts, "pictured": panel.picture is not None}
+    return head | {"maps": _describe_maps(panel.maps, grids), "boxes": boxes}
+
+
+def _describe_maps(maps: Sequence[Map], grids: list[Grid]) -> list[Json]:
+    """Return maps as the browser reads them (`MapHead` in draw.js); append their values to `grids`."""
 
     def append_grid(values: NDArray[np.float32], kind: Kind) -> int:
         grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
         return len(grids) - 1
 
-    maps: list[Json] = []
-    for item in panel.maps:
+    described: list[Json] = []
+    for item in maps:
         raw = item.raw if item.raw and all(map(math.isfinite, item.raw)) else None
         about = {name: getattr(item, name) for name in ("title", "note", "text", "kind", "sides", "unit")}
         about |= {
@@ -186,10 +193,8 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
             "own": append_grid(item.values, item.kind),
             "shared": None if item.shared is None else append_grid(item.shared, item.kind),
         }
-        maps.append(about)
-    boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    head = {"title": panel.title, "note": panel.note, "facts": panel.facts}
-    return head | {"maps": maps, "boxes": boxes, "pictured": panel.picture is not None}
+        described.append(about)
+    return described
 
 
 def picture(image: Image) -> bytes:
@@ -238,10 +243,7 @@ def deflate(grids: Sequence[Grid]) -> bytes:
 
 
 def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
-    """Return the browser's marked area, xyxy; None if invalid or another picture's.
-
-    `size` is (width, height) in original pixels.
-    """
+    """Return the marked area, xyxy; None if invalid or another picture's. `size`: (width, height), original pixels."""
     if not isinstance(message, dict) or message.get("picture") != picture_id:
         return None
     try:

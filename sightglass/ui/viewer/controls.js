@@ -6,12 +6,37 @@ import { digits, withUnit } from "./settings.js";
 
 /** @typedef {{name: string, lut: string}} Colormap */
 
-const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
+/** What lies over the part of the bar that the threshold hides. */
+const VEIL = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
 
 /** @param {HTMLElement} root @param {import("./state.js").State} state @param {import("./state.js").HeatMap[]} maps that are shown */
 export function showControls(root, state, maps) {
-  const $ = find.bind(null, root), { dark, settings: { mode, alpha, threshold, cells, colormap, boxes } } = state, lut = state.lut();
-  const { settings: { scale, layout }, range, reach } = state.style(), signs = maps.filter(({ kind }) => kind === "signed");
+  const $ = find.bind(null, root), { mode, alpha, cells, boxes } = state.settings, { scale, layout } = state.style().settings;
+  const strength = $(".alpha"), measuring = state.measuring || state.region !== null;
+  $(".mode").value = mode;
+  strength.value = String(alpha);
+  strength.disabled = !["overlay", "blend", "spotlight"].includes(mode);
+  strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
+  $(".shared").checked = scale === "shared";
+  $(".cells").checked = cells;
+  $(".boxes").value = boxes;
+  $(".beside").setAttribute("aria-pressed", String(layout === "beside"));
+  $(".measure").setAttribute("aria-pressed", String(measuring));
+  $(".more").classList.toggle("on", measuring);
+  root.classList.toggle("marking", state.measuring);
+  for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
+    strip.style.background = gradient(sidedColours(state.dark ? 48 : 228));
+  }
+  showScale(root, state, maps);
+}
+
+/**
+ * Show the colour bar: its colours, what its ends mean, and the threshold.
+ * @param {HTMLElement} root @param {import("./state.js").State} state @param {import("./state.js").HeatMap[]} maps
+ */
+function showScale(root, state, maps) {
+  const $ = find.bind(null, root), { dark, settings: { mode, threshold, colormap } } = state, bar = $(".threshold");
+  const { settings: { scale }, range, reach, lut } = state.style(), signs = maps.filter(({ kind }) => kind === "signed");
   const heated = maps.some(({ kind }) => kind === "heat"), signed = signs.length > 0 && maps.every(({ kind }) => kind === "signed");
   const gaps = maps.length > 0 && !heated && !signed, ends = scale === "shared" && state.usualScale() !== "shared" ? range : null;
   // Of differences alone the bar says how far apart, not which way.
@@ -19,15 +44,10 @@ export function showControls(root, state, maps) {
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : ["Weak", "Strong"];
   // A spotlight has no colours: it darkens the picture.
   const dims = mode === "spotlight", shades = "linear-gradient(var(--to, 90deg), #000, #fff)", percent = `${100 * threshold}%`;
-  const strength = $(".alpha"), bar = $(".threshold");
-  $(".mode").value = mode;
-  strength.value = String(alpha);
-  strength.disabled = !["overlay", "blend", "spotlight"].includes(mode);
-  strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
   bar.min = "0";
   bar.value = String(threshold);
   bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
-  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), ${veil} ${percent}, transparent ${percent})`);
+  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), ${VEIL} ${percent}, transparent ${percent})`);
   bar.style.setProperty("--colours", gaps ? plain : dims ? shades : gradient(mode === "overlay" ? overlayColours(lut, colormap) : lut));
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
@@ -35,17 +55,6 @@ export function showControls(root, state, maps) {
   $(".colours").style.visibility = dims ? "hidden" : "";
   const most = scale === "shared" ? reach : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
   if (signed) showSigned(root, threshold, most, signs[0].unit ?? "", dark);
-  $(".shared").checked = scale === "shared";
-  $(".cells").checked = cells;
-  $(".boxes").value = boxes;
-  const measuring = state.measuring || state.region !== null;
-  $(".beside").setAttribute("aria-pressed", String(layout === "beside"));
-  $(".measure").setAttribute("aria-pressed", String(measuring));
-  $(".more").classList.toggle("on", measuring);
-  root.classList.toggle("marking", state.measuring);
-  for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
-    strip.style.background = gradient(sidedColours(dark ? 48 : 228));
-  }
 }
 
 /**
@@ -58,7 +67,7 @@ function showSigned(root, threshold, reach, unit, dark) {
   bar.min = "-1";
   bar.value = String(threshold);
   bar.style.setProperty("--colours", gradient(sidedColours(dark ? 48 : 228)));
-  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
+  bar.style.setProperty("--hidden", `linear-gradient(var(--to, 90deg), transparent ${from}, ${VEIL} ${from} ${to}, transparent ${to})`);
   const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
   find(root, ".low").textContent = `Lowers${amount[0]}`;
   find(root, ".high").textContent = `${amount[1].trim()} raises`.trim().replace(/^r/, "R");

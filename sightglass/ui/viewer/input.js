@@ -5,8 +5,9 @@ import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../brow
 import { DEFAULTS } from "../../common/style.js";
 import { keep } from "./settings.js";
 
+/** Pixels that a finger or the mouse may move in a click. */
 const SLACK = 5;
-/** Until a finger, and the mouse, that stays on the picture does more than click. */
+/** Milliseconds until a finger, and the mouse, that stays on the picture does more than click. */
 const HOLD_MS = { touch: 350, mouse: 250 };
 
 /** @typedef {import("./viewer.js").Viewer} Viewer @typedef {import("../../common/style.js").Style} Style */
@@ -241,11 +242,11 @@ export class Input {
 
   /** @param {boolean} on */
   #measure(on) {
-    const { viewer, viewer: { state } } = this, told = state.region !== null;
+    const { viewer, viewer: { state } } = this, had = state.region !== null;
     state.measure(on);
     viewer.showControls();
     viewer.painter.redraw(false);
-    if (told) viewer.tellRegion();
+    if (had) viewer.tellRegion();
     if (on) viewer.say("Drag over a picture, or move with the arrow keys and press Enter at two corners.");
   }
 

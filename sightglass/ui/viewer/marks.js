@@ -13,6 +13,7 @@ import { placer } from "../../browser/geometry.js";
  * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
  */
 
+/** Height of a label in CSS pixels. */
 const TAG = 20;
 
 /**

@@ -12,14 +12,16 @@ import { boxesShown, outlineBoxes, outlineRegion } from "./marks.js";
  *   labels: import("./marks.js").Label[]}} Panel  width, height: CSS pixels;
  *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
  *   outlined: what the lines over it were drawn from; labels: which of them choose a box
- * @typedef {{size: number[], height: number, columns: number|null}} Wanted  size of the picture, height of a panel
+ * @typedef {{size: number[], height: number, columns: number|null}} Sizes  of the picture, and the height of a panel in a window of 900 CSS pixels
  */
 
+/** Milliseconds without a movement after which all is drawn as it stays. */
 const STILL_MS = 150;
 /** Milliseconds of work in one frame, the rest is left to the next: while dragging, and otherwise. */
 const FRAME_MS = 20;
 const REST_MS = 10;
 
+/** CSS pixels of a window that is wider than a phone's. */
 const PHONE = 640;
 /** CSS pixels between panels; of the narrowest one, and of the narrowest where the number of columns is fixed. */
 const GAP = 16;
@@ -64,7 +66,7 @@ export function widthOf(holder) {
 
 /**
  * Return the most that a panel may be high: what is below stays in sight. Rows that do not fit one window anyway use most of one.
- * @param {Wanted} head @param {number} rows @param {boolean} full on the whole screen
+ * @param {Sizes} head @param {number} rows @param {boolean} full on the whole screen
  */
 function mostHigh(head, rows, full) {
   if (full) return Math.max(120, (innerHeight - 130 - GAP * (rows - 1)) / rows);
@@ -84,7 +86,7 @@ function columnsFor(count, room, fixed) {
 
 /**
  * Give every panel its size; all are equal.
- * @param {HTMLElement} holder @param {Panel[]} panels @param {Wanted} head @param {boolean} full on the whole screen
+ * @param {HTMLElement} holder @param {Panel[]} panels @param {Sizes} head @param {boolean} full on the whole screen
  * @returns {boolean} false where there is no room yet
  */
 export function arrange(holder, panels, head, full) {

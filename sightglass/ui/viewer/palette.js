@@ -2,7 +2,7 @@
 
 import { broadcast, component, hearIn } from "../../browser/component.js";
 import { optionOf } from "./controls.js";
-import { keep, recalled } from "./settings.js";
+import { keep, recall } from "./settings.js";
 
 class Palette {
   /** @param {HTMLElement} root @param {AbortSignal} signal */
@@ -10,15 +10,15 @@ class Palette {
     this.list = /** @type {HTMLSelectElement} */ (root.querySelector("select"));
     hearIn(root, signal)("all", "change", ({ value }) => {
       // Also for the viewers of other pages, and the camera.
-      keep(sessionStorage, { ...recalled(sessionStorage, null, []), colormap: value });
+      keep(sessionStorage, { ...recall(sessionStorage, null, []), colormap: value });
       broadcast("colormap", { name: value });
     });
   }
 
-  /** @param {import("../../browser/component.js").Given<{names: string[]}>} given */
+  /** @param {import("../../browser/component.js").Payload<{names: string[]}>} payload */
   show({ data: { names } }) {
     this.list.replaceChildren(...names.map(optionOf));
-    this.list.value = recalled(sessionStorage, null, names).colormap;
+    this.list.value = recall(sessionStorage, null, names).colormap;
   }
 }
 

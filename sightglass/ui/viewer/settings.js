@@ -74,7 +74,7 @@ export function valueText(kind, value) {
 const STORE = "sightglass.view";
 
 /** @param {Storage} storage @returns {{settings?: Record<string, unknown>, link?: unknown}} empty where nothing was stored, or can be */
-function stored(storage) {
+function readStored(storage) {
   try {
     return JSON.parse(storage.getItem(STORE) ?? "{}") ?? {};
   } catch {
@@ -87,7 +87,7 @@ function stored(storage) {
  * @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
  * @returns {Style}
  */
-export function merged(given, colormaps) {
+export function validated(given, colormaps) {
   const out = /** @type {Record<string, unknown>} */ ({ ...DEFAULTS });
   for (const [name, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(out, name)) continue;
@@ -102,25 +102,25 @@ export function merged(given, colormaps) {
 }
 
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
-export function isNews(storage, initial) {
-  return Boolean(initial) && initial?.id !== stored(storage).link;
+export function isNewLink(storage, initial) {
+  return Boolean(initial) && initial?.id !== readStored(storage).link;
 }
 
 /**
  * Return the stored settings, unless a new link or file brings others: it wins once, by its id.
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Style}
  */
-export function recalled(storage, initial, colormaps) {
-  if (!initial || !isNews(storage, initial)) {
-    return merged(stored(storage).settings, colormaps);
+export function recall(storage, initial, colormaps) {
+  if (!initial || !isNewLink(storage, initial)) {
+    return validated(readStored(storage).settings, colormaps);
   }
-  const wanted = merged(initial, colormaps);
-  keep(storage, wanted, initial.id);
-  return wanted;
+  const settings = validated(initial, colormaps);
+  keep(storage, settings, initial.id);
+  return settings;
 }
 
 /** @param {Storage} storage @param {Style} settings @param {unknown} [link] */
-export function keep(storage, settings, link = stored(storage).link) {
+export function keep(storage, settings, link = readStored(storage).link) {
   try {
     storage.setItem(STORE, JSON.stringify({ settings, link }));
   } catch {

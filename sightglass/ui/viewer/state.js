@@ -79,7 +79,7 @@ export class State {
   }
 
   /** Return the panels to put on the page: all of them, or of those that have keys the chosen one. @returns {Listed[]} */
-  wanted() {
+  panelsToShow() {
     const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
     const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
     if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];

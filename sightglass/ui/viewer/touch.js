@@ -137,7 +137,7 @@ export class Touch {
 
 /** @param {object} question @returns {Promise<{rows?: import("../../browser/component.js").Touches, sentence: string}>} */
 async function send(question) {
-  const address = new URL("api/touch", location.href.replace(/[?#].*/, ""));
+  const address = new URL("api/touch", location.href);
   const headers = { "Content-Type": "application/json" };
   try {
     const answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(question) });

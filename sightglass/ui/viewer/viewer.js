@@ -8,11 +8,11 @@ import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
-import { isNews, linkTo, readout, recalled, sentence, valueText, viewportOf } from "./settings.js";
+import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
-/** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
+/** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Payload<Head>} Payload */
 
 /** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
 const FIRST_MS = 40;
@@ -26,7 +26,7 @@ function writeLine(element, line) {
 
 export class Viewer {
   state = new State();
-  /** @type {Pick<Given, "setStateValue"|"setTriggerValue">} */
+  /** @type {Pick<Payload, "setStateValue"|"setTriggerValue">} */
   send = { setStateValue: () => {}, setTriggerValue: () => {} };
   #coming = "";
 
@@ -37,8 +37,8 @@ export class Viewer {
     this.painter = new Painter(root, this.state);
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
-    onBroadcast("settings", (wanted) => {
-      if (this.#isPages()) wanted.settings = this.state.style().settings;
+    onBroadcast("settings", (answer) => {
+      if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
     onBroadcast("play", (play) => this.#isPages() && this.#play(play), signal);
     window.addEventListener("click", (event) => {
@@ -61,7 +61,7 @@ export class Viewer {
     });
   }
 
-  /** Show what Python sent. @param {Given} given */
+  /** Show what Python sent. @param {Payload} payload */
   async show({ data: head, blobs, setStateValue, setTriggerValue }) {
     const { state, root, painter } = this, begun = Boolean(state.head.id);
     this.send = { setStateValue, setTriggerValue };
@@ -126,8 +126,8 @@ export class Viewer {
     this.#replaceMaps(head, new Uint16Array(0));
     find(this.root, ".colormap").replaceChildren(...head.colormaps.map(({ name }) => optionOf(name)));
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
-    const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
-    this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
+    const viewport = isNewLink(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
+    this.state.settings = recall(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
     this.build();
     this.#explainLines();
@@ -143,13 +143,13 @@ export class Viewer {
 
   /** Put as many panels on the page as the layout has. */
   build() {
-    const { root, state } = this, { head } = state, holder = find(root, ".panels"), wanted = state.wanted();
-    if (state.panels.length !== wanted.length) {
-      holder.replaceChildren(...wanted.map(createFigure));
+    const { root, state } = this, { head } = state, holder = find(root, ".panels"), listed = state.panelsToShow();
+    if (state.panels.length !== listed.length) {
+      holder.replaceChildren(...listed.map(createFigure));
       for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));
     }
     const layers = state.panels.map(({ layer }) => layer);
-    state.panels = wanted.map((panel, i) =>
+    state.panels = listed.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
     root.classList.toggle("dimmed", head.dimmed);

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust import Finding
     from sightglass.models.geometry import Box
     from sightglass.report.view import ScoreBar
-    from sightglass.video.results import AnswerCurve, Moment
-
+    from sightglass.video.timeline import AnswerCurve, Moment
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
@@ -175,7 +174,7 @@ def draw_timeline(
     `step`: seconds from one explained frame to the next. `score`: the title of the upper curves. All times are in
     seconds since the start of the drawn clip.
     """
-    from sightglass.video.results import clock, timeline_figure
+    from sightglass.video.timeline import clock, timeline_figure
 
     widgets = st.session_state
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 HEIGHT = 420
 """CSS pixels of a picture in a window of 900."""
 EXPLAINED = "Similarity and difference"
+"""What the maps of a pair are of."""
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
 
@@ -118,7 +119,7 @@ def mirrored_part(image: Image) -> Image:
 def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> None:
     """Draw both pictures under their maps; `lacks`: see `ViewerOptions`."""
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
-    name = (
+    depends_on = (
         *(side.image.sha256 + side.image.name for side in pair.sides),
         *(pair.model.row, pair.weights_sha256, pair.method, pair.layers, pair.preprocessing),
         unseen,
@@ -127,7 +128,7 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
     def make() -> list[Image]:
         return list(map(Image, similarity_files.draw_pair(pair, unseen)))
 
-    pictures = state.latest("compared-pictures", name, make)
+    pictures = state.latest("compared-pictures", depends_on, make)
     for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
         line, private = plain_text(_describe(pair, side)), image_source.unlinked_name()
         options = ViewerOptions(height=HEIGHT, line=line, private=private, lacks=lacks)

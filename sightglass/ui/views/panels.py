@@ -1,4 +1,4 @@
-"""Turn explanations into viewer panels, and draw attention heads."""
+"""Turn explanations into viewer panels."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def layer_map(
 
 
 def plain_pane(image: Image) -> Pane:
+    """Return a panel of the picture alone, with its size in pixels."""
     return Pane(title="Picture", note=pixels(image.width, image.height))
 
 

@@ -20,12 +20,10 @@ def table(
     help: Mapping[str, str] | None = None,
     height: int | None = None,
 ) -> None:
-    """Draw rows without an index.
+    """Draw rows without an index; a column `meaning` is wide.
 
-    `right`: columns of numbers that are texts already. `help`: of a column, by its name. A column `meaning` is wide.
-
-    The table's own toolbar copies and downloads it as it is shown: what a spreadsheet would read as a formula has an
-    apostrophe before it, as in every CSV.
+    `right`: columns of numbers that are texts already. `help`: of a column, by its name. The table's own toolbar copies
+    it as it is shown: what a spreadsheet would read as a formula has an apostrophe before it, as in every CSV.
     """
     help = help or {}
     text = st.column_config.TextColumn

@@ -61,10 +61,7 @@ def rows(
 
 
 def ticked_pair(key: str, ticks: int, first: tuple[int, int] | None = None) -> tuple[int, int] | None:
-    """Return the two rows of a list that are ticked, the first ticked first; None without two.
-
-    `first`: those of a list in which nobody has ticked any.
-    """
+    """Return a list's two ticked rows, the first ticked first; None without two. `first`: before anybody ticks."""
     current = st.session_state.get(key, {}).get("ticked")
     ticked: Sequence[int] = (first or ()) if current is None else current
     return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None
@@ -76,13 +73,3 @@ def _share(bar: float | None) -> float | None:
 
 def _within(index: int, items: Sequence[Answer]) -> int:
     return min(max(0, int(index)), len(items) - 1)
-
-
-TERMS = {
-    "score threshold": "Boxes with a lower score are hidden.",
-    "target layer": "Where in the model the map is taken, in the order of execution; several are averaged. Late layers "
-    "know what, early ones know where.",
-    "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
-    "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
-}
-"""By term; each stands alone as the help of a control."""

@@ -73,7 +73,7 @@ class AnswerList {
     this.#send("chosen", index);
   }
 
-  /** @param {import("../../browser/component.js").Given<List>} given */
+  /** @param {import("../../browser/component.js").Payload<List>} payload */
   show({ data: { name, rows, chosen: index, ticked, ...kind }, setStateValue }) {
     const { root } = this, now = JSON.stringify(rows), fresh = now !== this.#listed;
     [this.#send, this.#list] = [setStateValue, { rows, ...kind }];

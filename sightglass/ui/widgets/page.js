@@ -24,19 +24,19 @@ export function onePlace(from, to) {
  */
 export function keepPlaces({ history, location }) {
   const [push, replace] = [history.pushState.bind(history), history.replaceState.bind(history)];
-  const placed = (/** @type {typeof push} */ otherwise) => (/** @type {any} */ state, /** @type {string} */ unused, /** @type {string} */ address) => {
+  const keepingEntry = (/** @type {typeof push} */ otherwise) => (/** @type {any} */ state, /** @type {string} */ unused, /** @type {string} */ address) => {
     const here = new URL(location.href);
     if (address && onePlace(here, new URL(address, here))) replace({ ...history.state, ...state }, unused, address);
     else otherwise(state, unused, address);
   };
-  history.pushState = Object.assign(placed(push), { placed: true });
-  history.replaceState = placed(replace);
+  history.pushState = Object.assign(keepingEntry(push), { placed: true });
+  history.replaceState = keepingEntry(replace);
 }
 
 const UPLOADER = '[data-testid="stFileUploader"]';
 
 /** Give files to the picture's own drop field, if the page has one. @param {FileList|undefined} files */
-function give(files) {
+function upload(files) {
   const input = document.querySelector(`.st-key-picture-bar ${UPLOADER} input`);
   if (!(input instanceof HTMLInputElement) || !files?.length) return;
   input.files = files;
@@ -58,10 +58,10 @@ export function takeFiles(window) {
     root.toggleAttribute("data-dragged", false);
     if (!beside(event)) return;
     event.preventDefault();
-    give(event.dataTransfer.files);
+    upload(event.dataTransfer.files);
   });
   on("dragleave", ({ relatedTarget }) => relatedTarget || root.toggleAttribute("data-dragged", false));
-  on("paste", ({ clipboardData }) => give(clipboardData?.files));
+  on("paste", ({ clipboardData }) => upload(clipboardData?.files));
 }
 
 /** Have the headline and the states of the checks read aloud when they have changed. @param {Document} document */
@@ -78,7 +78,7 @@ export function announce(document) {
   new MutationObserver(() => {
     clearTimeout(waiting);
     waiting = Number(setTimeout(read, 500));
-    tellWhole(document);
+    showInFull(document);
   }).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 
@@ -94,7 +94,7 @@ export function present(document) {
 }
 
 /** Say in full what Streamlit cuts short, or has only under the pointer. @param {Document} document */
-function tellWhole(document) {
+function showInFull(document) {
   for (const more of document.querySelectorAll('[data-testid="stToastViewButton"]')) {
     if (more instanceof HTMLElement && more.textContent === "view more") more.click();
   }

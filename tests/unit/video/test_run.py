@@ -30,8 +30,8 @@ from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
-from sightglass.video.results import LASTING, rgb_of
-from sightglass.video.results import find_moments as moments
+from sightglass.video.timeline import LASTING, rgb_of
+from sightglass.video.timeline import find_moments as moments
 from tests.clips import clip, scene
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
@@ -137,7 +137,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
         (MODEL, runner.records, "save", 2),
         (DETECTOR, runner.records, "save", 2),
         (DETECTOR, runner, "_paint", 10),
-        (MODEL, runner.results, "write_timeline", 0),
+        (MODEL, runner.timeline, "write_timeline", 0),
     ],
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(moving, tmp_path, monkeypatch, model, module, name, call):
@@ -324,7 +324,7 @@ def test_only_a_window_is_in_memory() -> None:
 
     for number, smoothed in enumerate(smooth_maps(records(), 1.0)):
         assert smoothed.number == number
-        assert read - number <= parts.MAX_WINDOW // 2 + 1
+        assert read - number <= parts.HALF_WINDOW + 1
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:

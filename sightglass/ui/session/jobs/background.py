@@ -55,7 +55,7 @@ class Job(Generic[T]):
 
         `cancel` tells the call to stop, and is checked between its passes. `stays`: it goes on where no page polls it.
         `redraws`: the page is redrawn for what `partial` is given. `name`: the person's other sessions join it by this
-        (`find_shared`). `reads`: it reads a finished result, which takes a moment; then no progress is drawn.
+        (`SHARED`). `reads`: it reads a finished result, which takes a moment; then no progress is drawn.
         """
         self.share, self.words, self.started = 0.0, "Starting", time.monotonic()
         self.cancel = cancel or threading.Event()
@@ -76,7 +76,7 @@ class Job(Generic[T]):
         _RUNNING[self._thread] = self.cancel
         self._thread.start()
         if name:
-            _SHARED[name] = self
+            SHARED[name] = self
         if reads:
             self.finished(READING)
 
@@ -122,13 +122,8 @@ def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading
         _RUNNING.pop(threading.current_thread(), None)
 
 
-_SHARED: weakref.WeakValueDictionary[Hashable, Job[Any]] = weakref.WeakValueDictionary()
-"""The jobs of all sessions that a reloaded page joins."""
-
-
-def find_shared(name: Hashable) -> Any:
-    """Return the job of this name; None without one."""
-    return _SHARED.get(name)
+SHARED: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
+"""The jobs of all sessions by name, which a reloaded page joins."""
 
 
 def wait_for_folder(
@@ -255,10 +250,7 @@ def _bar(job: Job[Any]) -> None:
 
 
 def time_left(share: float, elapsed: float) -> str:
-    """Return `, about 40 s left` from seconds and share, if known.
-
-    Rounded up to what a person would say, since the rate varies.
-    """
+    """Return `, about 40 s left`, rounded up as the rate varies, by seconds and share; empty while unknown."""
     if elapsed < ESTIMATE_AFTER or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share

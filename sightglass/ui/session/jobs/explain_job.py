@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import history
-from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, Problem
-from sightglass.common.settings import settings
+from sightglass.common.settings import evidence_bytes, settings
 from sightglass.explain.comparison import models
 from sightglass.explain.evidence import loaded_model
 from sightglass.explain.evidence.cache import ByteCache
@@ -35,6 +34,7 @@ WORTH_SHOWING = 0.1
 SLOTS = BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 Key = tuple[Any, ...]
+"""Picture, model and options, or the models that were timed."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -47,7 +47,7 @@ def _cache() -> ByteCache[Explanation]:
         maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
-    return ByteCache(memory.evidence_bytes, size)
+    return ByteCache(evidence_bytes, size)
 
 
 JOB = "explain"
@@ -68,12 +68,11 @@ def is_slow(method: str) -> bool:
 
 
 def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **more: Any) -> Explanation | None:
-    """Return the chosen explanation; while a slow method runs, its partial one.
+    """Return the chosen explanation; while a slow method runs, its partial one, or None before there is any.
 
-    `wait`: the page waits, however slow the method; the result is then never None.
+    `wait`: the page waits, however slow the method; the result is then never None. Raises Cancelled after a stop.
     """
-    options = {"method": choices.method, **choices.options, **more}
-    image = choices.image
+    options, image = {"method": choices.method, **choices.options, **more}, choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
     key: Key = (image.sha256, image.name, image.notes, explainer.loaded.adapter.weights_sha256, explainer.model.row)
     key += tuple(sorted(options.items()))
@@ -95,7 +94,6 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     if (tested := with_checks(result)) is not result or _cache().get(key) is None:
         _cache().put(key, result := tested)
     explained = state.of(Explained)
-    # The history is imported where it is used.
     if explained.last != key and settings().save_below:
         history.save_as_set(result)
     explained.last = key
@@ -152,12 +150,12 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
 
 def restart_button() -> None:
     """Draw the button for restarting a stopped method."""
-    forget, help = state.of(Jobs).stop, "Or choose a faster method."
-    st.button("Start again", icon=":material/replay:", on_click=forget, args=(JOB,), help=help)
+    stop, help = state.of(Jobs).stop, "Or choose a faster method."
+    st.button("Start again", icon=":material/replay:", on_click=stop, args=(JOB,), help=help)
 
 
 def select_class(explanation: Explanation, label: str | None) -> tuple[Explanation, int]:
-    """Return the explanation with a class's map, and its index."""
+    """Return the explanation with a class's map, and its index; None, or a class without a map: the first one."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if label is None or label in labels:
         return explanation, labels.index(label) if label else 0
@@ -179,9 +177,9 @@ def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
 
 def with_checks(explanation: Explanation) -> Explanation:
     """Return an explanation with the checks that pages ran of its maps."""
-    places = range(len(explanation.heatmaps) if len(CACHE) else 0)
-    open_ones = [(i, explanation.checks_key(i)) for i in places if explanation.known_checks(i) is None]
-    checks = {i: known.checks for i, key in open_ones if (known := CACHE.get(key)) is not None}
+    indices = range(len(explanation.heatmaps) if len(CACHE) else 0)
+    unchecked = [(i, explanation.checks_key(i)) for i in indices if explanation.known_checks(i) is None]
+    checks = {i: known.checks for i, key in unchecked if (known := CACHE.get(key)) is not None}
     return explanation.with_tests(checks) if checks else explanation
 
 

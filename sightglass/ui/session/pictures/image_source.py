@@ -75,10 +75,7 @@ class _StoredUpload:
 
 @dataclass
 class Uploads:
-    """The uploads of all people by `token`: in memory only, thread-safe.
-
-    Those used longest ago are deleted first where they exceed 256 MiB.
-    """
+    """The uploads of all people by `token`, in memory only, at most 256 MiB of those used last; thread-safe."""
 
     clock: Callable[[], float] = time.monotonic
     _cache: ByteCache[_StoredUpload] = field(
@@ -127,11 +124,10 @@ class Uploads:
 
 UPLOADS = Uploads()
 """Uploads of this process."""
-
-
 MAX_NAME = 60
 """Characters of a missing picture's name."""
 FIRST = EXAMPLES[0]
+"""The example of a first visit."""
 MAX_OWN = 12
 """Pictures of one session; the oldest is dropped first."""
 
@@ -205,17 +201,17 @@ def is_installed(name: str) -> bool:
 
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return _choose().chosen in packaged.PHOTOGRAPHS
+    return _read_pictures().chosen in packaged.PHOTOGRAPHS
 
 
 def is_own() -> bool:
     """Return whether the chosen picture is no example."""
-    return _choose().chosen not in EXAMPLES
+    return _read_pictures().chosen not in EXAMPLES
 
 
 def unlinked_name() -> str:
     """Return the name of a picture that a link cannot carry; empty for an example."""
-    pictures = _choose()
+    pictures = _read_pictures()
     own = pictures.own.get(pictures.chosen or "")
     return own.name if own is not None else ""
 
@@ -228,7 +224,7 @@ def require_picture() -> None:
 
 def current() -> Image:
     """Return the chosen picture, and write it to the address."""
-    pictures = _choose()
+    pictures = _read_pictures()
     image = pictures.opened(pictures.chosen)
     url_state.set_url("picture", None if image is None else pictures.chosen)
     url_state.set_url("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
@@ -238,12 +234,12 @@ def current() -> Image:
 
 def current_id() -> str | None:
     """Return the chosen picture's name in addresses; None for that of a link that is not here."""
-    pictures = _choose()
+    pictures = _read_pictures()
     return None if pictures.missing else pictures.chosen
 
 
-def _choose() -> Pictures:
-    """Return the session's pictures, after the address was read."""
+def _read_pictures() -> Pictures:
+    """Return the session's pictures, the chosen one by the address at first."""
     pictures = state.of(Pictures)
     if pictures.chosen is None:
         linked = st.query_params.get("example")

@@ -1,0 +1,237 @@
+"""A clip's timeline: its files, the moments of change, the curves of its chart.
+
+A change becomes a moment once it has lasted `LASTING` seconds, at the time when it began. Answers of which a model is
+not sure are one state, since what it names next is chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from sightglass.common.files import Json, atomic_write, csv_files, to_json
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
+"""Names of a timeline's files in the folder of its clip."""
+COLORS = ((43, 165, 176), (224, 123, 46), (154, 123, 224), (76, 147, 224), (214, 84, 156), (124, 168, 58))
+"""RGB; told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
+
+
+def rgb_of(track: int) -> tuple[int, int, int]:
+    """Return an object's colour by its number, RGB 0 to 255."""
+    return COLORS[(track - 1) % len(COLORS)]
+
+
+Kind = Literal["answer", "object", "gone"]
+LASTING = 0.3
+"""Seconds for which a change must last."""
+MAX_MOMENTS = 1000
+"""Maximum moments of a clip."""
+
+
+def clock(seconds: float) -> str:
+    """Format a time in a clip: `0:07.4`, `1:02:03.0`."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where something changed; `words` are one short sentence."""
+
+    seconds: float
+    frame: int
+    kind: Kind
+    words: str
+    object: int | None = None
+    label: str = ""
+
+
+def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
+    answer, objects = _BestAnswer(task), dict[int, _Presence]()
+    frames = (list(group) for _, group in itertools.groupby(rows, key=itemgetter("frame")))
+    changes = (itertools.chain(answer.update(frame[0]), _follow_objects(objects, frame)) for frame in frames)
+    first = itertools.islice(itertools.chain.from_iterable(changes), MAX_MOMENTS)
+    return sorted(first, key=lambda moment: (moment.seconds, moment.kind))
+
+
+@dataclass
+class _BestAnswer:
+    """A classifier's best answer over time; empty while it is unsure."""
+
+    task: Task
+    current: str | None = None
+    latest: tuple[str, Json] = "", {}
+    """The last frame's answer, which may not have lasted yet, and the row with which it began."""
+
+    def update(self, row: Json) -> Iterator[Moment]:
+        """Take a frame's first row; yield the change that has lasted, if any."""
+        if row["best"] is None:
+            return
+        answer = row["best"] if self.task.is_sure(row["best_score"]) else ""
+        if self.current is None or self.latest[0] != answer:
+            self.latest = answer, row
+        first = self.latest[1]
+        if self.current is None:
+            self.current = answer
+        elif answer != self.current and row["seconds"] - first["seconds"] >= LASTING:
+            words = self.task.wording.describe_switch(self.current, first["best"], first["best_score"])
+            yield Moment(first["seconds"], first["frame"], "answer", plain_text(words), label=answer)
+            self.current = answer
+
+
+@dataclass
+class _Presence:
+    """The first and the last row of an object, and whether it lasted."""
+
+    first: Json
+    last: Json
+    lasted: bool = False
+
+
+def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json]) -> Iterator[Moment]:
+    """Take a frame's rows; yield which objects came and went, once that has lasted. `present`: by number."""
+    now = rows[0]["seconds"]
+    for row in rows:
+        if (number := row["object"]) is None:
+            continue
+        presence = present.setdefault(number, _Presence(row, row))
+        presence.last, first = row, presence.first
+        if not presence.lasted and now - first["seconds"] >= LASTING:
+            presence.lasted, label = True, row["answer"]
+            # What is there from the beginning does not come.
+            if first["frame"] > 0:
+                yield Moment(first["seconds"], first["frame"], "object", f"{label} {number} comes", number, label)
+    for number, presence in list(present.items()):
+        if now - (last := presence.last)["seconds"] >= LASTING:
+            del present[number]
+            if presence.lasted:
+                label = presence.first["answer"]
+                yield Moment(last["seconds"], last["frame"], "gone", f"{label} {number} goes", number, label)
+
+
+def write_timeline(folder: Path, columns: Sequence[str], lines: Path, facts: Mapping[str, Any]) -> None:
+    """Write `timeline.csv` and `timeline.json`, one row at a time; `lines`: the rows as JSON."""
+    with atomic_write(folder / TIMELINE_CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        csv_files.write(file, columns, read_rows(lines))
+    with atomic_write(folder / TIMELINE_JSON) as draft, draft.open("w", encoding="utf-8") as file:
+        head = to_json(facts)
+        file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
+        for number, row in enumerate(read_rows(lines)):
+            file.write((",\n  " if number else "\n  ") + to_json(row, None))
+        file.write("\n ]\n}\n")
+
+
+def read_rows(lines: Path) -> Iterator[Json]:
+    """Yield the rows of a file with one as JSON in each line."""
+    with lines.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+POINTS = 600
+"""Stretches of a clip, each with one point of a curve: about one for two pixels of the chart."""
+ACCENT = "#1C8D97"
+"""The accent of both themes, for charts."""
+DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
+MIN_GAP = 0.5
+"""Least seconds between two points that interrupt a line."""
+GAP_FACTOR = 3
+"""Least multiple of the mean distance of points that interrupts a line."""
+MAX_CURVES = 6
+"""Objects and answers with a curve of their own: those seen longest."""
+UNSURE = "unsure"
+"""Name of the curve of what is no answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerCurve:
+    """One curve: a classifier's answer, or one object, over time."""
+
+    name: str
+    points: pd.DataFrame
+    """Means over stretches of the clip: `seconds`, `score`, and `area`, the share of the picture that holds half of the
+    heat; a row without numbers where nothing was seen for a while."""
+    color: str
+    """Colour of an object, as its box has in the clip, or of a class."""
+
+
+def read_curves(
+    folder: Path, seconds: float, start: float = 0.0, task: Task = TASKS["classify"]
+) -> tuple[AnswerCurve, ...]:
+    """Return a finished run's curves, the longest first, over `seconds` from `start` of the whole clip on."""
+    import pandas as pd
+
+    area = "half_heat_area"
+    names = ["seconds", "answer", "score", "object", "map", area]
+    missing = {"object": "", area: ""}
+    frame = pd.read_csv(folder / TIMELINE_CSV, usecols=names, keep_default_na=False, na_values=missing)
+    frame["seconds"] -= start
+    frame["stretch"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
+    frame["area"] = frame[area].where(frame["map"] == "ok")
+    frame["object"] = frame["object"].fillna(0).astype(int)
+    # Of a classifier each answer has a curve, where it is sure of it.
+    answers = frame["answer"].map(csv_files.unescape)
+    sure = answers.where(frame["score"].map(task.is_sure) | (answers.nunique() == 1), UNSURE)
+    frame["curve"] = sure.where(frame["object"] == 0, frame["object"])
+    answer_curves = []
+    for rank, key in enumerate(frame["curve"].value_counts().index[:MAX_CURVES], 1):
+        rows = frame[frame["curve"] == key]
+        number, label = int(rows["object"].iloc[0]), csv_files.unescape(rows["answer"].value_counts().index[0])
+        points = rows.groupby("stretch")[["seconds", "score", "area"]].mean()
+        gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
+        # An empty row interrupts the line.
+        points = points.reindex(points.index.union(gaps - 0.5))
+        name = f"{label} {number}" if number else str(key)
+        answer_curves.append(AnswerCurve(name, points, f"rgb{rgb_of(number or rank)}"))
+    return tuple(answer_curves)
+
+
+def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
+    """Return the figure: scores above, area of half the evidence below."""
+    from plotly.subplots import make_subplots
+
+    titles = [score, "Half of the evidence is on"]
+    chart = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.16, subplot_titles=titles)
+    for i, curve in enumerate(curves):
+        line = {"dash": DASHES[i % len(DASHES)], "color": curve.color, "width": 1 if i else 2.5}
+        look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{y:.0%}"}
+        look |= {"x": curve.points["seconds"].tolist(), "name": curve.name, "legendgroup": curve.name}
+        for row, column in enumerate(("score", "area"), start=1):
+            chart.add_scatter(y=curve.points[column].tolist(), showlegend=row == 1, row=row, col=1, **look)
+    chart.add_scatter(
+        x=[moment.seconds for moment in moments],
+        y=[1.0] * len(moments),
+        text=[f"{clock(moment.seconds)} {moment.words}" for moment in moments],
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 11, "color": ACCENT},
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+        row=1,
+        col=1,
+    )
+    chart.update_traces(unselected={"marker": {"opacity": 1}})
+    chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
+    chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
+    chart.update_yaxes(range=[0, 1], row=1, col=1)
+    chart.update_layout(
+        height=280,
+        margin={"l": 0, "r": 0, "t": 24, "b": 0},
+        dragmode=False,
+        clickmode="event+select",
+        legend={"orientation": "h", "y": -0.2},
+    )
+    return chart
