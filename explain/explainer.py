@@ -20,8 +20,7 @@ from sightglass.common import settings as app_settings
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order
-from sightglass.explain.evidence import cache
-from sightglass.explain.evidence import evidence as batched_pass
+from sightglass.explain.evidence import batched_pass, cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence, ModelChanged
@@ -341,7 +340,7 @@ class Explainer:
         layers = chosen_layers(loaded, options.layers)
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        taken = [image.taken(loaded.adapter.channels, self.model.id) for image in images]
+        taken = [image.array_for(loaded.adapter.channels, self.model.id) for image in images]
         loaded.adapter.check_preprocessing(options.preprocessing)
         if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
             # Pillow resizes outside Python's lock.

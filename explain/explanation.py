@@ -17,7 +17,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, stopped_by
-from sightglass.explain.evidence import evidence as batched_pass
+from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel

@@ -24,7 +24,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import OF_CODE, Recipe, versions
+from sightglass.explain.recipe import FUNCTION_TARGET, Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 from sightglass.explain.tasks import Task, task_of
@@ -270,7 +270,7 @@ class Result:
     def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
-            return OF_CODE if isinstance(target, FunctionTarget) else -1
+            return FUNCTION_TARGET if isinstance(target, FunctionTarget) else -1
         if self.options.per in ("detection", "region", "pixel"):
             return (target.anchors[0], target.index)
         return target.index

@@ -124,7 +124,11 @@ class _Attention(Function):
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return queries with a gradient (None: too many to select), and their gradient, weights and logit gradients."""
+    """Return the queries that have a gradient, and the gradients of attention there.
+
+    These are their indices (None where they are too many to select), the queries, the gradient of their output, their
+    attention weights, and the gradient of the logits before the softmax.
+    """
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     indices = rows if len(rows) <= FEW * query.shape[-2] else None
@@ -139,10 +143,21 @@ class _Projected(Function):
     """Attention among projections of one x, whose gradient for x is a product of two thin matrices."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, *more: Any) -> Tensor:
-        ctx.save_for_backward(query, key, value, *more[:3])
-        ctx.scale = more[3]
-        return F.scaled_dot_product_attention(query, key, value, scale=ctx.scale)
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        of_query: Tensor,
+        of_key: Tensor,
+        of_value: Tensor,
+        scale: float,
+    ) -> Tensor:
+        """Attend; `of_query`, `of_key` and `of_value` (heads, D, C) are the weights of the projections."""
+        ctx.save_for_backward(query, key, value, of_query, of_key, of_value)
+        ctx.scale = scale
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -22,10 +22,13 @@ from sightglass.common.work.progress import check
 from sightglass.models.families.custom.guard import ModuleGuard
 
 _STATE = threading.Lock()
+"""Guards the two variables below."""
 _RANDOM = threading.Lock()
 """Guards draws from the process's own generators with a seed."""
 _inside = 0
+"""Threads that are inside of `exact`."""
 _undo: list[Callable[[], None]] = []
+"""Restores cuDNN's switches when the last of them leaves."""
 
 
 @contextmanager
@@ -64,11 +67,12 @@ def _set_switches() -> Iterator[Callable[[], None]]:
         yield _set(cudnn.conv, "fp32_precision", value="ieee")
 
 
-def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
-    before = getattr(on, name)
+def _set(backend: Any, name: str, *, value: Any) -> Callable[[], None]:
+    """Set a switch of a backend, and return a function that restores it."""
+    before = getattr(backend, name)
     if before != value:
-        setattr(on, name, value)
-    return lambda: None if before == value else setattr(on, name, before)
+        setattr(backend, name, value)
+    return lambda: None if before == value else setattr(backend, name, before)
 
 
 @contextmanager

@@ -10,13 +10,12 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice, zip_longest
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -33,18 +32,13 @@ from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import as_map, fit_grid, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
-from sightglass.explain.options import Options
-from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
-from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import AXES, Layer
+from sightglass.models.layers import Layer
 
-T = TypeVar("T")
-R = TypeVar("R")
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows; with more the gradient is not sparse."""
 
@@ -90,6 +84,51 @@ class Evidence:
     """The arguments of the latest decoding, and its predictions."""
     _graph: Graph | None = None
     _recording: Recording | None = None
+    _returned: Any = None
+    """What the module itself returned, for targets that are functions of it."""
+
+    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+        """Run the model once, under its lock while hooks are on."""
+        self.loaded = loaded
+        self.geometry: Geometry = model_input.geometry
+        self.layers = layers
+        self.tensor = loaded.move_input(model_input.tensor)
+        self._gradients: dict[Target, list[Gradient]] = {}
+        self.raws: dict[tuple[str, Target], list[Tensor]] = {}
+        """Raw maps by (method, target): one (h, w) per layer."""
+        self._adapter = loaded.fastest_adapter(layers)
+        with loaded.lock:
+            recorded, self.outputs = self._forward()
+        self.answers = self.outputs
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
+        if missing := next((path for path in self.paths if path not in recorded), None):
+            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
+        self._check_row()
+        self.recorded = [recorded[layer.path] for layer in layers]
+        """The layers' outputs in the graph from which the gradients are computed."""
+        size = (self.tensor.shape[-2], self.tensor.shape[-1])
+        pairs = zip(layers, self.recorded, strict=True)
+        self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
+        self.activations = [
+            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
+        ]
+        """One (1, C, h, w) per layer."""
+
+    def _check_row(self) -> None:
+        """Raise ModelChanged where a caller's module has other answers than when it was adapted."""
+        adapter = self.loaded.adapter
+        if self.loaded.guard is None or not adapter.labels or adapter.detects:
+            return
+        row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
+        if len(row) != len(adapter.labels):
+            raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
+        if not adapter.has_row or len(row) < 2 or kind not in ("logits", "probabilities"):
+            return
+        # An adapter takes the logarithm of probabilities; percentages are probabilities, too.
+        shares = row.exp() if kind == "probabilities" else row
+        whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
+        if (whole and bool((shares >= 0).all())) != (kind == "probabilities"):
+            raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     def __copy__(self) -> Evidence:
         other = object.__new__(type(self))
@@ -115,48 +154,6 @@ class Evidence:
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
-
-    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once, under its lock while hooks are on."""
-        self.loaded = loaded
-        self.geometry: Geometry = model_input.geometry
-        self.layers = layers
-        self.tensor = loaded.move_input(model_input.tensor)
-        self._gradients: dict[Target, list[Gradient]] = {}
-        self.raws: dict[tuple[str, Target], list[Tensor]] = {}
-        """Raw maps by (method, target): one (h, w) per layer."""
-        self._adapter = loaded.fastest_adapter(layers)
-        with loaded.lock:
-            recorded, self.outputs = self._forward()
-        self.answers = self.outputs
-        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        self._check_shapes(recorded)
-        self.recorded = [recorded[layer.path] for layer in layers]
-        """The layers' outputs in the graph from which the gradients are computed."""
-        size = (self.tensor.shape[-2], self.tensor.shape[-1])
-        pairs = zip(layers, self.recorded, strict=True)
-        self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
-        self.activations = [
-            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
-        ]
-        """One (1, C, h, w) per layer."""
-
-    def _check_shapes(self, recorded: Mapping[str, Tensor]) -> None:
-        """Raise ModelChanged for layers that did not run, and for another number of answers."""
-        adapter = self.loaded.adapter
-        if missing := next((path for path in self.paths if path not in recorded), None):
-            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
-        if self.loaded.guard is not None and adapter.labels and not adapter.detects:
-            row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
-            if len(row) != len(adapter.labels):
-                raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
-            shares = row.exp() if kind == "probabilities" else row
-            # Percentages are probabilities, too.
-            whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
-            probable = whole and bool((shares >= 0).all())
-            told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
-            if told_apart and probable != (kind == "probabilities"):
-                raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     @property
     def current(self) -> bool:
@@ -247,20 +244,30 @@ class Evidence:
                 self.loaded.mutates = True
         return self._run_pass(self.tensor, copied=True)
 
+    def _skips_zeros(self, tensor: Tensor) -> bool:
+        """Return whether the backward pass of this input skips rows of zeros."""
+        # That gradient goes past what an attention is made of.
+        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
+        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
+        tokens = any(layer.layout == "tokens" for layer in self.layers)
+        return tokens and tensor.device.type == "cpu" and not inside
+
     def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
-        """Run one pass; raises _Overwritten where a recorded output was changed later."""
+        """Run one pass, and return the layers' outputs by path, and the model's.
+
+        `copied`: later layers get copies of the recorded outputs. Raises _Overwritten where one was changed later.
+        """
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}
-        returned: dict[int, Any] = {}
-        module, caller = self._adapter.module, threading.get_ident()
+        module, caller, skips_zeros = self._adapter.module, threading.get_ident(), self._skips_zeros(tensor)
 
         def record(path: str, output: Tensor) -> Tensor | None:
             # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
             # The graph starts at the first recorded layer.
-            if not recorded and tokens:
+            if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
@@ -268,24 +275,20 @@ class Evidence:
             recorded[path], versions[path] = leaf, leaf._version
             return leaf.clone() if copied else leaf
 
-        on_cpu = tensor.device.type == "cpu"
-        # The sparse gradient goes past what an attention is made of.
-        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
-        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
-        tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu and not inside
+        def keep_returned(*call: Any) -> None:
+            if threading.get_ident() == caller:
+                self._returned = call[2]
+
         try:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
                 contexts.enter_context(watch(module, self.paths, record))
-                for part in module.modules() if on_cpu else ():
+                for part in module.modules() if tensor.device.type == "cpu" else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
-                # What the module itself returns, for targets that are functions of it.
-                contexts.enter_context(
-                    module.register_forward_hook(lambda *call: returned.update({threading.get_ident(): call[2]}))
-                )
+                contexts.enter_context(module.register_forward_hook(keep_returned))
                 outputs = self._adapter.run(tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
@@ -293,7 +296,7 @@ class Evidence:
             raise
         if not copied and any(out._version != versions[path] for path, out in recorded.items()):
             raise _Overwritten
-        self.calls, self._returned = calls, returned.get(caller)
+        self.calls = calls
         return recorded, outputs
 
     def run_with(self, contents: Tensor, adapter: Adapter, lock: PassLock) -> Any:
@@ -439,103 +442,3 @@ class Evidence:
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
-
-
-MAX_DECODED_BYTES = 128 * 2**20
-"""Bytes of decoded pictures above which no more are added to a pass."""
-ON_CPU, ON_GPU = 4, 32
-"""Pictures in one pass."""
-
-
-class PassPart(Evidence):
-    """One picture's part of a batched pass, which it keeps alive."""
-
-    def __init__(self, whole: Evidence, place: int, geometry: Geometry, answers: Logits) -> None:
-        """`answers`: the outputs of the whole, where they are read."""
-        self.whole, self.place = whole, place
-        self.loaded, self.layers, self.geometry = whole.loaded, whole.layers, geometry
-        self.tensor = whole.tensor[place : place + 1]
-        self.activations = [activation[place : place + 1] for activation in whole.activations]
-        pairs = zip(whole.recorded, whole.layers, strict=True)
-        self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
-        self.outputs, self.answers = whole.outputs.part(place), answers.part(place)
-        self._gradients = {}
-        self.raws = {}
-
-    def with_graph(self) -> Evidence:
-        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
-
-    def _backward(self, target: Target) -> list[Gradient]:
-        if isinstance(target, FunctionTarget):
-            return self.with_graph()._backward(target)
-        backward([self], [[target]])
-        return self._gradients[target]
-
-
-def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> None:
-    """Compute the gradients of each part's targets: the first ones of all parts by one product, and so on."""
-    whole, adapter = parts[0].whole, parts[0].loaded.adapter
-    # Pictures may have different numbers of targets.
-    for column in zip_longest(*targets):
-        pairs = [(part, target) for part, target in zip(parts, column, strict=True) if target is not None]
-        if (rows := whole.rows([target for _, target in pairs])) is not None:
-            for (part, target), slope in zip(pairs, rows, strict=True):
-                part._gradients[target] = [Gradient.from_values(slope)]
-            continue
-        with whole.loaded.lock, torch.enable_grad():
-            total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
-            slopes = require_any(whole.slopes(total), whole.recorded)
-        dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
-        for part, target in pairs:
-            part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]
-
-
-def run_pass(loaded: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
-    """Run the model once on several inputs (1, C, h, w) of one size.
-
-    Raises ModelProblem where a caller's module does not take several, or mixes them.
-    """
-    if loaded.pictures_in_a_pass(len(inputs), inputs[0].tensor) < len(inputs):
-        raise ModelProblem(f"{loaded.adapter.spec.id} answers otherwise for several pictures: give one at a time.")
-    whole = Evidence(loaded, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
-    answers: Logits = whole.outputs
-    # Reading them one by one, each picture would wait for the GPU several times.
-    answers = answers.on_host() if whole.tensor.device.type != "cpu" else answers
-    return [PassPart(whole, place, item.geometry, answers) for place, item in enumerate(inputs)]
-
-
-def in_batches(items: Iterable[T], size: int, work: Callable[[list[T]], R]) -> Iterator[R]:
-    """Yield what `work` returns for up to `size` items at a time; half as many once a GPU is full."""
-    remaining, left = iter(items), list[T]()
-    while left := left or list(islice(remaining, size)):
-        try:
-            result = work(left[:size])
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size //= 2
-            torch.cuda.empty_cache()
-            continue
-        left = left[size:]
-        yield result
-
-
-def groups(
-    requests: Iterable[tuple[Image, Options]], size: Callable[[Options], int]
-) -> Iterator[list[tuple[Image, Options]]]:
-    """Group consecutive requests for one pass, up to the `size` for their options and a byte limit.
-
-    Their options differ in nothing but the targets. Requests are read one ahead at most.
-    """
-    group: list[tuple[Image, Options]] = []
-    for image, options in requests:
-        if group:
-            first = group[0][1]
-            differs = replace(options, targets=()) != replace(first, targets=())
-            full = len(group) >= size(first) or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES
-            if differs or full:
-                yield group
-                group = []
-        group.append((image, options))
-    if group:
-        yield group

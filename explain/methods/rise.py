@@ -31,7 +31,8 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.evidence import Evidence, in_batches
+from sightglass.explain.evidence.batched_pass import in_batches
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Target

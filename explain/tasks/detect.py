@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural, quantity
+from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kinds, listing, percent, plural, quantity
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
@@ -151,7 +151,7 @@ class BoxWording(Wording):
         if result.predictions:
             return "No box matches the chosen classes."
         adapter, options = result.evidence.loaded.adapter, result.options
-        above = f"above {finely(options.confidence)}"
+        above = f"above {fine_percent(options.confidence)}"
         if result.model.example and not options.classes:
             # Its candidates are noise on every photograph.
             return f"{result.model.name} knows drawn scenes only: no detections {above}."
@@ -291,7 +291,7 @@ class Missing:
                 return f"{start} is not shown: the class filter hides it."
             return f"{start} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
-            threshold = finely(self.confidence)
+            threshold = fine_percent(self.confidence)
             return f"{start} is the strongest candidate here: not shown because it is below {threshold}."
         if reason.kind == "class":
             assert reason.winner is not None
@@ -345,8 +345,8 @@ def box_sentence(explanation: Result, index: int, name: str) -> str | None:
 
 def near(score: float, confidence: float) -> str:
     """Format a score so that one just below the threshold does not read like it."""
-    alike = score < confidence and finely(score) == finely(confidence)
-    return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else finely(score)
+    alike = score < confidence and fine_percent(score) == fine_percent(confidence)
+    return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else fine_percent(score)
 
 
 # Bodies: boxes with joints, each with numbers of its own

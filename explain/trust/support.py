@@ -26,9 +26,10 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, stopped_by
+from sightglass.explain.evidence.batched_pass import in_batches
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence, in_batches
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS

@@ -19,7 +19,7 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import quantity
+from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_text, quantity
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.tasks import describe_score
@@ -141,8 +141,12 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
 
 
 def test_quantities() -> None:
-    cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
-    assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
+    cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, ""), (999.7, "")]
+    texts = ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0", "1,000"]
+    assert [quantity(value, unit) for value, unit in cases] == texts
+    # Rounded up to the next unit.
+    rounded = [count(999_960), count(950_000), milliseconds(9999.6), milliseconds(9.97), fine_percent(1e-7)]
+    assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %"]
 
 
 def test_outputs_stated_in_table(models_file):

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightglass.explain.evidence import evidence as passes
-from sightglass.explain.evidence import recorded
+from sightglass.explain.evidence import batched_pass, recorded
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
@@ -41,8 +40,8 @@ class Net(nn.Module):
 class Repeated(recorded.Recorded[Any]):
     """Runs the function again, and writes what it returns into the tensors of the first run."""
 
-    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
-        self.call, self.result, self.nbytes, self.sources = call, call(), 1000, ()
+    def __init__(self, call: Any, stream: Any, pool: Any = None, sources: Any = ()) -> None:
+        self.call, self.result, self.nbytes, self.sources = call, call(), 1000, sources
 
     pool = None
 
@@ -112,9 +111,9 @@ def test_batch_is_recorded_as_one(graphs: None) -> None:
     geometry = Geometry((32, 32), (32, 32), (1.0, 1.0), (0.0, 0.0))
     inputs = [ModelInput(tensor, geometry) for tensor in INPUTS.split(1)]
     for _ in range(3):
-        parts = passes.run_pass(loaded, inputs, layers_at(loaded, ("stem",)))
+        parts = batched_pass.run_pass(loaded, inputs, layers_at(loaded, ("stem",)))
     assert parts[0].whole._recording is not None
-    passes.backward(parts, [[TARGETS[i % 3]] for i in range(5)])
+    batched_pass.backward(parts, [[TARGETS[i % 3]] for i in range(5)])
     for place, part in enumerate(parts):
         _, slope = by_autograd(module, INPUTS[place : place + 1], place % 3)
         torch.testing.assert_close(part.gradients([TARGETS[place % 3]])[0][0].dense(), slope)
@@ -137,10 +136,10 @@ class Reading(Net):
 class Failing(Repeated):
     inside = False
 
-    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
+    def __init__(self, call: Any, stream: Any, pool: Any = None, sources: Any = ()) -> None:
         Failing.inside = True
         try:
-            super().__init__(call, stream)
+            super().__init__(call, stream, pool, sources)
         finally:
             Failing.inside = False
 
