@@ -340,7 +340,7 @@ class Explainer:
         layers = chosen_layers(loaded, options.layers)
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        taken = [image.array_for(loaded.adapter.channels, self.model.id) for image in images]
+        taken = [image.array(loaded.adapter.channels, self.model.id) for image in images]
         loaded.adapter.check_preprocessing(options.preprocessing)
         if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
             # Pillow resizes outside Python's lock.

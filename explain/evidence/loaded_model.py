@@ -102,7 +102,7 @@ class LoadedModel:
     def prepare(self, image: Image, preprocessing: str) -> ModelInput:
         """Return a picture's input; raises for an unknown preprocessing and for other channels."""
         self.adapter.check_preprocessing(preprocessing)
-        return self.adapter.prepare(image.array_for(self.adapter.channels, self.adapter.spec.id), preprocessing)
+        return self.adapter.prepare(image.array(self.adapter.channels, self.adapter.spec.id), preprocessing)
 
     @contextmanager
     def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:

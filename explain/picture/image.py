@@ -76,7 +76,7 @@ class Image:
         """Hex digest of what it was opened from: pictures with equal ones are the same, others may be."""
         return hashlib.sha256(self.jpeg + repr(self.notes).encode()).hexdigest() if self.jpeg else self.sha256
 
-    def array_for(self, channels: int, model: str) -> Pixels | Planes:
+    def array(self, channels: int, model: str) -> Pixels | Planes:
         """Return what a model with these channels takes of the picture: `pixels` or `planes`, (H, W, C).
 
         Raises ImageProblem, with the name of the `model`, for a picture with another number of channels.

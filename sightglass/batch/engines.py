@@ -214,7 +214,7 @@ class Work:
             channels, preprocessing = adapter.channels, self.options.preprocessing
             # On an error, one by one: each unsuitable picture gets its own message, all others an explanation.
             with contextlib.suppress(Problem, *NO_MEMORY):
-                inputs = [adapter.prepare(image.array_for(channels, adapter.spec.id), preprocessing) for image in images]
+                inputs = [adapter.prepare(image.array(channels, adapter.spec.id), preprocessing) for image in images]
                 with self._model_lock:
                     together = explain_together(
                         self._loaded, images, inputs, self._layers, all_options, best=self.job.maps

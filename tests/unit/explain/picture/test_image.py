@@ -514,7 +514,7 @@ def test_no_data_is_named_and_not_scaled_in(kind: Any, value: float, writes: Any
 )
 @pytest.mark.parametrize("channels", [1, 3, 8])
 def test_numbers_are_divided_by_what_is_stated(array, divide_by, mean, whole, channels) -> None:
-    planes = Image.open(npy(array[:, :, :channels])).array_for(channels, "bands")
+    planes = Image.open(npy(array[:, :, :channels])).array(channels, "bands")
     how = Preprocessing((40, 50), 40, (mean,) * channels, (1.0,) * channels, crop="squash", divide_by=divide_by)
     if whole is None:
         with pytest.raises(ModelProblem, match=r"nothing says which is white: state divide_by in weights\.preproc"):
@@ -563,7 +563,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     loaded = LoadedModel(adapter, torch.device("cpu"))
     field = np.full((64, 64, channels), 0.1, np.float32)
     field[8:24, 40:56, -1] = 0.9
-    given = adapter.prepare(Image.open(field).array_for(channels, "bands"), "squash")
+    given = adapter.prepare(Image.open(field).array(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(loaded, given, (loaded.survey.by_path["relu"],))
     from sightglass.explain.methods.gradient import raw_maps
@@ -582,4 +582,4 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
 def test_a_picture_that_does_not_fit_is_said() -> None:
     words = "field has 8 channels, and bands takes 3 channels: choose another model, or give a picture of 3"
     with pytest.raises(ImageProblem, match=words):
-        Image.open(WIDE, name="field").array_for(3, "bands")
+        Image.open(WIDE, name="field").array(3, "bands")
