@@ -45,6 +45,7 @@ class Result:
 
     image: Image
     model: ModelSpec
+    """The row of the model's table."""
     predictions: tuple[Prediction, ...]
     """Best first: classes of a classifier, boxes of a detector."""
     heatmaps: tuple[Heatmap, ...]
@@ -257,11 +258,12 @@ class Result:
             raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
         index = class_index(target, adapter.labels)
         (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
-        reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
-        return Missing(candidate, reason, options.confidence, self.every, self.predictions)
+        boxes, confidence = self.unfiltered, options.confidence
+        reason = adapter.why(evidence.outputs, boxes, candidate, confidence=confidence, iou=options.iou)
+        return Missing(candidate, reason, confidence, boxes, self.predictions)
 
     @cached_property
-    def every(self) -> tuple[Prediction, ...]:
+    def unfiltered(self) -> tuple[Prediction, ...]:
         """All predictions above the threshold, including classes that the filter hides."""
         if not self.options.classes:
             return self.predictions

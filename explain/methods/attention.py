@@ -35,7 +35,7 @@ from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.layers import Layer, cells_of, spread
 
-COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
+UNFUSED = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""
 
 
@@ -109,8 +109,8 @@ def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     return usable
 
 
-def choose(evidence: Evidence) -> tuple[str, ...]:
-    """Return each layer's attention module: its own block's, else the last."""
+def modules_at(evidence: Evidence) -> tuple[str, ...]:
+    """Return the path of the attention module for each layer: its own block's, else the last."""
     paths = [attention.path for attention in attentions(evidence.loaded)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 
@@ -126,20 +126,31 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
     return max(reversed(paths), key=count_shared)
 
 
-def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None) -> Tensor:
-    """Return a module's counted queries, (queries,) bool; `read`: the last module's."""
-    queries = torch.arange(attended.queries)
-    if not attended.same:
+def _rows(module: AttentionModule, last: AttentionModule, read: Tensor) -> Tensor:
+    """Return the queries of a module that count (`HeadWeights.rows`), (queries,) bool.
+
+    `read`: the queries of the `last` module that the prediction is read from, (queries,) bool.
+    """
+    queries = torch.arange(module.queries)
+    if not module.same:
         # A query that pools the patches, or words.
-        return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
-    others = torch.isin(queries, torch.tensor(cells_of(attended.queries, attended.extras)), invert=True)
-    known = read if last.same and read is not None and len(read) == attended.queries else None
-    read_from = others & (others.cumsum(0) == 1 if known is None else known.cpu())
+        return read.cpu() if module is last and bool(read.any()) else queries >= 0
+    others = torch.isin(queries, torch.tensor(cells_of(module.queries, module.extras)), invert=True)
+    # Where the last module's queries are other tokens, the first token beside the grid's is the class token.
+    comparable = last.same and len(read) == module.queries
+    read_from = others & (read.cpu() if comparable else others.cumsum(0) == 1)
     return read_from if bool(read_from.any()) else ~others
 
 
-_Reading = tuple[Any, Tensor, AttentionModule]
-"""The head's outputs of one block's; its weights (1, heads, queries, keys), a leaf of the graph; and their module."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the head makes of one block's output."""
+
+    outputs: Any
+    weights: Tensor
+    """(1, heads, queries, keys), of the block's attention, or of the query that pools it: a leaf of the graph."""
+    module: AttentionModule
+    """The module of the weights."""
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
@@ -160,14 +171,15 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
             check()
             request.report(number, len(modules), f"LeGrad, layer {number + 1} of {len(modules)}")
             readings.append(reading)
-        return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
+        maps = ([_relevance(adapter, reading, target) for reading in readings] for target in targets)
+        return [torch.stack(layers).mean(0) for layers in maps]
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionModule]) -> Iterator[_Reading]:
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
-    layers = [attended for attended in modules if attended.same]
-    pooled = next((attended for attended in modules if not attended.same), None)
-    paths = find_blocks([attended.path for attended in layers])
+    layers = [module for module in modules if module.same]
+    pooled = next((module for module in modules if not module.same), None)
+    paths = find_blocks([module.path for module in layers])
     blocks = [adapter.module.get_submodule(path) for path in paths]
     weights: dict[str, Tensor] = {}
     outputs: dict[str, Any] = {}
@@ -178,7 +190,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
 
     with watch(adapter.module, paths, outputs.__setitem__), adapter.record_attention(record):
         adapter.run(tensor)
-    block_weights = [weights[attended.path] for attended in layers]
+    block_weights = [weights[module.path] for module in layers]
     for path, block in zip(paths, blocks, strict=True):
         # Replaced by its output: only the last block's output reaches the head.
         _return_constant(block, outputs[path])
@@ -186,7 +198,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
         _return_constant(blocks[-1], outputs[path])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
-        yield (answer, values, layer) if pooled is None else (answer, weights[pooled.path], pooled)
+        yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
 
 
 def _return_constant(block: nn.Module, output: Any) -> None:
@@ -208,12 +220,11 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     return [".".join(name[: shared + 1]) for name in names]
 
 
-def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
+def _relevance(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
-    outputs, weights, attended = reading
-    scalar = adapter.scalar(outputs, target)
-    (gradient,) = torch.autograd.grad(scalar, weights, retain_graph=True, materialize_grads=True)
-    return _to_map(attended, gradient.clamp_min(0).mean((0, 1, 2)))
+    scalar = adapter.scalar(reading.outputs, target)
+    (gradient,) = torch.autograd.grad(scalar, reading.weights, retain_graph=True, materialize_grads=True)
+    return _to_map(reading.module, gradient.clamp_min(0).mean((0, 1, 2)))
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -226,7 +237,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     if method.id == "attention":
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
-        return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
+        return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (UNFUSED,))
     if evidence.loaded.survey.attentions and not evidence.loaded.attends_to_one_grid:
         raise ModelProblem(
             f"{evidence.loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
@@ -245,7 +256,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         followed = compute_gradients(evidence, missing, request)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
-    return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (COMPUTED_OPENLY,))
+    return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (UNFUSED,))
 
 
 def choose_head(maps: Tensor, head: int | None) -> Tensor:
@@ -257,7 +268,7 @@ def choose_head(maps: Tensor, head: int | None) -> Tensor:
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     """Return each head's weights (heads, h, w) of the layers' attention, by path."""
-    paths = choose(evidence)
+    paths = modules_at(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
         (modules,) = compute_gradients(evidence, [target], Request(), every=False)
@@ -325,12 +336,12 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
             f"{evidence.loaded.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
             "GradCAM."
         )
-    maps = [choose_head(_read(attended, evidence, target), head) for target in targets]
+    maps = [choose_head(_read_queries(attended, evidence, target), head) for target in targets]
     note = "This map shows what the box's query read in its last layer, which need not have decided."
     return RawMaps([torch.stack(maps)], (attended.path,), (note,))
 
 
-def _read(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:
+def _read_queries(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:
     """Return (heads, h, w): the mean of a target's queries."""
     outputs = evidence.outputs
     # As the score of a class without a box is that of its strongest candidate.

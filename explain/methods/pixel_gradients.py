@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.grids import upsample
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
@@ -54,14 +55,13 @@ NOISE = 0.15
 ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass; halved on a GPU that is full."""
 SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
-EQUAL = 0.01
-"""Where the picture's score differs from a grey one's by less than this share of all values' sizes, what the steps miss
-is more than the difference: a box as large as at the same place of a grey picture had 977 % by 12 steps."""
+NEARLY_EQUAL = 0.01
+"""Least difference between the picture's score and a grey one's, as a share of the sum of the values' sizes, for which
+the note says what share of it the values sum to. Of less, the steps miss more than the difference: a box as large as at
+the same place of a grey picture had 977 % by 12 steps."""
 COMPLETE = "of the difference between the picture's score and a grey one's."
 """Ends the note on what the values of Integrated Gradients sum to."""
 EDGES = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
-OWN_NOTES = (SMOOTHED, COMPLETE, EDGES)
-"""How notes end that belong to maps of these methods alone."""
 DRAWS = ("smoothgrad", "gradientshap")
 """Methods that draw random numbers."""
 
@@ -78,21 +78,20 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
         (guided,) = evidence.stacked(attributed.id, targets)
-        return RawMaps([guided * _locate(evidence, targets)], (PIXELS,), notes)
+        return RawMaps([guided * _gradcam_at_pixels(evidence, targets)], (PIXELS,), notes)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
     return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
 
 
-def _locate(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
+def _gradcam_at_pixels(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
     """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
     maps = [raw.clamp_min(0) for raw in METHODS["gradcam"].run(evidence, targets).maps]
     if len(maps) > 1:
         # Each scaled to its maximum, or one layer would hide the others.
         maps = [raw / raw.amax((1, 2), keepdim=True).clamp_min(torch.finfo(raw.dtype).tiny) for raw in maps]
-    size = evidence.geometry.input
-    grown = [nn.functional.interpolate(raw[None], size, mode="bilinear", align_corners=False)[0] for raw in maps]
-    return torch.stack(grown).mean(0)
+    pairs = zip(maps, evidence.paths, strict=True)
+    return torch.stack([upsample(raw, evidence.geometry, path) for raw, path in pairs]).mean(0)
 
 
 def make_baseline(evidence: Evidence) -> Tensor:
@@ -193,11 +192,11 @@ class _Scalars(nn.Module):
     def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
         super().__init__()
         self.model = adapter.module
-        self._asked = adapter, target, report
+        self._adapter, self._target, self._report = adapter, target, report
 
     def forward(self, pictures: Tensor) -> Tensor:
-        adapter, target, report = self._asked
-        report(len(pictures))
+        adapter, target = self._adapter, self._target
+        self._report(len(pictures))
         returned: list[Any] = []
         with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
             outputs = adapter.run(pictures)
@@ -221,7 +220,7 @@ _SUMS = "integratedgradients/sums"
 def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
     """Describe the share of the score's difference in the attributions."""
     sums = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
-    shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
+    shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > NEARLY_EQUAL * sizes)
     if not shares:
         return f"Both scores are nearly equal. It cannot be told what share the values are {COMPLETE}"
     ends = list(dict.fromkeys(percent(end) for end in (shares[0], shares[-1])))

@@ -85,21 +85,39 @@ Kind = Literal["heat", "difference", "signed"]
 Mode = Literal["overlay", "blend", "map", "contour", "spotlight", "picture"]
 
 
+def check_values(values: Values, *, low: float = 0) -> Values:
+    """Return a map's values, (h, w) in `low`..1, as contiguous float32; raise ValueError for others."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
+    lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
+    if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
+        raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
+    return array
+
+
+def check_pixels(pixels: Pixels) -> Pixels:
+    """Return the pixels; raise ValueError unless they are uint8 (H, W, 3)."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+    return pixels
+
+
 @dataclass(frozen=True, eq=False)
 class Field:
-    """One map over a picture, on any grid.
-
-    `values`: float32 (h, w) in 0..1 or, for a difference, in -1..1, positive where the first map has more; of a signed
-    map in -1..1 too, positive where the picture raises what is explained. `extent`: the part of the picture that they
-    cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that
-    the map was computed on.
-    """
+    """One map over a picture, on any grid; raises ValueError for an empty extent, an unknown kind and no cells."""
 
     values: Values
+    """float32 (h, w) in 0..1; of the other kinds in -1..1."""
     extent: tuple[float, float, float, float]
+    """The part of the picture that they cover, x0, y0, x1, y1 in its pixels."""
     seen: Box
+    """The part that the model was given, x0, y0, x1, y1 in whole pixels; the rest is dimmed."""
     kind: Kind = "heat"
+    """`difference`: positive where the first of two maps has more. `signed`: positive where the picture raises what is
+    explained."""
     cells: tuple[int, int] | None = None
+    """Rows and columns of the grid that the map was computed on; None where there is no single one."""
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.extent
@@ -122,13 +140,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field and boxes are drawn; `cells`: the cells as computed, without interpolation."""
+    """How a field and boxes are drawn; raises Problem for an unknown name, and for a share outside 0..1."""
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
+    """One of `colormaps`, in any spelling that `colormap_name` reads."""
     alpha: float = DEFAULTS["alpha"]
+    """Opacity of the strongest places, 0..1."""
     threshold: float = DEFAULTS["threshold"]
+    """Share of the scale below which nothing is drawn, 0..1."""
     cells: bool = DEFAULTS["cells"]
+    """Whether the cells are drawn as computed, without interpolation."""
     boxes: str = DEFAULTS["boxes"]
     """The colour of boxes: a name, or `#00ff00`."""
 
@@ -139,6 +161,9 @@ class Style:
                 raise Problem(f"{name} is {share:g}: give a number from 0 to 1.")
         if self.mode not in CHOICES["mode"]:
             raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
+        # Raises for an unknown one.
+        lut(self.colormap)
+        object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
     @classmethod
     def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
@@ -146,7 +171,6 @@ class Style:
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
-        lut(colormap)
         return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
@@ -160,8 +184,7 @@ class Style:
                 # Raises for an invalid one.
                 setting: dict[str, Any] = {name: value}
                 replace(cls(), **setting)
-                if name != "colormap" or value in colormaps():
-                    values |= setting
+                values |= setting
         return cls(**values)
 
     @property

@@ -26,10 +26,10 @@ from sightglass.common.work.progress import Progress, check, stopped_by
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients, require_any
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.grids import upsample
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.maps.heatmap import upsample
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method

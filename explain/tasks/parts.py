@@ -171,7 +171,7 @@ class Scorer:
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
         """Return a function from outputs to `Answers`; raise ModelProblem if impossible."""
-        adapter, index = evidence.loaded.adapter, check_score(target)
+        adapter, index = evidence.loaded.adapter, scored_class(target)
         contrast = target.part == "contrast"
 
         def of_class(outputs: Any) -> Answers:
@@ -216,8 +216,12 @@ class Scorer:
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return score, answer and any target in a changed picture."""
-        adapter, index = evidence.loaded.adapter, check_score(target)
+        """Return the target's score in a changed picture, what the model answers there, and the target there.
+
+        `before`: the result of the unchanged picture, `evidence` the pass on the changed one, and `movement` where its
+        pixels went. The answer is empty where none is named; the target is None where it is gone.
+        """
+        adapter, index = evidence.loaded.adapter, scored_class(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
@@ -227,8 +231,8 @@ class Scorer:
         return union(decoder.all_answers(before), decoder.all_answers(after))
 
 
-def check_score(target: Target) -> int:
-    """Return a target's class; raise ModelProblem without a single score."""
+def scored_class(target: Target) -> int:
+    """Return the class whose score is a target's; raise ModelProblem where no single score is."""
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     return target.index

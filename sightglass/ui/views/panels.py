@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import pixels
-from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state

@@ -23,7 +23,7 @@ from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.regress import read_place
+from sightglass.explain.tasks.regress import number_at_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
 from sightglass.history.encoding import record_view
 from sightglass.history.history import History
@@ -211,14 +211,14 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     assert result.depth is not None and result.depth.shape == (80, 120)
     assert result.predictions[0].score == pytest.approx(float(result.evidence.outputs.logits.detach().mean()), rel=1e-4)
     assert result.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(result, "yellow").headline
-    assert read_place(result, 0) is None
+    assert number_at_place(result, 0) is None
 
 
 def test_depth_at_place_and_difference(explainer: Explainer) -> None:
     first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = first.with_options(against="100,60")
-    assert read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
-    assert read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
+    assert number_at_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
+    assert number_at_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
     # HiResCAM is linear in the gradient.
     raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (first, second, both)]
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
