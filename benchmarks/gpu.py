@@ -23,7 +23,7 @@ from benchmarks.peers import forward
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.speed import GRADCAM, explainer_of
 from benchmarks.timing import Contender, measure, row
-from sightglass.explain.evidence import batched_pass, evidence
+from sightglass.explain.evidence import evidence
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
@@ -60,7 +60,7 @@ class Sizes:
     """A classifier, with random weights where it has no others: the time does not depend on them."""
     classes: int = 5
     rounds: int = 31
-    batch: int = batched_pass.ON_GPU
+    batch: int = evidence.ON_GPU
     calls: int = CALLS
 
 
@@ -201,8 +201,8 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
     explainer, chosen = explainer_of(case)
 
     def mapped() -> list[Tensor]:
-        parts = batched_pass.run_pass(case.loaded, inputs, case.layers)
-        batched_pass.backward(parts, [[first]] * len(parts))
+        parts = evidence.run_pass(case.loaded, inputs, case.layers)
+        evidence.backward(parts, [[first]] * len(parts))
         return [maps_of(part, [first], [GRADCAM])[0] for part in parts]
 
     def explained() -> object:
@@ -217,7 +217,7 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
     rows = [(line["name"], f"{line['ms']:.1f}", f"{line['images']:,.0f}", f"{line['ratio']:.2f}x") for line in lines]
     return {
         "how": f"{_about(case)} {sizes.batch} different pictures, one class of each. Of large pictures `Explainer` "
-        f"takes only as many in one pass as are {batched_pass.MAX_DECODED_BYTES // MIB} MB decoded.",
+        f"takes only as many in one pass as are {evidence.MAX_DECODED_BYTES // MIB} MB decoded.",
         "table": grid(("what", "median ms", "images/s", "ratio"), rows),
         "lines": lines,
         "goals": [_goal(lines, "pictures", f"{sizes.batch} pictures to heatmaps on the host")],

@@ -20,10 +20,10 @@ from sightglass.common import settings as app_settings
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order
-from sightglass.explain.evidence import batched_pass, cache
+from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence, ModelChanged
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged, groups
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
@@ -210,31 +210,9 @@ class Explainer:
         return self.loaded.default_layers
 
     @overload
-    def __call__(
-        self,
-        source: list[Any] | tuple[Any, ...],
-        *,
-        progress: Progress | None = ...,
-        cancel: threading.Event | None = ...,
-        partial: Callable[[Explanation], None] | None = ...,
-        maps: bool = ...,
-        question: Question | None = ...,
-        bgr: bool = ...,
-        **options: Any,
-    ) -> list[Explanation]: ...
+    def __call__(self, source: list[Any] | tuple[Any, ...], **arguments: Any) -> list[Explanation]: ...
     @overload
-    def __call__(
-        self,
-        source: Any,
-        *,
-        progress: Progress | None = ...,
-        cancel: threading.Event | None = ...,
-        partial: Callable[[Explanation], None] | None = ...,
-        maps: bool = ...,
-        question: Question | None = ...,
-        bgr: bool = ...,
-        **options: Any,
-    ) -> Explanation: ...
+    def __call__(self, source: Any, **arguments: Any) -> Explanation: ...
     def __call__(
         self,
         source: Any,
@@ -340,7 +318,7 @@ class Explainer:
         explanations: list[Explanation] = []
         progress, cancel = hooks["progress"], hooks["cancel"]
         alone: _Hooks = {**hooks, "progress": None}
-        for group in batched_pass.groups(requests, functools.partial(pass_size, self.loaded)):
+        for group in groups(requests, functools.partial(pass_size, self.loaded)):
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             if progress is not None:

@@ -17,9 +17,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, stopped_by
-from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import ON_CPU, ON_GPU, Evidence, backward, run_pass
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
@@ -110,14 +109,9 @@ class Explanation(Result):
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
         if not method_of(self.evidence.loaded, options).quick:
             self.evidence.require_current()
+        notes = self.input_notes
         explanation = explain(
-            self.image,
-            self.evidence,
-            options,
-            notes=self.input_notes,
-            milliseconds={},
-            progress=progress,
-            cancel=cancel,
+            self.image, self.evidence, options, notes=notes, milliseconds={}, progress=progress, cancel=cancel
         )
         return replace(explanation, object_mask=self.object_mask)
 
@@ -200,11 +194,10 @@ def explain(
     """
     method = method_of(evidence.loaded, options)
     start = time.perf_counter()
-    decoder = task_of(evidence.loaded.adapter).decoder
+    spec, decoder = evidence.loaded.adapter.spec, task_of(evidence.loaded.adapter).decoder
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
-    own_notes = (*_notes_on_model(evidence), *_notes_on_options(method, options))
-    own_notes += decoder.unshown(options, targets, evidence)
+    own_notes = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
@@ -217,30 +210,19 @@ def explain(
             scale=options.scale,
             signed=is_signed(method, options),
         )
+        all_notes = tuple(dict.fromkeys((*notes, *own_notes, *raw.notes)))
+        timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
-            image,
-            evidence.loaded.adapter.spec,
-            predictions,
-            scaled,
-            options,
-            evidence,
-            milliseconds={"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed},
-            notes=tuple(dict.fromkeys((*notes, *own_notes, *raw.notes))),
-            finished=finished,
-            input_notes=notes,
+            image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes
         )
         if options.within == "picture":
             return result
         confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
         return replace(result, heatmaps=confined)
 
-    def show_unfinished(raw: RawMaps) -> None:
-        if partial is not None:
-            partial(assemble(raw, finished=False))
-
     if not targets or drawn:
         return assemble(RawMaps([], ()))
-    unfinished = None if partial is None else show_unfinished
+    unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
     with stopped_by(cancel):
         raw = method.run(
             evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
@@ -248,25 +230,19 @@ def explain(
     return assemble(raw)
 
 
-def _notes_on_model(evidence: Evidence) -> tuple[str, ...]:
-    """Return sentences on the model and its pass."""
-    loaded = evidence.loaded
-    notes = (*loaded.adapter.notes, *evidence.remarks)
+def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
+    """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
+    loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
     if loaded.adapter.gradients and not loaded.gradients:
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
-        notes += (f"None of its layers {lacks}: maps come from hiding parts of the picture.",)
-    return notes
-
-
-def _notes_on_options(method: Method, options: Options) -> tuple[str, ...]:
-    """Return sentences on options that the method does not read, and on a target that no recipe holds."""
+        notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
         f"masks={options.masks}": options.masks is not None and method.family != "mask",
         "evidence=both": options.evidence == "both" and not method.signed,
     }
-    notes = tuple(f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle)
-    return (*notes, OF_FUNCTION) if any(map(callable, options.targets)) else notes
+    notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
+    return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
 
 
 def is_signed(method: Method, options: Options) -> bool:
@@ -302,7 +278,7 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     together = fast and loaded.adapter.splits_batches and loaded.gradients and chosen.quick
     if not together or any(map(callable, options.targets)):
         return 1
-    return batched_pass.ON_CPU if (device or loaded.device.type) == "cpu" else batched_pass.ON_GPU
+    return ON_CPU if (device or loaded.device.type) == "cpu" else ON_GPU
 
 
 def explain_together(
@@ -323,7 +299,7 @@ def explain_together(
     take these inputs together.
     """
     start = time.perf_counter()
-    parts = batched_pass.run_pass(loaded, inputs, layers)
+    parts = run_pass(loaded, inputs, layers)
     milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
     decoder = task_of(loaded.adapter).decoder
     if best is not None and not all_options[0].targets:
@@ -335,7 +311,7 @@ def explain_together(
     pairs = zip(parts, all_options, strict=True)
     targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:
-        batched_pass.backward(parts, targets)
+        backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
     alike = options.scale == "own" and options.smooth != "flips" and all(targets)
     if loaded.device.type != "cpu" and alike and len({part.geometry for part in parts}) == 1:

@@ -58,10 +58,9 @@ def answers_why(loaded: LoadedModel) -> bool:
 
 
 def _from_fine_to_coarse(loaded: LoadedModel) -> tuple[str, ...]:
-    """Return layers from cells of `STRIDE` pixels to the default layer's.
+    """Return the last outer layer of each cell size, from `STRIDE` pixels by doubling to the default layer's.
 
-    Each cell size is twice the one before, and each layer the last outer one of its size. A detector has the layer of
-    the first size alone; so has a model whose default layer has cells as fine. Empty where no layer is so fine.
+    A detector has that of the first size alone, and so has a default layer of so fine cells. Empty without one.
     """
     if task_of(loaded.adapter).explains("detection"):
         paths = [stage.path for stage in stages(loaded) if stage.part == "backbone" and stage.stride == STRIDE]

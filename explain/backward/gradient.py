@@ -25,11 +25,10 @@ _CUDA_LOCK = threading.Lock()
 
 
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """Return the scores of the first principal component of a window (C, h', w').
+    """Return the scores of the first principal component of a window (C, h', w') of a map that is 0 elsewhere.
 
-    `places`: how many places the whole map has; those outside the window are 0. Returns the window's scores (h', w'),
-    and the score () of every place outside. The arbitrary sign is set by the correlation with the channels' mean. NaN
-    where `x` is not finite.
+    `places`: of the whole map. Returns the window's scores (h', w'), and that () of all other places, NaN where `x` is
+    not finite. The arbitrary sign is set by the correlation with the channels' mean.
     """
     channels, height, width = x.shape
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
@@ -53,10 +52,9 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _iterate(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector (C,) of `rows` (n, C) less `shift` (C,), by Lanczos' iteration.
+    """Return the first right singular vector of rows - shift by Lanczos' iteration; None where it does not converge.
 
-    `basis` are the Lanczos vectors, and `small` is the tridiagonal matrix of the Gram matrix in that basis. None where
-    all rows are 0, or `MAX_STEPS` do not converge.
+    `small` is the Gram matrix in the `basis`, which is tridiagonal.
     """
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):

@@ -290,22 +290,17 @@ def bounds(gradient: Gradient) -> Window | None:
 
 
 class Rule(NamedTuple):
-    """The two steps of an operation's backward pass."""
+    """The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""
 
     reach: Callable[[Walk, GraphStep], None]
-    """Extends the windows of its inputs; raises Opaque for a kind of the operation that is not implemented."""
     pull: Callable[[Walk, GraphStep], None]
-    """Adds to the gradients of its inputs."""
 
 
 aten = torch.ops.aten
 
 
 def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
-    """Return the gradient at each source of the graph.
-
-    `seeds`: the gradient at each of the graph's ends, or None. Raises Opaque where an operation on the way has no rule.
-    """
+    """Return the gradient at each source from those at the ends (`seeds`, None for none); raises Opaque."""
     ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
     walk = Walk(graph)
     for place, seed in ends.items():
@@ -337,11 +332,7 @@ def _same_reach(walk: Walk, step: GraphStep) -> None:
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute: str = "") -> Rule:
-    """Return the rule of an operation that acts on each value alone.
-
-    `backward(gradient, tensor, node)` returns the gradient of its input; `attribute`: under which the node saved the
-    tensor, empty where none is needed.
-    """
+    """Return the rule of an operation on each value alone; `attribute`: the node's, of the `tensor` for `backward`."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
         place = step.outputs[0]

@@ -22,13 +22,11 @@ from sightglass.common.work.progress import check
 from sightglass.models.families.custom.guard import ModuleGuard
 
 _STATE = threading.Lock()
-"""Guards the two variables below."""
 _RANDOM = threading.Lock()
 """Guards draws from the process's own generators with a seed."""
 _inside = 0
-"""Threads that are inside of `exact`."""
 _undo: list[Callable[[], None]] = []
-"""Restores cuDNN's switches when the last of them leaves."""
+"""Restores the switches when the last of the threads inside leaves; guarded by _STATE, as their number is."""
 
 
 @contextmanager

@@ -110,13 +110,11 @@ class Recorded(Generic[T]):
 
 
 class _Product(NamedTuple):
-    """The products of some outputs' gradients with the pass, for the layers' gradients."""
+    """Seeds at some outputs, what computes the layers' gradients of them, and its recording, if there is one."""
 
     seeds: list[Tensor]
-    """The gradient at each of these outputs, which `compute` reads; 0 between two calls."""
     compute: Callable[[], Sequence[Tensor | None]]
     recorded: Recorded[Sequence[Tensor | None]] | None
-    """`compute` as a CUDA graph, where it could be recorded."""
 
 
 class Recording:

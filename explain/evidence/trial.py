@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,16 +132,6 @@ class _MarkedGrid:
     def aside(self) -> float:
         """How far the ends of the marks' cover lie beside the input's, as a share of a side."""
         return max(abs(end) for scale, start in self.cover for end in (start, scale + start - 1))
-
-
-class _Fit(NamedTuple):
-    """One arrangement of an output's places, and how well the marks fit it."""
-
-    misfit: float
-    """As `_MarkedGrid.misfit`."""
-    layer: Layer
-    marks: _MarkedGrid | None
-    """None where too few marks change the output."""
 
 
 class _Trial:
@@ -289,27 +279,7 @@ class _Trial:
 
     def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
         """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
-        inferred = _Fit(math.inf, replace(self.survey.by_path[path], cover=self.cropped.get(path, WHOLE)), None)
-        fits = self._fit(path, changes, at, search=search)
-        fit = min(fits, key=lambda fit: (fit.misfit, not (fit.marks and fit.marks.shows_cover)), default=inferred)
-        layer: Layer | None = fit.layer
-        if fit.misfit <= 1:
-            self.notes.pop(path, None)
-        else:
-            constant = not any(change.any() for key, change in changes.items() if key[0] == path)
-            layer = self._place_misfit(path, fit, constant=constant, search=search)
-        if layer is None:
-            return False
-        marks = fit.marks
-        if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
-            self.hints.append(path)
-        self.layers[path] = layer
-        if marks is not None and len(self.shapes[path, self.layouts[path][0]]) == 2:
-            self.tokens.setdefault(self.shapes[path, layer.layout][1], layer)
-        return True
-
-    def _fit(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool) -> Iterator[_Fit]:
-        """Yield the likely arrangements of an output's places with their misfits; `search`: also unlikely ones."""
+        fits: list[tuple[float, Layer, _MarkedGrid]] = []
         for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
             exact = change.ndim == 2 and change.shape[1] not in self.tokens
             for likely in self._likely(path, layout, search=search):
@@ -317,38 +287,44 @@ class _Trial:
                 if change.ndim == 2:
                     grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
                 visible = grid.max((1, 2)) > VISIBLE * grid.max()
-                if visible.sum() < FEWEST:
-                    continue
-                marks = _MarkedGrid(grid[visible], at[visible])
-                for cover in self._covers(path, marks):
-                    # What an earlier layer covers is likelier than the whole that fits about as well.
-                    misfit = marks.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
-                    if misfit <= 1 or layout == self.layouts[path][0] or (search and marks.shows_cover):
-                        yield _Fit(misfit, replace(likely, cover=cover), marks)
-
-    def _place_misfit(self, path: str, fit: _Fit, *, constant: bool, search: bool) -> Layer | None:
-        """Return the layer of an output that fits no likely arrangement: as the marks show it, or as inferred.
-
-        `constant`: no mark changes it. None where the marks contradict it, or where more marks may show it.
-        """
-        shape, marks = self.shapes[path, self.layouts[path][0]], fit.marks
+                if visible.sum() >= FEWEST:
+                    marked = _MarkedGrid(grid[visible], at[visible])
+                    for cover in self._covers(path, marked):
+                        # What an earlier layer covers is likelier than the whole that fits about as well.
+                        misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
+                        if misfit <= 1 or layout == self.layouts[path][0] or (search and marked.shows_cover):
+                            fits.append((misfit, replace(likely, cover=cover), marked))
+        shape = self.shapes[path, self.layouts[path][0]]
         unknown = len(shape) == 2 and shape[1] not in self.tokens
+        inferred = replace(self.survey.by_path[path], cover=self.cropped.get(path, WHOLE))
+        likeliest = min(fits, key=lambda fit: (fit[0], not fit[2].shows_cover), default=(math.inf, inferred, None))
+        misfit, placed, marks = likeliest
         # What attention returns for a token is at that token, wherever it looks.
         clear = marks if not f"{path}.".startswith(self.attentions) else None
-        coarse = marks is not None and (clear is None or (fit.misfit < math.inf and min(marks.sides) < FULL))
-        if not search and (unknown or not (constant or coarse)):
-            return None
-        if clear is not None and len(shape) == 3 and clear.shows_cover:
+        constant = not any(change.any() for key, change in changes.items() if key[0] == path)
+        coarse = marks is not None and (clear is None or (misfit < math.inf and min(marks.sides) < FULL))
+        # More marks would show no more.
+        if misfit > 1 and not search and (unknown or not (constant or coarse)):
+            return False
+        if misfit > 1 and clear is not None and len(shape) == 3 and clear.shows_cover:
             self.covers.append(clear.cover)
-            return replace(fit.layer, cover=clear.cover)
-        contradicted = clear is not None and clear.sharp and clear.relation(fit.layer.cover) < UNRELATED
-        # Of another shape than the input, it may be patches by their pixels.
-        contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
-        if fit.misfit > UNCOUNTED / EXACT if unknown else contradicted:
-            self.refused.add(shape[1])
-            return None
-        self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
-        return fit.layer
+            placed = replace(placed, cover=clear.cover)
+        elif misfit > 1:
+            contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
+            # Of another shape than the input, it may be patches by their pixels.
+            contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
+            if misfit > UNCOUNTED / EXACT if unknown else contradicted:
+                self.refused.add(shape[1])
+                return False
+            self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
+        else:
+            self.notes.pop(path, None)
+        if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
+            self.hints.append(path)
+        self.layers[path] = placed
+        if marks is not None and len(shape) == 2:
+            self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
+        return True
 
     def _covers(self, path: str, marks: _MarkedGrid) -> list[Cover]:
         """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
@@ -377,11 +353,30 @@ class _Trial:
         if any(map(self._rolls, read)):
             self.notes[""] = "Its forward rolls the picture around its edges, which maps of its layers do not undo."
         layers = [layer for layer in measured.short if layer.shape[0] > 1 and recorded[layer.path].grad_fn in read]
+
+        def find_differing(some: Sequence[Layer]) -> set[str]:
+            """Return the paths of layers whose cells get a gradient, and another one for the second class."""
+            outputs, maps = [recorded[layer.path] for layer in some], list[list[Tensor]]()
+            for number in row.topk(min(2, len(row))).values:
+                slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
+                products = [
+                    as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
+                    for slope, output, layer in zip(slopes, outputs, some, strict=True)
+                ]
+                maps.append([product.sum(0).flatten().double() for product in products])
+            paths: set[str] = set()
+            for layer, first, last in zip(some, maps[0], maps[-1], strict=True):
+                lengths = float(first.norm()), float(last.norm())
+                # The second of two classes may be a constant.
+                if max(lengths) > 0 and (len(row) == 1 or float(first @ last) <= (1 - SAME) * math.prod(lengths)):
+                    paths.add(layer.path)
+            return paths
+
         names = self.adapter.default_layers(layers) if layers else ()
         chosen = [layer for layer in layers if layer.path in names]
         outside = [layer for layer in reversed(layers) if not layer.path.startswith(self.attentions)]
-        if not chosen or len(_find_differing(chosen, recorded, row)) < len(chosen):
-            others = _find_differing(outside, recorded, row) if outside else set()
+        if not chosen or len(find_differing(chosen)) < len(chosen):
+            others = find_differing(outside) if outside else set()
             chosen = [layer for layer in outside if layer.path in others][:1]
         if not chosen:
             return measured
@@ -389,10 +384,9 @@ class _Trial:
         earlier = _ancestors(last)
         for layer in outside if self.adapter.has_row else ():
             node = recorded[layer.path].grad_fn
-            if node in earlier or last in (before := _ancestors(node)) or not _find_differing([layer], recorded, row):
-                continue
-            beside.insert(0, layer.path)
-            earlier |= before
+            if node not in earlier and last not in (before := _ancestors(node)) and find_differing([layer]):
+                beside.insert(0, layer.path)
+                earlier |= before
         sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
         notes = {**measured.notes, default: sentence} if beside else measured.notes
         return replace(measured, default=tuple(layer.path for layer in chosen), notes=notes)
@@ -406,25 +400,6 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
-
-
-def _find_differing(layers: Sequence[Layer], recorded: dict[str, Tensor], row: Tensor) -> set[str]:
-    """Return the paths of layers whose cells get a gradient, and another one for the second best class."""
-    outputs, maps = [recorded[layer.path] for layer in layers], list[list[Tensor]]()
-    for number in row.topk(min(2, len(row))).values:
-        slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
-        products = [
-            as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
-            for slope, output, layer in zip(slopes, outputs, layers, strict=True)
-        ]
-        maps.append([product.sum(0).flatten().double() for product in products])
-    paths: set[str] = set()
-    for layer, first, last in zip(layers, maps[0], maps[-1], strict=True):
-        lengths = float(first.norm()), float(last.norm())
-        # The second of two classes may be a constant.
-        if max(lengths) > 0 and (len(row) == 1 or float(first @ last) <= (1 - SAME) * math.prod(lengths)):
-            paths.add(layer.path)
-    return paths
 
 
 def _ancestors(node: Any) -> set[Any]:

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.grids import bilinear
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.maps.statistics import coarse, hottest_mask
+from sightglass.explain.methods.gradient import bilinear
 from sightglass.explain.options import Scale
 from sightglass.explain.rendering.style import Field, Kind
 from sightglass.models.adapter import Target

@@ -37,12 +37,11 @@ _STEPS = ((_ONE - _LEAST) >> 14) + 1
 
 @dataclass(frozen=True)
 class Region:
-    """A connected area above half of the maximum."""
+    """A connected area above half of the maximum: box, share and greatest value."""
 
     box: Extent
     share_of_heat: float
     peak: float
-    """Its greatest value."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,10 @@ def format_value(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The similarity of two maps: 1 if identical, about 0 if unrelated."""
+    """Spearman's rank correlation of two maps, -1..1, and the IoU of their hottest fifths, 0..1: 1 if identical."""
 
     rank_correlation: float
-    """Spearman's, -1..1."""
     iou_top20: float
-    """Intersection over union of the hottest fifths, 0..1."""
 
 
 def coarse(values: Values, cells: int = COARSE) -> Values:
@@ -152,11 +149,7 @@ def coarse(values: Values, cells: int = COARSE) -> Values:
 
 
 def describe(values: Values, extent: Extent | None = None) -> Statistics:
-    """Compute every number of one map.
-
-    `values`: (h, w) in 0..1. `extent`: the part of the picture that they cover, xyxy in its pixels; by default
-    (0, 0, w, h). Raises ValueError for other values, and for an empty extent.
-    """
+    """Compute every number of one map; `extent` is (0, 0, w, h) if not given. Raises ValueError for wrong values."""
     values = check_values(values)
     heat = np.clip(values, 0, 1)
     height, width = values.shape
@@ -170,7 +163,9 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
     row, column = divmod(int(values.argmax()), width)
     centre, deviation = _balance(heat, total, across, down) if total else (middle, 0.0)
     half, gini = _inequality(heat) if total else (0, 0.0)
-    bits = _entropy(heat / np.float32(total or 1))
+    shares = heat / np.float32(total or 1)
+    shares = shares[shares > 0]  # only now: the division can send the smallest to 0
+    bits = max(0.0, -float(np.sum(shares * np.log2(shares), dtype=np.float64)))
     quadrants, inner = _share_by_part(heat, total or 1)
     regions, n_regions = _regions(values, heat, total or 1, extent)
     bins = np.minimum((np.maximum(values, 0) * BINS).astype(np.uint8), BINS - 1)
@@ -304,13 +299,6 @@ def _balance(heat: Values, total: float, across: Floats, down: Floats) -> tuple[
     centre = float(columns @ across), float(rows @ down)
     variance = float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)
     return centre, max(0.0, variance) ** 0.5
-
-
-def _entropy(shares: Values) -> float:
-    """Return the entropy of shares of heat, in bits."""
-    # The division by the total can have sent the smallest to 0.
-    shares = shares[shares > 0]
-    return max(0.0, -float(np.sum(shares * np.log2(shares), dtype=np.float64)))
 
 
 def _share_by_part(heat: Values, total: float) -> tuple[tuple[float, float, float, float], float]:

@@ -8,10 +8,6 @@ module in execution order, with (B, heads, queries, keys) after the softmax, and
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
 layers lists the attention modules too (`Survey.attentions`). Keys must be the picture's tokens: patches by row,
 CLS and registers. Queries may be the same tokens, a pooling query, or words.
-
->>> from sightglass import Explainer
->>> Explainer("demo-vit")("bus.jpg", top_k=1, method="rollout").heatmaps[0].layers
-('every attention',)
 """
 
 from __future__ import annotations
@@ -127,10 +123,7 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
 
 
 def _rows(module: AttentionModule, last: AttentionModule, read: Tensor) -> Tensor:
-    """Return the queries of a module that count (`HeadWeights.rows`), (queries,) bool.
-
-    `read`: the queries of the `last` module that the prediction is read from, (queries,) bool.
-    """
+    """Return a module's queries that count (`HeadWeights.rows`); `read`: the last's that the answer is read from."""
     queries = torch.arange(module.queries)
     if not module.same:
         # A query that pools the patches, or words.
@@ -144,13 +137,11 @@ def _rows(module: AttentionModule, last: AttentionModule, read: Tensor) -> Tenso
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the head makes of one block's output."""
+    """The head's outputs of one block's; its weights (1, heads, queries, keys), a leaf of the graph; their module."""
 
     outputs: Any
     weights: Tensor
-    """(1, heads, queries, keys), of the block's attention, or of the query that pools it: a leaf of the graph."""
     module: AttentionModule
-    """The module of the weights."""
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
@@ -207,12 +198,7 @@ def _return_constant(block: nn.Module, output: Any) -> None:
 
 
 def find_blocks(paths: Sequence[str]) -> list[str]:
-    """Return the path of the block around each attention module.
-
-    >>> from sightglass.explain.methods.attention import find_blocks
-    >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
-    ['blocks.0', 'blocks.1']
-    """
+    """Return the path of the block around each attention module: `blocks.0` of `blocks.0.attn`."""
     names = [path.split(".") for path in paths]
     if len(names) == 1:
         return [".".join(names[0][:-1])]
@@ -286,9 +272,7 @@ def rollout(modules: Sequence[HeadWeights]) -> Tensor:
 
 
 def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
-    """Return Chefer's map (h, w).
-
-    Layer by layer from R = I: R <- R + mean over heads of relu(gradient * W) R.
+    """Return Chefer's map (h, w): layer by layer from R = I, R <- R + mean over heads of relu(gradient * W) R.
 
     Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
@@ -315,20 +299,12 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
     """Return the cross-attention of a DETR box's own query, without a pass.
 
     A box of DETR's family is one query q of the decoder, whose last cross-attention multiplies the value of each cell j
-    of the encoder's map by a weight. DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) has one for every
-    cell,
-
-        A[q, j] = softmax over j of (q . k_j / sqrt(d))
-
-    Deformable attention (Zhu et al. 2021, https://arxiv.org/abs/2010.04159) samples a few places p of several levels
-    with weights a[q, p] that add up to 1. A place lies between four cells, and bilinear sampling divides its weight by
-    b[p, j]:
-
-        A[q, j] = sum over p of a[q, p] * b[p, j]
-
-    Levels are added on the finest grid; a coarser cell's weight is divided evenly among the cells that it covers. The
-    map is the mean of the heads, or one head; of several boxes the mean. It shows what the query read, not that this
-    decided. Cost: none, as the weights are of the pass that made the boxes.
+    of the encoder's map by a weight A[q, j]. DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) has softmax
+    over j of (q . k_j / sqrt(d)). Deformable attention (Zhu et al. 2021, https://arxiv.org/abs/2010.04159) samples a
+    few places p of several levels with weights a[q, p], which bilinear sampling divides among four cells each: the sum
+    over p of a[q, p] * b[p, j]. Levels are added on the finest grid; a coarser cell's weight is divided evenly among
+    the cells that it covers. The map is the mean of the heads, or one head; of several boxes the mean. It shows what
+    the query read, not that this decided.
     """
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:

@@ -4,10 +4,6 @@ They work on a copy of the model's modules, which shares its weights. So the lib
 AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. A caller's
 module is not copied: others wait, and it is put back. The raw maps are taken from the library before it scales them, so
 that they are scaled like all others.
-
->>> from sightglass import Explainer
->>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
-(7, 7)
 """
 
 from __future__ import annotations

@@ -4,21 +4,18 @@ Notation: A_c is channel c of one layer's activations, g_c the gradient of the t
 (h, w). Every method takes an Activation `a` (C, h, w) and a Gradient `g` (C, h', w' in a window, 0 elsewhere), and
 returns one signed float map (h, w), neither clipped nor scaled. Where the gradient is 0 nothing is multiplied: a
 detection's is 0 nearly everywhere.
-
->>> from sightglass import Explainer
->>> Explainer()("bus.jpg", top_k=1, method="layercam").heatmaps[0].raw[0].shape
-(7, 7)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sightglass.explain.backward.gradient import Activation, Gradient, projection
 from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence
@@ -262,3 +259,24 @@ def _mirror(maps: Tensor, offset: float) -> Tensor:
     places = (torch.arange(maps.shape[-1], device=maps.device) + 2 * offset).clamp(0, maps.shape[-1] - 1)
     low, mirrored = places.long(), maps.flip(-1)
     return torch.lerp(mirrored[..., low], mirrored[..., places.ceil().long()], (places - low).to(maps))
+
+
+def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
+    """Upsample maps (k, h, w) of the layer at `path` to the model's input, (k, height, width)."""
+    (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
+    if not (down or across):
+        return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return bilinear(h, height, raw.device, down) @ raw @ bilinear(w, width, raw.device, across).T
+
+
+@lru_cache(maxsize=64)
+def bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
+    """Return the bilinear (pixels, cells) matrix of a row, `offset` cells further on.
+
+    Beyond the ends every pixel has the value of the last cell.
+    """
+    if offset:
+        at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
+        return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
+    unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
+    return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()

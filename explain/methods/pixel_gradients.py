@@ -4,24 +4,15 @@ Notation: x is the model's input (C, h, w), f the target's scalar, x' a grey pic
 every number of x; the raw map is their sum over the channels, (h, w), neither smoothed nor clipped:
 
 - Integrated Gradients: (x - x') times the mean gradient of f on the line from x' to x; they sum to f(x) - f(x').
-  Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
-- GradientShap: its expectation over random places on the line, with noise. Lundberg & Lee 2017,
-  https://arxiv.org/abs/1705.07874.
-- Saliency: the size of the gradient of f. Simonyan et al. 2013, https://arxiv.org/abs/1312.6034.
-- Input x gradient: x times the gradient of f. Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713.
-- SmoothGrad: the size of the gradient, the mean over pictures with noise. Smilkov et al. 2017,
-  https://arxiv.org/abs/1706.03825.
-- Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
-  https://arxiv.org/abs/1412.6806.
-- Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels. Selvaraju et al. 2017,
-  https://arxiv.org/abs/1610.02391.
+- GradientShap: its expectation over random places on the line, with noise.
+- Saliency: the size of the gradient of f.
+- Input x gradient: x times the gradient of f.
+- SmoothGrad: the size of the gradient, the mean over pictures with noise.
+- Guided backprop: the size of the gradient that no ReLU has passed where it was negative.
+- Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels.
 
-They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass, or on a
-caller's module itself, which nobody else runs meanwhile.
-
->>> from sightglass import Explainer
->>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="inputxgradient").heatmaps[0].layers
-('pixels',)
+`METHODS` names their papers. They run on a second set of modules over the model's weights, so that captum's hooks touch
+nobody else's pass, or on a caller's module itself, which nobody else runs meanwhile.
 """
 
 from __future__ import annotations
@@ -37,9 +28,9 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.grids import upsample
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.gradient import upsample
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent

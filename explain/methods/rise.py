@@ -11,10 +11,6 @@ Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.o
 Occlusion hides one window after another, without random numbers. Its raw value of a place is the mean of f - f_i over
 the windows i that hide it, with the score f of the whole picture. Zeiler & Fergus 2014,
 https://arxiv.org/abs/1311.2901.
-
->>> from sightglass import Explainer
->>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="drise", masks=8).recipe.masks
-8
 """
 
 from __future__ import annotations
@@ -31,8 +27,7 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.batched_pass import in_batches
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, in_batches
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Target
@@ -137,9 +132,9 @@ PARTS = ("class", "box", "all")
 
 
 def scorer(evidence: Evidence, targets: Sequence[Target]) -> Callable[[Any], Tensor]:
-    """Return a function from the outputs of B masked pictures to the scores of k targets, (B, k).
+    """Return a function from outputs of B pictures to scores (B, k) of the targets, 0..1, or numbers of a regression.
 
-    They lie in 0..1, or are the numbers of a regression. Raises ModelProblem for a target that masks cannot explain.
+    Raises ModelProblem for a target that masks cannot explain.
     """
     adapter, task = evidence.loaded.adapter, task_of(evidence.loaded.adapter)
     detects = isinstance(evidence.outputs, Detections)
@@ -294,11 +289,7 @@ def _masked_passes(
 
 
 def find_grey(evidence: Evidence) -> Tensor:
-    """Return the fill of hidden pixels, (1, C, 1, 1), in the units of the model's input.
-
-    It is the grey of letterbox bars, prepared as the pictures are; zeros where the input has other than 1 or 3
-    channels.
-    """
+    """Return the fill of hidden pixels, (1, C, 1, 1): the prepared grey of bars, or 0 of other than 1 or 3 channels."""
     # The adapter prepares the grey of letterbox bars, in any range of pixels.
     blank = evidence.loaded.adapter.flat_input(GREY)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]

@@ -131,17 +131,15 @@ def _count_numbers(data: bytes) -> int:
 
 def _read_directories(data: bytes, head: re.Match[bytes]) -> Iterator[Any]:
     """Yield the tags of a header's first directory, and of those that its tags name, as arrays of records."""
-    big = b"+" in head[0]
+    big, width = b"+" in head[0], 8 if b"+" in head[0] else 4
     order: Literal["little", "big"] = "little" if head[0].startswith(b"I") else "big"
-    width = 8 if big else 4
     entry: Any = [("tag", "u2"), ("type", "u2"), ("count", f"u{width}"), ("value", f"u{width}")]
     record = np.dtype(entry).newbyteorder(order)
     start = head.start() + (8 if big else 4)
     offsets = deque([int.from_bytes(data[start : start + width], order)])
-    for _ in range(MAX_DIRECTORIES):
-        if not offsets:
-            return
-        at = head.start() + offsets.popleft()
+    read = 0
+    while offsets and read < MAX_DIRECTORIES:
+        read, at = read + 1, head.start() + offsets.popleft()
         first = at + (8 if big else 2)
         size = min(int.from_bytes(data[at:first], order), max(0, (len(data) - first) // record.itemsize))
         tags = np.frombuffer(data, record, size, first) if size else np.empty(0, record)

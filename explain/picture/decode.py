@@ -174,7 +174,7 @@ def grey(values: NDArray[Any], bits: int = 0) -> tuple[Pixels, str]:
 
 
 def _in_strips(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Pixels:
-    """Return `convert(values)` as uint8, computed in strips of rows to save memory."""
+    """Return `convert(values)`, uint8, computed in strips of rows to save memory."""
     tones = np.empty(values.shape, np.uint8)
     parts = 1 + values.size // STRIP
     for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
@@ -325,10 +325,7 @@ def convert_array(
 
 
 def _stretch(values: NDArray[Any], *, floats: bool) -> tuple[Pixels, float, float]:
-    """Return numbers (H, W, C) as tones, with those that became black and white.
-
-    Black and white are the 1 % and the 99 % quantile; of `floats` within 0..1 they are 0 and 1.
-    """
+    """Return numbers as tones, with those that became black and white: 1 % and 99 %, of floats in 0..1 0 and 1."""
     least, most = float(values.min()), float(values.max())
     # Nearly all fit into float32, with their differences and quotients.
     precision: Any = np.float32 if 1e-20 < max(abs(least), abs(most)) < 1e30 else np.float64
@@ -420,9 +417,8 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
 
 def _invert(array: NDArray[Any], bits: int) -> NDArray[Any]:
     """Exchange light and dark: within the range of integers' `bits`, or that of the floats in the picture."""
-    if array.dtype.kind == "i":
-        return ~array
-    return (array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1) - array
+    white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+    return ~array if array.dtype.kind == "i" else white - array
 
 
 def _bits_used(high: float) -> int:

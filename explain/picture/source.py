@@ -32,10 +32,8 @@ PICTURES = (
     *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
 )
 """File extensions of pictures; a pattern may name any file."""
-MAX_PICTURES = 200_000
-"""Pictures of one source, which are listed in memory."""
-MAX_UNPACKED_BYTES = 16 * 2**30
-"""Bytes that the pictures of an archive may unpack to, by its own list."""
+MAX_PICTURES, MAX_UNPACKED_BYTES = 200_000, 16 * 2**30
+"""Pictures of one source, which are listed in memory, and bytes that those of an archive may unpack to."""
 MAX_LIST_BYTES = 64 * 2**20
 """Limit for an archive's directory, which is read into memory as a whole."""
 _READING = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,19 +46,6 @@ SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
 
 
-class _Item(NamedTuple):
-    """A thing that is drawn."""
-
-    number: int
-    """Its place among the items."""
-    marks: tuple[Mark, ...]
-    label: str
-
-    def of_kind(self, kind: str) -> list[Mark]:
-        """Return its marks of one kind."""
-        return [mark for mark in self.marks if mark.kind == kind]
-
-
 def box_mark(xyxy: Sequence[float]) -> Mark:
     """Return the mark of a box, xyxy in pixels; raises ValueError."""
     if len(xyxy) != 4 or not np.isfinite(xyxy).all():
@@ -85,35 +72,31 @@ def draw_marks(
     """
     out = check_pixels(pixels).copy()
     line, size = line_width(out.shape), letters or max(12, round(max(out.shape) / 42))
-    listed = [_Item(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
-    for item in listed:
-        for mark in item.marks:
+    listed = [(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
+    names: list[tuple[tuple[int, int], str]] = []
+    for _, marks, label in listed:
+        for mark in marks:
             if mark.mask is not None:
                 _draw_area(out, mark, line)
-        draw_lines(out, item.of_kind("polyline"), line, 2, color)
-        _draw_points(out, item.of_kind("point"), line, color)
-    ordered = sorted(listed, key=lambda item: item.number == chosen)
-    for item in ordered:
+                names += _find_places(mark.mask, label) if label else []
+        draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2, color)
+        _draw_points(out, [mark for mark in marks if mark.kind == "point"], line, color)
+    boxes = [(number, [mark for mark in marks if mark.kind == "polygon"], label) for number, marks, label in listed]
+    boxes.sort(key=lambda item: item[0] == chosen)
+    for number, polygons, _ in boxes:
         # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
-        thick = 3 * line if colors or color != WHITE else round(line * 1.8) if item.number == chosen else line
-        ink, halo = colors[item.number] if colors else color, 2 * max(1, round(line / 2))
-        draw_lines(out, item.of_kind("polygon"), thick, halo, ink)
-    # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
-    _label_boxes(out, ordered[::-1], size, chosen, colors)
-    regions = [(item.label, mark.mask) for item in listed if item.label for mark in item.marks]
-    names = [place for label, area in regions if area is not None for place in _find_places(area, label)]
-    return add_names(out, names) if names else out
-
-
-def _label_boxes(out: Pixels, items: Sequence[_Item], size: int, chosen: int | None, colors: Sequence[Color]) -> None:
-    """Draw the labels of items with boxes in place; earlier ones get the better places."""
+        thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
+        ink, halo = colors[number] if colors else color, 2 * max(1, round(line / 2))
+        draw_lines(out, polygons, thick, halo, ink)
     occupied: list[Place] = []
-    for item in items:
-        corners = np.array([point for mark in item.of_kind("polygon") for point in mark.points])
-        if item.label and len(corners):
+    # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
+    for number, polygons, label in reversed(boxes):
+        corners = np.array([point for mark in polygons for point in mark.points])
+        if label and len(corners):
             box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
-            is_chosen, bar = item.number == chosen, colors[item.number] if colors else None
-            occupied.append(add_label(out, item.label, box, size, occupied, chosen=is_chosen, color=bar))
+            bar = colors[number] if colors else None
+            occupied.append(add_label(out, label, box, size, occupied, chosen=number == chosen, color=bar))
+    return add_names(out, names) if names else out
 
 
 def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: Color = WHITE) -> None:

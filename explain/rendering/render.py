@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.common.style import ENDS, OVERLAY, SIGNED
-from sightglass.explain.rendering import contours, sampling
+from sightglass.explain.rendering import contours
 from sightglass.explain.rendering.style import (
     Box,
     Field,
@@ -65,7 +65,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     table = color_table(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
         keep, light, add = table[0], table[1][:, None], table[2][:, None]
-        for rows, levels in sampling.levels(values, field, style, seen, (height, width)):
+        for rows, levels in contours.levels(values, field, style, seen, (height, width)):
             under, channels = inside[rows], cv2.merge([levels] * 3)
             drawn = cv2.LUT(channels, add)
             if keep.any():
@@ -79,7 +79,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     return out
 
 
-def samples(values: Values, kind: Kind = "heat") -> sampling.Samples:
+def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
     """Return values as the browser gets them: uint16 (h, w), 0..65535 over the kind's range."""
     low = 0 if kind == "heat" else -1
     shares = np.clip(check_values(values, low=low), low, 1)

@@ -105,19 +105,19 @@ def check_pixels(pixels: Pixels) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """One map over a picture, on any grid; raises ValueError for an empty extent, an unknown kind and no cells."""
+    """One map over a picture, on any grid.
+
+    `values`: float32 (h, w) in 0..1 or, of a `difference` and a `signed` map, in -1..1: positive where the first map
+    has more, or where the picture raises what is explained (`kind`). `extent`: the part of the picture that they cover,
+    x0, y0, x1, y1 in its pixels; `seen`: the part that the model was given, in whole pixels. `cells`: rows and columns
+    of the grid that the map was computed on, None where there is no single one.
+    """
 
     values: Values
-    """float32 (h, w) in 0..1; of the other kinds in -1..1."""
     extent: tuple[float, float, float, float]
-    """The part of the picture that they cover, x0, y0, x1, y1 in its pixels."""
     seen: Box
-    """The part that the model was given, x0, y0, x1, y1 in whole pixels; the rest is dimmed."""
     kind: Kind = "heat"
-    """`difference`: positive where the first of two maps has more. `signed`: positive where the picture raises what is
-    explained."""
     cells: tuple[int, int] | None = None
-    """Rows and columns of the grid that the map was computed on; None where there is no single one."""
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.extent
@@ -140,17 +140,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field and boxes are drawn; raises Problem for an unknown name, and for a share outside 0..1."""
+    """How a field and boxes are drawn; raises Problem for an unknown name, and for a share outside 0..1.
+
+    `alpha`: the opacity of the strongest places. `threshold`: the share of the scale below which nothing is drawn.
+    `cells`: the cells as computed, without interpolation.
+    """
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
-    """One of `colormaps`, in any spelling that `colormap_name` reads."""
     alpha: float = DEFAULTS["alpha"]
-    """Opacity of the strongest places, 0..1."""
     threshold: float = DEFAULTS["threshold"]
-    """Share of the scale below which nothing is drawn, 0..1."""
     cells: bool = DEFAULTS["cells"]
-    """Whether the cells are drawn as computed, without interpolation."""
     boxes: str = DEFAULTS["boxes"]
     """The colour of boxes: a name, or `#00ff00`."""
 

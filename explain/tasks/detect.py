@@ -425,11 +425,7 @@ def read_joint(result: Result, index: int) -> tuple[Joint | None, float | None]:
 
 
 def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
-    """Parse `left wrist x` or `9 x`; raise ModelProblem for others.
-
-    >>> parse_joint("nose visibility", ["nose", "left eye"])
-    (0, 'visibility')
-    """
+    """Parse `left wrist x` or `9 x` to the joint's index and an axis; raise ModelProblem for others."""
     name, _, last = text.strip().rpartition(" ")
     axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
     if axis is None:

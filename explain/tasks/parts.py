@@ -216,10 +216,9 @@ class Scorer:
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return the target's score in a changed picture, what the model answers there, and the target there.
+        """Return a target's score in a changed picture (`evidence`), the answer, and the target there, None if gone.
 
-        `before`: the result of the unchanged picture, `evidence` the pass on the changed one, and `movement` where its
-        pixels went. The answer is empty where none is named; the target is None where it is gone.
+        The answer is empty where the model names nothing.
         """
         adapter, index = evidence.loaded.adapter, scored_class(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])

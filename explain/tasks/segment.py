@@ -168,10 +168,7 @@ def check_in_picture(at: tuple[float, ...], evidence: Evidence) -> None:
 
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the answer's pixels at a point or in an area, bool (h, w); never empty.
-
-    `at`: a point, a rectangle or an area's corners, in pixels of the picture. Raises ModelProblem outside of it.
-    """
+    """Return the answer's pixels at a point or in an area, bool (h, w), never empty; raise ModelProblem outside."""
     check_in_picture(at, evidence)
     adapter, outputs = cast("Segmenter", evidence.loaded.adapter), evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]

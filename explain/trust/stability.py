@@ -15,6 +15,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image, to_jpeg
+from sightglass.explain.rendering.style import Pixels, Values
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.parts import STILL, Movement
 from sightglass.explain.trust.controls import chance_level, seed_of
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from sightglass.explain.trust import Mark
     from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
-
-    Map = NDArray[np.float32]
-    Pixels = NDArray[np.uint8]
 
 
 Kind = Literal["noise", "more noise", "right", "down", "mirror", "jpeg", "brighter", "darker"]
@@ -119,7 +117,7 @@ class Variant:
     """The model's best class, or of a detector the box's; empty where it is gone, or names nothing, as numbers do."""
     flips: bool
     """Whether the answer is another one than of the unchanged picture."""
-    map: Map | None
+    map: Values | None
     """float32 (h, w) in 0..1 over the content of the model's input, put back in place; None for a box that is gone."""
     rank_correlation: float | None
     """With the true map."""
@@ -134,7 +132,7 @@ class Stability:
     score: float
     """Score of the unchanged picture; for a model that measures, the number itself."""
     variants: tuple[Variant, ...]
-    spread: Map
+    spread: Values
     """The standard deviation of the true map and those of the changed pictures at every pixel, float32 (h, w) over the
     content of the model's input."""
     chance: float

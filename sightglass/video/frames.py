@@ -17,7 +17,7 @@ import torch
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.threads import in_order, torch_pool
-from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers

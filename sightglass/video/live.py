@@ -27,7 +27,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering import sampling
+from sightglass.explain.rendering import contours
 from sightglass.explain.rendering.render import samples
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Prediction, Target
@@ -190,8 +190,8 @@ class LiveExplainer:
         (heatmap,) = self.frames.scale_maps([raws], [target], layers, evidence.geometry)
         field, task = heatmap.field, self.frames.task
         values = samples(field.values)
-        if (grid := sampling.cells_of(values, field)) is None:
-            grid = sampling.over_extent(values, field, (min(values.shape[0], MAX_SIDE), min(values.shape[1], MAX_SIDE)))
+        if (grid := contours.cells_of(values, field)) is None:
+            grid = contours.over_extent(values, field, (min(values.shape[0], MAX_SIDE), min(values.shape[1], MAX_SIDE)))
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if index is None else predictions[index].score
         return {

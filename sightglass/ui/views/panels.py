@@ -41,7 +41,7 @@ def to_map(
         heatmap,
         title=title or heatmap.target.label,
         note=note,
-        text=describe_map(explanation, index, half=half),
+        text=describe_map(explanation, index, with_area=half),
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
         shared=explanation.shared[index].content if several else None,
     )

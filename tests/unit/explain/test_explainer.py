@@ -402,10 +402,6 @@ MODULES = (
     "sightglass.explain.explanation",
     "sightglass.explain.maps.heatmap",
     "sightglass.explain.maps.statistics",
-    "sightglass.explain.methods.attention",
-    "sightglass.explain.methods.grad_cam_library",
-    "sightglass.explain.methods.gradient",
-    "sightglass.explain.methods.rise",
 )
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightglass.explain.evidence import batched_pass, recorded
+from sightglass.explain.evidence import evidence as passes
+from sightglass.explain.evidence import recorded
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
@@ -111,9 +112,9 @@ def test_batch_is_recorded_as_one(graphs: None) -> None:
     geometry = Geometry((32, 32), (32, 32), (1.0, 1.0), (0.0, 0.0))
     inputs = [ModelInput(tensor, geometry) for tensor in INPUTS.split(1)]
     for _ in range(3):
-        parts = batched_pass.run_pass(loaded, inputs, layers_at(loaded, ("stem",)))
+        parts = passes.run_pass(loaded, inputs, layers_at(loaded, ("stem",)))
     assert parts[0].whole._recording is not None
-    batched_pass.backward(parts, [[TARGETS[i % 3]] for i in range(5)])
+    passes.backward(parts, [[TARGETS[i % 3]] for i in range(5)])
     for place, part in enumerate(parts):
         _, slope = by_autograd(module, INPUTS[place : place + 1], place % 3)
         torch.testing.assert_close(part.gradients([TARGETS[place % 3]])[0][0].dense(), slope)
