@@ -97,10 +97,6 @@ class Explanation(Result):
 
         `areas`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
         the object is. Raises ModelProblem for anything else.
-
-        >>> from sightglass import Explainer
-        >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
-        True
         """
         masks = [boxes.to_mask(area, self.image.width, self.image.height) for area in areas]
         result = replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
@@ -163,10 +159,6 @@ class Explanation(Result):
         """Return predictions, statistics, findings and recipe as plain values, ready for JSON.
 
         The fields are those of `analysis_summary.json` and of the API's answers.
-
-        >>> from sightglass import Explainer
-        >>> Explainer()("bus.jpg", top_k=1).to_dict()["predictions"][0]["label"]
-        'minibus'
         """
         values: dict[str, Any] = lazy_import("results").Explained.build(self).to_dict()
         return values

@@ -250,14 +250,6 @@ class Evidence:
                 self.loaded.mutates = True
         return self._run_pass(self.tensor, copied=True)
 
-    def _skips_zeros(self, tensor: Tensor) -> bool:
-        """Return whether the backward pass of this input skips rows of zeros."""
-        # That gradient goes past what an attention is made of.
-        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
-        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
-        tokens = any(layer.layout == "tokens" for layer in self.layers)
-        return tokens and tensor.device.type == "cpu" and not inside
-
     def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
         """Run one pass, and return the layers' outputs by path, and the model's.
 
@@ -266,7 +258,11 @@ class Evidence:
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}
-        module, caller, skips_zeros = self._adapter.module, threading.get_ident(), self._skips_zeros(tensor)
+        module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
+        # The sparse gradient goes past what an attention is made of.
+        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
+        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
+        skips_zeros = any(layer.layout == "tokens" for layer in self.layers) and on_cpu and not inside
 
         def record(path: str, output: Tensor) -> Tensor | None:
             # Another thread may run the same module outside this engine.
@@ -291,7 +287,7 @@ class Evidence:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
                 contexts.enter_context(watch(module, self.paths, record))
-                for part in module.modules() if tensor.device.type == "cpu" else ():
+                for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
                 contexts.enter_context(module.register_forward_hook(keep_returned))

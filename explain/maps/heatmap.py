@@ -34,13 +34,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """The scaled map of one target, with its raw values.
-
-    >>> from sightglass import Explainer
-    >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
-    >>> heatmap.values.shape, heatmap.state
-    ((1080, 810), 'ok')
-    """
+    """The scaled map of one target, with its raw values."""
 
     target: Target
     method: str

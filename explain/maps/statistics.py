@@ -46,12 +46,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of one map; MEANING explains each.
-
-    >>> from sightglass import Explainer
-    >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
-    False
-    """
+    """The numbers of one map; MEANING explains each."""
 
     mean: float
     max: float

@@ -105,13 +105,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Run a quick method, or SmoothGradCAM++, at the layers of the evidence."""
     if method.family == "noise":
         return smooth_gradcam(evidence, method, targets, request)
-    return RawMaps(raw_maps(evidence, method, targets), evidence.paths)
-
-
-def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """Return a quick method's signed maps, one (k, h, w) per layer."""
     compute(evidence, [method], targets)
-    return evidence.stacked(method.id, targets)
+    return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, Literal, cast
 
@@ -120,28 +119,21 @@ def _count_numbers(data: bytes) -> int:
     """Return how many tags and numbers the directories in a file have, of TIFF or of EXIF in another format."""
     total = 0
     for head in _DIRECTORY.finditer(data):
-        for tags in _read_directories(data, head):
+        big, width = b"+" in head[0], 8 if b"+" in head[0] else 4
+        order: Literal["little", "big"] = "little" if head[0].startswith(b"I") else "big"
+        entry: Any = [("tag", "u2"), ("type", "u2"), ("count", f"u{width}"), ("value", f"u{width}")]
+        record = np.dtype(entry).newbyteorder(order)
+        start = head.start() + (8 if big else 4)
+        offsets, read = deque([int.from_bytes(data[start : start + width], order)]), 0
+        while offsets and read < MAX_DIRECTORIES:
+            read, at = read + 1, head.start() + offsets.popleft()
+            first = at + (8 if big else 2)
+            size = min(int.from_bytes(data[at:first], order), max(0, (len(data) - first) // record.itemsize))
+            tags = np.frombuffer(data, record, size, first) if size else np.empty(0, record)
             # Pillow leaves out a tag that claims more than the file has.
             counts = tags["count"][~np.isin(tags["type"], _BYTES) & (tags["count"] <= len(data))]
             total += len(tags) + int(counts.astype(np.float64).sum())
+            offsets += [int(tag["value"]) for tag in tags[np.isin(tags["tag"], _SUBDIRECTORIES)]]
         if total > MAX_NUMBERS:
             break
     return total
-
-
-def _read_directories(data: bytes, head: re.Match[bytes]) -> Iterator[Any]:
-    """Yield the tags of a header's first directory, and of those that its tags name, as arrays of records."""
-    big, width = b"+" in head[0], 8 if b"+" in head[0] else 4
-    order: Literal["little", "big"] = "little" if head[0].startswith(b"I") else "big"
-    entry: Any = [("tag", "u2"), ("type", "u2"), ("count", f"u{width}"), ("value", f"u{width}")]
-    record = np.dtype(entry).newbyteorder(order)
-    start = head.start() + (8 if big else 4)
-    offsets = deque([int.from_bytes(data[start : start + width], order)])
-    read = 0
-    while offsets and read < MAX_DIRECTORIES:
-        read, at = read + 1, head.start() + offsets.popleft()
-        first = at + (8 if big else 2)
-        size = min(int.from_bytes(data[at:first], order), max(0, (len(data) - first) // record.itemsize))
-        tags = np.frombuffer(data, record, size, first) if size else np.empty(0, record)
-        offsets += [int(tag["value"]) for tag in tags[np.isin(tags["tag"], _SUBDIRECTORIES)]]
-        yield tags

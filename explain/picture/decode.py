@@ -320,21 +320,15 @@ def convert_array(
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     if array.dtype == np.uint8:
         return _rgb(visible), planes, (note,)
-    tones, low, high = _stretch(visible, floats=array.dtype.kind == "f")
-    return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
-
-
-def _stretch(values: NDArray[Any], *, floats: bool) -> tuple[Pixels, float, float]:
-    """Return numbers as tones, with those that became black and white: 1 % and 99 %, of floats in 0..1 0 and 1."""
-    least, most = float(values.min()), float(values.max())
+    least, most = float(visible.min()), float(visible.max())
     # Nearly all fit into float32, with their differences and quotients.
     precision: Any = np.float32 if 1e-20 < max(abs(least), abs(most)) < 1e30 else np.float64
     low, high = 0.0, 1.0
-    if not floats or least < 0 or most > 1:
-        low, high = map(float, np.percentile(values.astype(precision, order="C"), (1, 99), overwrite_input=True))
+    if array.dtype.kind != "f" or least < 0 or most > 1:
+        low, high = map(float, np.percentile(visible.astype(precision, order="C"), (1, 99), overwrite_input=True))
     factor = 255 / ((high - low) or 1)
-    tones = _in_strips(values, lambda rows: np.rint((rows.astype(precision) - low) * factor).clip(0, 255))
-    return tones, low, high
+    tones = _in_strips(visible, lambda rows: np.rint((rows.astype(precision) - low) * factor).clip(0, 255))
+    return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:

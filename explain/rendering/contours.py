@@ -156,10 +156,10 @@ def line_coverage(
 ) -> tuple[Pixels, Pixels] | None:
     """Return each pixel's coverage by halo and by line, uint8 (H, W) each, or None where no line is drawn.
 
-    `shape`: (H, W) of the picture. `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in
-    a signed map, are dashed. There is a frame where the model did not see the whole picture.
+    `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
+    There is a frame where the model did not see the whole picture.
     """
-    over = style.mode == "overlay"
+    both_ways, over = field.kind != "heat", style.mode == "overlay"
     lined = style.mode in _LINES and not (over and (field.kind == "difference" or style.cells or not style.alpha))
     framed = field.seen != (0, 0, shape[1], shape[0]) and style.alpha > 0
     if not (lined or framed):
@@ -167,14 +167,8 @@ def line_coverage(
     coverage = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     if framed:
         _cover_frame(coverage, field.seen, unit)
-    if lined:
-        _cover_contours(coverage, samples, field, style, unit)
-    return coverage
-
-
-def _cover_contours(coverage: Sequence[Pixels], samples: Samples, field: Field, style: Style, unit: float) -> None:
-    """Draw the contour lines of a style's levels."""
-    both_ways, over = field.kind != "heat", style.mode == "overlay"
+    if not lined:
+        return coverage
     longest = max(samples.shape)
     scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
     rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
@@ -190,6 +184,7 @@ def _cover_contours(coverage: Sequence[Pixels], samples: Samples, field: Field, 
             lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in trace(traced_side, level)]
             dash = DASH * unit if sign < 0 and field.kind == "signed" else 0.0
             cover(coverage, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2), dash)
+    return coverage
 
 
 def _cover_frame(coverage: Sequence[Pixels], seen: Box, unit: float) -> None:

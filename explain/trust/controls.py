@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import iou, rank_correlations
 from sightglass.explain.rendering.style import Values
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.explain.maps.heatmap import Heatmap
 
 QUANTILE = 0.95
 """The quantile of random maps' similarity to the true map that is the threshold."""

@@ -254,7 +254,11 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
 
 
 def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
-    true, sha256, box = heatmap.coarse, explanation.image.sha256, _draw_boxes(explanation, heatmap, index)
+    true, sha256, boxes = heatmap.coarse, explanation.image.sha256, explanation.own(index)
+    box = np.zeros(heatmap.content.shape, np.float32) if boxes else None
+    for prediction in boxes:
+        assert prediction.box is not None and box is not None
+        box[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
     inside = None if box is None else np.asarray(cv2.resize(box, true.shape[::-1], interpolation=cv2.INTER_AREA))
     # Outlines are compared where the map's reaches into its box, else whole maps.
     outlined = inside > 0.5 if inside is not None and (outline(true) & (inside > 0.5)).any() else None
@@ -285,15 +289,6 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         keeps_box=None if outlined is None else in_box > chance,
         inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
     )
-
-
-def _draw_boxes(explanation: Result, heatmap: Heatmap, index: int) -> Values | None:
-    """Return 1 in the boxes of a map and 0 elsewhere, float32 (h, w) over the content; None without boxes."""
-    box = np.zeros(heatmap.content.shape, np.float32)
-    for prediction in (boxes := explanation.own(index)):
-        assert prediction.box is not None
-        box[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
-    return box if boxes else None
 
 
 def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> Iterator[Values]:

@@ -400,8 +400,6 @@ def test_why_is_contrast_by_layercam(explainer: Explainer, bus: Path) -> None:
 MODULES = (
     "sightglass.explain.explainer",
     "sightglass.explain.explanation",
-    "sightglass.explain.maps.heatmap",
-    "sightglass.explain.maps.statistics",
 )
 
 

@@ -566,10 +566,9 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     given = adapter.prepare(Image.open(field).array(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(loaded, given, (loaded.survey.by_path["relu"],))
-    from sightglass.explain.methods.gradient import raw_maps
 
     last = Target(1, "last")
-    (made,) = raw_maps(evidence, METHODS["hirescam"], [last])
+    (made,) = METHODS["hirescam"].run(evidence, [last]).maps
     row, column = divmod(int(made[0].argmax()), 32)
     assert 4 <= row < 12
     assert 20 <= column < 28
