@@ -97,7 +97,7 @@ class Case:
 def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[list[Tensor]]:
     """Return the maps on the layers' own grids for each method."""
     compute(evidence, methods, targets)
-    return [method.run(evidence, targets).maps for method in methods]
+    return [[*method.run(evidence, targets).maps] for method in methods]
 
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:

@@ -35,7 +35,7 @@ from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.explain.trust.proof import Proof
 from sightglass.explain.trust.support import prove
 from sightglass.models.adapter import Target
-from sightglass.models.geometry import ModelInput
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
@@ -193,15 +193,7 @@ def explain(
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
-        scaled = drawn or heatmaps(
-            raw.maps,
-            targets,
-            method=method.id,
-            layers=raw.layers,
-            geometry=evidence.geometry,
-            scale=options.scale,
-            signed=is_signed(method, options),
-        )
+        scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
         all_notes = tuple(dict.fromkeys((*notes, *own_notes, *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
@@ -235,6 +227,16 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
     }
     notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
     return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _scale(
+    raw: RawMaps, targets: Sequence[Target], method: Method, options: Options, geometry: Geometry
+) -> tuple[Heatmap, ...]:
+    """Return the heatmaps of a method's raw maps, as the options ask for."""
+    signed, layers = is_signed(method, options), raw.layers
+    return heatmaps(
+        raw.maps, targets, method=method.id, layers=layers, geometry=geometry, scale=options.scale, signed=signed
+    )
 
 
 def is_signed(method: Method, options: Options) -> bool:
@@ -319,14 +321,7 @@ def _draw_together(
 ) -> list[tuple[Heatmap, ...]]:
     """Return the heatmaps of each picture's targets, by one copy from the GPU."""
     raws = [method.run(part, some) for part, some in zip(parts, targets, strict=True)]
-    together = heatmaps(
-        list(map(torch.cat, zip(*(raw.maps for raw in raws), strict=True))),
-        [target for some in targets for target in some],
-        method=method.id,
-        layers=raws[0].layers,
-        geometry=parts[0].geometry,
-        scale=options.scale,
-        signed=is_signed(method, options),
-    )
-    remaining = iter(together)
+    together = RawMaps(list(map(torch.cat, zip(*(raw.maps for raw in raws), strict=True))), raws[0].layers)
+    every_target = [target for some in targets for target in some]
+    remaining = iter(_scale(together, every_target, method, options, parts[0].geometry))
     return [tuple(itertools.islice(remaining, len(some))) for some in targets]

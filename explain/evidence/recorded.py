@@ -231,21 +231,12 @@ def _copied(answer: Any, constants: Iterable[int] = ()) -> Any:
 Replayed = TypeVar("Replayed", Recorded[Any], Recording)
 
 
-class _RecordingCache(Generic[Replayed]):
-    """Recordings by what they are of, the latest used within some bytes: only what comes a second time is recorded."""
+class _RecordingCache(ByteCache[Replayed]):
+    """Recordings by what they are of, the latest used within some bytes of a GPU: only what comes again is recorded."""
 
     def __init__(self, limit: int | Callable[[], int]) -> None:
-        self._recordings: ByteCache[Replayed] = ByteCache(limit, lambda recording: recording.nbytes)
+        super().__init__(limit, lambda recording: recording.nbytes)
         self._recordable: dict[Hashable, bool] = {}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of a GPU that they take."""
-        return self._recordings.nbytes
-
-    def get(self, key: Hashable) -> Replayed | None:
-        """Return a recording, if there is one."""
-        return self._recordings.get(key)
 
     def record(self, key: Hashable, name: str, make: Callable[[], Replayed | None]) -> None:
         """Keep what `make` gives where the key comes again; one line in the log where it gives None or fails."""
@@ -261,7 +252,7 @@ class _RecordingCache(Generic[Replayed]):
             except (Problem, RuntimeError) as error:
                 recording, reason = None, str(error.__cause__ or error).partition("\n")[0]
             if recording is not None:
-                self._recordings.put(key, recording)
+                self.put(key, recording)
             else:
                 LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)
 
@@ -304,7 +295,7 @@ def _equal(first: Outputs, second: Outputs, adapter: Adapter) -> bool:
 class _Functions(_RecordingCache[Recorded[Any]]):
     """Functions of tensors without gradients, recorded when they come a second time with the same shapes."""
 
-    _lock = threading.Lock()
+    _calling = threading.Lock()
 
     def __call__(self, key: Hashable, call: Callable[[Sequence[Tensor]], T], tensors: Sequence[Tensor]) -> T:
         """Return `call(tensors)`; `key` names the function and all that it reads besides."""
@@ -313,7 +304,7 @@ class _Functions(_RecordingCache[Recorded[Any]]):
             return call(tensors)
         precision = torch.get_float32_matmul_precision()
         key = (key, device, precision, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors))
-        with self._lock, torch.no_grad():
+        with self._calling, torch.no_grad():
             if (function := self.get(key)) is None:
                 result = call(tensors)
                 self.record(key, "a function", lambda: self._record(call, tensors))

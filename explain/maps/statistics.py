@@ -198,13 +198,13 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     x0, y0, x1, y1 = seen
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
-    extent = (0.0, 0.0, float(size[0]), float(size[1]))
+    width, height = size
     # A region around most of the seen part may be cold in its middle.
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
-        return _locate(*_within(statistics.peak, extent))
+        return _locate(statistics.peak[0] / width, statistics.peak[1] / height)
     boxes = [(region.box, region.share_of_heat) for region in statistics.regions]
-    regions = [(_within((sum(box[::2]) / 2, sum(box[1::2]) / 2), extent), share) for box, share in boxes]
+    regions = [((sum(box[::2]) / 2 / width, sum(box[1::2]) / 2 / height), share) for box, share in boxes]
     near = [region for region in regions if not _apart(region[0], regions[0][0], 1 / 6)]
     place = _locate(*np.average([middle for middle, _ in near], axis=0, weights=[share for _, share in near]).tolist())
     if len(regions) < 2:
@@ -342,11 +342,6 @@ def _regions(values: Values, heat: Values, total: float, extent: Extent) -> tupl
         box = x0 + x * step_x, y0 + y * step_y, x0 + (x + width) * step_x, y0 + (y + height) * step_y
         regions.append(Region(box, float(heats[label]) / total, peak))
     return tuple(regions), count - 1
-
-
-def _within(point: Point, extent: Extent) -> Point:
-    x0, y0, x1, y1 = extent
-    return (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
 
 
 def _apart(a: Point, b: Point, least: float) -> bool:

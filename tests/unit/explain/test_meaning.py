@@ -19,7 +19,7 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_text, quantity
+from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_text, quantity, signed
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.tasks import describe_score
@@ -144,6 +144,8 @@ def test_quantities() -> None:
     cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, ""), (999.7, "")]
     texts = ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0", "1,000"]
     assert [quantity(value, unit) for value, unit in cases] == texts
+    assert [signed(-0.456), signed(-0.001)] == ["−0.46", "0.00"]
+    assert [signed(value, "+.2f") for value in (0.3, -0.3)] == ["+0.30", "−0.30"]
     # Rounded up to the next unit.
     rounded = [count(999_960), count(950_000), milliseconds(9999.6), milliseconds(9.97), fine_percent(1e-7)]
     assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %"]

@@ -109,9 +109,9 @@ def test_guided_gradcam_follows_measured_offsets(scene: np.ndarray) -> None:
     moved = Evidence(evidence.loaded, ModelInput(evidence.tensor, geometry), evidence.layers)
     names = ("guidedgradcam", "guidedbackprop", "gradcam")
     both, guided, cam = (METHODS[name].run(moved, [target]).maps[0][0].numpy() for name in names)
-    at = (np.arange(len(guided)) + 0.5) * len(cam) / len(guided) - 0.5
-    rows = np.stack([np.interp(at + 0.5, np.arange(len(cam)), column) for column in cam.clip(0).T], 1)
-    grown = np.stack([np.interp(at, np.arange(len(cam)), row) for row in rows])
+    at, cells = (np.arange(len(guided)) + 0.5) * len(cam) / len(guided) - 0.5, np.arange(len(cam))
+    rows = np.stack([np.interp(at + 0.5, cells, column) for column in cam.clip(0).T], 1)
+    grown = np.stack([np.interp(at, cells, row) for row in rows])
     np.testing.assert_allclose(both, guided * grown, rtol=1e-4, atol=1e-6 * np.abs(both).max())
 
 
