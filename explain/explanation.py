@@ -189,12 +189,12 @@ def explain(
     spec, decoder = evidence.loaded.adapter.spec, task_of(evidence.loaded.adapter).decoder
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
-    own_notes = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
+    limits = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
-        all_notes = tuple(dict.fromkeys((*notes, *own_notes, *raw.notes)))
+        all_notes = tuple(dict.fromkeys((*notes, *limits, *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
             image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes

@@ -157,7 +157,7 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
     across, down = x0 + (np.arange(width) + 0.5) * step_x, y0 + (np.arange(height) + 0.5) * step_y
     row, column = divmod(int(values.argmax()), width)
     centre, deviation = _balance(heat, total, across, down) if total else (middle, 0.0)
-    half, gini = _inequality(heat) if total else (0, 0.0)
+    hottest, gini = _inequality(heat) if total else (0, 0.0)
     shares = heat / np.float32(total or 1)
     shares = shares[shares > 0]  # only now: the division can send the smallest to 0
     bits = max(0.0, -float(np.sum(shares * np.log2(shares), dtype=np.float64)))
@@ -171,7 +171,7 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
         coverage_25=float(np.count_nonzero(values > 0.25)) / size,
         coverage_50=float(np.count_nonzero(values > 0.5)) / size,
         coverage_75=float(np.count_nonzero(values > 0.75)) / size,
-        half_heat_area=half / size,
+        half_heat_area=hottest / size,
         entropy=bits,
         entropy_normalised=min(1.0, bits / float(np.log2(size))) if size > 1 else 0.0,
         gini=min(1.0, max(0.0, gini)),

@@ -198,18 +198,18 @@ def add_label(
     text: str,
     box: Place,
     size: int,
-    taken: Sequence[Place],
+    occupied: Sequence[Place],
     *,
     chosen: bool = False,
     color: Color | None = None,
 ) -> Place:
-    """Draw a label at a box in place, clear of those already `taken`; return where it is, x0, y0, x1, y1.
+    """Draw a label at a box in place, clear of those already `occupied`; return where it is, x0, y0, x1, y1.
 
     `size`: of the letters, in pixels. `chosen`: dark on white. `color`: of a bar at its left.
     """
     pad, tall = size // 3, round(1.5 * size)
     wide = math.ceil(text_width(text, size)) + 2 * pad
-    place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), taken)
+    place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), occupied)
     cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), WHITE if chosen else HALO, cv2.FILLED)
     if color is not None:
         cv2.rectangle(out, place[:2], (place[0] + max(1, pad // 2), place[3] - 1), color, cv2.FILLED)
@@ -217,7 +217,7 @@ def add_label(
     return place
 
 
-def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
+def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], occupied: Sequence[Place]) -> Place:
     """Place a label without overlap, as `freePlace` in `ui/viewer/marks.js`.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
@@ -229,7 +229,7 @@ def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken
         return x0, y0, x0 + wide, y0 + tall
 
     def is_free(at: Place) -> bool:
-        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in taken)
+        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in occupied)
 
     above, within, under = top - tall, bottom - tall, bottom
     corners = [(left, above), (left, top), (right - wide, above), (right - wide, top)]

@@ -205,8 +205,8 @@ def similarity(
     Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
     one of `SIMILARITY`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
 
-        found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
-        found.score, found.query.signed.shape  # 0.26, (224, 224)
+        pair = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
+        pair.score, pair.query.signed.shape  # 0.26, (224, 224)
     """
     images = Image.open(query), Image.open(gallery)
     chosen = find_method(method or DEFAULT)
