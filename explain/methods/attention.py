@@ -55,11 +55,11 @@ def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
 
 
 def compute_gradients(
-    evidence: Evidence, targets: Sequence[Target], request: Request, *, every: bool = True
+    evidence: Evidence, targets: Sequence[Target], request: Request, *, last_only: bool = False
 ) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
-    One forward pass with explicit attention for all targets, and one backward pass for each. Without `every` only the
+    One forward pass with explicit attention for all targets, and one backward pass for each. With `last_only` only the
     last module has a gradient, which says what queries count, and the others' are 0.
     """
     loaded = evidence.loaded
@@ -68,7 +68,7 @@ def compute_gradients(
 
     def record(path: str, weights: Tensor) -> Tensor:
         if path in modules:
-            leaf = not weights.requires_grad and (every or path == [*modules][-1])
+            leaf = not weights.requires_grad and (not last_only or path == [*modules][-1])
             recorded[path] = weights.detach().requires_grad_() if leaf else weights
         return recorded.get(path, weights)
 
@@ -105,13 +105,8 @@ def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     return usable
 
 
-def modules_at(evidence: Evidence) -> tuple[str, ...]:
-    """Return the path of the attention module for each layer: its own block's, else the last."""
-    paths = [attention.path for attention in attentions(evidence.loaded)]
-    return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
-
-
 def _nearest(layer: Layer, paths: Sequence[str]) -> str:
+    """Return the path of a layer's attention module: its own block's, else the last."""
     if layer.read_by in paths:
         return layer.read_by
     names = layer.path.split(".")
@@ -231,7 +226,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        (modules,) = compute_gradients(evidence, missing[:1], request, every=False)
+        (modules,) = compute_gradients(evidence, missing[:1], request, last_only=True)
         raw = rollout([entry for entry, _ in modules])
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
@@ -254,10 +249,11 @@ def choose_head(maps: Tensor, head: int | None) -> Tensor:
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     """Return each head's weights (heads, h, w) of the layers' attention, by path."""
-    paths = modules_at(evidence)
+    usable = [attention.path for attention in attentions(evidence.loaded)]
+    paths = list(dict.fromkeys(_nearest(layer, usable) for layer in evidence.layers))
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        (modules,) = compute_gradients(evidence, [target], Request(), every=False)
+        (modules,) = compute_gradients(evidence, [target], Request(), last_only=True)
         for entry in (entry for entry, _ in modules if entry.module.path in missing):
             evidence.raws[keys[entry.module.path]] = [_to_map(entry.module, entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
