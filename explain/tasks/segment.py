@@ -58,7 +58,7 @@ class PixelScorer(Scorer):
     """The score of an area: the mean probability of its class."""
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
-        scored_class(target)
+        scored_class(target)  # raises where there is none
         adapter = cast("Segmenter", evidence.loaded.adapter)
         pixels = adapter.pixels_of(evidence.outputs, target)
 
