@@ -7,7 +7,7 @@ Inside `Adapter.record_attention(record)` attention is explicit: `record(path, w
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
 layers lists the attention modules too (`Survey.attentions`). Keys must be the picture's tokens: patches by row,
-CLS and registers. Queries may be the same tokens, a pooling query, or words.
+CLS and registers. Queries may be the same tokens, a pooling query, or words. `METHODS` names the papers.
 """
 
 from __future__ import annotations
@@ -260,10 +260,7 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
 
 
 def rollout(modules: Sequence[HeadWeights]) -> Tensor:
-    """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2.
-
-    Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
-    """
+    """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2."""
     return _join([(entry, entry.weights.mean(0)) for entry in modules], 0.5)
 
 

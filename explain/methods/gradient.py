@@ -1,9 +1,9 @@
-"""Grad-CAM's family: one formula per method; SmoothGradCAM++, and maps averaged with those of the mirrored picture.
+"""Grad-CAM's family: a formula per method; SmoothGradCAM++, maps averaged over mirrored pictures, and enlarged ones.
 
 Notation: A_c is channel c of one layer's activations, g_c the gradient of the target's score with respect to it, both
 (h, w). Every method takes an Activation `a` (C, h, w) and a Gradient `g` (C, h', w' in a window, 0 elsewhere), and
 returns one signed float map (h, w), neither clipped nor scaled. Where the gradient is 0 nothing is multiplied: a
-detection's is 0 nearly everywhere.
+detection's is 0 nearly everywhere. Equations are those of the papers that `METHODS` names.
 """
 
 from __future__ import annotations
@@ -36,18 +36,14 @@ def _weigh(weights: Tensor, a: Activation) -> Tensor:
 
 
 def gradcam(a: Activation, g: Gradient) -> Tensor:
-    """Return GradCAM's map: sum_c w_c A_c with w_c = mean over all places of g_c.
-
-    Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equation 1; without its ReLU.
-    """
+    """Return GradCAM's map: sum_c w_c A_c with w_c = mean over all places of g_c (equation 1, without its ReLU)."""
     return _weigh(g.values.sum((1, 2)) / (g.shape[0] * g.shape[1]), a)
 
 
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """Return GradCAM++'s map: sum_c w_c A_c with w_c = sum over places of alpha_c relu(g_c); small objects count too.
 
-    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6). Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063,
-    equation 19.
+    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6), equation 19.
     """
     # Where g is not positive its product with relu(g) is 0.
     positive = g.values.clamp_min(0)
@@ -56,33 +52,24 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
-    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow.
-
-    Draelos & Carin 2020, https://arxiv.org/abs/2011.08891.
-    """
+    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow."""
     return g.placed((g.values * g.part(a.values)).sum(0))
 
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:
-    """Return XGradCAM's map: sum_c w_c A_c with w_c = sum(g_c A_c) / (sum(A_c) + 1e-7).
-
-    Fu et al. 2020, https://arxiv.org/abs/2008.02312.
-    """
+    """Return XGradCAM's map: sum_c w_c A_c with w_c = sum(g_c A_c) / (sum(A_c) + 1e-7)."""
     return _weigh((g.values * g.part(a.values)).sum((1, 2)) / (a.total + 1e-7), a)
 
 
 def layercam(a: Activation, g: Gradient) -> Tensor:
-    """Return LayerCAM's map: sum_c relu(g_c) A_c, place by place; good in early layers.
-
-    Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943.
-    """
+    """Return LayerCAM's map: sum_c relu(g_c) A_c, place by place; good in early layers."""
     return g.placed(g.values.clamp_min(0).mul_(g.part(a.values)).sum(0))
 
 
 def eigencam(a: Activation, g: Gradient) -> Tensor:
     """Return EigenCAM's map: the activations A (h * w, C), centred, times their first right singular vector.
 
-    The same for every target; `g` is not read. Muhammad & Yeasin 2020, https://arxiv.org/abs/2008.00299.
+    The same for every target; `g` is not read.
     """
     return a.first_component
 

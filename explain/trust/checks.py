@@ -1,9 +1,4 @@
-"""Check a map by three short tests.
-
-The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding and keeping, as in Petsiuk et
-al. 2018, https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
-form of a test that `scramble`, `prove` and `stability` make at length.
-"""
+"""Check a map by the shortest forms of `scramble`, of `support` (which `prove` makes at length) and of `stability`."""
 
 from __future__ import annotations
 
