@@ -145,7 +145,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     Each block's output Z_l is read by the model's own head in place of the last block's, which gives the target's
     scalar s_l. With the block's attention A_l (heads, queries, keys) the map is a row over the keys, the mean over
     layers l, heads and queries of relu(d s_l / d A_l). Where a query pools the patches at the end, A_l is that query's
-    attention to Z_l. Bousselham et al. 2024, https://arxiv.org/abs/2404.03214.
+    attention to Z_l.
 
     Raises Cancelled within one block of a stop.
     """
@@ -267,8 +267,7 @@ def rollout(modules: Sequence[HeadWeights]) -> Tensor:
 def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
     """Return Chefer's map (h, w): layer by layer from R = I, R <- R + mean over heads of relu(gradient * W) R.
 
-    Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
-    https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
+    Where queries are other tokens than the keys: R <- the mean times R (equations 5, 6, 10).
     """
     return _join([(entry, (slope * entry.weights).clamp_min(0).mean(0)) for entry, slope in modules], 1)
 
@@ -292,12 +291,11 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
     """Return the cross-attention of a DETR box's own query, without a pass.
 
     A box of DETR's family is one query q of the decoder, whose last cross-attention multiplies the value of each cell j
-    of the encoder's map by a weight A[q, j]. DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) has softmax
-    over j of (q . k_j / sqrt(d)). Deformable attention (Zhu et al. 2021, https://arxiv.org/abs/2010.04159) samples a
-    few places p of several levels with weights a[q, p], which bilinear sampling divides among four cells each: the sum
-    over p of a[q, p] * b[p, j]. Levels are added on the finest grid; a coarser cell's weight is divided evenly among
-    the cells that it covers. The map is the mean of the heads, or one head; of several boxes the mean. It shows what
-    the query read, not that this decided.
+    of the encoder's map by a weight A[q, j]. DETR has softmax over j of (q . k_j / sqrt(d)). Deformable attention
+    samples a few places p of several levels with weights a[q, p], which bilinear sampling divides among four cells
+    each: the sum over p of a[q, p] * b[p, j]. Levels are added on the finest grid; a coarser cell's weight is divided
+    evenly among the cells that it covers. The map is the mean of the heads, or one head; of several boxes the mean. It
+    shows what the query read, not that this decided.
     """
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:

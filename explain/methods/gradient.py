@@ -191,8 +191,7 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
     """Run SmoothGradCAM++, as torch-cam does: sum_c w_c A_c with w_c = sum over places of alpha_c relu(g_c).
 
     alpha_c = m2_c / (2 m2_c + sum over places of m3_c A'_c + 1e-8), with the means m2 and m3 of g_c^2 and g_c^3 over
-    noisy pictures and the activations A' of the picture itself; A and g are those of the last noisy picture. Omeiza et
-    al. 2019, https://arxiv.org/abs/1908.01224.
+    noisy pictures and the activations A' of the picture itself; A and g are those of the last noisy picture.
     """
     if missing := evidence.missing(method.id, targets):
         generator, deviation = torch.Generator().manual_seed(0), NOISE * float(evidence.tensor.std())

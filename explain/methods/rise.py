@@ -6,11 +6,9 @@ They need neither layers nor gradients, so they explain any model. (D-)RISE's ra
 
 with the score f_i of the target under mask i and the mask's value m_i at that place: how much higher the score is when
 the place is shown. Its unit is that of the score, 0..1; positive values speak for the target, negative ones against it.
-Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.org/abs/1806.07421.
 
 Occlusion hides one window after another, without random numbers. Its raw value of a place is the mean of f - f_i over
-the windows i that hide it, with the score f of the whole picture. Zeiler & Fergus 2014,
-https://arxiv.org/abs/1311.2901.
+the windows i that hide it, with the score f of the whole picture. `METHODS` names the papers.
 """
 
 from __future__ import annotations
