@@ -124,10 +124,8 @@ class Explainer:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
             if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs:
-                raise ModelProblem(
-                    f"{model} has its own preprocessing, labels and task: leave yours out, or state them in "
-                    "models.toml."
-                )
+                fault = f"{model} has its own preprocessing, labels and task"
+                raise ModelProblem(f"{fault}: leave yours out, or state them in models.toml.")
             self.model = spec(model)
         else:
             self._object = user_model

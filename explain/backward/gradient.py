@@ -52,10 +52,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _iterate(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector of rows - shift by Lanczos' iteration; None where it does not converge.
-
-    `small` is the Gram matrix in the `basis`, which is tridiagonal.
-    """
+    """Return the first right singular vector of rows - shift by Lanczos' iteration; None where it does not converge."""
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None

@@ -124,9 +124,7 @@ class _Attention(Function):
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return the indices of the queries that have a gradient (None: too many to select), these queries, the gradient of
-    their output, their attention weights, and the gradient of the logits.
-    """
+    """Return indices of queries with a gradient (None: too many), these, and the gradients and weights of attention."""
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     indices = rows if len(rows) <= FEW * query.shape[-2] else None

@@ -251,10 +251,7 @@ class Evidence:
         return self._run_pass(self.tensor, copied=True)
 
     def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
-        """Run one pass, and return the layers' outputs by path, and the model's.
-
-        `copied`: later layers get copies of the recorded outputs. Raises _Overwritten where one was changed later.
-        """
+        """Run one pass; `copied`: with copies for later layers. Raises _Overwritten where a recorded output changed."""
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}

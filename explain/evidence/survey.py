@@ -66,8 +66,7 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
-    `any_layout`: list outputs that may be maps in any layout, to be measured; else tokens are (1, N, C), as nearly
-    always.
+    `any_layout`: outputs that may be maps in any layout, to be measured; else tokens are (1, N, C), as nearly always.
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}

@@ -203,10 +203,7 @@ def add_label(
     chosen: bool = False,
     color: Color | None = None,
 ) -> Place:
-    """Draw a label at a box in place, clear of those already `occupied`; return where it is, x0, y0, x1, y1.
-
-    `size`: of the letters, in pixels. `chosen`: dark on white. `color`: of a bar at its left.
-    """
+    """Draw a label of letters of `size` pixels at a box, clear of others; return its place. `color`: of a bar in it."""
     pad, tall = size // 3, round(1.5 * size)
     wide = math.ceil(text_width(text, size)) + 2 * pad
     place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), occupied)

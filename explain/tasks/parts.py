@@ -216,10 +216,7 @@ class Scorer:
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return a target's score in a changed picture (`evidence`), the answer, and the target there, None if gone.
-
-        The answer is empty where the model names nothing.
-        """
+        """Return a target's score in a changed picture, the answer (empty for none), and the target there, or None."""
         adapter, index = evidence.loaded.adapter, scored_class(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target

@@ -192,8 +192,7 @@ class Wording:
 
     def describe_answer(self, result: Result, index: int) -> str:
         """Return the answer as a sentence without subject and verb: `minibus, 62 %.`"""
-        best = result.predictions[0]
-        return f"{best.label}, {percent(best.score)}."
+        return f"{result.predictions[0].label}, {percent(result.predictions[0].score)}."
 
     def summary(self, result: Result, index: int) -> str:
         """Return the answer without the model's name: `Minibus, 62 %.`"""
