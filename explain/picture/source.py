@@ -218,11 +218,8 @@ def _from_storage(url: str) -> Iterator[Item]:
     pattern = "*" in path
     named = pattern or PurePosixPath(path).suffix.lower() in PICTURES
     try:
-        listing: dict[str, Any]
-        if pattern:
-            listing = system.glob(path, detail=True)
-        else:
-            listing = {path: system.info(path)} if named else system.find(path, detail=True)
+        search = system.glob if pattern else system.find
+        listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else search(path, detail=True)
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")

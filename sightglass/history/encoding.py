@@ -251,8 +251,7 @@ class RecordFiles:
         # The model may have left the catalogue since.
         spec = ModelSpec(record.model, "", "", "", "", record.task, "")
         how = {name: pair.how[name] for name in PAIR_FIELDS}
-        query, gallery = sides
-        return Similarity(model=spec, query=query, gallery=gallery, layers=record.layers, notes=record.notes, **how)
+        return Similarity(model=spec, query=sides[0], gallery=sides[1], layers=record.layers, notes=record.notes, **how)
 
     @_reading()
     def proof(self, record: Record, index: int) -> Proof | None:
