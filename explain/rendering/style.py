@@ -161,7 +161,6 @@ class Style:
                 raise Problem(f"{name} is {share:g}: give a number from 0 to 1.")
         if self.mode not in CHOICES["mode"]:
             raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
-        # Raises for an unknown one.
         lut(self.colormap)
         object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
@@ -171,6 +170,7 @@ class Style:
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
+        lut(colormap)
         return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
