@@ -18,7 +18,7 @@ from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.gradient import compute, raw_maps
+from sightglass.explain.methods.gradient import compute
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detector
@@ -97,7 +97,7 @@ class Case:
 def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[list[Tensor]]:
     """Return the maps on the layers' own grids for each method."""
     compute(evidence, methods, targets)
-    return [raw_maps(evidence, method, targets) for method in methods]
+    return [[*method.run(evidence, targets).maps] for method in methods]
 
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:

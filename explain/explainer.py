@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, overload
 
 import numpy as np
 import torch
@@ -21,10 +21,9 @@ from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lac
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache
-from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence, ModelChanged
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged, groups
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
@@ -48,6 +47,15 @@ READ_AHEAD = 8
 """Pictures of a list that are decoded ahead for a GPU."""
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
+
+
+class _Hooks(TypedDict):
+    """Arguments of a call that are passed to `explain`."""
+
+    progress: Progress | None
+    cancel: threading.Event | None
+    partial: Callable[[Explanation], None] | None
+    maps: bool
 
 
 class Explainer:
@@ -116,8 +124,8 @@ class Explainer:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
             if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs:
-                its = f"{model} has its own preprocessing, labels and task"
-                raise ModelProblem(f"{its}: leave yours out, or state them in models.toml.")
+                fault = f"{model} has its own preprocessing, labels and task"
+                raise ModelProblem(f"{fault}: leave yours out, or state them in models.toml.")
             self.model = spec(model)
         else:
             self._object = user_model
@@ -200,11 +208,9 @@ class Explainer:
         return self.loaded.default_layers
 
     @overload
-    def __call__(
-        self, source: list[Any] | tuple[Any, ...], *, bgr: bool = ..., **options: Any
-    ) -> list[Explanation]: ...
+    def __call__(self, source: list[Any] | tuple[Any, ...], **arguments: Any) -> list[Explanation]: ...
     @overload
-    def __call__(self, source: Any, *, bgr: bool = ..., **options: Any) -> Explanation: ...
+    def __call__(self, source: Any, **arguments: Any) -> Explanation: ...
     def __call__(
         self,
         source: Any,
@@ -233,22 +239,22 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each; of a list for the first picture whose answer is
         not finite, by its number and name: `sightglass.batch.run` goes on with the others.
         """
-        hooks = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
+        hooks: _Hooks = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
             return self._explain_one(*self._request(source, bgr, question, options), hooks)
         rows = _split_targets(options.pop("targets", None), len(source))
         pairs = zip(source, rows, strict=True)
         # A lazily opened picture or file is read by one thread.
-        apart = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
-        if self.loaded.device.type == "cpu" or not apart:
+        in_parallel = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
+        if self.loaded.device.type == "cpu" or not in_parallel:
             requests = (self._request(item, bgr, question, options | row) for item, row in pairs)
             return self._explain_list(requests, len(source), hooks)
         # A GPU would wait for decoders.
         with ThreadPoolExecutor(READ_AHEAD) as pool:
-            ahead = in_order(
+            decoded = in_order(
                 pairs, lambda pair: self._request(pair[0], bgr, question, options | pair[1]), pool, READ_AHEAD
             )
-            return self._explain_list(ahead, len(source), hooks)
+            return self._explain_list(decoded, len(source), hooks)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
@@ -284,9 +290,7 @@ class Explainer:
         layers = {"layers": self._paths(by_name["layers"])} if "layers" in by_name else {}
         return Options.parse({**first, **by_name, **layers})
 
-    def _explain_one(self, image: Image, chosen: Options, hooks: dict[str, Any]) -> Explanation:
-        """Explain one picture; `hooks`: progress, cancel, partial and maps, as of a call."""
-
+    def _explain_one(self, image: Image, chosen: Options, hooks: _Hooks) -> Explanation:
         def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Explanation:
             quick = loaded.gradients and find_method(chosen.method or loaded.adapter.spec.method).quick
             # Entered once for the pass and its gradients.
@@ -307,13 +311,12 @@ class Explainer:
         LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
 
-    def _explain_list(
-        self, requests: Iterable[tuple[Image, Options]], count: int, hooks: dict[str, Any]
-    ) -> list[Explanation]:
+    def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, hooks: _Hooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
-        progress, cancel, alone = hooks["progress"], hooks["cancel"], hooks | {"progress": None}
-        for group in batched_pass.groups(requests, functools.partial(pass_size, self.loaded)):
+        progress, cancel = hooks["progress"], hooks["cancel"]
+        alone: _Hooks = {**hooks, "progress": None}
+        for group in groups(requests, functools.partial(pass_size, self.loaded)):
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             if progress is not None:
@@ -322,8 +325,10 @@ class Explainer:
             if len(group) > 1 and hooks["maps"]:
                 batched = self.with_oom_fallback(functools.partial(self._explain_batch, group))
             explanations += batched
+            if batched:
+                continue
             # One by one each picture gets its own explanation, or a message that names it.
-            for image, chosen in () if batched else group:
+            for image, chosen in group:
                 try:
                     explanations.append(self._explain_one(image, chosen, alone))
                 except AnswerProblem as error:
@@ -341,9 +346,9 @@ class Explainer:
         layers = chosen_layers(loaded, options.layers)
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
-        taken = [image.taken(loaded.adapter.channels, self.model.id) for image in images]
+        arrays = [image.array(loaded.adapter.channels, self.model.id) for image in images]
         loaded.adapter.check_preprocessing(options.preprocessing)
-        if not (inputs := loaded.adapter.prepare_together(taken, options.preprocessing)):
+        if not (inputs := loaded.adapter.prepare_together(arrays, options.preprocessing)):
             # Pillow resizes outside Python's lock.
             with ThreadPoolExecutor(min(len(group), os.cpu_count() or 1)) as pool:
                 inputs = list(pool.map(lambda image: loaded.prepare(image, options.preprocessing), images))

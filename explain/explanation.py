@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +17,27 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, stopped_by
-from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import ON_CPU, ON_GPU, Evidence, backward, run_pass
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import attention, gradient
+from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
-from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, TargetSpec
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import task_of
-from sightglass.explain.tasks.detect import UNSHOWN
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks, run_checks
 from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.explain.trust.proof import Proof
 from sightglass.explain.trust.support import prove
-from sightglass.models.geometry import ModelInput
+from sightglass.models.adapter import Target
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 
-NO_EFFECT = "has no effect with this method."
-"""The end of the note on an option that a method does not read."""
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
@@ -61,6 +57,9 @@ class Explanation(Result):
     >>> explanation.with_method("hirescam").heatmaps[0].method, explanation.overlay().shape
     ('hirescam', (1080, 810, 3))
     """
+
+    input_notes: tuple[str, ...] = field(default=(), repr=False)
+    """Those of `notes` that hold for other options too: on how the picture was decoded, and on the device."""
 
     @property
     def diagnosis(self) -> tuple[Finding, ...]:
@@ -98,10 +97,6 @@ class Explanation(Result):
 
         `areas`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
         the object is. Raises ModelProblem for anything else.
-
-        >>> from sightglass import Explainer
-        >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
-        True
         """
         masks = [boxes.to_mask(area, self.image.width, self.image.height) for area in areas]
         result = replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
@@ -110,8 +105,9 @@ class Explanation(Result):
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
         if not method_of(self.evidence.loaded, options).quick:
             self.evidence.require_current()
+        notes = self.input_notes
         explanation = explain(
-            self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
+            self.image, self.evidence, options, notes=notes, milliseconds={}, progress=progress, cancel=cancel
         )
         return replace(explanation, object_mask=self.object_mask)
 
@@ -163,10 +159,6 @@ class Explanation(Result):
         """Return predictions, statistics, findings and recipe as plain values, ready for JSON.
 
         The fields are those of `analysis_summary.json` and of the API's answers.
-
-        >>> from sightglass import Explainer
-        >>> Explainer()("bus.jpg", top_k=1).to_dict()["predictions"][0]["label"]
-        'minibus'
         """
         values: dict[str, Any] = lazy_import("results").Explained.build(self).to_dict()
         return values
@@ -188,45 +180,25 @@ def explain(
 ) -> Explanation:
     """Decode predictions and compute heatmaps from Evidence.
 
-    `partial` is called about once a second with the unfinished explanation of a method that refines its map (D-RISE).
-    `maps` False: predictions only. `drawn`: the targets' heatmaps, where they were computed before.
+    `notes`: on the picture and the device. `partial` is called about once a second with the unfinished explanation of a
+    method that refines its map (D-RISE). `maps` False: predictions only. `drawn`: the targets' heatmaps, where they
+    were computed before.
     """
     method = method_of(evidence.loaded, options)
     start = time.perf_counter()
-    adapter = evidence.loaded.adapter
-    decoder = task_of(adapter).decoder
+    spec, decoder = evidence.loaded.adapter.spec, task_of(evidence.loaded.adapter).decoder
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
-    # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
-    earlier = (note for note in notes if not note.endswith(ended))
-    absent = [*decoder.unshown(options, targets, evidence)]
-    absent += [OF_FUNCTION] * any(map(callable, options.targets))
-    lacks = "was measured to have a place in the picture" if evidence.loaded.survey.unplaced else "returns a map"
-    hides = [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
-    hides *= adapter.gradients and not evidence.loaded.gradients
-    ignored = {
-        f"head={options.head}": options.head is not None and method.family not in HEADED,
-        f"masks={options.masks}": options.masks is not None and method.family != "mask",
-        "evidence=both": options.evidence == "both" and not method.signed,
-    }
-    idle = (f"{option} {NO_EFFECT}" for option, is_idle in ignored.items() if is_idle)
-    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *absent)))
+    limits = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
+        scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
+        all_notes = tuple(dict.fromkeys((*notes, *limits, *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
-        scaled = drawn or heatmaps(
-            raw.maps,
-            targets,
-            method=method.id,
-            layers=raw.layers,
-            geometry=evidence.geometry,
-            scale=options.scale,
-            signed=is_signed(method, options),
+        result = Explanation(
+            image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes
         )
-        all_notes = (*notes, *raw.notes)
-        result = Explanation(image, adapter.spec, predictions, scaled, options, evidence, timings, all_notes, finished)
         if options.within == "picture":
             return result
         confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
@@ -240,6 +212,31 @@ def explain(
             evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
         )
     return assemble(raw)
+
+
+def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
+    """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
+    loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
+    if loaded.adapter.gradients and not loaded.gradients:
+        lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
+        notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
+    ignored = {
+        f"head={options.head}": options.head is not None and method.family not in HEADED,
+        f"masks={options.masks}": options.masks is not None and method.family != "mask",
+        "evidence=both": options.evidence == "both" and not method.signed,
+    }
+    notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
+    return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _scale(
+    raw: RawMaps, targets: Sequence[Target], method: Method, options: Options, geometry: Geometry
+) -> tuple[Heatmap, ...]:
+    """Return the heatmaps of a method's raw maps, as the options ask for."""
+    signed, layers = is_signed(method, options), raw.layers
+    return heatmaps(
+        raw.maps, targets, method=method.id, layers=layers, geometry=geometry, scale=options.scale, signed=signed
+    )
 
 
 def is_signed(method: Method, options: Options) -> bool:
@@ -275,7 +272,7 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     together = fast and loaded.adapter.splits_batches and loaded.gradients and chosen.quick
     if not together or any(map(callable, options.targets)):
         return 1
-    return batched_pass.ON_CPU if (device or loaded.device.type) == "cpu" else batched_pass.ON_GPU
+    return ON_CPU if (device or loaded.device.type) == "cpu" else ON_GPU
 
 
 def explain_together(
@@ -292,11 +289,11 @@ def explain_together(
     """Return an Explanation of each picture, by one pass and its own options, which differ in their targets.
 
     `best`: number of classes of each picture that are explained where no target is named, by default `top_k`. `notes`
-    are of all of them; `prepared`: milliseconds that took each input. Raises ModelProblem where the model does not
+    are of all of them; `prepared`: milliseconds that each input took. Raises ModelProblem where the model does not
     take these inputs together.
     """
     start = time.perf_counter()
-    parts = batched_pass.run_pass(loaded, inputs, layers)
+    parts = run_pass(loaded, inputs, layers)
     milliseconds = {"prepare": prepared, "model": (time.perf_counter() - start) * 1e3 / len(parts)}
     decoder = task_of(loaded.adapter).decoder
     if best is not None and not all_options[0].targets:
@@ -308,25 +305,23 @@ def explain_together(
     pairs = zip(parts, all_options, strict=True)
     targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:
-        batched_pass.backward(parts, targets)
+        backward(parts, targets)
     drawn: list[tuple[Heatmap, ...]] = [()] * len(parts)
     alike = options.scale == "own" and options.smooth != "flips" and all(targets)
-    alike = alike and len({part.geometry for part in parts}) == 1
-    if loaded.device.type != "cpu" and alike:
-        # The maps of all pictures by one copy from the GPU.
-        raws = [method.run(part, some) for part, some in zip(parts, targets, strict=True)]
-        together = heatmaps(
-            list(map(torch.cat, zip(*(raw.maps for raw in raws), strict=True))),
-            [target for some in targets for target in some],
-            method=method.id,
-            layers=raws[0].layers,
-            geometry=parts[0].geometry,
-            scale=options.scale,
-            signed=is_signed(method, options),
-        )
-        remaining = iter(together)
-        drawn = [tuple(itertools.islice(remaining, len(some))) for some in targets]
+    if loaded.device.type != "cpu" and alike and len({part.geometry for part in parts}) == 1:
+        drawn = _draw_together(parts, targets, method, options)
     return [
         explain(image, part, options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes), drawn=maps)
         for image, part, options, maps in zip(images, parts, all_options, drawn, strict=True)
     ]
+
+
+def _draw_together(
+    parts: Sequence[Evidence], targets: Sequence[Sequence[Target]], method: Method, options: Options
+) -> list[tuple[Heatmap, ...]]:
+    """Return the heatmaps of each picture's targets, by one copy from the GPU."""
+    raws = [method.run(part, some) for part, some in zip(parts, targets, strict=True)]
+    together = RawMaps(list(map(torch.cat, zip(*(raw.maps for raw in raws), strict=True))), raws[0].layers)
+    every_target = [target for some in targets for target in some]
+    remaining = iter(_scale(together, every_target, method, options, parts[0].geometry))
+    return [tuple(itertools.islice(remaining, len(some))) for some in targets]

@@ -24,7 +24,8 @@ def quantity(value: float, unit: str = "") -> str:
     """Format a measured number to three digits, with its unit: `−12.4°`, `31.2 years`, `1,204`, `–` of NaN."""
     if not math.isfinite(value):
         return "–"
-    text = signed(value, ",.0f" if abs(value) >= 1000 else ".3g")
+    # From what is printed as 1000 on, three digits would be 1e+03.
+    text = signed(value, ",.0f" if abs(value) >= 999.5 else ".3g")
     return f"{text}{NBSP if unit[:1].isalnum() else ''}{unit}"
 
 
@@ -44,22 +45,25 @@ def whole_percents(shares: Sequence[float]) -> list[int]:
     return rounded
 
 
-def finely(share: float) -> str:
-    """Format a share, below 1 % with a digit: 0.00123 is `0.1 %`."""
+def fine_percent(share: float) -> str:
+    """Format a share, below 1 % with a digit, at least 0.0001 %: 0.00123 is `0.1 %`."""
+    if 0 < share < 1e-6:
+        return f"<{NBSP}0.0001{NBSP}%"
     return f"{share * 100:.1g}{NBSP}%" if 0 < share < 0.01 else percent(share)
 
 
 def milliseconds(value: float) -> str:
     """Format a duration: `9.5 ms`, `107 ms`, `12 s`."""
-    if value >= 10_000:
+    if value >= 9999.5:
         return f"{value / 1000:.0f}{NBSP}s"
-    return f"{value:.0f}{NBSP}ms" if value >= 10 else f"{value:.1f}{NBSP}ms"
+    return f"{value:.0f}{NBSP}ms" if value >= 9.95 else f"{value:.1f}{NBSP}ms"
 
 
 def count(number: int) -> str:
-    """Abbreviate a number: 4652008 is `4.7 M`."""
+    """Abbreviate a number: 4652008 is `4.7 M`, and 999960 `1.0 M`."""
     for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
-        if number >= unit:
+        # A smaller unit would be printed as 1000.0.
+        if round(1000 * number / unit, 1) >= 1000:
             return f"{number / unit:.1f}{NBSP}{name}"
     return str(number)
 
@@ -148,9 +152,9 @@ def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: b
     return name + number
 
 
-def capital(words: str) -> str:
-    """Return words with a capital first letter: `capitalize` would make names lower-case."""
-    return words[:1].upper() + words[1:]
+def capital(text: str) -> str:
+    """Return a text with a capital first letter: `capitalize` would make names lower-case."""
+    return text[:1].upper() + text[1:]
 
 
 def printable(name: str) -> str:

@@ -58,13 +58,17 @@ def answers_why(loaded: LoadedModel) -> bool:
 
 
 def _from_fine_to_coarse(loaded: LoadedModel) -> tuple[str, ...]:
-    """Return the last outer layers of stride `STRIDE`, twice that, up to the default's; of a detector the first."""
+    """Return the last outer layer of each cell size, from `STRIDE` pixels by doubling to the default layer's.
+
+    A detector has that of the first size alone, and so has a default layer of so fine cells. Empty without one.
+    """
     if task_of(loaded.adapter).explains("detection"):
         paths = [stage.path for stage in stages(loaded) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
     last = loaded.survey.by_path[loaded.default_layers[-1]]
     finer: list[str] = []
     stride = STRIDE
+    # The default's own size is left out, also where its cells divide the input unevenly: 260 pixels by 9 are 28.9.
     while stride < 0.9 * loaded.probed[0] / last.shape[1]:
         if path := _outer(loaded, stride):
             finer.append(path)

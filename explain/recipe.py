@@ -19,7 +19,7 @@ from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 
 VERSION = __version__
-OF_CODE = -2
+FUNCTION_TARGET = -2
 """The target that stands for a function, whose map no recipe can make again."""
 Share = Annotated[float, Field(ge=0, le=1)]
 _ONE_LINE = AfterValidator(lambda name: legible(name) if name else "")
@@ -126,7 +126,7 @@ class Recipe(BaseModel):
 
     def check_repeatable(self) -> None:
         """Raise ModelProblem where a target is a function, which a recipe cannot hold."""
-        if OF_CODE in self.targets:
+        if FUNCTION_TARGET in self.targets:
             raise ModelProblem(
                 "The recipe's target is a function in Python, which it cannot hold: give it to an Explainer."
             )

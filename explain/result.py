@@ -24,7 +24,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import OF_CODE, Recipe, versions
+from sightglass.explain.recipe import FUNCTION_TARGET, Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 from sightglass.explain.tasks import Task, task_of
@@ -45,6 +45,7 @@ class Result:
 
     image: Image
     model: ModelSpec
+    """The row of the model's table."""
     predictions: tuple[Prediction, ...]
     """Best first: classes of a classifier, boxes of a detector."""
     heatmaps: tuple[Heatmap, ...]
@@ -257,11 +258,12 @@ class Result:
             raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
         index = class_index(target, adapter.labels)
         (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
-        reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
-        return Missing(candidate, reason, options.confidence, self.every, self.predictions)
+        boxes, confidence = self.unfiltered, options.confidence
+        reason = adapter.why(evidence.outputs, boxes, candidate, confidence=confidence, iou=options.iou)
+        return Missing(candidate, reason, confidence, boxes, self.predictions)
 
     @cached_property
-    def every(self) -> tuple[Prediction, ...]:
+    def unfiltered(self) -> tuple[Prediction, ...]:
         """All predictions above the threshold, including classes that the filter hides."""
         if not self.options.classes:
             return self.predictions
@@ -270,7 +272,7 @@ class Result:
     def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
-            return OF_CODE if isinstance(target, FunctionTarget) else -1
+            return FUNCTION_TARGET if isinstance(target, FunctionTarget) else -1
         if self.options.per in ("detection", "region", "pixel"):
             return (target.anchors[0], target.index)
         return target.index

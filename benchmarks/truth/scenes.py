@@ -16,7 +16,6 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.heatmap import heatmaps
-from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.questions import settings
 from sightglass.explain.tasks.detect import SAME
 from sightglass.models.adapter import Part, Target
@@ -197,7 +196,7 @@ def maps(
     """Return the product's maps (H, W) by line; None: empty map."""
     at = {layer.path: i for i, layer in enumerate(evidence.layers)}
     pairs = [(method, part) for method in methods for part in targets]
-    raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}
+    raws = {(method.id, part): method.run(evidence, [targets[part]]).maps for method, part in pairs}
     of = [targets[part] for _, part in raws]
     by_line: dict[Line, Map | None] = {}
     for name, paths in layers.items():

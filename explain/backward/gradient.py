@@ -15,20 +15,20 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 
 FEW = 48
-"""Rows up to which a full decomposition is faster than a search for the first vector."""
+"""Rows, or channels, up to which a full decomposition is faster than Lanczos' iteration for the first vector."""
 MAX_STEPS = 60
-"""Steps of the search; ten are usual."""
+"""Steps of Lanczos' iteration; ten are usual."""
 NEAR = 1e-6
-"""Tolerated error of the vector, as a share of the largest eigenvalue."""
+"""Tolerated norm of the residual, as a share of the largest eigenvalue."""
 _CUDA_LOCK = threading.Lock()
 """PyTorch loads its linear algebra for CUDA when first asked, and fails where two threads ask at once."""
 
 
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """Return the first principal component's scores of (C, h', w').
+    """Return the scores of the first principal component of a window (C, h', w') of a map that is 0 elsewhere.
 
-    All other of the `places` places are 0. Returns (h', w'), and the score () of those places, many times faster than
-    an SVD. The arbitrary sign is set by the correlation with the channels' mean.
+    `places`: of the whole map. Returns the window's scores (h', w'), and that () of all other places, NaN where `x` is
+    not finite. The arbitrary sign is set by the correlation with the channels' mean.
     """
     channels, height, width = x.shape
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
@@ -40,7 +40,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     # Centred over all places, zeros included: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
     large = rows.device.type == "cpu" and min(rows.shape) > FEW
-    vector = _search(rows, shift) if large else None
+    vector = _iterate(rows, shift) if large else None
     if vector is None:
         vector = _decompose(rows - shift)
     offset = mean @ vector
@@ -51,8 +51,8 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     return scores.reshape(height, width).to(x.dtype), elsewhere.to(x.dtype)
 
 
-def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector of rows - shift, or None."""
+def _iterate(rows: Tensor, shift: Tensor) -> Tensor | None:
+    """Return the first right singular vector of rows - shift by Lanczos' iteration; None where it does not converge."""
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None
@@ -113,7 +113,7 @@ def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> Sequence[Tensor | N
 
 
 def require_any(slopes: Sequence[Tensor | None], recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
-    """Return the gradients with zeros for None.
+    """Return the gradients (`slopes`) at the `recorded` outputs, with zeros for None.
 
     Raises ModelProblem where all are None, unless the scalar may come from `anywhere`.
     """

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -176,7 +176,8 @@ class Graph:
 
 
 def joins_channels(step: GraphStep) -> bool:
-    """Return whether a concatenation or split is along the channels."""
+    """Return whether a concatenation or split of (B, C, h, w) is along the channels, dimension 1 or -3."""
+    # Some nodes save a negative dimension as an unsigned number of 64 bits.
     return int(step.node._saved_dim) % 2**64 in (1, 2**64 - 3)
 
 
@@ -193,10 +194,11 @@ class Walk:
         """Where gradients are not 0."""
         self.gradients: dict[Place, Tensor] = {}
         """Gradients (1, C, h', w') within their windows, as far as they have been summed."""
-        self.owned: set[Place] = set()
+        self.unshared: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
     def gradient(self, place: Place) -> Gradient:
+        """Return the gradient that has been summed at a place; zeros where none has arrived."""
         _, channels, height, width = self.shapes[place]
         if place not in self.gradients:
             return Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
@@ -218,6 +220,7 @@ class Walk:
         self.windows[place] = y0, y1, x0, x1
 
     def widen(self, place: Place, window: Window) -> Window:
+        """Return the whole map for a window of more than `WHOLE` of it, else the window."""
         height, width = self.shapes[place][2:]
         y0, y1, x0, x1 = window
         return (0, height, 0, width) if (y1 - y0) * (x1 - x0) > WHOLE * height * width else window
@@ -243,18 +246,18 @@ class Walk:
         if fits and place not in self.gradients:
             self.gradients[place] = part
             if fresh:
-                self.owned.add(place)
-        elif fits and place not in self.owned:
+                self.unshared.add(place)
+        elif fits and place not in self.unshared:
             self.gradients[place] = self.gradients[place] + part
-            self.owned.add(place)
+            self.unshared.add(place)
         else:
             if place not in self.gradients:
                 # Channels last in memory, which convolutions on a CPU prefer.
                 zeros = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[place][1])
                 self.gradients[place] = zeros.permute(0, 3, 1, 2)
-            elif place not in self.owned:
+            elif place not in self.unshared:
                 self.gradients[place] = self.gradients[place].clone()
-            self.owned.add(place)
+            self.unshared.add(place)
             buffer = self.gradients[place]
             add_moved(buffer if channels is None else buffer[:, channels], part, top - y0, left - x0)
 
@@ -265,6 +268,7 @@ def _part(tensor: Tensor, y0: int, y1: int, x0: int, x1: int) -> Tensor:
 
 
 def add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
+    """Add `part` (B, C, a, b) to `out` (B, C, h, w) in place, moved down and right; what lies outside is cut off."""
     (height, width), (a, b) = out.shape[2:], part.shape[2:]
     y0, y1, x0, x1 = max(down, 0), min(down + a, height), max(right, 0), min(right + b, width)
     if y0 < y1 and x0 < x1:
@@ -285,13 +289,18 @@ def bounds(gradient: Gradient) -> Window | None:
     return top + int(rows[0]), top + int(rows[-1]) + 1, left + int(columns[0]), left + int(columns[-1]) + 1
 
 
-Rule = tuple[Callable[[Walk, GraphStep], None], Callable[[Walk, GraphStep], None]]
-"""The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""
+class Rule(NamedTuple):
+    """The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""
+
+    reach: Callable[[Walk, GraphStep], None]
+    pull: Callable[[Walk, GraphStep], None]
+
+
 aten = torch.ops.aten
 
 
 def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
-    """Return one Gradient per source from `seeds`; raises Opaque."""
+    """Return the gradient at each source from those at the ends (`seeds`, None for none); raises Opaque."""
     ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
     walk = Walk(graph)
     for place, seed in ends.items():
@@ -302,7 +311,7 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
             if (rule := RULES.get(step.name)) is None:
                 raise Opaque(step.name)
             visited.append((step, rule))
-            rule[0](walk, step)
+            rule.reach(walk, step)
     walk.windows = {place: walk.widen(place, window) for place, window in walk.windows.items()}
     for place, seed in ends.items():
         if place in walk.windows:
@@ -311,7 +320,7 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     sources = set(graph.sources)
     for step, rule in visited:
         final |= {place: walk.gradient(place) for place in sources.intersection(step.outputs)}
-        rule[1](walk, step)
+        rule.pull(walk, step)
         for place in step.outputs:
             walk.gradients.pop(place, None)
     return [final[place] if place in final else walk.gradient(place) for place in graph.sources]
@@ -322,8 +331,8 @@ def _same_reach(walk: Walk, step: GraphStep) -> None:
         walk.reach(place, walk.windows[step.outputs[0]])
 
 
-def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute: str = "") -> Any:
-    """Make the rule of `backward(gradient, tensor, node)`; `attribute`: the tensor's."""
+def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute: str = "") -> Rule:
+    """Return the rule of an operation on each value alone; `attribute`: the node's, of the `tensor` for `backward`."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
         place = step.outputs[0]
@@ -333,7 +342,7 @@ def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute
         top, _, left, _ = walk.windows[place]
         walk.add(step.inputs[0], result, top, left, fresh=result is not gradient)
 
-    return _same_reach, pull
+    return Rule(_same_reach, pull)
 
 
 def _add_reach(walk: Walk, step: GraphStep) -> None:
@@ -366,8 +375,7 @@ def _cat_pull(walk: Walk, step: GraphStep) -> None:
     for place in step.inputs:
         channels = walk.shapes[place][1] if place is not None else walk.shapes[out][1] - with_gradient
         part = slice(start, start + channels)
-        if out in walk.gradients:
-            walk.add(place, walk.gradients[out][:, part], top, left)
+        walk.add(place, walk.gradients[out][:, part], top, left)
         start = part.stop
 
 
@@ -399,7 +407,7 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
     if place is None:
         return
     gradient, window, conv = walk.gradients[out], walk.windows[out], walk.graph.convolution(step)
-    top, left, (tall, wide), padding = 0, 0, walk.shapes[place][2:], conv.padding
+    top, left, (height, width), padding = 0, 0, walk.shapes[place][2:], conv.padding
     if conv.pointwise:
         # A product needs no compilation, unlike oneDNN's convolution of each new size.
         rows = gradient.permute(0, 2, 3, 1)
@@ -408,11 +416,11 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
         return
     if window != (0, walk.shapes[out][2], 0, walk.shapes[out][3]):
         top, bottom, left, right = conv.spread(window)
-        tall, wide, padding = bottom - top, right - left, (0, 0)
+        height, width, padding = bottom - top, right - left, (0, 0)
     # Only its shape is read.
-    like = gradient.new_empty(1).expand(1, walk.shapes[place][1], tall, wide)
-    shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
-    part = aten.convolution_backward(gradient, like, conv.weight, None, *shape, [True, False, False])[0]
+    like = gradient.new_empty(1).expand(1, walk.shapes[place][1], height, width)
+    settings = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
+    part = aten.convolution_backward(gradient, like, conv.weight, None, *settings, [True, False, False])[0]
     walk.add(place, part, top, left, fresh=True)
 
 
@@ -432,14 +440,13 @@ def _upsample_reach(walk: Walk, step: GraphStep) -> None:
 
 def _upsample_pull(walk: Walk, step: GraphStep) -> None:
     factor, out = _upsample_factor(walk, step), step.outputs[0]
-    if out in walk.gradients:
-        top, _, left, _ = walk.windows[out]
-        blocks, row, column = _blocks(walk.gradients[out], top, left, factor)
-        walk.add(step.inputs[0], blocks, row, column, fresh=True)
+    top, _, left, _ = walk.windows[out]
+    blocks, row, column = _sum_blocks(walk.gradients[out], top, left, factor)
+    walk.add(step.inputs[0], blocks, row, column, fresh=True)
 
 
-def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
-    """Return the sums over blocks, and the first block's row and column."""
+def _sum_blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
+    """Return the sums over blocks of `factor` by `factor` cells, and the first block's row and column."""
     row, column = top // factor, left // factor
     height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
     out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)
@@ -461,12 +468,12 @@ def _norm_scale(gradient: Tensor, node: Any) -> Tensor:
 
 
 RULES: dict[str, Rule] = {
-    "ConvolutionBackward0": (_conv_reach, _conv_pull),
-    "AddBackward0": (_add_reach, _add_pull),
-    "CatBackward0": (_cat_reach, _cat_pull),
-    "SplitBackward0": (_split_reach, _split_pull),
-    "SplitWithSizesBackward0": (_split_reach, _split_pull),
-    "UpsampleNearest2DBackward0": (_upsample_reach, _upsample_pull),
+    "ConvolutionBackward0": Rule(_conv_reach, _conv_pull),
+    "AddBackward0": Rule(_add_reach, _add_pull),
+    "CatBackward0": Rule(_cat_reach, _cat_pull),
+    "SplitBackward0": Rule(_split_reach, _split_pull),
+    "SplitWithSizesBackward0": Rule(_split_reach, _split_pull),
+    "UpsampleNearest2DBackward0": Rule(_upsample_reach, _upsample_pull),
     "SiluBackward0": _elementwise(lambda g, x, node: aten.silu_backward(g, x), attribute="_saved_self"),
     "ReluBackward0": _elementwise(lambda g, y, node: aten.threshold_backward(g, y, 0), attribute="_saved_result"),
     "SigmoidBackward0": _elementwise(lambda g, y, node: aten.sigmoid_backward(g, y), attribute="_saved_result"),

@@ -124,7 +124,7 @@ class _Attention(Function):
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return queries with a gradient (None: too many to select), and their gradient, weights and logit gradients."""
+    """Return indices of queries with a gradient (None: too many), these, and the gradients and weights of attention."""
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     indices = rows if len(rows) <= FEW * query.shape[-2] else None
@@ -139,10 +139,11 @@ class _Projected(Function):
     """Attention among projections of one x, whose gradient for x is a product of two thin matrices."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, *more: Any) -> Tensor:
-        ctx.save_for_backward(query, key, value, *more[:3])
-        ctx.scale = more[3]
-        return F.scaled_dot_product_attention(query, key, value, scale=ctx.scale)
+    def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Any, scale: float) -> Tensor:
+        """Attend; `weights`: those of the three projections, (heads, D, C) each."""
+        ctx.save_for_backward(query, key, value, *weights)
+        ctx.scale = scale
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -152,11 +153,11 @@ class _Projected(Function):
         if indices is None:
             parts = (by_query, by_logit.transpose(-2, -1) @ selected, weights.transpose(-2, -1) @ incoming)
             joined = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
-            return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
+            return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 5
         left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
         right = torch.cat((selected @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
         product = left.transpose(1, 2) @ right
-        return product.index_add_(1, indices, (by_query @ of_query).sum(1)), *[None] * 7
+        return product.index_add_(1, indices, (by_query @ of_query).sum(1)), *[None] * 5
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -227,7 +228,8 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **keywords
         scale = options.get("scale") or 1 / math.sqrt(query.shape[-1])
         sources = [source for part in (query, key, value) if (source := _projection(part)) is not None]
         if len(sources) == 3 and all(x is sources[0][0] for x, _ in sources):
-            return _Projected.apply(sources[0][0], query, key, value, *(weight for _, weight in sources), scale)  # type: ignore[no-any-return]
+            weights = [weight for _, weight in sources]
+            return _Projected.apply(sources[0][0], query, key, value, weights, scale)  # type: ignore[no-any-return]
         return _Attention.apply(query, key, value, scale)  # type: ignore[no-any-return]
     return F.scaled_dot_product_attention(query, key, value, **options)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 ROUNDS = 5
+"""Passes of each model that are timed."""
 STEADY = 1.3
 """Median over fastest pass up to which a time says something about the model and not about the machine."""
 NOTHING = "nothing"
@@ -108,14 +109,14 @@ class Comparison:
         """The first model's answers, then the others'; of classes their best."""
         subjects: list[Subject] = []
         for model, explanation in enumerate(self.explanations):
-            pairs = [self._match(explanation, other) for other in self.explanations]
+            matches = [self._match(explanation, other) for other in self.explanations]
             for place, prediction in enumerate(explanation.predictions[: None if self._boxes or not subjects else 1]):
                 key = place if self._boxes else prediction.index
                 if all(subject.places[model] != key for subject in subjects):
-                    found = [key if i == model else match.get(key) for i, match in enumerate(pairs)]
+                    matched = [key if i == model else match.get(key) for i, match in enumerate(matches)]
                     # A box that overlaps those of two other models is one object's alone.
-                    taken = [{subject.places[i] for subject in subjects} for i in range(len(found))]
-                    places = (None if at in before else at for at, before in zip(found, taken, strict=True))
+                    earlier = [{subject.places[i] for subject in subjects} for i in range(len(matched))]
+                    places = (None if at in before else at for at, before in zip(matched, earlier, strict=True))
                     subjects.append(Subject(model, prediction, tuple(places)))
         return tuple(subjects)
 
@@ -129,15 +130,15 @@ class Comparison:
 
         A dash stands for a model that misses it, which is named. The object's maps are computed.
         """
-        found = list(zip(self.names, self.explanations, subject.places, strict=True))
-        scores = " / ".join("–" if at is None else percent(e.predictions[at].score) for _, e, at in found)
+        rows = list(zip(self.names, self.explanations, subject.places, strict=True))
+        scores = " / ".join("–" if at is None else percent(e.predictions[at].score) for _, e, at in rows)
         # The unit once, after the last of them.
         row = f"{subject.prediction.label} {scores.replace(f'{NBSP}%', '', scores.count('%') - 1)}"
-        pairs = starmap(self.aligned(subject).agreement, combinations(range(len(found)), 2))
+        pairs = starmap(self.aligned(subject).agreement, combinations(range(len(rows)), 2))
         overlaps = sorted(pair.iou_top20 for pair in pairs if pair is not None)
         if overlaps:
             row += f", same place {' to '.join(dict.fromkeys(map(percent, overlaps[:1] + overlaps[-1:])))}"
-        lacking = [name for name, _, at in found if at is None]
+        lacking = [name for name, _, at in rows if at is None]
         return row + (f", {listing(lacking)} miss{'es' if len(lacking) == 1 else ''} it" if lacking else "")
 
     @cached_property
@@ -306,10 +307,10 @@ class Comparison:
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
             if (verdict := task.wording.verdict(self.names, self.explanations)) is not None:
                 return verdict
-        answers, every = self._answers(COMPARED), self._answers(sys.maxsize)
-        if len(set(answers)) < len(set(every)):
+        answers, complete = self._answers(COMPARED), self._answers(sys.maxsize)
+        if len(set(answers)) < len(set(complete)):
             # They differ in kinds that the short list leaves out.
-            answers = every
+            answers = complete
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
             return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."

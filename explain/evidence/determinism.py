@@ -26,6 +26,7 @@ _RANDOM = threading.Lock()
 """Guards draws from the process's own generators with a seed."""
 _inside = 0
 _undo: list[Callable[[], None]] = []
+"""Restores the switches when the last of the threads inside leaves; guarded by _STATE, as their number is."""
 
 
 @contextmanager
@@ -64,11 +65,12 @@ def _set_switches() -> Iterator[Callable[[], None]]:
         yield _set(cudnn.conv, "fp32_precision", value="ieee")
 
 
-def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
-    before = getattr(on, name)
+def _set(backend: Any, name: str, *, value: Any) -> Callable[[], None]:
+    """Set a switch of a backend, and return a function that restores it."""
+    before = getattr(backend, name)
     if before != value:
-        setattr(on, name, value)
-    return lambda: None if before == value else setattr(on, name, before)
+        setattr(backend, name, value)
+    return lambda: None if before == value else setattr(backend, name, before)
 
 
 @contextmanager

@@ -90,6 +90,51 @@ class Evidence:
     """The arguments of the latest decoding, and its predictions."""
     _graph: Graph | None = None
     _recording: Recording | None = None
+    _returned: Any = None
+    """What the module itself returned, for targets that are functions of it."""
+
+    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+        """Run the model once, under its lock while hooks are on."""
+        self.loaded = loaded
+        self.geometry: Geometry = model_input.geometry
+        self.layers = layers
+        self.tensor = loaded.move_input(model_input.tensor)
+        self._gradients: dict[Target, list[Gradient]] = {}
+        self.raws: dict[tuple[str, Target], list[Tensor]] = {}
+        """Raw maps by (method, target): one (h, w) per layer."""
+        self._adapter = loaded.fastest_adapter(layers)
+        with loaded.lock:
+            recorded, self.outputs = self._forward()
+        self.answers = self.outputs
+        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
+        if missing := next((path for path in self.paths if path not in recorded), None):
+            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
+        self._check_row()
+        self.recorded = [recorded[layer.path] for layer in layers]
+        """The layers' outputs in the graph from which the gradients are computed."""
+        size = (self.tensor.shape[-2], self.tensor.shape[-1])
+        pairs = zip(layers, self.recorded, strict=True)
+        self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
+        self.activations = [
+            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
+        ]
+        """One (1, C, h, w) per layer."""
+
+    def _check_row(self) -> None:
+        """Raise ModelChanged where a caller's module has other answers than when it was adapted."""
+        adapter = self.loaded.adapter
+        if self.loaded.guard is None or not adapter.labels or adapter.detects:
+            return
+        row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
+        if len(row) != len(adapter.labels):
+            raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
+        if not adapter.has_row or len(row) < 2 or kind not in ("logits", "probabilities"):
+            return
+        # An adapter takes the logarithm of probabilities; percentages are probabilities, too.
+        shares = row.exp() if kind == "probabilities" else row
+        whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
+        if (whole and bool((shares >= 0).all())) != (kind == "probabilities"):
+            raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     def __copy__(self) -> Evidence:
         other = object.__new__(type(self))
@@ -115,48 +160,6 @@ class Evidence:
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
-
-    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once, under its lock while hooks are on."""
-        self.loaded = loaded
-        self.geometry: Geometry = model_input.geometry
-        self.layers = layers
-        self.tensor = loaded.move_input(model_input.tensor)
-        self._gradients: dict[Target, list[Gradient]] = {}
-        self.raws: dict[tuple[str, Target], list[Tensor]] = {}
-        """Raw maps by (method, target): one (h, w) per layer."""
-        self._adapter = loaded.fastest_adapter(layers)
-        with loaded.lock:
-            recorded, self.outputs = self._forward()
-        self.answers = self.outputs
-        """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        self._check_shapes(recorded)
-        self.recorded = [recorded[layer.path] for layer in layers]
-        """The layers' outputs in the graph from which the gradients are computed."""
-        size = (self.tensor.shape[-2], self.tensor.shape[-1])
-        pairs = zip(layers, self.recorded, strict=True)
-        self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
-        self.activations = [
-            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
-        ]
-        """One (1, C, h, w) per layer."""
-
-    def _check_shapes(self, recorded: Mapping[str, Tensor]) -> None:
-        """Raise ModelChanged for layers that did not run, and for another number of answers."""
-        adapter = self.loaded.adapter
-        if missing := next((path for path in self.paths if path not in recorded), None):
-            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
-        if self.loaded.guard is not None and adapter.labels and not adapter.detects:
-            row, kind = adapter.answer_row(self.outputs)[0].detach().float(), getattr(adapter, "kind", "")
-            if len(row) != len(adapter.labels):
-                raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
-            shares = row.exp() if kind == "probabilities" else row
-            # Percentages are probabilities, too.
-            whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
-            probable = whole and bool((shares >= 0).all())
-            told_apart = adapter.has_row and len(row) > 1 and kind in ("logits", "probabilities")
-            if told_apart and probable != (kind == "probabilities"):
-                raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     @property
     def current(self) -> bool:
@@ -248,19 +251,22 @@ class Evidence:
         return self._run_pass(self.tensor, copied=True)
 
     def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
-        """Run one pass; raises _Overwritten where a recorded output was changed later."""
+        """Run one pass; `copied`: with copies for later layers. Raises _Overwritten where a recorded output changed."""
         recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[str, int] = {}
-        returned: dict[int, Any] = {}
-        module, caller = self._adapter.module, threading.get_ident()
+        module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
+        # The sparse gradient goes past what an attention is made of.
+        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
+        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
+        skips_zeros = any(layer.layout == "tokens" for layer in self.layers) and on_cpu and not inside
 
         def record(path: str, output: Tensor) -> Tensor | None:
             # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
             # The graph starts at the first recorded layer.
-            if not recorded and tokens:
+            if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
@@ -268,11 +274,10 @@ class Evidence:
             recorded[path], versions[path] = leaf, leaf._version
             return leaf.clone() if copied else leaf
 
-        on_cpu = tensor.device.type == "cpu"
-        # The sparse gradient goes past what an attention is made of.
-        attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
-        inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
-        tokens = any(layer.layout == "tokens" for layer in self.layers) and on_cpu and not inside
+        def keep_returned(*call: Any) -> None:
+            if threading.get_ident() == caller:
+                self._returned = call[2]
+
         try:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.loaded.guard is not None:
@@ -282,10 +287,7 @@ class Evidence:
                 for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
-                # What the module itself returns, for targets that are functions of it.
-                contexts.enter_context(
-                    module.register_forward_hook(lambda *call: returned.update({threading.get_ident(): call[2]}))
-                )
+                contexts.enter_context(module.register_forward_hook(keep_returned))
                 outputs = self._adapter.run(tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
@@ -293,7 +295,7 @@ class Evidence:
             raise
         if not copied and any(out._version != versions[path] for path, out in recorded.items()):
             raise _Overwritten
-        self.calls, self._returned = calls, returned.get(caller)
+        self.calls = calls
         return recorded, outputs
 
     def run_with(self, contents: Tensor, adapter: Adapter, lock: PassLock) -> Any:

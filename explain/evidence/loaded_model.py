@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,8 @@ class LoadedModel:
         self._origin: LoadedModel | None = None
         self.vocabularies: dict[object, LoadedModel] = {}
         """The latest copies with other classes, by vocabulary and examples."""
-        self.source: object = None
-        """The table and the files it was loaded from; where they have changed it is loaded again."""
+        self.source: tuple[ModelSpec, dict[str, int]] | None = None
+        """The row and the files that it was loaded from, with their times in nanoseconds; None of one in memory."""
         self.verified = self.guard is not None
         """Whether the shortcuts of somebody's own network were tried on it; a caller's module has none."""
         self.recordings = Recordings()
@@ -72,7 +72,7 @@ class LoadedModel:
         return self._origin or self
 
     def copy(self) -> LoadedModel:
-        """Return a copy that shares module, lock and layers."""
+        """Return a copy that shares module, lock and layers, and has the same `origin`."""
         other = copy.copy(self)
         other._origin = self.origin
         return other
@@ -102,7 +102,7 @@ class LoadedModel:
     def prepare(self, image: Image, preprocessing: str) -> ModelInput:
         """Return a picture's input; raises for an unknown preprocessing and for other channels."""
         self.adapter.check_preprocessing(preprocessing)
-        return self.adapter.prepare(image.taken(self.adapter.channels, self.adapter.spec.id), preprocessing)
+        return self.adapter.prepare(image.array(self.adapter.channels, self.adapter.spec.id), preprocessing)
 
     @contextmanager
     def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:
@@ -215,13 +215,13 @@ class LoadedModel:
         return adapter
 
     def verify(self) -> None:
-        """Disable shortcuts that are wrong for a model with one row of numbers, and note it; tried once.
+        """Disable shortcuts that are wrong for a model with one row of numbers, and note it; only the first time.
 
         Folded batch norms and passes over several pictures are correct for known networks. Of others they are tried on
         noise. A caller's module has none.
         """
-        adapter, tried, self.verified = self.adapter, self.verified, True
-        if tried or not (adapter.gradients and adapter.has_row):
+        adapter, verified, self.verified = self.adapter, self.verified, True
+        if verified or not (adapter.gradients and adapter.has_row):
             return
         folded = self.fastest_adapter(())
         try:
@@ -297,12 +297,6 @@ class LoadedModel:
         return stated or self.survey.default or self.adapter.default_layers(self.layers)
 
 
-def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:
-    """Return whether a model's table and files are unchanged."""
-    former: dict[str, int] = loaded[1]
-    return bool(loaded[0] == current[0]) and all(former.get(name) == time for name, time in current[1].items())
-
-
 class ModelCache:
     """The loaded models by id and device, within a budget of bytes."""
 
@@ -318,8 +312,14 @@ class ModelCache:
         """Return the model on that device, loaded once for concurrent callers."""
         key, paths = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
         files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
-        source = spec, {name: os.stat(name).st_mtime_ns for name in files}
-        if (loaded := self._models.get(key)) is not None and _unchanged(loaded.source, source):
+        times = {name: os.stat(name).st_mtime_ns for name in files}
+
+        def is_current(loaded: LoadedModel | None) -> TypeGuard[LoadedModel]:
+            """Return whether a model was loaded from this row and these files as they are."""
+            source = None if loaded is None else loaded.source
+            return source is not None and source[0] == spec and times.items() <= source[1].items()
+
+        if is_current(loaded := self._models.get(key)):
             return loaded
 
         def report(done: int, total: int) -> None:
@@ -329,9 +329,9 @@ class ModelCache:
 
         with self._loading[key]:
             loaded = self._models.get(key)
-            if loaded is None or not _unchanged(loaded.source, source):
+            if not is_current(loaded):
                 loaded = LoadedModel(load(spec, progress=report), device)
-                loaded.source = source
+                loaded.source = spec, times
             self._models.put(key, loaded)
         return loaded
 

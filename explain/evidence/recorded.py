@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -71,11 +71,13 @@ class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Recorded(Generic[T]):
     """What a function launches on a GPU, as a CUDA graph; each replay overwrites the tensors of `result`."""
 
-    def __init__(self, call: Callable[[], T], stream: Any, pool: Any = None) -> None:
+    def __init__(self, call: Callable[[], T], stream: Any, pool: Any = None, sources: Sequence[Tensor] = ()) -> None:
         """Record `call`, on a stream of its own; raises RuntimeError where it reads a value on the way.
 
-        `pool`: the memory of a graph on the same stream, to share what it leaves free.
+        `pool`: the memory of a graph on the same stream, to share what it leaves free. `sources`: the tensors that
+        `call` reads, which the caller fills before a replay.
         """
+        self.sources = sources
         with _RECORDING:
             self._record(call, stream, pool)
 
@@ -88,8 +90,6 @@ class Recorded(Generic[T]):
         current.wait_stream(stream)
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved(stream.device)
-        self.sources: Sequence[Tensor] = ()
-        """The tensors that a function reads."""
         self.graph = torch.cuda.CUDAGraph()
         # Other threads may use the GPU meanwhile.
         with (
@@ -109,8 +109,12 @@ class Recorded(Generic[T]):
         self.graph.replay()
 
 
-_Product = tuple[list[Tensor], Callable[[], Sequence[Tensor | None]], "Recorded[Sequence[Tensor | None]] | None"]
-"""Seeds at some outputs, what computes the layers' gradients of them, and its recording, if there is one."""
+class _Product(NamedTuple):
+    """Seeds at some outputs, what computes the layers' gradients of them, and its recording, if there is one."""
+
+    seeds: list[Tensor]
+    compute: Callable[[], Sequence[Tensor | None]]
+    recorded: Recorded[Sequence[Tensor | None]] | None
 
 
 class Recording:
@@ -136,9 +140,8 @@ class Recording:
 
     @property
     def nbytes(self) -> int:
-        return self._pass.nbytes + sum(
-            product.nbytes for _, _, product in self._products.values() if product is not None
-        )
+        products = (product.recorded for product in self._products.values())
+        return self._pass.nbytes + sum(recorded.nbytes for recorded in products if recorded is not None)
 
     @property
     def differentiable(self) -> bool:
@@ -169,13 +172,15 @@ class Recording:
         used = tuple(seed is not None for seed in seeds)
         if used not in self._products:
             self._products[used] = self._record_product(used)
-        buffers, compute, product = self._products[used]
-        parts = [(buffer[seed[1]], seed[0]) for buffer, seed in zip(buffers, filter(None, seeds), strict=True)]
+        product = self._products[used]
+        parts = [(buffer[seed[1]], seed[0]) for buffer, seed in zip(product.seeds, filter(None, seeds), strict=True)]
         for part, values in parts:
             part.copy_(values)
-        if product is not None:
-            product.replay()
-        slopes = compute() if product is None else product.result
+        if product.recorded is None:
+            slopes = product.compute()
+        else:
+            product.recorded.replay()
+            slopes = product.recorded.result
         copies = [None if slope is None else slope.clone() for slope in slopes]
         for part, _ in parts:
             part.zero_()
@@ -189,10 +194,10 @@ class Recording:
             return torch.autograd.grad(roots, self._layers, buffers, retain_graph=True, allow_unused=True)
 
         try:
-            return buffers, compute, Recorded(compute, self._stream, self._pass.pool)
+            return _Product(buffers, compute, Recorded(compute, self._stream, self._pass.pool))
         except RuntimeError as error:
             LOGGER.info("a gradient is not recorded as a CUDA graph: %s", str(error).partition("\n")[0])
-            return buffers, compute, None
+            return _Product(buffers, compute, None)
 
     def measure_mean(self, *tensors: Tensor) -> None:
         """Set `averages` by the gradients of the features in the passes of some inputs."""
@@ -226,21 +231,12 @@ def _copied(answer: Any, constants: Iterable[int] = ()) -> Any:
 Replayed = TypeVar("Replayed", Recorded[Any], Recording)
 
 
-class _RecordingCache(Generic[Replayed]):
-    """Recordings by what they are of, the latest used within some bytes: only what comes a second time is recorded."""
+class _RecordingCache(ByteCache[Replayed]):
+    """Recordings by what they are of, the latest used within some bytes of a GPU: only what comes again is recorded."""
 
     def __init__(self, limit: int | Callable[[], int]) -> None:
-        self._recordings: ByteCache[Replayed] = ByteCache(limit, lambda recording: recording.nbytes)
+        super().__init__(limit, lambda recording: recording.nbytes)
         self._recordable: dict[Hashable, bool] = {}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of a GPU that they take."""
-        return self._recordings.nbytes
-
-    def get(self, key: Hashable) -> Replayed | None:
-        """Return a recording, if there is one."""
-        return self._recordings.get(key)
 
     def record(self, key: Hashable, name: str, make: Callable[[], Replayed | None]) -> None:
         """Keep what `make` gives where the key comes again; one line in the log where it gives None or fails."""
@@ -252,11 +248,11 @@ class _RecordingCache(Generic[Replayed]):
             # Not again: what was dropped for lack of memory would push out others each time.
             self._recordable[key] = False
             try:
-                made, reason = make(), "it gives other numbers"
+                recording, reason = make(), "it gives other numbers"
             except (Problem, RuntimeError) as error:
-                made, reason = None, str(error.__cause__ or error).partition("\n")[0]
-            if made is not None:
-                self._recordings.put(key, made)
+                recording, reason = None, str(error.__cause__ or error).partition("\n")[0]
+            if recording is not None:
+                self.put(key, recording)
             else:
                 LOGGER.info("%s is not recorded as a CUDA graph: %s", name, reason)
 
@@ -299,7 +295,7 @@ def _equal(first: Outputs, second: Outputs, adapter: Adapter) -> bool:
 class _Functions(_RecordingCache[Recorded[Any]]):
     """Functions of tensors without gradients, recorded when they come a second time with the same shapes."""
 
-    _lock = threading.Lock()
+    _calling = threading.Lock()
 
     def __call__(self, key: Hashable, call: Callable[[Sequence[Tensor]], T], tensors: Sequence[Tensor]) -> T:
         """Return `call(tensors)`; `key` names the function and all that it reads besides."""
@@ -308,7 +304,7 @@ class _Functions(_RecordingCache[Recorded[Any]]):
             return call(tensors)
         precision = torch.get_float32_matmul_precision()
         key = (key, device, precision, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors))
-        with self._lock, torch.no_grad():
+        with self._calling, torch.no_grad():
             if (function := self.get(key)) is None:
                 result = call(tensors)
                 self.record(key, "a function", lambda: self._record(call, tensors))
@@ -321,9 +317,7 @@ class _Functions(_RecordingCache[Recorded[Any]]):
 
     def _record(self, call: Callable[[Sequence[Tensor]], T], tensors: Sequence[Tensor]) -> Recorded[T]:
         sources = [tensor.clone() for tensor in tensors]
-        function = Recorded(lambda: call(sources), new_stream(tensors[0].device))
-        function.sources = sources
-        return function
+        return Recorded(lambda: call(sources), new_stream(tensors[0].device), sources=sources)
 
 
 replayed = _Functions(256 * 2**20)

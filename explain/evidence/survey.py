@@ -61,26 +61,25 @@ class Survey:
     """A sentence on what was not measured, by the path of the layer; of all by the empty path."""
 
 
-def survey(adapter: Adapter, tensor: Tensor, *, every: bool = False) -> Survey:
+def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Survey:
     """Run (1, C, h, w) once; list explainable layers and attention modules.
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
-    `every`: in any layout, to be measured; else tokens are (1, N, C), as nearly always.
+    `any_layout`: outputs that may be maps in any layout, to be measured; else tokens are (1, N, C), as nearly always.
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), every, leaves)
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves)
     watched = [path for path in parts if path and not f"{path}.".startswith(outside)]
     hooks = watch(adapter.module, watched, observer.note_output)
     opened = adapter.record_attention(observer.note_attention)
     # In-place activations return their input, so that norm and ReLU would be one layer.
     with hooks, torch.no_grad(), disable_inplace(adapter.module), opened:
         outputs = adapter.run(tensor)
-    read = outputs.attended if isinstance(outputs, QueryDetections) else None
-    queries = (
-        read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), (), same=False)
-    )
+    if not isinstance(outputs, QueryDetections) or (read := outputs.attended) is None:
+        return observer.result()
+    queries = AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), (), same=False)
     return replace(observer.result(), queries=queries)
 
 
@@ -89,7 +88,7 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
-    every: bool
+    any_layout: bool
     leaves: Collection[str]
     """Paths of modules without parts."""
     by_path: dict[str, Layer] = field(default_factory=dict)
@@ -102,13 +101,14 @@ class _Observer:
     before: dict[str, int] = field(default_factory=dict)
     """`returned` at the time of each layer."""
     read_by: dict[str, str] = field(default_factory=dict)
+    """The attention module that reads a layer of tokens, by the layer's path."""
 
     def note_output(self, path: str, output: Any) -> None:
         """Note one module's output."""
         if not isinstance(output, torch.Tensor):
             return
         self.returned += output.nbytes if path in self.leaves else 0
-        if (layer := describe(path, output, self.size, self.grids, every=self.every)) is None:
+        if (layer := describe(path, output, self.size, self.grids, any_layout=self.any_layout)) is None:
             return
         if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):
             # Last seen, first tried: patches are cut by the latest convolution.
@@ -166,7 +166,7 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
             part.inplace = True
 
 
-def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, every: bool) -> Layer | None:
+def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, any_layout: bool) -> Layer | None:
     """Return an output's layout as a map on an input (h, w), or None.
 
     `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
@@ -178,7 +178,7 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, 
         if not proportional(b, c, size) and proportional(a, b, size):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
-    layouts: tuple[Layout, ...] = ("tokens", "rows", "sequence") if every else ("tokens",)
+    layouts: tuple[Layout, ...] = ("tokens", "rows", "sequence") if any_layout else ("tokens",)
     for layout in layouts if len(shape) == 3 else ():
         pictures, channels = AXES[layout]
         split = split_tokens(shape[3 - pictures - channels], size, grids) if shape[channels] > 1 else None

@@ -76,7 +76,7 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey,
     tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
     size = (tensor.shape[-2], tensor.shape[-1])
     try:
-        return _Trial(adapter, tensor, survey(adapter, tensor, every=True)).measure(), size
+        return _Trial(adapter, tensor, survey(adapter, tensor, any_layout=True)).measure(), size
     # Somebody's forward may raise anything on a changed picture; a fault of the measuring itself shows in the log.
     except Exception as error:
         LOGGER.warning("%s: its layers could not be measured", adapter.spec.id, exc_info=True)

@@ -31,13 +31,7 @@ WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside
 
 @dataclass(frozen=True)
 class BoxNumbers:
-    """A map's relation to boxes, in four shares with the sum 1.
-
-    >>> from sightglass import Explainer
-    >>> numbers = Explainer("yolo11n")("bus.jpg", per="detection").box_numbers(3)
-    >>> numbers.inside == numbers.own_only + numbers.shared
-    True
-    """
+    """A map's relation to boxes, in four shares with the sum 1."""
 
     inside: float
     """Share of the heat inside its own box (or boxes), whether other boxes overlap it there or not."""

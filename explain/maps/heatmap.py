@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.evidence.recorded import replayed
-from sightglass.explain.maps.statistics import coarse
+from sightglass.explain.maps.statistics import coarse, hottest_mask
+from sightglass.explain.methods.gradient import bilinear
 from sightglass.explain.options import Scale
-from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.rendering.style import Field, Kind
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, picture_cells
@@ -34,13 +34,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """The scaled map of one target, with its raw values.
-
-    >>> from sightglass import Explainer
-    >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
-    >>> heatmap.values.shape, heatmap.state
-    ((1080, 810), 'ok')
-    """
+    """The scaled map of one target, with its raw values."""
 
     target: Target
     method: str
@@ -193,7 +187,7 @@ def _scale_maps(
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
         units[grid] = units[grid] + unit if grid in units else unit
-    rows = [_bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
+    rows = [bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
     cells, shares = _strips(tuple((w, across) for _, w, (_, across) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
     # Map by map: neither memory nor rounding depends on the number of maps.
@@ -233,24 +227,6 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
     return (shares / shares.sum(1, keepdim=True)).to(device)
 
 
-def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
-    """Upsample maps (k, h, w) of a layer to (k, height, width)."""
-    (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
-    if not (down or across):
-        return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
-    return _bilinear(h, height, raw.device, down) @ raw @ _bilinear(w, width, raw.device, across).T
-
-
-@lru_cache(maxsize=64)
-def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
-    """Return the bilinear (pixels, cells) matrix of a row, `offset` cells further on."""
-    if offset:
-        at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
-        return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
-    unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
-    return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()
-
-
 @lru_cache(maxsize=64)
 def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the cells, (n * m,), and shares, (m, pixels / n), that make each of a row's n strips of pixels."""
@@ -259,7 +235,7 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
     for width, offset in rows:
         n = width // count
         # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
-        shares.append(_bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
+        shares.append(bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
         near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
         cells.append(near.clamp(0, width - 1) + before)
         before += width

@@ -1,9 +1,9 @@
 """Statistics of a heatmap, and agreement of two.
 
-Maps are float32 (h, w) within 0..1 at any resolution; positions come out in pixels of the original picture through
-`extent` (x0, y0, x1, y1), the part of that picture the map covers. "Heat" is the map read as a quantity that is
-shared out over the cells. No map gives NaN: with no heat at all every number is 0, the centre and the peak are the
-middle of the extent and there are no regions; a flat map has an even heat, no Gini, its peak in the middle.
+Maps are float32 (h, w) within 0..1 at any resolution; positions are in pixels of the original picture, of which the map
+covers the part `extent` (x0, y0, x1, y1). "Heat" is the map read as a quantity that is shared out over the cells. No
+map gives NaN: with no heat at all every number is 0, the centre and the peak are the middle of the extent and there are
+no regions; a flat map has an even heat, a Gini coefficient of 0, and its peak in the middle.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.explain.phrases import NBSP, percent
-from sightglass.explain.rendering.render import Mask, check, hottest_mask
-from sightglass.explain.rendering.style import Values
+from sightglass.explain.rendering.style import Values, check_values
 
 COARSE = 320
 """Cells a side that a map is brought down to, by area, before anything is counted: its own grid is far smaller."""
 Extent = tuple[float, float, float, float]
 Point = tuple[float, float]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 RING = 0.1  # the border ring is the outer tenth of each side
-BINS = 20
+BINS = 20  # of the histogram
 MIDDLE = 1 / 12  # how far the middle of a picture reaches, to either side
 _LEAST, _ONE = 0x30800000, 0x3F800000
 """The bits of 2 ** -30 and 1 as float32: heat below counts as the least."""
@@ -37,7 +37,7 @@ _STEPS = ((_ONE - _LEAST) >> 14) + 1
 
 @dataclass(frozen=True)
 class Region:
-    """A connected area above half of the maximum: box, share and peak."""
+    """A connected area above half of the maximum: box, share and greatest value."""
 
     box: Extent
     share_of_heat: float
@@ -46,12 +46,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of one map; MEANING explains each.
-
-    >>> from sightglass import Explainer
-    >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
-    False
-    """
+    """The numbers of one map; MEANING explains each."""
 
     mean: float
     max: float
@@ -132,7 +127,7 @@ def format_value(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The similarity of two maps: 1 if identical, about 0 if unrelated."""
+    """Spearman's rank correlation of two maps, -1..1, and the IoU of their hottest fifths, 0..1: 1 if identical."""
 
     rank_correlation: float
     iou_top20: float
@@ -149,34 +144,25 @@ def coarse(values: Values, cells: int = COARSE) -> Values:
 
 
 def describe(values: Values, extent: Extent | None = None) -> Statistics:
-    """Compute every number of one map; `extent` is (0, 0, w, h) if not given."""
-    values = check(values)
+    """Compute every number of one map; `extent` is (0, 0, w, h) if not given. Raises ValueError for wrong values."""
+    values = check_values(values)
     heat = np.clip(values, 0, 1)
     height, width = values.shape
     x0, y0, x1, y1 = extent = extent or (0.0, 0.0, float(width), float(height))
     if not (np.isfinite(extent).all() and x0 < x1 and y0 < y1):
         raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {extent}.")
-    step_x, step_y = (x1 - x0) / width, (y1 - y0) / height
     size, total, top = values.size, float(heat.sum(dtype=np.float64)), float(values.max())
-    columns = heat.sum(axis=0, dtype=np.float64) / (total or 1)  # (w,) shares, enough for centre, spread and quarters
-    rows = heat.sum(axis=1, dtype=np.float64) / (total or 1)  # (h,)
+    flat, middle = float(values.min()) == top, ((x0 + x1) / 2, (y0 + y1) / 2)
+    step_x, step_y = (x1 - x0) / width, (y1 - y0) / height
     across, down = x0 + (np.arange(width) + 0.5) * step_x, y0 + (np.arange(height) + 0.5) * step_y
-    centre = (float(columns @ across), float(rows @ down)) if total else ((x0 + x1) / 2, (y0 + y1) / 2)
-    variance = float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)
-
-    half, gini = _inequality(heat) if total else (0, 0.0)
+    row, column = divmod(int(values.argmax()), width)
+    centre, deviation = _balance(heat, total, across, down) if total else (middle, 0.0)
+    hottest, gini = _inequality(heat) if total else (0, 0.0)
     shares = heat / np.float32(total or 1)
     shares = shares[shares > 0]  # only now: the division can send the smallest to 0
     bits = max(0.0, -float(np.sum(shares * np.log2(shares), dtype=np.float64)))
-
-    flat = float(values.min()) == top
-    row, column = divmod(int(values.argmax()), width)
-    inner_x, inner_y = (overlaps(side, RING * side, (1 - RING) * side) for side in (width, height))
-    left, upper = overlaps(width, 0, 0.5 * width), overlaps(height, 0, 0.5 * height)
-    # One product for all: [0][0] to [1][1] are the quarters, [2][2] is all but the border ring.
-    parts = np.stack([upper, 1 - upper, inner_y]) @ heat @ np.stack([left, 1 - left, inner_x], axis=1) / (total or 1)
-    regions, n_regions = _regions(values, heat, total)
-    boxes = [(x0 + a * step_x, y0 + b * step_y, x0 + c * step_x, y0 + d * step_y) for (a, b, c, d), _, _ in regions]
+    quadrants, inner = _share_by_part(heat, total or 1)
+    regions, n_regions = _regions(values, heat, total or 1, extent)
     bins = np.minimum((np.maximum(values, 0) * BINS).astype(np.uint8), BINS - 1)
     return Statistics(
         mean=float(values.mean(dtype=np.float64)),
@@ -185,18 +171,18 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
         coverage_25=float(np.count_nonzero(values > 0.25)) / size,
         coverage_50=float(np.count_nonzero(values > 0.5)) / size,
         coverage_75=float(np.count_nonzero(values > 0.75)) / size,
-        half_heat_area=half / size,
+        half_heat_area=hottest / size,
         entropy=bits,
         entropy_normalised=min(1.0, bits / float(np.log2(size))) if size > 1 else 0.0,
         gini=min(1.0, max(0.0, gini)),
         centre=centre,
-        spread=max(0.0, variance) ** 0.5 / float(np.hypot(x1 - x0, y1 - y0)),
-        peak=((x0 + x1) / 2, (y0 + y1) / 2) if flat else (float(across[column]), float(down[row])),
-        regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, regions, strict=True)),
+        spread=deviation / float(np.hypot(x1 - x0, y1 - y0)),
+        peak=middle if flat else (float(across[column]), float(down[row])),
+        regions=regions,
         n_regions=n_regions,
-        border_share=max(0.0, 1 - float(parts[2, 2])) if total else 0.0,
+        border_share=max(0.0, 1 - inner) if total else 0.0,
         border_area=1 - (1 - 2 * RING) ** 2,
-        quadrants=(float(parts[0, 0]), float(parts[0, 1]), float(parts[1, 0]), float(parts[1, 1])),
+        quadrants=quadrants,
         histogram=tuple(np.bincount(bins.ravel(), minlength=BINS).tolist()),
     )
 
@@ -212,30 +198,31 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     x0, y0, x1, y1 = seen
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
-    extent = (0.0, 0.0, float(size[0]), float(size[1]))
+    width, height = size
     # A region around most of the seen part may be cold in its middle.
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
-        return _locate(*_within(statistics.peak, extent))
+        return _locate(statistics.peak[0] / width, statistics.peak[1] / height)
     boxes = [(region.box, region.share_of_heat) for region in statistics.regions]
-    regions = [(_within((sum(box[::2]) / 2, sum(box[1::2]) / 2), extent), share) for box, share in boxes]
+    regions = [((sum(box[::2]) / 2 / width, sum(box[1::2]) / 2 / height), share) for box, share in boxes]
     near = [region for region in regions if not _apart(region[0], regions[0][0], 1 / 6)]
     place = _locate(*np.average([middle for middle, _ in near], axis=0, weights=[share for _, share in near]).tolist())
-    for other, share in regions[1:2]:
-        if _apart(other, regions[0][0], 1 / 3) and share >= 0.5 * regions[0][1] and _locate(*other) != place:
-            return f"{place} and {_locate(*other)}"
-    return place
+    if len(regions) < 2:
+        return place
+    (first, most), (second, share) = regions[:2]
+    far = _apart(first, second, 1 / 3) and share >= 0.5 * most and _locate(*second) != place
+    return f"{place} and {_locate(*second)}" if far else place
 
 
 def rank_correlation(a: Values, b: Values) -> float:
-    """Return the rank correlation of two maps, without the rest of their agreement."""
+    """Return Spearman's rank correlation of two maps of one shape, -1..1, as `Agreement` has it."""
     return rank_correlations(a, [b])[0]
 
 
 def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
-    """Return a map's rank correlation with each of others."""
-    ranks = _ranks(check(values))
-    return [_correlation(ranks, _ranks(check(other))) for other in others]
+    """Return a map's rank correlation with each of others, -1..1."""
+    ranks = _ranks(check_values(values))
+    return [_correlation(ranks, _ranks(check_values(other))) for other in others]
 
 
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
@@ -244,7 +231,7 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
     rank_correlation: Spearman's with mean ranks for ties; a flat map has 1 with flat maps, else 0. iou_top20: of
     `hottest_mask(map, 0.2)`, 1 if both are empty.
     """
-    maps = [check(m) for m in maps]
+    maps = [check_values(m) for m in maps]
     if len({m.shape for m in maps}) > 1:
         raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(m.shape) for m in maps)}.")
     ranks = [_ranks(m) for m in maps]
@@ -254,6 +241,38 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
         for j in range(i):
             table[i][j] = table[j][i] = Agreement(_correlation(ranks[i], ranks[j]), iou(masks[i], masks[j]))
     return tuple(tuple(row) for row in table)
+
+
+def hottest_mask(values: Values, fraction: float) -> Mask:
+    """Return the hottest fraction of the picture, bool (H, W).
+
+    Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
+    (out if equally near). So a flat map gives nothing up to a half, and everything above.
+    """
+    values = check_values(values)
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction must lie within 0..1, got {fraction}.")
+    count = round(fraction * values.size)
+    if not count:
+        return np.zeros(values.shape, dtype=np.bool_)
+    edge = np.partition(values, values.size - count, axis=None)[values.size - count]
+    above, with_edge = values > edge, values >= edge
+    nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
+    return np.asarray(with_edge if nearer else above)
+
+
+def share_difference(a: Values, b: Values) -> Values:
+    """Subtract maps as shares of their sums, at most 1.
+
+    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 where both are equal. A map without heat
+    has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
+    """
+    a, b = check_values(np.abs(a)), check_values(np.abs(b))
+    if a.shape != b.shape:
+        raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
+    shares = [values / (values.sum(dtype=np.float64) or 1.0) for values in (a, b)]
+    gap = shares[0] - shares[1]
+    return np.asarray(gap / (abs(gap).max() or 1.0), np.float32)
 
 
 def rescale(values: Values) -> Values:
@@ -266,6 +285,25 @@ def iou(a: Mask, b: Mask) -> float:
     """Return two masks' intersection over union, 0..1; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def _balance(heat: Values, total: float, across: Floats, down: Floats) -> tuple[Point, float]:
+    """Return the centre of the heat, and its standard deviation around it, by the cells' places (w,) and (h,)."""
+    # The sums over rows and columns are enough, as shares.
+    columns, rows = heat.sum(axis=0, dtype=np.float64) / total, heat.sum(axis=1, dtype=np.float64) / total
+    centre = float(columns @ across), float(rows @ down)
+    variance = float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)
+    return centre, max(0.0, variance) ** 0.5
+
+
+def _share_by_part(heat: Values, total: float) -> tuple[tuple[float, float, float, float], float]:
+    """Return the shares of heat in the quarters, as `Statistics.quadrants`, and inside of the border ring."""
+    height, width = heat.shape
+    inner_x, inner_y = (overlaps(side, RING * side, (1 - RING) * side) for side in (width, height))
+    left, upper = overlaps(width, 0, 0.5 * width), overlaps(height, 0, 0.5 * height)
+    # One product for all: [0][0] to [1][1] are the quarters, [2][2] is all but the border ring.
+    parts = np.stack([upper, 1 - upper, inner_y]) @ heat @ np.stack([left, 1 - left, inner_x], axis=1) / total
+    return (float(parts[0, 0]), float(parts[0, 1]), float(parts[1, 0]), float(parts[1, 1])), float(parts[2, 2])
 
 
 def _inequality(heat: Values) -> tuple[int, float]:
@@ -289,25 +327,21 @@ def overlaps(cells: int, start: float, end: float) -> Floats:
     return np.diff(np.clip(np.arange(cells + 1), start, end))
 
 
-def _regions(
-    values: Values, heat: Values, total: float
-) -> tuple[list[tuple[tuple[int, int, int, int], float, float]], int]:
-    """Return boxes, shares and peaks of regions, and their total number."""
+def _regions(values: Values, heat: Values, total: float, extent: Extent) -> tuple[tuple[Region, ...], int]:
+    """Return the ten regions with most heat, in pixels of the picture, and the number of all."""
     hot = values > values.max() / 2
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)
+    (rows, columns), (x0, y0, x1, y1) = values.shape, extent
+    step_x, step_y = (x1 - x0) / columns, (y1 - y0) / rows
     regions = []
     for label in 1 + np.argsort(-heats[1:], kind="stable")[:10]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())
-        regions.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
-    return regions, count - 1
-
-
-def _within(point: Point, extent: Extent) -> Point:
-    x0, y0, x1, y1 = extent
-    return (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
+        box = x0 + x * step_x, y0 + y * step_y, x0 + (x + width) * step_x, y0 + (y + height) * step_y
+        regions.append(Region(box, float(heats[label]) / total, peak))
+    return tuple(regions), count - 1
 
 
 def _apart(a: Point, b: Point, least: float) -> bool:

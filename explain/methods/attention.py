@@ -7,11 +7,7 @@ Inside `Adapter.record_attention(record)` attention is explicit: `record(path, w
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
 layers lists the attention modules too (`Survey.attentions`). Keys must be the picture's tokens: patches by row,
-CLS and registers. Queries may be the same tokens, a pooling query, or words.
-
->>> from sightglass import Explainer
->>> Explainer("demo-vit")("bus.jpg", top_k=1, method="rollout").heatmaps[0].layers
-('every attention',)
+CLS and registers. Queries may be the same tokens, a pooling query, or words. `METHODS` names the papers.
 """
 
 from __future__ import annotations
@@ -35,7 +31,7 @@ from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.layers import Layer, cells_of, spread
 
-COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
+UNFUSED = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""
 
 
@@ -59,11 +55,11 @@ def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
 
 
 def compute_gradients(
-    evidence: Evidence, targets: Sequence[Target], request: Request, *, every: bool = True
+    evidence: Evidence, targets: Sequence[Target], request: Request, *, last_only: bool = False
 ) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
-    One forward pass with explicit attention for all targets, and one backward pass for each. Without `every` only the
+    One forward pass with explicit attention for all targets, and one backward pass for each. With `last_only` only the
     last module has a gradient, which says what queries count, and the others' are 0.
     """
     loaded = evidence.loaded
@@ -72,7 +68,7 @@ def compute_gradients(
 
     def record(path: str, weights: Tensor) -> Tensor:
         if path in modules:
-            leaf = not weights.requires_grad and (every or path == [*modules][-1])
+            leaf = not weights.requires_grad and (not last_only or path == [*modules][-1])
             recorded[path] = weights.detach().requires_grad_() if leaf else weights
         return recorded.get(path, weights)
 
@@ -109,13 +105,8 @@ def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     return usable
 
 
-def choose(evidence: Evidence) -> tuple[str, ...]:
-    """Return each layer's attention module: its own block's, else the last."""
-    paths = [attention.path for attention in attentions(evidence.loaded)]
-    return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
-
-
 def _nearest(layer: Layer, paths: Sequence[str]) -> str:
+    """Return the path of a layer's attention module: its own block's, else the last."""
     if layer.read_by in paths:
         return layer.read_by
     names = layer.path.split(".")
@@ -126,20 +117,26 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
     return max(reversed(paths), key=count_shared)
 
 
-def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None) -> Tensor:
-    """Return a module's counted queries, (queries,) bool; `read`: the last module's."""
-    queries = torch.arange(attended.queries)
-    if not attended.same:
+def _rows(module: AttentionModule, last: AttentionModule, read: Tensor) -> Tensor:
+    """Return a module's queries that count (`HeadWeights.rows`); `read`: the last's that the answer is read from."""
+    queries = torch.arange(module.queries)
+    if not module.same:
         # A query that pools the patches, or words.
-        return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
-    others = torch.isin(queries, torch.tensor(cells_of(attended.queries, attended.extras)), invert=True)
-    known = read if last.same and read is not None and len(read) == attended.queries else None
-    read_from = others & (others.cumsum(0) == 1 if known is None else known.cpu())
+        return read.cpu() if module is last and bool(read.any()) else queries >= 0
+    others = torch.isin(queries, torch.tensor(cells_of(module.queries, module.extras)), invert=True)
+    # Where the last module's queries are other tokens, the first token beside the grid's is the class token.
+    comparable = last.same and len(read) == module.queries
+    read_from = others & (read.cpu() if comparable else others.cumsum(0) == 1)
     return read_from if bool(read_from.any()) else ~others
 
 
-_Reading = tuple[Any, Tensor, AttentionModule]
-"""The head's outputs of one block's; its weights (1, heads, queries, keys), a leaf of the graph; and their module."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The head's outputs of one block's; its weights (1, heads, queries, keys), a leaf of the graph; their module."""
+
+    outputs: Any
+    weights: Tensor
+    module: AttentionModule
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
@@ -148,7 +145,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     Each block's output Z_l is read by the model's own head in place of the last block's, which gives the target's
     scalar s_l. With the block's attention A_l (heads, queries, keys) the map is a row over the keys, the mean over
     layers l, heads and queries of relu(d s_l / d A_l). Where a query pools the patches at the end, A_l is that query's
-    attention to Z_l. Bousselham et al. 2024, https://arxiv.org/abs/2404.03214.
+    attention to Z_l.
 
     Raises Cancelled within one block of a stop.
     """
@@ -160,14 +157,15 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
             check()
             request.report(number, len(modules), f"LeGrad, layer {number + 1} of {len(modules)}")
             readings.append(reading)
-        return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
+        maps = ([_relevance(adapter, reading, target) for reading in readings] for target in targets)
+        return [torch.stack(layers).mean(0) for layers in maps]
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionModule]) -> Iterator[_Reading]:
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
-    layers = [attended for attended in modules if attended.same]
-    pooled = next((attended for attended in modules if not attended.same), None)
-    paths = find_blocks([attended.path for attended in layers])
+    layers = [module for module in modules if module.same]
+    pooled = next((module for module in modules if not module.same), None)
+    paths = find_blocks([module.path for module in layers])
     blocks = [adapter.module.get_submodule(path) for path in paths]
     weights: dict[str, Tensor] = {}
     outputs: dict[str, Any] = {}
@@ -178,7 +176,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
 
     with watch(adapter.module, paths, outputs.__setitem__), adapter.record_attention(record):
         adapter.run(tensor)
-    block_weights = [weights[attended.path] for attended in layers]
+    block_weights = [weights[module.path] for module in layers]
     for path, block in zip(paths, blocks, strict=True):
         # Replaced by its output: only the last block's output reaches the head.
         _return_constant(block, outputs[path])
@@ -186,7 +184,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, modules: Sequence[AttentionMo
         _return_constant(blocks[-1], outputs[path])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
-        yield (answer, values, layer) if pooled is None else (answer, weights[pooled.path], pooled)
+        yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
 
 
 def _return_constant(block: nn.Module, output: Any) -> None:
@@ -195,12 +193,7 @@ def _return_constant(block: nn.Module, output: Any) -> None:
 
 
 def find_blocks(paths: Sequence[str]) -> list[str]:
-    """Return the path of the block around each attention module.
-
-    >>> from sightglass.explain.methods.attention import find_blocks
-    >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
-    ['blocks.0', 'blocks.1']
-    """
+    """Return the path of the block around each attention module: `blocks.0` of `blocks.0.attn`."""
     names = [path.split(".") for path in paths]
     if len(names) == 1:
         return [".".join(names[0][:-1])]
@@ -208,12 +201,11 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     return [".".join(name[: shared + 1]) for name in names]
 
 
-def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
+def _relevance(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
-    outputs, weights, attended = reading
-    scalar = adapter.scalar(outputs, target)
-    (gradient,) = torch.autograd.grad(scalar, weights, retain_graph=True, materialize_grads=True)
-    return _to_map(attended, gradient.clamp_min(0).mean((0, 1, 2)))
+    scalar = adapter.scalar(reading.outputs, target)
+    (gradient,) = torch.autograd.grad(scalar, reading.weights, retain_graph=True, materialize_grads=True)
+    return _to_map(reading.module, gradient.clamp_min(0).mean((0, 1, 2)))
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -226,7 +218,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     if method.id == "attention":
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
-        return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
+        return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (UNFUSED,))
     if evidence.loaded.survey.attentions and not evidence.loaded.attends_to_one_grid:
         raise ModelProblem(
             f"{evidence.loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
@@ -234,7 +226,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        (modules,) = compute_gradients(evidence, missing[:1], request, every=False)
+        (modules,) = compute_gradients(evidence, missing[:1], request, last_only=True)
         raw = rollout([entry for entry, _ in modules])
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
@@ -245,7 +237,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         followed = compute_gradients(evidence, missing, request)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
-    return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (COMPUTED_OPENLY,))
+    return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (UNFUSED,))
 
 
 def choose_head(maps: Tensor, head: int | None) -> Tensor:
@@ -257,30 +249,25 @@ def choose_head(maps: Tensor, head: int | None) -> Tensor:
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     """Return each head's weights (heads, h, w) of the layers' attention, by path."""
-    paths = choose(evidence)
+    usable = [attention.path for attention in attentions(evidence.loaded)]
+    paths = list(dict.fromkeys(_nearest(layer, usable) for layer in evidence.layers))
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        (modules,) = compute_gradients(evidence, [target], Request(), every=False)
+        (modules,) = compute_gradients(evidence, [target], Request(), last_only=True)
         for entry in (entry for entry, _ in modules if entry.module.path in missing):
             evidence.raws[keys[entry.module.path]] = [_to_map(entry.module, entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
 def rollout(modules: Sequence[HeadWeights]) -> Tensor:
-    """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2.
-
-    Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
-    """
+    """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2."""
     return _join([(entry, entry.weights.mean(0)) for entry in modules], 0.5)
 
 
 def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
-    """Return Chefer's map (h, w).
+    """Return Chefer's map (h, w): layer by layer from R = I, R <- R + mean over heads of relu(gradient * W) R.
 
-    Layer by layer from R = I: R <- R + mean over heads of relu(gradient * W) R.
-
-    Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
-    https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
+    Where queries are other tokens than the keys: R <- the mean times R (equations 5, 6, 10).
     """
     return _join([(entry, (slope * entry.weights).clamp_min(0).mean(0)) for entry, slope in modules], 1)
 
@@ -304,20 +291,11 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
     """Return the cross-attention of a DETR box's own query, without a pass.
 
     A box of DETR's family is one query q of the decoder, whose last cross-attention multiplies the value of each cell j
-    of the encoder's map by a weight. DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) has one for every
-    cell,
-
-        A[q, j] = softmax over j of (q . k_j / sqrt(d))
-
-    Deformable attention (Zhu et al. 2021, https://arxiv.org/abs/2010.04159) samples a few places p of several levels
-    with weights a[q, p] that add up to 1. A place lies between four cells, and bilinear sampling divides its weight by
-    b[p, j]:
-
-        A[q, j] = sum over p of a[q, p] * b[p, j]
-
-    Levels are added on the finest grid; a coarser cell's weight is divided evenly among the cells that it covers. The
-    map is the mean of the heads, or one head; of several boxes the mean. It shows what the query read, not that this
-    decided. Cost: none, as the weights are of the pass that made the boxes.
+    of the encoder's map by a weight A[q, j]. DETR has softmax over j of (q . k_j / sqrt(d)). Deformable attention
+    samples a few places p of several levels with weights a[q, p], which bilinear sampling divides among four cells
+    each: the sum over p of a[q, p] * b[p, j]. Levels are added on the finest grid; a coarser cell's weight is divided
+    evenly among the cells that it covers. The map is the mean of the heads, or one head; of several boxes the mean. It
+    shows what the query read, not that this decided.
     """
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:
@@ -325,12 +303,12 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
             f"{evidence.loaded.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
             "GradCAM."
         )
-    maps = [choose_head(_read(attended, evidence, target), head) for target in targets]
+    maps = [choose_head(_read_queries(attended, evidence, target), head) for target in targets]
     note = "This map shows what the box's query read in its last layer, which need not have decided."
     return RawMaps([torch.stack(maps)], (attended.path,), (note,))
 
 
-def _read(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:
+def _read_queries(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:
     """Return (heads, h, w): the mean of a target's queries."""
     outputs = evidence.outputs
     # As the score of a class without a box is that of its strongest candidate.

@@ -4,18 +4,14 @@ They work on a copy of the model's modules, which shares its weights. So the lib
 AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. A caller's
 module is not copied: others wait, and it is put back. The raw maps are taken from the library before it scales them, so
 that they are scaled like all others.
-
->>> from sightglass import Explainer
->>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
-(7, 7)
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,30 +55,32 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     cam: Any = None
     with ExitStack() as opened:
         for target in missing:
-            try:
-                if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
-                    maps: Sequence[Any] = [linear]
-                else:
-                    if cam is None:
-                        # FullGrad sums over the norms too.
-                        layers = None if method.id == "fullgrad" else evidence.layers
-                        adapter = opened.enter_context(loaded.workshop(layers))
-                        cam = _cam(adapter, method, evidence.layers, tick, batch)
-                    with torch.enable_grad(), exact(loaded.device):
-                        maps = _maps(cam, method, target, evidence.tensor)
-            except (torch.OutOfMemoryError, Problem):
-                raise
-            # The library's failures: second derivatives, channels last.
-            except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as problem:
-                LOGGER.info("%s on %s", method.id, loaded.adapter.spec.id, exc_info=True)
-                where = ", ".join(evidence.paths)
-                raise ModelProblem(
-                    f"{method.name} cannot be made of {loaded.adapter.spec.id} at {where}: choose another method."
-                ) from problem
+            with _report_failures(evidence, method):
+                linear = _without_curvature(evidence, target) if method.id == "shapleycam" else None
+                if linear is None and cam is None:
+                    # FullGrad sums over the norms too.
+                    layers = None if method.id == "fullgrad" else evidence.layers
+                    adapter = opened.enter_context(loaded.workshop(layers))
+                    cam = _cam(adapter, method, evidence.layers, tick, batch)
+                with torch.enable_grad(), exact(loaded.device):
+                    maps: Sequence[Any] = [linear] if cam is None else _maps(cam, method, target, evidence.tensor)
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
     return RawMaps(evidence.stacked(method.id, targets), paths)
+
+
+@contextmanager
+def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
+    """Raise ModelProblem for the library's failures: second derivatives, channels last."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, Problem):
+        raise
+    except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        name, where = evidence.loaded.adapter.spec.id, ", ".join(evidence.paths)
+        LOGGER.info("%s on %s", method.id, name, exc_info=True)
+        raise ModelProblem(f"{method.name} cannot be made of {name} at {where}: choose another method.") from error
 
 
 def _check(evidence: Evidence, method: Method) -> None:
@@ -116,11 +114,11 @@ class _Logits(nn.Module):
     def __init__(self, adapter: Adapter, tick: Callable[[], None]) -> None:
         super().__init__()
         self.model = adapter.module
-        self._adapter, self._tick = [adapter], tick
+        self._adapter, self._tick = adapter, tick
 
     def forward(self, tensor: Tensor) -> Tensor:
         self._tick()
-        return self._adapter[0].class_logits(self._adapter[0].run(tensor))
+        return self._adapter.class_logits(self._adapter.run(tensor))
 
 
 def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None], batch: int) -> Any:
@@ -137,11 +135,11 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     base.batch_size = batch
     if method.id == "scorecam":
         base.covers = {module: layer.cover for module, layer in zip(modules, layers, strict=True)}
-        base.get_cam_weights = functools.partial(_score, base)
+        base.get_cam_weights = functools.partial(_scorecam_weights, base)
     if method.id == "ablationcam":
         # The library's default is a process-wide object, and slices tokens instead of channels.
         base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
-        base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
+        base.get_cam_weights = functools.partial(_ablationcam_weights, base, base.get_cam_weights)
     return cam
 
 
@@ -162,10 +160,9 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
         return captured[-1]
 
     base.get_cam_image = capture
-    finer = method.id == "finercam"
-    aim = (
-        {"targets": None, "target_idx": target.index} if finer else {"targets": [ClassifierOutputTarget(target.index)]}
-    )
+    aim: dict[str, Any] = {"targets": [ClassifierOutputTarget(target.index)]}
+    if method.id == "finercam":
+        aim = {"targets": None, "target_idx": target.index}
     try:
         # With frozen weights the library differentiates with respect to the picture.
         final = cam(tensor.detach().clone().requires_grad_(), **aim)
@@ -179,7 +176,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 
 
 @torch.no_grad()
-def _score(
+def _scorecam_weights(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
     """Compute ScoreCAM's weights (1, C) in batches of masks: the library's one batch takes a gigabyte."""
@@ -195,8 +192,9 @@ def _score(
     return weights
 
 
-def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
-    """Compute AblationCAM's weights, also at Ultralytics' layers."""
+def _ablationcam_weights(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
+    """Compute AblationCAM's weights by the library's function, also at Ultralytics' layers."""
+    # Their forward reads where a layer's inputs are from the layer, which the library replaces.
     for name in ("f", "i"):
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
@@ -204,7 +202,7 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
 
 
 def _library() -> Any:
-    """Return the grad-cam library, without its progress bars."""
+    """Return the grad-cam library, without its progress bars and random numbers."""
     import pytorch_grad_cam
     from pytorch_grad_cam import ablation_cam
     from pytorch_grad_cam.utils import svd_on_activations

@@ -1,25 +1,21 @@
-"""Grad-CAM's family: one formula per method; SmoothGradCAM++, and maps averaged with those of the mirrored picture.
+"""Grad-CAM's family: a formula per method; SmoothGradCAM++, maps averaged over mirrored pictures, and enlarged ones.
 
 Notation: A_c is channel c of one layer's activations, g_c the gradient of the target's score with respect to it, both
 (h, w). Every method takes an Activation `a` (C, h, w) and a Gradient `g` (C, h', w' in a window, 0 elsewhere), and
 returns one signed float map (h, w), neither clipped nor scaled. Where the gradient is 0 nothing is multiplied: a
-detection's is 0 nearly everywhere.
-
->>> from sightglass import Explainer
->>> Explainer()("bus.jpg", top_k=1, method="layercam").heatmaps[0].raw[0].shape
-(7, 7)
+detection's is 0 nearly everywhere. Equations are those of the papers that `METHODS` names.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sightglass.explain.backward.gradient import Activation, Gradient, projection
 from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence
@@ -40,18 +36,14 @@ def _weigh(weights: Tensor, a: Activation) -> Tensor:
 
 
 def gradcam(a: Activation, g: Gradient) -> Tensor:
-    """Return GradCAM's map: sum_c w_c A_c with w_c = mean over all places of g_c.
-
-    Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equation 1; without its ReLU.
-    """
+    """Return GradCAM's map: sum_c w_c A_c with w_c = mean over all places of g_c (equation 1, without its ReLU)."""
     return _weigh(g.values.sum((1, 2)) / (g.shape[0] * g.shape[1]), a)
 
 
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """Return GradCAM++'s map: sum_c w_c A_c with w_c = sum over places of alpha_c relu(g_c); small objects count too.
 
-    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6). Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063,
-    equation 19.
+    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6), equation 19.
     """
     # Where g is not positive its product with relu(g) is 0.
     positive = g.values.clamp_min(0)
@@ -60,33 +52,24 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
-    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow.
-
-    Draelos & Carin 2020, https://arxiv.org/abs/2011.08891.
-    """
+    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow."""
     return g.placed((g.values * g.part(a.values)).sum(0))
 
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:
-    """Return XGradCAM's map: sum_c w_c A_c with w_c = sum(g_c A_c) / (sum(A_c) + 1e-7).
-
-    Fu et al. 2020, https://arxiv.org/abs/2008.02312.
-    """
+    """Return XGradCAM's map: sum_c w_c A_c with w_c = sum(g_c A_c) / (sum(A_c) + 1e-7)."""
     return _weigh((g.values * g.part(a.values)).sum((1, 2)) / (a.total + 1e-7), a)
 
 
 def layercam(a: Activation, g: Gradient) -> Tensor:
-    """Return LayerCAM's map: sum_c relu(g_c) A_c, place by place; good in early layers.
-
-    Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943.
-    """
+    """Return LayerCAM's map: sum_c relu(g_c) A_c, place by place; good in early layers."""
     return g.placed(g.values.clamp_min(0).mul_(g.part(a.values)).sum(0))
 
 
 def eigencam(a: Activation, g: Gradient) -> Tensor:
     """Return EigenCAM's map: the activations A (h * w, C), centred, times their first right singular vector.
 
-    The same for every target; `g` is not read. Muhammad & Yeasin 2020, https://arxiv.org/abs/2008.00299.
+    The same for every target; `g` is not read.
     """
     return a.first_component
 
@@ -109,13 +92,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Run a quick method, or SmoothGradCAM++, at the layers of the evidence."""
     if method.family == "noise":
         return smooth_gradcam(evidence, method, targets, request)
-    return RawMaps(raw_maps(evidence, method, targets), evidence.paths)
-
-
-def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """Return a quick method's signed maps, one (k, h, w) per layer."""
     compute(evidence, [method], targets)
-    return evidence.stacked(method.id, targets)
+    return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
@@ -124,12 +102,12 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
     A class of several boxes gets the sum of its boxes' maps, scaled to one peak. The map of the summed scores would
     show mostly the dominant box: one of the four persons of bus.jpg.
     """
-    by_box = {target: _boxes(target) for target in targets}
-    for_classes = [method for method in methods if method.gradients]
-    _compute(evidence, for_classes, [box for target in targets for box in by_box[target]])
-    _compute(evidence, [method for method in methods if not method.gradients], targets)
+    by_box = {target: _split_boxes(target) for target in targets}
+    by_gradient = [method for method in methods if method.gradients]
+    _fill(evidence, by_gradient, [box for target in targets for box in by_box[target]])
+    _fill(evidence, [method for method in methods if not method.gradients], targets)
     for target, boxes in by_box.items():
-        for method in for_classes:
+        for method in by_gradient:
             if (method.id, target) not in evidence.raws:
                 layers = zip(*(evidence.raws[method.id, box] for box in boxes), strict=True)
                 evidence.raws[method.id, target] = [add_evenly(torch.stack(maps), evidence.geometry) for maps in layers]
@@ -149,50 +127,55 @@ def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
     return (maps * torch.where(positive, peaks[positive].mean() / peaks, 0)).sum(0)
 
 
-def _boxes(target: Target) -> list[Target]:
+def _split_boxes(target: Target) -> list[Target]:
     """Split a class's target into one target per box."""
     if target.index is None or not 1 < len(target.anchors) <= MAX_WINDOWED:
         return [target]
     return [replace(target, anchors=(anchor,)) for anchor in target.anchors]
 
 
-def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+def _fill(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+    """Compute and cache the maps that are missing, of each target alone."""
     missing = {
-        target: by
+        target: lacking
         for target in dict.fromkeys(targets)
-        if (by := [method for method in methods if (method.id, target) not in evidence.raws])
+        if (lacking := [method for method in methods if (method.id, target) not in evidence.raws])
     }
     if not missing:
         return
-    needed = [target for target, by in missing.items() if any(method.gradients for method in by)]
-    layers = evidence.gradients(needed) if needed else []
-    gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
-    # Methods without gradients get an unused placeholder.
-    nothing = [Gradient.from_values(a[0, :, :1, :1]) for a in evidence.activations]
-    inputs = [[*gradients.get(target, nothing)] for target in missing]
-    ways = [(target.both_ways or target.part == "signed", by) for target, by in missing.items()]
-    values = [a.values for a in evidence.layered] + [g.values for row in inputs for g in row]
+    gradients = _gradients_for(evidence, missing)
+    both_ways = [target.both_ways or target.part == "signed" for target in missing]
+    values = [a.values for a in evidence.layered] + [g.values for row in gradients for g in row]
 
     def maps(tensors: Sequence[Tensor]) -> list[list[list[Tensor]]]:
-        """Return the maps by target, method and layer."""
-        count, remaining = len(evidence.layered), iter(tensors)
-        firsts = list(itertools.islice(remaining, count))
-        layered = evidence.layered if tensors is values else list(map(Activation, firsts))
+        """Return the maps by target, method and layer, of `values` or other such tensors."""
+        remaining = iter(tensors)
+        activations = [Activation(next(remaining)) for _ in evidence.layered]
+        layered = evidence.layered if tensors is values else activations
         # Copies, so that their cached values are freed with them.
-        rows = [[replace(g, values=next(remaining)) for g in row] for row in inputs]
+        rows = [[replace(g, values=next(remaining)) for g in row] for row in gradients]
         return [
-            [[_signed(method, both_ways, a, g) for a, g in zip(layered, row, strict=True)] for method in by]
-            for (both_ways, by), row in zip(ways, rows, strict=True)
+            [[_signed(method, both, a, g) for a, g in zip(layered, row, strict=True)] for method in lacking]
+            for both, lacking, row in zip(both_ways, missing.values(), rows, strict=True)
         ]
 
-    windows = tuple((g.top, g.left, g.shape) for row in inputs for g in row)
-    key = (tuple((both_ways, tuple(method.id for method in by)) for both_ways, by in ways), windows)
+    windows = tuple((g.top, g.left, g.shape) for row in gradients for g in row)
+    names = tuple(tuple(method.id for method in lacking) for lacking in missing.values())
     # The others search for a vector, or draw numbers.
-    plain = all(method.family == "gradient" for _, by in ways for method in by)
+    plain = all(method.family == "gradient" for lacking in missing.values() for method in lacking)
     with torch.no_grad():
-        by_target = replayed(key, maps, values) if plain else maps(values)
-    for (target, by), by_method in zip(missing.items(), by_target, strict=True):
-        evidence.raws |= {(method.id, target): raws for method, raws in zip(by, by_method, strict=True)}
+        by_target = replayed((tuple(both_ways), names, windows), maps, values) if plain else maps(values)
+    for (target, lacking), by_method in zip(missing.items(), by_target, strict=True):
+        evidence.raws |= {(method.id, target): raws for method, raws in zip(lacking, by_method, strict=True)}
+
+
+def _gradients_for(evidence: Evidence, missing: Mapping[Target, Sequence[Method]]) -> list[list[Gradient]]:
+    """Return each target's gradient at each layer, or a placeholder where its methods read none."""
+    needed = [target for target, methods in missing.items() if any(method.gradients for method in methods)]
+    layers = evidence.gradients(needed) if needed else []
+    gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
+    placeholders = [Gradient.from_values(a[0, :, :1, :1]) for a in evidence.activations]
+    return [[*gradients.get(target, placeholders)] for target in missing]
 
 
 def _signed(method: Method, both_ways: bool, a: Activation, g: Gradient) -> Tensor:
@@ -204,17 +187,14 @@ def _signed(method: Method, both_ways: bool, a: Activation, g: Gradient) -> Tens
     return heatmap
 
 
-def smooth_gradcam(
-    evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0
-) -> RawMaps:
+def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run SmoothGradCAM++, as torch-cam does: sum_c w_c A_c with w_c = sum over places of alpha_c relu(g_c).
 
     alpha_c = m2_c / (2 m2_c + sum over places of m3_c A'_c + 1e-8), with the means m2 and m3 of g_c^2 and g_c^3 over
-    noisy pictures and the activations A' of the picture itself; A and g are those of the last noisy picture. Omeiza et
-    al. 2019, https://arxiv.org/abs/1908.01224.
+    noisy pictures and the activations A' of the picture itself; A and g are those of the last noisy picture.
     """
     if missing := evidence.missing(method.id, targets):
-        generator, deviation = torch.Generator().manual_seed(seed), NOISE * float(evidence.tensor.std())
+        generator, deviation = torch.Generator().manual_seed(0), NOISE * float(evidence.tensor.std())
         slopes = []
         for number in range(SAMPLES):
             request.report(number, SAMPLES, f"{method.name}, step {number} of {SAMPLES}")
@@ -241,10 +221,13 @@ def average_flips(
     (down, across), width = geometry.offset, geometry.input[1]
     flipped = replace(geometry, offset=(down, width - across - geometry.scale[1] * geometry.original[1]))
     mirrored = Evidence(evidence.loaded, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
-    report = request.progress or (lambda *_: None)
-    halves = [partial(lambda done, share, words: report(done + share / 2, words), done) for done in (0, 0.5)]
-    first = compute(evidence, method, targets, replace(request, progress=halves[0]))
-    second = compute(mirrored, method, targets, replace(request, progress=halves[1], partial=None))
+
+    def report_half(begin: float, share: float, text: str) -> None:
+        if request.progress is not None:
+            request.progress(begin + share / 2, text)
+
+    first = compute(evidence, method, targets, replace(request, progress=partial(report_half, 0)))
+    second = compute(mirrored, method, targets, replace(request, progress=partial(report_half, 0.5), partial=None))
     pairs = zip(first.maps, second.maps, first.layers, strict=True)
     maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.
@@ -257,3 +240,24 @@ def _mirror(maps: Tensor, offset: float) -> Tensor:
     places = (torch.arange(maps.shape[-1], device=maps.device) + 2 * offset).clamp(0, maps.shape[-1] - 1)
     low, mirrored = places.long(), maps.flip(-1)
     return torch.lerp(mirrored[..., low], mirrored[..., places.ceil().long()], (places - low).to(maps))
+
+
+def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
+    """Upsample maps (k, h, w) of the layer at `path` to the model's input, (k, height, width)."""
+    (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
+    if not (down or across):
+        return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return bilinear(h, height, raw.device, down) @ raw @ bilinear(w, width, raw.device, across).T
+
+
+@lru_cache(maxsize=64)
+def bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
+    """Return the bilinear (pixels, cells) matrix of a row, `offset` cells further on.
+
+    Beyond the ends every pixel has the value of the last cell.
+    """
+    if offset:
+        at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
+        return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
+    unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
+    return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()

@@ -4,24 +4,15 @@ Notation: x is the model's input (C, h, w), f the target's scalar, x' a grey pic
 every number of x; the raw map is their sum over the channels, (h, w), neither smoothed nor clipped:
 
 - Integrated Gradients: (x - x') times the mean gradient of f on the line from x' to x; they sum to f(x) - f(x').
-  Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
-- GradientShap: its expectation over random places on the line, with noise. Lundberg & Lee 2017,
-  https://arxiv.org/abs/1705.07874.
-- Saliency: the size of the gradient of f. Simonyan et al. 2013, https://arxiv.org/abs/1312.6034.
-- Input x gradient: x times the gradient of f. Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713.
-- SmoothGrad: the size of the gradient, the mean over pictures with noise. Smilkov et al. 2017,
-  https://arxiv.org/abs/1706.03825.
-- Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
-  https://arxiv.org/abs/1412.6806.
-- Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels. Selvaraju et al. 2017,
-  https://arxiv.org/abs/1610.02391.
+- GradientShap: its expectation over random places on the line, with noise.
+- Saliency: the size of the gradient of f.
+- Input x gradient: x times the gradient of f.
+- SmoothGrad: the size of the gradient, the mean over pictures with noise.
+- Guided backprop: the size of the gradient that no ReLU has passed where it was negative.
+- Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels.
 
-They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass, or on a
-caller's module itself, which nobody else runs meanwhile.
-
->>> from sightglass import Explainer
->>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="inputxgradient").heatmaps[0].layers
-('pixels',)
+`METHODS` names their papers. They run on a second set of modules over the model's weights, so that captum's hooks touch
+nobody else's pass, or on a caller's module itself, which nobody else runs meanwhile.
 """
 
 from __future__ import annotations
@@ -39,6 +30,7 @@ from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.gradient import upsample
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
@@ -54,14 +46,13 @@ NOISE = 0.15
 ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass; halved on a GPU that is full."""
 SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
-EQUAL = 0.01
-"""Where the picture's score differs from a grey one's by less than this share of all values' sizes, what the steps miss
-is more than the difference: a box as large as at the same place of a grey picture had 977 % by 12 steps."""
+NEARLY_EQUAL = 0.01
+"""Least difference between the picture's score and a grey one's, as a share of the sum of the values' sizes, for which
+the note says what share of it the values sum to. Of less, the steps miss more than the difference: a box as large as at
+the same place of a grey picture had 977 % by 12 steps."""
 COMPLETE = "of the difference between the picture's score and a grey one's."
 """Ends the note on what the values of Integrated Gradients sum to."""
 EDGES = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
-OWN_NOTES = (SMOOTHED, COMPLETE, EDGES)
-"""How notes end that belong to maps of these methods alone."""
 DRAWS = ("smoothgrad", "gradientshap")
 """Methods that draw random numbers."""
 
@@ -78,21 +69,20 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
         (guided,) = evidence.stacked(attributed.id, targets)
-        return RawMaps([guided * _locate(evidence, targets)], (PIXELS,), notes)
+        return RawMaps([guided * _gradcam_at_pixels(evidence, targets)], (PIXELS,), notes)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
     return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
 
 
-def _locate(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
+def _gradcam_at_pixels(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
     """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
     maps = [raw.clamp_min(0) for raw in METHODS["gradcam"].run(evidence, targets).maps]
     if len(maps) > 1:
         # Each scaled to its maximum, or one layer would hide the others.
         maps = [raw / raw.amax((1, 2), keepdim=True).clamp_min(torch.finfo(raw.dtype).tiny) for raw in maps]
-    size = evidence.geometry.input
-    grown = [nn.functional.interpolate(raw[None], size, mode="bilinear", align_corners=False)[0] for raw in maps]
-    return torch.stack(grown).mean(0)
+    pairs = zip(maps, evidence.paths, strict=True)
+    return torch.stack([upsample(raw, evidence.geometry, path) for raw, path in pairs]).mean(0)
 
 
 def make_baseline(evidence: Evidence) -> Tensor:
@@ -193,11 +183,11 @@ class _Scalars(nn.Module):
     def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
         super().__init__()
         self.model = adapter.module
-        self._asked = adapter, target, report
+        self._adapter, self._target, self._report = adapter, target, report
 
     def forward(self, pictures: Tensor) -> Tensor:
-        adapter, target, report = self._asked
-        report(len(pictures))
+        adapter, target = self._adapter, self._target
+        self._report(len(pictures))
         returned: list[Any] = []
         with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
             outputs = adapter.run(pictures)
@@ -221,7 +211,7 @@ _SUMS = "integratedgradients/sums"
 def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
     """Describe the share of the score's difference in the attributions."""
     sums = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
-    shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
+    shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > NEARLY_EQUAL * sizes)
     if not shares:
         return f"Both scores are nearly equal. It cannot be told what share the values are {COMPLETE}"
     ends = list(dict.fromkeys(percent(end) for end in (shares[0], shares[-1])))

@@ -6,15 +6,9 @@ They need neither layers nor gradients, so they explain any model. (D-)RISE's ra
 
 with the score f_i of the target under mask i and the mask's value m_i at that place: how much higher the score is when
 the place is shown. Its unit is that of the score, 0..1; positive values speak for the target, negative ones against it.
-Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.org/abs/1806.07421.
 
 Occlusion hides one window after another, without random numbers. Its raw value of a place is the mean of f - f_i over
-the windows i that hide it, with the score f of the whole picture. Zeiler & Fergus 2014,
-https://arxiv.org/abs/1311.2901.
-
->>> from sightglass import Explainer
->>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="drise", masks=8).recipe.masks
-8
+the windows i that hide it, with the score f of the whole picture. `METHODS` names the papers.
 """
 
 from __future__ import annotations
@@ -57,7 +51,7 @@ class PictureMasks:
     count: int
     resolution: tuple[int, int]
     """Cells of the map down and across the picture."""
-    at: Callable[[int, int, Tensor, Tensor], Tensor]
+    sample: Callable[[int, int, Tensor, Tensor], Tensor]
     """Masks start..stop, (b, h, w), at the pixels `down` (h,) and `across` (w,) of the picture, on their device."""
 
     @property
@@ -72,7 +66,7 @@ class PictureMasks:
         """Return masks start..stop, (b, h, w), over the input's content."""
         left, top, right, bottom = self.geometry.content
         down, across = (torch.arange(side, device=device) + 0.5 for side in (bottom - top, right - left))
-        return self.at(start, stop, down, across)
+        return self.sample(start, stop, down, across)
 
     def coarse(self, start: int, stop: int) -> Tensor:
         """Return the masks (b, h, w) at the centres of `cells`."""
@@ -80,7 +74,7 @@ class PictureMasks:
         (height, width), (h, w) = self.geometry.input, self.cells
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
         across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
-        return self.at(start, stop, down, across)
+        return self.sample(start, stop, down, across)
 
 
 def draw_masks(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:
@@ -95,12 +89,12 @@ def draw_masks(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:
     grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
     shifts = torch.rand(count, 2, generator=generator)  # in cells, down and right
 
-    def at(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+    def sample(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
         grid, shift = grids[start:stop].to(down.device), shifts[start:stop].to(down.device)
         by_row, by_column = _hats(down / height, shift[:, 0], rows), _hats(across / width, shift[:, 1], columns)
         return by_row @ grid @ by_column.transpose(1, 2)
 
-    return PictureMasks(geometry, count, (FINE * (rows - 2), FINE * (columns - 2)), at)
+    return PictureMasks(geometry, count, (FINE * (rows - 2), FINE * (columns - 2)), sample)
 
 
 def _hats(positions: Tensor, shifts: Tensor, nodes: int) -> Tensor:
@@ -113,31 +107,33 @@ def lay_windows(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:
     """Lay out about `count` square half-overlapping windows of at least two pixels, in random order; one per mask."""
     left, top, right, bottom = geometry.content
     height, width = bottom - top, right - left
-    a_pixel = math.sqrt(count / (height * width))
-    rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
+    per_pixel = math.sqrt(count / (height * width))
+    rows, columns = (min(max(round(side * per_pixel), 1), side) for side in (height, width))
     order = torch.randperm(rows * columns, generator=torch.Generator().manual_seed(seed))
 
-    def at(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+    def sample(start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
         window = order[start:stop].to(down.device)
         by_row = (down * rows / height - (window // columns + 0.5)[:, None]).abs() < 1
         by_column = (across * columns / width - (window % columns + 0.5)[:, None]).abs() < 1
         return 1 - (by_row[:, :, None] & by_column[:, None, :]).float()
 
     # Two cells for each step from window to window.
-    return PictureMasks(geometry, len(order), (2 * rows, 2 * columns), at)
+    return PictureMasks(geometry, len(order), (2 * rows, 2 * columns), sample)
 
 
-Scorer = Callable[[Any], "Tensor"]
-"""From the outputs of B masked pictures to (B, k) scores in 0..1, or the numbers of a regression."""
 FLOOR = 0.01
 """Candidates of a masked picture that score no more than this are noise, and their boxes fit anything."""
 ROWS = 512
 """Target boxes compared at once, so that memory stays flat where all candidates are targets."""
 PARTS = ("class", "box", "all")
+"""Parts of a detection that masks can explain."""
 
 
-def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
-    """Return the score function of these targets; raise ModelProblem if unsupported."""
+def scorer(evidence: Evidence, targets: Sequence[Target]) -> Callable[[Any], Tensor]:
+    """Return a function from outputs of B pictures to scores (B, k) of the targets, 0..1, or numbers of a regression.
+
+    Raises ModelProblem for a target that masks cannot explain.
+    """
     adapter, task = evidence.loaded.adapter, task_of(evidence.loaded.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
@@ -177,9 +173,9 @@ class _Similarity:
         flat = [anchor for group in anchors for anchor in group]
         if lost := [anchor for anchor in flat if not 0 <= anchor < count]:
             raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
-        owner = [i for i, group in enumerate(anchors) for _ in group]
-        owners, device = [targets[i] for i in owner], scores.device
-        self._owner = torch.tensor(owner, device=device)
+        numbers = [i for i, group in enumerate(anchors) for _ in group]
+        owners, device = [targets[i] for i in numbers], scores.device
+        self._owner = torch.tensor(numbers, device=device)
         self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
         best = outputs.best(flat)
@@ -267,8 +263,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     return RawMaps(evidence.stacked(name, targets), ("input",))
 
 
-def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
-    """Add all masks' scores to `sums`, yielding progress after each batch."""
+def _masked_passes(
+    evidence: Evidence, sums: _Sums, score: Callable[[Any], Tensor], report: Callable[[int], None]
+) -> Iterator[int]:
+    """Add all masks' scores to `sums`; yield how many are done after each batch."""
     loaded, grey = evidence.loaded, find_grey(evidence)
     adapter = loaded.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
@@ -289,12 +287,12 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 
 
 def find_grey(evidence: Evidence) -> Tensor:
-    """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
+    """Return the fill of hidden pixels, (1, C, 1, 1): the prepared grey of bars, or 0 of other than 1 or 3 channels."""
     # The adapter prepares the grey of letterbox bars, in any range of pixels.
     blank = evidence.loaded.adapter.flat_input(GREY)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
-        # What is no colour has no grey: the model's training mean replaces it.
+        # What is no colour has no grey: 0 is the mean of a normalised input.
         grey = torch.zeros_like(grey)
     return grey.to(evidence.tensor).view(1, -1, 1, 1)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from PIL import Image as Pillow
@@ -33,7 +34,9 @@ It begins with a literal, which `re` finds ten times as fast."""
 _END, _SCAN = b"\xd9", b"\xda"
 _METADATA = {"JPEG": rb"Exif\0\0", "PNG": rb"iCCP|zTXt|iTXt"}
 _DIRECTORY = re.compile(rb"II[*+]\0|MM\0[*+]")
-_BYTES, _DIRECTORIES = (1, 2, 6, 7), (0x8769, 0x8825, 0xA005)
+MAX_DIRECTORIES = 8
+"""Directories of tags that are read from one header: EXIF has four, and a crafted file may name each again."""
+_BYTES, _SUBDIRECTORIES = (1, 2, 6, 7), (0x8769, 0x8825, 0xA005)
 """Types of tags whose content stays bytes, and EXIF's tags that name another directory."""
 # libtiff's own limit is 100 scans, of every strip.
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "15")
@@ -42,18 +45,18 @@ os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "15")
 class _Source(BytesIO):
     """A file that raises TooLarge when it is read in too many parts."""
 
-    def __init__(self, data: bytes, title: str, scans: int) -> None:
+    def __init__(self, data: bytes, title: str) -> None:
         super().__init__(data)
-        self.title, self.left, self.scans = title, MAX_READS, scans
+        self._title, self._reads_left = title, MAX_READS
 
     def read(self, size: int | None = -1) -> bytes:
-        self.left -= 1
-        if self.left < 0:
-            raise _too_many(self.title)
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise _too_many_parts(self._title)
         return super().read(size)
 
 
-def _too_many(title: str) -> TooLarge:
+def _too_many_parts(title: str) -> TooLarge:
     return TooLarge(f"{title} has too many parts to be decoded in time; save it as an ordinary PNG or JPEG.")
 
 
@@ -65,7 +68,7 @@ def open_file(kind: str, data: bytes, title: str) -> Any:
     scans = _count_scans(data) if kind == "JPEG" else 0
     metadata = len(re.findall(_METADATA[kind], data)) if kind in _METADATA else 0
     if max(scans, metadata) > MAX_PARTS or _count_numbers(data) > MAX_NUMBERS:
-        raise _too_many(title)
+        raise _too_many_parts(title)
     if kind == "HEIC":
         from pillow_heif import HeifImageFile
 
@@ -73,14 +76,14 @@ def open_file(kind: str, data: bytes, title: str) -> Any:
     # Not init, which imports Pillow's forty other plugins, too.
     Pillow.preinit()
     # Not PIL.Image.open: its size limit is a global, it warns where we must refuse, and Ultralytics replaces it.
-    return Pillow.OPEN[kind][0](_Source(data, title, scans), b"")
+    return Pillow.OPEN[kind][0](_Source(data, title), b"")
 
 
 def check_decoding(image: Any, data: bytes, title: str) -> None:
     """Raise TooLarge for pixels that take long to decode."""
     pixels = image.width * image.height
-    if image.format == "JPEG" and pixels * max(0, image.fp.scans - 1) > MAX_SCANNED:
-        raise _too_many(title)
+    if image.format in ("JPEG", "MPO") and pixels * (_count_scans(data) - 1) > MAX_SCANNED:
+        raise _too_many_parts(title)
     coders = {tile[0] for tile in image.tile}
     # In text, a comment moves all that follows it.
     comments = data.count(b"#") if "ppm_plain" in coders else 0
@@ -99,7 +102,8 @@ def takes_long(data: bytes, title: str) -> bool:
     except Exception:
         # Said where it is decoded.
         return False
-    return bool(image.fp.scans > 1 and image.fp.scans * image.width * image.height > QUICK)
+    scans = _count_scans(data)
+    return bool(scans > 1 and scans * image.width * image.height > QUICK)
 
 
 def _count_scans(data: bytes) -> int:
@@ -115,22 +119,21 @@ def _count_numbers(data: bytes) -> int:
     """Return how many tags and numbers the directories in a file have, of TIFF or of EXIF in another format."""
     total = 0
     for head in _DIRECTORY.finditer(data):
-        big, order = b"+" in head[0], "little" if head[0].startswith(b"I") else "big"
-        width = 8 if big else 4
+        big, width = b"+" in head[0], 8 if b"+" in head[0] else 4
+        order: Literal["little", "big"] = "little" if head[0].startswith(b"I") else "big"
         entry: Any = [("tag", "u2"), ("type", "u2"), ("count", f"u{width}"), ("value", f"u{width}")]
-        kind = np.dtype(entry).newbyteorder(order)
+        record = np.dtype(entry).newbyteorder(order)
         start = head.start() + (8 if big else 4)
-        waiting = [int.from_bytes(data[start : start + width], order)]  # type: ignore[arg-type]
-        for offset in waiting:
-            at = head.start() + offset
+        offsets, read = deque([int.from_bytes(data[start : start + width], order)]), 0
+        while offsets and read < MAX_DIRECTORIES:
+            read, at = read + 1, head.start() + offsets.popleft()
             first = at + (8 if big else 2)
-            size = int.from_bytes(data[at:first], order)  # type: ignore[arg-type]
-            size = min(size, max(0, (len(data) - first) // kind.itemsize))
-            tags = np.frombuffer(data, kind, size, first) if size else np.empty(0, kind)
+            size = min(int.from_bytes(data[at:first], order), max(0, (len(data) - first) // record.itemsize))
+            tags = np.frombuffer(data, record, size, first) if size else np.empty(0, record)
             # Pillow leaves out a tag that claims more than the file has.
             counts = tags["count"][~np.isin(tags["type"], _BYTES) & (tags["count"] <= len(data))]
             total += len(tags) + int(counts.astype(np.float64).sum())
-            waiting += [int(tag["value"]) for tag in tags[np.isin(tags["tag"], _DIRECTORIES)]][: 8 - len(waiting)]
+            offsets += [int(tag["value"]) for tag in tags[np.isin(tags["tag"], _SUBDIRECTORIES)]]
         if total > MAX_NUMBERS:
             break
     return total

@@ -27,7 +27,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Pillow's readers that a file may reach."""
 
 STRIP = 4_000_000
-"""About how many pixels are converted at a time, as numbers of eight bytes."""
+"""About how many values are converted at a time, as numbers of eight bytes: 32 MB."""
 TURNED = "rotated as its EXIF orientation says"
 BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoders'"
 ON_WHITE = "Transparent areas are shown on white."
@@ -163,17 +163,18 @@ def grey(values: NDArray[Any], bits: int = 0) -> tuple[Pixels, str]:
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
-    sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
+    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
+        bits = bits or _bits_used(high)
+        note = f"{bits}-bit reduced to 8 bits" if bits > 8 else f"values up to {high:g} taken as 8 bits"
+        return _in_strips(values, lambda rows: rows >> (bits - 8)), note
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    bits = bits or _bits_used(high)
-    if sixteen:
-        return _in_strips(values, lambda rows: rows >> (bits - 8)), f"{bits}-bit reduced to 8 bits"
     tones = _in_strips(values, lambda rows: np.rint((rows.astype(np.float64) - low) * 255 / ((high - low) or 1)))
     return tones, f"values from {low:g} to {high:g} scaled to 0 to 255"
 
 
 def _in_strips(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Pixels:
+    """Return `convert(values)`, uint8, computed in strips of rows to save memory."""
     tones = np.empty(values.shape, np.uint8)
     parts = 1 + values.size // STRIP
     for rows, out in zip(np.array_split(values, parts), np.array_split(tones, parts), strict=True):
@@ -202,6 +203,11 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
     if channels not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
+    return _as_picture(array)
+
+
+def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:
+    """Return an array (H, W, 1, 3 or 4) of tones as RGB, no numbers, and notes."""
     notes: list[str] = []
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
@@ -218,7 +224,7 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
     elif array.dtype != np.uint8:
         raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
     array = np.ascontiguousarray(array, dtype=np.uint8)
-    if channels == 4:
+    if array.shape[2] == 4:
         rgb, transparent = _on_white(Pillow.fromarray(array))
         return np.array(rgb), None, (*notes, *(ON_WHITE,) * transparent)
     return _rgb(array), None, tuple(notes)
@@ -237,6 +243,8 @@ NO_DATA = (-9999.0, float(np.finfo(np.float32).min))
 """Numbers that files of measurements hold where nothing was measured, beside NaN."""
 GDAL_NO_DATA, HIGHEST = 42113, (341, 281)
 """Tags of a TIFF: the number of no data (GDAL's), and those of its highest value (SMaxSampleValue, MaxSampleValue)."""
+WHITE_IS_ZERO, RGB, PALETTE = 0, 2, 3
+"""Kinds of a TIFF's values (PhotometricInterpretation)."""
 _MIRRORED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
 """Axes that are mirrored, by EXIF orientation; from 5 on rows and columns change places before."""
 
@@ -297,7 +305,7 @@ def convert_array(
         return tones, None, (note,)
     channels = array.shape[2]
     if array.dtype in (np.bool_, np.uint8) and channels in (1, 3):
-        return from_array(array, name, max_pixels)
+        return _as_picture(array)
     exact = array.dtype.name in ("uint8", "uint16")
     # Numbers beyond 3e38 become infinite here.
     with np.errstate(over="ignore"):
@@ -312,15 +320,14 @@ def convert_array(
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     if array.dtype == np.uint8:
         return _rgb(visible), planes, (note,)
+    least, most = float(visible.min()), float(visible.max())
     # Nearly all fit into float32, with their differences and quotients.
-    size = max(abs(float(visible.min())), abs(float(visible.max())))
-    kind: Any = np.float32 if 1e-20 < size < 1e30 else np.float64
-    if array.dtype.kind == "f" and visible.min() >= 0 and visible.max() <= 1:
-        low, high = 0.0, 1.0
-    else:
-        low, high = map(float, np.percentile(visible.astype(kind, order="C"), (1, 99), overwrite_input=True))
+    precision: Any = np.float32 if 1e-20 < max(abs(least), abs(most)) < 1e30 else np.float64
+    low, high = 0.0, 1.0
+    if array.dtype.kind != "f" or least < 0 or most > 1:
+        low, high = map(float, np.percentile(visible.astype(precision, order="C"), (1, 99), overwrite_input=True))
     factor = 255 / ((high - low) or 1)
-    tones = _in_strips(visible, lambda rows: np.rint((rows.astype(kind) - low) * factor).clip(0, 255))
+    tones = _in_strips(visible, lambda rows: np.rint((rows.astype(precision) - low) * factor).clip(0, 255))
     return _rgb(tones), planes, (f"{note}, {low:g} as black and {high:g} as white",)
 
 
@@ -356,8 +363,8 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
         see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
         numbers = page.dtype.kind in "fi" or page.dtype.itemsize > 1
         ordinary = (samples in (1, 3) and not numbers) or (samples in (2, 4) and see_through)
-        ordinary |= int(page.photometric) == 3
-        if ordinary if single else samples != 1:
+        ordinary |= int(page.photometric) == PALETTE
+        if (single and ordinary) or (not single and samples != 1):
             return None
         # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
         # crafted file may claim millions of pages, which are not counted.
@@ -386,20 +393,26 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
     bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
-    if photometric == 0:
-        # The lightest and the darkest change places: those of the type, or of floats those in the picture.
-        white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
-        array = ~array if array.dtype.kind == "i" else white - array
+    if photometric == WHITE_IS_ZERO:
+        array = _invert(array, bits)
     notes: tuple[str, ...] = ()
-    if (turn := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
-        array, notes = np.flip(array.transpose(1, 0, 2) if turn > 4 else array, _MIRRORED[turn]), (TURNED,)
+    if (orientation := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
+        upright = array.transpose(1, 0, 2) if orientation > 4 else array
+        array, notes = np.flip(upright, _MIRRORED[orientation]), (TURNED,)
     no_data: tuple[float, ...] = NO_DATA
     with suppress(ValueError):
         no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
     array, more = _fill_no_data(array, name, no_data)
-    photograph = photometric == 2 and array.dtype == np.uint16 and array.shape[2] == 3
-    bits = bits if bits < 16 or highest else _bits_used(array.max())
-    return array, notes + more, bits if photograph else 0
+    if photometric != RGB or array.dtype != np.uint16 or array.shape[2] != 3:
+        return array, notes + more, 0
+    # Scanners state 16 bits and use fewer.
+    return array, notes + more, bits if bits < 16 or highest else _bits_used(array.max())
+
+
+def _invert(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Exchange light and dark: within the range of integers' `bits`, or that of the floats in the picture."""
+    white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+    return ~array if array.dtype.kind == "i" else white - array
 
 
 def _bits_used(high: float) -> int:

@@ -29,8 +29,8 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
 from sightglass.models.preprocess import MAX_CHANNELS
 
-MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 100_000_000
+MAX_BYTES, MAX_PIXELS = 64 * 2**20, 100_000_000
+"""Limits of `Image.open`: of a file, and of a picture's area."""
 PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 
@@ -63,7 +63,7 @@ class Image:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of shape and pixels, whatever the picture was opened from."""
+        """Hex digest of shape and pixels, and of type, shape and values of `planes` if there are any."""
         digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode())
         digest.update(self.pixels.data)
         if self.planes is not None:
@@ -76,10 +76,10 @@ class Image:
         """Hex digest of what it was opened from: pictures with equal ones are the same, others may be."""
         return hashlib.sha256(self.jpeg + repr(self.notes).encode()).hexdigest() if self.jpeg else self.sha256
 
-    def taken(self, channels: int, model: str) -> Pixels | Planes:
-        """Return `pixels` or `planes`, (H, W, C), by a model's channels.
+    def array(self, channels: int, model: str) -> Pixels | Planes:
+        """Return what a model with these channels takes of the picture: `pixels` or `planes`, (H, W, C).
 
-        Raises ImageProblem for a picture with another number of channels.
+        Raises ImageProblem, with the name of the `model`, for a picture with another number of channels.
         """
         has = 3 if self.planes is None else self.planes.shape[2]
         if self.planes is not None and has == channels:
@@ -114,10 +114,10 @@ class Image:
         """Decode `source` into an Image.
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
-        bytes; a binary file or upload (read from its start);
-        a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
-        tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
-        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels.
+        bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or
+        (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W), alone or as a batch of one, of uint8
+        or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image, which is returned as it is. Files may
+        also be .npy, or TIFFs with many channels.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.

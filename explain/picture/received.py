@@ -21,6 +21,7 @@ from sightglass.models import isolated
 SECONDS = 10.0
 """Time of all processors for one picture: an AVIF of 12 megapixels took one."""
 _PROCESS: list[isolated.Process] = []
+"""The process that waits for the next picture, if there is one."""
 _LOCK = threading.Lock()
 if hasattr(os, "register_at_fork"):
     # It answers to the process that started it.
@@ -47,18 +48,17 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
         with report_limits(name, "PNG"):
             if process is None or not process.alive:
                 process = isolated.Process(_start, seconds=SECONDS, memory=isolated.memory_for(0))
-            said, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
+            answer, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
     finally:
         if process is not None:
             with _LOCK:
-                if stays := process.alive and not _PROCESS:
+                if reused := process.alive and not _PROCESS:
                     _PROCESS.append(process)
-            if not stays:
+            if not reused:
                 process.end()
-    notes = tuple(map(str, (said.model_extra or {})["notes"]))
-    jpeg = data if (said.model_extra or {})["plain"] else b""
+    about = answer.model_extra or {}
     pixels.flags.writeable = False
-    return Image(pixels, name, notes, jpeg, *planes)
+    return Image(pixels, name, tuple(map(str, about["notes"])), data if about["plain"] else b"", *planes)
 
 
 def _start() -> tuple[isolated.Answer, Json]:

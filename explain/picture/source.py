@@ -32,8 +32,8 @@ PICTURES = (
     *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
 )
 """File extensions of pictures; a pattern may name any file."""
-MAX_PICTURES = 200_000
-MAX_UNPACKED_BYTES = 16 * 2**30
+MAX_PICTURES, MAX_UNPACKED_BYTES = 200_000, 16 * 2**30
+"""Pictures of one source, which are listed in memory, and bytes that those of an archive may unpack to."""
 MAX_LIST_BYTES = 64 * 2**20
 """Limit for an archive's directory, which is read into memory as a whole."""
 _READING = threading.Lock()
@@ -128,8 +128,7 @@ def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
         return _from_storage(source)
     path = local.expanduser()
     if path.is_dir():
-        left_out = None if skip is None else local_path(str(skip))
-        return _files(_walk(path, left_out), path)
+        return _files(_walk(path, None if skip is None else local_path(str(skip))), path)
     if path.is_file():
         return _from_archive(path) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):
@@ -141,15 +140,15 @@ def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
     raise ModelProblem(f"There is nothing at {short(path)}: give a folder, a pattern or a .zip.")
 
 
-def _walk(root: Path, left_out: Path | None) -> Iterator[Path]:
-    left_out = left_out and left_out.resolve()
+def _walk(root: Path, skip: Path | None) -> Iterator[Path]:
+    skip = skip and skip.resolve()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if left_out is not None and left_out in (here := Path(folder).resolve(), *here.parents):
+        if skip is not None and skip in (here := Path(folder).resolve(), *here.parents):
             below.clear()
         else:
-            yield from (Path(folder, name) for name in sorted(names) if is_wanted(name, PICTURES))
+            yield from (Path(folder, name) for name in sorted(names) if _is_visible(name, PICTURES))
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
@@ -219,14 +218,14 @@ def _from_storage(url: str) -> Iterator[Item]:
     pattern = "*" in path
     named = pattern or PurePosixPath(path).suffix.lower() in PICTURES
     try:
-        find = system.glob if pattern else system.find
-        listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else find(path, detail=True)
+        search = system.glob if pattern else system.find
+        listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else search(path, detail=True)
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
     for name, info in sorted(listing.items()):
         below = name[len(root) :].lstrip("/") if name.startswith(root) else name
-        if info.get("type") != "directory" and (named or is_wanted(below, PICTURES)):
+        if info.get("type") != "directory" and (named or _is_visible(below, PICTURES)):
             stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
             yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
 
@@ -271,7 +270,7 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
         return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
 
 
-def _open(path: Path, *_version: int) -> zipfile.ZipFile:
+def _open(path: Path) -> zipfile.ZipFile:
     try:
         with path.open("rb") as file:
             # By zipfile's own parser, as another one could be shown another size; it reads the directory whole.
@@ -283,13 +282,15 @@ def _open(path: Path, *_version: int) -> zipfile.ZipFile:
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
 
-_open_once = lru_cache(maxsize=2)(_open)
-"""Opens an archive once per process, and again if its size or time has changed."""
+@lru_cache(maxsize=2)
+def _open_once(path: Path, size: int, modified: int) -> zipfile.ZipFile:
+    """Open an archive once per process, and again if its size or its time in nanoseconds has changed."""
+    return _open(path)
 
 
 def _list_files(archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes: int) -> list[zipfile.ZipInfo]:
     """Return an archive's files by suffix; raise ModelProblem for too large ones."""
-    infos = [info for info in archive.infolist() if not info.is_dir() and is_wanted(info.filename, suffixes)]
+    infos = [info for info in archive.infolist() if not info.is_dir() and _is_visible(info.filename, suffixes)]
     if sum(info.file_size for info in infos) > most_bytes:
         name = Path(archive.filename or "").name
         raise ModelProblem(f"{name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
@@ -302,7 +303,7 @@ def _unpack(version: tuple[Path, int, int], info: zipfile.ZipInfo) -> bytes:
 
 
 def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> Any:
-    """Return what `read` makes of a file; raise ImageProblem for a hostile or damaged one."""
+    """Return `read()` of a file in an archive; raise ImageProblem for a hostile or damaged one."""
     name = printable(PurePosixPath(info.filename).name)
     # Other methods may need gigabytes of memory to unpack a few bytes.
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -316,8 +317,8 @@ def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> An
         raise ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.") from error
 
 
-def is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a stranger's file has one of these `suffixes` and is not hidden."""
+def _is_visible(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a file has one of these `suffixes` and is not hidden."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return name.lower().endswith(suffixes) and not any(
         part.startswith((".", "__MACOSX")) for part in parts if part != ".."

@@ -1,4 +1,4 @@
-"""Trace and draw contour lines.
+"""Resample maps to the pixels of a picture, and trace and draw contour lines.
 
 Points are (x, y) in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
 """
@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.common.style import OVERLAY
-from sightglass.explain.rendering.style import Box, Field, Kind, Style
+from sightglass.explain.rendering.style import Box, Field, Kind, Pixels, Style
 
 Floats = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]
+_AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
 
 def levels(
@@ -149,13 +149,12 @@ screen."""
 _CORNER, _INSET = 0.06, 2.0
 """Length of a corner as a share of the frame's shorter side; pixels of the screen between the frame and the edge."""
 _FINE = 320  # approximate number of cells a side of the traced field
-_AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
 
-def planes(
+def line_coverage(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
 ) -> tuple[Pixels, Pixels] | None:
-    """Return each pixel's coverage by halo and line, uint8, or None.
+    """Return each pixel's coverage by halo and by line, uint8 (H, W) each, or None where no line is drawn.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     There is a frame where the model did not see the whole picture.
@@ -165,11 +164,11 @@ def planes(
     framed = field.seen != (0, 0, shape[1], shape[0]) and style.alpha > 0
     if not (lined or framed):
         return None
-    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    coverage = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     if framed:
-        cover_frame(drawn, field.seen, unit)
+        _cover_frame(coverage, field.seen, unit)
     if not lined:
-        return drawn
+        return coverage
     longest = max(samples.shape)
     scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
     rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
@@ -184,11 +183,11 @@ def planes(
             traced_side = drop_small(sign * traced, level) if over else sign * traced
             lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in trace(traced_side, level)]
             dash = DASH * unit if sign < 0 and field.kind == "signed" else 0.0
-            cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2), dash)
-    return drawn
+            cover(coverage, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2), dash)
+    return coverage
 
 
-def cover_frame(drawn: Sequence[Pixels], seen: Box, unit: float) -> None:
+def _cover_frame(coverage: Sequence[Pixels], seen: Box, unit: float) -> None:
     """Draw a frame with corner brackets just inside `seen`."""
     inset = _INSET * unit
     x0, y0, x1, y1 = seen[0] + inset, seen[1] + inset, seen[2] - inset, seen[3] - inset
@@ -197,7 +196,7 @@ def cover_frame(drawn: Sequence[Pixels], seen: Box, unit: float) -> None:
     corners = [(x0, y0, arm, arm), (x1, y0, -arm, arm), (x1, y1, -arm, -arm), (x0, y1, arm, -arm)]
     brackets = [np.array([(x + dx, y), (x, y), (x, y + dy)]) for x, y, dx, dy in corners]
     for lines, (thick, more) in zip((sides, brackets), _FRAME, strict=True):
-        cover(drawn, lines, ((thick + more) * unit / 2, thick * unit / 2))
+        cover(coverage, lines, ((thick + more) * unit / 2, thick * unit / 2))
 
 
 def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
@@ -238,8 +237,11 @@ def trace(field: npt.NDArray[np.float32], level: float) -> Sequence[Floats]:
     return tuple(lines)
 
 
-def cover(planes: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[float], dash: float = 0.0) -> None:
-    """Draw lines, points (n, 2) each, into planes by their half widths, by maximum; `dash`: the length of dashes."""
+def cover(coverage: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[float], dash: float = 0.0) -> None:
+    """Draw lines, points (n, 2) each, into each coverage (H, W) by its half width, by maximum.
+
+    `dash`: the length of dashes and of the gaps between them, in pixels; 0 for none.
+    """
     if not lines:
         return
     # Slow to import.
@@ -247,7 +249,7 @@ def cover(planes: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[fl
     from matplotlib.path import Path
     from matplotlib.transforms import Affine2D
 
-    height, width = planes[0].shape
+    height, width = coverage[0].shape
     path = Path.make_compound_path(*map(Path, lines))
     path.should_simplify = False
     # Widths are in points, of which 72 make an inch.
@@ -259,7 +261,7 @@ def cover(planes: Sequence[Pixels], lines: Sequence[Floats], halves: Sequence[fl
     pen.set_snap(False)
     if dash:
         pen.set_dashes(0, (dash, dash))
-    for plane, half in zip(planes, halves, strict=True):
+    for plane, half in zip(coverage, halves, strict=True):
         renderer.clear()
         pen.set_linewidth(2 * half)
         renderer.draw_path(pen, path, from_top)

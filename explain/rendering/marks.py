@@ -17,8 +17,8 @@ from sightglass.common import packaged
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.render import HALO, WHITE, line_width, paint, picture
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style, lut
+from sightglass.explain.rendering.render import HALO, WHITE, line_width, paint
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style, check_pixels, lut
 from sightglass.explain.tasks.wording import Mark as Mark
 
 Place = tuple[int, int, int, int]
@@ -65,13 +65,12 @@ def draw_marks(
 ) -> Pixels:
     """Draw marks and labels, lines in `color` over dark; the chosen one on top.
 
-    `colors`: instead of it, one for each item, RGB; a bar of it is at the left of its label. `letters`: pixels
-    of a label's letters.
+    `items`: the marks and the label of each thing, empty for none. `colors`: instead of `color`, one for each item,
+    RGB; a bar of it is at the left of its label. `letters`: pixels of a label's letters. Returns uint8 (H, W, 3).
 
-    A label is above its box if it fits, and avoids other labels. An area has its
-    name in each of its larger regions.
+    A label is above its box if it fits, and avoids other labels. An area has its name in each of its larger regions.
     """
-    out = picture(pixels).copy()
+    out = check_pixels(pixels).copy()
     line, size = line_width(out.shape), letters or max(12, round(max(out.shape) / 42))
     listed = [(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
     names: list[tuple[tuple[int, int], str]] = []
@@ -82,20 +81,21 @@ def draw_marks(
                 names += _find_places(mark.mask, label) if label else []
         draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2, color)
         _draw_points(out, [mark for mark in marks if mark.kind == "point"], line, color)
-    last = sorted(listed, key=lambda item: item[0] == chosen)
-    for number, marks, _ in last:
+    boxes = [(number, [mark for mark in marks if mark.kind == "polygon"], label) for number, marks, label in listed]
+    boxes.sort(key=lambda item: item[0] == chosen)
+    for number, polygons, _ in boxes:
         # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
         thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
         ink, halo = colors[number] if colors else color, 2 * max(1, round(line / 2))
-        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, halo, ink)
+        draw_lines(out, polygons, thick, halo, ink)
     occupied: list[Place] = []
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
-    for number, marks, label in reversed(last):
-        corners = np.array([point for mark in marks if mark.kind == "polygon" for point in mark.points])
+    for number, polygons, label in reversed(boxes):
+        corners = np.array([point for mark in polygons for point in mark.points])
         if label and len(corners):
             box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
-            color_bar = colors[number] if colors else None
-            occupied.append(add_label(out, label, box, size, occupied, chosen=number == chosen, color=color_bar))
+            bar = colors[number] if colors else None
+            occupied.append(add_label(out, label, box, size, occupied, chosen=number == chosen, color=bar))
     return add_names(out, names) if names else out
 
 
@@ -137,7 +137,7 @@ def _outline(out: Pixels, area: Any, edge: int, halo: int, color: Color = WHITE)
 
 
 def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, int], str]]:
-    """Return the name and the innermost point of each larger region."""
+    """Return the innermost point (x, y) of each larger region, with the name."""
     count, numbers, statistics, _ = cv2.connectedComponentsWithStats(area.astype(np.uint8), connectivity=4)
     places = []
     for number in range(1, count):
@@ -183,7 +183,7 @@ def _is_near(point: tuple[float, float]) -> bool:
 
 def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> Pixels:
     """Return the picture with white names on dark, without overlaps."""
-    out = picture(pixels).copy()
+    out = check_pixels(pixels).copy()
     size = max(11, round(max(out.shape) / 42))
     occupied: list[Place] = []
     for (x, y), name in names:
@@ -198,15 +198,15 @@ def add_label(
     text: str,
     box: Place,
     size: int,
-    taken: Sequence[Place],
+    occupied: Sequence[Place],
     *,
     chosen: bool = False,
     color: Color | None = None,
 ) -> Place:
-    """Draw a label at a box; return its place."""
+    """Draw a label of letters of `size` pixels at a box, clear of others; return its place. `color`: of a bar in it."""
     pad, tall = size // 3, round(1.5 * size)
     wide = math.ceil(text_width(text, size)) + 2 * pad
-    place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), taken)
+    place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), occupied)
     cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), WHITE if chosen else HALO, cv2.FILLED)
     if color is not None:
         cv2.rectangle(out, place[:2], (place[0] + max(1, pad // 2), place[3] - 1), color, cv2.FILLED)
@@ -214,7 +214,7 @@ def add_label(
     return place
 
 
-def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
+def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], occupied: Sequence[Place]) -> Place:
     """Place a label without overlap, as `freePlace` in `ui/viewer/marks.js`.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
@@ -226,7 +226,7 @@ def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken
         return x0, y0, x0 + wide, y0 + tall
 
     def is_free(at: Place) -> bool:
-        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in taken)
+        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in occupied)
 
     above, within, under = top - tall, bottom - tall, bottom
     corners = [(left, above), (left, top), (right - wide, above), (right - wide, top)]
@@ -239,9 +239,9 @@ def _font(size: int) -> Any:
     return ImageFont.truetype(str(packaged.font()), size)
 
 
-def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: Color = INK) -> None:
-    """Draw text in place, clipped; `middle`: its left end at half height."""
-    x, y = middle
+def write(image: Pixels, text: str, start: tuple[int, int], size: int, color: Color = INK) -> None:
+    """Draw text in place, clipped; `start`: its left end at half height, (x, y). `size`: of the letters, in pixels."""
+    x, y = start
     top, high = max(0, y - size), 2 * size
     part = image[top : y - size + high, max(0, x) :]
     if not part.size:
@@ -249,7 +249,7 @@ def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: 
     mask = Pillow.new("L", (part.shape[1], part.shape[0]))
     ImageDraw.Draw(mask).text((min(0, x), y - top), text, font=_font(size), fill=255, anchor="lm")
     cover = np.asarray(mask, np.float32)[..., None] / 255
-    part[:] = np.round(part * (1 - cover) + np.array(colour, np.float32) * cover).astype(np.uint8)
+    part[:] = np.round(part * (1 - cover) + np.array(color, np.float32) * cover).astype(np.uint8)
 
 
 def text_width(text: str, size: int) -> float:
@@ -354,7 +354,7 @@ WIDEST = 8
 
 def add_heading(pixels: Pixels, text: str) -> Pixels:
     """Write a heading into the upper left corner, white on dark."""
-    out = picture(pixels).copy()
+    out = check_pixels(pixels).copy()
     size = max(12, round(max(out.shape) / 36))
     words = shorten(text, out.shape[1] - 2 * (size // 3), lambda part: text_width(part, size))
     add_label(out, words, (0, 0, 0, 0), size, ())
@@ -386,23 +386,23 @@ def contact_sheet(
     # The median: one panorama must not widen every cell.
     cell = max(1, round(height * min(sorted(ratios)[len(ratios) // 2], WIDEST)))
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
-    size = max(11, round(height / 20)) if captions is not None else 0
-    head = size + size // 2
+    size = max(11, round(height / 20))
+    line = size + size // 2
+    head, above = line if captions is not None else 0, line if title else 0
     rows, width = math.ceil(len(panels) / across), GAP + across * (cell + GAP)
-    above = head if title else 0
     sheet = np.full((above + GAP + rows * (head + height + GAP), width, 3), 255, dtype=np.uint8)
     if title:
         words = shorten(title, width - 2 * GAP, lambda text: text_width(text, size))
-        write(sheet, words, (GAP, GAP + head // 2), size)
+        write(sheet, words, (GAP, GAP + line // 2), size)
     for number, panel in enumerate(panels):
         scale = min(height / panel.shape[0], cell / panel.shape[1])
         wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))
         left = GAP + number % across * (cell + GAP) + (cell - wide) // 2
         top = above + GAP + number // across * (head + height + GAP) + head + (height - high) // 2
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=interpolation)
         if captions is not None:
-            line, limit = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
+            middle, limit = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
             words = shorten(captions[number], limit, lambda text: text_width(text, size), middle=names)
-            write(sheet[:, : left + limit], words, (left, line), size)
+            write(sheet[:, : left + limit], words, (left, middle), size)
     return sheet

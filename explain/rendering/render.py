@@ -1,9 +1,10 @@
 """Draw maps over pictures, by pure functions over arrays.
 
 A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
-Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1, or -1..1 with a sign, of the same size. `seen` is
-(x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is dimmed,
-unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme around it.
+Pixels are uint8 (H, W, 3) RGB; a map's values are float32 (h, w) in 0..1, or -1..1 with a sign, on a grid of their own
+(`style.Field`). `seen` is (x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was
+given. The rest is dimmed, unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme
+around it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ import numpy.typing as npt
 
 from sightglass.common.style import ENDS, OVERLAY, SIGNED
 from sightglass.explain.rendering import contours
-from sightglass.explain.rendering.style import Box, Field, Kind, Pixels, Style, Unseen, Values, lut
-
-Mask = npt.NDArray[np.bool_]
+from sightglass.explain.rendering.style import (
+    Box,
+    Field,
+    Kind,
+    Pixels,
+    Style,
+    Unseen,
+    Values,
+    check_pixels,
+    check_values,
+    lut,
+)
 
 HALO = (contours.DARK,) * 3
 GROUNDS = {"light": 228, "dark": 48}
@@ -39,7 +49,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as if the picture were
     shown 500 pixels long.
     """
-    height, width = picture(pixels).shape[:2]
+    height, width = check_pixels(pixels).shape[:2]
     x0, y0, x1, y1 = seen = field.seen
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"seen must be x0, y0, x1, y1 inside {width} x {height} pixels, got {seen}.")
@@ -63,16 +73,16 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
             if light.any():
                 drawn += cv2.multiply(in_grey(under), cv2.LUT(channels, light), dtype=cv2.CV_32F)
             inside[rows] = cv2.add(drawn, 0, dtype=cv2.CV_8U)
-    planes = contours.planes(values, field, style, (height, width), unit)
-    if planes is not None:
-        contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
+    coverage = contours.line_coverage(values, field, style, (height, width), unit)
+    if coverage is not None:
+        contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in coverage))
     return out
 
 
 def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
     """Return values as the browser gets them: uint16 (h, w), 0..65535 over the kind's range."""
     low = 0 if kind == "heat" else -1
-    shares = np.clip(check(values, low=low), low, 1)
+    shares = np.clip(check_values(values, low=low), low, 1)
     shares -= low
     shares /= 1 - low
     shares *= 65535
@@ -87,56 +97,6 @@ def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     if kind == "heat":
         return overlay_colours(colormap) if over else lut(colormap)
     return np.rint(sided_colours(GROUNDS["light"])).astype(np.uint8)
-
-
-def hottest_mask(values: Values, fraction: float) -> Mask:
-    """Return the hottest fraction of the picture, bool (H, W).
-
-    Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
-    (out if equally near). So a flat map gives nothing up to a half, and everything above.
-    """
-    values = check(values)
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction must lie within 0..1, got {fraction}.")
-    count = round(fraction * values.size)
-    if not count:
-        return np.zeros(values.shape, dtype=np.bool_)
-    edge = np.partition(values, values.size - count, axis=None)[values.size - count]
-    above, with_edge = values > edge, values >= edge
-    nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
-    return np.asarray(with_edge if nearer else above)
-
-
-def share_difference(a: Values, b: Values) -> Values:
-    """Subtract maps as shares of their sums, at most 1.
-
-    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 where both are equal. A map without heat
-    has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
-    """
-    a, b = check(np.abs(a)), check(np.abs(b))
-    if a.shape != b.shape:
-        raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
-    shares = [values / (values.sum(dtype=np.float64) or 1.0) for values in (a, b)]
-    gap = shares[0] - shares[1]
-    return np.asarray(gap / (abs(gap).max() or 1.0), np.float32)
-
-
-def check(values: Values, *, low: float = 0) -> Values:
-    """Return valid values as contiguous float32; raise ValueError for others."""
-    array = np.ascontiguousarray(values, dtype=np.float32)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
-    lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
-    if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
-        raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
-    return array
-
-
-def picture(pixels: Pixels) -> Pixels:
-    """Return the pixels; raise ValueError unless they are uint8 (H, W, 3)."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-    return pixels
 
 
 def in_grey(pixels: Pixels) -> Pixels:

@@ -85,14 +85,32 @@ Kind = Literal["heat", "difference", "signed"]
 Mode = Literal["overlay", "blend", "map", "contour", "spotlight", "picture"]
 
 
+def check_values(values: Values, *, low: float = 0) -> Values:
+    """Return a map's values, (h, w) in `low`..1, as contiguous float32; raise ValueError for others."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
+    lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
+    if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
+        raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
+    return array
+
+
+def check_pixels(pixels: Pixels) -> Pixels:
+    """Return the pixels; raise ValueError unless they are uint8 (H, W, 3)."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+    return pixels
+
+
 @dataclass(frozen=True, eq=False)
 class Field:
     """One map over a picture, on any grid.
 
-    `values`: float32 (h, w) in 0..1 or, for a difference, in -1..1, positive where the first map has more; of a signed
-    map in -1..1 too, positive where the picture raises what is explained. `extent`: the part of the picture that they
-    cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that
-    the map was computed on.
+    `values`: float32 (h, w) in 0..1 or, of a `difference` and a `signed` map, in -1..1: positive where the first map
+    has more, or where the picture raises what is explained (`kind`). `extent`: the part of the picture that they cover,
+    x0, y0, x1, y1 in its pixels; `seen`: the part that the model was given, in whole pixels. `cells`: rows and columns
+    of the grid that the map was computed on, None where there is no single one.
     """
 
     values: Values
@@ -122,7 +140,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field and boxes are drawn; `cells`: the cells as computed, without interpolation."""
+    """How a field and boxes are drawn; raises Problem for an unknown name, and for a share outside 0..1.
+
+    `alpha`: the opacity of the strongest places. `threshold`: the share of the scale below which nothing is drawn.
+    `cells`: the cells as computed, without interpolation.
+    """
 
     mode: Mode = DEFAULTS["mode"]
     colormap: str = DEFAULTS["colormap"]
@@ -139,6 +161,8 @@ class Style:
                 raise Problem(f"{name} is {share:g}: give a number from 0 to 1.")
         if self.mode not in CHOICES["mode"]:
             raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
+        lut(self.colormap)
+        object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
     @classmethod
     def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
@@ -160,8 +184,7 @@ class Style:
                 # Raises for an invalid one.
                 setting: dict[str, Any] = {name: value}
                 replace(cls(), **setting)
-                if name != "colormap" or value in colormaps():
-                    values |= setting
+                values |= setting
         return cls(**values)
 
     @property

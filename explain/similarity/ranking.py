@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -256,29 +257,44 @@ def evaluate(
         raise ModelProblem(f"The names {names!r} are no regular expression ({error}): try {NAMES!r}.") from error
     if "person" not in pattern.groupindex:
         raise ModelProblem(f"The names {names!r} have no group (?P<person>…): give one such as {NAMES!r}.")
-    wanted = [
+    listed = [
         (side, item, match)
-        for side, (source, ignored) in enumerate(((queries, ("-1", "0000")), (gallery, ("-1",))))
+        for side, source, ignored in (("query", queries, ("-1", "0000")), ("gallery", gallery, ("-1",)))
         for item in find(source)
         if (match := pattern.search(item.key)) and match["person"] not in ignored
     ]
-    failed, items = list[tuple[str, str]](), [item for _, item, _ in wanted]
-    rows: tuple[list[tuple[Item, str, str, str, NDArray[np.float32]]], ...] = [], []
+    failed, items = list[tuple[str, str]](), [item for _, item, _ in listed]
+    shots: dict[str, list[_Shot]] = {"query": [], "gallery": []}
     for number, sha256, vector in embed_all(explainer, items, preprocessing, failed, progress):
-        side, item, match = wanted[number]
-        rows[side].append((item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
-    results, without = [], []
-    for item, person, camera, sha256, vector in rows[0]:
-        others = [row for row in rows[1] if row[3] != sha256 and not (camera and row[1:3] == (person, camera))]
-        scores = np.array([row[4] @ vector for row in others])
-        # Equal scores keep the gallery's order.
-        ranking = [(others[i][0], float(scores[i]), others[i][1] == person) for i in np.argsort(-scores, kind="stable")]
-        places = [place for place, (_, _, right) in enumerate(ranking, 1) if right]
-        if places:
-            precision = float(np.mean([number / place for number, place in enumerate(places, 1)]))
-            results.append(QueryResult(item, precision, places[0], tuple(ranking[:KEPT])))
-        else:
-            without.append(item.key)
-    if not results:
+        side, item, match = listed[number]
+        shots[side].append(_Shot(item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
+    results = [(shot, _search(shot, shots["gallery"])) for shot in shots["query"]]
+    right = tuple(result for _, result in results if result is not None)
+    if not right:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    return Evaluation(tuple(results), tuple(without), tuple(failed))
+    return Evaluation(right, tuple(shot.item.key for shot, result in results if result is None), tuple(failed))
+
+
+class _Shot(NamedTuple):
+    """A picture of a person by a camera, empty where its name does not tell it, with its unit embedding."""
+
+    item: Item
+    person: str
+    camera: str
+    sha256: str
+    vector: NDArray[np.float32]
+
+
+def _search(query: _Shot, gallery: Sequence[_Shot]) -> QueryResult | None:
+    """Rank a gallery for one query; None where no other picture in it shows the person."""
+    same = (query.person, query.camera) if query.camera else None
+    others = [shot for shot in gallery if shot.sha256 != query.sha256 and (shot.person, shot.camera) != same]
+    scores = np.array([shot.vector @ query.vector for shot in others])
+    # Equal scores keep the gallery's order.
+    order = np.argsort(-scores, kind="stable")
+    ranking = [(others[i].item, float(scores[i]), others[i].person == query.person) for i in order]
+    places = [place for place, (_, _, right) in enumerate(ranking, 1) if right]
+    if not places:
+        return None
+    precision = float(np.mean([number / place for number, place in enumerate(places, 1)]))
+    return QueryResult(query.item, precision, places[0], tuple(ranking[:KEPT]))

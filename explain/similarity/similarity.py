@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -29,10 +29,10 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.maps.heatmap import upsample
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method
+from sightglass.explain.methods.gradient import upsample
 from sightglass.explain.methods.method import Method
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
@@ -53,7 +53,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     """
 
     def work(loaded: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
-        comparable(loaded)
+        check_embedding(loaded)
         adapter: Any = loaded.adapter
         adapter.check_preprocessing(preprocessing)
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(loaded.device))
@@ -104,7 +104,7 @@ def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "tra
     return float(embedding(explainer, image, preprocessing) @ embedding(explainer, mirror, preprocessing))
 
 
-def comparable(loaded: LoadedModel) -> None:
+def check_embedding(loaded: LoadedModel) -> None:
     """Raise ModelProblem for a model without embeddings."""
     if not loaded.adapter.has_embedding:
         raise ModelProblem(
@@ -149,7 +149,7 @@ class ComparedImage:
         return describe(np.clip(signed, 0, 1), self.seen), describe(np.clip(-signed, 0, 1), self.seen)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Similarity:
     """The similarity of two pictures to a model, explained."""
 
@@ -166,7 +166,7 @@ class Similarity:
     image."""
     subject: str = ""
     """What the model compares where it is not pictures of any kind: `persons`."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     weights_sha256: str = ""
     device: str = ""
     automatic: bool = True
@@ -178,7 +178,7 @@ class Similarity:
 
 
 def describe_places(side: ComparedImage) -> tuple[str, str]:
-    """Describe the places of likeness and difference, as ends of sentences."""
+    """Describe where a picture is alike the other one and where it differs, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
@@ -205,8 +205,8 @@ def similarity(
     Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
     one of `SIMILARITY`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
 
-        found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
-        found.score, found.query.signed.shape  # 0.26, (224, 224)
+        pair = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
+        pair.score, pair.query.signed.shape  # 0.26, (224, 224)
     """
     images = Image.open(query), Image.open(gallery)
     chosen = find_method(method or DEFAULT)
@@ -216,7 +216,7 @@ def similarity(
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
 
     def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Similarity:
-        comparable(loaded)
+        check_embedding(loaded)
         if not loaded.gradients:
             raise ModelProblem(
                 f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
@@ -238,19 +238,19 @@ def similarity(
             for image, evidence, vector, raw, signed in zip(images, evidences, vectors, raws, scaled, strict=True)
         )
         return Similarity(
-            explainer.model,
-            first,
-            second,
-            score,
-            chosen.id,
-            layers,
-            options.preprocessing,
-            state,
-            loaded.adapter.subject,
-            tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
-            loaded.digest(),
-            str(loaded.device),
-            not options.layers,
+            model=explainer.model,
+            query=first,
+            gallery=second,
+            score=score,
+            method=chosen.id,
+            layers=layers,
+            preprocessing=options.preprocessing,
+            state=state,
+            subject=loaded.adapter.subject,
+            notes=tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
+            weights_sha256=loaded.digest(),
+            device=str(loaded.device),
+            automatic=not options.layers,
         )
 
     return explainer.with_oom_fallback(work)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, listing, percent, plural, quantity
-from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kinds, listing, percent, plural, quantity
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
@@ -36,8 +36,6 @@ WORTH_SAYING = 5
 """Percentage points by which a box's score changes before a sentence names it."""
 HIDDEN_JOINT = 0.5
 """Visibility below which a joint is drawn hollow, and no line to it."""
-UNSHOWN = "the map is of its strongest candidate alone."
-"""The end of the note on a class that has a map but no box."""
 
 
 class BoxDecoder(Decoder):
@@ -61,7 +59,8 @@ class BoxDecoder(Decoder):
             return ()
         best = evidence.outputs.scores[0]
         return tuple(
-            f"No {target.label} is shown (at best {percent(float(best[target.index].max()))} sure): {UNSHOWN}"
+            f"No {target.label} is shown (at best {percent(float(best[target.index].max()))} sure): the map is of its "
+            "strongest candidate alone."
             for target in targets
             if not target.anchors
         )
@@ -79,7 +78,7 @@ class BoxScorer(Scorer):
 
         if isinstance(target, JointTarget):
             raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
-        index, followed = check_score(target), boxes_of(evidence.outputs, target)
+        index, followed = scored_class(target), boxes_of(evidence.outputs, target)
 
         def of_picture(scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
             """Return one picture's score and value, of the best candidates that match: scores (K, N), boxes (N, 4)."""
@@ -115,7 +114,7 @@ class BoxScorer(Scorer):
         """Return the boxes' mean score, the first one's class, and their candidates."""
         import torch
 
-        index, outputs, labels = check_score(target), evidence.outputs, evidence.loaded.adapter.labels
+        index, outputs, labels = scored_class(target), evidence.outputs, evidence.loaded.adapter.labels
         boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
         if movement.mirrored:
             left, _, right, _ = evidence.geometry.content
@@ -123,11 +122,11 @@ class BoxScorer(Scorer):
         boxes = boxes + boxes.new_tensor([*reversed(movement.shift)] * 2)
         scores = outputs.scores[0].detach()
         best, indices = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
-        visible = best > before.options.confidence
+        detected = best > before.options.confidence
         score = float(best.double().mean())
-        if not bool(visible.any()):
+        if not bool(detected.any()):
             return score, "", None
-        anchors = tuple(dict.fromkeys(indices[visible].tolist()))
+        anchors = tuple(dict.fromkeys(indices[detected].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
@@ -140,8 +139,10 @@ class BoxWording(Wording):
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None
-        objects = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
-        return f"{result.model.name} found {objects}.", True
+        return f"{result.model.name} found {self.describe_answer(result, index)}", True
+
+    def describe_answer(self, result: Result, index: int) -> str:
+        return f"{kinds(Counter(p.label for p in result.predictions).most_common(), 2)}."
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
@@ -151,7 +152,7 @@ class BoxWording(Wording):
         if result.predictions:
             return "No box matches the chosen classes."
         adapter, options = result.evidence.loaded.adapter, result.options
-        above = f"above {finely(options.confidence)}"
+        above = f"above {fine_percent(options.confidence)}"
         if result.model.example and not options.classes:
             # Its candidates are noise on every photograph.
             return f"{result.model.name} knows drawn scenes only: no detections {above}."
@@ -201,7 +202,7 @@ def _largest(changes: Sequence[Change]) -> list[str]:
 def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
     """Return the options' candidates, as (anchor, class)."""
     labels, count = evidence.loaded.adapter.labels, evidence.outputs.count
-    visible = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    boxes = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
     pairs: list[tuple[int, int]] = []
     for target in options.targets:
         if isinstance(target, tuple | list):
@@ -211,13 +212,13 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
             pairs.append((int(anchor), class_index(index, labels)))
         elif isinstance(target, Integral):
             number = int(target)
-            if not 0 <= number < len(visible):
-                raise ModelProblem(f"There is no box {number}: {len(visible)} are shown, counted from 0.")
-            pairs.append(visible[number])
+            if not 0 <= number < len(boxes):
+                raise ModelProblem(f"There is no box {number}: {len(boxes)} are shown, counted from 0.")
+            pairs.append(boxes[number])
         else:
             index = class_index(target, labels)
-            pairs += [pair for pair in visible if pair[1] == index]
-    return list(dict.fromkeys(pairs)) if options.targets else visible[: options.top_k]
+            pairs += [pair for pair in boxes if pair[1] == index]
+    return list(dict.fromkeys(pairs)) if options.targets else boxes[: options.top_k]
 
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
@@ -270,7 +271,7 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A raw candidate, and why it is shown or not."""
+    """A raw candidate that was asked for, and why it is missing among the boxes, or which box it is."""
 
     candidate: Prediction
     reason: CandidateReason
@@ -278,7 +279,7 @@ class Missing:
     """The threshold in use."""
     unfiltered: tuple[Prediction, ...] = field(repr=False)
     """All boxes above the threshold, before the class filter; `reason.by` indexes these."""
-    visible: tuple[Prediction, ...] = field(repr=False)
+    shown: tuple[Prediction, ...] = field(repr=False)
     """The boxes that pass the class filter."""
 
     @property
@@ -287,11 +288,11 @@ class Missing:
         candidate, reason = self.candidate, self.reason
         start = f"{article(candidate.label).capitalize()} at {near(candidate.score, self.confidence)}"
         if reason.kind == "shown":
-            if reason.by is not None and self.unfiltered[reason.by] not in self.visible:
+            if reason.by is not None and self.unfiltered[reason.by] not in self.shown:
                 return f"{start} is not shown: the class filter hides it."
             return f"{start} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
-            threshold = finely(self.confidence)
+            threshold = fine_percent(self.confidence)
             return f"{start} is the strongest candidate here: not shown because it is below {threshold}."
         if reason.kind == "class":
             assert reason.winner is not None
@@ -306,9 +307,9 @@ class Missing:
         if index is None:
             return "another box"
         box = self.unfiltered[index]
-        if box not in self.visible:
+        if box not in self.shown:
             return f"{article(box.label)} at {percent(box.score)} hidden by the class filter"
-        return f"box {self.visible.index(box) + 1} ({box.label})"
+        return f"box {self.shown.index(box) + 1} ({box.label})"
 
 
 def describe_boxes(explanation: Result) -> str:
@@ -322,9 +323,9 @@ def describe_boxes(explanation: Result) -> str:
 def find_missed(explanation: Result, names: Sequence[int | str]) -> list[Missing]:
     """Return the strongest candidate of each named class without a box."""
     labels = explanation.evidence.loaded.adapter.labels
-    visible = {p.index for p in explanation.predictions}
+    detected = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(name, labels) for name in names)
-    candidates = (explanation.missing(None, index) for index in indices if index not in visible)
+    candidates = (explanation.missing(None, index) for index in indices if index not in detected)
     return [candidate for candidate in candidates if candidate is not None]
 
 
@@ -345,8 +346,8 @@ def box_sentence(explanation: Result, index: int, name: str) -> str | None:
 
 def near(score: float, confidence: float) -> str:
     """Format a score so that one just below the threshold does not read like it."""
-    alike = score < confidence and finely(score) == finely(confidence)
-    return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else finely(score)
+    alike = score < confidence and fine_percent(score) == fine_percent(confidence)
+    return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%" if alike and confidence >= 0.01 else fine_percent(score)
 
 
 # Bodies: boxes with joints, each with numbers of its own
@@ -375,8 +376,8 @@ class PoseWording(BoxWording):
         joints = prediction.joints
         if not joints:
             return super().marks(result, prediction)
-        adapter, joint = result.evidence.loaded.adapter, result.options.joint
-        chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
+        adapter, asked = result.evidence.loaded.adapter, result.options.joint
+        chosen = None if asked is None else parse_joint(asked, adapter.joints)[0]
         hidden = [joint.visibility is not None and joint.visibility < HIDDEN_JOINT for joint in joints]
         places = [(joint.x, joint.y) for joint in joints]
         return (
@@ -393,42 +394,38 @@ class PoseWording(BoxWording):
         )
 
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
-        joint = read_joint(result, index)
-        return {} if joint is None else {"joint": joint[0].name, "number": joint[1]}
+        joint, number = read_joint(result, index)
+        return {} if joint is None else {"joint": joint.name, "number": number}
 
-    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
-        words, named = super().headline(result, index)
-        if named and result.heatmaps and (number := self.number(result, index)):
-            label = result.heatmaps[index].target.label
-            words += f" {capital(label)} is {number}."
-        return words, named
+    def describe_answer(self, result: Result, index: int) -> str:
+        text = super().describe_answer(result, index)
+        if result.heatmaps and (number := self.number(result, index)):
+            text += f" {capital(result.heatmaps[index].target.label)} is {number}."
+        return text
 
     def number(self, result: Result, index: int) -> str:
-        joint = read_joint(result, index)
-        if joint is None or joint[1] is None:
+        _, number = read_joint(result, index)
+        if number is None:
             return ""
-        visible = isinstance(target := result.heatmaps[index].target, JointTarget) and target.axis == "visibility"
-        return percent(joint[1]) if visible else quantity(joint[1], "px")
+        target = result.heatmaps[index].target
+        is_share = isinstance(target, JointTarget) and target.axis == "visibility"
+        return percent(number) if is_share else quantity(number, "px")
 
 
-def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
-    """Return a map's joint and its number; None for other maps."""
+def read_joint(result: Result, index: int) -> tuple[Joint | None, float | None]:
+    """Return a map's joint and the number that it explains, in pixels or as a share; None and None for other maps."""
     target = result.heatmaps[index].target
     if not isinstance(target, JointTarget):
-        return None
+        return None, None
     box = next(iter(result.own(index)), None)
     if box is None or not box.joints:
-        return None
+        return None, None
     joint = box.joints[target.joint]
     return joint, getattr(joint, target.axis)
 
 
 def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
-    """Parse `left wrist x` or `9 x`; raise ModelProblem for others.
-
-    >>> parse_joint("nose visibility", ["nose", "left eye"])
-    (0, 'visibility')
-    """
+    """Parse `left wrist x` or `9 x` to the joint's index and an axis; raise ModelProblem for others."""
     name, _, last = text.strip().rpartition(" ")
     axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
     if axis is None:

@@ -171,7 +171,7 @@ class Scorer:
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
         """Return a function from outputs to `Answers`; raise ModelProblem if impossible."""
-        adapter, index = evidence.loaded.adapter, check_score(target)
+        adapter, index = evidence.loaded.adapter, scored_class(target)
         contrast = target.part == "contrast"
 
         def of_class(outputs: Any) -> Answers:
@@ -216,8 +216,8 @@ class Scorer:
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return score, answer and any target in a changed picture."""
-        adapter, index = evidence.loaded.adapter, check_score(target)
+        """Return a target's score in a changed picture, the answer (empty for none), and the target there, or None."""
+        adapter, index = evidence.loaded.adapter, scored_class(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
@@ -227,8 +227,8 @@ class Scorer:
         return union(decoder.all_answers(before), decoder.all_answers(after))
 
 
-def check_score(target: Target) -> int:
-    """Return a target's class; raise ModelProblem without a single score."""
+def scored_class(target: Target) -> int:
+    """Return the class whose score is a target's; raise ModelProblem where no single score is."""
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     return target.index

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import listing, quantity
 from sightglass.explain.tasks.parts import Change, Decoder, Movement, ScoreOutputs, Scorer
-from sightglass.explain.tasks.segment import find_middle, move, pixels_inside
+from sightglass.explain.tasks.segment import move, pixels_inside
 from sightglass.explain.tasks.wording import COMPARED, Wording
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.labels import class_index
@@ -57,7 +57,10 @@ class NumberWording(Wording):
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
-        return f"{result.model.name} gives {self.list_numbers(result)}.", True
+        return f"{result.model.name} gives {self.describe_answer(result, index)}", True
+
+    def describe_answer(self, result: Result, index: int) -> str:
+        return f"{self.list_numbers(result)}."
 
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""
@@ -101,14 +104,12 @@ class DepthDecoder(Decoder):
             class_index(name, adapter.labels)
         pixels = adapter.covers(evidence.outputs, evidence.geometry)
         if options.at:
-            find_middle(options.at, evidence)
             pixels = pixels_inside(options.at, evidence)
         target = PlaceTarget(0, adapter.labels[0], (), options.part)
         if options.against is not None:
             than = parse_other_place(options.against)
             if than is None or not options.at:
                 raise ModelProblem("against is another place here, as x,y: name both, at and against.")
-            find_middle(than, evidence)
             target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
         return [target.with_pixels(pixels)]
 
@@ -126,30 +127,30 @@ class DepthScorer(NumberScorer):
         return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
     def score(self, result: Result, index: int) -> float | None:
-        place = read_place(result, index)
-        return super().score(result, index) if place is None else place
+        number = number_at_place(result, index)
+        return super().score(result, index) if number is None else number
 
 
 class DepthWording(NumberWording):
     """What is said of the numbers of pixels."""
 
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
-        words = f"{result.model.name} gives {self.list_numbers(result)} on average"
+        text = f"{result.model.name} gives {self.list_numbers(result)} on average."
         if result.heatmaps and (place := self.describe_place(result, index)):
-            words += f". {place.removesuffix('.')}"
-        return f"{words}.", True
+            text += f" {place}"
+        return text, True
 
     def summary(self, result: Result, index: int) -> str:
         return ""
 
     def number(self, result: Result, index: int) -> str:
-        if (number := read_place(result, index)) is None:
+        if (number := number_at_place(result, index)) is None:
             return ""
         return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
 
     def describe_place(self, result: Result, index: int) -> str:
         """Describe the number at a map's place; empty for the whole picture."""
-        if (number := read_place(result, index)) is None:
+        if (number := number_at_place(result, index)) is None:
             return ""
         label = result.heatmaps[index].target.label
         if result.options.against is None:
@@ -158,8 +159,8 @@ class DepthWording(NumberWording):
         return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."
 
 
-def read_place(result: Result, index: int) -> float | None:
-    """Return the number at a map's place, or a difference, or None."""
+def number_at_place(result: Result, index: int) -> float | None:
+    """Return the number at a map's place, less that at another place if there is one; None for the whole picture."""
     if not result.options.at:
         return None
     adapter = cast("PixelNumbers", result.evidence.loaded.adapter)

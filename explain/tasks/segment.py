@@ -9,7 +9,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, percent, plain_text
-from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import COMPARED, NAMED, Wording
 from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
 from sightglass.models.geometry import fill_polygon
@@ -58,7 +58,7 @@ class PixelScorer(Scorer):
     """The score of an area: the mean probability of its class."""
 
     def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
-        check_score(target)
+        scored_class(target)  # raises where there is none
         adapter = cast("Segmenter", evidence.loaded.adapter)
         pixels = adapter.pixels_of(evidence.outputs, target)
 
@@ -92,7 +92,10 @@ class PixelWording(Wording):
         return [f"{p.label}: {plain_text(self.text(p.score))}" for p in result.predictions]
 
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
-        return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
+        return f"{result.model.name} finds {self.describe_answer(result, index)}", True
+
+    def describe_answer(self, result: Result, index: int) -> str:
+        return f"{list_classes(result, NAMED)}."
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
         if (other := self.rival(result, index)) is None:
@@ -155,18 +158,18 @@ def list_classes(result: Result, most: int) -> str:
     return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
 
 
-def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
-    """Return a point or a rectangle's middle; raise ModelProblem outside the picture."""
+def check_in_picture(at: tuple[float, ...], evidence: Evidence) -> None:
+    """Raise ModelProblem for a place outside the picture; `at`: (x, y, ...) in its pixels."""
     height, width = evidence.geometry.original
     if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
         raise ModelProblem(
             f"at is {', '.join(f'{coordinate:g}' for coordinate in at)}, and the picture is {width} by {height} pixels."
         )
-    return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
 
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the answer's pixels in an area, bool (h, w); never empty."""
+    """Return the answer's pixels at a point or in an area, bool (h, w), never empty; raise ModelProblem outside."""
+    check_in_picture(at, evidence)
     adapter, outputs = cast("Segmenter", evidence.loaded.adapter), evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
     inside = np.zeros(outputs.size, bool)
@@ -213,7 +216,9 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
     if places:
         return [target(*pair) for pair in places]
     if options.at:
-        x, y = adapter.find_pixel(outputs, evidence.geometry, *find_middle(options.at, evidence))
+        check_in_picture(options.at, evidence)
+        middle = np.reshape(options.at, (-1, 2)).mean(0).tolist()
+        x, y = adapter.find_pixel(outputs, evidence.geometry, *middle)
         here = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
     classes_asked = {class_index(name, adapter.labels) for name in names}
@@ -237,9 +242,8 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
                 "that it finds."
             )
         answered = dict.fromkeys(prediction.index for prediction in predictions)
-        wanted = indices or [*answered][: options.top_k]
-        return [AreaTarget(i, adapter.labels[i]).with_pixels(outputs.classes == i) for i in wanted]
-    find_middle(options.at, evidence)
+        explained = indices or [*answered][: options.top_k]
+        return [AreaTarget(i, adapter.labels[i]).with_pixels(outputs.classes == i) for i in explained]
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))

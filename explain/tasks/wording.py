@@ -59,8 +59,8 @@ class Mark:
 
     def moved(self, right: float, down: float, scale: tuple[float, float] = (1, 1)) -> Mark:
         """Return the mark moved by pixels, then scaled across and down."""
-        across, along = scale
-        return replace(self, points=tuple(((x + right) * across, (y + down) * along) for x, y in self.points))
+        right_scale, down_scale = scale
+        return replace(self, points=tuple(((x + right) * right_scale, (y + down) * down_scale) for x, y in self.points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +190,22 @@ class Wording:
         other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
+    def describe_answer(self, result: Result, index: int) -> str:
+        """Return the answer as a sentence without subject and verb: `minibus, 62 %.`"""
+        return f"{result.predictions[0].label}, {percent(result.predictions[0].score)}."
+
     def summary(self, result: Result, index: int) -> str:
         """Return the answer without the model's name: `Minibus, 62 %.`"""
         if not result.predictions:
             return ""
+        text, best = capital(self.describe_answer(result, index)), result.predictions[0]
         if result.task.evaluation != "classes":
-            return capital(self.headline(result, index)[0].removeprefix(f"{result.model.name} ").partition(" ")[2])
-        best = result.predictions[0]
-        words = f"{capital(best.label)}, {percent(best.score)}."
+            return text
         if best.score < UNSURE:
-            words = f"Unsure. {words}"
+            text = f"Unsure. {text}"
         if result.heatmaps and result.heatmaps[index].target.index != best.index:
-            words += f" The map is of {result.heatmaps[index].target.label}."
-        return words
+            text += f" The map is of {result.heatmaps[index].target.label}."
+        return text
 
     def list_answers(self, result: Result) -> list[str]:
         """Return a line per answer with an area: `star: 12 % of the picture`."""

@@ -1,9 +1,4 @@
-"""Check a map by three short tests.
-
-The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding and keeping, as in Petsiuk et
-al. 2018, https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
-form of a test that `scramble`, `prove` and `stability` make at length.
-"""
+"""Check a map by the shortest forms of `scramble`, of `support` (which `prove` makes at length) and of `stability`."""
 
 from __future__ import annotations
 
@@ -80,8 +75,8 @@ class Checks:
     checks: tuple[Check, ...]
     """One for each question."""
 
-    def __getitem__(self, id: CheckId) -> Check | None:
-        return next((check for check in self.checks if check.id == id), None)
+    def __getitem__(self, question: CheckId) -> Check | None:
+        return next((check for check in self.checks if check.id == question), None)
 
     @property
     def shows(self) -> str:
@@ -112,20 +107,16 @@ def run_checks(
     Up to 100 passes; `partial` is called after each test, and `on_result` before it with what was measured: a
     `Scramble`, a `Support` with the strongest other map, a `Stability`. A test that this model, method or picture does
     not allow "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
-
-    >>> from sightglass import Explainer
-    >>> run_checks(Explainer()("bus.jpg", top_k=1))["model"].state
-    'cannot be told'
     """
     heatmap, _ = support.tested_map(explanation, index, "there is nothing to test")
     result = Checks(heatmap.target.label, ())
-    for id, words in QUESTIONS.items():
-        progress(len(result.checks) / len(QUESTIONS), words)
+    for question, text in QUESTIONS.items():
+        progress(len(result.checks) / len(QUESTIONS), text)
         try:
             with stopped_by(cancel):
-                check = _test(id, explanation, index, on_result)
+                check = _test(question, explanation, index, on_result)
         except Problem as problem:
-            check = Check(id, "cannot be told", str(problem))
+            check = Check(question, "cannot be told", str(problem))
         result = Checks(result.label, (*result.checks, check))
         if partial is not None:
             partial(result)
@@ -135,12 +126,7 @@ def run_checks(
 def check_maps(
     explanation: Explanation, most: int | None = None, *, progress: Progress = lambda *_: None
 ) -> tuple[Checks | None, ...]:
-    """Run `Explanation.checks` on the first `most` maps; None for empty and for other ones; raises Cancelled.
-
-    >>> from sightglass import Explainer
-    >>> [one.label for one in check_maps(Explainer()("bus.jpg", top_k=2))]
-    ['minibus', 'trolleybus']
-    """
+    """Run `Explanation.checks` on the first `most` maps; None for empty and for other ones; raises Cancelled."""
     checks: list[Checks | None] = []
     count = len(explanation.heatmaps[:most])
     for index, heatmap in enumerate(explanation.heatmaps):
@@ -153,24 +139,24 @@ def check_maps(
     return tuple(checks)
 
 
-def _test(id: CheckId, explanation: Result, index: int | str, on_result: Callable[[CheckId, Any], None]) -> Check:
+def _test(question: CheckId, explanation: Result, index: int | str, on_result: Callable[[CheckId, Any], None]) -> Check:
     """Return one check; raise Problem where it cannot be told."""
-    if id == "answer":
+    if question == "answer":
         answer, strongest = support.support(explanation, index)
-        on_result(id, (answer, strongest))
+        on_result(question, (answer, strongest))
         mark = MARKS.get(answer.verdict, "cannot be told")
-        return Check(id, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
+        return Check(question, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")
-    if id == "stable":
-        still = stability.stability(explanation, index)
-        on_result(id, still)
-        least = None if still.worst is None else still.worst.rank_correlation
-        return Check(id, still.verdict, still.sentence, least, still.chance)
+    if question == "stable":
+        stable = stability.stability(explanation, index)
+        on_result(question, stable)
+        least = None if stable.worst is None else stable.worst.rank_correlation
+        return Check(question, stable.verdict, stable.sentence, least, stable.chance)
     if explanation.evidence.loaded.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
     model = scramble.scramble(explanation, index)
-    on_result(id, model)
+    on_result(question, model)
     shows = SHOWS.get(model.verdict, "")
-    return Check(id, model.mark, model.sentence, model.similarity, model.threshold, model.inside, shows)
+    return Check(question, model.mark, model.sentence, model.similarity, model.threshold, model.inside, shows)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import iou, rank_correlations
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.explain.maps.heatmap import Heatmap
-
-    Map = NDArray[np.float32]
+from sightglass.explain.rendering.style import Values
 
 QUANTILE = 0.95
 """The quantile of random maps' similarity to the true map that is the threshold."""
 
 SEEDS = 3
-"""Random maps whose curves are averaged."""
-CELL = 0.02
-"""Standard deviation of the smoothing of edges, by the picture's longer side."""
-NULL = 200
+"""Random maps whose curves are averaged: the first numbers of `seed_of`."""
+SIGMA = 0.02
+"""Standard deviation of the smoothing of edges, as a share of the picture's longer side."""
+RANDOM_MAPS = 200
 """Number of random maps whose similarity to the true map is measured."""
+CHANCE_NUMBER, OUTLINE_NUMBER = 1000, 2000
+"""The first numbers of their seeds, so that no test has the random maps of another."""
 UNRELATED = 0.2
 """The least threshold. On fine grids random maps reach next to nothing, 0.03 on the 80 by 60 cells of YOLO11n, but maps
 by one method of different pictures reach more: the 95 % quantile of their rank correlations is 0.20 for GradCAM of
@@ -49,27 +46,27 @@ def grid_of(heatmap: Heatmap) -> tuple[int, int]:
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
-def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
+def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Values:
     """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
     return np.asarray(cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def centre(shape: tuple[int, int]) -> Map:
+def centre(shape: tuple[int, int]) -> Values:
     """Return a map (h, w) falling from the middle to the corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
     return np.asarray(-np.hypot(down[:, None], across[None, :]), np.float32)
 
 
-def edges(picture: NDArray[np.float32]) -> Map:
+def edges(picture: NDArray[np.float32]) -> Values:
     """Return the smoothed Sobel edges of a picture (C, h, w)."""
     channels = map(np.ascontiguousarray, picture)
     slopes = [np.hypot(*(cv2.Sobel(channel, cv2.CV_32F, x, 1 - x) for x in (1, 0))) for channel in channels]
     strength = np.max(slopes, 0)
-    return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
+    return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(SIGMA * max(strength.shape), 1.0)))
 
 
-def ranking(values: Map) -> Map | None:
+def ranking(values: Values) -> Values | None:
     """Return each pixel's share of hotter pixels, or None for constant maps.
 
     `values`: finite, (h, w). The coldest pixels, many in a clipped map, are ordered by their distance to hotter ones,
@@ -97,11 +94,12 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)
     true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
-    random_maps = (random_map((rows, columns), grid, seed_of(sha256, 1000 + number)) for number in range(NULL))
+    seeds = (seed_of(sha256, CHANCE_NUMBER + number) for number in range(RANDOM_MAPS))
+    random_maps = (random_map((rows, columns), grid, seed) for seed in seeds)
     return max(float(np.quantile(rank_correlations(true, random_maps), QUANTILE)), UNRELATED)
 
 
-def outline(values: Map) -> NDArray[np.bool_]:
+def outline(values: Values) -> NDArray[np.bool_]:
     """Return the area above half of the scale, empty for an empty map."""
     return np.asarray(values > values.max() / 2)
 
@@ -116,7 +114,8 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     inside, true = inside[::step, ::step], outline(heatmap.coarse)[::step, ::step]
     chosen = true[inside]
     overlaps = []
-    for number in range(NULL):
-        values = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
+    for number in range(RANDOM_MAPS):
+        seed = seed_of(sha256, OUTLINE_NUMBER + number)
+        values = random_map(shape, grid_of(heatmap), seed)[::step, ::step][inside]
         overlaps.append(iou(chosen, values > np.quantile(values, 1 - chosen.mean())))
     return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)

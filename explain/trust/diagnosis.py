@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 ALIKE = 0.95
+"""Overlap and rank correlation of two classes' maps above which they are nearly identical."""
 BORDER = 1.2
 """How many times the evidence of an even map the outer border holds before it is said: 43 % where that is 36 %. Maps of
 60 pictures and of the same mirrored (EfficientNet-Lite0 and 2, a classifier of leaves) differ by up to 6 points there,
@@ -41,7 +42,9 @@ BORDER = 1.2
 SCATTERED = 2.0
 """The same for the contrast with the other classes."""
 CROPPED, NEARLY = 0.1, 0.995
+"""Shares of the picture that the model did not see, from which it is said, and said to be nearly all."""
 SAME_PLACE = 0.5
+"""Overlap of two maps' hottest fifths from which they highlight the same place."""
 HALF = 0.5
 """Share of the evidence outside the object above which it is a caution."""
 MUCH_BETTER = 0.2
@@ -101,21 +104,21 @@ def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
         usual = explanation.quantity == "score" and explanation.options.part == "class"
         if explanation.heatmaps[index].signed or not usual:
             caution = meaning
-    place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
+    place = _describe_place(explanation, index, with_area=True) if explanation.heatmaps else ("", "", "")
     return Statement(title, meaning, *place, answer=wording.summary(explanation, index), caution=caution)
 
 
-def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
+def describe_map(explanation: Result, index: int = 0, *, with_area: bool = True) -> str:
     """Describe the place of one map's evidence.
 
-    `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
+    `with_area`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
-    sentence = Statement("", "", *_describe_place(explanation, index, half=half)).markdown()
-    hidden = 0.0 if half else unseen(explanation)
+    sentence = Statement("", "", *_describe_place(explanation, index, with_area=with_area)).markdown()
+    hidden = 0.0 if with_area else unseen(explanation)
     return f"{sentence} Cut off: {percent(hidden)}." if hidden >= CROPPED else sentence
 
 
-def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:
+def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tuple[str, str, str]:
     """Return the parts of the sentence on a map's place: start, label, rest."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
@@ -123,9 +126,10 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
-    end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
+    end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
-    directions = f" {_shares(heatmap.raising, explanation.quantity)}" if half and heatmap.raising is not None else ""
+    raising = heatmap.raising if with_area else None
+    directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
     rival = explanation.task.wording.rival(explanation, index)
     if explanation.options.part == "contrast" and rival is not None:
         return "Why", label, f"and not {rival}? What favours it {place}"
@@ -137,13 +141,14 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     of = "The map" if independent or METHODS[heatmap.method].family == "control" else "The evidence"
     if heatmap.signed:
         return f"{of} for and against", label, f"{place}{directions}"
-    if not (half or independent):
+    if not (with_area or independent):
         # The page names the class beside the map, and shows the picture.
         return "", "", f"Strongest {where.removesuffix(' of the picture')}."
     return f"{of} for", label, place
 
 
 def _shares(raising: float, what: str) -> str:
+    """Describe which shares of the evidence raise and lower a score or a number."""
     return f"{percent(raising)} of the evidence raises the {what}, {percent(1 - raising)} lowers it."
 
 
@@ -265,7 +270,7 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
 
 def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     """Find limitations of a map that is not empty."""
-    heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
+    heatmap = explanation.heatmaps[index]
     method, label = METHODS[heatmap.method], heatmap.target.label
     if not method.per_class:
         text = f"{method.name} shows {method.shows}, not the evidence for {label}."
@@ -273,20 +278,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     elif (alike := _find_alike(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
         yield Finding("alike", "caution", text)
-    # Contrast maps also come from fine layers, where an even scatter is normal.
-    times = SCATTERED if explanation.options.part == "contrast" else BORDER
-    # Rounded as printed, so that equal numbers count as equal.
-    share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)
-    boxes = explanation.own(index) if share > much else ()
-    if boxes:
-        # Heat on an object at the edge of the picture is not on the surroundings.
-        share = round(on_border(heatmap, boxes), 2)
-    if share > much:
-        text = (
-            f"{percent(share)} of the evidence is on the outer border{' outside its box' if boxes else ''}, more than "
-            f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
-        )
-        yield Finding("border", "caution", text)
+    yield from _find_on_border(explanation, index)
     if scattered := explanation.task.wording.scattered(explanation, index):
         default = explanation.evidence.loaded.default_layers
         if method.at_layers and heatmap.layers != default:
@@ -314,6 +306,25 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
         yield Finding("coarse", "note", text)
+
+
+def _find_on_border(explanation: Result, index: int) -> Iterator[Finding]:
+    """Find a map whose evidence is on the outer border."""
+    statistics = explanation.statistics[index]
+    # Contrast maps also come from fine layers, where an even scatter is normal.
+    times = SCATTERED if explanation.options.part == "contrast" else BORDER
+    # Rounded as printed, so that equal numbers count as equal.
+    share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)
+    boxes = explanation.own(index) if share > much else ()
+    if boxes:
+        # Heat on an object at the edge of the picture is not on the surroundings.
+        share = round(on_border(explanation.heatmaps[index], boxes), 2)
+    if share > much:
+        text = (
+            f"{percent(share)} of the evidence is on the outer border{' outside its box' if boxes else ''}, more than "
+            f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
+        )
+        yield Finding("border", "caution", text)
 
 
 def _find_alike(explanation: Result, index: int) -> str | None:
@@ -409,7 +420,7 @@ class Randomisation:
 
     @property
     def sentence(self) -> str:
-        """The share of the method's model-dependent maps."""
+        """How many of the method's maps depended on the model, or not, in one sentence."""
         if self.independent:
             return f"In {self.no} of {self.maps} tests random weights drew nearly the same map."
         if self.box >= MOST * self.maps:

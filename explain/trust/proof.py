@@ -177,13 +177,7 @@ SUFFICIENT = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """The curves of a map and its controls, and what follows from them.
-
-    >>> from sightglass import Explainer
-    >>> proof = Explainer()("bus.jpg", top_k=1).prove(steps=4)
-    >>> round(proof.start, 2), proof.support.verdict
-    (0.62, 'supported')
-    """
+    """The curves of a map and its controls, and what follows from them."""
 
     label: str
     """Name of the target."""

@@ -28,6 +28,7 @@ from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
+from sightglass.explain.rendering.style import Values
 from sightglass.explain.trust import SHOWS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
 from sightglass.explain.trust.support import map_again, tested_map
@@ -37,20 +38,16 @@ from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Iterator, Sequence
 
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
-
-    Map = NDArray[np.float32]
 
 LOGGER = logging.getLogger(__name__)
 
 
 def copy_loaded(loaded: LoadedModel) -> LoadedModel:
-    """Return a loaded with a copied model, without a folded copy.
+    """Return a copy of a loaded model with weights of its own, and without a folded copy.
 
     Raises ModelProblem for a model that cannot be copied, and where the copy shares weights with it.
     """
@@ -65,10 +62,10 @@ def copy_loaded(loaded: LoadedModel) -> LoadedModel:
     except Exception as error:
         LOGGER.info("%s cannot be copied", adapter.spec.id, exc_info=True)
         raise _not_copied(adapter) from error
-    copied, used = (
+    copied, original = (
         {each.data_ptr() for each in part.parameters() if each.numel()} for part in (adapter.module, module)
     )
-    if copied & used:
+    if copied & original:
         raise _not_copied(adapter)
     if loaded.guard is not None:
         adapter.guard = ModuleGuard(adapter.module)
@@ -139,7 +136,7 @@ _CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.map.n
 class Scramble:
     """The similarity of one map to maps of the same model with random weights."""
 
-    map: Map
+    map: Values
     """With the weights of the median similarity: float32 (h, w) in 0..1 over the content of the model's input, at most
     320 a side; 0 where all maps are empty."""
     final: tuple[float, ...]
@@ -234,10 +231,6 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
     Stops when the interval of the mean similarity excludes the threshold. Works on a copy of the model.
     Cached for the same weights, picture, method, layers and target. Raises ModelProblem for an empty map and a model
     without gradients; Cancelled between two passes.
-
-    >>> from sightglass import Explainer
-    >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
-    'cannot be told'
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.loaded.gradients:
@@ -247,11 +240,7 @@ def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = 
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
-    """Return the interval of 90 % of the mean of 2 to 8 draws, by Student's t.
-
-    >>> [round(end, 2) for end in interval_of([0.51, -0.09, -0.46])]
-    [-0.84, 0.81]
-    """
+    """Return the interval of 90 % of the mean of 2 to 8 draws, by Student's t; of fewer (-1, 1)."""
     if len(draws) < 2:
         return -1.0, 1.0
     middle, half = float(np.mean(draws)), STUDENT[len(draws)] * float(np.std(draws, ddof=1)) / len(draws) ** 0.5
@@ -265,20 +254,48 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
 
 
 def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
-    evidence, sha256, boxed = explanation.evidence, explanation.image.sha256, explanation.own(index)
-    chance = threshold = chance_level(heatmap, sha256)
-    inside, outlined, box = None, None, np.zeros(heatmap.content.shape, np.float32)
-    for prediction in boxed:
-        assert prediction.box is not None
-        box[box_on_content(evidence.geometry, prediction.box)] = 1
-    if boxed:
-        inside = np.asarray(cv2.resize(box, heatmap.coarse.shape[::-1], interpolation=cv2.INTER_AREA))
-        if (outline(heatmap.coarse) & (inside > 0.5)).any():
-            outlined = inside > 0.5
-            threshold = outline_chance(heatmap, outlined, sha256)
+    true, sha256, boxes = heatmap.coarse, explanation.image.sha256, explanation.own(index)
+    box = np.zeros(heatmap.content.shape, np.float32) if boxes else None
+    for prediction in boxes:
+        assert prediction.box is not None and box is not None
+        box[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
+    inside = None if box is None else np.asarray(cv2.resize(box, true.shape[::-1], interpolation=cv2.INTER_AREA))
+    # Outlines are compared where the map's reaches into its box, else whole maps.
+    outlined = inside > 0.5 if inside is not None and (outline(true) & (inside > 0.5)).any() else None
+    chance = chance_level(heatmap, sha256)
+    threshold = chance if outlined is None else outline_chance(heatmap, outlined, sha256)
+    draws: list[tuple[Values, float]] = []
+    for values in _redraw_maps(explanation, heatmap, progress):
+        if outlined is None:
+            draws.append((values, rank_correlation(true, values)))
+        else:
+            draws.append((values, iou(outline(true) & outlined, outline(values) & outlined)))
+        # An empty map is neither like the true one nor unlike it.
+        filled = [draw for draw in draws if draw[0].any()]
+        similarities = tuple(similarity for _, similarity in filled)
+        # After three empty maps further draws are empty too.
+        if len(draws) >= DRAWS[0] and (not filled or is_clear(similarities, threshold)):
+            break
+    maps = [values for values, _ in filled or draws]
+    middle = maps[similarities.index(statistics.median_low(similarities))] if filled else maps[0]
+    known = _correlate_references(explanation, heatmap, box, maps)
+    in_box = known.pop("box", 0.0)
+    return Scramble(
+        middle,
+        similarities,
+        threshold,
+        known,
+        len(draws) - len(filled),
+        keeps_box=None if outlined is None else in_box > chance,
+        inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
+    )
+
+
+def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> Iterator[Values]:
+    """Yield the map for each set of random weights, on the grid of `Heatmap.coarse`; 0 where it is not finite."""
+    evidence = explanation.evidence
     other = copy_loaded(evidence.loaded)
     redraw = redrawer(parameters_of(other, evidence.tensor))
-    draws: list[tuple[Map, float]] = []
     for number in range(DRAWS[1]):
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
@@ -290,38 +307,21 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
             if torch.equal(answer, other.adapter.answer_row(evidence.outputs)):
                 raise _not_copied(other.adapter)
         redrawn = Evidence(other, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
-        values = coarse(np.nan_to_num(map_again(explanation, heatmap, redrawn, heatmap.target)))
-        if outlined is None:
-            draws.append((values, rank_correlation(heatmap.coarse, values)))
-        else:
-            draws.append((values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined)))
-        # An empty map is neither like the true one nor unlike it.
-        filled = [draw for draw in draws if draw[0].any()]
-        similarities = tuple(similarity for _, similarity in filled)
-        # After three empty maps further draws are empty too.
-        if number + 1 >= DRAWS[0] and (not filled or is_clear(similarities, threshold)):
-            break
-    maps = [values for values, _ in filled or draws]
-    middle = maps[similarities.index(statistics.median_low(similarities))] if filled else maps[0]
-    # Similarity of the maps to model-independent references.
-    left, top, right, bottom = evidence.geometry.content
-    picture = evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
-    references: dict[Verdict, Map] = {
+        yield coarse(np.nan_to_num(map_again(explanation, heatmap, redrawn, heatmap.target)))
+
+
+def _correlate_references(
+    explanation: Result, heatmap: Heatmap, box: Values | None, maps: Sequence[Values]
+) -> dict[Verdict, float]:
+    """Return the mean rank correlation of maps with each map that no model made."""
+    left, top, right, bottom = explanation.evidence.geometry.content
+    picture = explanation.evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
+    references: dict[Verdict, Values] = {
         "edges": controls.edges(picture),
         "centre": controls.centre(heatmap.content.shape),
     }
-    if boxed:
-        references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))
-    correlations = {
+    if box is not None:
+        references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.SIGMA * max(box.shape), 1.0))
+    return {
         name: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for name, values in references.items()
     }
-    in_box = correlations.pop("box", 0.0)
-    return Scramble(
-        middle,
-        similarities,
-        threshold,
-        correlations,
-        len(draws) - len(filled),
-        keeps_box=None if outlined is None else in_box > chance,
-        inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
-    )

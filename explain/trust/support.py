@@ -34,6 +34,7 @@ from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.style import Values
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Target
     from sightglass.models.spec import ModelSpec
 
-    Map = NDArray[np.float32]
-
 
 def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
     """Return the map to test and its number.
@@ -66,7 +65,7 @@ def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap
     return selected.measured, explanation.heatmaps.index(selected)
 
 
-def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Map:
+def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Values:
     """Return a map made again from other evidence, (h, w) over the content."""
     options = explanation.options
     request = Request(options.masks, options.head, flips=options.smooth == "flips")
@@ -75,7 +74,7 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 
 @own_modes()
-def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
+def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values]:
     """Hide and keep a map's hottest pixels, and those of other maps; return the strongest of these, too.
 
     These are up to `OTHERS` maps of other pictures, of two passes for each of `SHARES`. The strongest map is (h, w)
@@ -112,7 +111,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Map]:
     return result, strongest_map
 
 
-def _masks(values: Map, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
+def _masks(values: Values, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
     """Return where a picture is visible with the map's strongest shares hidden, then kept, (2 * len(SHARES), h, w).
 
     `values`: the map at a `place` of the content, which has this `shape`.
@@ -148,7 +147,7 @@ class OtherMap:
     """The SHA-256 of the photograph, or the scene, that it is of or of a part of."""
     name: str
     """`palace in china`: the model's own answer, and where."""
-    values: Map
+    values: Values
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
@@ -256,13 +255,13 @@ def prove(
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     if ranking(heatmap.strength) is None:
-        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
+        raise ModelProblem(f"The map of {heatmap.target.label} is even: there is nothing to hide or keep first.")
     perturber = Perturber(explanation, heatmap.target)
     first, *others = dict.fromkeys(fillings)
     detects, curves = explanation.task.explains("detection"), list[Curve]()
     total = 2 + controls.SEEDS + len(others)
 
-    def follow(name: str, maps: Sequence[Map], filling: Filling, most: int = steps) -> None:
+    def follow(name: str, maps: Sequence[Values], filling: Filling, most: int = steps) -> None:
         ranked = [places for places in map(ranking, maps) if places is not None]
         # Curves of fewer steps are at shares that the map's has too.
         for curve in perturber.curves(name, ranked, filling, most if not steps % most else steps):
@@ -303,7 +302,7 @@ class Perturber:
         self._batch = evidence.loaded.pictures_in_a_pass(most, evidence.tensor)
         self._ends: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
-    def curves(self, name: str, maps: Sequence[Map], filling: Filling, steps: int) -> Iterator[Curve]:
+    def curves(self, name: str, maps: Sequence[Values], filling: Filling, steps: int) -> Iterator[Curve]:
         """Yield the curve of each of a name's maps.
 
         `maps`: the order in which each hides pixels, float32 (h, w) over the content of the model's input: the share of

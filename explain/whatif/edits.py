@@ -1,6 +1,6 @@
 """Apply brush and rectangle edits to pixels, and describe what they change.
 
-Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
+Marks come from a browser and are untrusted: `parse` leaves out invalid ones, and limits their number.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ FILLS: dict[Fill, str] = {
 }
 """The fills of hidden pixels, in words."""
 GREY = 128
+"""Middle grey, as a person sees it; the 114 of `models.preprocess` is what detectors' bars have."""
 SIDE = 160
 """Longer side, in pixels, at which the blur is computed: it is smooth, and full size takes 20 times as long."""
-MAX_MARKS = 400
-MAX_POINTS = 6_000
-"""Maximum points of all marks of an edit together."""
+MAX_MARKS, MAX_POINTS = 400, 6_000
+"""Maximum number of an edit's marks, and of the points of all of them together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "erase": 1, "rectangle": 2}
@@ -82,7 +82,7 @@ class Edited:
 def parse(data: Any, max_marks: int = MAX_MARKS, max_points: int = MAX_POINTS) -> Edit:
     """Read an edit as a browser sends it: `{"marks": [{"kind", "points": [x, y, …], "size"}], "fill", "keep"}`.
 
-    Marks that are none are left out, and all after `max_marks` or `max_points` in all.
+    Invalid marks are left out, and so are those after `max_marks`, and after `max_points` of all marks together.
     """
     if not isinstance(data, dict):
         return Edit()
@@ -102,6 +102,7 @@ def parse(data: Any, max_marks: int = MAX_MARKS, max_points: int = MAX_POINTS) -
 
 
 def _mark(mark: Any) -> EditMark | None:
+    """Read one mark; None for an invalid one."""
     if not isinstance(mark, dict):
         return None
     kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
@@ -182,12 +183,12 @@ def cover(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uin
         large = cv2.resize(blur(image), (image.width, image.height), interpolation=cv2.INTER_LINEAR)
         filling = np.asarray(large, np.uint8).reshape(pixels.shape)
     else:
-        filling = np.full(pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
+        filling = np.full(pixels.shape, mean_color(image) if fill == "mean" else GREY, np.uint8)
     cv2.copyTo(filling, hidden.view(np.uint8), pixels)
     return pixels
 
 
-def mean_colour(image: Image) -> NDArray[np.uint8]:
+def mean_color(image: Image) -> NDArray[np.uint8]:
     """Return the mean of all pixels, uint8 (3,)."""
     # 20 times as fast as numpy.
     return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)

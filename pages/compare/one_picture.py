@@ -11,10 +11,10 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import decision
 from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import NBSP, count, download, listing, percent, plural
 from sightglass.explain.rendering.marks import box_mark
-from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.wording import Answer
 from sightglass.models import catalog

@@ -219,7 +219,7 @@ class Work:
     def _explain_together(self, images: list[Image]) -> Sequence[Explanation]:
         adapter, all_options = self._loaded.adapter, [self.options] * len(images)
         inputs = [
-            adapter.prepare(image.taken(adapter.channels, adapter.spec.id), self.options.preprocessing)
+            adapter.prepare(image.array(adapter.channels, adapter.spec.id), self.options.preprocessing)
             for image in images
         ]
         with self._model_lock:

@@ -132,7 +132,7 @@ export function pathOf(segments, X, Y) {
 
 /**
  * Return the sides of a frame just inside a rectangle, and its corner brackets, each with its width and how much wider its
- * halo is, in pixels of the screen; as `cover_frame` in contours.py draws it.
+ * halo is, in pixels of the screen; as `_cover_frame` in contours.py draws it.
  * @param {number[]} rect in canvas pixels @param {number} unit canvas pixels in one of the screen
  * @returns {[Path2D, number, number][]}
  */

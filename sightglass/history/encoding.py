@@ -249,7 +249,7 @@ class RecordFiles:
         # The model may have left the catalogue since.
         spec = ModelSpec(record.model, "", "", "", "", record.task, "")
         how = {name: pair.how[name] for name in PAIR_FIELDS}
-        return Similarity(spec, sides[0], sides[1], layers=record.layers, notes=record.notes, **how)
+        return Similarity(model=spec, query=sides[0], gallery=sides[1], layers=record.layers, notes=record.notes, **how)
 
     @_reading()
     def proof(self, record: Record, index: int) -> Proof | None:

@@ -24,7 +24,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture import bounds
 from sightglass.explain.picture.image import Image, to_lossless
-from sightglass.explain.recipe import OF_CODE, Label, ProofSettings, Recipe, SavedChecks
+from sightglass.explain.recipe import FUNCTION_TARGET, Label, ProofSettings, Recipe, SavedChecks
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def python_call(recipe: Recipe) -> str:
     if recipe.per == "picture":
         del options["targets"]
     arguments = ", ".join(
-        f"{name}={'function' if value == (OF_CODE,) else repr(value)}" for name, value in options.items()
+        f"{name}={'function' if value == (FUNCTION_TARGET,) else repr(value)}" for name, value in options.items()
     )
     try:
         catalog.spec(recipe.model)

@@ -8,9 +8,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
+from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
-from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Box as Corners
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent

@@ -21,8 +21,8 @@ from sightglass.ui.viewer import Map, pack_maps
 if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain import Explanation
+    from sightglass.explain.rendering.style import Values
     from sightglass.explain.trust.checks import CheckId
-    from sightglass.explain.trust.controls import Map as Values
     from sightglass.explain.trust.scramble import Scramble
     from sightglass.explain.trust.stability import Stability
 

@@ -25,7 +25,7 @@ HIGH, WIDE = 496, 372  # the bus at a window height of 900 px: every one of its 
 
 MAPS = """
 import numpy as np
-from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.maps.statistics import share_difference
 
 HIGH, WIDE = 496, 372
 def fine():

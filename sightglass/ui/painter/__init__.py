@@ -95,7 +95,7 @@ def painter(image: Image) -> None:
         name=image.name,
         size=(image.width, image.height),
         brushes=SIZES,
-        mean=edits.mean_colour(image).tolist(),
+        mean=edits.mean_color(image).tolist(),
     )
 
 

@@ -62,7 +62,7 @@ class Map:
     """One map over the picture.
 
     `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (red) where the first has more,
-    as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
+    as `explain.maps.statistics.share_difference` gives it, and for a signed map, positive where it raises.
     `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
     `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared scale and the read-out
     go by. `shared`: the same map on the scale of all maps, where it has no raw values. `cells`: rows

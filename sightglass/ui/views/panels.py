@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import pixels
-from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.ui.session import state
@@ -41,7 +41,7 @@ def to_map(
         heatmap,
         title=title or heatmap.target.label,
         note=note,
-        text=describe_map(explanation, index, half=half),
+        text=describe_map(explanation, index, with_area=half),
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
         shared=explanation.shared[index].content if several else None,
     )

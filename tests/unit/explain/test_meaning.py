@@ -19,11 +19,11 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import quantity
+from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_text, quantity, signed
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.regress import read_place
+from sightglass.explain.tasks.regress import number_at_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
 from sightglass.history.encoding import record_view
 from sightglass.history.history import History
@@ -141,8 +141,14 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
 
 
 def test_quantities() -> None:
-    cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
-    assert [quantity(value, unit) for value, unit in cases] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
+    cases = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, ""), (999.7, "")]
+    texts = ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0", "1,000"]
+    assert [quantity(value, unit) for value, unit in cases] == texts
+    assert [signed(-0.456), signed(-0.001)] == ["−0.46", "0.00"]
+    assert [signed(value, "+.2f") for value in (0.3, -0.3)] == ["+0.30", "−0.30"]
+    # Rounded up to the next unit.
+    rounded = [count(999_960), count(950_000), milliseconds(9999.6), milliseconds(9.97), fine_percent(1e-7)]
+    assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %"]
 
 
 def test_outputs_stated_in_table(models_file):
@@ -207,14 +213,14 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     assert result.depth is not None and result.depth.shape == (80, 120)
     assert result.predictions[0].score == pytest.approx(float(result.evidence.outputs.logits.detach().mean()), rel=1e-4)
     assert result.heatmaps[0].signed and " on average. Red raises depth; blue" in describe(result, "yellow").headline
-    assert read_place(result, 0) is None
+    assert number_at_place(result, 0) is None
 
 
 def test_depth_at_place_and_difference(explainer: Explainer) -> None:
     first, second = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = first.with_options(against="100,60")
-    assert read_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
-    assert read_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
+    assert number_at_place(first, 0) == pytest.approx(float(first.depth[30, 20]))
+    assert number_at_place(both, 0) == pytest.approx(float(first.depth[30, 20] - first.depth[60, 100]), abs=1e-6)
     # HiResCAM is linear in the gradient.
     raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (first, second, both)]
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)

@@ -57,7 +57,7 @@ def test_svg_figure_has_text_and_paths(boxes: Explanation) -> None:
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
-    assert len(white) == len(boxes.every) + 1
+    assert len(white) == len(boxes.unfiltered) + 1
 
 
 def test_report_is_self_contained(made: Explanation) -> None:

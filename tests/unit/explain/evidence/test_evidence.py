@@ -14,7 +14,8 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.maps.heatmap import heatmaps, scale_maps, upsample
+from sightglass.explain.maps.heatmap import heatmaps, scale_maps
+from sightglass.explain.methods.gradient import upsample
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target

@@ -41,8 +41,8 @@ class Net(nn.Module):
 class Repeated(recorded.Recorded[Any]):
     """Runs the function again, and writes what it returns into the tensors of the first run."""
 
-    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
-        self.call, self.result, self.nbytes, self.sources = call, call(), 1000, ()
+    def __init__(self, call: Any, stream: Any, pool: Any = None, sources: Any = ()) -> None:
+        self.call, self.result, self.nbytes, self.sources = call, call(), 1000, sources
 
     pool = None
 
@@ -137,10 +137,10 @@ class Reading(Net):
 class Failing(Repeated):
     inside = False
 
-    def __init__(self, call: Any, stream: Any, pool: Any = None) -> None:
+    def __init__(self, call: Any, stream: Any, pool: Any = None, sources: Any = ()) -> None:
         Failing.inside = True
         try:
-            super().__init__(call, stream)
+            super().__init__(call, stream, pool, sources)
         finally:
             Failing.inside = False
 

@@ -10,8 +10,8 @@ import pytest
 from sightglass import Explainer
 from sightglass.explain.maps import statistics
 from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.maps.statistics import hottest_mask
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.rendering.render import hottest_mask
 
 PICTURE = (0, 0, 900, 600)
 

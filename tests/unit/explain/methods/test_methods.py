@@ -24,7 +24,6 @@ from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, method
-from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -234,7 +233,7 @@ HAND = {
 
 @pytest.mark.parametrize("name", HAND)
 def test_numbers_worked_out_by_hand(name: str) -> None:
-    (raw,) = raw_maps(by_hand(2 * RED), METHODS[name], [Target(0, "class 0")])
+    (raw,) = METHODS[name].run(by_hand(2 * RED), [Target(0, "class 0")]).maps
     torch.testing.assert_close(raw[0], HAND[name], rtol=1e-5, atol=1e-5)
 
 
@@ -250,10 +249,10 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
 @pytest.mark.parametrize("name", [m.id for m in METHODS.values() if m.quick])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
     evidence = evidence_of(("bn2",), bus)
-    (together,) = raw_maps(evidence, METHODS[name], [Target(i, "") for i in (1, 2)])
+    (together,) = METHODS[name].run(evidence, [Target(i, "") for i in (1, 2)]).maps
     for i, index in enumerate((1, 2)):
         alone = evidence_of(("bn2",), bus)
-        torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
+        torch.testing.assert_close(together[i], METHODS[name].run(alone, [Target(index, "")]).maps[0][0])
 
 
 def test_method_spellings_and_suggestion() -> None:

@@ -1,5 +1,6 @@
 """Captum's methods give its numbers, and LeGrad its formula's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.heatmap import smooth
 from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
+from sightglass.models.geometry import ModelInput
 from tests.unit.own_nets import Answering
 from training.demo import scenes
 
@@ -95,8 +98,21 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
     assert share == pytest.approx(1, abs=0.1)
     assert f"The values sum to {share * 100:.0f}\xa0% of the difference" in " ".join(result.notes)
     # Neither note is true of another method's map.
-    assert not set(pixel_gradients.OWN_NOTES) & set(result.with_method("gradcam").notes)
-    assert not any(note.endswith(pixel_gradients.COMPLETE) for note in result.with_method("gradcam").notes)
+    assert not set(result.notes[-2:]) & set(result.with_method("gradcam").notes)
+
+
+def test_guided_gradcam_follows_measured_offsets(scene: np.ndarray) -> None:
+    result = Explainer("demo-cls-s")(scene, top_k=1)
+    evidence, target = result.evidence, result.heatmaps[0].target
+    # Cells lie half a cell above those of an even grid.
+    geometry = replace(evidence.geometry, cell_offsets=((evidence.paths[0], -0.5, 0.0),))
+    moved = Evidence(evidence.loaded, ModelInput(evidence.tensor, geometry), evidence.layers)
+    names = ("guidedgradcam", "guidedbackprop", "gradcam")
+    both, guided, cam = (METHODS[name].run(moved, [target]).maps[0][0].numpy() for name in names)
+    at, cells = (np.arange(len(guided)) + 0.5) * len(cam) / len(guided) - 0.5, np.arange(len(cam))
+    rows = np.stack([np.interp(at + 0.5, cells, column) for column in cam.clip(0).T], 1)
+    grown = np.stack([np.interp(at, cells, row) for row in rows])
+    np.testing.assert_allclose(both, guided * grown, rtol=1e-4, atol=1e-6 * np.abs(both).max())
 
 
 def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:

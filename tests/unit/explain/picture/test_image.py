@@ -454,7 +454,7 @@ MOST = [(341, "H", 3, (4095,) * 3, True)]
         (tif(DEEP // 64, photometric="rgb", extratags=[(341, "H", 3, (65535,) * 3, True)]), DEEP // 64 >> 8, "16-bit"),
         (tif(DEEP, photometric="rgb"), DEEP >> 4, "12-bit reduced"),
         (of_pillow(RAMP, "PNG"), DEEP >> 4, "12-bit reduced"),
-        (of_pillow(RAMP // 16, "PNG"), DEEP // 16, "8-bit reduced"),
+        (of_pillow(RAMP // 16, "PNG"), DEEP // 16, "values up to 255 taken as 8 bits"),
         (tif(DEEP * 16, photometric="rgb", extratags=[(274, "H", 1, 6, True)]), np.rot90(DEEP >> 4, -1), "rotated"),
         (tif(RAMP * 16, photometric="miniswhite"), 255 - (DEEP >> 4), "16-bit reduced"),
         (tif((RAMP >> 4).astype(np.uint8), photometric="miniswhite"), 255 - (DEEP >> 4), ""),
@@ -514,7 +514,7 @@ def test_no_data_is_named_and_not_scaled_in(kind: Any, value: float, writes: Any
 )
 @pytest.mark.parametrize("channels", [1, 3, 8])
 def test_numbers_are_divided_by_what_is_stated(array, divide_by, mean, whole, channels) -> None:
-    planes = Image.open(npy(array[:, :, :channels])).taken(channels, "bands")
+    planes = Image.open(npy(array[:, :, :channels])).array(channels, "bands")
     how = Preprocessing((40, 50), 40, (mean,) * channels, (1.0,) * channels, crop="squash", divide_by=divide_by)
     if whole is None:
         with pytest.raises(ModelProblem, match=r"nothing says which is white: state divide_by in weights\.preproc"):
@@ -563,13 +563,12 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     loaded = LoadedModel(adapter, torch.device("cpu"))
     field = np.full((64, 64, channels), 0.1, np.float32)
     field[8:24, 40:56, -1] = 0.9
-    given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
+    given = adapter.prepare(Image.open(field).array(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(loaded, given, (loaded.survey.by_path["relu"],))
-    from sightglass.explain.methods.gradient import raw_maps
 
     last = Target(1, "last")
-    (made,) = raw_maps(evidence, METHODS["hirescam"], [last])
+    (made,) = METHODS["hirescam"].run(evidence, [last]).maps
     row, column = divmod(int(made[0].argmax()), 32)
     assert 4 <= row < 12
     assert 20 <= column < 28
@@ -582,4 +581,4 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
 def test_a_picture_that_does_not_fit_is_said() -> None:
     words = "field has 8 channels, and bands takes 3 channels: choose another model, or give a picture of 3"
     with pytest.raises(ImageProblem, match=words):
-        Image.open(WIDE, name="field").taken(3, "bands")
+        Image.open(WIDE, name="field").array(3, "bands")

@@ -14,7 +14,8 @@ import sightglass
 from docs import map_sheet
 from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS
-from sightglass.explain.rendering import contours, render
+from sightglass.explain.maps import statistics
+from sightglass.explain.rendering import contours
 from sightglass.explain.rendering import style as colormaps
 from sightglass.explain.rendering.marks import box_mark, draw_marks, place_label
 from sightglass.explain.rendering.render import paint
@@ -53,7 +54,7 @@ def outside(shape):
 @pytest.mark.parametrize("fraction", [0, 0.01, 0.2, 0.5, 0.99, 1])
 def test_the_hottest_mask_has_its_share_and_nothing_colder(fraction):
     values = np.random.default_rng(2).permutation(48 * 64).reshape(48, 64).astype(np.float32) / (48 * 64)
-    mask = render.hottest_mask(values, fraction)
+    mask = statistics.hottest_mask(values, fraction)
     assert mask.sum() == round(fraction * mask.size)
     if 0 < mask.sum() < mask.size:
         assert values[mask].min() > values[~mask].max()
@@ -61,19 +62,19 @@ def test_the_hottest_mask_has_its_share_and_nothing_colder(fraction):
 
 def test_equal_values_are_taken_together_or_not_at_all():
     flat = np.full((4, 5), 0.7, np.float32)
-    assert [render.hottest_mask(flat, f).sum() for f in (0, 0.2, 0.5, 0.6, 1)] == [0, 0, 0, 20, 20]
+    assert [statistics.hottest_mask(flat, f).sum() for f in (0, 0.2, 0.5, 0.6, 1)] == [0, 0, 0, 20, 20]
     steps = np.array([[1, 0.5, 0.5, 0.5, 0, 0, 0, 0, 0, 0]], np.float32)
-    assert render.hottest_mask(steps, 0.2).tolist() == [[True] + [False] * 9]
-    assert render.hottest_mask(steps, 0.3).tolist() == [[True] * 4 + [False] * 6]
+    assert statistics.hottest_mask(steps, 0.2).tolist() == [[True] + [False] * 9]
+    assert statistics.hottest_mask(steps, 0.3).tolist() == [[True] * 4 + [False] * 6]
 
 
 def test_a_difference_compares_shares():
     a, b = np.zeros((2, 10, 20), np.float32)
     a[2, 3], b[7, 15] = 1, 0.2  # one cell holds all the heat of each: as far apart, whatever their scale
-    share = render.share_difference(a, b)
+    share = statistics.share_difference(a, b)
     assert (share[2, 3], share[7, 15]) == (1, -1)
-    assert not render.share_difference(a, -a / 4).any(), "a signed map by its strength"
-    assert render.share_difference(a, np.zeros_like(a)).max() == 1
+    assert not statistics.share_difference(a, -a / 4).any(), "a signed map by its strength"
+    assert statistics.share_difference(a, np.zeros_like(a)).max() == 1
 
 
 WHOLE = (0, 0, 64, 48)
@@ -176,6 +177,7 @@ def test_contact_sheet_has_equal_cells():
     captioned = sightglass.contact_sheet([red, red], ["one", "a very long caption indeed"], height=40)
     assert (captioned[:, 56:72] == 255).all()  # the long one did not run into its neighbour
     assert sightglass.contact_sheet([red] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
+    assert len(sightglass.contact_sheet([red], height=40, title="title")) == 16 + 16 + 40 + 16
     with pytest.raises(sightglass.Problem, match="a caption for each picture"):
         sightglass.contact_sheet([red], ["a", "b"])
 

@@ -22,7 +22,7 @@ from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import kinds as counted_kinds
-from sightglass.explain.phrases import plural, signed
+from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import diagnosis
 from sightglass.explain.trust.diagnosis import (
@@ -301,12 +301,6 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
     assert ("undecided" in kinds(result)) is said
     untrained = replace(result, model=replace(result.model, weights=WeightsTable(random=1)))
     assert "undecided" not in kinds(untrained)
-
-
-def test_signed_numbers():
-    assert signed(-0.456) == "\N{MINUS SIGN}0.46"
-    assert [signed(value, "+.2f") for value in (0.3, -0.3)] == ["+0.30", "\N{MINUS SIGN}0.30"]
-    assert signed(-0.001) == "0.00"
 
 
 def test_several_persons_are_people():

@@ -26,7 +26,7 @@ def test_blended_input_equals_prepared_picture(model, way):
     before = Explainer(model)(load_bundled("bus"), preprocessing=way)
     touched, adapter = touch.Touched(before), before.evidence.loaded.adapter
     covered = edited(before.image, TRAIL)
-    prepared, geometry = adapter.prepare(covered.image.taken(adapter.channels, model), way), before.evidence.geometry
+    prepared, geometry = adapter.prepare(covered.image.array(adapter.channels, model), way), before.evidence.geometry
     span = float(prepared.tensor.max() - prepared.tensor.min())
     wrong = (touched.blend(covered.hidden, touched.filled) - prepared.tensor).abs()[0].amax(0).numpy() / span * 255
     assert wrong.mean() < 0.5

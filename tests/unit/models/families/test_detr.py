@@ -223,6 +223,7 @@ def test_query_attention_equals_transformers(head: int | None, loaded_of: Any) -
     (heatmap,) = result.heatmaps
     np.testing.assert_allclose(heatmap.raw[0], rows.mean(0) if head is None else rows[head], atol=1e-6)
     assert heatmap.layers == ("model.decoder.layers.1.encoder_attn",)
+    assert not any("query read" in note for note in result.with_options(method="gradcam", head=None).notes)
 
 
 @pytest.mark.parametrize("name", DEFORMABLE)

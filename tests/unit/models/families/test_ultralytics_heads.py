@@ -284,12 +284,12 @@ def test_joint_map_is_signed(explainer: Explainer) -> None:
     assert heatmap.signed and heatmap.target.label == "left wrist x" and result.options.per == "detection"
     lowers = result.with_options(part="lowers").heatmaps[0]
     np.testing.assert_allclose(lowers.raw[0], -heatmap.raw[0], atol=1e-6 * float(np.abs(heatmap.raw[0]).max()))
-    joint = read_joint(result, 0)
-    assert joint is not None and joint[0].name == "left wrist" and joint[1] == result.predictions[0].joints[9].x
+    joint, number = read_joint(result, 0)
+    assert joint is not None and joint.name == "left wrist" and number == result.predictions[0].joints[9].x
     (row, _) = table.rows(result)
-    assert (row["joint"], row["number"]) == ("left wrist", joint[1])
+    assert (row["joint"], row["number"]) == ("left wrist", number)
     parsed = PredictionResult.model_validate(result.to_dict()["predictions"][0])
-    assert (parsed.joints[9].name, parsed.joints[9].x) == ("left wrist", joint[1])
+    assert (parsed.joints[9].name, parsed.joints[9].x) == ("left wrist", number)
     assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
 
 
