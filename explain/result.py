@@ -299,9 +299,9 @@ class Result:
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
-        if not isinstance(target, PlaceTarget) or not target.than:
+        if not isinstance(target, PlaceTarget) or not target.packed_reference:
             return None
-        return self._find_pixels(target.with_pixels(target.other))
+        return self._find_pixels(target.with_pixels(target.reference))
 
     def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
         adapter = cast("Segmenter", self.evidence.loaded.adapter)

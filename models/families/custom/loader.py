@@ -29,7 +29,7 @@ from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, channels_of, note_preprocessing
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
+from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 
@@ -138,22 +138,19 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     saved = checkpoint.open_(path)
     if (draft := _draft_other(path, saved, arch)) is not None:
         return draft
-    unknown, notes, unnamed = list[Unknown](), list[str](), False
+    unknown, notes = list[Unknown](), list[str]()
     if not arch:
         arch, unknown, notes = _arch(path, saved)
     elif not architectures.is_own_class(arch):
         architectures.library_of(arch)
-    weights: Toml = {"path": str(path)}
     notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
     count = state_dicts.classes(saved.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
+    draft = TableDraft("custom", arch, {"weights": {"path": str(path)}}, tuple(unknown), tuple(notes))
     if count is not None and labels.find_names(saved.tables(), count):
-        notes.append(f"The names of its {count} classes are in the checkpoint.")
-    else:
-        usual = () if architectures.is_own_class(arch) or not arch else labels.imagenet()
-        unnamed = find_labels(path, count, weights, notes, usual)
-    return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes), unnamed)
+        return replace(draft, notes=(*notes, f"The names of its {count} classes are in the checkpoint."))
+    return draft.with_labels(count, () if architectures.is_own_class(arch) or not arch else labels.imagenet())
 
 
 def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:

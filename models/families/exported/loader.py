@@ -27,7 +27,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, is_row, probe
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
-from sightglass.models.load import TRUST, TableDraft, Unknown, find_labels
+from sightglass.models.load import TRUST, TableDraft, Unknown
 from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, prepare
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable
 
@@ -123,7 +123,7 @@ def inspect(path: Path) -> TableDraft | None:
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:
     """Draft an opened file's table by its answers to noise and to flat pictures."""
-    notes, weights, unnamed = [f"It is a model for {runtime.kind}."], {"path": str(path)}, False
+    notes = [f"It is a model for {runtime.kind}."]
     runtime.image_size = height, width = runtime.size or (SIZES["classify"],) * 2
     noise = _noise(runtime, runtime.batch or 1)
     outputs = runtime.answers(noise)
@@ -143,12 +143,8 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
-    elif count is None:
-        unnamed = True
-    elif task != "embed":
-        unnamed = find_labels(path, count, weights, notes)
-    table = {"task": task, "weights": weights}
-    return TableDraft("exported", path.name, table, notes=tuple(notes), unnamed=unnamed)
+    draft = TableDraft("exported", path.name, {"task": task, "weights": {"path": str(path)}}, notes=tuple(notes))
+    return draft if names or task == "embed" else draft.with_labels(count)
 
 
 def _adapt_rows(

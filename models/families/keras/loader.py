@@ -29,7 +29,7 @@ from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
-from sightglass.models.load import TableDraft, Toml, find_labels
+from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
@@ -48,7 +48,7 @@ _NETS: tuple[tuple[str, str, str], ...] = (
     ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
     ("densenet", "conv5_block16_concat", "torch"),
 )
-WAYS = {
+SCALINGS = {
     "raw": (PreprocessingTable(range=255), "colours from 0 to 255"),
     "caffe": (
         PreprocessingTable(range=255, mean=_CAFFE, channels="bgr"),
@@ -58,6 +58,7 @@ WAYS = {
     "torch": (PreprocessingTable(mean=IMAGENET[0], std=IMAGENET[1]), "ImageNet's mean and deviation"),
     "unit": (PreprocessingTable(range=1), "colours from 0 to 1"),
 }
+"""Ways to scale a picture's numbers, and how a sentence describes them."""
 
 
 class KerasClassifier(CustomInput, Classifier):
@@ -130,7 +131,7 @@ def _input_shape(model: Any, name: str) -> tuple[int | None, int | None, int]:
 
 
 def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str, str]:
-    """Return the likeliest of `WAYS` to scale a picture's numbers, and why."""
+    """Return the likeliest of `SCALINGS`, and why."""
     layers = [layer for layer in model._flatten_layers(include_self=False) if not hasattr(layer, "layers")]
     for layer in layers:
         kind = type(layer).__name__
@@ -157,15 +158,14 @@ def inspect(path: Path) -> TableDraft | None:
     row = None if isinstance(model.output_shape, list | dict) else model.output_shape[-1]
     count = None if row is None else max(row, 2)
     knows = "" if count is None else f" and knows {count} classes"
-    notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
-    weights: Toml = {"path": str(path)}
+    note = f"It is a model of Keras: it takes {kind} {sizes}{knows}."
     task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 2 else "classify"
-    unnamed = find_labels(path, count, weights, notes)
     scaling, because = _scaling(model, shape)
-    preprocessing, words = WAYS[scaling]
-    notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")
-    weights["preprocessing"] = preprocessing.stated()
-    return TableDraft("keras", "keras", {"task": task, "weights": weights}, notes=tuple(notes), unnamed=unnamed)
+    preprocessing, described = SCALINGS[scaling]
+    table = {"task": task, "weights": {"path": str(path), "preprocessing": preprocessing.stated()}}
+    draft = TableDraft("keras", "keras", table, notes=(note,)).with_labels(count)
+    note = f"It is given {described}, as {because}: say so in weights.preprocessing where that is not so."
+    return replace(draft, notes=(*draft.notes, note))
 
 
 def _one_output(spec: ModelSpec, model: Any, name: str) -> Any:
@@ -185,8 +185,8 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> 
     table = spec.preprocessing
     if (table.mean, table.std, table.range) == (None, None, None):
         scaling, because = _scaling(model, shape)
-        inferred, words = WAYS[scaling]
-        notes.append(f"How its pictures are prepared was inferred: {words}, as {because}.")
+        inferred, described = SCALINGS[scaling]
+        notes.append(f"How its pictures are prepared was inferred: {described}, as {because}.")
         table = table.over(inferred)
     if height is None and width is None and table.sides is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")

@@ -310,7 +310,7 @@ class YoloDetector(LetterboxedSteps, Detector):
 
         self._head = module.model[-1]
         super().__init__(spec, module, labels, weights_sha256)
-        self.read_head()
+        self.patch_module()
         self._size, self._stride = trained_size(module)
         if self._size < MIN_HALVED:
             self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
@@ -322,7 +322,7 @@ class YoloDetector(LetterboxedSteps, Detector):
         # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms and self.multi_class_nms
 
-    def read_head(self) -> None:
+    def patch_module(self) -> None:
         """Have the head return all candidates."""
         self._head.forward = reader(self._head)
 
