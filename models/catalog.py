@@ -89,11 +89,6 @@ def faults() -> Mapping[str, str]:
     return _merge(_state())[1]
 
 
-def problem() -> str | None:
-    """Return all `faults` in one line, or None."""
-    return " ".join(dict.fromkeys(faults().values())) or None
-
-
 def spec(model_id: str) -> ModelSpec:
     """Return a model's row, also for `timm/<name>`; raise ModelProblem for unknown ids."""
     models, wrong = _merge(_state())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import runpy
@@ -55,14 +54,12 @@ def coco() -> Mapping[int, str]:
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     """Read a list from torchvision's file without importing the package, else the categories of these weights."""
-    spec = importlib.util.find_spec("torchvision")
-    places = (spec.submodule_search_locations if spec else None) or ()
-    try:
-        return tuple(runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name])
-    except (StopIteration, OSError, KeyError):
-        from torchvision.models import get_weight
+    file = packing.packaged_file("torchvision", "models/_meta.py")
+    if file is not None and (names := runpy.run_path(str(file)).get(name)):
+        return tuple(names)
+    from torchvision.models import get_weight
 
-        return tuple(get_weight(weights).meta["categories"])
+    return tuple(get_weight(weights).meta["categories"])
 
 
 def stated_names(spec: ModelSpec) -> tuple[str, ...]:

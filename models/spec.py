@@ -200,7 +200,7 @@ class WeightsTable(Table):
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None
-    """Layout of an exported detector's outputs: one of `LAYOUTS` of its loader."""
+    """Layout of an exported detector's outputs: one of `exported.layouts.LAYOUTS`."""
     random: int | None = None
     """Seed of an untrained model."""
     sketch: str | None = None

@@ -193,10 +193,7 @@ class Classifier(PreparedAdapter):
 
 
 def weight_between(features: Tensor, logits: Tensor) -> Tensor | None:
-    """Return the matrix (F, n) of the linear layer from `features` (B, F) to `logits` (B, n).
-
-    None where autograd recorded another operation than a product with a bias, or where the weight needs a gradient.
-    """
+    """Return the weight (F, n) of the frozen linear layer from `features` (B, F) to `logits` (B, n), or None."""
     node: Any = logits.grad_fn
     kind = "" if node is None else node.name()
     if kind == "AddmmBackward0" and (node._saved_alpha, node._saved_beta) == (1, 1):

@@ -23,6 +23,8 @@ MAX_BOXES = 300
 IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
 """Parts of a candidate that are read from its own cell alone."""
 SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
+Decoding = Callable[[tuple[Tensor, ...]], Tensor]
+"""From maps of the head, one per scale, to what they say of each candidate; differentiable."""
 
 
 def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
@@ -43,8 +45,8 @@ class Detections:
     """Class logits per scale, (B, K, h, w), background not among them."""
     regressions: tuple[Tensor, ...]
     """The numbers that boxes are decoded from, per scale, (B, R, h, w); in the graph."""
-    boxes_of: Callable[[tuple[Tensor, ...]], Tensor]
-    """From `regressions` to (B, N, 4) xyxy in pixels of the input, differentiable."""
+    boxes_of: Decoding
+    """From `regressions` to (B, N, 4) xyxy in pixels of the input."""
     centres: Tensor
     """(N, 2) xy in pixels of the input: where each candidate's own cell, or proposal, is."""
     units: Tensor
@@ -61,11 +63,11 @@ class Detections:
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
     """(B, N) long: the single class of a candidate with a class-specific box."""
-    corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
+    corners_of: Decoding | None = None
     """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
     poses: tuple[Tensor, ...] = ()
     """The numbers that J joints are decoded from, per scale, (B, J * D, h, w), of models of poses; in the graph."""
-    joints_of: Callable[[tuple[Tensor, ...]], Tensor] = lambda poses: poses[0]
+    joints_of: Decoding = lambda poses: poses[0]
     """From `poses` to (B, N, J, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
 
     @property
@@ -127,17 +129,10 @@ class Detections:
             height, width = level.shape[2:]
             if start <= anchor < start + height * width:
                 y, x = divmod(anchor - start, width)
-                single = replace(
-                    self,
-                    levels=(level[:1, :, y : y + 1, x : x + 1],),
-                    regressions=(),
-                    objectness=tuple(part[:1, :, y : y + 1, x : x + 1] for part in self.objectness[scale : scale + 1]),
-                    coefficients=(),
-                    prototypes=None,
-                    choice=None,
-                    poses=(),
-                )
-                return Cell(single, scale, y, x)
+                window = slice(1), slice(None), slice(y, y + 1), slice(x, x + 1)
+                objectness = (self.objectness[scale][window],) if self.objectness else ()
+                bare = replace(self, regressions=(), coefficients=(), prototypes=None, choice=None, poses=())
+                return Cell(replace(bare, levels=(level[window],), objectness=objectness), scale, y, x)
             start += height * width
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 

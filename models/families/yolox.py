@@ -102,7 +102,8 @@ def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool =
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    return YoloxDetector(spec, module, labels.complete(names, count), sha256, of_mmdetection=of_mmdetection)
+    kind = MmdetectionYolox if of_mmdetection else YoloxDetector
+    return kind(spec, module, labels.complete(names, count), sha256)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -192,15 +193,13 @@ class YoloxDetector(Detector):
     """A Megvii or MMDetection YOLOX."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
+    rounding = 0.0
+    """Added to a resized side before it is cut to whole pixels."""
 
-    def __init__(
-        self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str, *, of_mmdetection: bool
-    ) -> None:
+    def __init__(self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str) -> None:
         """Adapt a module, which is fused and from then on the adapter's own."""
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
-        # Added to a side before it is cut to whole pixels.
-        self._round = 0.5 if of_mmdetection else 0.0
         trained = 416 if module.channels < 32 else 640
         size = max(spec.preprocessing.sides or (trained,))
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
@@ -213,7 +212,7 @@ class YoloxDetector(Detector):
         """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         place = {"squash": "squash", "letterbox": "centre"}.get(preprocessing, "corner")
         size = (self._size, self._size)
-        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self._round))
+        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self.rounding))
         backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
@@ -233,3 +232,9 @@ class YoloxDetector(Detector):
             if path in known:
                 return path
         return name
+
+
+class MmdetectionYolox(YoloxDetector):
+    """A YOLOX whose sides are rounded to the nearest pixel, as MMDetection's rule says."""
+
+    rounding = 0.5

@@ -107,13 +107,10 @@ def find_same(into: Path) -> str:
     for id_ in tables():
         files = [file for file in (folder() / id_).glob("*") if file.is_file()]
         # Sizes first: to read gigabytes takes seconds.
-        if id_ != into.name and _contain(files, received, _size) and _contain(files, received, weights.sha256_of):
+        measures: tuple[Callable[[Path], object], ...] = (_size, weights.sha256_of)
+        if id_ != into.name and all({*map(measure, received)} <= {*map(measure, files)} for measure in measures):
             return id_
     return ""
-
-
-def _contain(files: Iterable[Path], received: Iterable[Path], measure: Callable[[Path], object]) -> bool:
-    return {*map(measure, received)} <= {*map(measure, files)}
 
 
 def _size(file: Path) -> int:

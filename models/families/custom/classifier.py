@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,16 +123,6 @@ class Pass:
     """What the module raised, where the pass failed."""
 
 
-class FoundInput(NamedTuple):
-    """An input that a module takes."""
-
-    preprocessing: Preprocessing
-    why: str
-    """How its size was found."""
-    answer: Tensor
-    """The answer to the first photograph, as `Pass.answer`."""
-
-
 @cache
 def _photographs() -> tuple[NDArray[np.uint8], ...]:
     """Return three packaged photographs, drawings where their packages are missing, uint8 (H, W, 3) RGB."""
@@ -161,8 +151,11 @@ class Trial:
     def __init__(self, module: nn.Module, spec: ModelSpec, stated: PreprocessingTable, *, numbers: bool) -> None:
         self.module, self.spec, self.stated, self.numbers = module, spec, stated, numbers
 
-    def find_input(self) -> FoundInput:
-        """Return the first usual input that the module takes; raise ModelProblem, one sentence, without any."""
+    def find_input(self) -> tuple[Preprocessing, str, Tensor]:
+        """Return the first usual input that the module takes, how it was found, and the first photograph's answer.
+
+        Raises ModelProblem, one sentence, where it takes none.
+        """
         stated, first, reached = self.stated, None, set[int]()
         expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
         counts = deque([expected or getattr(self.module, "channels", None) or 3])
@@ -176,7 +169,7 @@ class Trial:
                 how = self._input(size, channels)
                 attempt = self.run(photographs(how)[0])
                 if attempt.answer is not None:
-                    return self._shrink(FoundInput(how, why, attempt.answer), attempt)
+                    return self._shrink(how, why, attempt)
                 first = first or (attempt, how)
                 taken = self._channels_taken(attempt, channels, expected)
                 other = 1 if taken is None and not expected else taken
@@ -219,15 +212,16 @@ class Trial:
             replace(self.stated.for_channels(channels), size=size)
         )
 
-    def _shrink(self, found: FoundInput, attempt: Pass) -> FoundInput:
-        """Return a smaller input for a network that shrinks pictures little, else the one found."""
-        height, width = found.preprocessing.size
+    def _shrink(self, how: Preprocessing, why: str, attempt: Pass) -> tuple[Preprocessing, str, Tensor]:
+        """Return what `find_input` does, of a smaller input for a network that shrinks pictures little."""
+        (height, width), answer = how.size, attempt.answer
         shrunk = height // attempt.cells if attempt.cells else height
-        if not found.why and (height, width) == (SIDES[0],) * 2 and not attempt.maps and (small := SMALL.get(shrunk)):
-            smaller = self._input((small, small), found.preprocessing.channels)
-            if (answer := self.run(photographs(smaller)[0]).answer) is not None:
-                return FoundInput(smaller, f"it shrinks a picture {shrunk} times only", answer)
-        return found._replace(why=found.why or f"it takes {height} x {width}")
+        if not why and how.size == (SIDES[0],) * 2 and not attempt.maps and (small := SMALL.get(shrunk)):
+            smaller = self._input((small, small), how.channels)
+            if (again := self.run(photographs(smaller)[0]).answer) is not None:
+                return smaller, f"it shrinks a picture {shrunk} times only", again
+        assert answer is not None
+        return how, why or f"it takes {height} x {width}", answer
 
     def _problem(self, error: Exception, how: Preprocessing, *, of_any_size: bool) -> Exception:
         """Return the sentence on a failed pass; the traceback goes to the log."""
@@ -300,10 +294,6 @@ class Trial:
                 "be explained here."
             )
 
-    def answers(self, pictures: Iterable[Tensor]) -> list[Tensor]:
-        """Return the answers to inputs (1, C, h, w), those left out on which the module fails."""
-        return [answer for picture in pictures if (answer := self.run(picture).answer) is not None]
-
 
 def _usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield input sizes (h, w) in the order in which to try them, with the attribute that states one."""
@@ -373,7 +363,7 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     """
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")
-    preprocessing, why, answer = trial.find_input()
+    preprocessing, why, first = trial.find_input()
     pictures = photographs(preprocessing)
     passes = [*map(trial.run, pictures)]
     answers = [attempt.answer for attempt in passes if attempt.answer is not None]
@@ -384,11 +374,12 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
     if not bare and kind_of(answers) not in ("logits", "logit"):
         # Stronger contrasts take logits out of 0..1.
-        answers += trial.answers(factor * picture for factor in CONTRASTS for picture in pictures)
+        strong = [factor * picture for factor in CONTRASTS for picture in pictures]
+        answers += [answer for picture in strong if (answer := trial.run(picture).answer) is not None]
     preprocessing, step = _fit_step(trial, preprocessing) if maps else (preprocessing, 1)
     several = not maps and count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
     task, notes = _infer_task(spec, module, task, count, maps=maps, several=several)
-    if not same_answer(answer, answers[0]):
+    if not same_answer(first, answers[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
     ends = nn.Sigmoid if task == "multilabel" or count == 1 else (nn.Softmax, nn.LogSoftmax)
     activation = ""
@@ -420,7 +411,7 @@ def _fit_step(trial: Trial, preprocessing: Preprocessing) -> tuple[Preprocessing
 
 def _remove_activation(trial: Trial, last: nn.Module, picture: Tensor, answer: Tensor) -> str:
     """Remove a module's last activation and return its path; empty where the answer does not come from it alone."""
-    path = next(path for path, part in trial.module.named_modules() if part is last)
+    path: str = next(path for path, part in trial.module.named_modules() if part is last)
     trial.module.set_submodule(path, nn.Identity())
     logits = trial.run(picture).answer
     if logits is not None and same_answer(last(logits), answer):

@@ -287,18 +287,13 @@ CELLS = 7
 
 
 class _Candidates(NamedTuple):
-    """The candidates of one picture, N pairs of a proposal and a class."""
+    """The candidates of one picture: N pairs of a proposal and a class."""
 
-    logits: Tensor
-    """(N, K) class logits."""
-    rest: Tensor
-    """(N,) logsumexp of the other logits, the background's among them; out of the graph."""
-    deltas: Tensor
-    """(N, 4) what boxes are decoded from."""
-    classes: Tensor
-    """(N,) long."""
-    proposals: Tensor
-    """(N, 4) xyxy in pixels of the input."""
+    logits: Tensor  # (N, K)
+    rest: Tensor  # (N,) logsumexp of the background's logit and other columns, out of the graph
+    deltas: Tensor  # (N, 4) what boxes are decoded from
+    classes: Tensor  # (N,) long
+    proposals: Tensor  # (N, 4) xyxy in pixels of the input
 
     def padded(self, count: int) -> _Candidates:
         """Return `count` candidates, the first one repeated where there are fewer."""
@@ -364,7 +359,7 @@ class TwoStage(TorchvisionDetector):
         return _Candidates(
             logits[rows][:, columns],
             logits.detach().float()[rows][:, is_other].logsumexp(1),
-            deltas.unflatten(1, (-1, 4))[rows, columns[classes]],
+            deltas.reshape(len(deltas), -1, 4)[rows, columns[classes]],
             classes,
             proposals[rows],
         )
@@ -395,7 +390,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         module = build_dense(spec.arch, classes=stored)
         # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
-        state_dicts.put(path, tensors, module, spec.arch)
+        state_dicts.load_into(path, tensors, module, spec.arch)
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):

@@ -37,7 +37,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         count, file_notes = classes_of(tensors) or count, saved.notes(spec.weights.key)
         labels_in_file = labels.find_names(saved.tables(), count) or labels_in_file
         module = build_dense(spec.arch, classes=count)
-        state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
+        state_dicts.load_into(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
 
     module, sha256 = checkpoint.module_of(
