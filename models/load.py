@@ -120,10 +120,7 @@ class TableDraft:
     """Whether its classes have no names yet: a file that comes with it may have them."""
 
     def with_labels(self, count: int | None, usual: Sequence[str] = ()) -> TableDraft:
-        """Return the draft with the file of `count` class names beside the model, if there is one, and a note.
-
-        `count`: None where it is not known; `usual`: the classes that its architecture usually has.
-        """
+        """Return the draft with the file of `count` class names beside the model, or a note on the `usual` ones."""
         weights = self.table["weights"]
         if count is not None and (file := _find_labels(Path(weights["path"]), count)) is not None:
             note = f"The names of its {count} classes are in {file.name} beside it."

@@ -20,16 +20,12 @@ BITS = 22
 """Binary digits after the point of Pillow's weights, which are whole numbers (src/libImaging/Resample.c)."""
 
 
-def _bilinear(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (1 - x).clip(0)
-
-
 def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((x - 5) * x + 8) * x * -0.5 + 2, 0))
 
 
 FILTERS: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
-    "bilinear": (1.0, _bilinear),
+    "bilinear": (1.0, lambda x: (1 - x).clip(0)),
     "bicubic": (2.0, _bicubic),
 }
 """Reach in pixels of the smaller picture, and weight by distance."""

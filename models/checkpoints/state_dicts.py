@@ -122,10 +122,7 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 
 def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
-    """Build the last layers from their tensors, and count the linear ones; None for other layers than linear and norms.
-
-    A ReLU is put after each linear layer but the last, or after the norm that follows it.
-    """
+    """Build linear layers and norms from their tensors, with ReLUs between; return None for others, and how many."""
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         path, _, name = key.rpartition(".")

@@ -143,19 +143,13 @@ def photographs(how: Preprocessing) -> list[Tensor]:
 
 
 class Trial:
-    """Passes of photographs through somebody's module.
-
-    `stated`: what is known of its preprocessing; `numbers`: whether a map without an axis of classes is an answer.
-    """
+    """Passes of photographs through a module; `numbers`: whether a map without an axis of classes is an answer."""
 
     def __init__(self, module: nn.Module, spec: ModelSpec, stated: PreprocessingTable, *, numbers: bool) -> None:
         self.module, self.spec, self.stated, self.numbers = module, spec, stated, numbers
 
     def find_input(self) -> tuple[Preprocessing, str, Tensor]:
-        """Return the first usual input that the module takes, how it was found, and the first photograph's answer.
-
-        Raises ModelProblem, one sentence, where it takes none.
-        """
+        """Return an input that the module takes, how it was found and its first answer; raise ModelProblem."""
         stated, first, reached = self.stated, None, set[int]()
         expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
         counts = deque([expected or getattr(self.module, "channels", None) or 3])
@@ -191,10 +185,7 @@ class Trial:
         raise self._problem(first[0].error, first[1], of_any_size=len(reached) == 1) from first[0].error
 
     def _channels_taken(self, attempt: Pass, channels: int, expected: int | None) -> int | None:
-        """Return how many channels the first convolution takes, None if the module begins otherwise.
-
-        Raises ModelProblem where the stated preprocessing is for another number.
-        """
+        """Return how many channels the first convolution takes, or None; raise ModelProblem if others are stated."""
         part, shape = attempt.inputs[0] if attempt.inputs else (None, torch.Size())
         if not isinstance(part, nn.Conv2d) or len(shape) != 4:
             return None

@@ -102,10 +102,7 @@ class Runtime(nn.Module):
             yield tuple(out[: len(part)] if short > 0 else out for out in self.answers(full))
 
     def _read_input(self, shape: Sequence[Any], dtype: str) -> None:
-        """Set size, channels, batch and type from the declared input; raise ModelProblem where it takes no pictures.
-
-        Entries of `shape` that are no numbers are free.
-        """
+        """Set what the input `shape` fixes by its numbers; raise ModelProblem where it takes no pictures."""
         if len(shape) != 4:
             raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
         sides = [side if isinstance(side, int) and side > 0 else None for side in shape]

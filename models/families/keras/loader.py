@@ -212,10 +212,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
 
 
 def _find_classes(adapter: KerasClassifier, name: str, *, unknown: bool) -> list[str]:
-    """Set an adapter's classes, and whether it answers with probabilities, by one pass; return notes on them.
-
-    `unknown`: whether its last activation could not be read.
-    """
+    """Set an adapter's classes by one pass, and the kind of its answers if `unknown`; return notes on them."""
     notes: list[str] = []
     with torch.no_grad():
         logits = adapter.run(adapter.flat_input()).logits

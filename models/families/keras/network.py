@@ -229,10 +229,7 @@ def final_activation(model: Any) -> str:
 
 
 def without_activation(model: Any) -> str:
-    """Remove a model's final softmax or sigmoid, so that it returns logits.
-
-    Returns which function makes its scores: `softmax`, also of a model that returns logits, `sigmoid` or `unknown`.
-    """
+    """Remove a model's final softmax or sigmoid; return which of them, or `unknown`, makes scores of its logits."""
     name, last = final_activation(model), _last(model)
     if type(last).__name__ == "Softmax":
         last.call = lambda inputs, mask=None: inputs

@@ -228,12 +228,9 @@ class DenseDetector(TorchvisionDetector):
         )
 
     def _anchors(self, images: Any, features: list[Tensor], counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return the anchors (N, 4) xyxy in pixels of the input, and the number (N,) of the map that each is of.
-
-        `counts`: how many anchors each cell of each map has; torchvision lists them cell by cell, and here all cells of
-        the first anchor come first.
-        """
+        """Return anchors (N, 4) xyxy and the number of each one's map (N,); `counts`: of a cell of each map."""
         module: Any = self.module
+        # Torchvision lists them cell by cell; here all cells of the first anchor come first.
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, counts, strict=True)]
         by_map = module.anchor_generator(images, features)[0].split(sizes)
         anchors = [
