@@ -299,7 +299,7 @@ class Result:
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
-        if not isinstance(target, PlaceTarget) or not target.packed_reference:
+        if not isinstance(target, PlaceTarget) or not target.than:
             return None
         return self._find_pixels(target.with_pixels(target.reference))
 

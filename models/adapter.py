@@ -160,18 +160,18 @@ class AreaTarget(Target):
 class PlaceTarget(AreaTarget):
     """The mean number of some pixels, or its excess over that of reference pixels."""
 
-    packed_reference: bytes = field(default=b"", repr=False)
+    than: bytes = field(default=b"", repr=False)
     """The pixels that it is compared with, a bit each as `packed`; empty: with none."""
 
     @property
     def reference(self) -> NDArray[np.bool_]:
         """The pixels that it is compared with, bool (h, w)."""
-        return replace(self, packed=self.packed_reference, packed_reference=b"").pixels
+        return replace(self, packed=self.than, than=b"").pixels
 
     def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
         """Return the target with its pixels moved by a function."""
-        reference = np.packbits(move(self.reference)).tobytes() if self.packed_reference else b""
-        return replace(self.with_pixels(move(self.pixels)), packed_reference=reference)
+        reference = np.packbits(move(self.reference)).tobytes() if self.than else b""
+        return replace(self.with_pixels(move(self.pixels)), than=reference)
 
 
 @dataclass(frozen=True, slots=True)

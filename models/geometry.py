@@ -146,17 +146,17 @@ def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
 def intersection_over_union(a: Box, b: Box) -> float:
     """Return the overlap (IoU) of two xyxy boxes, 0..1."""
-    return float(measure_iou(np.array(a), np.array(b)))
+    return float(measure_pairs(np.array(a), np.array(b)))
 
 
-def measure_iou(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
+def measure_pairs(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
     """Return elementwise `intersection_over_union` of boxes (..., 4) and others, which are broadcast."""
-    common = measure_intersection(boxes, others)
+    common = measure_common(boxes, others)
     areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
     return np.asarray(np.divide(common, areas[0] + areas[1] - common, out=np.zeros(common.shape), where=common > 0))
 
 
-def measure_intersection(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+def measure_common(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
     """Return the intersection area of boxes (..., 4) and others, elementwise and broadcast."""
     sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
     return np.asarray(np.maximum(0, sides).prod(-1))

@@ -104,7 +104,7 @@ class Clip(Task):
 
     def begin(self) -> nn.Module:
         self.net = self.network()
-        start = nets.load_trained(START)
+        start = nets.trained(START)
         for name in nets.BODY:
             self.net.visual.get_submodule(name).load_state_dict(start.get_submodule(name).state_dict())
         return Lesson(self.net)

@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sightglass.models.families.demo.nets import load_trained
+from sightglass.models.families.demo.nets import trained
 from training.demo import scenes
 from training.loop import Exam, Metrics, Pool, Sample, Task, as_tensor, half_precision, normalised, parts, share, turn
 
@@ -118,7 +118,7 @@ class DetectByQueries(Detect):
 
     def begin(self) -> Any:
         net: Any = self.network()
-        body: Any = load_trained(BODY)
+        body: Any = trained(BODY)
         for layer, trained_layer in zip(net.model[:-1], body.model[:-1], strict=True):
             layer.load_state_dict(trained_layer.state_dict())
         return net
@@ -326,7 +326,7 @@ class Regress(Task):
 
     def begin(self) -> nn.Module:
         net: Any = self.network()
-        known = load_trained(FIRST).state_dict()
+        known = trained(FIRST).state_dict()
         body = {key.removeprefix("backbone."): value for key, value in known.items() if key.startswith("backbone.")}
         net.load_state_dict({**net.state_dict(), **body})
         with torch.no_grad():

@@ -15,7 +15,7 @@ from sightglass.explain.phrases import NBSP, article, capital, finely, kinds, li
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
-from sightglass.models.geometry import intersection_over_union, measure_iou
+from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     import torch
 
     first, second = (part.detach().float().cpu().numpy() for part in (boxes, candidates))
-    return torch.from_numpy(measure_iou(first[:, None], second) >= SAME).to(candidates.device)
+    return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class DepthDecoder(Decoder):
             if than is None or not options.at:
                 raise ModelProblem("against is another place here, as x,y: name both, at and against.")
             find_middle(than, evidence)
-            target = replace(target, packed_reference=np.packbits(pixels_inside(than, evidence)).tobytes())
+            target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
         return [target.with_pixels(pixels)]
 
 

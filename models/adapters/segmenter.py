@@ -271,7 +271,7 @@ class PixelNumbers(Segmenter):
         """Return a target's mean number, less any reference's mean; shape ()."""
         numbers: Tensor = outputs.logits[0, 0]
         mean = _mean(numbers, self.pixels_of(outputs, target))
-        if isinstance(target, PlaceTarget) and target.packed_reference:
+        if isinstance(target, PlaceTarget) and target.than:
             return mean - _mean(numbers, target.reference)
         return mean
 

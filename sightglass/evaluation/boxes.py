@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import measure_intersection, measure_iou
+from sightglass.models.geometry import measure_common, measure_pairs
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""
@@ -157,10 +157,10 @@ def find_ignored(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> NDAr
         return np.zeros(len(boxes), bool)
     corners, label_boxes = np.array([box.box for box in boxes])[:, None], np.array([truth.box for truth in truths])
     counted, crowd = (np.array([getattr(truth, name) for truth in truths]) for name in ("counted", "crowd"))
-    centres, common = (corners[..., :2] + corners[..., 2:]) / 2, measure_intersection(corners, label_boxes)
+    centres, common = (corners[..., :2] + corners[..., 2:]) / 2, measure_common(corners, label_boxes)
     inside = ((label_boxes[:, :2] <= centres) & (centres <= label_boxes[:, 2:])).all(2)
     in_crowd = (common > 0) & (common >= FOREGROUND * np.prod(corners[..., 2:] - corners[..., :2], 2))
-    on_label = inside | (measure_iou(corners, label_boxes) >= FOREGROUND)
+    on_label = inside | (measure_pairs(corners, label_boxes) >= FOREGROUND)
     return np.asarray((~counted & np.where(crowd, in_crowd, on_label)).any(1))
 
 
@@ -192,7 +192,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     corners, label_boxes = (np.array([item.box for item in some]) for some in ([boxes[i] for i in counted], truths))
     names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in counted], truths))
     same, free = names[:, None] == label_names, np.array([truth.counted for truth in truths])
-    overlaps = measure_iou(corners[:, None], label_boxes)
+    overlaps = measure_pairs(corners[:, None], label_boxes)
     class_overlaps = np.where(same & free, overlaps, -1.0)
     other_overlaps = np.where(~same & free, overlaps, -1.0)
     ignored = find_ignored(truths, [boxes[i] for i in counted])

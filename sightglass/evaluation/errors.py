@@ -24,7 +24,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import Color, box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import Box, measure_iou
+from sightglass.models.geometry import Box, measure_pairs
 from sightglass.report.results import PlainResult
 
 COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "size")
@@ -89,7 +89,7 @@ class ErrorReport:
         places, overlaps = np.array([side.box for side in (unit.answer, unit.truth) if side is not None]), {}
         for i, answer in enumerate(picture.predictions):
             if answer.score >= self.evaluation.threshold:
-                overlaps[i] = measure_iou(np.array(answer.box), places).max()
+                overlaps[i] = measure_pairs(np.array(answer.box), places).max()
         nearest = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
         return [(picture.predictions[i], picture.maps.get(i)) for i in nearest if overlaps[i] >= BACKGROUND]
 

@@ -36,7 +36,7 @@ ONLY_DRAWN = "Trained on drawn scenes only: its answers about photographs mean n
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     path = locate(spec, progress=progress)
-    module: Any = nets.load_trained(spec.arch, path.parent)
+    module: Any = nets.trained(spec.arch, path.parent)
     adapter: Adapter
     if spec.task == "detect":
         module.args = {"imgsz": TASKS["detect"]}

@@ -51,7 +51,7 @@ def build(name: str) -> nn.Module:
     return net
 
 
-def load_trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
+def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a trained demo model in eval mode; raise WeightsProblem on misfit."""
     return fill(build(name), folder / f"{name}.safetensors")
 

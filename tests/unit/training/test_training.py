@@ -135,10 +135,10 @@ def test_a_training_writes_weights_and_a_card(tmp_path: Path) -> None:
 
 def test_missing_or_other_demo_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsProblem, match=r"demo-cls-s\.safetensors cannot be read"):
-        nets.load_trained("demo-cls-s", tmp_path)
+        nets.trained("demo-cls-s", tmp_path)
     loop.save(nets.build("demo-cls-m"), tmp_path / "demo-cls-s.safetensors")
     with pytest.raises(WeightsProblem, match="is of another network"):
-        nets.load_trained("demo-cls-s", tmp_path)
+        nets.trained("demo-cls-s", tmp_path)
 
 
 def test_all_shipped_weights_are_small_and_have_a_card() -> None:
