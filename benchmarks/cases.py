@@ -73,8 +73,8 @@ class Case:
     loaded: LoadedModel
     weights: str
     """`real` or `random`."""
-    given: ModelInput
-    """Already on the device."""
+    model_input: ModelInput
+    """The picture as the model takes it, on the device."""
     layers: tuple[Layer, ...]
     targets: tuple[Target, ...]
 
@@ -84,10 +84,10 @@ class Case:
 
     @property
     def tensor(self) -> Tensor:
-        return self.given.tensor
+        return self.model_input.tensor
 
     def evidence(self) -> Evidence:
-        return Evidence(self.loaded, self.given, self.layers)
+        return Evidence(self.loaded, self.model_input, self.layers)
 
     def maps(self, methods: Sequence[Method], targets: Sequence[Target] | None = None) -> list[Tensor]:
         """Return each method's maps (k, h, w), 0..1, from one pass."""
@@ -172,7 +172,7 @@ class ClassifierCase(Case):
 
             module = timm.create_model(arch, num_classes=classes)
         shapes = {name: values.shape for name, values in module.state_dict().items()}
-        # Ours may have zeros before a kernel's own numbers.
+        # The adapter's kernels may begin with rows and columns of zeros.
         state = {
             name: values[tuple(slice(-side, None) for side in shapes.get(name, values.shape))]
             if values.ndim

@@ -35,10 +35,10 @@ MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 LARGER = ("yolo11s", "yolox_s")
 """Slower, and perhaps without trained weights: on the first picture only."""
 PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
-COUNT = 10
-RATIO = 0.02
-ROUNDS = 11
-SLOW = 7  # rounds of the contenders that take seconds
+COUNT, RATIO = 10, 0.02
+"""Boxes that are explained, and the share of the candidates that a map of the whole picture is of."""
+ROUNDS, SLOW = 11, 7
+"""Rounds, and those of the contenders that take seconds."""
 HIRESCAM = (METHODS["hirescam"],)
 FIRST_BOX, FURTHER_BOX = 1.25, 0.15
 """What a class map may cost, in bare passes: with one box, and for each further one."""
@@ -101,15 +101,15 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     quick = [*peers.bare_detector(case), *sightglass(case)]
     short = measure(quick, rounds)
     rows = [row(line, short[line.id], float(np.median(short["bare"]))) for line in quick]
-    slow = [*(line for line in quick if line.id in ("bare", "ten")), *peers.hires_cam(case)]
+    slow = [*peers.hires_cam(case)]
     if not case.yolox and case.weights == "real":
         slow += peers.visualize(case)
-    long = measure(slow, SLOW, warm_up=1)
-    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
+    long = measure([*(line for line in quick if line.id in ("bare", "ten")), *slow], SLOW, warm_up=1)
+    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow]
     ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
-    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
-    left, top, right, bottom = case.given.geometry.content
-    bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
+    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[0].call(None))
+    left, top, right, bottom = case.model_input.geometry.content
+    bars = case.model_input.geometry.content != (0, 0, *case.model_input.geometry.input[::-1])
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
     faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
     count, boxes = len(case.targets), len(case.group.anchors)
@@ -143,7 +143,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
 
 
 def _how(case: DetectorCase) -> str:
-    height, width = case.given.geometry.input
+    height, width = case.model_input.geometry.input
     targets = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
     weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
                "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip

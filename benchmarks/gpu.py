@@ -104,10 +104,10 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
 
     def fresh() -> ModelInput:
         # A pass is not replayed for the very tensor that it had before.
-        return replace(case.given, tensor=tensor.clone())
+        return replace(case.model_input, tensor=tensor.clone())
 
-    def explained(given: ModelInput) -> Tensor:
-        return maps_of(evidence.Evidence(case.loaded, given, case.layers), case.targets, [GRADCAM])[0]
+    def explained(model_input: ModelInput) -> Tensor:
+        return maps_of(evidence.Evidence(case.loaded, model_input, case.layers), case.targets, [GRADCAM])[0]
 
     contenders = [
         Contender("bare", "bare forward, as its library runs it", lambda _: forward(bare, tensor)),
@@ -196,8 +196,8 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
     adapter, first, bare = case.loaded.adapter, case.targets[0], case.module()
     pictures = [np.roll(case.image.pixels, 16 * number, 1) for number in range(sizes.batch)]
     prepared = [adapter.prepare(pixels, adapter.preprocessings[0]) for pixels in pictures]
-    inputs = [ModelInput(each.tensor.to(case.device), each.geometry) for each in prepared]
-    whole = torch.cat([each.tensor for each in inputs])
+    inputs = [replace(single, tensor=single.tensor.to(case.device)) for single in prepared]
+    whole = torch.cat([single.tensor for single in inputs])
     explainer, chosen = explainer_of(case)
 
     def mapped() -> list[Tensor]:
@@ -247,7 +247,7 @@ def boxes(model: str, path: Path, device: torch.device, sizes: Sizes) -> Row:
         return part
 
     contenders = [
-        Contender("bare", "the pass", lambda given: evidence.Evidence(part.loaded, given, part.layers), fresh),
+        Contender("bare", "the pass", lambda picture: evidence.Evidence(part.loaded, picture, part.layers), fresh),
         Contender("boxes", "gradients of ten boxes", lambda part: part.gradients(targets), again),
         Contender("maps", "their maps at input size", lambda part: maps_of(part, targets, [GRADCAM]), again),
         Contender("frame", "640x480 array to maps per detection", lambda _: _fresh(explainer, frame, **options)),
@@ -276,12 +276,12 @@ def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
     first = _fresh(here, path, **options)
     reference, again = _fresh(cpu, path, **options), _fresh(here, path, **options)
     ids = [method.id for method in FAST]
-    by_method = [_apart(reference.with_method(id), first.with_method(id)) for id in ids]
-    repeated = max(_apart(again.with_method(id), first.with_method(id)) for id in ids)
+    by_method = [_gap(reference.with_method(id), first.with_method(id)) for id in ids]
+    repeated = max(_gap(again.with_method(id), first.with_method(id)) for id in ids)
     with ThreadPoolExecutor(THREADS) as pool:
         # Each with another method, so that all run at once.
         threaded = list(pool.map(lambda id: _fresh(here, path, method=id, **options), ids * 2))
-    threads = max(_apart(explanation, first.with_method(id)) for explanation, id in zip(threaded, ids * 2, strict=True))
+    threads = max(_gap(explanation, first.with_method(id)) for explanation, id in zip(threaded, ids * 2, strict=True))
     settled = 0
     for number in range(calls):
         _fresh(here, path, **options)
@@ -305,7 +305,7 @@ def _fresh(explainer: Explainer, path: Any, **options: Any) -> Explanation:
     return explainer(path, **options)
 
 
-def _apart(first: Explanation, second: Explanation) -> float:
+def _gap(first: Explanation, second: Explanation) -> float:
     """Return the largest difference of their maps of the same targets, 0..1."""
     pairs = zip(first.heatmaps, second.heatmaps, strict=True)
     return max(float(np.abs(a.at_input - b.at_input).max()) for a, b in pairs)
@@ -324,7 +324,7 @@ def _timed(case: ClassifierCase, contenders: Sequence[Contender], rounds: int) -
 
 
 def _about(case: ClassifierCase) -> str:
-    height, width = case.given.geometry.input
+    height, width = case.model_input.geometry.input
     return f"{case.loaded.adapter.spec.id}, {case.weights} weights, input {width}x{height}."
 
 

@@ -70,7 +70,7 @@ def torch_cam(case: ClassifierCase, module: nn.Module) -> Iterator[Contender]:
     from torchcam.methods import GradCAM
 
     extractor = GradCAM(module, case.layer.path, reshape_transform=reshape(case))
-    count, size = len(case.indices), case.given.geometry.input
+    count, size = len(case.indices), case.model_input.geometry.input
 
     def raw() -> Tensor:
         scores = module(case.tensor)
@@ -165,8 +165,7 @@ def hires_cam(case: DetectorCase) -> Iterator[Contender]:
 
 
 def visualize(case: DetectorCase) -> Iterator[Contender]:
-    """Ultralytics' `predict`, and with `visualize=True`: LayerCAM at the head's inputs, of at most 16 candidates from
-    before suppression, blended into one JPEG."""
+    """Yield Ultralytics' `predict`, and with `visualize`: LayerCAM of up to 16 candidates, blended into one JPEG."""
     from ultralytics import YOLO
 
     folder = Path(tempfile.gettempdir(), "sightglass-visualize")

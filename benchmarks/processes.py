@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 
-def fresh(call: Callable[..., Any], *given: Any) -> Any:
+def fresh(call: Callable[..., Any], *arguments: Any) -> Any:
     """Return a function's result from a new process."""
     with spawned() as pool:
-        return pool.submit(call, *given).result()
+        return pool.submit(call, *arguments).result()
 
 
 def spawned(count: int | None = 1, begin: Callable[[], None] | None = None) -> ProcessPoolExecutor:

@@ -47,8 +47,8 @@ HANDED = 1000
 MANY = 1_000_000
 WORKERS = (1, 2, 8, 32, 128)
 DOCS = ROOT / "docs" / "past-one-machine.md"
-Took = dict[str, float]
-"""Of one run: `rate`, pictures per second of the steady part, and `waking`, seconds until the first were done."""
+Timing = dict[str, float]
+"""One run: `rate`, pictures a second of the steady part, and `waking`, seconds until the first were done."""
 MARKS = ("<!-- measured: written by `python -m benchmarks ray` -->\n", "<!-- measured: end -->\n")
 
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> Row:
         folder = link_many(write_cuts(Path(scratch, "pictures"), min(CUTS, pictures)), Path(scratch, "crowd"), pictures)
         about = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy", "ray", "fsspec"))
 
-        def once(engine: str, workers: int) -> Took:
+        def once(engine: str, workers: int) -> Timing:
             shutil.rmtree(Path(scratch, "out"), ignore_errors=True)
             return timed(folder, explainer, Path(scratch, "out"), engine, workers)
 
@@ -72,10 +72,10 @@ def run(options: argparse.Namespace) -> Row:
         handed = handed_out(explainer, find(folder)[0], Path(scratch))
         import_ray().shutdown()
     rows = []
-    for (engine, workers), ones in took.items():
-        rates = [measurement["rate"] for measurement in ones]
+    for (engine, workers), timings in took.items():
+        rates = [timing["rate"] for timing in timings]
         spread = {"rate": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
-        waking = statistics.median(measurement["waking"] for measurement in ones)
+        waking = statistics.median(timing["waking"] for timing in timings)
         rows.append({"engine": engine, "workers": workers, **spread, "waking": waking})
     result: Row = {
         "machine": about,
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> Row:
     return result
 
 
-def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: int) -> Took:
+def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: int) -> Timing:
     seen: list[tuple[float, float]] = []
 
     def progress(share: float, words: str) -> None:
@@ -109,6 +109,8 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 
 
 class Idle:
+    """A worker that does nothing."""
+
     def __init__(self, *_: Any) -> None:
         pass
 
@@ -116,7 +118,7 @@ class Idle:
         return []
 
 
-class Handing(RayEngine):
+class IdleEngine(RayEngine):
     worker = Idle
 
 
@@ -125,7 +127,7 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
     with contextlib.ExitStack() as stack:
         job = BatchJob((), explainer, out, device="cpu", workers=2)
-        engine = Handing(stack, Work(explainer, job, out), item)
+        engine = IdleEngine(stack, Work(explainer, job, out), item)
         times = [time.perf_counter() for _ in engine.run(batches)]
     return (len(times) - 1) / (times[-1] - times[0])
 

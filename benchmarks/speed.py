@@ -79,7 +79,7 @@ def callers_module(case: ClassifierCase) -> Contender:
 
     def maps() -> Tensor:
         with loaded.lock:
-            return maps_of(Evidence(loaded.snapshot(), case.given, layers), case.targets, [GRADCAM])[0]
+            return maps_of(Evidence(loaded.snapshot(), case.model_input, layers), case.targets, [GRADCAM])[0]
 
     return Contender("caller", f"Sightglass, {len(case.targets)} maps of a module in memory", lambda _: maps())
 
@@ -109,7 +109,7 @@ def table(case: ClassifierCase, rounds: int) -> Row:
         "model": case.loaded.adapter.spec.id,
         "weights": case.weights,
         "layer": case.layer.path,
-        "input": case.given.geometry.input,
+        "input": case.model_input.geometry.input,
         "channels_last": case.loaded.memory_format == torch.channels_last,
         "difference": difference,
         "empty": sum(not values.any() for values in ours),

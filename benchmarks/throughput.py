@@ -44,7 +44,7 @@ BATCHES = (4, 8, 32)
 """Batch sizes of the bare model; the fastest counts."""
 GOALS = {"prepared": ("the bare passes on decoded pictures", 0.8), "loop": ("the loop", 5.0)}
 KINDS = ("wall", "cpu")
-Took = dict[str, float]
+Timing = dict[str, float]
 """Seconds of one round by `KINDS`: on the clock, and of all processors together."""
 
 
@@ -76,7 +76,7 @@ def model_table(name: str, folder: Path, out: Path, rounds: int) -> Row:
     }
     lines |= {f"bare, {size}": partial(bare, case, tensors, size) for size in BATCHES}
 
-    def once(call: Callable[[], Any]) -> Took:
+    def once(call: Callable[[], Any]) -> Timing:
         shutil.rmtree(out, ignore_errors=True)
         wall, cpu = time.perf_counter(), time.process_time()
         call()
@@ -99,7 +99,7 @@ def model_table(name: str, folder: Path, out: Path, rounds: int) -> Row:
     }
 
 
-def _median(times: Sequence[Took], kind: str) -> float:
+def _median(times: Sequence[Timing], kind: str) -> float:
     return statistics.median(took[kind] for took in times)
 
 
@@ -124,7 +124,7 @@ def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable
 
     module = case.module()
     cam = GradCAM(module, [module.get_submodule(case.layer.path)], reshape_transform=reshape(case))
-    height, width = case.given.geometry.input
+    height, width = case.model_input.geometry.input
     out.mkdir(exist_ok=True)
 
     def loop() -> None:

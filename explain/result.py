@@ -303,7 +303,7 @@ class Result:
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None
-        return self._find_pixels(target.with_pixels(target.other))
+        return self._find_pixels(target.with_pixels(target.reference))
 
     def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
         adapter = cast("Segmenter", self.evidence.loaded.adapter)

@@ -35,11 +35,10 @@ Part = Literal[
 ]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class". Of a
 number `signed` is what raises it and what lowers it in one map, `class` what raises it, and `lowers` what lowers it."""
-
-
 Axis = Literal["x", "y", "visibility"]
 """Which number of a joint is explained."""
 Span = Literal["class", "region", "pixel"]
+"""Which pixels of a segmentation are explained: see `AreaTarget.span`."""
 Record = Callable[[str, "Tensor"], "Tensor"]
 """Called with a path and attention weights (B, heads, queries, keys); returns what is used in their place, usually the
 same."""
@@ -70,7 +69,7 @@ class Prediction:
     box: Box | None = None
     """xyxy in original pixels; None for a classifier."""
     anchor: int | None = None
-    """Which raw candidate of a detector this box came from."""
+    """Number of the raw candidate of a detector that this box came from; None for other models."""
     corners: tuple[tuple[float, float], ...] | None = None
     """Four corners (x, y) of a rotated box in original pixels; `box` is the upright rectangle around them."""
     joints: tuple[Joint, ...] = ()
@@ -159,27 +158,27 @@ class AreaTarget(Target):
 
 @dataclass(frozen=True, slots=True)
 class PlaceTarget(AreaTarget):
-    """The mean number of some pixels, or its excess over other pixels."""
+    """The mean number of some pixels, or its excess over that of reference pixels."""
 
     than: bytes = field(default=b"", repr=False)
-    """The pixels that it is weighed against, packed as `packed`; empty: against none."""
+    """The pixels that it is compared with, a bit each as `packed`; empty: with none."""
 
     @property
-    def other(self) -> NDArray[np.bool_]:
-        """The pixels that it is weighed against, bool (h, w)."""
+    def reference(self) -> NDArray[np.bool_]:
+        """The pixels that it is compared with, bool (h, w)."""
         return replace(self, packed=self.than, than=b"").pixels
 
     def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
         """Return the target with its pixels moved by a function."""
-        than = np.packbits(move(self.other)).tobytes() if self.than else b""
-        return replace(self.with_pixels(move(self.pixels)), than=than)
+        reference = np.packbits(move(self.reference)).tobytes() if self.than else b""
+        return replace(self.with_pixels(move(self.pixels)), than=reference)
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionTarget(Target):
     """A number that a caller's function makes of what the module returns for a batch of one picture."""
 
-    function: Callable[[Any], Any] = field(default=abs, repr=False)
+    function: Callable[[Any], Any] = field(kw_only=True, repr=False)
 
     def scalar(self, returned: Any) -> Tensor:
         """Return the function's number, shape (); raise ModelProblem where it gives none."""
@@ -224,7 +223,7 @@ class Adapter:
     batch: int | None = None
     """Pictures that one pass takes; None: any number."""
     splits_batches: bool = False
-    """Whether `outputs.part(place)` gives a single picture's outputs of a batch, as `Logits` does."""
+    """Whether `outputs.part(index)` gives a single picture's outputs of a batch, as `Logits` does."""
     preprocessing: Preprocessing | None = None
     """Input size, mean and std, where a picture is prepared by these alone."""
     cell_offsets: tuple[CellOffset, ...] = ()
@@ -257,7 +256,7 @@ class Adapter:
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
     """Draw unrelated pictures, uint8 (H, W, 3), that its similarity scores are measured by; None: the bundled ones."""
     device: torch.device | None = None
-    """Where its inputs are wanted."""
+    """Device that its inputs are prepared on; None: the CPU."""
     paper: Paper | None = None
     """Colours of the drawings that the model was trained on; None for a model of other pictures."""
 
@@ -299,15 +298,15 @@ class Adapter:
             assert self.preprocessing is not None
             fitted = self._prepare_on_gpu([pixels], preprocessing)
             model_input = fitted[0] if fitted else prepare(pixels, self.preprocessing, preprocessing)
-        return self._placed(model_input)
+        return self._with_cell_offsets(model_input)
 
     def prepare_together(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
         """Turn pictures of one size into inputs on a GPU; none where they are prepared one by one."""
         if type(self).prepare is not Adapter.prepare or self.function is not None:
             return []
-        return list(map(self._placed, self._prepare_on_gpu(pictures, preprocessing)))
+        return list(map(self._with_cell_offsets, self._prepare_on_gpu(pictures, preprocessing)))
 
-    def _placed(self, model_input: ModelInput) -> ModelInput:
+    def _with_cell_offsets(self, model_input: ModelInput) -> ModelInput:
         return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
 
     def _prepare_on_gpu(self, pictures: Sequence[NDArray[Any]], preprocessing: str) -> list[ModelInput]:
@@ -353,11 +352,11 @@ class Adapter:
         raise NotImplementedError
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """Return (B, classes) before softmax; of a detector the strongest candidates'."""
+        """Return (B, classes) before softmax; of a detector each class's largest of all candidates."""
         raise NotImplementedError
 
     def answer_row(self, outputs: Any) -> Tensor:
-        """Return (B, n), the differentiable logits or vector."""
+        """Return (B, n) in the graph: the class logits, or a vector of a model without classes."""
         return self.class_logits(outputs)
 
     def class_scores(self, outputs: Any) -> Tensor:
@@ -461,11 +460,14 @@ class Adapter:
                 continue
         return None
 
+    def patch_module(self) -> None:
+        """Change a caller's module for this adapter's passes; its guard undoes the change after each."""
+
     def probe(self) -> Adapter:
         """Return a runnable adapter for probing, if need be with placeholder words."""
         return self
 
-    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
+    def with_classes(self, names: Sequence[str]) -> Self:
         """Return the model with a vocabulary of these words; the module is shared. Only where `takes_words`.
 
         Raises ModelProblem where the model cannot read the words.

@@ -29,14 +29,15 @@ from sightglass.models.spec import CHECKED, ModelSpec, Task, WeightsTable, read_
 _ROW = get_type_hints(ModelSpec, include_extras=True)
 
 
-def _loader(name: str) -> str:
+def _check_loader(name: str) -> str:
     if not loader_exists(name):
+        # The end of a sentence on the key: "... is 'x', and should be".
         raise ValueError("a file of models/families")
     return name
 
 
 def _table(keys: str, **more: Any) -> Any:
-    """Return the type of a table with these keys of `ModelSpec`, and others."""
+    """Return the type of a table with these keys of `ModelSpec`, separated by spaces, and others."""
     make: Any = TypedDict
     kind = make("kind", {key: _ROW[key] for key in keys.split()} | more, total=False)
     kind.__pydantic_config__ = CHECKED
@@ -45,7 +46,7 @@ def _table(keys: str, **more: Any) -> Any:
 
 SHARED = "task licence source method channels_last target_layers why example"
 """Keys of a family that hold for all of its models, and that a model may have too."""
-_LOADED = {"task": Task, "loader": Annotated[str, AfterValidator(_loader)], "weights": WeightsTable}
+_LOADED = {"task": Task, "loader": Annotated[str, AfterValidator(_check_loader)], "weights": WeightsTable}
 TOP = _table("", family=list[Any], model=dict[str, Any])
 MODEL = _table(f"{SHARED} family size arch megabytes", **_LOADED)
 SIZE = _table("arch megabytes", file=str, **dict.fromkeys(("size", "id"), Required[str]))
@@ -68,6 +69,8 @@ SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", 
 """Suffixes of files that hold a model."""
 CONFIGURATIONS = (".py", ".yml", ".yaml")
 """Suffixes of files that describe a network of other programs."""
+TEXT_ENCODER = "ViT-B-32.pt"
+"""File of the encoder of YOLO-World's words, which is no model by itself."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -84,11 +87,6 @@ def faults() -> Mapping[str, str]:
     What is wrong with the whole file, or with a family whose models are not known, is under "".
     """
     return _merge(_state())[1]
-
-
-def problem() -> str | None:
-    """Return all `faults` in one line, or None."""
-    return " ".join(dict.fromkeys(faults().values())) or None
 
 
 def spec(model_id: str) -> ModelSpec:
@@ -217,9 +215,9 @@ def _tables() -> list[Path]:
 def _state() -> tuple[Any, ...]:
     """Return the catalogue's dependencies: tables, and model files."""
     named, paths = settings().models, _tables()
-    # A file named by the operator must exist.
-    changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
-    tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
+    changed = {path: path.stat().st_mtime_ns if os.path.isfile(path) else None for path in paths}
+    # A file named by the operator, the first, must exist.
+    tables = tuple((path, at) for path, at in changed.items() if at is not None or (named and path == paths[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED))
     files = (file for folder in settings().weights for kind in patterns for file in sorted(folder.glob(kind)))
     return tables, tuple(file for file in files if os.path.isfile(file))
@@ -231,19 +229,20 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     models = dict(_load_packaged())
     wrong: dict[str, str] = {}
     for path, _ in tables:
-        added, faults = _read(path, models)
+        added, wrong_here = _read(path, models)
         models |= added
         # A valid table of the dashboard replaces the operator's faulty one.
-        wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
-        wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
+        wrong = {id_: sentence for id_, sentence in wrong.items() if id_ not in added}
+        if "" in wrong_here and "" in wrong:
+            wrong_here[""] = f"{wrong['']} {wrong_here['']}"
+        wrong |= wrong_here
     named = {Path(name) for model in models.values() for name in (model.arch, *model.weights.sources)}
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
     for file in reversed(files):
-        if file.name == "ViT-B-32.pt":
-            continue
-        if file.name not in exported if file.suffix in EXPORTED else file.stem not in known:
+        in_catalogue = file.name in exported if file.suffix in EXPORTED else file.stem in known
+        if not in_catalogue and file.name != TEXT_ENCODER:
             own_file = _own_file(file)
             models[own_file.id] = own_file
     return MappingProxyType(models), MappingProxyType(wrong)
@@ -335,8 +334,8 @@ def _family(table: Toml, path: Path, where: str) -> Iterator[ModelSpec]:
         names = {"id": row["id"], "name": row["id"].rpartition("/")[2]}
         names["arch"] = row.get("arch") or _fill(family.get("arch", "{id}"), names)
         names["file"] = row.get("file", names["arch"])
-        carried = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
-        names["hash"] = carried[1] if carried else ""
+        hash_in_name = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
+        names["hash"] = hash_in_name[1] if hash_in_name else ""
         weights_table = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
         yield replace(
             _blank(row["id"]),
@@ -414,8 +413,7 @@ def _own_file(file: Path) -> ModelSpec:
 
 
 MAX_COMPARED = 8
-
-
+"""Models that are compared at once at most."""
 NARROW = (" pose", " turned boxes", "YOLOE (")
 """In the names of families: detectors of persons or of aerial photographs alone, or of nothing until they are asked."""
 
@@ -439,12 +437,12 @@ def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     A single model means all present sizes of its family. Short names are distinct sizes, if possible. Raises Problem
     for an unknown model, and for fewer than two or more than `MAX_COMPARED`.
     """
-    specs = [spec(name) for name in dict.fromkeys(ids)]
-    if len(specs) == 1:
-        family = families().get(specs[0].family, [])
-        specs = [sibling for sibling in family if available(sibling) or sibling.id == specs[0].id]
-    if not 2 <= len(specs) <= MAX_COMPARED:
-        raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(specs)}: name each by itself.")
-    sizes = [spec.size for spec in specs]
-    short = len({spec.family for spec in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return [spec.id for spec in specs], tuple(sizes if short else [spec.id for spec in specs])
+    models = [spec(name) for name in dict.fromkeys(ids)]
+    if len(models) == 1:
+        family = families().get(models[0].family, [])
+        models = [sibling for sibling in family if available(sibling) or sibling.id == models[0].id]
+    if not 2 <= len(models) <= MAX_COMPARED:
+        raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(models)}: name each by itself.")
+    names, sizes = [model.id for model in models], [model.size for model in models]
+    by_size = len({model.family for model in models}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
+    return names, tuple(sizes if by_size else names)

@@ -17,7 +17,9 @@ SIDE = 448
 STROKE_WIDTH = 1 / 16
 """Width of a stroke as a share of the side: that of Quick, Draw! at 28 px."""
 _SHIFT = 4
-_FINE = 1344
+"""Binary digits after the point of the coordinates that OpenCV draws at."""
+_FINE_SIDE = 3 * SIDE
+"""Side in pixels, at least, at which strokes are drawn before they are shrunk."""
 # Classes of the usual data sets of drawings: one of them among a model's classes is a hint, not a proof.
 _WORDS = """
 airplane ambulance anvil apple arm axe banana bat bed bicycle bird book bowtie bread bridge broom bus butterfly cactus
@@ -33,7 +35,7 @@ class Stroke:
     """One stroke of a drawing, or of the eraser."""
 
     points: tuple[tuple[float, float], ...]
-    """(x, y) as shares of the side, 0..1 on the paper."""
+    """(x, y) as shares of the side, 0..1 on the paper; a single one is a dot."""
     width: float = STROKE_WIDTH
     """A share of the side."""
     erases: bool = False
@@ -45,8 +47,7 @@ def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[n
 
     ink, ground = (255, 0) if paper == "white on black" else (0, 255)
     # Draw large and reduce: OpenCV's antialiased lines are two pixels too thick.
-    fine = -(-_FINE // side)
-    large = side * fine
+    large = side * -(-_FINE_SIDE // side)
     canvas = np.full((large, large), ground, np.uint8)
     for stroke in strokes:
         draw_line(canvas, stroke.points, stroke.width, ground if stroke.erases else ink)
@@ -60,16 +61,16 @@ def draw_line(canvas: NDArray[np.uint8], points: Sequence[tuple[float, float]], 
 
     # Pixel centres are at .5 in shares of the sides.
     path = np.rint((np.asarray(points) * canvas.shape[::-1] - 0.5) * (1 << _SHIFT)).astype(np.int32).reshape(-1, 1, 2)
-    # A single point is a dot.
+    # OpenCV draws no line of a single point.
     path = np.concatenate([path, path[-1:]])
     cv2.polylines(canvas, [path], False, value, max(round(width * max(canvas.shape)), 1), cv2.LINE_8, _SHIFT)
 
 
 def names_drawings(labels: Sequence[str]) -> bool:
-    """Return whether classes are drawable: digits, letters, or drawing data sets'."""
+    """Return whether all classes are letters or digits, or a third of them words of drawing data sets."""
     words = [label.strip().lower().replace("_", " ") for label in labels]
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True
     drawable = frozenset(_WORDS.split())
-    matches = sum(any(part in drawable for part in word.split()) for word in words)
+    matches = sum(not drawable.isdisjoint(word.split()) for word in words)
     return len(words) > 1 and matches >= max(2, len(words) // 3)

@@ -71,13 +71,13 @@ class Geometry:
         return first, max(min(round(high), size), first + 1)
 
     def box_to_original(self, box: Box) -> Box:
-        """An xyxy box of the input in original pixels, clipped to the picture."""
+        """Map an xyxy box of the input to original pixels, clipped to the picture."""
         corners = np.clip(self.points_to_original((box[:2], box[2:])), 0, self.original[::-1])
         x0, y0, x1, y1 = corners.ravel().tolist()
         return x0, y0, x1, y1
 
     def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
-        """Points (x, y) of the input in original pixels, wherever they lie."""
+        """Map points (x, y) of the input to original pixels, also outside the picture."""
         (sy, sx), (oy, ox) = self.scale, self.offset
         return tuple(((x - ox) / sx, (y - oy) / sy) for x, y in points)
 
@@ -116,7 +116,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """A picture as a model takes it: float32 (1, 3, h, w), and the way back."""
+    """A picture as a model takes it: float32 (1, C, h, w), and the way back."""
 
     tensor: Tensor
     geometry: Geometry
@@ -150,13 +150,13 @@ def intersection_over_union(a: Box, b: Box) -> float:
 
 
 def measure_pairs(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
-    """Return elementwise `intersection_over_union` of boxes (..., 4) and others."""
-    both = measure_common(boxes, others)
+    """Return elementwise `intersection_over_union` of boxes (..., 4) and others, which are broadcast."""
+    common = measure_common(boxes, others)
     areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
-    return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))
+    return np.asarray(np.divide(common, areas[0] + areas[1] - common, out=np.zeros(common.shape), where=common > 0))
 
 
 def measure_common(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    """Return the intersection area of boxes (..., 4) and others, elementwise."""
+    """Return the intersection area of boxes (..., 4) and others, elementwise and broadcast."""
     sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
     return np.asarray(np.maximum(0, sides).prod(-1))

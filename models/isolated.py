@@ -45,9 +45,12 @@ Answer = Callable[[Json, list[Array]], tuple[Json, list[Array]]]
 """Answers in the child to one question and its arrays."""
 SECONDS = 20.0
 """Time of all processors of one call of `run`."""
-PATIENCE, IDLE, START_SECONDS, IDLE_SECONDS = 2.0, 4.0, 120.0, 300.0
-"""Seconds of a clock: for which work goes on although nobody waits; by which it may take longer than its time of the
-processors; by which the first answer may, with the imports of a new process; after which the forking process ends."""
+PATIENCE = 2.0
+"""Seconds for which work goes on although nobody waits."""
+IDLE, START_SECONDS = 4.0, 120.0
+"""Seconds of a clock that an answer may take beyond its time of all processors, and the first one, with imports."""
+IDLE_SECONDS = 300.0
+"""Seconds without a question after which the forking process ends."""
 MEMORY, TIMES = 2**30, 3
 """Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
 MAX_LINE, MAX_ARRAYS = 16 * 2**20, 2**31
@@ -69,9 +72,12 @@ COUNTS: Counter[str] = Counter(started=0, ended=0)
 """Processes that were started, and that were ended at a limit, by a crash, or as nobody waited."""
 _LOCK = threading.Lock()
 _SERVER: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+"""The forking process, if there is one, and the connection to it."""
+_IMPORT, _FORK, _FORK_IMPORTED = b"0", b"1", b"2"
+"""Messages to it: import what models need; fork a child; fork one after these imports."""
 
 
-class Said(BaseModel):
+class Reply(BaseModel):
     """The line of an answer; `model_extra` has the rest of it."""
 
     model_config = ConfigDict(extra="allow")
@@ -95,7 +101,9 @@ class Refused(Exception):
 class Lost(Exception):
     """A process ended without an answer; `late`: at its limit of time."""
 
-    late = False
+    def __init__(self, *, late: bool = False) -> None:
+        super().__init__()
+        self.late = late
 
 
 class Process:
@@ -125,30 +133,30 @@ class Process:
         self._sink: Any
         self._source: Any
         if self._started is None:
-            with _fork(heavy=at_once) as channel:
+            with _fork(imported=at_once) as channel:
                 self._sink, self._source = channel.makefile("wb"), channel.makefile("rb")
         else:
             self._sink, self._source = self._started.stdin, self._started.stdout
         self._thread, self.id = ThreadPoolExecutor(1, "isolated"), 0
 
-        def begin() -> Said:
+        def begin() -> Reply:
             self._sink.write(job)
             self._sink.flush()
-            said = self._read()[0]
-            self.id = int((said.model_extra or {})["process"])
+            reply = self._read()[0]
+            self.id = int((reply.model_extra or {})["process"])
             return self._read()[0]
 
         self.about: Mapping[str, Any] = self._wait(begin, seconds + START_SECONDS).model_extra or {}
         """What `start` says."""
 
-    def ask(self, head: Json, arrays: Sequence[Array], seconds: float) -> tuple[Said, list[Array]]:
+    def ask(self, head: Json, arrays: Sequence[Array], seconds: float) -> tuple[Reply, list[Array]]:
         """Return the answer and its arrays.
 
         Raises its Problem; Refused, MemoryError; Lost after `seconds` of all processors, or where the process ended by
         itself; and Cancelled where nobody waits any more.
         """
 
-        def talk() -> tuple[Said, list[Array]]:
+        def talk() -> tuple[Reply, list[Array]]:
             _write(self._sink, head | {"seconds": seconds}, arrays)
             return self._read()
 
@@ -176,15 +184,14 @@ class Process:
 
     def _wait(self, talk: Callable[[], T], seconds: float) -> T:
         """Return what the thread gets from the process; end that where it is late or nobody waits."""
-        job, started, lost = self._thread.submit(talk), time.monotonic(), Lost()
+        job, started = self._thread.submit(talk), time.monotonic()
         try:
             while True:
                 with contextlib.suppress(StillBusy):
                     return job.result(0.1)
                 waited = time.monotonic() - started
-                lost.late = waited > seconds + IDLE
-                if lost.late:
-                    raise lost
+                if waited > seconds + IDLE:
+                    raise Lost(late=True)
                 if waited > PATIENCE:
                     progress.check()
         except (Refused, MemoryError, Problem):
@@ -192,22 +199,23 @@ class Process:
         except BaseException as error:
             COUNTS["ended"] += 1
             self.end()
-            raise (lost if isinstance(error, OSError | EOFError | ValueError | KeyError) else error) from error
+            if isinstance(error, OSError | EOFError | ValueError | KeyError):
+                raise Lost from error
+            raise
 
-    def _read(self) -> tuple[Said, list[Array]]:
+    def _read(self) -> tuple[Reply, list[Array]]:
         """Read an answer; raise ValueError for another one than the protocol's, and Lost at the end of the time."""
         line = self._source.readline(MAX_LINE)
         if line.startswith(TIMED_OUT):
-            (lost := Lost()).late = True
-            raise lost
-        said = Said.model_validate_json(line)
-        if said.problem in PROBLEMS:
-            raise PROBLEMS[said.problem](said.reason)
-        if said.problem:
-            raise MemoryError(said.reason) if said.problem == NO_MEMORY else Refused(said.reason)
-        if sum(prod(shape) * np.dtype(kind).itemsize for shape, kind in said.arrays) > MAX_ARRAYS:
+            raise Lost(late=True)
+        reply = Reply.model_validate_json(line)
+        if reply.problem in PROBLEMS:
+            raise PROBLEMS[reply.problem](reply.reason)
+        if reply.problem:
+            raise MemoryError(reply.reason) if reply.problem == NO_MEMORY else Refused(reply.reason)
+        if sum(prod(shape) * np.dtype(kind).itemsize for shape, kind in reply.arrays) > MAX_ARRAYS:
             raise ValueError("an answer that is too large")
-        return said, [_read_array(self._source, shape, kind) for shape, kind in said.arrays]
+        return reply, [_read_array(self._source, shape, kind) for shape, kind in reply.arrays]
 
 
 def run(name: str, nbytes: int, kind: type[T], function: Callable[..., object], *args: object) -> T:
@@ -248,7 +256,7 @@ def warm_up() -> None:
     """Let the forking process import what models need in advance."""
     if FORKS:
         with _LOCK:
-            _server().sendall(b"0")
+            _server().sendall(_IMPORT)
 
 
 def _server() -> socket.socket:
@@ -260,19 +268,19 @@ def _server() -> socket.socket:
 
 
 def _start(function: str, **streams: Any) -> subprocess.Popen[bytes]:
-    path = [os.path.abspath(place) for place in sys.path]
+    path = [*map(os.path.abspath, sys.path)]
     code = f"import sys; sys.path[:] = {path!r}; from {__name__} import {function}; {function}()"
     environment = {**os.environ, **ENVIRONMENT}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, **streams)
 
 
-def _fork(*, heavy: bool) -> socket.socket:
-    """Return the connection to a new child; `heavy`: one that has imported what models need."""
+def _fork(*, imported: bool) -> socket.socket:
+    """Return the connection to a new child; `imported`: one that has imported what models need."""
     ours, theirs = socket.socketpair()
     with theirs, _LOCK:
         for again in (True, False):
             try:
-                socket.send_fds(_server(), [b"2" if heavy else b"1"], [theirs.fileno()])
+                socket.send_fds(_server(), [_FORK_IMPORTED if imported else _FORK], [theirs.fileno()])
                 break
             except OSError:
                 # It has just ended, by its limit of time or somebody's signal.
@@ -303,7 +311,7 @@ def fork_children() -> None:
             message, fds, *_ = socket.recv_fds(control, 1, 1)
             if not message:
                 return
-            if message != b"1" and not loaded:
+            if message != _FORK and not loaded:
                 loaded = True
                 for name in PRELOADED:
                     # The last one takes a second: a waiting call must not wait for it.
@@ -356,9 +364,9 @@ def _serve(source: Any, sink: Any) -> None:
         before = time.process_time()
         try:
             _allow(head["seconds"])
-            said, arrays = answer(head, arrays)  # type: ignore[misc]
+            reply, arrays = answer(head, arrays)  # type: ignore[misc]
             _allow(0)
-            _write(sink, said | {"seconds": time.process_time() - before}, arrays)
+            _write(sink, reply | {"seconds": time.process_time() - before}, arrays)
         except Exception as error:
             _allow(0)
             _write(sink, _describe(error), ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import runpy
@@ -21,13 +20,12 @@ from sightglass.common.files import yaml_files
 from sightglass.common.legible import legible
 from sightglass.models.spec import ModelSpec
 
-NAMED = (
+NAME_KEYS = (
     *("class_to_idx", "idx_to_class", "id2label", "label2id"),
     *("class_names", "classes", "labels", "names", "categories"),
 )
 """Keys of class names in checkpoints and files of labels."""
-
-NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
+NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping")
 """Parts of the names of files of labels."""
 MAX_BYTES, MAX_CLASSES = 16 * 2**20, 1_000_000
 """Bytes of a file of class names, and classes of a model."""
@@ -57,14 +55,12 @@ def coco() -> Mapping[int, str]:
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     """Read a list from torchvision's file without importing the package, else the categories of these weights."""
-    spec = importlib.util.find_spec("torchvision")
-    places = (spec.submodule_search_locations if spec else None) or ()
-    try:
-        return tuple(runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name])
-    except (StopIteration, OSError, KeyError):
-        from torchvision.models import get_weight
+    file = packing.packaged_file("torchvision", "models/_meta.py")
+    if file is not None and (names := runpy.run_path(str(file)).get(name)):
+        return tuple(names)
+    from torchvision.models import get_weight
 
-        return tuple(get_weight(weights).meta["categories"])
+    return tuple(get_weight(weights).meta["categories"])
 
 
 def stated_names(spec: ModelSpec) -> tuple[str, ...]:
@@ -83,21 +79,21 @@ def parse_names(names: Any, model: str) -> tuple[str, ...]:
     Repeated names get their class number, except the first. Raises ModelProblem, one sentence, with
     the model's name.
     """
-    where, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
+    subject, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
     try:
         if not in_file and not hasattr(names, "keys"):
             return tell_apart(tuple(str(name) for name in names))
         ordered = order(read_file(Path(names)) if in_file else dict(names))
     except TypeError:
-        raise ModelProblem(f"{where} are {names!r}: give a list of names, or a file of them.") from None
+        raise ModelProblem(f"{subject} are {names!r}: give a list of names, or a file of them.") from None
     except (OSError, UnicodeDecodeError) as problem:
-        raise ModelProblem(f"{where} cannot be read from {names}: is it a text file?") from problem
+        raise ModelProblem(f"{subject} cannot be read from {names}: is it a text file?") from problem
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-        raise ModelProblem(f"{where} cannot be read{f' from {names}' if in_file else ''}: {reason}.") from problem
+        raise ModelProblem(f"{subject} cannot be read{f' from {names}' if in_file else ''}: {reason}.") from problem
     if not ordered:
-        where = str(names) if in_file else where
-        raise ModelProblem(f'{where} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
+        subject = str(names) if in_file else subject
+        raise ModelProblem(f'{subject} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
     return tell_apart(ordered)
 
 
@@ -148,7 +144,7 @@ def may_name(file: Path, stem: str) -> bool:
         return False
     if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
-    fits = file.stem == stem or any(word in file.name.lower() for word in NAMED_LIKE)
+    fits = file.stem == stem or any(word in file.name.lower() for word in NAME_FILE_PARTS)
     return fits and file.suffix.lower() in (".json", ".txt")
 
 
@@ -166,7 +162,7 @@ def by_index(table: Any) -> dict[int, str]:
         return dict(enumerate(table)) if all(isinstance(name, str) for name in table) else {}
     if not isinstance(table, dict) or not table:
         return {}
-    for name in NAMED:
+    for name in NAME_KEYS:
         if name in table and (names := by_index(table[name])):
             return names
     by_key = all(_index(key) is not None and isinstance(value, str) for key, value in table.items())
@@ -193,11 +189,11 @@ def binary_names(names: Sequence[str]) -> tuple[str, ...]:
 def for_classes(
     spec: ModelSpec, count: int, in_file: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a model's class names, and a note for bare numbers.
+    """Return a model's class names, and a note where they are assumed or missing.
 
-    They are the operator's, else those `in_file`, else `otherwise`, what the architecture usually has, where that has
-    as many. `binary`: the model answers with one number. Raises ModelProblem where the names are more or fewer than the
-    classes.
+    They are the operator's, else those `in_file`, else `otherwise`, what the architecture usually has, if there are
+    `count`, else numbers. `binary`: the model answers with one number. Raises ModelProblem where the names are more or
+    fewer than the classes.
     """
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
@@ -216,8 +212,8 @@ def for_classes(
         return names, ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
     if otherwise and len(otherwise) == count and not measures:
-        ends = f"{otherwise[0]} to {otherwise[-1]}"
-        note = f"Its {count} classes were taken for the usual ones of its architecture ({ends}): {say} if they are not."
+        span = f"{otherwise[0]} to {otherwise[-1]}"
+        note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
         return tuple(otherwise), (note,)
     if spec.task == "classify":
         say += ", or state task regress or embed if these are no classes"
@@ -229,7 +225,7 @@ def for_classes(
 
 
 def complete(names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
-    """Return the names of `count` classes by their numbers, which stand for those that are missing."""
+    """Return the names of `count` classes in order; a missing name is the class's number."""
     by_number = names if isinstance(names, Mapping) else dict(enumerate(names))
     return tuple(str(by_number.get(index, index)) for index in range(count))
 
@@ -248,7 +244,7 @@ def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
 def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
     """Return as many names as `count` from the tables of a checkpoint (`Checkpoint.tables`), or none."""
     for table in tables:
-        for name in NAMED:
+        for name in NAME_KEYS:
             try:
                 names = order(table.get(name))
             except ValueError:
@@ -338,12 +334,12 @@ def same_classes(labels: tuple[str, ...], others: tuple[str, ...]) -> Mapping[in
     if labels == others:
         return {index: index for index in range(len(labels))}
     pairs: dict[int, int] = {}
-    words = tuple([_split_words(name.split(",")[0]) for name in names] for names in (labels, others))
-    for keys, places in ((labels, others), words):
-        counts, by_key = (Counter(keys), Counter(places)), {key: place for place, key in enumerate(places)}
+    words, other_words = ([_split_words(name.split(",")[0]) for name in names] for names in (labels, others))
+    for keys, other_keys in ((labels, others), (words, other_words)):
+        counts, by_key = (Counter(keys), Counter(other_keys)), {key: index for index, key in enumerate(other_keys)}
         for index, key in enumerate(keys):
-            unnamed = len(labels) != len(others) and re.fullmatch(r"(class |output )?\d+", labels[index])
-            if key and not unnamed and all(count[key] == 1 for count in counts):
+            is_number = len(labels) != len(others) and re.fullmatch(r"(class |output )?\d+", labels[index])
+            if key and not is_number and all(count[key] == 1 for count in counts):
                 pairs.setdefault(index, by_key[key])
     return pairs
 

@@ -27,6 +27,7 @@ AXES: dict[str, tuple[int, int]] = {
 Cover = tuple[tuple[float, float], tuple[float, float]]
 """Scale and offset, down and across, from a place in the input to one in a grid, both in shares of the side."""
 WHOLE: Cover = ((1.0, 0.0), (1.0, 0.0))
+"""A grid over the whole input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ def channels_first(output: Tensor, layout: Layout) -> Tensor:
 
 def spread(maps: Tensor, cover: Cover) -> Tensor:
     """Return a layer's maps (..., h, w) on an even grid over the whole input, 0 where the layer has no cell."""
-    for axis, (scale, offset) in zip((-2, -1), cover if cover != WHOLE else (), strict=False):
+    if cover == WHOLE:
+        return maps
+    for axis, (scale, offset) in zip((-2, -1), cover, strict=True):
         cells = maps.shape[axis]
         count = max(1, round(cells * abs(scale)))
         at = ((np.arange(count) + 0.5) / count * scale + offset) * cells - 0.5
@@ -85,10 +88,10 @@ def spread(maps: Tensor, cover: Cover) -> Tensor:
 
 def section_of(path: str) -> Section:
     """Guess a layer's part from its path."""
-    words = path.lower()
-    if any(word in words for word in ("neck", "fpn")):
+    lowered = path.lower()
+    if any(word in lowered for word in ("neck", "fpn")):
         return "neck"
-    return "head" if any(word in words for word in ("head", "decoder", "classifier")) else "backbone"
+    return "head" if any(word in lowered for word in ("head", "decoder", "classifier")) else "backbone"
 
 
 def name_presets(

@@ -99,7 +99,7 @@ class Unknown:
 COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
 """Endings of files for TensorRT and the like."""
 MAX_BYTES = 2**20
-"""Maximum size of a file beside a model."""
+"""Maximum size of a file of labels or code beside a model."""
 TRUST = "trust"
 """Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
 
@@ -118,6 +118,18 @@ class TableDraft:
     """What was inferred and from what, in sentences."""
     unnamed: bool = False
     """Whether its classes have no names yet: a file that comes with it may have them."""
+
+    def with_labels(self, count: int | None, usual: Sequence[str] = ()) -> TableDraft:
+        """Return the draft with the file of `count` class names beside the model, or a note on the `usual` ones."""
+        weights = self.table["weights"]
+        if count is not None and (file := _find_labels(Path(weights["path"]), count)) is not None:
+            note = f"The names of its {count} classes are in {file.name} beside it."
+            table = {**self.table, "weights": {**weights, "labels": str(file)}}
+            return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
+        if usual and count == len(usual):
+            note = f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}."
+            return replace(self, notes=(*self.notes, note), unnamed=False)
+        return replace(self, unnamed=True)
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
@@ -156,26 +168,15 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
     )
 
 
-def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], usual: Sequence[str] = ()) -> bool:
-    """Add a file of `count` class names beside a model to a draft, and a note; return whether there are no names.
-
-    `usual`: the classes that its architecture usually has.
-    """
-    if count is None:
-        return True
-    # Files named like the model before those of other models in the folder.
+def _find_labels(path: Path, count: int) -> Path | None:
+    """Return the file beside a model that names `count` classes, those named like the model first, or None."""
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
         if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            names = labels.order(labels.read_file(file))
+            if len(labels.order(labels.read_file(file))) == count:
+                return file
         except (OSError, ValueError, RecursionError):
             continue
-        if len(names) == count:
-            notes.append(f"The names of its {count} classes are in {file.name} beside it.")
-            weights["labels"] = str(file)
-            return False
-    if usual and count == len(usual):
-        notes.append(f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}.")
-    return count != len(usual)
+    return None

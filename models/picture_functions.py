@@ -202,36 +202,49 @@ class SizedFunction(PictureFunction):
     @cached_property
     def description(self) -> Preprocessing | None:
         """The preprocessing that equals the function on a trial picture; None where there is none."""
-        black, red, white = (np.full((*TRIAL, 3), ink, np.uint8) for ink in ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
         geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
-        (height, width), (h, w), (sy, sx) = TRIAL, geometry.input, geometry.scale
-        short, crop = min(h, w), "squash"
-        if geometry.offset != (0.0, 0.0):
-            inside = sy * height < h + 1 and sx * width < w + 1
-            crop = ("letterbox" if inside else "centre") if abs(sy / sx - 1) < 0.01 else "square"
-            short = round(sy * height)
-        low, change, high = (self.run(flat)[0].flatten(1).median(1).values.double() for flat in (black, red, white))
-        order = "bgr" if len(low) == 3 and int((change - low).abs().argmax()) == 2 else "rgb"
-        spread = high - low
-        if not bool((spread > 0).all()):
+        if (base := self._describe_colors(geometry)) is None:
             return None
-        # Floats of 32 bits have seven digits.
-        low, high = (numbers.flip(0) if order == "bgr" else numbers for numbers in (low, high))
-        measured = (-low / (high - low)).tolist(), (1 / (high - low)).tolist()
-        mean, std = (tuple(float(f"{number:.6g}") + 0.0 for number in numbers) for numbers in measured)
         noise = np.random.default_rng(0).integers(0, 256, (*TRIAL, 3), np.uint8)
         theirs = self.run(noise)
         if not torch.equal(theirs, self.run(noise)):
             return None
-        for how, antialias in FILTERS:
-            described = Preprocessing((h, w), short, mean, std, how, antialias, crop, channels_order=order)
+        white = float(np.mean([1 / std for std in base.std]))
+        for name, antialias in FILTERS:
+            described = replace(base, interpolation=name, antialias=antialias)
             ours = prepare(noise, described, "trained").tensor
-            if float((ours - theirs).abs().mean() / spread.mean()) <= ALIKE:
-                break
-        else:
+            if float((ours - theirs).abs().mean()) / white <= ALIKE:
+                if turned.input == geometry.input:
+                    return described
+                # The sides depend on the picture's: a short side is all that can be said.
+                short = min(geometry.input)
+                return replace(described, size=(short, short), crop="centre")
+        return None
+
+    def _describe_colors(self, geometry: Geometry) -> Preprocessing | None:
+        """Return crop, mean, std and order of colours; None where white is not above black in each channel."""
+        flat = [np.full((*TRIAL, 3), color, np.uint8) for color in ((0, 0, 0), (255, 0, 0), (255, 255, 255))]
+        low, red, high = (self.run(pixels)[0].flatten(1).median(1).values.double() for pixels in flat)
+        if not bool((high > low).all()):
             return None
-        # The sides depend on the picture's: a short side is all that can be said.
-        return described if turned.input == geometry.input else replace(described, size=(short, short), crop="centre")
+        order = "bgr" if len(low) == 3 and int((red - low).abs().argmax()) == 2 else "rgb"
+        low, high = (numbers.flip(0) if order == "bgr" else numbers for numbers in (low, high))
+        measured = (-low / (high - low)).tolist(), (1 / (high - low)).tolist()
+        # Floats of 32 bits have seven digits.
+        mean, std = (tuple(float(f"{number:.6g}") + 0.0 for number in numbers) for numbers in measured)
+        crop, short = _crop_of(geometry)
+        return Preprocessing(geometry.input, short, mean, std, crop=crop, channels_order=order)
+
+
+def _crop_of(geometry: Geometry) -> tuple[str, int]:
+    """Return the crop that a trial picture's geometry shows, and the short side before it in pixels."""
+    (height, width), (h, w), (sy, sx) = geometry.original, geometry.input, geometry.scale
+    if geometry.offset == (0.0, 0.0):
+        return "squash", min(h, w)
+    if abs(sy / sx - 1) >= 0.01:
+        return "square", round(sy * height)
+    inside = sy * height < h + 1 and sx * width < w + 1
+    return "letterbox" if inside else "centre", round(sy * height)
 
 
 class Processor(SizedFunction):

@@ -33,6 +33,7 @@ WAYS = {
 }
 """How a picture is fitted to a model; longer names would be cut off in their menu."""
 GREY = 114
+"""Grey of a letterbox's bars, of 255, as Ultralytics' and YOLOX's detectors were trained with."""
 MAX_RESIZED = 16
 """Area of a resized picture, in windows of its crop, up to which it is resized as a whole."""
 FULL = {"uint8": 255, "uint16": 65535}
@@ -40,6 +41,7 @@ FULL = {"uint8": 255, "uint16": 65535}
 SLACK = 0.05
 """How far floats from 0 to 1 may lie beyond, as resizing overshoots."""
 COUNTED = ("channels_in", "mean", "std")
+"""Keys of a table that say how many channels there are."""
 MAX_CHANNELS = 16
 """Maximum numbers of a pixel."""
 
@@ -49,7 +51,9 @@ class Preprocessing:
     """Preprocessing of a model's training."""
 
     size: tuple[int, int]
+    """(h, w) of the input in pixels."""
     short_side: int
+    """Pixels of the picture's short side before the crop `centre`, of both sides before `square`."""
     mean: tuple[float, ...]
     """One number for each channel: three of red, green and blue, one of grey, others of an array's channels."""
     std: tuple[float, ...]
@@ -58,6 +62,7 @@ class Preprocessing:
     antialias: bool = True
     """Whether shrinking averages all pixels, as Pillow and torchvision do; Keras and TensorFlow do not."""
     crop: str = "centre"
+    """`centre`, `square`, `aspect`, `squash` or `letterbox`, as `PreprocessingTable.crop` describes them."""
     divide_by: float | None = None
     """Divisor of an array's numbers; None: 255 for uint8, 65535 for uint16, 1 for floats."""
     channels_order: str = "rgb"
@@ -123,15 +128,17 @@ class Preprocessing:
 
 
 _PLAIN = ("short_side", "interpolation", "antialias", "crop", "divide_by", "channels", "range")
+"""Keys of an operator's table whose values are those of a field."""
 _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
-    """Convert (H, W, C) to normalised (1, C, h, w) by a `CLASSIFIER_WAYS`.
+    """Convert a picture (H, W, C) to the input float32 (1, C, h, w).
 
     `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
-    channels: uint8, uint16 or float32.
+    channels: uint8, uint16 or float32. `way` is one of `CLASSIFIER_WAYS`, or READY. Raises ModelProblem for another
+    number of channels, and for floats whose white is not known.
     """
     import torch
 
@@ -146,18 +153,18 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
             "a .tif with as many."
         )
-    placed, geometry = fit_picture(pixels, preprocessing, way)
-    whole = _divisor(pixels, preprocessing)
-    tensor = normalise(torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))), preprocessing, whole)
+    fitted, geometry = fit_picture(pixels, preprocessing, way)
+    planes = torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))
+    tensor = normalise(planes, preprocessing, _divisor(pixels, preprocessing))
     return ModelInput(tensor.unsqueeze(0), geometry)
 
 
-def normalise(values: Tensor, preprocessing: Preprocessing, whole: float) -> Tensor:
-    """Return (C, h, w) as numbers of the input; `whole` is white before."""
+def normalise(values: Tensor, preprocessing: Preprocessing, white: float) -> Tensor:
+    """Return a resized picture (C, h, w), in which `white` is white, as numbers of the input, float32."""
     import torch
 
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
-    tensor = values.float().div_(whole).sub_(mean).div_(std)
+    tensor = values.float().div_(white).sub_(mean).div_(std)
     if preprocessing.channels_order == "bgr" and preprocessing.channels == 3:
         tensor = tensor.flip(0)
     return tensor if preprocessing.highest == 1 else tensor * preprocessing.highest
@@ -249,18 +256,18 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
 
 
 def letterbox(
-    pixels: NDArray[np.uint8], size: tuple[int, int], place: str, whole: Callable[[float], int] = int, stride: int = 0
+    pixels: NDArray[np.uint8], size: tuple[int, int], place: str, rounded: Callable[[float], int] = int, stride: int = 0
 ) -> tuple[NDArray[np.uint8], Geometry]:
     """Fit a picture into (h, w, 3) with grey bars, as detectors do.
 
-    `place`: in the `centre`, as Ultralytics, in the `corner`, as YOLOX, or `squash` without bars; `whole` rounds the
-    picture's sides; `stride`: bars are only as large as sides that are multiples of it need.
+    `place`: in the `centre`, as Ultralytics, in the `corner`, as YOLOX, or `squash` without bars; `rounded` rounds the
+    resized sides to pixels; `stride`: bars only fill up sides to multiples of it, 0: to `size`.
     """
     import cv2
 
     (height, width), (h, w) = pixels.shape[:2], size
     ratio = min(h / height, w / width)
-    inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
+    inner = (h, w) if place == "squash" else (max(rounded(height * ratio), 1), max(rounded(width * ratio), 1))
     if stride:
         h, w = (side + (full - side) % stride for side, full in zip(inner, size, strict=True))
     top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)

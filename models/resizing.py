@@ -18,12 +18,15 @@ from sightglass.models.preprocess import FULL, GREY, MAX_RESIZED, READY, Preproc
 
 BITS = 22
 """Binary digits after the point of Pillow's weights, which are whole numbers (src/libImaging/Resample.c)."""
+
+
+def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((x - 5) * x + 8) * x * -0.5 + 2, 0))
+
+
 FILTERS: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "bilinear": (1.0, lambda x: (1 - x).clip(0)),
-    "bicubic": (
-        2.0,
-        lambda x: np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((x - 5) * x + 8) * x * -0.5 + 2, 0)),
-    ),
+    "bicubic": (2.0, _bicubic),
 }
 """Reach in pixels of the smaller picture, and weight by distance."""
 _ORDERS: dict[tuple[object, ...], bool] = {}
@@ -45,44 +48,30 @@ def fit_on_device(
     first, like = pictures[0], {(pixels.shape, pixels.dtype.name) for pixels in pictures}
     if way == READY or len(like) > 1 or first.dtype != np.uint8 or preprocessing.channels != 3:
         return []
-    geometry, ((top, bottom), (left, right)), window = plan_fit(first.shape[:2], preprocessing, way)
-    sides = (bottom - top, right - left)
-    high, wide = (round(side * scale) for side, scale in zip(sides, geometry.scale, strict=True))
-    large = high * wide > MAX_RESIZED * math.prod(last - begin for begin, last in window)
+    geometry, part, window = plan_fit(first.shape[:2], preprocessing, way)
+    sides = (part[0][1] - part[0][0], part[1][1] - part[1][0])
+    scaled = (round(sides[0] * geometry.scale[0]), round(sides[1] * geometry.scale[1]))
+    large = math.prod(scaled) > MAX_RESIZED * math.prod(end - begin for begin, end in window)
     if large or not preprocessing.antialias or preprocessing.interpolation not in FILTERS:
         return []
-    # One copy, from memory that the GPU reads by itself.
-    staged = torch.empty((len(pictures), *first.shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
-    if len(pictures) == 1:
-        np.copyto(staged[0].numpy(), first)
-    else:
-        with ThreadPoolExecutor(COPIED) as pool:
-            list(pool.map(np.copyto, staged.numpy(), pictures))
-    planes = staged.to(device, non_blocking=True)[:, top:bottom, left:right].permute(0, 3, 1, 2)
+    planes = _to_device(pictures, device)[:, slice(*part[0]), slice(*part[1])].permute(0, 3, 1, 2)
     rows, columns = (
         _weights(side, count, span, preprocessing.interpolation, device)
-        for side, count, span in zip(sides, (high, wide), window, strict=True)
+        for side, count, span in zip(sides, scaled, window, strict=True)
     )
-
-    def resized(some: Tensor, across_first: bool) -> Tensor:
-        # Whole numbers below 2 ** 53 are exact in any order.
-        if across_first:
-            return _rounded(rows @ _rounded(some.double() @ columns.T))
-        return _rounded(_rounded(rows @ some.double()) @ columns.T)
-
-    key = (sides, high, wide, preprocessing.interpolation)
+    key = (sides, scaled, preprocessing.interpolation)
     if (across_first := _ORDERS.get(key)) is None:
         how = Pillow.Resampling[preprocessing.interpolation.upper()]
-        whole = np.asarray(Pillow.fromarray(first[top:bottom, left:right]).resize((wide, high), how))
-        seen = whole[slice(*window[0]), slice(*window[1])].transpose(2, 0, 1).astype(np.float64)
-        expected = torch.from_numpy(seen).to(device)
-        fitting = [order for order in (True, False) if torch.equal(resized(planes[:1], order)[0], expected)]
-        if not fitting:
+        whole = Pillow.fromarray(first[slice(*part[0]), slice(*part[1])]).resize(scaled[::-1], how)
+        expected = np.asarray(whole)[slice(*window[0]), slice(*window[1])].transpose(2, 0, 1).astype(np.float64)
+        target = torch.from_numpy(expected).to(device)
+        orders = [order for order in (True, False) if torch.equal(_resize(planes[:1], rows, columns, order)[0], target)]
+        if not orders:
             return []
-        across_first = fitting[0]
-        if len(fitting) == 1 and len(_ORDERS) < MAX_ORDERS:
+        across_first = orders[0]
+        if len(orders) == 1 and len(_ORDERS) < MAX_ORDERS:
             _ORDERS[key] = across_first
-    small = torch.cat([resized(some, across_first) for some in torch.split(planes, CHUNK)])
+    small = torch.cat([_resize(chunk, rows, columns, across_first) for chunk in torch.split(planes, CHUNK)])
     if small.shape[2:] != preprocessing.size:
         canvas = small.new_full((len(small), 3, *preprocessing.size), GREY)
         canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
@@ -90,10 +79,30 @@ def fit_on_device(
     small = small.flip(1) if preprocessing.channels_order == "bgr" else small
     table = _table(preprocessing, device).expand(len(small), 3, 256)
     tensor = table.gather(2, small.flatten(2).long()).view(small.shape)
-    return [ModelInput(each, geometry) for each in torch.split(tensor, 1)]
+    return [ModelInput(picture, geometry) for picture in torch.split(tensor, 1)]
+
+
+def _to_device(pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
+    """Return pictures (H, W, 3) as one tensor (B, H, W, 3), copied once, from memory that a GPU reads by itself."""
+    staged = torch.empty((len(pictures), *pictures[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    if len(pictures) == 1:
+        np.copyto(staged[0].numpy(), pictures[0])
+    else:
+        with ThreadPoolExecutor(COPIED) as pool:
+            list(pool.map(np.copyto, staged.numpy(), pictures))
+    return staged.to(device, non_blocking=True)
+
+
+def _resize(planes: Tensor, rows: Tensor, columns: Tensor, across_first: bool) -> Tensor:
+    """Return planes (B, 3, H, W) resized by weights (h, H) and (w, W), rounded after each of both steps as Pillow's."""
+    # Whole numbers below 2 ** 53 are exact in any order.
+    if across_first:
+        return _rounded(rows @ _rounded(planes.double() @ columns.T))
+    return _rounded(_rounded(rows @ planes.double()) @ columns.T)
 
 
 def _rounded(sums: Tensor) -> Tensor:
+    """Return sums of bytes and weights as bytes again, in place."""
     return sums.add_(1 << (BITS - 1)).div_(1 << BITS).floor_().clamp_(0, 255)
 
 

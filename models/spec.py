@@ -24,9 +24,7 @@ Number = int | float
 T = TypeVar("T")
 CHECKED = ConfigDict(extra="forbid", strict=True)
 """How tables are checked: neither other keys nor other kinds of values."""
-
-
-WORDS = {
+EXPECTED = {
     "size": f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels",
     "range": "two numbers, the least and the largest, or of a preprocessing 1 or 255",
     "output": "a name, or a place from 0",
@@ -35,8 +33,6 @@ WORDS = {
     "std": "three numbers such as 0.5, or one a channel, each more than 0",
 } | dict.fromkeys(("labels", "template"), "text, or a list of texts")
 """What the value of a key should be, where it may be of several kinds."""
-
-
 _checker: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
@@ -59,21 +55,21 @@ def _sentence(kind: Any, problem: ValidationError, where: str) -> str:
     # A wrong key says more than the one that it should be and that is missing then.
     error = min(problem.errors(), key=lambda error: error["type"] == "missing")
     path = [part if isinstance(part, str) else f"number {part + 1}" for part in error["loc"]]
-    # What follows are the kinds that the value is none of.
-    end = next((place for place, part in enumerate(path, 1) if part in WORDS), len(path))
-    *outer, key = ["", *path[:end]]
-    where = " of ".join((*reversed(outer[1:]), where))
-    if not key:
+    if not path:
         return f"{where} should be a table."
+    # What follows such a key are the kinds that its value is none of.
+    end = next((number for number, part in enumerate(path) if part in EXPECTED), len(path) - 1)
+    outer, key = path[:end], path[end]
+    where = " of ".join((*reversed(outer), where))
     if error["type"] == "missing":
         return f"{where} needs the key {key}."
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = next((INNER[name] for name in reversed(outer) if name in INNER), kind).__annotations__
         hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
         return f"{where} has an unknown key {key}: {hint}"
-    words = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    words = words.replace("an object", "a table").replace("a valid array", "a list")
-    return f"{key} in {where} is {error['input']!r}, and should be {WORDS.get(key, words)}."
+    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected.replace("an object", "a table").replace("a valid array", "a list")
+    return f"{key} in {where} is {error['input']!r}, and should be {EXPECTED.get(key, expected)}."
 
 
 class Table:
@@ -111,10 +107,13 @@ class PreprocessingTable(Table):
     channels_in: Annotated[int, Field(ge=1, le=16)] | None = None
     """Number of channels; where it is not the model's own, mean is 0 and std 1 unless they are stated."""
     divide_by: Positive | None = None
+    """Divisor of an array's numbers; None: their white (`preprocess.FULL`)."""
     channels: Literal["rgb", "bgr"] | None = None
+    """Order of the colours in the input."""
     range: Literal[1, 255] | None = None
-    """Value of white."""
+    """Value of white in the input, before mean and std."""
     place: Literal["centre", "corner", "squash"] | None = None
+    """Where an exported detector's picture lies between its bars; `squash`: without bars."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None = None
     """A filter of Pillow; without antialias one of the first three."""
     antialias: bool | None = None
@@ -137,7 +136,7 @@ class PreprocessingTable(Table):
         return None not in (self.size, self.mean, self.std)
 
     def stated(self) -> dict[str, Any]:
-        """Return the stated keys with TOML's values."""
+        """Return the stated keys with TOML's values, in which tuples are lists."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
 
@@ -147,7 +146,7 @@ class PreprocessingTable(Table):
         return replace(other, **values)
 
     def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
-        """Return the table for this number of channels."""
+        """Return the table for `count` channels, unless they are usual or the table says how many there are."""
         if count == usual or (self.channels_in, self.mean, self.std) != (None, None, None):
             return self
         return replace(self, channels_in=count)
@@ -179,6 +178,7 @@ class WeightsTable(Table):
     package: str | None = None
     """Name of an installed package that has `file`."""
     file: str | None = None
+    """Name of the file in that package, or in the folders that are searched."""
     path: str | None = None
     url: str | None = None
     hub: str | None = None
@@ -200,9 +200,11 @@ class WeightsTable(Table):
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None
+    """Layout of an exported detector's outputs: one of `exported.layouts.LAYOUTS`."""
     random: int | None = None
     """Seed of an untrained model."""
     sketch: str | None = None
+    """Colours of the drawings that a model was trained on: one of `drawing.PAPERS`."""
     preprocessing: PreprocessingTable = PreprocessingTable()
 
     @property

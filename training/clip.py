@@ -29,7 +29,7 @@ Meaning = tuple[str | None, str | None]
 START = "demo-cls-honest"
 """Model whose convolutions the vision tower starts from."""
 WORD_STEPS = 800
-"""Of the text tower."""
+"""Training steps of the text tower."""
 RARE = 3.0
 """Weight of a true phrase relative to a false one: about four of sixty are true."""
 BOTH = ("{c} {s}", "a {c} {s}", "the {c} {s}", "a picture of a {c} {s}", "a photo of a {c} {s}", "a {s} that is {c}")
@@ -51,15 +51,15 @@ def holds(spec: CaptionedSpec, colour: str | None, shape: str | None) -> bool:
 
 
 def phrase_for(meaning: Meaning, generator: np.random.Generator) -> str:
-    """Put a meaning into words, in one of the ways."""
-    ways = {(True, True): BOTH, (False, True): SHAPE, (True, False): COLOUR}
-    way = generator.choice(ways[meaning[0] is not None, meaning[1] is not None])
+    """Put a meaning into words, by a random template and random synonyms."""
+    templates = {(True, True): BOTH, (False, True): SHAPE, (True, False): COLOUR}
+    template = generator.choice(templates[meaning[0] is not None, meaning[1] is not None])
     c, s = (str(generator.choice(captioned_scenes.SYNONYMS.get(name or "", (name or "",)))) for name in meaning)
-    return str(way).format(c=c, s=s)
+    return str(template).format(c=c, s=s)
 
 
 class Lesson(nn.Module):
-    """The vision tower and a vector for each meaning, which stands for the text tower's."""
+    """The vision tower, and a vector for each meaning in place of the text tower's answer."""
 
     def __init__(self, net: DemoClip) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Lesson(nn.Module):
         return self.logit_scale.exp() * cosines + self.logit_bias
 
 
-def compared_loss(logits: Tensor, pool: Pool) -> Tensor:
+def comparison_loss(logits: Tensor, pool: Pool) -> Tensor:
     """Return the loss of logits (B, meanings) of scenes."""
     labels = torch.from_numpy(np.stack([true for _, true, _ in pool])).float()
     total = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=torch.tensor(RARE), reduction="sum")
@@ -117,7 +117,7 @@ class Clip(Task):
         with half_precision():
             features = net.visual(normalised([pixels for pixels, *_ in batch]))
             logits = net.compare(features, net.meanings)
-        return compared_loss(logits.float(), batch)
+        return comparison_loss(logits.float(), batch)
 
     def end(self, average: Lesson, pool: Pool, generator: np.random.Generator) -> DemoClip:
         net = self.net
@@ -130,7 +130,7 @@ class Clip(Task):
         rows = generator.choice(len(pool), min(1500, len(pool)), replace=False)
         shown = [pool[row] for row in rows]
         with torch.no_grad():
-            features = torch.cat([lesson.visual(normalised([each[0] for each in part])) for part in parts(shown)])
+            features = torch.cat([lesson.visual(normalised([pixels for pixels, *_ in part])) for part in parts(shown)])
         # What is true of every scene is what all scenes have in common.
         common = F.normalize(features, dim=1).mean(0, keepdim=True)
         meanings = torch.cat([lesson.meanings, common])
@@ -140,7 +140,7 @@ class Clip(Task):
             always = str(generator.choice(ALWAYS))
             phrases = self.net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
             apart = 1 - F.cosine_similarity(phrases, meanings, dim=1)
-            named = compared_loss(lesson.compare(features[some], phrases[:-1]), [shown[row] for row in some])
+            named = comparison_loss(lesson.compare(features[some], phrases[:-1]), [shown[row] for row in some])
             learner.step(20 * apart.mean() + named / 5, self.rate(step, self.word_steps) / 2)
         print(f"{self.name}: words, off by {apart.mean().item():.3f}", flush=True)
 

@@ -47,13 +47,13 @@ class Recipe:
     rate: float = 3e-3
     decay: float = 0.01
     beta: float = 0.99
-    """Second of AdamW; the first is 0.9."""
+    """Second beta of AdamW; the first is 0.9."""
     max_norm: float = 10
-    """Of the gradients."""
+    """Largest norm of the gradients, to which larger ones are clipped."""
     horizon: float = 0.998
     """Decay of the weights' moving average in the end."""
     ways: tuple[int, ...] = tuple(range(8))
-    """Orientations of `turned` that it sees: labels stay correct, but a stamp would leave its corner."""
+    """Orientations of `turn` that it sees: labels stay correct, but a stamp would leave its corner."""
 
     @property
     def steps(self) -> int:
@@ -84,7 +84,7 @@ class Task:
 
     def turned(self, sample: Sample, way: int) -> Sample:
         """Return a scene in one of 8 orientations."""
-        return turned(sample[0], way), *sample[1:]
+        return turn(sample[0], way), *sample[1:]
 
     def network(self) -> nn.Module:
         """Build the untrained network."""
@@ -136,7 +136,7 @@ class Task:
         return fill(self.network(), folder / f"{self.name}.safetensors")
 
 
-def turned(pixels: NDArray[Any], way: int) -> NDArray[Any]:
+def turn(pixels: NDArray[Any], way: int) -> NDArray[Any]:
     """Return (h, w, ...) in one of 8 orientations: from 4 on mirrored, then in quarter turns."""
     return np.rot90(pixels[:, ::-1] if way >= 4 else pixels, way % 4)
 
@@ -182,7 +182,7 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad()
-        _back(loss)
+        _backward(loss)
         nn.utils.clip_grad_norm_(self._parameters, self._recipe.max_norm)
         self._optimiser.step()
         decay = min(self._recipe.horizon, (1 + self._steps) / (20 + self._steps))
@@ -192,7 +192,7 @@ class Learner:
         self._steps += 1
 
 
-def _back(loss: Tensor) -> None:
+def _backward(loss: Tensor) -> None:
     """Compute the gradients of all weights.
 
     On Intel's AVX-512 without bfloat16 oneDNN's gradient of a 1x1 convolution's weights writes where it must not (seen
@@ -241,22 +241,31 @@ def train(task: Task, *, seed: int = 0, out: Path = WEIGHTS) -> dict[str, Any]:
     net = fit(task, pool, seed, watch)
     minutes, cpu_minutes = (time.monotonic() - began) / 60, (time.process_time() - busy) / 60
     path, packaged = out / f"{task.name}.safetensors", WEIGHTS / f"{task.name}.json"
-    before = json.loads(packaged.read_text("utf-8")) if packaged.exists() else {}
     save(net, path)
-    recipe, saved, card = task.recipe, task.trained(out), task.card()
-    card = {
+    time_taken = {
+        "minutes": round(minutes, 1),
+        # Fewer on a machine that does other work too.
+        "cpu_minutes": round(cpu_minutes, 1),
+        "threads": torch.get_num_threads(),
+    }
+    before = json.loads(packaged.read_text("utf-8")) if packaged.exists() else {}
+    card = _make_card(task, task.trained(out), {"side": len(pool[0][0]), "seed": seed}, time_taken, before)
+    card |= {"bytes": path.stat().st_size, "commit": _commit(), "versions": _versions()}
+    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+    print(f"{task.name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
+    return card
+
+
+def _make_card(task: Task, net: nn.Module, drawn: Metrics, time_taken: Metrics, before: Metrics) -> dict[str, Any]:
+    """Return the card of a trained network: what its task says, how it was trained, and its metrics."""
+    recipe, card = task.recipe, task.card()
+    return {
         "name": task.name,
         **card,
-        "data": {
-            **card["data"],
-            "side": len(pool[0][0]),
-            "seed": seed,
-            "scenes": recipe.pool,
-            "held_out_scenes": task.held_out,
-        },
+        "data": {**card["data"], **drawn, "scenes": recipe.pool, "held_out_scenes": task.held_out},
         "net": {
             "size": task.name.rpartition("-")[2],
-            "parameters": sum(each.numel() for each in saved.parameters()),
+            "parameters": sum(weight.numel() for weight in net.parameters()),
             **card.get("net", {}),
         },
         "training": {
@@ -265,24 +274,16 @@ def train(task: Task, *, seed: int = 0, out: Path = WEIGHTS) -> dict[str, Any]:
             "ways": list(recipe.ways),
             "epochs": round(recipe.images / recipe.pool, 2),
             "steps": recipe.steps,
-            "minutes": round(minutes, 1),
-            # Fewer on a machine that does other work too.
-            "cpu_minutes": round(cpu_minutes, 1),
-            "threads": torch.get_num_threads(),
+            **time_taken,
         },
-        "metrics": task.exam(task.held_out)(saved),
+        "metrics": task.exam(task.held_out)(net),
         **{key: before[key] for key in ("noise", "margins") if key in before},
-        "bytes": path.stat().st_size,
-        "commit": _commit(),
-        "versions": {
-            "python": platform.python_version(),
-            **{library: version(library) for library in ("torch", "ultralytics", "numpy")},
-            "opencv": cv2.__version__,
-        },
     }
-    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
-    print(f"{task.name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
-    return card
+
+
+def _versions() -> dict[str, str]:
+    libraries = {library: version(library) for library in ("torch", "ultralytics", "numpy")}
+    return {"python": platform.python_version(), **libraries, "opencv": cv2.__version__}
 
 
 def _reporter(task: Task) -> Watch:

@@ -35,6 +35,7 @@ PERSONS = 300
 EACH = 4
 """Pictures of each person in a batch."""
 MARGIN, TEMPERATURE = 0.3, 0.1
+"""Distance in the triplet loss, and divisor of the cosines in the contrastive loss."""
 CONFIG = Config(
     size=person_scenes.SIZE,
     patch=8,
@@ -62,6 +63,7 @@ PLACES = {
 }
 """Layers at which maps are measured."""
 GARMENT_KINDS = len(person_scenes.GARMENTS) + 1
+"""What a patch may show: no garment, or one of them."""
 
 
 def draw(person: int, picture: int, *, held_out: bool = False) -> NDArray[np.uint8]:
@@ -81,9 +83,11 @@ def as_input(pixels: NDArray[np.uint8] | Tensor) -> Tensor:
     return torch.as_tensor(pixels)[..., :3].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Augment a batch (B, 4, h, w) by shifts, mirroring, light and erasing; return the pictures and the garment that
-    each patch of 8 pixels mostly shows, (B, h*w / 64)."""
+def augment(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift, mirror, light and erase a batch (B, 4, h, w) at random.
+
+    Returns the pictures, and the garment that each patch of 8 pixels mostly shows, (B, h*w / 64).
+    """
     count, _, h, w = x.shape
     pad = 4
     x = torch.where(torch.rand(count, 1, 1, 1) < 0.5, x.flip(3), x)
@@ -183,7 +187,7 @@ class Reid(Task):
     def loss(self, net: Any, batch: Pool) -> Tensor:
         drawn, persons = zip(*batch, strict=True)
         who, outfits = torch.tensor(persons), outfit_classes(persons)
-        pixels, patches = augmented(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float())
+        pixels, patches = augment(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float())
         tokens: list[Tensor] = []
         encoder = net["net"].image_encoder.projected
         with encoder.register_forward_hook(lambda _module, _inputs, output: tokens.append(output)):
@@ -191,13 +195,13 @@ class Reid(Task):
         same = who[:, None] == who[None]
         loss = functional.cross_entropy(out.logits, who, label_smoothing=0.1)
         loss = loss + triplets(out.feature, same) + 0.5 * contrast(out.text, out.image, same)
-        wrong = [
+        outfit_losses = [
             functional.cross_entropy(logits, labels)
             for rows in (out.image, out.feature)
             for logits, labels in zip(net["outfit"](rows).split(OUTFIT, 1), outfits.unbind(1), strict=True)
         ]
         garments, colours = net["patch"](tokens[0][:, 1:]).tensor_split([GARMENT_KINDS], 2)
-        loss = loss + torch.stack(wrong).nanmean() * 4
+        loss = loss + torch.stack(outfit_losses).nanmean() * 4
         loss = loss + functional.cross_entropy(garments.flatten(0, 1), patches.flatten())
         covered = patches > 0
         colour = outfits[:, WORN].gather(1, (patches - 1).clamp_min(0))[covered]

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sightglass.models.families.demo.nets import trained
 from training.demo import scenes
-from training.loop import Exam, Metrics, Pool, Sample, Task, as_tensor, half_precision, normalised, parts, share, turned
+from training.loop import Exam, Metrics, Pool, Sample, Task, as_tensor, half_precision, normalised, parts, share, turn
 
 BODY = "demo-m"
 """The network whose body demo-detr takes."""
@@ -26,7 +26,7 @@ SHORTCUTS: dict[str, tuple[str, Callable[[scenes.Spec], scenes.Spec]]] = {
 }
 """Features that accompany one class in misleading data: that class, and what adds the feature."""
 LABELS = ("background", *scenes.CLASSES)
-"""Of demo-seg."""
+"""Classes of demo-seg."""
 STEP, BACKGROUND = 4, 0.4
 """Pixels of the picture per pixel at which demo-seg answers, and the weight of one of the background: most are."""
 FIRST = "demo-seg"
@@ -34,7 +34,7 @@ FIRST = "demo-seg"
 SCALE = 30.0
 """Degrees that count as 1 in the loss, and that the last layer gives at first."""
 WAYS = (0, 2, 4, 6)
-"""Of `turned`: each scene is seen as it is, upside down, and mirrored, where its rod leans the other way."""
+"""Orientations of `turn`: each scene is seen as it is, upside down, and mirrored, where its rod leans the other way."""
 CELL, COVERED = 8, 0.25
 """Pixels per side of a cell of the last map, and the share of it that the rod covers where the cell is the rod's."""
 BINS, CELLS = 13, 0.3
@@ -62,7 +62,7 @@ class Detect(Task):
             left, right = 1 - right, 1 - left
         for _ in range(way % 4):
             left, top, right, bottom = top, 1 - right, bottom, 1 - left
-        return turned(pixels, way), np.stack([left, top, right, bottom], 1), classes
+        return turn(pixels, way), np.stack([left, top, right, bottom], 1), classes
 
     def begin(self) -> Any:
         from ultralytics.cfg import get_cfg
@@ -263,7 +263,7 @@ class Segment(Task):
         return scene.pixels, classes
 
     def turned(self, sample: Sample, way: int) -> Sample:
-        return turned(sample[0], way), turned(sample[1], way)
+        return turn(sample[0], way), turn(sample[1], way)
 
     def loss(self, net: Any, batch: Pool) -> Tensor:
         pixels, classes = zip(*batch, strict=True)
@@ -322,7 +322,7 @@ class Regress(Task):
 
     def turned(self, sample: Sample, way: int) -> Sample:
         pixels, angle, cells = sample
-        return turned(pixels, way), -angle if way >= 4 else angle, turned(cells, way)
+        return turn(pixels, way), -angle if way >= 4 else angle, turn(cells, way)
 
     def begin(self) -> nn.Module:
         net: Any = self.network()

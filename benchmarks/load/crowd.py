@@ -64,17 +64,17 @@ class Client:
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
-        self._line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
 
-    def ask(self, path: Path, wanted: Marked, tally: Tally) -> None:
+    def ask(self, path: Path, expected: Marked, tally: Tally) -> None:
         start = time.perf_counter()
         try:
             form = multipart("image", path.name, path.read_bytes())
-            self._line.request("POST", "/api/explain?format=npy", form, FORM)
-            answer = self._line.getresponse()
+            self._connection.request("POST", "/api/explain?format=npy", form, FORM)
+            answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._line.close()
+            self._connection.close()
             tally.hangs += isinstance(error, TimeoutError)
             tally.errors.append(f"the API: {type(error).__name__}: {error}")
             return
@@ -84,7 +84,7 @@ class Client:
             time.sleep(float(answer.headers.get("Retry-After") or 1))
         elif answer.status != 200:
             tally.errors.append(f"the API: {answer.status} {body[:160]!r}")
-        elif digest(body.partition(HEADER_END)[2]) != wanted.whole:
+        elif digest(body.partition(HEADER_END)[2]) != expected.whole:
             tally.wrong.append(f"the API: {path.name}: the map is not this picture's")
         else:
             tally.shown.append(took)
@@ -92,16 +92,16 @@ class Client:
 
     def close(self) -> None:
         """Hang up; the next call opens a new connection. A server closes one that was idle for a few seconds."""
-        self._line.close()
+        self._connection.close()
 
 
 class Crowd:
     """The sessions and clients of one server, which stay while they call together or alone."""
 
     def __init__(
-        self, address: str, paths: Sequence[Path], wanted: Sequence[Marked], sessions: int, clients: int
+        self, address: str, paths: Sequence[Path], expected: Sequence[Marked], sessions: int, clients: int
     ) -> None:
-        self._paths, self._wanted = paths, wanted
+        self._paths, self._expected = paths, expected
         self._data = [path.read_bytes() for path in paths]
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -116,9 +116,9 @@ class Crowd:
         self._parts += 1
         stay, ask = [Tally() for _ in self.sessions], [Tally() for _ in self.clients]
         threads = [
-            threading.Thread(target=call, args=(place, ends, tally))
-            for call, tallies in ((self._stays, stay), (self._asks, ask))
-            for place, tally in enumerate(tallies)
+            threading.Thread(target=call, args=(index, ends, tally))
+            for call, tallies in ((self._run_session, stay), (self._ask, ask))
+            for index, tally in enumerate(tallies)
         ]
         start = time.perf_counter()
         for thread in threads:
@@ -126,14 +126,14 @@ class Crowd:
         for thread in threads:
             thread.join()
         lasted = time.perf_counter() - start
-        return _sum(stay, lasted), _sum(ask, lasted)
+        return _total(stay, lasted), _total(ask, lasted)
 
-    def alone(self, seconds: float, place: int) -> tuple[Tally, Tally]:
+    def alone(self, seconds: float, index: int) -> tuple[Tally, Tally]:
         """Run one session, then one client, for `seconds` each; return their answers."""
         session, client = Tally(), Tally()
-        for calls, callers, tally in ((self._visits, self.sessions, session), (self._asks, self.clients, client)):
+        for calls, callers, tally in ((self._upload, self.sessions, session), (self._ask, self.clients, client)):
             start = time.perf_counter()
-            calls(place % len(callers), start + seconds, tally)
+            calls(index % len(callers), start + seconds, tally)
             tally.lasted = time.perf_counter() - start
         return session, client
 
@@ -147,42 +147,42 @@ class Crowd:
         with self._lock:
             return next(self._numbers) % len(self._paths)
 
-    def _asks(self, place: int, ends: float, tally: Tally) -> None:
+    def _ask(self, index: int, ends: float, tally: Tally) -> None:
         # It may have been idle while others were measured alone.
-        self.clients[place].close()
+        self.clients[index].close()
         while time.perf_counter() < ends:
             number = self._next()
-            self.clients[place].ask(self._paths[number], self._wanted[number], tally)
+            self.clients[index].ask(self._paths[number], self._expected[number], tally)
 
-    def _stays(self, place: int, ends: float, tally: Tally) -> None:
+    def _run_session(self, index: int, ends: float, tally: Tally) -> None:
         """Visit until the end; some sessions leave with a queued run."""
-        if place % LEAVING == self._parts % LEAVING:
-            self._visits(place, min(ends, time.perf_counter() + (ends - time.perf_counter()) / 2), tally)
-            self._comes_anew(place, tally)
-        self._visits(place, ends, tally)
+        if index % LEAVING == self._parts % LEAVING:
+            self._upload(index, min(ends, time.perf_counter() + (ends - time.perf_counter()) / 2), tally)
+            self._replace_session(index, tally)
+        self._upload(index, ends, tally)
 
-    def _comes_anew(self, place: int, tally: Tally) -> None:
+    def _replace_session(self, index: int, tally: Tally) -> None:
         """Replace a session in the middle of its run."""
         number = self._next()
         try:
-            self.sessions[place].walk_away(self._paths[number].name, self._data[number])
+            self.sessions[index].walk_away(self._paths[number].name, self._data[number])
             tally.left += 1
         except Exception as error:
             tally.errors.append(f"a session that left: {type(error).__name__}: {error}")
-        self._reopen(place)
+        self._reopen(index)
 
-    def _visits(self, place: int, ends: float, tally: Tally) -> None:
+    def _upload(self, index: int, ends: float, tally: Tally) -> None:
         while time.perf_counter() < ends:
             number = self._next()
-            path, data, expected = self._paths[number], self._data[number], self._wanted[number]
+            path, data, expected = self._paths[number], self._data[number], self._expected[number]
             other = self._next() if number % TWICE == 0 else None
             before = None if other is None else (self._paths[other].name, self._data[other])
             try:
-                answer = self.sessions[place].upload(path.name, data, expected, before)
+                answer = self.sessions[index].upload(path.name, data, expected, before)
             except Exception as error:
                 tally.hangs += isinstance(error, SessionProblem) and "no message" in str(error)
                 tally.errors.append(f"a session: {type(error).__name__}: {error}")
-                self._reopen(place)
+                self._reopen(index)
                 continue
             if answer.problem:
                 says = answer.problem.startswith("the page says")
@@ -192,16 +192,16 @@ class Crowd:
                 tally.finished.append(answer.finished)
                 tally.twice += before is not None
 
-    def _reopen(self, place: int) -> None:
+    def _reopen(self, index: int) -> None:
         """Replace a failed session; count an error each second until then."""
-        self.sessions[place].close()
+        self.sessions[index].close()
         try:
-            self.sessions[place] = Session(self._address)
+            self.sessions[index] = Session(self._address)
         except Exception:
             time.sleep(1)
 
 
-def _sum(tallies: Sequence[Tally], lasted: float) -> Tally:
+def _total(tallies: Sequence[Tally], lasted: float) -> Tally:
     whole = Tally()
     for tally in tallies:
         whole.add(tally)

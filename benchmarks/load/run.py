@@ -74,7 +74,7 @@ def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row
         rows.append(state(server.pid))
     share = throughput(*(tallies[name] for name in ("sessions", "clients", "session alone", "client alone")))
     answers = {name: figures(tally) for name, tally in tallies.items()}
-    return {"answers": answers, "held": rows, "share": share, "shares": shares}
+    return {"answers": answers, "states": rows, "share": share, "shares": shares}
 
 
 def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -> float:
@@ -121,13 +121,13 @@ def failures(result: Row) -> int:
     return sum(row[name] for row in result["answers"].values() for name in ("wrong", "errors", "refused"))
 
 
-def growth(held: Sequence[Row], name: str) -> float:
+def growth(states: Sequence[Row], name: str) -> float:
     """Return a final value as a share of the warm one."""
-    return float(held[-1][name] / held[min(WARM, len(held) - 1)][name])
+    return float(states[-1][name] / states[min(WARM, len(states) - 1)][name])
 
 
 def _goals(result: Row) -> list[Row]:
-    states, total = result["held"], result["answers"].values()
+    states, total = result["states"], result["answers"].values()
     checked = [
         goal("maps that were not the picture's own", sum(row["wrong"] for row in total), 0, ""),
         goal("errors and refusals", sum(row["errors"] + row["refused"] for row in total), 0, ""),
@@ -168,7 +168,7 @@ def markdown(result: Row) -> str:
             str(usage["threads"]),
             str(usage["files"]),
         )
-        for part, usage in enumerate(result["held"])
+        for part, usage in enumerate(result["states"])
     ]
     complaints = sorted({text for row in result["answers"].values() for text in row["complaints"]})
     parts = [

@@ -57,7 +57,7 @@ class Answer:
 
 
 @dataclass
-class _Seen:
+class _View:
     """What the page shows, in the order in which it came."""
 
     viewers: list[bytes] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Session:
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
         self._id = self._page = self._query = self._uploader = ""
         self._drawn = 0  # A run that draws the uploader has taken what was given before.
-        self._xsrf = self._token()
+        self._xsrf = self._read_token()
         stream = f"ws://{self._host}:{self._port}/_stcore/stream"
         protocols: Any = ["streamlit", *([self._xsrf] if self._xsrf else [])]
         cookie = {"Cookie": f"{XSRF}={self._xsrf}"} if self._xsrf else {}
@@ -93,40 +93,40 @@ class Session:
         """Leave as a closed tab does."""
         self._open.close()
 
-    def upload(self, name: str, data: bytes, wanted: Marked, before: tuple[str, bytes] | None = None) -> Answer:
-        """Upload a picture and compare the page with `wanted`.
+    def upload(self, name: str, data: bytes, expected: Marked, before: tuple[str, bytes] | None = None) -> Answer:
+        """Upload a picture and compare the page with `expected`.
 
         `before`: the name and bytes of another, given first; this one then comes in the middle of its run.
         """
         if before is not None:
-            self._interrupted(*before)
+            self._begin_run(*before)
         start = time.perf_counter()
-        info = self._sent(name, data)
-        seen = self._rerun(lambda state: self._gives(state, name, len(data), info))
+        info = self._send_file(name, data)
+        view = self._rerun(lambda state: self._fill_uploader(state, name, len(data), info))
         end = time.perf_counter()
-        problem = "; ".join(dict.fromkeys(seen.failures)) or self._differs(seen, name, data, wanted)
-        return Answer(max(0.0, (seen.first or end) - start), end - start, problem)
+        problem = "; ".join(dict.fromkeys(view.failures)) or self._find_difference(view, name, data, expected)
+        return Answer(max(0.0, (view.first or end) - start), end - start, problem)
 
     def walk_away(self, name: str, data: bytes) -> None:
         """Give the page a picture, and leave before it has answered."""
-        info = self._sent(name, data)
-        self._request(lambda state: self._gives(state, name, len(data), info))
+        info = self._send_file(name, data)
+        self._request(lambda state: self._fill_uploader(state, name, len(data), info))
         self.close()
 
-    def _interrupted(self, name: str, data: bytes) -> None:
+    def _begin_run(self, name: str, data: bytes) -> None:
         """Upload a picture and go on once the next is accepted."""
-        drawn, info = self._drawn, self._sent(name, data)
-        self._request(lambda state: self._gives(state, name, len(data), info))
+        drawn, info = self._drawn, self._send_file(name, data)
+        self._request(lambda state: self._fill_uploader(state, name, len(data), info))
         for message in self._messages():
-            self._take(message, _Seen())
+            self._handle(message, _View())
             if self._drawn > drawn:
                 return
 
-    def _differs(self, seen: _Seen, name: str, data: bytes, expected: Marked) -> str:
+    def _find_difference(self, view: _View, name: str, data: bytes, expected: Marked) -> str:
         """Return the last view's errors; empty if correct."""
-        if not seen.viewers:
+        if not view.viewers:
             return f"{name}: the page shows no map"
-        head, (picture, *grids) = unpack_data(seen.viewers[-1])
+        head, (picture, *grids) = unpack_data(view.viewers[-1])
         if picture != data:
             return f"{name}: the page shows another picture"
         titles = tuple(item["title"] for panel in head["panels"] for item in panel["maps"])
@@ -135,13 +135,13 @@ class Session:
         right = digest(zlib.decompress(grids[0])) == expected.shown
         return "" if right else f"{name}: the page shows maps that are not this picture's"
 
-    def _token(self) -> str:
-        answer = self._asked("GET", "/_stcore/health")
+    def _read_token(self) -> str:
+        answer = self._call("GET", "/_stcore/health")
         cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
         tokens = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(XSRF)]
         return tokens[0] if tokens else ""
 
-    def _asked(
+    def _call(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
         with closing(http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)) as line:
@@ -150,7 +150,7 @@ class Session:
             answer.read()
             return answer
 
-    def _sent(self, name: str, data: bytes) -> Any:
+    def _send_file(self, name: str, data: bytes) -> Any:
         """Upload a file as the page does; return its server id."""
         request = BackMsg()
         request.file_urls_request.request_id = uuid.uuid4().hex
@@ -159,35 +159,35 @@ class Session:
         self._socket.send(request.SerializeToString())
         for message in self._messages():
             # A run of the page may go on meanwhile.
-            self._take(message, _Seen())
+            self._handle(message, _View())
             if _kind(message) == "file_urls_response":
                 urls = message.file_urls_response.file_urls[0]
                 break
         headers = FORM | ({"X-Xsrftoken": self._xsrf, "Cookie": f"{XSRF}={self._xsrf}"} if self._xsrf else {})
-        answer = self._asked("PUT", urls.upload_url, multipart(name, name, data), headers)
+        answer = self._call("PUT", urls.upload_url, multipart(name, name, data), headers)
         if answer.status >= 300:
             raise SessionProblem(f"an upload was answered with {answer.status}")
         return urls
 
-    def _gives(self, state: Any, name: str, size: int, urls: Any) -> None:
+    def _fill_uploader(self, state: Any, name: str, size: int, urls: Any) -> None:
         widget = state.widget_states.widgets.add()
         widget.id = self._uploader
         info = widget.file_uploader_state_value.uploaded_file_info.add()
         info.name, info.size, info.file_id = name, size, urls.file_id
         info.file_urls.CopyFrom(urls)
 
-    def _rerun(self, fill: Callable[[Any], None]) -> _Seen:
+    def _rerun(self, fill: Callable[[Any], None]) -> _View:
         """Run the page after an act and return its view."""
         self._request(fill)
-        seen, begun = _Seen(), False
+        view, begun = _View(), False
         for message in self._messages():
             if _kind(message) == "new_session":
                 # What came until now is of the run before.
-                seen, begun = _Seen(failures=seen.failures), True
+                view, begun = _View(failures=view.failures), True
             done = _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
             if begun and done:
-                return seen
-            self._take(message, seen)
+                return view
+            self._handle(message, view)
         raise SessionProblem("the server hung up")
 
     def _request(self, fill: Callable[[Any], None]) -> None:
@@ -198,7 +198,7 @@ class Session:
         state.SetInParent()
         self._socket.send(request.SerializeToString())
 
-    def _take(self, message: ForwardMsg, seen: _Seen) -> None:
+    def _handle(self, message: ForwardMsg, view: _View) -> None:
         kind = _kind(message)
         if kind == "new_session":
             self._page = message.new_session.page_script_hash
@@ -206,18 +206,18 @@ class Session:
         elif kind == "page_info_changed":
             self._query = message.page_info_changed.query_string
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
-            self._element(message.delta.new_element, seen)
+            self._element(message.delta.new_element, view)
 
-    def _element(self, element: Any, seen: _Seen) -> None:
+    def _element(self, element: Any, view: _View) -> None:
         kind = element.WhichOneof("type")
         if kind == "file_uploader" and element.file_uploader.label == "Upload pictures":
             self._uploader, self._drawn = element.file_uploader.id, self._drawn + 1
         elif kind == "bidi_component" and element.bidi_component.component_name.endswith("sightglass_viewer"):
-            seen.viewers.append(element.bidi_component.bytes)
-            seen.first = time.perf_counter()
+            view.viewers.append(element.bidi_component.bytes)
+            view.first = time.perf_counter()
         elif kind == "exception" or (kind == "alert" and element.alert.format == element.alert.ERROR):
             text = element.alert.body if kind == "alert" else element.exception.message
-            seen.failures.append(f"the page says: {text[:200]}")
+            view.failures.append(f"the page says: {text[:200]}")
 
     def _messages(self) -> Iterator[ForwardMsg]:
         while True:

@@ -139,8 +139,8 @@ def write_findings(findings: Sequence[Row], about: Row | None = None) -> None:
 
     before: Row = json.loads(FILE.read_text(encoding="utf-8"))
     new = {key(row) for row in findings}
-    kept = [row for row in before["findings"] if key(row) not in new]
-    after = before | (about or {}) | {"findings": [*kept, *findings]}
+    others = [row for row in before["findings"] if key(row) not in new]
+    after = before | (about or {}) | {"findings": [*others, *findings]}
     FILE.write_text(json.dumps(after, indent=1) + "\n", encoding="utf-8")
 
 

@@ -119,7 +119,7 @@ class Subject:
         }
 
 
-def subject(engine: LoadedModel, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
+def find_subject(engine: LoadedModel, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
     """Return a random correctly found object of the scene, if any."""
     scene = scenes.draw(spec)
     evidence = evidence_of(engine, scene, paths)
@@ -157,9 +157,9 @@ def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterat
     engine = loaded(model)
     for number in numbers:
         spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
-        candidate = subject(engine, number, spec, paths)
-        if candidate is not None:
-            yield candidate
+        subject = find_subject(engine, number, spec, paths)
+        if subject is not None:
+            yield subject
 
 
 def evidence_of(engine: LoadedModel, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
@@ -170,18 +170,18 @@ def evidence_of(engine: LoadedModel, scene: DemoScene, paths: Sequence[str] = ()
     return Evidence(engine, model_input, layers_at(engine, tuple(paths)) if paths else ())
 
 
-def is_cause(engine: LoadedModel, given: Subject) -> bool:
+def is_cause(engine: LoadedModel, subject: Subject) -> bool:
     """Return whether swapping the mark yields the rival, if any."""
-    rival = scenes.rival(given.thing.label)
+    rival = scenes.rival(subject.thing.label)
     if rival is None:
         return True
-    scene = scenes.draw(scenes.swap(given.spec, given.thing.thing))
+    scene = scenes.draw(scenes.swap(subject.spec, subject.thing.thing))
     outputs = evidence_of(engine, scene).outputs
     if engine.adapter.spec.task == "classify":
         scores = outputs.logits[0].detach().softmax(0)
     else:
         # A pearl on the other side of its moon changes the box.
-        box = next(each.box for each in scene.objects if each.thing == given.thing.thing)
+        box = next(thing.box for thing in scene.objects if thing.thing == subject.thing.thing)
         overlaps = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
         scores = outputs.scores[0].masked_fill(~overlaps, 0).amax(1)
     return bool(scores.argmax() == scenes.CLASSES.index(rival))

@@ -50,7 +50,7 @@ class Scores:
     """The number of each object's scene."""
     labels: list[str]
     caused: list[bool]
-    """Whether the mark is why: swapped for the rival's it turns the answer; also where there is no rival."""
+    """Whether the mark is the cause: swapped for the rival's it changes the answer; also where there is no rival."""
     values: dict[str, NDArray[np.float32]]
     """By question (objects, lines, measures)."""
 
@@ -67,15 +67,15 @@ class Rows:
         self._objects: list[tuple[int, str, bool]] = []
         self._values: list[list[list[list[float]]]] = []
 
-    def add(self, given: Subject, by_line: Mapping[Line, Map | None]) -> None:
+    def add(self, subject: Subject, by_line: Mapping[Line, Map | None]) -> None:
         """Add an object's maps, and with them those of the baselines."""
-        inside = box_of(given.thing.box, given.scene.pixels.shape[:2])
-        masks = ((given.thing.mask, None), (given.thing.cause, inside))
-        blind = baseline_maps(given.scene.pixels, given.thing, given.prediction.box, given.number)
+        inside = box_of(subject.thing.box, subject.scene.pixels.shape[:2])
+        masks = ((subject.thing.mask, None), (subject.thing.cause, inside))
+        blind = baseline_maps(subject.scene.pixels, subject.thing, subject.prediction.box, subject.number)
         everything = dict(by_line) | {(name, "", ""): values for name, values in blind.items()}
         self._values.append([measured(values, *masks) for values in everything.values()])
         self._lines = tuple(everything)
-        self._objects.append((given.number, given.thing.label, is_cause(self._loaded, given)))
+        self._objects.append((subject.number, subject.thing.label, is_cause(self._loaded, subject)))
 
     def scores(self) -> Scores:
         shape = len(self._values), len(self._lines), len(QUESTIONS), len(MEASURES)

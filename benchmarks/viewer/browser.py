@@ -174,8 +174,7 @@ def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> 
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:
-    """Return the width and height of the window in which every map's canvas has so many pixels, one to each of the
-    screen's; raise BrowserProblem if there is none."""
+    """Return the window's width and height in which each map's canvas has this size; raise BrowserProblem if none."""
     for tall in (1300, 1500, 1800):
         low, high = 700, 3200
         while low <= high:

@@ -99,7 +99,7 @@ def touches(rounds: int) -> dict[str, Any]:
     """Touch the picture and wait for the bars of the answers."""
     times: dict[str, list[float]] = {model: [] for model in TOUCHED}
     with chromium() as browser, serving(DASHBOARD) as server:
-        for model, seen in times.items():
+        for model, timings in times.items():
             with browser.visiting(f"{server.address}/?model={model}&example=bus") as page:
                 explained(page)
                 box = page.locator(".stage").first.bounding_box()
@@ -111,11 +111,11 @@ def touches(rounds: int) -> dict[str, Any]:
                     place = box["x"] + (0.15 + 0.7 * (step + WARM_UP) / (rounds + WARM_UP)) * box["width"]
                     move = partial(page.mouse.move, place, box["y"] + 0.55 * box["height"])
                     timing = from_event(page, "pointermove", "bars", move)
-                    seen += [timing["ms"]] * (step >= 0)
+                    timings += [timing["ms"]] * (step >= 0)
                 page.mouse.up()
     return {
         "how": "Explore, bus.jpg, the mouse held on the picture: from a move to the first frame with other bars.",
-        "rows": [row(f"pointer to bar, {model}", seen) for model, seen in times.items()],
+        "rows": [row(f"pointer to bar, {model}", timings) for model, timings in times.items()],
         "goals": [
             goal(f"pointer to bar, {model}, median", median(times[model]), limit) for model, limit in TOUCHED.items()
         ],

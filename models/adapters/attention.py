@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from sightglass.models.adapter import Record
 
 Sample = Callable[[Tensor, Tensor], None]
-"""Called with the values and the places of a `grid_sample`."""
+"""Called with the input (B, C, h, w) and the grid (B, H, W, 2) of a `grid_sample`."""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class _ExplicitAttention(TorchFunctionMode):
         if func is F.grid_sample and self._sample is not None:
             self._sample(args[0], args[1])
         out = func(*args, **options)
-        return self._weights(args, options, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
+        return self._softmax(args, options, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
 
     def _record_any(self, weights: Tensor) -> Tensor:
         """Record weights of any rank as (B, heads, queries, keys)."""
@@ -82,9 +82,10 @@ class _ExplicitAttention(TorchFunctionMode):
             return self._record(weights[:, None])[:, 0]
         return self._record(weights.flatten(0, -4)).view_as(weights)
 
-    def _weights(self, args: Sequence[Any], options: Mapping[str, Any], out: Tensor) -> Tensor:
-        side = args[1] if len(args) > 1 else options.get("dim")
-        over_keys = out.ndim >= 3 and side in (-1, out.ndim - 1) and out.shape[-1] > 1
+    def _softmax(self, args: Sequence[Any], options: Mapping[str, Any], out: Tensor) -> Tensor:
+        """Record a module's own softmax where it is over the last axis of at least three, as that of keys is."""
+        dim = args[1] if len(args) > 1 else options.get("dim")
+        over_keys = out.ndim >= 3 and dim in (-1, out.ndim - 1) and out.shape[-1] > 1
         return self._record_any(out) if over_keys else out
 
     def _attend(
@@ -103,11 +104,11 @@ class _ExplicitAttention(TorchFunctionMode):
             key, value = (tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3) for tensor in (key, value))
         logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
         if is_causal:
-            later = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
-            logits = logits.masked_fill(later, -math.inf)
+            future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
+            logits = logits.masked_fill(future, -math.inf)
         if attn_mask is not None:
-            masked = attn_mask.dtype == torch.bool
-            logits = logits.masked_fill(~attn_mask, -math.inf) if masked else logits + attn_mask
+            is_boolean = attn_mask.dtype == torch.bool
+            logits = logits.masked_fill(~attn_mask, -math.inf) if is_boolean else logits + attn_mask
         return self._record_any(logits.softmax(-1)) @ value
 
     def _multi_head(self, *args: Any, **keywords: Any) -> tuple[Tensor, Tensor | None]:
@@ -122,11 +123,10 @@ class _ExplicitAttention(TorchFunctionMode):
 
         # PyTorch's own function with another attention in it; unchanged it would call this mode again, without end.
         patched = patch_callees(F.multi_head_attention_forward, scaled_dot_product_attention=attend)
-        needs_weights, averaged = keywords.get("need_weights", True), keywords.get("average_attn_weights", True)
         output, _ = patched(*args, **{**keywords, "need_weights": False})
-        if not needs_weights:
+        if not keywords.get("need_weights", True):
             return output, None
-        weights = recorded[0].mean(1) if averaged else recorded[0]
+        weights = recorded[0].mean(1) if keywords.get("average_attn_weights", True) else recorded[0]
         return output, weights if args[0].ndim == 3 else weights[0]
 
 

@@ -105,21 +105,21 @@ class Logits:
     weight: Tensor | None = None
     """(F, classes): what autograd multiplied the features by to make the logits; None where it did anything else."""
 
-    def part(self, place: int) -> Self:
+    def part(self, index: int) -> Self:
         """Return one picture's outputs, (1, ...) of each tensor."""
-        return replace(self, **{name: tensor[place : place + 1] for name, tensor in self._answers().items()})
+        return replace(self, **{name: tensor[index : index + 1] for name, tensor in self._tensors().items()})
 
     def on_host(self) -> Self:
         """Return the outputs on the CPU, out of the graph and without the weights."""
-        return replace(self, **{name: t.detach().cpu() for name, t in self._answers().items()}, weight=None)
+        return replace(self, **{name: t.detach().cpu() for name, t in self._tensors().items()}, weight=None)
 
-    def _answers(self) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, Tensor]:
         tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "weight"}
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 class Classifier(PreparedAdapter):
-    """A module from (B, C, h, w) to logits (B, classes), or numbers."""
+    """A module from (B, C, h, w) to logits (B, classes), or to the numbers of a regression (B, n)."""
 
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True
@@ -145,7 +145,7 @@ class Classifier(PreparedAdapter):
             logits = self._answer(tensor)
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
         features = next((source for source, output in calls if output is logits and source.ndim == 2), None)
-        return Logits(logits, features, None if features is None else factor(logits, features))
+        return Logits(logits, features, None if features is None else weight_between(features, logits))
 
     def _answer(self, tensor: Tensor) -> Tensor:
         logits = super()._answer(tensor)
@@ -192,9 +192,9 @@ class Classifier(PreparedAdapter):
         return outputs.features[0] @ outputs.weight[:, target.index]
 
 
-def factor(product: Tensor, rows: Tensor) -> Tensor | None:
-    """Return the matrix (F, n) by which autograd made `product` (B, n) of `rows` (B, F), or None."""
-    node: Any = product.grad_fn
+def weight_between(features: Tensor, logits: Tensor) -> Tensor | None:
+    """Return the weight (F, n) of the frozen linear layer from `features` (B, F) to `logits` (B, n), or None."""
+    node: Any = logits.grad_fn
     kind = "" if node is None else node.name()
     if kind == "AddmmBackward0" and (node._saved_alpha, node._saved_beta) == (1, 1):
         (bias, _), before, (weight, _) = node.next_functions
@@ -202,6 +202,6 @@ def factor(product: Tensor, rows: Tensor) -> Tensor | None:
         bias, (before, (weight, _)) = None, node.next_functions
     else:
         return None
-    alone = bias is None and weight is None and before == (rows.grad_fn, rows.output_nr)
+    alone = bias is None and weight is None and before == (features.grad_fn, features.output_nr)
     matrix: Tensor | None = node._saved_mat2 if alone else None
     return matrix

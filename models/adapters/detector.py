@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ MAX_BOXES = 300
 IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
 """Parts of a candidate that are read from its own cell alone."""
 SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
+Decoding = Callable[[tuple[Tensor, ...]], Tensor]
+"""From maps of the head, one per scale, to what they say of each candidate; differentiable."""
 
 
 def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
@@ -42,8 +45,8 @@ class Detections:
     """Class logits per scale, (B, K, h, w), background not among them."""
     regressions: tuple[Tensor, ...]
     """The numbers that boxes are decoded from, per scale, (B, R, h, w); in the graph."""
-    boxes_of: Callable[[tuple[Tensor, ...]], Tensor]
-    """From `regressions` to (B, N, 4) xyxy in pixels of the input, differentiable."""
+    boxes_of: Decoding
+    """From `regressions` to (B, N, 4) xyxy in pixels of the input."""
     centres: Tensor
     """(N, 2) xy in pixels of the input: where each candidate's own cell, or proposal, is."""
     units: Tensor
@@ -60,12 +63,12 @@ class Detections:
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
     """(B, N) long: the single class of a candidate with a class-specific box."""
-    corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
+    corners_of: Decoding | None = None
     """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
     poses: tuple[Tensor, ...] = ()
-    """The numbers that joints are decoded from, per scale, (B, K * D, h, w), of models of poses; in the graph."""
-    joints_of: Callable[[tuple[Tensor, ...]], Tensor] = lambda poses: poses[0]
-    """From `poses` to (B, N, K, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
+    """The numbers that J joints are decoded from, per scale, (B, J * D, h, w), of models of poses; in the graph."""
+    joints_of: Decoding = lambda poses: poses[0]
+    """From `poses` to (B, N, J, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
@@ -98,7 +101,7 @@ class Detections:
 
     @cached_property
     def joints(self) -> Tensor:
-        """(B, N, K, D) as `joints_of` gives them."""
+        """(B, N, J, D) as `joints_of` gives them."""
         return self.joints_of(self.poses)
 
     @cached_property
@@ -119,30 +122,22 @@ class Detections:
         """N."""
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
-    def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
-        """Return one candidate as maps of one cell, with scale, row and column.
-
-        It has the parts that are read from that cell (`IN_CELL`), and neither box nor mask nor score.
-        """
+    def cell(self, anchor: int) -> Cell:
+        """Return the cell of one candidate; raise ModelProblem where there is no such candidate."""
         start = 0
         for scale, level in enumerate(self.levels):
             height, width = level.shape[2:]
             if start <= anchor < start + height * width:
                 y, x = divmod(anchor - start, width)
-                single = replace(
-                    self,
-                    levels=(level[:1, :, y : y + 1, x : x + 1],),
-                    regressions=(),
-                    objectness=tuple(part[:1, :, y : y + 1, x : x + 1] for part in self.objectness[scale : scale + 1]),
-                    coefficients=(),
-                    prototypes=None,
-                )
-                return single, scale, y, x
+                window = slice(1), slice(None), slice(y, y + 1), slice(x, x + 1)
+                objectness = (self.objectness[scale][window],) if self.objectness else ()
+                bare = replace(self, regressions=(), coefficients=(), prototypes=None, choice=None, poses=())
+                return Cell(replace(bare, levels=(level[window],), objectness=objectness), scale, y, x)
             start += height * width
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
     def rows_of(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
-        """Return the rows (n, C) of candidates, without touching other scales."""
+        """Return the rows (n, C) of candidates from maps (B, C, h, w), without touching other scales."""
         rows: dict[int, Tensor] = {}
         start = 0
         if not anchors:
@@ -160,6 +155,16 @@ class Detections:
         return torch.stack([rows[i] for i in range(len(anchors))])
 
 
+class Cell(NamedTuple):
+    """One candidate of the first picture as maps (1, C, 1, 1), and where it lies."""
+
+    detections: Detections
+    """It has the parts that are read from the cell (`IN_CELL`), and neither box nor mask nor score nor joints."""
+    scale: int
+    row: int
+    column: int
+
+
 def cell_grid(
     shapes: Sequence[tuple[int, int]], strides: Sequence[float], like: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -168,7 +173,7 @@ def cell_grid(
     return _cell_grid(tuple(shapes), tuple(strides), device, dtype)
 
 
-# Kept, as a copy to a GPU cannot be part of a recorded pass; made in inference mode it would serve no gradient later.
+# Cached, as a copy to a GPU cannot be part of a recorded pass; made in inference mode it would serve no gradient later.
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)
 def _cell_grid(
@@ -233,8 +238,8 @@ class Detector(Adapter):
         if not self.nms:
             rows = scores.t().flatten() if self.multi_label else scores.amax(0)
             best = rows.topk(min(MAX_BOXES, len(rows)))
-            sure = best.indices[best.values > confidence]
-            return (sure // len(scores), sure % len(scores)) if self.multi_label else (sure, outputs.best(sure))
+            shown = best.indices[best.values > confidence]
+            return (shown // len(scores), shown % len(scores)) if self.multi_label else (shown, outputs.best(shown))
         if self.multi_label:
             classes, anchors = (scores > confidence).nonzero(as_tuple=True)
         else:
@@ -242,8 +247,8 @@ class Detector(Adapter):
             classes = outputs.best(anchors)
         boxes, box_scores = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        kept_boxes = batched_nms(boxes, box_scores, group, iou)[:MAX_BOXES]
-        return anchors[kept_boxes], classes[kept_boxes]
+        shown = batched_nms(boxes, box_scores, group, iou)[:MAX_BOXES]
+        return anchors[shown], classes[shown]
 
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
@@ -306,9 +311,9 @@ class Detector(Adapter):
         iou: float,
     ) -> CandidateReason:
         """Return why a candidate is shown or not."""
-        for place, prediction in enumerate(predictions):
+        for number, prediction in enumerate(predictions):
             if (prediction.anchor, prediction.index) == (candidate.anchor, candidate.index):
-                return CandidateReason("shown", place, 1.0)
+                return CandidateReason("shown", number, 1.0)
         if candidate.score <= confidence:
             return CandidateReason("below")
         assert candidate.anchor is not None
@@ -320,13 +325,13 @@ class Detector(Adapter):
         if not self.nms:
             return CandidateReason("beyond")
         rivals = [
-            (self.overlap(p, candidate), place)
-            for place, p in enumerate(predictions)
+            (self.overlap(p, candidate), number)
+            for number, p in enumerate(predictions)
             if p.index == candidate.index or not self.multi_class_nms
         ]
-        overlap, place = max(rivals, default=(0.0, 0))
+        overlap, number = max(rivals, default=(0.0, 0))
         # Clipped boxes overlap a little differently from the suppressed ones.
-        return CandidateReason("suppressed", place, overlap) if overlap > 0.9 * iou else CandidateReason("beyond")
+        return CandidateReason("suppressed", number, overlap) if overlap > 0.9 * iou else CandidateReason("beyond")
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
         """Return how much two boxes overlap, 0..1, as suppression measures it."""

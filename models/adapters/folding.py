@@ -111,11 +111,11 @@ def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
 
 def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     """Return whether oneDNN can fuse both, without a gradient."""
-    simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
+    plain_conv = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    fits = tensor.ndim == 4 and tensor.device.type == "cpu" and tensor.dtype == torch.float32
     differentiated = tensor.requires_grad and torch.is_grad_enabled()
-    fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not differentiated
-    return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
+    allowed = not differentiated and not torch.is_autocast_enabled("cpu") and folds()
+    return plain_conv and type(act) in _ACTIVATIONS and fits and allowed and _fused()
 
 
 def _options(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
@@ -174,7 +174,7 @@ def fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
 def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     module = adapter.module
     record = _PassRecord(adapter, tensor, [path for path, _ in module.named_modules() if path])
-    pairs = {conv: readers[0] for conv, readers in record.readers.items() if _folds(module, record, conv, readers)}
+    pairs = {conv: readers[0] for conv, readers in record.readers.items() if _can_fold(module, record, conv, readers)}
     if not pairs:
         return None
     folded = copy_adapter(adapter)
@@ -186,11 +186,11 @@ def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
         )
         folded.module.set_submodule(norm, nn.Sequential(parts))
     folded_record = _PassRecord(folded, tensor, record.paths)
-    if folded_record.called != record.called or not _same(folded_record.answer, record.answer):
+    if folded_record.called != record.called or not _same_answers(folded_record.answer, record.answer):
         return None
     # A norm's drop comes before its activation, which is in the convolution now.
     drops = {f"{norm}.drop" for norm in pairs.values()}.intersection(record.paths)
-    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in record.same[conv]) | drops)
+    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in record.returned_by[conv]) | drops)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -212,22 +212,23 @@ def copy_adapter(adapter: Adapter) -> Adapter:
     return copied
 
 
-def _folds(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]) -> bool:
-    """Return whether a foldable norm is a convolution's only reader."""
+def _can_fold(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]) -> bool:
+    """Return whether a norm that can be folded is a convolution's only reader."""
     layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights recomputed in every pass cannot be folded.
-    bare = next(layer.children(), None) is None and "weight" in layer._parameters
-    bare &= type(layer).__module__.partition(".")[0] in _LIBRARIES and not is_changed(layer) and not is_changed(norm)
+    plain_conv = next(layer.children(), None) is None and "weight" in layer._parameters
+    plain_conv &= type(layer).__module__.partition(".")[0] in _LIBRARIES
+    unchanged = not is_changed(layer) and not is_changed(norm)
     once = len(readers) == 1 and record.called.count(conv) == record.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
-    drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
+    drops_nothing = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
     is_fixed = _is_norm(norm) and not norm.training and norm.running_mean is not None
-    return bare and once and is_fixed and drop and parts.keys() <= {"act"}
+    return plain_conv and unchanged and once and is_fixed and drops_nothing and parts.keys() <= {"act"}
 
 
-def _same(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+def _same_answers(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     """Return whether two passes' answers are the same but for rounding."""
-    if len(tensors) != len(expected) or not any(each.is_floating_point() and each.numel() for each in expected):
+    if len(tensors) != len(expected) or not any(tensor.is_floating_point() and tensor.numel() for tensor in expected):
         return False
     return all(map(partial(same_answer, within=WITHIN), tensors, expected))
 
@@ -300,8 +301,8 @@ class _PassRecord:
         self._caller = threading.get_ident()
         self.readers: dict[str, list[str]] = {}
         """By a convolution's path: the norms and innermost modules that were given its output."""
-        self.same: dict[str, list[str]] = {}
-        """By a convolution's path: it, and the modules around it that returned its output."""
+        self.returned_by: dict[str, list[str]] = {}
+        """By a convolution's path: it, and the modules around it that returned its output as it is."""
         self._producers: dict[int, tuple[weakref.ref[Tensor], str]] = {}
         with torch.no_grad(), ExitStack() as hooks:
             for path in paths:
@@ -312,7 +313,7 @@ class _PassRecord:
 
     def _enter(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:
-            return  # somebody else's pass through the same module
+            return  # another thread's pass through the same module
         self.called.append(path)
         inner = _is_norm(module) or next(module.children(), None) is None
         if inner and inputs and (conv := self._find_conv(inputs[0])):
@@ -325,7 +326,7 @@ class _PassRecord:
             # Weak references: all outputs of a large model would not fit.
             self._producers[id(output)] = weakref.ref(output), path
         if conv := self._find_conv(output):
-            self.same.setdefault(conv, []).append(path)
+            self.returned_by.setdefault(conv, []).append(path)
 
     def _find_conv(self, tensor: Any) -> str:
         """Return the path of a tensor's convolution, or an empty string."""

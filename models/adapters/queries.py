@@ -20,7 +20,7 @@ from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.detector import Detections, Detector, sigmoid_scores
 from sightglass.models.geometry import Box, Geometry
 
-COARSEST = 20
+CELLS = 20
 """Cells along the longer side that a query's box is measured in: those of stride 32 of a picture of 640 pixels."""
 NEAR = 0.1
 """How far from a place a query's box may be to be asked about, as a share of the input's longer side."""
@@ -117,7 +117,7 @@ def make_detections(
 
     if proposals is None:
         centres = boxes[0, :, :2].detach() * sides
-        units = centres.new_full((len(centres),), max(size) / COARSEST)
+        units = centres.new_full((len(centres),), max(size) / CELLS)
     else:
         centres, cells = (proposals * sides.repeat(2)).chunk(2, 1)
         units = cells.amax(1)
@@ -175,9 +175,9 @@ class QueryDetector(Detector):
 
 @contextmanager
 def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_Recorder]:
-    """Record a cross-attention's queries while the context lasts.
+    """Record the cross-attention at `path` while the context lasts, and the size of the map that `memory` returns.
 
-    Other threads' passes through it are not recorded.
+    Other threads' passes are not recorded.
     """
     recorder, caller = _Recorder(), threading.get_ident()
     attention_module, contexts = module.get_submodule(path), ExitStack()
@@ -203,7 +203,7 @@ def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_
 
 
 class _Recorder:
-    """Recorded cross-attention of the first picture."""
+    """Recorder of the first picture's cross-attention."""
 
     def __init__(self) -> None:
         self.memory: tuple[int, int] | None = None
@@ -220,7 +220,7 @@ class _Recorder:
         self._sizes.append((values.shape[2], values.shape[3]))
 
     def attention(self, path: str) -> CrossAttention | None:
-        """Return the recorded attention, or None."""
+        """Return the recorded attention; None where it has no row per query over the map's cells or the samples."""
         weights = self._weights
         if weights is None or weights.ndim != 3:
             return None
@@ -228,8 +228,8 @@ class _Recorder:
             # Deformable attention gives weights (Q, heads, places), and samples (B * heads, Q, places, 2).
             by_head = weights.transpose(0, 1)
             samples = tuple(places[: len(by_head)] for places in self._samples)
-            whole = sum(places.shape[2] for places in samples) == by_head.shape[2]
-            return CrossAttention(path, by_head, tuple(self._sizes), samples) if whole else None
+            complete = sum(places.shape[2] for places in samples) == by_head.shape[2]
+            return CrossAttention(path, by_head, tuple(self._sizes), samples) if complete else None
         if self.memory is None or weights.shape[2] != self.memory[0] * self.memory[1]:
             return None
         return CrossAttention(path, weights, (self.memory,))

@@ -35,9 +35,9 @@ class Segmentation:
     logits: Tensor
     """(B, classes, h, w)"""
 
-    def part(self, place: int) -> Segmentation:
-        """Return the output of the picture at `place` alone."""
-        return Segmentation(self.logits[place : place + 1])
+    def part(self, index: int) -> Segmentation:
+        """Return one picture's output, (1, classes, h, w)."""
+        return Segmentation(self.logits[index : index + 1])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -58,13 +58,14 @@ class Segmentation:
         """
         import cv2
 
-        numbered, count = np.zeros(self.size, np.int32), 0
+        regions, count = np.zeros(self.size, np.int32), 0
         for index in np.unique(self.classes):
-            mine = self.classes == index
-            more, labelled = cv2.connectedComponents(mine.view(np.uint8), connectivity=4)
-            numbered[mine] = labelled[mine] - 1 + count
-            count += more - 1
-        return numbered
+            of_class = self.classes == index
+            labels, labelled = cv2.connectedComponents(of_class.view(np.uint8), connectivity=4)
+            regions[of_class] = labelled[of_class] - 1 + count
+            # OpenCV's label 0 is what is not of the class.
+            count += labels - 1
+        return regions
 
 
 class Segmenter(PreparedAdapter):
@@ -125,19 +126,19 @@ class Segmenter(PreparedAdapter):
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
         """Return the answer's nearest pixel (x, y) to a point of the picture."""
         rows, columns = self._content(outputs, geometry)
-        across, down = map(int, self.place_corners(outputs, geometry, np.array([[x, y]]))[0])
-        return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
+        column, row = map(int, self.place_corners(outputs, geometry, np.array([[x, y]]))[0])
+        return min(max(column, columns.start), columns.stop - 1), min(max(row, rows.start), rows.stop - 1)
 
-    def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
-        """Return the picture's point (x, y) at the answer's pixel y * w + x."""
+    def find_point(self, outputs: Segmentation, geometry: Geometry, pixel: int) -> tuple[float, float]:
+        """Return the picture's point (x, y) at the middle of the answer's pixel y * w + x."""
         (h, w), (height, width) = outputs.size, geometry.input
-        y, x = divmod(place, w)
+        y, x = divmod(pixel, w)
         return geometry.points_to_original([((x + 0.5) * width / w, (y + 0.5) * height / h)])[0]
 
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Map points (x, y) of the picture to the answer's grid."""
+        """Map points (n, 2) as (x, y) of the picture to pixels of the answer."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         return (corners * (sx, sy) + (ox, oy)) * (w, h) / (width, height)
@@ -172,9 +173,9 @@ class Segmenter(PreparedAdapter):
             return target.pixels
         return np.asarray(outputs.classes == target.index)
 
-    def around(self, outputs: Segmentation, place: int, span: Span) -> NDArray[np.bool_]:
-        """Return a pixel, y * w + x, or its connected region, bool (h, w)."""
-        y, x = divmod(place, outputs.size[1])
+    def around(self, outputs: Segmentation, pixel: int, span: Span) -> NDArray[np.bool_]:
+        """Return the pixel y * w + x alone, or for the span `region` its connected region, bool (h, w)."""
+        y, x = divmod(pixel, outputs.size[1])
         if span == "region":
             return np.asarray(outputs.regions == outputs.regions[y, x])
         mask = np.zeros(outputs.size, bool)
@@ -182,20 +183,20 @@ class Segmenter(PreparedAdapter):
         return mask
 
     def certainty(self, outputs: Any, target: Target, pixels: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what a model says of some pixels in B pictures, (B,) each.
+        """Return probability, margin and share of a target's class in some pixels of B pictures, (B,) float64 each.
 
-        The mean probability of the target's class; its logit less the other's, or less the best of all others, in the
-        mean; and the share of the pixels that have the class.
+        The probability and the margin are means over the pixels: the margin is the class's logit less that of
+        `target.against`, or without one less the best of all others. The share is of the pixels given the class.
         """
         assert target.index is not None
         logits = outputs.logits.detach()[:, :, pixels].double()  # (B, classes, n)
         others = logits.clone()
         others[:, target.index] = float("-inf")
         against = target.against if isinstance(target, AreaTarget) else None
-        other = others.amax(1) if against is None else logits[:, against]
-        margin = (logits[:, target.index] - other).mean(1)
-        right = (logits.argmax(1) == target.index).double().mean(1)
-        return logits.softmax(1)[:, target.index].mean(1), margin, right
+        rival = others.amax(1) if against is None else logits[:, against]
+        margin = (logits[:, target.index] - rival).mean(1)
+        share = (logits.argmax(1) == target.index).double().mean(1)
+        return logits.softmax(1)[:, target.index].mean(1), margin, share
 
     def check_answer(self, outputs: Any) -> None:
         # The scores of all pixels take longer than many a network.
@@ -271,7 +272,7 @@ class PixelNumbers(Segmenter):
         numbers: Tensor = outputs.logits[0, 0]
         mean = _mean(numbers, self.pixels_of(outputs, target))
         if isinstance(target, PlaceTarget) and target.than:
-            return mean - _mean(numbers, target.other)
+            return mean - _mean(numbers, target.reference)
         return mean
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:

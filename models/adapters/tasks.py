@@ -17,6 +17,7 @@ Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "n
 CONTRASTS = (30.0, -30.0)
 """Factors of a picture's contrast for `kind_of`: a logit leaves 0..1 for one of them."""
 _LEAST = 1e-12
+"""Least probability whose logarithm is taken."""
 WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")

@@ -26,6 +26,7 @@ INDEX = Path(__file__).with_name("architectures.json")
 HEADS = ("fc", "classifier", "head", "heads", "head_dist", "last_linear", "aux1", "aux2", "AuxLogits", "aux_logits")
 """Top-level names of layers that are replaced for other classes, or used only in training."""
 POSITIONS = ("pos_embed", "encoder.pos_embedding")
+"""Names of a transformer's position embeddings: timm's, and torchvision's."""
 SIDES = (224, 384, 256, 240, 448, 512, 518, 336, 196, 160, 288)
 """Usual input sizes of transformers in pixels."""
 KINDS = {
@@ -33,11 +34,11 @@ KINDS = {
     "detector": ("detection", ("fasterrcnn_", "maskrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")),
     "segmentation network": ("segmentation", ("fcn_", "deeplabv3_", "lraspp_")),
 }
-"""Module of torchvision, and beginnings of the names of the architectures that are loaded, by their kind."""
+"""Module of torchvision.models, and beginnings of the names of the architectures that are loaded, by their kind."""
 _BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_coords_table|attn_mask)$")
 
 
-def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+def identify(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
     return next((names for variant in _variants(tensors) if (names := _index().get(fingerprint(variant)))), ())
 
@@ -83,7 +84,7 @@ def library_of(arch: str) -> tuple[str, str]:
 
 
 def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
-    """Build an untrained architecture; `blank`: without memory, if possible."""
+    """Build an untrained architecture; `blank`: on the device meta, without values, if that is possible."""
     import torch
 
     if library == "torchvision":
@@ -145,8 +146,9 @@ def default_weights(arch: str, kind: str = "classifier") -> WeightsEnum:
     """Return the default weights of one of `KINDS`; raise ModelProblem if unknown."""
     import torchvision
 
-    place, beginnings = KINDS[kind]
-    known = torchvision.models.list_models(module=getattr(torchvision.models, place) if place else torchvision.models)
+    submodule, beginnings = KINDS[kind]
+    module = getattr(torchvision.models, submodule) if submodule else torchvision.models
+    known = torchvision.models.list_models(module=module)
     known = [name for name in known if name.startswith(beginnings)]
     if arch not in known:
         hint = did_you_mean(arch, known, "" if kind == "classifier" else f"choose one of {', '.join(known)}.", n=3)
@@ -185,7 +187,7 @@ def timm_preprocessing(module: nn.Module) -> Preprocessing:
     )
 
 
-def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def rename_old(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename DenseNet's old tensors: `norm.1` is `norm1`."""
     for name in list(tensors):
         renamed = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)

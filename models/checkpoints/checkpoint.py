@@ -30,8 +30,10 @@ WRAPPERS = (
     *("teacher", "net", "network", "weights", "params", "module", "student"),
 )
 """Keys under which training programs save a model's tensors, the likeliest first."""
-_OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
-_DEPTH = 6
+_NO_MODEL = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
+"""Parts of keys under which a training program saves other things than a model."""
+_DEPTH, _MODULE_DEPTH = 6, 50
+"""Levels of tables, and of modules in each other, down to which a file is searched."""
 _LEGACY = MAGIC_NUMBER.to_bytes(10, "little")
 """Where a file of torch before 1.6 begins, which is a pickle too."""
 MAX_TABLES = 100_000
@@ -59,8 +61,8 @@ class Checkpoint:
         """Return a note on which of several sets of tensors were taken, unless `key` states it."""
         if key or not self.others:
             return ()
-        taken, others = self.key or "no key", " and ".join(self.others)
-        return (f"Its weights are those under {taken}; others are under {others}: weights.key in a table takes them.",)
+        chosen, others = self.key or "no key", " and ".join(self.others)
+        return (f"Its weights are those under {chosen}; others are under {others}: weights.key in a table takes them.",)
 
     def tables(self) -> Iterator[Mapping[Any, Any]]:
         """Yield the extras and the tables one level below."""
@@ -100,7 +102,7 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         for name, value in (contents.items() if isinstance(contents, dict) else ())
         if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in sets
     }
-    return Checkpoint(_bare(tensors), chosen, others, extras, whole)
+    return Checkpoint(_strip_prefixes(tensors), chosen, others, extras, whole)
 
 
 def _contents(path: Path) -> Any:
@@ -198,41 +200,41 @@ def _sets(
     parts = value.parts if isinstance(value, StandIn) else value
     if depth > _DEPTH or not isinstance(parts, dict):
         return
-    _count(visits)
+    _count_visit(visits)
     if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
-        if tensors := dict(_of_module(value, visits)):
+        if tensors := dict(_tensors_of(value, visits)):
             yield name, (tensors, value.qualified_name)
         return
     if any(isinstance(part, torch.Tensor) for part in parts.values()):
         tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}
         if len(tensors) == len(parts):
-            # The file's own dictionary carries more than its items (_bare).
+            # The file's own dictionary carries more than its items (_strip_prefixes).
             tensors = cast("dict[str, Tensor]", parts)
         if tensors:
             yield name, (tensors, "")
     for key, part in parts.items():
-        if isinstance(key, str) and not any(word in key.lower() for word in _OTHERS):
+        if isinstance(key, str) and not any(word in key.lower() for word in _NO_MODEL):
             yield from _sets(part, visits, f"{name}.{key}" if name else key, depth + 1)
 
 
-def _count(visits: Iterator[int]) -> None:
+def _count_visit(visits: Iterator[int]) -> None:
     if next(visits) > MAX_TABLES:
         raise WeightsProblem("Its tables hold each other in too many ways: save the model's state_dict alone.")
 
 
-def _of_module(module: Any, visits: Iterator[int], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def _tensors_of(module: Any, visits: Iterator[int], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Yield the state_dict of a pickled module, from its parts."""
-    _count(visits)
+    _count_visit(visits)
     parts: Any = module.parts if isinstance(module, StandIn) else {}
-    passing = parts.get("_non_persistent_buffers_set", ())
+    not_saved = parts.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
         tensors = parts.get(kind)
         for name, tensor in tensors.items() if isinstance(tensors, dict) else ():
-            if isinstance(tensor, torch.Tensor) and name not in (passing if isinstance(passing, set) else ()):
+            if isinstance(tensor, torch.Tensor) and name not in (not_saved if isinstance(not_saved, set) else ()):
                 yield f"{prefix}{name}", torch.Tensor.detach(tensor)
     inner = parts.get("_modules")
-    for name, child in inner.items() if isinstance(inner, dict) and depth < 50 else ():
-        yield from _of_module(child, visits, f"{prefix}{name}.", depth + 1)
+    for name, child in inner.items() if isinstance(inner, dict) and depth < _MODULE_DEPTH else ():
+        yield from _tensors_of(child, visits, f"{prefix}{name}.", depth + 1)
 
 
 def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -241,7 +243,7 @@ def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     return (min(known) if known else len(WRAPPERS), -len(tensors))
 
 
-def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Remove the prefixes of torch.compile and DataParallel from every name."""
     if any("_orig_mod." in name for name in tensors):
         tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}

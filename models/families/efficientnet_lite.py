@@ -33,9 +33,7 @@ SIZES = {
 
 
 def conv(c_in: int, c_out: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
-    """Return a bias-free convolution with TensorFlow's padding.
-
-    `halves`: the side of the map to halve, or 0.
+    """Return a convolution without bias, padded as TensorFlow does; `halves`: side of the map that it halves, or 0.
 
     TensorFlow pads odd pixels at the right and the bottom. A kernel with an extra row and column of zeros before its
     own covers the same pixels, and no map has to be copied into a larger one.

@@ -26,7 +26,9 @@ WIDTHS = {
 }
 """Channels after the stem and after each of the three stages."""
 SIZE = (256, 128)
+"""(h, w) of the input in pixels."""
 FEATURES = 512
+"""Length of a picture's vector."""
 
 
 class Conv(nn.Module):
@@ -112,8 +114,8 @@ class OSNet(nn.Module):
 
 
 def _stage(c_in: int, c_out: int, *, halved: bool) -> nn.Sequential:
-    half = [nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2))] if halved else []
-    return nn.Sequential(Block(c_in, c_out), Block(c_out, c_out), *half)
+    pooling = [nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2))] if halved else []
+    return nn.Sequential(Block(c_in, c_out), Block(c_out, c_out), *pooling)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
@@ -124,7 +126,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
     def read(path: Path) -> OSNet:
         tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
         module = OSNet(WIDTHS[spec.arch])
-        state_dicts.put(path, tensors, module, spec.arch)
+        state_dicts.load_into(path, tensors, module, spec.arch)
         return module
 
     module, sha256 = checkpoint.module_of(spec, progress, lambda: OSNet(WIDTHS[spec.arch]), read)

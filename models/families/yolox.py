@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,16 @@ from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer, Section, name_presets
-from sightglass.models.load import TableDraft, find_labels
+from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import letterbox
 from sightglass.models.spec import ModelSpec
 
 CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
 """Tensors of which one has a row for each class."""
 STRIDES = (8, 16, 32)
+"""Pixels of the input that a cell of each scale is."""
 NECK = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
 """The maps that the head reads, finest first."""
-
-
 _SIZES = {
     "yolox_nano": (1, 16, True),
     "yolox_tiny": (1, 24, False),
@@ -46,6 +46,7 @@ _SIZES = {
     "yolox_l": (3, 64, False),
     "yolox_x": (4, 80, False),
 }
+"""Bottlenecks of a short stage, channels of the stem, and whether convolutions are depthwise."""
 _BACKBONE = tuple(f"backbone.backbone.{name}" for name in ("stem", "dark2", "dark3", "dark4", "dark5"))
 # In the order of execution, which the nesting of libreyolo's modules does not show.
 _NECK_STEPS = tuple(
@@ -101,20 +102,19 @@ def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool =
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    adapter = YoloxDetector(spec, module, labels.complete(names, count), sha256)
-    adapter._round = 0.5 if of_mmdetection else 0.0
-    return adapter
+    kind = MmdetectionYolox if of_mmdetection else YoloxDetector
+    return kind(spec, module, labels.complete(names, count), sha256)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
     """Draft the table of a YOLOX's checkpoint; None for any other."""
     if not {"backbone.backbone.stem.conv.conv.weight", CLASSES[1]} & saved.tensors.keys():
         return None
-    notes, weights = ["Its tensors are those of a YOLOX."], {"path": str(path)}
     last = next((saved.tensors[key] for key in CLASSES if key in saved.tensors), None)
-    find_labels(path, None if last is None else len(last), weights, notes)
-    table = {"task": "detect", "method": "hirescam", "weights": weights}
-    return TableDraft("yolox", "yolox", table, notes=tuple(notes))
+    table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
+    draft = TableDraft("yolox", "yolox", table, notes=("Its tensors are those of a YOLOX.",))
+    # Without a file of names its classes are COCO's, or numbers.
+    return replace(draft.with_labels(None if last is None else len(last)), unnamed=False)
 
 
 def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
@@ -173,8 +173,8 @@ class Yolox(nn.Module):
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:
             rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)  # (B, N, 4)
             # Counted from the cell's own corner, not from its middle.
-            middle, half = rows[..., :2] * strides + (centres - strides / 2), rows[..., 2:].exp() * strides / 2
-            return torch.cat((middle - half, middle + half), 2)
+            middle, extent = rows[..., :2] * strides + (centres - strides / 2), rows[..., 2:].exp() * strides / 2
+            return torch.cat((middle - extent, middle + extent), 2)
 
         return Detections(tuple(logits), tuple(regressions), boxes, centres, sides, tuple(objectness))
 
@@ -193,12 +193,11 @@ class YoloxDetector(Detector):
     """A Megvii or MMDetection YOLOX."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
-
-    _round = 0.0
-    """Added to a side before it is cut to whole pixels."""
+    rounding = 0.0
+    """Added to a resized side before it is cut to whole pixels."""
 
     def __init__(self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str) -> None:
-        """The module is fused and from then on the adapter's own."""
+        """Adapt a module, which is fused and from then on the adapter's own."""
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
         trained = 416 if module.channels < 32 else 640
@@ -213,7 +212,7 @@ class YoloxDetector(Detector):
         """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         place = {"squash": "squash", "letterbox": "centre"}.get(preprocessing, "corner")
         size = (self._size, self._size)
-        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self._round))
+        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self.rounding))
         backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
@@ -229,7 +228,13 @@ class YoloxDetector(Detector):
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""
         known = dict(self.module.named_modules())
-        for meant in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
-            if meant in known:
-                return meant
+        for path in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
+            if path in known:
+                return path
         return name
+
+
+class MmdetectionYolox(YoloxDetector):
+    """A YOLOX whose sides are rounded to the nearest pixel, as MMDetection's rule says."""
+
+    rounding = 0.5

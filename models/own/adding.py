@@ -100,6 +100,7 @@ def remove(to: Path, id_: str) -> None:
 LONGEST = 80
 """Letters of a name or a unit."""
 NO_UNIT = "–"
+"""What is typed for a number without a unit."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -117,8 +118,8 @@ def read_line(line: str) -> Toml:
         numbers = [float(end.replace(MINUS, "-")) for end in ends]
     except ValueError:
         numbers = [math.nan]
-    ordered = len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] < numbers[1]
-    if not name or (numbers and not ordered):
+    is_range = len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] < numbers[1]
+    if not name or (numbers and not is_range):
         raise ModelProblem(f"{line[:LONGEST]!r} is not understood: write name, unit, least, largest value.")
     row: Toml = {"name": typed_line(name, LONGEST, "The name")}
     if unit not in ("", NO_UNIT):

@@ -43,9 +43,7 @@ Data = bytes | memoryview | Path
 
 def refusal() -> str:
     """Return the reason against adding a model; empty if there is none."""
-    if not is_on():
-        return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
-    return ""
+    return "" if is_on() else "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
 
 
 def code_refusal() -> str:
@@ -56,7 +54,7 @@ def code_refusal() -> str:
 
 
 def folder() -> Path:
-    """Return the folder; raise ModelProblem where nobody can add a model."""
+    """Return the folder of added models; raise ModelProblem where nobody can add one."""
     if why := refusal():
         raise ModelProblem(why)
     base = settings().own_models
@@ -80,10 +78,11 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
 
     Raises ModelProblem for foreign files, damaged archives, and above the limits, without leaving files.
     """
-    items = [(_name(name), data) for name, data in files]
+    items = [(_safe_name(name), data) for name, data in files]
     root = folder()
-    budget = _free_space(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
-    stem = PurePosixPath(next((name for name, _ in items if _is_model(name)), items[0][0] if items else "model")).stem
+    budget = _free_space(root, sum(_size(data) if isinstance(data, Path) else len(data) for _, data in items))
+    names = [name for name, _ in items]
+    stem = PurePosixPath(next(filter(_is_model, names), names[0] if names else "model")).stem
     into = None
     try:
         into = _new_folder(root, stem)
@@ -91,7 +90,7 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
                 left = _store(into, name, (data,) if source is None else _pieces(source), budget)  # type: ignore[arg-type]
             budget = budget if name.endswith(".zip") else left
-        for name in [name for name, _ in items if name.endswith(".zip")]:
+        for name in (name for name in names if name.endswith(".zip")):
             budget = isolated.run(name, 0, int, _unpack, into, name, budget)
     except BaseException as error:
         if into is not None:
@@ -108,12 +107,14 @@ def find_same(into: Path) -> str:
     for id_ in tables():
         files = [file for file in (folder() / id_).glob("*") if file.is_file()]
         # Sizes first: to read gigabytes takes seconds.
-        for measure in (lambda file: file.stat().st_size, weights.sha256_of):
-            if id_ == into.name or not {*map(measure, received)} <= {*map(measure, files)}:
-                break
-        else:
+        measures: tuple[Callable[[Path], object], ...] = (_size, weights.sha256_of)
+        if id_ != into.name and all({*map(measure, received)} <= {*map(measure, files)} for measure in measures):
             return id_
     return ""
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 def _pieces(source: IO[bytes]) -> Iterator[bytes]:
@@ -143,8 +144,8 @@ def without_paths() -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        words = re.sub(rf"{re.escape(str(folder()))}/(?:[^/\s]+/)?", "", str(problem))
-        raise type(problem)(words) from problem
+        sentence = re.sub(rf"{re.escape(str(folder()))}/(?:[^/\s]+/)?", "", str(problem))
+        raise type(problem)(sentence) from problem
 
 
 def find_model(into: Path) -> Path:
@@ -173,18 +174,19 @@ def draft(into: Path, arch: str = "") -> TableDraft:
 
 
 def _isolated(into: Path, kind: type[R], function: Callable[..., R], *args: object) -> R:
-    size = sum(file.stat().st_size for file in into.iterdir())
-    return isolated.run(find_model(into).name, size, kind, function, *args)
+    """Return what a function of received files returns in a child process with limits."""
+    return isolated.run(find_model(into).name, sum(map(_size, into.iterdir())), kind, function, *args)
 
 
 def _draft(into: Path, arch: str) -> TableDraft:
     model = find_model(into)
     draft = inspect_model(model, arch)
-    unknown = []
-    for question in draft.unknown:
-        # Answers must not name other files of the server.
-        kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
-        unknown.append(replace(question, choices=tuple(kept)))
+
+    def is_received(choice: str) -> bool:
+        return ".py:" not in choice or Path(choice.rpartition(":")[0]).parent == into
+
+    # Answers must not name other files of the server.
+    unknown = [replace(question, choices=tuple(filter(is_received, question.choices))) for question in draft.unknown]
     draft = replace(draft, unknown=tuple(unknown))
     names = (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file))
     if not draft.unnamed or (file := next(names, None)) is None:
@@ -194,6 +196,7 @@ def _draft(into: Path, arch: str) -> TableDraft:
 
 
 def _may_hold_names(file: Path) -> bool:
+    """Return whether a file holds names of classes; one that cannot be read is refused with the model."""
     try:
         return bool(labels.order(labels.read_file(file)))
     except (OSError, ValueError, RecursionError):
@@ -222,13 +225,12 @@ def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> st
     with without_paths():
         spec = catalog.of_table(id_, filled, to)
         if not runs_code(draft, answers):
-            _isolated(into, type(None), _try, spec)
+            _isolated(into, type(None), _load, spec)
     adding.write(to, id_, filled, force=True)
     return id_
 
 
-def _try(spec: ModelSpec) -> None:
-    """Load a model in a child process with resource limits."""
+def _load(spec: ModelSpec) -> None:
     load(spec)
 
 
@@ -268,9 +270,9 @@ def discard(into: Path) -> None:
         shutil.rmtree(into, ignore_errors=True)
 
 
-def used() -> int:
-    """Return the bytes that the files take."""
-    return sum(file.stat().st_size for file in folder().rglob("*") if file.is_file())
+def used_bytes() -> int:
+    """Return the bytes that the files of all added models take."""
+    return sum(_size(file) for file in folder().rglob("*") if file.is_file())
 
 
 def tables() -> dict[str, Toml]:
@@ -291,7 +293,7 @@ def _new_folder(root: Path, stem: str) -> Path:
     raise ModelProblem(f"There are too many models called {first} here: remove some first.")
 
 
-def _name(name: str) -> str:
+def _safe_name(name: str) -> str:
     """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(name.replace("\\", "/"))
     suffix = path.suffix.lower()
@@ -320,7 +322,7 @@ def _unpack(into: Path, name: str, budget: int) -> int:
                 if info.file_size > max(UNPACKED, RATIO * info.compress_size):
                     raise ModelProblem(f"{name} unpacks to far more than any weights do: drop its files one by one.")
                 with archive.open(info) as file:
-                    budget = _store(into, _name(info.filename), _pieces(file), budget)
+                    budget = _store(into, _safe_name(info.filename), _pieces(file), budget)
     except (Problem, MemoryError):
         raise
     # A hostile stream can fail in any way.
@@ -334,13 +336,13 @@ def _free_space(root: Path, needed: int) -> int:
     """Delete abandoned files, recent ones too where space is short; return the bytes left."""
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
-        folders = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
-        for p in folders:
+        folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+        for path in folders:
             with contextlib.suppress(OSError):
-                if p.name not in known and abs(time.time() - p.stat().st_mtime) > age:
-                    shutil.rmtree(p, ignore_errors=True)
-        count = sum(p.is_dir() for p in folders)
-        budget = int(settings().own_models_mb * MB) - used()
+                if path.name not in known and abs(time.time() - path.stat().st_mtime) > age:
+                    shutil.rmtree(path, ignore_errors=True)
+        count = sum(path.is_dir() for path in folders)
+        budget = int(settings().own_models_mb * MB) - used_bytes()
         if count < MAX_MODELS and needed <= budget:
             break
     if count >= MAX_MODELS:

@@ -62,7 +62,7 @@ def list_(
     console.table(COLUMNS, cells, right=("download",))
     if not matching:
         console.say("No model matches: leave out a word or --here.")
-    if (wrong := catalog.problem()) is not None:
+    if wrong := " ".join(dict.fromkeys(catalog.faults().values())):
         console.warn(wrong)
     console.result({"models": matching})
     return 0

@@ -145,7 +145,7 @@ def score_of(logits: Tensor, scores: Tensor, target: Any) -> Tensor:
     """Return what is differentiated of a model's answer."""
     if isinstance(target, PlaceTarget):
         numbers = logits.squeeze()
-        against = numbers[torch.from_numpy(target.other)].mean() if target.than else 0
+        against = numbers[torch.from_numpy(target.reference)].mean() if target.than else 0
         return numbers[torch.from_numpy(target.pixels)].mean() - against
     if isinstance(target, AreaTarget):
         # A YOLO's predictor enlarges them.

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Towers:
     unreadable: Callable[[str], str] = lambda _phrase: ""
     """Return why a phrase cannot be read; empty if it can."""
     _vectors: dict[str, Tensor] = field(default_factory=dict)
+    """Unit vectors (D,) of phrases that were asked before."""
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
         """Return cached unit vectors of phrases, (K, D) float32 on the CPU."""
@@ -135,7 +137,7 @@ class ClipClassifier(Classifier):
                 )
             self._set_words(words, templates)
 
-    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
+    def with_classes(self, names: Sequence[str]) -> ClipClassifier:
         """Return the same model comparing with these phrases, taken as they are.
 
         A phrase that the model cannot read is left out, and a note says so. Raises ModelProblem where there are none,
@@ -170,7 +172,7 @@ class ClipClassifier(Classifier):
         self.weights_sha256 = sha256.hexdigest()
 
     def forward(self, tensor: Tensor) -> PhraseLogits:
-        """Compare pictures (B, 3, h, w) with any words."""
+        """Compare pictures (B, 3, h, w) with each phrase; without any the logits are (B, 0)."""
         features: Tensor = self.module(tensor)
         if self.rows is None:
             return PhraseLogits(features.new_zeros(len(features), 0), features)
@@ -199,7 +201,7 @@ class ClipClassifier(Classifier):
 
 
 DEMO = "demo-clip"
-DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))
+DEMO_WORDS = tuple(" ".join(words) for words in product(("red", "yellow", "green", "blue"), ("star", "ball", "square")))
 """Vocabulary of the packaged model where none is given."""
 
 
@@ -233,7 +235,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
 
 
 HALF = (0.5, 0.5, 0.5)
-"""Mean and std of SigLIP's training pictures."""
+"""Mean and std that SigLIP's training pictures were normalised by, 0..1."""
 CLIP_VOCABULARY = 49408
 """Entries of CLIP's own vocabulary, whose tokenizer comes with OpenCLIP."""
 
@@ -269,9 +271,21 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     )
 
 
-def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Any:
-    """Return the encoder of phrases to (K, D), with the folder's tokenizer."""
-    config, clip = net.config.text_config, net.config.model_type == "clip"
+def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Callable[[Sequence[str]], Tensor]:
+    """Return the encoder of K phrases to (K, D)."""
+    tokenize, clip = _tokenizer(spec, net.config, folder), net.config.model_type == "clip"
+
+    def encode_text(phrases: Sequence[str]) -> Tensor:
+        pooled = net.text_model(**tokenize(phrases)).pooler_output
+        projected: Tensor = net.text_projection(pooled) if clip else pooled
+        return projected
+
+    return encode_text
+
+
+def _tokenizer(spec: ModelSpec, whole: Any, folder: Path) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """Return the folder's tokenizer, or CLIP's own where the folder has none and the vocabulary is CLIP's."""
+    config, clip = whole.text_config, whole.model_type == "clip"
     length = int(config.max_position_embeddings)
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         import transformers
@@ -280,11 +294,12 @@ def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Any:
         # SigLIP was trained with every phrase filled up, and without a mask.
         names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 
-        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
+        def tokenize(phrases: Sequence[str]) -> dict[str, Tensor]:
             batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             return {name: batch[name] for name in names if name in batch}
 
-    elif config.vocab_size == CLIP_VOCABULARY:
+        return tokenize
+    if config.vocab_size == CLIP_VOCABULARY:
         try:
             from open_clip.tokenizer import SimpleTokenizer
         except ImportError as problem:
@@ -293,18 +308,7 @@ def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Any:
                 "pip install open_clip_torch."
             ) from problem
         shared = SimpleTokenizer(context_length=length)
-
-        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
-            return {"input_ids": shared(list(phrases))}
-
-    else:
-        raise ModelProblem(
-            f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
-        )
-
-    def read(phrases: Sequence[str]) -> Tensor:
-        pooled = net.text_model(**tokens(phrases)).pooler_output
-        projected: Tensor = net.text_projection(pooled) if clip else pooled
-        return projected
-
-    return read
+        return lambda phrases: {"input_ids": shared(list(phrases))}
+    raise ModelProblem(
+        f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
+    )

@@ -47,8 +47,8 @@ class ModuleGuard:
         self.module = module
         self.parts: list[nn.Module] = []
         """The modules of the first entry."""
-        self.patches: list[Callable[[], object]] = []
-        """Changes of the module that each entry makes."""
+        self.patch: Callable[[], None] | None = None
+        """The change of the module that each entry makes: its adapter's `patch_module`."""
         self._writes: bool | None = None
         """Whether passes write into tensors of the module; None before the first."""
         self._snapshot: _Snapshot | None = None
@@ -110,8 +110,8 @@ class ModuleGuard:
             before = _signature(snapshot.tensors)
             if self._writes is not False:
                 inside.enter_context(writes)
-            for patch in self.patches:
-                patch()
+            if self.patch is not None:
+                self.patch()
             yield
             written = bool(writes.before) or before != _signature(snapshot.tensors)
             self._writes = written or bool(self._writes)

@@ -117,8 +117,7 @@ def _adapt_module(spec: ModelSpec, model: Any, user_model: UserModel) -> Adapter
             adapter = _module(spec, network, user_model.stated_task)
         if library != "ultralytics" and not adapter.detects:
             adapter.preprocessings = (*adapter.preprocessings, READY)
-        adapter.guard = guard
-        guard.patches = [*filter(None, (getattr(adapter, "read_head", None), getattr(adapter, "cut", None)))]
+        adapter.guard, guard.patch = guard, adapter.patch_module
         return check_used(adapter)
 
 

@@ -29,7 +29,7 @@ from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, channels_of, note_preprocessing
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
+from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 
@@ -55,7 +55,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
         usual = architectures.timm_preprocessing(module)
     preprocessing = usual.changed(known)
     notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
-    if (count := state_dicts.classes(module.state_dict(), module)) is None:
+    if (count := state_dicts.count_classes(module.state_dict(), module)) is None:
         return adapt(spec, module, sha256_of(path), None, preprocessing.table(), notes=notes)
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -77,17 +77,17 @@ def _build(
     if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in state:
         options["img_size"] = sides
         blank = architectures.build(library, name, **options)
-    elif (side := state_dicts.side(state_dicts.rename(saved.tensors, state), state)) is not None:
+    elif (side := state_dicts.input_side(state_dicts.rename(saved.tensors, state), state)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    modern = architectures.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
+    modern = architectures.rename_old({**saved.tensors}) if library == "torchvision" else saved.tensors
     tensors = state_dicts.rename(modern, blank.state_dict())
-    if count := state_dicts.classes(tensors, blank):
+    if count := state_dicts.count_classes(tensors, blank):
         options["num_classes"] = count
     module = architectures.build(library, name, blank=False, **options)
     state_dicts.new_stem(module, tensors)
     note = state_dicts.new_head(module, tensors)
-    put_notes = state_dicts.put(path, tensors, module, name)
+    put_notes = state_dicts.load_into(path, tensors, module, name)
     if library == "torchvision":
         architectures.without_aux(name, module)
     return module, side, (*((note,) if note else ()), *put_notes)
@@ -104,9 +104,9 @@ def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter
     else:
         path = locate(spec, progress=progress)
         saved = checkpoint.open_(path, spec.weights.key or "")
-        module = build_own_class(spec.arch, args, state_dicts.classes(saved.tensors))
+        module = build_own_class(spec.arch, args, state_dicts.count_classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
-        notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
+        notes = state_dicts.load_into(path, tensors, module, spec.arch.rpartition("/")[2])
         notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
         sha256 = sha256_of(path)
     return adapt(
@@ -138,22 +138,19 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     saved = checkpoint.open_(path)
     if (draft := _draft_other(path, saved, arch)) is not None:
         return draft
-    unknown, notes, unnamed = list[Unknown](), list[str](), False
+    unknown, notes = list[Unknown](), list[str]()
     if not arch:
         arch, unknown, notes = _arch(path, saved)
     elif not architectures.is_own_class(arch):
         architectures.library_of(arch)
-    weights: Toml = {"path": str(path)}
     notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
-    count = state_dicts.classes(saved.tensors)
+    count = state_dicts.count_classes(saved.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
+    draft = TableDraft("custom", arch, {"weights": {"path": str(path)}}, tuple(unknown), tuple(notes))
     if count is not None and labels.find_names(saved.tables(), count):
-        notes.append(f"The names of its {count} classes are in the checkpoint.")
-    else:
-        usual = () if architectures.is_own_class(arch) or not arch else labels.imagenet()
-        unnamed = find_labels(path, count, weights, notes, usual)
-    return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes), unnamed)
+        return replace(draft, notes=(*notes, f"The names of its {count} classes are in the checkpoint."))
+    return draft.with_labels(count, () if architectures.is_own_class(arch) or not arch else labels.imagenet())
 
 
 def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:
@@ -178,12 +175,12 @@ def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ()):
+    if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.identify(tensors))), ()):
         # Programs of training note the architecture under many names.
         keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
         values = [table.get(key) for table in saved.tables() for key in keys]
         hints = [re.sub("[-_]", "", hint.lower()) for hint in (*values, path.stem) if isinstance(hint, str)]
-        names = [state_dicts.short(name) for name in fitting]
+        names = [state_dicts.short_name(name) for name in fitting]
         # The same network in both libraries is one.
         names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
         plain = {name: name.removeprefix("timm/").replace("_", "") for name in names}
@@ -210,7 +207,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     """Yield the tensors, also without each common prefix."""
     yield saved.tensors
-    for prefix in state_dicts.common(saved.tensors):
+    for prefix in state_dicts.common_prefixes(saved.tensors):
         yield {key[len(prefix) :]: value for key, value in saved.tensors.items() if key.startswith(prefix)}
 
 

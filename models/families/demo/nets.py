@@ -217,7 +217,7 @@ class ResidualNet(nn.Module):
         return logits
 
 
-def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
+def vit() -> nn.Module:
     """Return a timm ViT on 8 x 8 tokens, (B, 3, 128, 128) to logits.
 
     Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
@@ -228,9 +228,9 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
     net: Any = VisionTransformer(
         img_size=128,
         patch_size=16,
-        embed_dim=dim,
-        depth=depth,
-        num_heads=heads,
+        embed_dim=128,
+        depth=4,
+        num_heads=4,
         mlp_ratio=3,
         num_classes=len(CLASSES),
         class_token=False,
@@ -243,7 +243,7 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
         nn.ReLU(),
         ResidualBlock(stem, first, 2),
         ResidualBlock(first, second, 2),
-        nn.Conv2d(second, dim, 3, 2, 1),
+        nn.Conv2d(second, net.embed_dim, 3, 2, 1),
     )
     return net  # type: ignore[no-any-return]
 

@@ -1,33 +1,32 @@
-"""Load exported models, ONNX and TorchScript files, and read the boxes of detectors among them.
+"""Load exported models, ONNX and TorchScript files.
 
-Their answers are explained by hiding parts of the picture (explain/methods/rise.py). Boxes come in several layouts.
+Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part, Progress
-from sightglass.models.adapters.detector import Detections, Detector, cell_grid
+from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, is_row, probe
+from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
-from sightglass.models.load import TRUST, TableDraft, Unknown, find_labels
+from sightglass.models.load import TRUST, TableDraft, Unknown
 from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, prepare
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable
 
@@ -47,8 +46,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     layout = spec.weights.layout
     if layout is not None and layout not in LAYOUTS:
         raise ModelProblem(f"{layout} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
-    notes: list[str] = []
-    runtime.image_size = _size(spec, runtime, notes)
+    runtime.image_size, notes = _find_size(spec, runtime)
     runtime.channels = table.channels_in or len(table.mean or ()) or runtime.channels or 3
     outputs = _probe(runtime)
     if spec.task != "detect":
@@ -57,21 +55,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
         raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
     if runtime.channels != 3:
         raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
-    detector = make_detector(spec, runtime, outputs, notes, sha256_of(path))
-    detector.notes, detector.apart = tuple(notes), path.suffix.lower() in ONNX
+    detector = make_detector(spec, runtime, outputs, sha256_of(path))
+    detector.notes, detector.apart = notes + detector.notes, path.suffix.lower() in ONNX
     return detector
 
 
-def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
-    """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
+def _find_size(spec: ModelSpec, runtime: Runtime) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Return (h, w), fixed by the file, else by the operator or its metadata, else a usual one with a note."""
     stated = plain(runtime.metadata.get("imgsz"))
     stated = (stated, stated) if isinstance(stated, int) else stated
     noted = (int(stated[0]), int(stated[1])) if isinstance(stated, list | tuple) and len(stated) == 2 else None
     if size := runtime.size or spec.preprocessing.sides or noted:
-        return size
+        return size, ()
     usual = SIZES.get(spec.task, SIZES["classify"])
-    notes.append(f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.")
-    return usual, usual
+    note = f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed."
+    return (usual, usual), (note,)
 
 
 def _noise(runtime: Runtime, count: int) -> Tensor:
@@ -123,7 +121,7 @@ def inspect(path: Path) -> TableDraft | None:
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:
     """Draft an opened file's table by its answers to noise and to flat pictures."""
-    notes, weights, unnamed = [f"It is a model for {runtime.kind}."], {"path": str(path)}, False
+    notes = [f"It is a model for {runtime.kind}."]
     runtime.image_size = height, width = runtime.size or (SIZES["classify"],) * 2
     noise = _noise(runtime, runtime.batch or 1)
     outputs = runtime.answers(noise)
@@ -143,23 +141,19 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
-    elif count is None:
-        unnamed = True
-    elif task != "embed":
-        unnamed = find_labels(path, count, weights, notes)
-    table = {"task": task, "weights": weights}
-    return TableDraft("exported", path.name, table, notes=tuple(notes), unnamed=unnamed)
+    draft = TableDraft("exported", path.name, {"task": task, "weights": {"path": str(path)}}, notes=tuple(notes))
+    return draft if names or task == "embed" else draft.with_labels(count)
 
 
 def _adapt_rows(
-    spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: list[str], sha256: str
+    spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...], sha256: str
 ) -> CustomAdapter:
-    """Adapt a file that answers with a row of numbers."""
+    """Adapt a file that answers with a row of numbers; `notes`: those on its input."""
     chosen = spec.weights.output
     if isinstance(chosen, int) and 0 <= chosen < len(runtime.outputs):
         spec = spec.with_weights(output=runtime.outputs[chosen])
-    preprocessing = _preprocessing(spec, runtime, notes)
-    notes.append(
+    preprocessing, inferred = _preprocessing(spec, runtime)
+    answers_only = (
         f"{runtime.path.name} only answers here, without layers and gradients (the inside of {runtime.kind} files is "
         "not read here): its maps come from hiding parts of the picture."
     )
@@ -178,7 +172,7 @@ def _adapt_rows(
         check_task(spec.task),
         preprocessing.table(),
         names_in_file=lambda _: named,
-        notes=tuple(notes),
+        notes=(*notes, *inferred, answers_only),
         why="",
     )
     if not adapter.has_row:
@@ -190,8 +184,10 @@ def _adapt_rows(
     return adapter
 
 
-def _preprocessing(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> Preprocessing:
+def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return how pictures are prepared, and a note where that is inferred."""
     table, size = spec.preprocessing, runtime.image_size
+    notes: tuple[str, ...] = ()
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
     trained = Preprocessing(size, table.short_side or round(min(size) / 0.875), *IMAGENET)
@@ -200,174 +196,17 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> Prepr
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     elif table.mean is None and table.range is None:
         guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
-        notes.append(
+        notes = (
             f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-            f"and {trained} for resizing."
+            f"and {trained} for resizing.",
         )
     # The size is the file's; any crop before it is unknown.
-    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size)
+    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
 
 
-STRIDES = (8, 16, 32, 64)
-SURE = 1e-6
-"""Distance of scores from 0 and 1, where a logit would be infinite."""
-
-
-class Candidates(NamedTuple):
-    """Boxes and scores of B pictures, N candidates each, K classes."""
-
-    boxes: Tensor
-    """(B, 4, N) xyxy in pixels of the input."""
-    classes: Tensor
-    """(B, K, N) in 0..1."""
-    objectness: Tensor | None = None
-    """(B, 1, N) in 0..1, of models that have it."""
-    choice: Tensor | None = None
-    """(B, N) long: the one class of each candidate, where it has one."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A layout of outputs, and the default preparation of its models' pictures."""
-
-    about: str
-    """Description, for the end of a sentence."""
-    read: Callable[[Sequence[Tensor], int, tuple[int, int]], Candidates]
-    """From a pass's outputs, the number of classes and the input's (h, w)."""
-    final: bool = False
-    """Whether its boxes were suppressed already."""
-    alone: bool = False
-    """Whether a pass takes one picture, because the number of boxes differs."""
-    bgr: bool = False
-    highest: int = 1
-    """The value of white: 1 or 255."""
-    place: str = "centre"
-    """Position of the picture in a letterbox: `centre` or `corner`; `squash`: without bars."""
-
-
-def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0]  # (B, 4 + K + more, N)
-    return Candidates(_corners(rows[:, :4]), rows[:, 4 : 4 + count])
-
-
-def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0].transpose(1, 2)  # (B, 6 + more, N): xyxy, score, class
-    return _choose(rows[:, :4], rows[:, 4], rows[:, 5].round().long(), count)
-
-
-def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0].transpose(1, 2)  # (B, 5 + K, N): cxcywh, objectness, classes
-    return Candidates(_corners(rows[:, :4]), rows[:, 5 : 5 + count], rows[:, 4:5])
-
-
-def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    rows = outputs[0]
-    if (cells := grid(rows.shape[1], size)) is None:
-        raise ModelProblem(f"{rows.shape[1]} candidates are no grid of YOLOX over {size[0]} x {size[1]} pixels.")
-    centres, strides = (part.to(rows) for part in cells)
-    # A cell counts from its own top left here, and not from its centre.
-    middle = rows[..., :2] * strides[:, None] + centres - strides[:, None] / 2
-    decoded = torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)
-    return _yolov5([decoded], count, size)
-
-
-def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    boxes, labels, scores = triple(outputs) or outputs
-    return _choose(boxes.reshape(1, -1, 4).transpose(1, 2), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
-
-
-def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
-    """Return one-class candidates, or a single one with score 0."""
-    if scores.shape[1] == 0:
-        boxes, scores = boxes.new_zeros(len(boxes), 4, 1), scores.new_zeros(len(scores), 1)
-        classes = classes.new_zeros(len(classes), 1)
-    # Unused rows hold arbitrary numbers.
-    if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
-        raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
-    classes = classes.clamp(0, count - 1)
-    rows = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
-    return Candidates(boxes, rows, choice=classes)
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    """Convert (B, 4, N) centre and size to xyxy."""
-    middle, half = boxes[:, :2], boxes[:, 2:] / 2
-    return torch.cat((middle - half, middle + half), 1)
-
-
-LAYOUTS = {
-    "ultralytics": Layout("(1, 4 + classes, N): Ultralytics' centre, size and class scores", _ultralytics),
-    "end2end": Layout("(1, N, 6): corners, score and class of each box", _end2end, final=True),
-    "yolov5": Layout("(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
-    "yolox": Layout("(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
-    "yolox-decoded": Layout("(1, N, 5 + classes): YOLOX's, decoded", _yolov5, bgr=True, highest=255, place="corner"),
-    "torchvision": Layout(
-        "boxes, labels and scores, as torchvision's detectors", _torchvision, final=True, alone=True, place="corner"
-    ),
-}
-
-
-def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
-    """Return centres (N, 2) and strides (N,) of N cells, in pixels, or None.
-
-    Heads have one candidate for each cell, or three as YOLOv5's, on three or four scales.
-    """
-    for used in (STRIDES[:3], STRIDES):
-        shapes = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in used]
-        cells = sum(h * w for h, w in shapes)
-        for each in (1, 3):
-            if cells * each != count:
-                continue
-            return cell_grid([shape for shape in shapes for _ in range(each)], sorted(used * each))
-    return None
-
-
-def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Return boxes, labels and scores among the outputs, in any order, or None."""
-    boxes = [out for out in outputs if out.ndim in (2, 3) and out.shape[-1] == 4]
-    flat = [out for out in outputs if out.ndim == 1 or (out.ndim == 2 and len(out) == 1 and out.shape[-1] != 4)]
-    labels = [out for out in flat if not out.is_floating_point()]
-    scores = [out for out in flat if out.is_floating_point()]
-    if len(boxes) == len(labels) == len(scores) == 1:
-        return boxes[0], labels[0], scores[0]
-    return None
-
-
-def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
-    """Infer the layout and the number of classes from outputs' shapes.
-
-    `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
-    Raises ModelProblem, with the shapes, where they are none of those known.
-    """
-    if triple(outputs) is not None:
-        return "torchvision", named or 0
-    shape = tuple(outputs[0].shape)
-    if outputs[0].ndim == 3 and len(outputs) < 4:
-        _, rows, columns = shape
-        extra = columns - 5
-        few = rows <= 1000 and rows > columns
-        if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
-            return "end2end", named or 0
-        if rows > columns and extra >= 1 and named in (None, extra):
-            if ultralytics or (cells := grid(rows, size)) is None or (rows % 3 == 0 and grid(rows // 3, size)):
-                return "yolov5", extra
-            # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
-            far = float(outputs[0][..., :2].max()) > float(cells[0].max()) / 2
-            return ("yolox-decoded" if far else "yolox"), extra
-        if columns > rows >= 5 and (named is None or rows >= 4 + named):
-            # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
-            return "ultralytics", named if named is not None and ultralytics else rows - 4
-    shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
-    raise ModelProblem(
-        f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
-        f"say layout = one of {', '.join(LAYOUTS)}."
-    )
-
-
-def make_detector(
-    spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], notes: list[str], sha256: str
-) -> ExportedDetector:
-    """Return the detector of an opened file by its answers to noise; `notes` grows by what was inferred."""
+def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], sha256: str) -> ExportedDetector:
+    """Return the detector of an opened file by its answers to noise, with notes on what was inferred."""
+    notes: list[str] = []
     names, name = labels.stated_names(spec) or read_labels(runtime), spec.weights.layout
     task = runtime.metadata.get("task")
     if task not in (None, "detect", "segment", "pose"):
@@ -393,9 +232,11 @@ def make_detector(
         if not count or name != inferred:
             say = spec.where_stated("labels")
             raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in {say}.")
-        names, more = labels.for_classes(spec, count)
-        notes += more
-    return ExportedDetector(spec, runtime, names, LAYOUTS[name], sha256)
+        names, label_notes = labels.for_classes(spec, count)
+        notes += label_notes
+    detector = ExportedDetector(spec, runtime, names, LAYOUTS[name], sha256)
+    detector.notes = tuple(notes)
+    return detector
 
 
 class ExportedDetector(Detector):
@@ -426,8 +267,8 @@ class ExportedDetector(Detector):
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
     def forward(self, tensor: Tensor) -> Detections:
-        cells = None if self.layout.final else self._size
-        return detections([self._read(outputs) for outputs in self._runtime.answer_all(tensor, self._at_once)], cells)
+        candidates = [self._read(outputs) for outputs in self._runtime.answer_all(tensor, self._at_once)]
+        return join_candidates(candidates, None if self.layout.final else self._size)
 
     def _read(self, outputs: Sequence[Tensor]) -> Candidates:
         try:
@@ -439,33 +280,3 @@ class ExportedDetector(Detector):
             raise ModelProblem(
                 f"The outputs of {self.spec.id}, {shapes}, are not {self.layout.about}: say another layout."
             ) from reason
-
-
-def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
-    """Join several passes' candidates into one padded batch.
-
-    `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
-    """
-    count = max(part.boxes.shape[-1] for part in candidates)
-    joined = (
-        None if parts[0] is None else torch.cat([F.pad(rows, (0, count - rows.shape[-1])) for rows in parts])
-        for parts in zip(*candidates, strict=True)
-    )
-    boxes, classes, objectness, choice = Candidates(*joined)  # type: ignore[arg-type]
-    cells = None if size is None else grid(count, size)
-    if cells is None:
-        # Boxes without cells have their own centres; any point within a box selects it.
-        first = boxes[0]
-        centres = torch.stack((first[0] + first[2], first[1] + first[3]), 1) / 2
-        units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
-    else:
-        centres, units = (part.to(boxes) for part in cells)
-    return Detections(
-        levels=(torch.logit(classes.float(), SURE)[..., None],),
-        regressions=(boxes[..., None],),
-        boxes_of=lambda tensors: tensors[0][..., 0].transpose(1, 2),
-        centres=centres,
-        units=units,
-        objectness=() if objectness is None else (torch.logit(objectness.float(), SURE)[..., None],),
-        choice=choice,
-    )

@@ -25,15 +25,17 @@ from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported import workers
 from sightglass.models.preprocess import MAX_CHANNELS
 
+_LOST = {True: "did not answer in time", False: "crashed onnxruntime"}
+"""What a file did, by whether its process was late."""
 ONNX = (".onnx",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
-_FAILED = {True: "did not answer in time", False: "crashed onnxruntime"}
 
 
 class Runtime(nn.Module):
     """Base of the kinds of files; each implements `answer`."""
 
     kind = ""
+    """Name of the format, for sentences."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -49,8 +51,8 @@ class Runtime(nn.Module):
         """Pictures that one pass takes, where the file fixes it."""
         self.channels_last = False
         """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
-        self.halved = False
-        """Whether it wants float16."""
+        self.takes_half = False
+        """Whether it takes float16."""
         self.outputs: tuple[str, ...] = ()
         """Names of the answers, where the file has them."""
         self.channels: int | None = None
@@ -71,7 +73,7 @@ class Runtime(nn.Module):
 
         Raises ModelProblem where the runtime refuses the tensor.
         """
-        inputs = tensor.half() if self.halved else tensor
+        inputs = tensor.half() if self.takes_half else tensor
         inputs = inputs.permute(0, 2, 3, 1) if self.channels_last else inputs
         try:
             outputs = self.answer(inputs.contiguous())
@@ -86,6 +88,7 @@ class Runtime(nn.Module):
         return tuple(out.float() if out.is_floating_point() else out for out in outputs)
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Return the runtime's outputs for an input in the file's own layout and type."""
         raise NotImplementedError
 
     def answer_all(self, tensor: Tensor, limit: int | None) -> Iterator[tuple[Tensor, ...]]:
@@ -98,8 +101,8 @@ class Runtime(nn.Module):
             full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short > 0 else part
             yield tuple(out[: len(part)] if short > 0 else out for out in self.answers(full))
 
-    def _takes(self, shape: Sequence[Any], dtype: str) -> None:
-        """Store the declared input; non-numbers in `shape` are free."""
+    def _read_input(self, shape: Sequence[Any], dtype: str) -> None:
+        """Set what the input `shape` fixes by its numbers; raise ModelProblem where it takes no pictures."""
         if len(shape) != 4:
             raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
         sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
@@ -112,7 +115,7 @@ class Runtime(nn.Module):
         self.channels = channels
         if dtype not in ("float", "float32", "f32", "float16", "f16"):
             raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
-        self.halved = dtype.endswith("16")
+        self.takes_half = dtype.endswith("16")
         self.size = (height, width) if height and width else None
         self.batch = batch
 
@@ -139,11 +142,11 @@ class OnnxRuntime(Runtime):
                 ) from reason
             raise ModelProblem(f"{path.name} is not a model that onnxruntime can open.") from reason
         except isolated.Lost as reason:
-            raise ModelProblem(f"{path.name} {_FAILED[reason.late]} when it was opened: export it again.") from reason
+            raise ModelProblem(f"{path.name} {_LOST[reason.late]} when it was opened: export it again.") from reason
         if len(declared.inputs) != 1:
             raise ModelProblem(f"{path.name} takes {len(declared.inputs)} inputs: it should take pictures alone.")
         ((_, shape, kind),) = declared.inputs
-        self._takes(shape, kind.removeprefix("tensor(").removesuffix(")"))
+        self._read_input(shape, kind.removeprefix("tensor(").removesuffix(")"))
         self.outputs, self.metadata = tuple(declared.outputs), declared.metadata
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
@@ -165,7 +168,7 @@ class OnnxRuntime(Runtime):
                 if reason.late or not again:
                     self._file.note(failed=True)
                     raise ModelProblem(
-                        f"{self.path.name} {_FAILED[reason.late]} for this picture: give another picture or model."
+                        f"{self.path.name} {_LOST[reason.late]} for this picture: give another picture or model."
                     ) from reason
         self._file.note(failed=False)
         self._usual = took / count if self._usual is None else self._usual
@@ -182,7 +185,7 @@ class TorchScript(Runtime):
         module = self._open(torch.device("cpu"))
         # Not a submodule: scripted parts take no hooks.
         self._module = [module]
-        self.halved = next((p.dtype == torch.float16 for p in module.parameters()), False)
+        self.takes_half = next((p.dtype == torch.float16 for p in module.parameters()), False)
         arguments = module.forward.schema.arguments
         # The file does not say how many channels it takes, but the first convolution has as many.
         first = next((p.shape[1] for p in module.parameters() if p.ndim == 4), 3)

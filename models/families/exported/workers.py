@@ -1,7 +1,6 @@
 """Run received ONNX files in processes of their own, with limits of time and memory.
 
-A process has one file open. `WARM` of them work at once, or wait for work; more are started, up to `MOST`, where all
-have been busy for `PATIENCE` seconds. Nobody waits for one that does not answer in time: it is ended.
+A process has one file open; one that does not answer in time is ended.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ from sightglass.common.files import Json
 from sightglass.common.work import progress
 from sightglass.models import isolated
 
-WARM, MOST, PATIENCE = 2, 4, 0.5
+WARM, MOST = 2, 4
+"""Processes that work at once or wait for work, and that there are at most."""
+PATIENCE = 0.5
+"""Seconds for which all have to be busy before another one is started."""
 OPENING = 20.0
 """Seconds of all processors in which a file has to open, and to answer for the first time."""
 SECONDS, USUAL = 2.0, 20.0
@@ -107,11 +109,11 @@ class Worker(isolated.Process):
 
     def run(self, array: isolated.Array, seconds: float) -> tuple[list[isolated.Array], float]:
         """Return the answers to an array, and the seconds that all processors took; raise as `ask`."""
-        said, outputs = self.ask({}, [array], seconds)
-        return outputs, said.seconds
+        reply, outputs = self.ask({}, [array], seconds)
+        return outputs, reply.seconds
 
 
-class Here:
+class LocalWorker:
     """As Worker, in this process, which is a child with limits itself."""
 
     def __init__(self, file: File, device: str, threads: int) -> None:
@@ -133,7 +135,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._changed, self.idle, self.busy = threading.Condition(), list[Worker](), 0
-        self._here: Here | None = None
+        self._local: LocalWorker | None = None
 
     @property
     def full(self) -> bool:
@@ -141,12 +143,12 @@ class Pool:
         return self.busy >= MOST
 
     @contextlib.contextmanager
-    def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker | Here]:
+    def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker | LocalWorker]:
         """Lend a process that has the file open. Raises as Worker, and ModelProblem for a file that has changed."""
         if isolated.INSIDE:
-            if self._here is None or self._here.opened != (file, device):
-                self._here = Here(file, device, threads)
-            yield self._here
+            if self._local is None or self._local.opened != (file, device):
+                self._local = LocalWorker(file, device, threads)
+            yield self._local
             return
         worker, until = None, time.monotonic() + PATIENCE
         with self._changed:
@@ -154,14 +156,14 @@ class Pool:
                 self._changed.wait(0.1)
                 progress.check()
             self.busy += 1
-            alive = [each for each in self.idle if each.alive]
-            worker = next((each for each in alive if each.opened == (file, device)), None)
-            others = [each for each in alive if each is not worker]
+            alive = [other for other in self.idle if other.alive]
+            worker = next((other for other in alive if other.opened == (file, device)), None)
+            others = [other for other in alive if other is not worker]
             self.idle = others[-WARM + self.busy :] if self.busy < WARM else []
         try:
-            for each in others:
-                if each not in self.idle:
-                    each.end()
+            for other in others:
+                if other not in self.idle:
+                    other.end()
             if worker is None:
                 if File.at(file.path) != file:
                     raise ModelProblem(f"{file.path.name} has changed since it was opened: choose the model again.")

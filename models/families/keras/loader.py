@@ -29,7 +29,7 @@ from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
-from sightglass.models.load import TableDraft, Toml, find_labels
+from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
@@ -48,7 +48,7 @@ _NETS: tuple[tuple[str, str, str], ...] = (
     ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
     ("densenet", "conv5_block16_concat", "torch"),
 )
-WAYS = {
+SCALINGS = {
     "raw": (PreprocessingTable(range=255), "colours from 0 to 255"),
     "caffe": (
         PreprocessingTable(range=255, mean=_CAFFE, channels="bgr"),
@@ -58,6 +58,7 @@ WAYS = {
     "torch": (PreprocessingTable(mean=IMAGENET[0], std=IMAGENET[1]), "ImageNet's mean and deviation"),
     "unit": (PreprocessingTable(range=1), "colours from 0 to 1"),
 }
+"""Ways to scale a picture's numbers, and how a sentence describes them."""
 
 
 class KerasClassifier(CustomInput, Classifier):
@@ -94,8 +95,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
 
 def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClassifier:
     """Adapt a model, which is from then on the adapter's own; `name` is for problems."""
-    notes: list[str] = []
-    preprocessing = _preprocessing(spec, model, name, notes)
+    preprocessing, notes = _preprocessing(spec, model, name)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, name)
     final = "" if spec.measures else without_activation(model)
@@ -108,8 +108,12 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     adapter.kind = "numbers" if spec.measures else "logit" if count == 1 else "logits"
     dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
     adapter.head = dense[-1] if dense else None
-    _complete_by_a_run(adapter, name, notes, unknown=final == "unknown")
-    adapter.notes = tuple(notes)
+    notes += _find_classes(adapter, name, unknown=final == "unknown")
+    adapter.paper, paper_notes = _find_paper(adapter)
+    if adapter.paper is not None:
+        # It also accepts drawings in inverted colours.
+        adapter.preprocessings = (*adapter.preprocessings, "negative")
+    adapter.notes = (*notes, *paper_notes)
     return adapter
 
 
@@ -130,7 +134,7 @@ def _input_shape(model: Any, name: str) -> tuple[int | None, int | None, int]:
 
 
 def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str, str]:
-    """Return the likeliest of `WAYS` to scale a picture's numbers, and why."""
+    """Return the likeliest of `SCALINGS`, and why."""
     layers = [layer for layer in model._flatten_layers(include_self=False) if not hasattr(layer, "layers")]
     for layer in layers:
         kind = type(layer).__name__
@@ -157,15 +161,14 @@ def inspect(path: Path) -> TableDraft | None:
     row = None if isinstance(model.output_shape, list | dict) else model.output_shape[-1]
     count = None if row is None else max(row, 2)
     knows = "" if count is None else f" and knows {count} classes"
-    notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
-    weights: Toml = {"path": str(path)}
+    note = f"It is a model of Keras: it takes {kind} {sizes}{knows}."
     task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 2 else "classify"
-    unnamed = find_labels(path, count, weights, notes)
     scaling, because = _scaling(model, shape)
-    preprocessing, words = WAYS[scaling]
-    notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")
-    weights["preprocessing"] = preprocessing.stated()
-    return TableDraft("keras", "keras", {"task": task, "weights": weights}, notes=tuple(notes), unnamed=unnamed)
+    preprocessing, described = SCALINGS[scaling]
+    table = {"task": task, "weights": {"path": str(path), "preprocessing": preprocessing.stated()}}
+    draft = TableDraft("keras", "keras", table, notes=(note,)).with_labels(count)
+    note = f"It is given {described}, as {because}: say so in weights.preprocessing where that is not so."
+    return replace(draft, notes=(*draft.notes, note))
 
 
 def _one_output(spec: ModelSpec, model: Any, name: str) -> Any:
@@ -179,14 +182,15 @@ def _one_output(spec: ModelSpec, model: Any, name: str) -> Any:
     return keras().Model(model.inputs, model.outputs[place])
 
 
-def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> Preprocessing:
-    """Return the preprocessing: as the file fixes it, else the operator's, else inferred, with notes."""
+def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessing, list[str]]:
+    """Return the preprocessing, as the file fixes it, else the operator's, else inferred, and notes on that."""
+    notes: list[str] = []
     height, width, channels = shape = _input_shape(model, name)
     table = spec.preprocessing
     if (table.mean, table.std, table.range) == (None, None, None):
         scaling, because = _scaling(model, shape)
-        inferred, words = WAYS[scaling]
-        notes.append(f"How its pictures are prepared was inferred: {words}, as {because}.")
+        inferred, described = SCALINGS[scaling]
+        notes.append(f"How its pictures are prepared was inferred: {described}, as {because}.")
         table = table.over(inferred)
     if height is None and width is None and table.sides is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
@@ -204,11 +208,12 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> 
     if (table.interpolation, table.antialias, table.crop) == (None, None, None):
         way = "Pillow's resize of a grey picture" if grey else "image_dataset_from_directory of Keras"
         notes.append(f"The file does not say how pictures are resized: {prepared} was taken, as by {way}.")
-    return prepared
+    return prepared, notes
 
 
-def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unknown: bool) -> None:
-    """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
+def _find_classes(adapter: KerasClassifier, name: str, *, unknown: bool) -> list[str]:
+    """Set an adapter's classes by one pass, and the kind of its answers if `unknown`; return notes on them."""
+    notes: list[str] = []
     with torch.no_grad():
         logits = adapter.run(adapter.flat_input()).logits
     if logits.ndim != 2:
@@ -216,24 +221,19 @@ def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *,
     if unknown and kind_of([logits[:1]]) == "probabilities":
         adapter.kind = "probabilities"
         notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    names, more = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
+    names, label_notes = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
     adapter.labels = tuple(map(legible, names))
-    notes += more
-    adapter.paper = _paper_of(adapter, notes)
-    if adapter.paper is not None:
-        # It also accepts drawings in inverted colours.
-        adapter.preprocessings = (*adapter.preprocessings, "negative")
+    return [*notes, *label_notes]
 
 
-def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
-    """Return the colours of a drawing model's input; None for other models."""
-    paper_stated = adapter.spec.weights.sketch
-    if paper_stated is not None:
-        if paper_stated not in PAPERS:
-            raise ModelProblem(f"sketch of {adapter.spec.id} is {paper_stated!r}: use one of {', '.join(PAPERS)}.")
-        return paper_stated
+def _find_paper(adapter: KerasClassifier) -> tuple[Paper | None, tuple[str, ...]]:
+    """Return the colours of a drawing model's input, None for other models, and a note where they are assumed."""
+    stated = adapter.spec.weights.sketch
+    if stated is not None:
+        if stated not in PAPERS:
+            raise ModelProblem(f"sketch of {adapter.spec.id} is {stated!r}: use one of {', '.join(PAPERS)}.")
+        return stated, ()
     if adapter.channels != 1 or max(adapter.preprocessing.size) > 128 or not names_drawings(adapter.labels):
-        return None
+        return None, ()
     say = "" if adapter.spec.in_memory else "; weights.sketch states another"
-    notes.append(f"Drawings were taken to be {PAPERS[0]}, as those of the usual data sets{say}.")
-    return PAPERS[0]
+    return PAPERS[0], (f"Drawings were taken to be {PAPERS[0]}, as those of the usual data sets{say}.",)

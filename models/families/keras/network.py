@@ -210,7 +210,7 @@ def _check(path: Path) -> None:
 
 
 def _last(model: Any) -> Any:
-    """Return the step whose output is the model's."""
+    """Return the innermost layer whose output is the model's."""
     while hasattr(model, "layers"):
         inner = getattr(model, "_functional", None) or model
         outputs = getattr(inner, "outputs", None)
@@ -229,10 +229,10 @@ def final_activation(model: Any) -> str:
 
 
 def without_activation(model: Any) -> str:
-    """Remove a model's final activation, so that it returns logits; return its name."""
+    """Remove a model's final softmax or sigmoid; return which of them, or `unknown`, makes scores of its logits."""
     name, last = final_activation(model), _last(model)
     if type(last).__name__ == "Softmax":
         last.call = lambda inputs, mask=None: inputs
     elif name in ("softmax", "sigmoid"):
         last.activation = keras().activations.linear
-    return name if name in ("softmax", "sigmoid") else "softmax" if name == "linear" else "unknown"
+    return {"softmax": "softmax", "linear": "softmax", "sigmoid": "sigmoid"}.get(name, "unknown")

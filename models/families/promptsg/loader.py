@@ -40,8 +40,6 @@ ALIASES = TYPES | dict.fromkeys(("mim.cross_attn", "bottleneck", "classifier"), 
 """The others are one vector for the whole picture: their map is that of the last tokens before it."""
 BESIDE: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
 """Configurations beside the weights, the first that there is."""
-KNOWN = {"prompt": "composed", "guidance": "attend"}
-"""Keys of the packaged configuration, with the one value that there is."""
 
 
 class _PromptSG(PreparedAdapter):
@@ -122,7 +120,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     config = read_config(tensors, settings, path.name)
     module = PromptSG(config)
     known = module.state_dict()
-    state_dicts.put(path, {key: value for key, value in tensors.items() if key in known}, module, "a PromptSG")
+    state_dicts.load_into(path, {key: value for key, value in tensors.items() if key in known}, module, "a PromptSG")
     half = (0.5, 0.5, 0.5)
     mean, std = spec.preprocessing.mean or half, spec.preprocessing.std or half
     preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
@@ -183,6 +181,6 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
 
 def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> Config:
     """Return the stated configuration with the file's number of classes; raise ModelProblem for a wrong key."""
-    table = {key: value for key, value in stated.items() if key not in ("names", "notes") and KNOWN.get(key) != value}
+    table = {key: value for key, value in stated.items() if key not in ("names", "notes")}
     table["classes"] = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
     return read_table(Config, table, "the configuration", name)

@@ -27,8 +27,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 
     def read(path: Path) -> nn.Module:
         module = build_classifier(spec.arch, classes=len(names))
-        tensors = architectures.modern(checkpoint.read(path))
-        state_dicts.put(path, tensors, module, f"{spec.arch} with {len(names)} classes")
+        tensors = architectures.rename_old(checkpoint.read(path))
+        state_dicts.load_into(path, tensors, module, f"{spec.arch} with {len(names)} classes")
         if spec.arch == "googlenet":
             # Unused heads would be listed as layers.
             architectures.without_aux(spec.arch, module)

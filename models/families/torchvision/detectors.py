@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class TorchvisionDetections(Detections):
 
 
 def root_of_sigmoids(logits: Tensor, objectness: Tensor | None) -> Tensor:
+    """Return FCOS's scores: the geometric mean of class and centredness."""
     assert objectness is not None
     return (logits.sigmoid() * objectness.sigmoid()).sqrt()
 
@@ -61,6 +62,7 @@ class TorchvisionDetector(Detector):
     preprocessings = ("trained",)
     multi_label = True
     has_neck = True
+    """Whether the head reads maps of a neck (FPN), and not the backbone's own."""
     small = 0.0
     """Minimum side of a box that is shown, in pixels of the input."""
 
@@ -70,7 +72,7 @@ class TorchvisionDetector(Detector):
         transform = module.transform
         self._fixed: tuple[int, int] | None = transform.fixed_size
         self._divisor = int(transform.size_divisible)
-        # The input size for finding layers.
+        # Pixels of a side of the input in which layers are found.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
 
     @property
@@ -107,16 +109,16 @@ class TorchvisionDetector(Detector):
         most, most_before = limits.detections_per_img, getattr(limits, "topk_candidates", None)
         scores = outputs.scores[0]  # (K, N)
         classes, anchors = (scores > (confidence if outputs.proposed else 1)).nonzero(as_tuple=True)
-        sure = scores[classes, anchors]
+        confident = scores[classes, anchors]
         if most_before is not None:
             # Without a neck a limited number of each class is taken, and not of each map.
             group = classes if outputs.groups is None or not self.has_neck else outputs.groups[anchors]
-            through = _best_of_each(group, sure, most_before)
-            classes, anchors, sure = classes[through], anchors[through], sure[through]
+            best = _best_of_each(group, confident, most_before)
+            classes, anchors, confident = classes[best], anchors[best], confident[best]
         boxes = clip_boxes_to_image(outputs.boxes[0, anchors].detach().float(), outputs.inner)
         large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.small
-        classes, anchors, sure, boxes = classes[large], anchors[large], sure[large], boxes[large]
-        chosen = batched_nms(boxes, sure, classes, iou)[:most]
+        classes, anchors, confident, boxes = classes[large], anchors[large], confident[large], boxes[large]
+        chosen = batched_nms(boxes, confident, classes, iou)[:most]
         return anchors[chosen], classes[chosen]
 
     def _neck(self) -> list[str]:
@@ -148,13 +150,13 @@ class TorchvisionDetector(Detector):
         return {path: "neck" if ".fpn." in path else "backbone" for path in steps}
 
 
-def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
-    """Return the rows (n,) among the `most` surest of their group, best first."""
-    order = sure.argsort(descending=True, stable=True)
-    kept = torch.zeros_like(order, dtype=torch.bool)
+def _best_of_each(group: Tensor, scores: Tensor, most: int) -> Tensor:
+    """Return the rows (n,) with the `most` highest scores of their group, best first."""
+    order = scores.argsort(descending=True, stable=True)
+    among_best = torch.zeros_like(order, dtype=torch.bool)
     for number in torch.bincount(group).nonzero():
-        kept[(group[order] == number).nonzero()[:most, 0]] = True
-    return order[kept]
+        among_best[(group[order] == number).nonzero()[:most, 0]] = True
+    return order[among_best]
 
 
 class DenseDetector(TorchvisionDetector):
@@ -168,7 +170,7 @@ class DenseDetector(TorchvisionDetector):
         self._others = [column for column in range(self._width) if column not in self._columns]
 
     def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Split (B, A * columns, h, w) by anchor into classes (B, K, h, w) and others."""
+        """Yield for each anchor the classes (B, K, h, w) of (B, A * columns, h, w), and any other columns."""
         ours, others = (torch.tensor(columns, device=out.device) for columns in (self._columns, self._others))
         for anchor in torch.split(out, self._width, 1):
             yield anchor.index_select(1, ours), anchor.index_select(1, others) if len(others) else None
@@ -195,32 +197,19 @@ class DenseDetector(TorchvisionDetector):
         return sigmoid_scores
 
     def forward(self, tensor: Tensor) -> TorchvisionDetections:
-        module: Any = self.module
         images = self._images(tensor)
-        features = list(module.backbone(tensor).values())
-        levels: list[Tensor] = []
-        regressions: list[Tensor] = []
-        objectness: list[Tensor] = []
-        rest: list[Tensor | None] = []
-        per_cell = []
+        features = list(self.module.backbone(tensor).values())  # type: ignore[operator]
+        levels, regressions, objectness, rest = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor | None]()
+        counts = []
         for logits, deltas, centredness in self._towers(features):
-            shapes = list(self._split(logits))
-            levels += [mine for mine, _ in shapes]
-            rest += [others for _, others in shapes]
+            by_anchor = list(self._split(logits))
+            levels += [classes for classes, _ in by_anchor]
+            rest += [others for _, others in by_anchor]
             regressions += torch.split(deltas, 4, 1)
             objectness += [] if centredness is None else [centredness]
-            per_cell.append(len(shapes))
-        grids = module.anchor_generator(images, features)[0]  # (N, 4), all anchors of a cell after one another
-        sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
-        anchors = torch.cat(
-            [
-                level_anchors.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
-                for level_anchors, count in zip(grids.split(sizes), per_cell, strict=True)
-            ]
-        )
-        groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
-        height = tensor.shape[2]
-        strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
+            counts.append(len(by_anchor))
+        anchors, groups = self._anchors(images, features, counts)
+        strides = anchors.new_tensor([tensor.shape[2] / x.shape[2] for x in features])
 
         def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
             rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
@@ -231,12 +220,25 @@ class DenseDetector(TorchvisionDetector):
             tuple(regressions),
             boxes,
             (anchors[:, :2] + anchors[:, 2:]) / 2,
-            strides,
+            strides[groups],
             tuple(objectness),
             scoring=self._scoring(rest),
             inner=images.image_sizes[0],
             groups=groups,
         )
+
+    def _anchors(self, images: Any, features: list[Tensor], counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return anchors (N, 4) xyxy and the number of each one's map (N,); `counts`: of a cell of each map."""
+        module: Any = self.module
+        # Torchvision lists them cell by cell; here all cells of the first anchor come first.
+        sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, counts, strict=True)]
+        by_map = module.anchor_generator(images, features)[0].split(sizes)
+        anchors = [
+            boxes.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+            for boxes, count in zip(by_map, counts, strict=True)
+        ]
+        groups = [boxes.new_full((len(boxes),), number, dtype=torch.long) for number, boxes in enumerate(anchors)]
+        return torch.cat(anchors), torch.cat(groups)
 
 
 class FcosDetector(DenseDetector):
@@ -281,6 +283,22 @@ CELLS = 7
 """Cells to a side of the grid that a proposal's features are pooled to."""
 
 
+class _Candidates(NamedTuple):
+    """The candidates of one picture: N pairs of a proposal and a class."""
+
+    logits: Tensor  # (N, K)
+    rest: Tensor  # (N,) logsumexp of the background's logit and other columns, out of the graph
+    deltas: Tensor  # (N, 4) what boxes are decoded from
+    classes: Tensor  # (N,) long
+    proposals: Tensor  # (N, 4) xyxy in pixels of the input
+
+    def padded(self, count: int) -> _Candidates:
+        """Return `count` candidates, the first one repeated where there are fewer."""
+        index = torch.arange(count, device=self.classes.device)
+        index = index.where(index < len(self.classes), 0)
+        return _Candidates(*(tensor[index] for tensor in self))
+
+
 class TwoStage(TorchvisionDetector):
     """Faster R-CNN: a candidate is a proposal with one class and its box.
 
@@ -295,52 +313,52 @@ class TwoStage(TorchvisionDetector):
         images = self._images(tensor)
         features = module.backbone(tensor)
         proposals, _ = module.rpn(images, features)
-        proposed = [len(part) > 0 for part in proposals]
+        proposed = len(proposals[0]) > 0
         height, width = images.image_sizes[0]
         # Without proposals the whole picture is an explainable, but hidden, candidate.
         whole = tensor.new_tensor([[0, 0, width, height]])
-        proposals = [part.detach() if real else whole for part, real in zip(proposals, proposed, strict=True)]
+        proposals = [part.detach() if len(part) else whole for part in proposals]
         heads = module.roi_heads
         pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
-        logits, deltas = heads.box_predictor(heads.box_head(pooled))
-        columns = torch.tensor(self._columns, device=tensor.device)
-        beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
-        beside[columns] = False
-        counts = [len(part) for part in proposals]
-        picked = []
-        for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
-            scores = rows.detach().softmax(1)[:, columns]  # (P, K)
-            above = scores > heads.score_thresh
-            above[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
-            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above.nonzero(as_tuple=True)))
-        most = max(len(classes) for *_, classes in picked)
-        levels, regressions, choice, rest, regions = [], [], [], [], []
-        for rows, numbers, rois, at, classes in picked:
-            # A shorter list of another picture of the batch is padded with its first candidate.
-            index = torch.arange(most, device=tensor.device)
-            index = index.where(index < len(at), 0)
-            at, classes = at[index], classes[index]
-            levels.append(rows[at][:, columns].T[..., None])
-            rest.append(rows.detach().float()[at][:, beside].logsumexp(1)[None])
-            regressions.append(numbers[at, columns[classes]].T[..., None])
-            choice.append(classes)
-            regions.append(rois[at])
+        rows, counts = heads.box_predictor(heads.box_head(pooled)), [len(part) for part in proposals]
+        pictures = [*map(self._candidates, *(part.split(counts) for part in rows), proposals)]
+        most = max(len(picture.classes) for picture in pictures)
+        pictures = [picture.padded(most) for picture in pictures]
 
         def boxes(tensors: tuple[Tensor, ...]) -> Tensor:
-            rows = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
-            return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
+            deltas = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
+            pairs = zip(deltas, pictures, strict=True)
+            return torch.stack([heads.box_coder.decode_single(row, picture.proposals) for row, picture in pairs])
 
-        sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)
+        first = pictures[0].proposals
+        sides = (first[:, 2:] - first[:, :2]).clamp(min=1)
         return TorchvisionDetections(
-            (torch.stack(levels),),
-            (torch.stack(regressions),),
+            (torch.stack([picture.logits.T[..., None] for picture in pictures]),),
+            (torch.stack([picture.deltas.T[..., None] for picture in pictures]),),
             boxes,
-            (regions[0][:, :2] + regions[0][:, 2:]) / 2,
+            (first[:, :2] + first[:, 2:]) / 2,
             sides.prod(1).sqrt() / CELLS,
-            scoring=softmax_beside(torch.stack(rest)),
-            choice=torch.stack(choice),
+            scoring=softmax_beside(torch.stack([picture.rest[None] for picture in pictures])),
+            choice=torch.stack([picture.classes for picture in pictures]),
             inner=(height, width),
-            proposed=proposed[0],
+            proposed=proposed,
+        )
+
+    def _candidates(self, logits: Tensor, deltas: Tensor, proposals: Tensor) -> _Candidates:
+        """Return a picture's candidates from the head's rows (P, columns) and (P, 4 * columns) of its proposals."""
+        columns = torch.tensor(self._columns, device=logits.device)
+        is_other = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
+        is_other[columns] = False
+        scores = logits.detach().softmax(1)[:, columns]  # (P, K)
+        above = scores > self.module.roi_heads.score_thresh  # type: ignore[union-attr, operator]
+        above[torch.arange(len(logits), device=logits.device), scores.argmax(1)] = True
+        rows, classes = above.nonzero(as_tuple=True)
+        return _Candidates(
+            logits[rows][:, columns],
+            logits.detach().float()[rows][:, is_other].logsumexp(1),
+            deltas.reshape(len(deltas), -1, 4)[rows, columns[classes]],
+            classes,
+            proposals[rows],
         )
 
 
@@ -369,7 +387,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         module = build_dense(spec.arch, classes=stored)
         # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
-        state_dicts.put(path, tensors, module, spec.arch)
+        state_dicts.load_into(path, tensors, module, spec.arch)
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):

@@ -15,7 +15,7 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.architectures import build_dense, default_weights, load_published
-from sightglass.models.load import TableDraft, find_labels
+from sightglass.models.load import TableDraft
 from sightglass.models.spec import ModelSpec
 
 
@@ -27,17 +27,17 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     default = default_weights(spec.arch, "segmentation network")
     class_names = labels.stated_names(spec)
     count = len(class_names) or len(default.meta["categories"])
-    more: tuple[str, ...] = ()
+    file_notes: tuple[str, ...] = ()
     labels_in_file = () if spec.weights.path else tuple(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
-        nonlocal count, labels_in_file, more
+        nonlocal count, labels_in_file, file_notes
         saved = checkpoint.open_(path, spec.weights.key or "")
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
-        count, more = classes_of(tensors) or count, saved.notes(spec.weights.key)
+        count, file_notes = classes_of(tensors) or count, saved.notes(spec.weights.key)
         labels_in_file = labels.find_names(saved.tables(), count) or labels_in_file
         module = build_dense(spec.arch, classes=count)
-        state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
+        state_dicts.load_into(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
 
     module, sha256 = checkpoint.module_of(
@@ -45,19 +45,17 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     )
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
     how = architectures.weights_preprocessing(default).changed(spec.preprocessing)
-    return Segmenter(spec, module, names, how, sha256, notes=notes + more)
+    return Segmenter(spec, module, names, how, sha256, notes=notes + file_notes)
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
     """Draft the table of a segmentation network's checkpoint; None for any other."""
     if not (arch := arch_of(saved.tensors)):
         return None
-    count, unnamed, weights = classes_of(saved.tensors), False, {"path": str(path)}
-    notes = [f"Its tensors are those of {arch}, with {count} classes."]
-    if not labels.find_names(saved.tables(), count):
-        unnamed = find_labels(path, count, weights, notes, labels.voc())
-    table = {"task": "segment", "weights": weights}
-    return TableDraft("torchvision.segmenters", arch, table, notes=tuple(notes), unnamed=unnamed)
+    count, table = classes_of(saved.tensors), {"task": "segment", "weights": {"path": str(path)}}
+    notes = (f"Its tensors are those of {arch}, with {count} classes.",)
+    draft = TableDraft("torchvision.segmenters", arch, table, notes=notes)
+    return draft if labels.find_names(saved.tables(), count) else draft.with_labels(count, labels.voc())
 
 
 def arch_of(tensors: Mapping[str, Tensor]) -> str:

@@ -62,19 +62,23 @@ class TransformersDetector(QueryDetector):
         # Queries form no grid of the picture, and position encodings do not depend on it.
         positions = [path for path, part in modules.items() if "Position" in type(part).__name__ and "." in path]
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
-        # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
+        self._has_no_object = self._find_no_object(self.function.name)
+        # Several classes of one query are shown only where their scores are independent.
+        self.multi_label = not self._has_no_object
+
+    def _find_no_object(self, name: str) -> bool:
+        """Return whether the last of a query's logits is "no object", for which the processor `name` is asked."""
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
         try:
-            (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
+            (scored,) = self.processor.post_process_object_detection(equal, threshold=-1.0)
         # Some read more of an answer than boxes and logits, and may raise anything.
         except Exception as problem:
             raise ModelProblem(
-                f"The image processor {self.function.name} does not read boxes from queries alone "
+                f"The image processor {name} does not read boxes from queries alone "
                 f"({describe_error(problem)}): give a DETR, RT-DETR, D-FINE or RF-DETR."
             ) from problem
-        self._has_none = bool(scored["scores"].max() < 0.4)
-        # Several classes of one query are shown only where their scores are independent.
-        self.multi_label = not self._has_none
+        # Of four equal logits each score is .5 by a sigmoid, .25 by a softmax, which has "no object" among them.
+        return bool(scored["scores"].max() < 0.4)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
@@ -90,7 +94,7 @@ class TransformersDetector(QueryDetector):
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         answer = self.module(pixel_values=tensor)
         logits, count = answer.logits, len(self.labels)
-        others = logits[..., count:] if self._has_none else None
+        others = logits[..., count:] if self._has_no_object else None
         size = (tensor.shape[2], tensor.shape[3])
         return make_detections(logits[..., :count], answer.pred_boxes, size, others=others)
 

@@ -7,7 +7,7 @@ vocabulary into the head, and drop all but the strongest candidates of an end-to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MethodType
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
-from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector, cell_grid
+from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Decoding, Detections, Detector, cell_grid
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer, Section, name_presets
@@ -56,9 +56,6 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], det
         return torch.cat((places, rows[..., 2:]), 3)
 
     return replace(detections, poses=tuple(poses), joints_of=joints_of)
-
-
-Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor, ...]], Tensor] | None"]
 
 
 def reader(head: Any) -> MethodType | None:
@@ -158,7 +155,7 @@ def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     return centres / strides, strides
 
 
-def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
+def _decoding(head: Any, centres: Tensor, strides: Tensor) -> tuple[Decoding, Decoding | None]:
     """Return functions from regressions to boxes and, for rotated ones, to corners."""
     from ultralytics.nn.modules.head import OBB, OBB26
     from ultralytics.utils.ops import xywhr2xyxyxyxy
@@ -220,11 +217,8 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> tuple[T
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:
     """Return (h * w, 4): centre and size of each cell, as shares."""
-    # Made where they are needed: a copy to a GPU cannot be part of a recorded pass.
-    ys, xs = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5 for count in (height, width))
-    grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
-    sizes = torch.full_like(grid_x, 1 / width), torch.full_like(grid_y, 1 / height)
-    return torch.stack((grid_x, grid_y, *sizes), -1).view(-1, 4)
+    x, y = cell_grid([(height, width)], [1.0], like)[0].unbind(1)
+    return torch.stack((x / width, y / height, torch.full_like(x, 1 / width), torch.full_like(y, 1 / height)), 1)
 
 
 MIN_HALVED = 512
@@ -310,7 +304,7 @@ class YoloDetector(LetterboxedSteps, Detector):
 
         self._head = module.model[-1]
         super().__init__(spec, module, labels, weights_sha256)
-        self.read_head()
+        self.patch_module()
         self._size, self._stride = trained_size(module)
         if self._size < MIN_HALVED:
             self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
@@ -322,7 +316,7 @@ class YoloDetector(LetterboxedSteps, Detector):
         # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms and self.multi_class_nms
 
-    def read_head(self) -> None:
+    def patch_module(self) -> None:
         """Have the head return all candidates."""
         self._head.forward = reader(self._head)
 

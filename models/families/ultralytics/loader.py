@@ -69,7 +69,7 @@ class YoloSegmenter(LetterboxedSteps, Segmenter):
 
 
 TASK_OF_HEAD = {"Classify": "classify", "SemanticSegment": "segment"}
-"""Tasks by the class of the last step; of all others it is to detect."""
+"""Tasks by the class of the head, the last step; the task of all others is to detect."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector | YoloSegmenter:
@@ -137,9 +137,6 @@ def adapt(
     spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = True
 ) -> YoloClassifier | YoloDetector | YoloSegmenter:
     """Adapt an Ultralytics model; with `fuse` the module is fused, frozen and from then on the adapter's own."""
-    from ultralytics.nn.modules.conv import Conv, RepConv
-    from ultralytics.nn.modules.head import OBB, Pose, RTDETRDecoder
-
     head = module.model[-1]
     task = TASK_OF_HEAD.get(type(head).__name__, "detect")
     if task == "detect" and reader(head) is None:
@@ -150,32 +147,40 @@ def adapt(
         raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
     if module.yaml.get("channels", 3) != 3:
         raise ModelProblem(f"{spec.id} takes {module.yaml['channels']} channels, and a picture here has 3.")
-    fused = module.eval().fuse(verbose=False) if fuse else module
+    fused = _fuse(module) if fuse else module
+    named = labels.stated_names(spec) or fused.names
+    if task == "classify":
+        names = labels.complete(named, head.linear.out_features)
+        return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+    if task == "segment":
+        return YoloSegmenter(spec.as_segmentation(), fused, labels.complete(named, max(head.nc, 2)), weights_sha256)
+    return _detector_of(head)(spec, fused, labels.complete(named, _classes(fused)), weights_sha256)
+
+
+def _fuse(module: Any) -> Any:
+    """Fold a model's norms into its convolutions, and these with their activations."""
+    from ultralytics.nn.modules.conv import Conv, RepConv
+
+    fused = module.eval().fuse(verbose=False)
     # Every convolution shares one activation, with other models too: its in-place flag would be theirs to switch
     # back on, and a hook on it would fire at each of them.
-    for part in list(fused.modules()) if fuse else ():
+    for part in list(fused.modules()):
         if isinstance(getattr(part, "act", None), nn.Module):
             part.act = deepcopy(part.act)
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
             join_act(part)
-    named = labels.stated_names(spec) or fused.names
-    if task == "classify":
-        names = labels.complete(named, head.linear.out_features)
-        classifier = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
-        classifier._size = classifier.preprocessing.size[0]
-        return classifier
-    if task == "segment":
-        return YoloSegmenter(spec.as_segmentation(), fused, labels.complete(named, max(head.nc, 2)), weights_sha256)
-    if isinstance(head, RTDETRDecoder):
-        kind: type[YoloDetector] = RtDetr
-    elif isinstance(head, OBB):
-        kind = RotatedDetector
-    elif isinstance(head, Pose):
-        kind = PoseDetector
-    else:
-        kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
-    return kind(spec, fused, labels.complete(named, _classes(fused)), weights_sha256)
+    return fused
+
+
+def _detector_of(head: Any) -> type[YoloDetector]:
+    """Return the kind of adapter for a detector's head."""
+    from ultralytics.nn.modules.head import OBB, Pose, RTDETRDecoder
+
+    if _takes_prompts(head):
+        return OpenVocabulary
+    kinds = {RTDETRDecoder: RtDetr, OBB: RotatedDetector, Pose: PoseDetector}
+    return next((adapter for kind, adapter in kinds.items() if isinstance(head, kind)), YoloDetector)
 
 
 def _takes_prompts(head: Any) -> bool:

@@ -19,19 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models.adapter import Progress
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.checkpoints.weights import locate
 from sightglass.models.families.ultralytics.detectors import YoloDetector
-from sightglass.models.geometry import Box
+from sightglass.models.geometry import Box, Geometry
 from sightglass.models.labels import vocabulary
 from sightglass.models.spec import ModelSpec, WeightsTable
 
 _ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-_CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+_CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 ENCODERS = {
     "clip:ViT-B/32": WeightsTable(
-        url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP}/ViT-B-32.pt", sha256=_CLIP
+        url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP_SHA256}/ViT-B-32.pt", sha256=_CLIP_SHA256
     ),
     "mobileclip:blt": WeightsTable(url=f"{_ASSETS}/mobileclip_blt.ts"),
     "mobileclip2:b": WeightsTable(url=f"{_ASSETS}/mobileclip2_b.ts"),
@@ -53,30 +52,30 @@ class OpenVocabulary(YoloDetector):
         self.takes_examples = isinstance(self._head, YOLOEDetect)
         embeddings = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
         self.embeddings = None if embeddings is None else embeddings.detach().cpu().float().clone()
-        self._given_sha256 = weights_sha256
+        self._module_sha256 = weights_sha256
         if self.embeddings is None:
             self.labels = ()
 
-    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> OpenVocabulary:
-        """Return the model with these words; `progress` is called during the text encoder's download.
+    def with_classes(self, names: Sequence[str]) -> OpenVocabulary:
+        """Return the model with these words as its vocabulary.
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
         """
         words = vocabulary(names)
         encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.takes_examples else "clip:ViT-B/32"
-        rows = text_embeddings(encoder, words, progress).to(next(self.module.parameters()))
+        rows = text_embeddings(encoder, words).to(next(self.module.parameters()))
         if self.takes_examples:
             with torch.no_grad():
                 rows = self._head.get_tpe(rows)
-        return self._with(words, rows)
+        return self._with_vocabulary(words, rows)
 
     def with_examples(
         self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
     ) -> OpenVocabulary:
         """Return the model with a vocabulary of example boxes.
 
-        Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
-        or one is empty or lies outside the picture.
+        Boxes with the same label define one class. No text encoder is needed. Raises ModelProblem where there are no
+        boxes, or one is empty or lies outside the picture.
         """
         if not boxes_xyxy or len(boxes_xyxy) != len(labels):
             raise ModelProblem("Draw a box or more around what to look for, each with a name.")
@@ -86,17 +85,17 @@ class OpenVocabulary(YoloDetector):
         masks = torch.zeros(1, len(words), height, width)
         for box, name in zip(boxes_xyxy, labels, strict=True):
             masks[0, words.index(name.strip())] += _mask(box, model_input.geometry, height, width)
-        place = next(self.module.parameters())
+        weight = next(self.module.parameters())
         with torch.no_grad():
-            rows = self.module(model_input.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
-        return self._with(words, rows)
+            rows = self.module(model_input.tensor.to(weight), vpe=masks.clamp_(max=1).to(weight), return_vpe=True)
+        return self._with_vocabulary(words, rows)
 
-    def _with(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
+    def _with_vocabulary(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
         other = copy.copy(self)
         other.labels = words
         # A prompt made in inference mode would not allow gradients.
         other.embeddings = rows.detach().cpu().float().clone()
-        sha256 = hashlib.sha256("\0".join((self._given_sha256, *words)).encode())
+        sha256 = hashlib.sha256("\0".join((self._module_sha256, *words)).encode())
         sha256.update(other.embeddings.numpy().tobytes())
         other.weights_sha256 = sha256.hexdigest()
         return other
@@ -105,8 +104,9 @@ class OpenVocabulary(YoloDetector):
         """Return a runnable adapter for probing, if need be with placeholder words."""
         if self.embeddings is not None:
             return self
+        # YOLO-World's texts are embedded by CLIP's ViT-B/32.
         width = self._head.embed if self.takes_examples else 512
-        return self._with(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
+        return self._with_vocabulary(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
 
     def forward(self, tensor: Tensor) -> Detections:
         if self.embeddings is None:
@@ -119,8 +119,8 @@ class OpenVocabulary(YoloDetector):
         return detections
 
 
-def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
-    """Return the 8-pixel cells (height, width) covered by an original's box."""
+def _mask(box: Box, geometry: Geometry, height: int, width: int) -> Tensor:
+    """Return the cells of 8 x 8 input pixels, (height, width) of 0 and 1, that a box in original pixels covers."""
     x0, y0, x1, y1 = box
     rows, columns = geometry.original
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
@@ -135,11 +135,11 @@ def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
     return covered.float()
 
 
-def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | None = None) -> Tensor:
-    """Embed words as (1, K, D) by one of `ENCODERS`."""
+def text_embeddings(encoder: str, words: tuple[str, ...]) -> Tensor:
+    """Embed words by one of `ENCODERS`, (1, K, D) float32 on the CPU; raise ModelProblem without its files."""
     spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
     try:
-        path = str(locate(spec, progress=progress))
+        path = str(locate(spec))
     except WeightsProblem as problem:
         raise ModelProblem(f"Words need a text encoder: {problem}") from problem
     if importlib.util.find_spec("clip") is None:
@@ -155,7 +155,7 @@ def _encode(encoder: str, path: str, words: tuple[str, ...]) -> Tensor:
     # Imported only once `clip` is known to be here: without it the import asks pip for it.
     from ultralytics.nn.text_model import CLIP, MobileCLIPTS
 
-    place = torch.device("cpu")
-    model: Any = CLIP(path, place) if encoder.startswith("clip:") else MobileCLIPTS(place, weight=path)
+    cpu = torch.device("cpu")
+    model: Any = CLIP(path, cpu) if encoder.startswith("clip:") else MobileCLIPTS(cpu, weight=path)
     rows: Tensor = model.encode_text(model.tokenize(list(words))).float().clone()
     return rows.reshape(1, len(words), -1)

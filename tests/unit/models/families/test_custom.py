@@ -117,9 +117,9 @@ def test_networks_recognised_by_tensors() -> None:
     with torch.device("meta"):
         for name in ("resnet34", "efficientnet_b1", "convnext_tiny", "vit_b_16", "swin_t", "densenet121"):
             state = torchvision.models.get_model(name, num_classes=7).state_dict()
-            assert architectures.exact(state)[0] == f"torchvision/{name}"
+            assert architectures.identify(state)[0] == f"torchvision/{name}"
         for name in ("convnext_atto", "swin_tiny_patch4_window7_224", "repvit_m0_9"):
-            assert f"timm/{name}" in architectures.exact(timm.create_model(name, num_classes=7).state_dict())
+            assert f"timm/{name}" in architectures.identify(timm.create_model(name, num_classes=7).state_dict())
 
 
 def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:

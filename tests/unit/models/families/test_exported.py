@@ -22,7 +22,8 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import runtimes
-from sightglass.models.families.exported.loader import LAYOUTS, ExportedDetector, grid, make_detector
+from sightglass.models.families.exported.layouts import LAYOUTS, grid
+from sightglass.models.families.exported.loader import ExportedDetector, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
@@ -112,7 +113,7 @@ class InMemory(runtimes.Runtime):
 
     def __init__(self, *outputs: torch.Tensor, **metadata: str) -> None:
         nn.Module.__init__(self)
-        self.path, self.nbytes, self.outputs, self.halved, self.channels_last = Path("m.onnx"), 0, (), False, False
+        self.path, self.nbytes, self.outputs, self.takes_half, self.channels_last = Path("m.onnx"), 0, (), False, False
         self.given, self.metadata, self.image_size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
 
     def answer(self, tensor: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -120,11 +121,8 @@ class InMemory(runtimes.Runtime):
 
 
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
-    notes: list[str] = []
     runtime = InMemory(*outputs, **(metadata or {}))
-    adapter = make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), notes, "")
-    adapter.notes = tuple(notes)
-    return adapter
+    return make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), "")
 
 
 def rows(shape: tuple[int, ...], at: int, *numbers: float, axis: int = 1) -> torch.Tensor:
@@ -267,7 +265,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
     torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
     runtime = runtimes.open_file(tmp_path / "h.onnx")
-    assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
+    assert (runtime.size, runtime.channels_last, runtime.takes_half) == ((32, 48), True, True)
     (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)
 
