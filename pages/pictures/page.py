@@ -13,7 +13,7 @@ import streamlit as st
 from sightglass.batch import finished, labels, relabel, run_store, table
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
-from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
+from sightglass.evaluation.decision import MAX_MODELS, TOLERANCE, Decision, list_objects
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.tasks import task_of
@@ -158,12 +158,12 @@ def _draw_models(choices: Choices) -> list[str]:
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
-            help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
+            help = f"At most {MAX_MODELS} models run over the same pictures. The menu of models has the first one."
             look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
             more = url_state.widget(st.pills, "Compare with", offered, more, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
-    return [choices.model.id, *more[: MOST - 1]]
+    return [choices.model.id, *more[: MAX_MODELS - 1]]
 
 
 def _start(chosen: run_store.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
@@ -225,7 +225,9 @@ def _draw_job(job: PicturesJob) -> None:
             if st.button("Go on", icon=":material/play_arrow:", key="pictures-continue"):
                 _show(jobs.find_running(job.plans) or PicturesJob(job.source, job.plans, labels=job.labels))
     if job.ready:
-        _draw_result(job)
+        # A damaged file beside the results stops nothing else.
+        with page.report_problems():
+            _draw_result(job)
     elif not job.paused:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
 

@@ -35,7 +35,7 @@ from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
 from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
-from sightglass.evaluation.stored import Evaluation
+from sightglass.evaluation.stored import Evaluation, NoEvaluation
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
@@ -79,7 +79,7 @@ def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
     scores = table.read_scores(folder)
     kind = kind_of(scores.task)
     if evaluation is None and kind.by_folders:
-        with contextlib.suppress(Problem):
+        with contextlib.suppress(NoEvaluation):
             evaluation = stored.load(folder)
     if (truth := labels.read_labels(folder)) is not None:
         # Labels of boxes give no label to the picture.
@@ -245,7 +245,7 @@ def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]
     """Return a labelled run's errors, unless pixels are judged, and its summary."""
     try:
         evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
-    except Problem:
+    except NoEvaluation:
         return None, None
     report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
     return report, labels.load_summary(plan.folder) if evaluation.pictures else None

@@ -68,7 +68,13 @@ class Journal:
         for start, line in _lines(self._path):
             try:
                 entries = json.loads(line)
-            except ValueError:
+            except ValueError as error:
+                # Of which settings its results are is not known; after another line the rest is explained again.
+                if start == 0:
+                    raise ModelProblem(
+                        f"{NAME} in {folder} is damaged: choose another folder, or start over (on the command line: "
+                        "--restart)."
+                    ) from error
                 break
             good = start + len(line)
             if start == 0:

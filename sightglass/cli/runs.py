@@ -17,7 +17,7 @@ from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds, stored
@@ -186,7 +186,7 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
     try:
         evaluation = labels.load_summary(folder)
-    except Problem:
+    except stored.NoEvaluation:
         # No label counts.
         return known if names else {}
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))

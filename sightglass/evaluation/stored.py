@@ -107,6 +107,10 @@ class Evaluation(EvaluationFacts):
         return [boxes.match(picture.truths, picture.predictions, self.threshold) for picture in self.pictures]
 
 
+class NoEvaluation(Problem):
+    """A run without labels, or before its end."""
+
+
 FILE = "evaluation.jsonl"
 """Beside the table of a run: a line of facts, then a line for each picture."""
 _FACTS, _PICTURE = TypeAdapter(EvaluationFacts), TypeAdapter(EvaluatedPicture)
@@ -125,13 +129,13 @@ def write(path: Path, rows: Iterable[Json], about: EvaluationFacts) -> None:
 
 
 def load(folder: Path) -> Evaluation:
-    """Load a run's evaluation by its folder. Raises Problem."""
+    """Load a run's evaluation by its folder. Raises NoEvaluation without one, and Problem for a damaged file."""
     try:
         first, *rows = (folder / FILE).read_bytes().splitlines() or [b""]
         facts = _FACTS.validate_json(first)
         pictures = sorted(map(_PICTURE.validate_json, rows), key=attrgetter("key"))
     except FileNotFoundError:
-        raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
+        raise NoEvaluation(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ValueError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     pictures, corrected = label_changes.apply(folder, pictures, facts.classes)
