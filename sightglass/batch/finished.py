@@ -205,10 +205,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
         load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
     )
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
-    for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
-        # An answer or a labelled object takes about 600 bytes.
-        size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
-        size += sum(values.nbytes for values in picture.maps.values())
+    size += sum(report.evaluation.nbytes for report in reports if report)
     scores = table.read_scores(plans[0].folder)
     kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
     agreements = {}
