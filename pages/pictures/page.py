@@ -280,7 +280,8 @@ def _draw_scores(decision: Decision) -> None:
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
     charts.draw_intervals(finished.list_bars(decision))
-    charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
+    names = f"{decision.compared.model} \N{MINUS SIGN}\n{decision.reference.model}"
+    charts.draw_intervals([ScoreBar(names, text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 
 def _choose_decision(decision: Decision) -> Decision:
@@ -298,7 +299,7 @@ def _choose_decision(decision: Decision) -> Decision:
         if candidate:
             others = {name: name for name in names if name != candidate}
             against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
-        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 150}
+        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 130}
         limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
         tolerance = url_state.widget(st.number_input, "Allowed gap", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)

@@ -143,7 +143,10 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
 
 
 def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> None:
-    """Draw shares with their intervals on one scale, a row each, and the `lines` that they are held against."""
+    """Draw shares with their intervals on one scale, a row each, and the `lines` that they are held against.
+
+    The text columns are as narrow as a phone needs; a name may have several lines.
+    """
     rows, spoken = "", list[str]()
     ends = [*lines, *(end for bar in bars for end in (bar.low, bar.value, bar.high))]
     least, most = min(ends), max(ends)
@@ -163,7 +166,7 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
         rows += f"<span>{text}</span>"
         spoken.append(f"{name}: {text}, {100 * bar.low:.1f} to {100 * bar.high:.1f}")
     label = f"95 % intervals, in hundredths. {'; '.join(spoken)}."
-    style = "display:grid;grid-template-columns:8em 1fr 10em;gap:2px 10px;font-size:13px"
+    style = "display:grid;grid-template-columns:9em 1fr 8.6em;gap:2px 10px;font-size:13px;white-space:pre-line"
     st.html(f'<div style="{style}" role="img" aria-label="{label}">{rows}</div>')
 
 
