@@ -50,7 +50,7 @@ def pictures() -> None:
         chips = st.container(horizontal=True, vertical_alignment="center", width="content", key="pictures-chips")
         row = st.container(width="content")
     main, ribbon = st.container(), None
-    with main:
+    with main, page.report_problems():
         _read_address(remembered)
         # At once: what a run writes into the address that another one follows closely may be lost.
         _write_address(remembered)
@@ -225,9 +225,7 @@ def _draw_job(job: PicturesJob) -> None:
             if st.button("Go on", icon=":material/play_arrow:", key="pictures-continue"):
                 _show(jobs.find_running(job.plans) or PicturesJob(job.source, job.plans, labels=job.labels))
     if job.ready:
-        # A damaged file beside the results stops nothing else.
-        with page.report_problems():
-            _draw_result(job)
+        _draw_result(job)
     elif not job.paused:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
 

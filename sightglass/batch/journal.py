@@ -69,12 +69,9 @@ class Journal:
             try:
                 entries = json.loads(line)
             except ValueError as error:
-                # Of which settings its results are is not known; after another line the rest is explained again.
+                # What follows another damaged line is explained again; this one says of which settings all results are.
                 if start == 0:
-                    raise ModelProblem(
-                        f"{NAME} in {folder} is damaged: choose another folder, or start over (on the command line: "
-                        "--restart)."
-                    ) from error
+                    raise ModelProblem(f"{NAME} in {folder} is damaged: start over, or use another folder.") from error
                 break
             good = start + len(line)
             if start == 0:

@@ -210,7 +210,7 @@ def _list_evaluated(
 
 
 def load_summary(folder: Path) -> EvaluationSummary:
-    """Return a labelled run's summary; raises NoEvaluation without labels, and Problem."""
+    """Return a labelled run's summary; raises Problem without labels."""
     return _load_summary(folder, modified(folder / stored.FILE), modified(folder / label_changes.FILE))
 
 
@@ -221,7 +221,7 @@ def _load_summary(folder: Path, *_changed: int) -> EvaluationSummary:
 
 
 def write_summary(folder: Path) -> None:
-    """Write `SUMMARY` and `CSV` of a labelled run; raise NoEvaluation without labels, and Problem."""
+    """Write `SUMMARY` and `CSV` of a labelled run; raise Problem without labels."""
     summary, evaluation = load_summary(folder), stored.load(folder)
     if kind_of(evaluation.task).counts_pixels:
         units = [{"class": name, "iou": e.value, "low": e.low, "high": e.high} for name, e in summary.by_class.items()]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING
 
 from sightglass.batch import labels, table
 from sightglass.batch.journal import writing
 from sightglass.common.files import Json, to_json
-from sightglass.evaluation import label_changes
+from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.kinds import kind_of, place_boxes
-from sightglass.evaluation.stored import EvaluatedPicture, NoEvaluation
+from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.report.table import csv
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _write(folder: Path, changes: Iterable[LabelChange]) -> None:
     with writing(folder):
         label_changes.write(folder, changes)
         # Before its end a run has no evaluation.
-        with contextlib.suppress(NoEvaluation):
+        if (folder / stored.FILE).is_file():
             labels.write_summary(folder)
 
 

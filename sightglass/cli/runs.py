@@ -184,11 +184,10 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
-    try:
-        evaluation = labels.load_summary(folder)
-    except stored.NoEvaluation:
+    if not (folder / stored.FILE).is_file():
         # No label counts.
         return known if names else {}
+    evaluation = labels.load_summary(folder)
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")

@@ -1,7 +1,7 @@
 """Average precision and recall (AP, AR) of boxes as COCO defines them, and what is right and wrong of each box.
 
-Both equal those of pycocotools (tests/unit/evaluation/test_boxes.py), with an interval: the pictures are drawn again,
-which takes all draws of a class at once.
+Boxes are matched with labels by pycocotools. Precision is averaged here, so that pictures can be drawn again for an
+interval.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from sightglass.common.files import Json
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
 
+Floats, Flags = NDArray[np.float64], NDArray[np.bool_]
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""
 RECALLS = np.linspace(0, 1, 101)
@@ -33,7 +35,7 @@ _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures in memory at once."""
 _PICTURE, _BOX, _SCORE, _COUNTED, _CLASSLESS, _CROWD = 0, slice(1, 5), 5, 5, 6, 6
 """Columns of a class's boxes, with their scores and whether they lie on a label without a class, and of its labels."""
-_averages: ByteCache[NDArray[np.float64]] = ByteCache(32 * 2**20, attrgetter("nbytes"))
+_averages: ByteCache[Floats] = ByteCache(32 * 2**20, attrgetter("nbytes"))
 """Results of `_measure_class`, about 50 kB each: a corrected label changes those of its class alone."""
 
 
@@ -70,21 +72,29 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     )
 
 
-def _measure_class(
-    labels: NDArray[np.float64], boxes: NDArray[np.float64], weights: NDArray[np.int32]
-) -> NDArray[np.float64]:
+def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
     """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
 
     `labels`, `boxes`: rows of the columns above, picture by picture. `weights`: (draws, pictures), how often each
     picture counts.
     """
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+
+    coco = COCOeval(iouType="bbox")
+    coco.params.maxDets = [MAX_BOXES]
     # The surest boxes of each picture.
     boxes = boxes[np.lexsort((-boxes[:, _SCORE], boxes[:, _PICTURE]))]
     boxes = boxes[np.arange(len(boxes)) - np.searchsorted(boxes[:, _PICTURE], boxes[:, _PICTURE]) < MAX_BOXES]
     right, skipped = np.zeros((2, len(THRESHOLDS), len(boxes)), bool)
     for picture in np.intersect1d(labels[:, _PICTURE], boxes[:, _PICTURE]):
         here, of = (slice(*np.searchsorted(rows[:, _PICTURE], (picture, picture + 1))) for rows in (boxes, labels))
-        right[:, here], skipped[:, here] = _match_picture(labels[of], boxes[here])
+        coco._gts[picture, 0] = [
+            _to_coco(row) | {"ignore": not row[_COUNTED], "iscrowd": bool(row[_CROWD])} for row in labels[of]
+        ]
+        coco._dts[picture, 0] = [_to_coco(row) | {"score": row[_SCORE]} for row in boxes[here]]
+        coco.ious[picture, 0] = coco.computeIoU(picture, 0)
+        matches = coco.evaluateImg(picture, 0, (0, math.inf), MAX_BOXES)
+        right[:, here], skipped[:, here] = matches["dtMatches"] > 0, matches["dtIgnore"]
     # A box that is right at the lowest threshold is about a counted label: at others it only fits badly.
     skipped |= (boxes[:, _CLASSLESS] > 0) & ~right & ~(right[0] & ~skipped[0])
     # As pycocotools sorts them: among equal scores the first picture comes first.
@@ -92,46 +102,19 @@ def _measure_class(
     counted, picture_of = labels[labels[:, _COUNTED] > 0, _PICTURE], boxes[order, _PICTURE].astype(int)
     objects = np.bincount(counted.astype(int), minlength=weights.shape[1])
     blocks = np.array_split(weights, max(1, math.ceil(len(boxes) * len(weights) / _BLOCK)))
-    matches = right[:, order], ~skipped[:, order], picture_of, objects
-    return np.concatenate([_average(*matches, block) for block in blocks], 1)
+    parts = [_average(right[:, order], ~skipped[:, order], picture_of, objects, block) for block in blocks]
+    return np.concatenate(parts, 1)
 
 
-def _match_picture(
-    labels: NDArray[np.float64], boxes: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Match one class's boxes in a picture, the surest first, with its labels, as COCO does.
-
-    Returns, (thresholds, boxes): whether each box is matched, and whether it is with a label that is not counted.
-    """
-    counted, crowd = labels[:, _COUNTED] > 0, labels[:, _CROWD] > 0
-    corners, others = boxes[:, None, _BOX], labels[:, _BOX]
-    areas = np.prod(corners[..., 2:] - corners[..., :2], 2)
-    # In a crowd it is the share of the box that lies in it.
-    inside = measure_common(corners, others) / np.maximum(areas, np.finfo(float).tiny)
-    overlaps = np.where(crowd, inside, measure_pairs(corners, others))
-    # A box takes a counted label before another one, then the one that it overlaps most, of equal ones the last.
-    order = np.lexsort((overlaps, np.broadcast_to(counted, overlaps.shape)))
-    ranks = np.argsort(order, 1)
-    least, thresholds = np.array(THRESHOLDS)[:, None], np.arange(len(THRESHOLDS))
-    right, skipped = np.zeros((2, len(THRESHOLDS), len(boxes)), bool)
-    free = np.ones((len(THRESHOLDS), len(labels)), bool)
-    for box in np.flatnonzero(overlaps.max(1) >= THRESHOLDS[0]):
-        fitting = free & (overlaps[box] >= least)
-        best = np.where(fitting, ranks[box], -1).argmax(1)
-        right[:, box] = fitting[thresholds, best]
-        skipped[:, box] = right[:, box] & ~counted[best]
-        # A crowd is several objects.
-        free[thresholds, best] &= ~right[:, box] | crowd[best]
-    return right, skipped
+def _to_coco(row: Floats) -> Json:
+    """Return a box as an annotation of COCO; its id only says that it is one."""
+    x0, y0, x1, y1 = row[_BOX].tolist()
+    return {"id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": 0.0}
 
 
 def _average(
-    right: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-    picture: NDArray[np.int64],
-    objects: NDArray[np.int64],
-    weights: NDArray[np.int32],
-) -> NDArray[np.float64]:
+    right: Flags, counted: Flags, picture: NDArray[np.int64], objects: NDArray[np.int64], weights: NDArray[np.int32]
+) -> Floats:
     """Return AP and recall of one class (2, draws, thresholds); nan for draws without a labelled object.
 
     AP is the mean of the precision at 101 recalls. `right`, `counted`: (thresholds, boxes), the surest first, `counted`
@@ -142,20 +125,16 @@ def _average(
     averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
     drawn = np.flatnonzero(objects)
     objects = objects[drawn, None]
-    # The right boxes from which each recall is reached, (draws, recalls); one more or less where the product rounds.
-    reached = np.ceil(RECALLS * objects).astype(int)
-    reached -= (reached - 1) / objects >= RECALLS
-    reached += reached / objects < RECALLS
-    reached = np.maximum(reached, 1)
+    # The right boxes from which each recall is reached, (draws, recalls).
+    reached = np.array([np.searchsorted(np.arange(count + 1) / count, RECALLS) for count in objects[:, 0]], int)
+    reached = reached.reshape(-1, len(RECALLS)).clip(1)
     per_box = weights[drawn][:, picture]
     totals = np.cumsum(per_box, 1, np.int32)
     for threshold, (hit, judged) in enumerate(zip(right, counted, strict=True)):
         # Precision is highest at a right box: between two it falls.
         hits, skipped = np.flatnonzero(hit & judged), np.flatnonzero(~judged)
-        counts = totals[:, hits]
-        if len(skipped):
-            before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
-            counts = counts - before[:, np.searchsorted(skipped, hits)]
+        before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
+        counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
         per_hit = per_box[:, hits]
         true = np.cumsum(per_hit, 1, np.int32)
         precision = true / (counts + np.spacing(1))

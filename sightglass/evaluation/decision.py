@@ -467,10 +467,8 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
         classless = {truth.box for keyed in by_key for truth in keyed[picture.key].truths if not truth.label}
-        if not any(truth.label and truth.box in classless for truth in picture.truths):
-            return picture
-        truths = (replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
-        return replace(picture, truths=tuple(truths))
+        truths = tuple(replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
+        return picture if truths == picture.truths else replace(picture, truths=truths)
 
     pictures = (tuple(keep(keyed[key]) for key in common) for keyed in by_key)
     left_out = len(set.union(*map(set, by_key))) - len(common)

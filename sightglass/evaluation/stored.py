@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, atomic_write, to_json
+from sightglass.common.files import Json, atomic_write, modified, to_json
 from sightglass.evaluation import boxes, label_changes
 from sightglass.evaluation.boxes import BoxMatch
 from sightglass.evaluation.ground_truth import TrueBox
@@ -60,14 +60,9 @@ class EvaluatedPicture:
     """Why its mask is missing or cannot be used, without a full stop."""
 
     @cached_property
-    def _matches(self) -> dict[float, list[BoxMatch]]:
-        return {}
-
-    def match(self, threshold: float) -> list[BoxMatch]:
-        """Return the matches of its boxes from a score on, computed once: most pictures of a run never change."""
-        if threshold not in self._matches:
-            self._matches[threshold] = boxes.match(self.truths, self.predictions, threshold)
-        return self._matches[threshold]
+    def match(self) -> Callable[[float], list[BoxMatch]]:
+        """`boxes.match` of its boxes from a score on, computed once: a correction changes one picture of a run."""
+        return cache(partial(boxes.match, self.truths, self.predictions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +114,8 @@ class Evaluation(EvaluationFacts):
 
     @property
     def nbytes(self) -> int:
-        """Memory of its pictures, about: an answer or a labelled object takes 600 bytes."""
-        return sum(
-            600 * (len(picture.predictions) + len(picture.truths) + 1) + sum(map(len, picture.maps.values())) * CELLS
-            for picture in self.pictures
-        )
-
-
-class NoEvaluation(Problem):
-    """A run without labels, or before its end."""
+        """Memory of its pictures, about: an answer or a labelled object takes 600 bytes, a map 1,200."""
+        return 600 * sum(len(each.predictions) + len(each.truths) + 2 * len(each.maps) + 1 for each in self.pictures)
 
 
 FILE = "evaluation.jsonl"
@@ -150,12 +138,11 @@ def write(path: Path, rows: Iterable[Json], about: EvaluationFacts) -> None:
 
 
 def load(folder: Path) -> Evaluation:
-    """Load a run's evaluation by its folder. Raises NoEvaluation without one, and Problem for a damaged file."""
+    """Load a run's evaluation by its folder. Raises Problem without one, and for a damaged file."""
     try:
-        changed = (folder / FILE).stat().st_mtime_ns
-        evaluation = _loaded.get_or_make((folder, changed), partial(_read, folder / FILE))
+        evaluation = _loaded.get_or_make((folder, modified(folder / FILE)), partial(_read, folder / FILE))
     except FileNotFoundError:
-        raise NoEvaluation(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
+        raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ValueError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     pictures, corrected = label_changes.apply(folder, evaluation.pictures, evaluation.classes)

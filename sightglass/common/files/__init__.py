@@ -73,9 +73,7 @@ def read_json(path: Path, adapter: TypeAdapter[Value]) -> Value | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise Problem(
-            f"{path.name} in {path.parent} cannot be read: mend it, or move it away to go on without it."
-        ) from error
+        raise Problem(f"{path.name} in {path.parent} cannot be read: mend it, or move it away.") from error
 
 
 def modified(path: Path) -> int:

@@ -143,10 +143,7 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
 
 
 def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> None:
-    """Draw shares with their intervals on one scale, a row each, and the `lines` that they are held against.
-
-    The text columns are as narrow as a phone needs; a name may have several lines.
-    """
+    """Draw shares with their intervals on one scale, a row each, and the `lines` that they are held against."""
     rows, spoken = "", list[str]()
     ends = [*lines, *(end for bar in bars for end in (bar.low, bar.value, bar.high))]
     least, most = min(ends), max(ends)

@@ -1,12 +1,11 @@
 """Labels that a person corrects after a run: scores, counts, undoing, and files of the corrected labels."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sightglass.batch import finished, journal, labels, relabel, run
+from sightglass.batch import finished, labels, relabel, run
 from sightglass.batch.run_store import RunPlan
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, label_changes, stored
@@ -77,26 +76,18 @@ def test_corrected_classes(tmp_path: Path) -> None:
     assert ground_truth.read(table).picture_labels == named
 
 
-USES = {
-    label_changes.FILE: lambda whole, damaged: relabel.change_label([whole, damaged], LabelChange("00.png", "star")),
-    labels.CORRECTIONS: lambda _, damaged: labels.correct(damaged, {"gear": []}),
-    labels.FILE: lambda whole, damaged: run(whole.parent / "drawn/pictures", "demo-cls-s", damaged),
-    journal.NAME: lambda whole, damaged: run(whole.parent / "drawn/pictures", "demo-cls-s", damaged),
-}
-
-
-@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("name", [label_changes.FILE, labels.CORRECTIONS, labels.FILE])
 def test_damaged_file_stays(name: str, tmp_path: Path) -> None:
-    pictures, table = draw_scenes(tmp_path / "drawn", 2)
-    table.write_text("file,label\n00.png,gear\n01.png,star\n", "utf-8")
-    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
-    run(pictures, "demo-cls-s", whole, labels=table)
-    shutil.copytree(whole, damaged)
-    (damaged / name).write_bytes(b'{"half\n')
+    pictures, table = draw_scenes(tmp_path / "drawn", 1)
+    run(pictures, "demo-cls-s", out := tmp_path / "run", labels=table)
+    (out / name).write_bytes(b'{"half')
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(Problem, match=f"{name} in .*damaged"):
-        USES[name](whole, damaged)
+    changes = {
+        label_changes.FILE: lambda: relabel.change_label([tmp_path / "new", out], LabelChange("00.png", "star")),
+        labels.CORRECTIONS: lambda: labels.correct(out, {"star": []}),
+        labels.FILE: lambda: run(pictures, "demo-cls-s", out),
+    }
+    for use in (changes[name], lambda: finished.read([RunPlan("demo-cls-s", {}, out)])):
+        with pytest.raises(Problem, match=f"{name} in .* cannot be read"):
+            use()
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    if name != journal.NAME:
-        with pytest.raises(Problem, match=f"{name} in .*cannot be read"):
-            finished.read([RunPlan("demo-cls-s", {}, damaged)])
