@@ -150,9 +150,9 @@ class Decision:
         """How much lower the score of each other model is than the reference's."""
         return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
 
-    def judge(self, first: ModelScore) -> Verdict:
+    def judge(self, row: ModelScore) -> Verdict:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
-        if (gap := self.gap(first, self.reference)).high <= self.tolerance:
+        if (gap := self.gap(row, self.reference)).high <= self.tolerance:
             return "ship"
         return "do not ship" if gap.low > self.tolerance else "cannot be told"
 
@@ -160,10 +160,10 @@ class Decision:
     def _sized(self) -> bool:
         return all(row.size for row in self.rows)
 
-    def _find_worst_gap(self, first: ModelScore) -> tuple[float, ModelScore]:
+    def _find_worst_gap(self, row: ModelScore) -> tuple[float, ModelScore]:
         """Return by how much its score may be lower than that of another model, at most, and that model."""
-        others = (row for row in self.rows if row is not first)
-        return max(((self.gap(first, row).high, row) for row in others), key=itemgetter(0))
+        others = (other for other in self.rows if other is not row)
+        return max(((self.gap(row, other).high, other) for other in others), key=itemgetter(0))
 
     @cached_property
     def first(self) -> ModelScore | None:
@@ -295,9 +295,9 @@ class Decision:
         if self.candidate is not None:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.verdict]}"
         if self.first is None:
-            left = [row.model for row in self.rows if self.judge(row) != "do not ship"]
-            if len(left) < len(self.rows):
-                return f"{' or '.join(left)}: too close to call (95{NBSP}%)"
+            remaining = [row.model for row in self.rows if self.judge(row) != "do not ship"]
+            if len(remaining) < len(self.rows):
+                return f"{' or '.join(remaining)}: too close to call (95{NBSP}%)"
             return f"Too close to call within {_points(self.tolerance)} (95{NBSP}%)"
         if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
@@ -472,4 +472,4 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
     pictures = (tuple(keep(keyed[key]) for key in common) for keyed in by_key)
     left_out = len(set.union(*map(set, by_key))) - len(common)
-    return [replace(each, pictures=kept) for each, kept in zip(evaluations, pictures, strict=True)], left_out
+    return [replace(each, pictures=some) for each, some in zip(evaluations, pictures, strict=True)], left_out

@@ -76,9 +76,9 @@ def _apply_change(picture: EvaluatedPicture, change: LabelChange) -> EvaluatedPi
         return replace(picture, truth=change.label)
     box, truths = TrueBox(change.label, change.box).in_pixels(picture.size), [*picture.truths]
     same = (truth for truth in truths if truth.label == box.label and math.dist(truth.box, box.box) <= SAME)
-    if (found := next(same, None)) is not None and change.removed:
-        truths = [truth for truth in truths if truth is not found]
-    elif found is None and not change.removed:
+    if (known := next(same, None)) is not None and change.removed:
+        truths = [truth for truth in truths if truth is not known]
+    elif known is None and not change.removed:
         truths.append(box)
     return replace(picture, truths=tuple(truths))
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Value = TypeVar("Value")
-
 Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
 MAX_ARRAYS = 2**31

@@ -79,15 +79,15 @@ def test_corrected_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [label_changes.FILE, labels.CORRECTIONS, labels.FILE])
 def test_damaged_file_stays(name: str, tmp_path: Path) -> None:
     pictures, table = draw_scenes(tmp_path / "drawn", 1)
-    run(pictures, "demo-cls-s", out := tmp_path / "run", labels=table)
+    run(pictures, "demo-s", out := tmp_path / "run", labels=table)
     (out / name).write_bytes(b'{"half')
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     changes = {
-        label_changes.FILE: lambda: relabel.change_label([tmp_path / "new", out], LabelChange("00.png", "star")),
+        label_changes.FILE: lambda: relabel.change_label([tmp_path / "new", out], None),
         labels.CORRECTIONS: lambda: labels.correct(out, {"star": []}),
-        labels.FILE: lambda: run(pictures, "demo-cls-s", out),
+        labels.FILE: lambda: run(pictures, "demo-s", out),
     }
-    for use in (changes[name], lambda: finished.read([RunPlan("demo-cls-s", {}, out)])):
+    for use in (changes[name], lambda: finished.read([RunPlan("demo-s", {}, out)])):
         with pytest.raises(Problem, match=f"{name} in .* cannot be read"):
             use()
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
