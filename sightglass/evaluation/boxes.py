@@ -23,7 +23,8 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
 
-Floats, Flags = NDArray[np.float64], NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""
 RECALLS = np.linspace(0, 1, 101)
@@ -62,7 +63,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     for index, name in enumerate(names):
         rows = [np.array(table.get(name, ()), float).reshape(-1, 7) for table in (labels, boxes)]
         key = len(truths), *(hashlib.blake2b(table.tobytes()).digest() for table in rows)
-        redrawn[index] = _averages.get_or_make(key, partial(_measure_class, *rows, weights))
+        redrawn[index] = _averages.get_or_make(key, partial(_measure_class, rows[0], rows[1], weights))
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(

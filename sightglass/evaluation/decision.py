@@ -162,8 +162,7 @@ class Decision:
 
     def _find_worst_gap(self, row: ModelScore) -> tuple[float, ModelScore]:
         """Return by how much its score may be lower than that of another model, at most, and that model."""
-        others = (other for other in self.rows if other is not row)
-        return max(((self.gap(row, other).high, other) for other in others), key=itemgetter(0))
+        return max(((self.gap(row, other).high, other) for other in self.rows if other is not row), key=itemgetter(0))
 
     @cached_property
     def first(self) -> ModelScore | None:
