@@ -55,7 +55,7 @@ def coco() -> Mapping[int, str]:
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     """Read a list from torchvision's file without importing the package, else the categories of these weights."""
-    file = packing.packaged_file("torchvision", "models/_meta.py")
+    file = packaged.find_file("torchvision", "models/_meta.py")
     if file is not None and (names := runpy.run_path(str(file)).get(name)):
         return tuple(names)
     from torchvision.models import get_weight

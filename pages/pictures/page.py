@@ -13,7 +13,7 @@ import streamlit as st
 from sightglass.batch import finished, labels, relabel, run_slides, run_store, table, uploads
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
-from sightglass.evaluation.decision import MOST, TOLERANCE, Decision, list_objects
+from sightglass.evaluation.decision import MAX_MODELS, TOLERANCE, Decision, list_objects
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.tasks import task_of
@@ -50,7 +50,7 @@ def pictures() -> None:
         chips = st.container(horizontal=True, vertical_alignment="center", width="content", key="pictures-chips")
         row = st.container(width="content")
     main, ribbon = st.container(), None
-    with main:
+    with main, page.report_problems():
         _read_address(remembered)
         # At once: what a run writes into the address that another one follows closely may be lost.
         _write_address(remembered)
@@ -152,12 +152,12 @@ def _draw_models(choices: Choices) -> list[str]:
     with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
-            help = f"At most {MOST} models run over the same pictures. The menu of models has the first one."
+            help = f"At most {MAX_MODELS} models run over the same pictures. The menu of models has the first one."
             look: dict[str, Any] = {"selection_mode": "multi", "help": help} | linked
             more = url_state.widget(st.pills, "Compare with", offered, more, **look)
         else:
             st.caption("No other model of this kind is on this machine: add one on the page Models.")
-    return [choices.model.id, *more[: MOST - 1]]
+    return [choices.model.id, *more[: MAX_MODELS - 1]]
 
 
 def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
@@ -270,7 +270,8 @@ def _draw_scores(decision: Decision) -> None:
     ends = (-gap.value, -gap.value) if math.isnan(gap.low) else (-gap.high, -gap.low)
     text = f"{signed(-100 * gap.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
     charts.draw_intervals(run_slides.list_bars(decision))
-    charts.draw_intervals([ScoreBar("Difference", text, -gap.value, *ends)], (0.0, -decision.tolerance))
+    names = f"{decision.compared.model} \N{MINUS SIGN}\n{decision.reference.model}"
+    charts.draw_intervals([ScoreBar(names, text, -gap.value, *ends)], (0.0, -decision.tolerance))
 
 
 def _choose_decision(decision: Decision) -> Decision:
@@ -289,7 +290,7 @@ def _choose_decision(decision: Decision) -> Decision:
         if candidate:
             others = {name: name for name in names if name != candidate}
             against = choose("Instead of", others, decision.choose(candidate).reference.model, "against")
-        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 150}
+        limits: dict[str, Any] = {"min_value": 0.1, "max_value": 100.0, "step": 0.5, "format": "%.1f", "width": 130}
         limits |= {"key": "pictures-tolerance", "name": "tolerance", "read": float}
         tolerance = url_state.widget(st.number_input, "Allowed gap", None, 100 * TOLERANCE, **limits)
     return decision.choose(candidate, against, tolerance / 100)

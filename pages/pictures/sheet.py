@@ -67,7 +67,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
     key = f"pictures-drop-{remembered.drops}-{remembered.by_folder}"
 
     def change() -> None:
-        files: list[UploadedFile] = st.session_state.get(key) or []
+        # Called again before the window knows of the new field, it has only the ids of removed files.
+        files: list[UploadedFile] = [file for file in st.session_state.get(key) or () if hasattr(file, "getbuffer")]
         if files:
             remembered.drops += 1
             _receive([(file.name, file.getbuffer()) for file in files], task)

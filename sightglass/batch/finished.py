@@ -55,18 +55,16 @@ ORDERS: dict[str, tuple[str, str, bool]] = {
 """Ways to sort: the title, the column, and whether the smallest comes first."""
 
 
-def load(folder: Path, evaluation: Evaluation | None = None) -> Frame:
+def load(folder: Path) -> Frame:
     """Return one row a picture, with what its labels say of it.
 
     `labelled`: by the labels that were given, else by the folder. Of a classifier: `truth`, the class that this means
     in the run's evaluation, and `wrong`, whether it is another one than the prediction; None for a picture without a
     label, and where that name is not counted. Of a model of numbers: `true_number` where labels were given, `error`,
-    the number minus it, and `absolute_error`. `evaluation`: read before.
+    the number minus it, and `absolute_error`.
     """
     frame, kind = _read_answers(folder), kind_of(table.read_scores(folder).task)
-    if evaluation is None and kind.by_folders:
-        with contextlib.suppress(Problem):
-            evaluation = stored.load(folder)
+    evaluation = stored.load(folder) if kind.by_folders and (folder / stored.FILE).is_file() else None
     if (truth := labels.read_labels(folder)) is not None:
         # Labels of boxes give no label to the picture.
         labels_pictures = kind.by_folders or not kind.names_classes
@@ -200,14 +198,9 @@ def stamp(*folders: Path) -> tuple[Hashable, ...]:
 def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     """Return the result, and about how many bytes it takes."""
     reports, fits = zip(*map(_judge, plans), strict=True)
-    frames = tuple(
-        load(plan.folder, report.evaluation if report else None) for plan, report in zip(plans, reports, strict=True)
-    )
+    frames = tuple(load(plan.folder) for plan in plans)
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
-    for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
-        # An answer or a labelled object takes about 600 bytes.
-        size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
-        size += sum(values.nbytes for values in picture.maps.values())
+    size += sum(report.evaluation.nbytes for report in reports if report)
     scores = table.read_scores(plans[0].folder)
     kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
     agreements = {}
@@ -242,10 +235,9 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
 
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
     """Return a labelled run's errors, unless pixels are judged, and its summary."""
-    try:
-        evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
-    except Problem:
+    if not (plan.folder / stored.FILE).is_file():
         return None, None
+    evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
     report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
     return report, labels.load_summary(plan.folder) if evaluation.pictures else None
 
@@ -273,7 +265,7 @@ def explain_errors(
     `find` returns a picture by its key. Raises Problem for a run without labels, and Cancelled.
     """
     report, explainer = ErrorReport(stored.load(plan.folder)), Explainer(plan.model)
-    rows = {row["picture"]: row for row in list_rows(load(plan.folder, report.evaluation))}
+    rows = {row["picture"]: row for row in list_rows(load(plan.folder))}
     maps = {key: (table.read_cells(row["cells"]), tuple(row[edge] for edge in table.SEEN)) for key, row in rows.items()}
 
     def answer(image: Image) -> Sequence[Prediction]:

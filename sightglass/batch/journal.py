@@ -76,7 +76,10 @@ class Journal:
         for start, line in _lines(self._path):
             try:
                 content = json.loads(line)
-            except ValueError:
+            except ValueError as error:
+                # What follows another damaged line is explained again; this one says of which settings all results are.
+                if start == 0:
+                    raise ModelProblem(f"{NAME} in {folder} is damaged: start over, or use another folder.") from error
                 break
             end = start + len(line)
             if start > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter
 from sightglass.batch import table
 from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified, to_json, write_file
+from sightglass.common.files import Json, modified, read_json, to_json, write_file
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -56,10 +55,8 @@ class LabelMatch:
 
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the corrected classes of a run's labels; none: not counted."""
-    with contextlib.suppress(OSError, ValueError):
-        return _CORRECTIONS.validate_json((folder / CORRECTIONS).read_bytes())
-    return {}
+    """Return the corrected classes of a run's labels; none: not counted. Raises Problem for a damaged file."""
+    return read_json(folder / CORRECTIONS, _CORRECTIONS) or {}
 
 
 def correct(folder: Path, changes: Matches) -> None:
@@ -164,10 +161,8 @@ def write_labels(folder: Path, labels: GroundTruth) -> None:
 
 
 def read_labels(folder: Path) -> GroundTruth | None:
-    """Return the labels beside a run's table; None without valid ones."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        return _LABELS.validate_json((folder / FILE).read_bytes())
-    return None
+    """Return the labels beside a run's table; None without any. Raises Problem for a damaged file."""
+    return read_json(folder / FILE, _LABELS)
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:

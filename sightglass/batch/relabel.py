@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING
 
 from sightglass.batch import labels, table
 from sightglass.batch.journal import writing
-from sightglass.common.errors import Problem
 from sightglass.common.files import Json, to_json
-from sightglass.evaluation import label_changes
+from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.kinds import kind_of, place_boxes
 from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.report.table import csv
@@ -26,15 +24,17 @@ _LOCK = threading.Lock()
 
 
 def change_label(folders: Iterable[Path], change: LabelChange | None) -> None:
-    """Change a label of runs over the same pictures; None takes back the last change. Raises ModelProblem."""
+    """Change a label of runs over the same pictures; None takes back the last change.
+
+    Raises Problem, before any run is changed, for a file of changes that is damaged.
+    """
     with _LOCK:
-        for folder in folders:
-            changes = label_changes.read(folder)
+        for folder, changes in {folder: label_changes.read(folder) for folder in folders}.items():
             _write(folder, changes[:-1] if change is None else (*changes, change))
 
 
 def share_changes(folders: Sequence[Path]) -> None:
-    """Let runs over the same pictures, also before their start, have the changes of all. Raises ModelProblem."""
+    """Let runs over the same pictures, also before their start, have the changes of all. Raises Problem."""
     longest, *others = sorted(map(label_changes.read, folders), key=len, reverse=True)
     changes = [*longest, *dict.fromkeys(change for other in others for change in other if change not in longest)]
     for folder in folders if changes else ():
@@ -45,7 +45,7 @@ def _write(folder: Path, changes: Iterable[LabelChange]) -> None:
     with writing(folder):
         label_changes.write(folder, changes)
         # Before its end a run has no evaluation.
-        with contextlib.suppress(Problem):
+        if (folder / stored.FILE).is_file():
             labels.write_summary(folder)
 
 

@@ -17,7 +17,7 @@ from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
@@ -194,11 +194,10 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
-    try:
-        evaluation = labels.load_summary(folder)
-    except Problem:
+    if not (folder / stored.FILE).is_file():
         # No label counts.
         return known if names else {}
+    evaluation = labels.load_summary(folder)
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")

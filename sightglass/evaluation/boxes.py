@@ -6,20 +6,25 @@ interval.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
-from typing import Any
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sightglass.common.files import Json
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
 
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Overlaps (IoU) from which a box counts as right."""
 RECALLS = np.linspace(0, 1, 101)
@@ -29,41 +34,10 @@ FOREGROUND, BACKGROUND = 0.5, 0.1
 """IoU from which a box is on an object, and up to which it is on none."""
 _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures in memory at once."""
-
-
-def _average(
-    right: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-    picture: NDArray[np.int64],
-    objects: NDArray[np.int64],
-    weights: NDArray[np.int32],
-) -> NDArray[np.float64]:
-    """Return AP and recall of one class (2, draws, thresholds); nan for draws without a labelled object.
-
-    AP is the mean of the precision at 101 recalls. `right`, `counted`: (thresholds, boxes), the surest first, `counted`
-    False of boxes on a label that is not counted. `picture`: (boxes,), the index of each box's picture. `objects`:
-    (pictures,), the labelled objects. `weights`: (draws, pictures), how often each picture counts.
-    """
-    objects = weights @ objects
-    averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
-    with_objects = np.flatnonzero(objects)
-    per_box = weights[with_objects][:, picture]
-    totals = np.cumsum(per_box, 1, np.int32)
-    for threshold, (hit, judged) in enumerate(zip(right, counted, strict=True)):
-        # Precision is highest at a right box: between two it falls.
-        hits, skipped = np.flatnonzero(hit & judged), np.flatnonzero(~judged)
-        before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
-        counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
-        true = np.cumsum(per_box[:, hits], 1, np.int32)
-        precision = np.zeros((len(with_objects), len(hits) + 1))
-        precision[:, :-1] = true / (counts + np.spacing(1))
-        precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-        recall = true / objects[with_objects, None]
-        # After the last right box there is no recall, and no precision.
-        places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
-        averages[0, with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
-        averages[1, with_objects, threshold] = recall[:, -1] if len(hits) else 0.0
-    return averages
+_PICTURE, _BOX, _SCORE, _COUNTED, _CLASSLESS, _CROWD = 0, slice(1, 5), 5, 5, 6, 6
+"""Columns of a class's boxes, with their scores and whether they lie on a label without a class, and of its labels."""
+_averages: ByteCache[Floats] = ByteCache(32 * 2**20, attrgetter("nbytes"))
+"""Results of `_measure_class`, about 50 kB each: a corrected label changes those of its class alone."""
 
 
 def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]) -> Metrics:
@@ -71,21 +45,25 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
 
     `truths`, `answers`: a list for each picture, boxes in its pixels. A class without counted labels has no AP.
     """
-    labels, predictions = _group(truths), _group(answers)
+    labels: dict[str, list[tuple[float, ...]]] = {}
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    for picture, (true, answered) in enumerate(zip(truths, answers, strict=True)):
+        for label in true:
+            labels.setdefault(label.label, []).append((picture, *label.box, label.counted, label.crowd))
+        placed = [(box, box.box) for box in answered if box.box is not None]
+        # Boxes of any class are ignored on a label without a class.
+        classless = find_ignored([label for label in true if not label.label], [box for box, _ in placed])
+        for (box, corners), ignored in zip(placed, classless.tolist(), strict=True):
+            boxes.setdefault(box.label, []).append((picture, *corners, box.score, ignored))
+    names = sorted({label.label for true in truths for label in true if label.counted})
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths))])
-    # Boxes of any class are ignored on a label without a class.
-    ignored = {
-        picture: list(compress(answers[picture], find_ignored(places, answers[picture])))
-        for picture, places in labels.pop("", {}).items()
-    }
-    names = sorted({box.label for boxes in truths for box in boxes if box.counted})
     # AP and recall (classes, 2, draws, thresholds).
     redrawn = np.empty((len(names), 2, len(weights), len(THRESHOLDS)))
     for index, name in enumerate(names):
-        matches = _match_class(labels[name], predictions.get(name, {}), ignored, len(truths))
-        blocks = np.array_split(weights, max(1, -(-matches[0].shape[1] * len(weights) // _BLOCK)))
-        redrawn[index] = np.concatenate([_average(*matches, block) for block in blocks], 1)
+        rows = [np.array(table.get(name, ()), float).reshape(-1, 7) for table in (labels, boxes)]
+        key = len(truths), *(hashlib.blake2b(table.tobytes()).digest() for table in rows)
+        redrawn[index] = _averages.get_or_make(key, partial(_measure_class, rows[0], rows[1], weights))
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
@@ -95,57 +73,81 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     )
 
 
-def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
-    """Group boxes by class, then by the index of their picture."""
-    groups: dict[str, dict[int, list[Any]]] = {}
-    for picture, boxes in enumerate(rows):
-        for box in boxes:
-            if box.box is not None:
-                groups.setdefault(box.label, {}).setdefault(picture, []).append(box)
-    return groups
+def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
+    """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
 
-
-def _match_class(
-    labels: Mapping[int, Sequence[TrueBox]],
-    boxes: Mapping[int, Sequence[Prediction]],
-    ignored_boxes: Mapping[int, Sequence[Prediction]],
-    pictures: int,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Match one class's boxes and labels by pycocotools, as `_average` takes them."""
+    `labels`, `boxes`: rows of the columns above, picture by picture. `weights`: (draws, pictures), how often each
+    picture counts.
+    """
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")
     coco.params.maxDets = [MAX_BOXES]
-    objects = np.zeros(pictures, np.int64)
-    parts: list[Any] = [(np.zeros((len(THRESHOLDS), 0), bool), np.zeros((len(THRESHOLDS), 0), bool), [], 0)]
-    for picture in sorted({*labels, *boxes}):
-        key = picture, 0
-        coco._gts[key] = [
-            _to_coco(label.box) | {"ignore": not label.counted, "iscrowd": label.crowd}
-            for label in labels.get(picture, ())
+    # The surest boxes of each picture.
+    boxes = boxes[np.lexsort((-boxes[:, _SCORE], boxes[:, _PICTURE]))]
+    boxes = boxes[np.arange(len(boxes)) - np.searchsorted(boxes[:, _PICTURE], boxes[:, _PICTURE]) < MAX_BOXES]
+    right, skipped = np.zeros((2, len(THRESHOLDS), len(boxes)), bool)
+    for picture in np.intersect1d(labels[:, _PICTURE], boxes[:, _PICTURE]):
+        here, of = (slice(*np.searchsorted(rows[:, _PICTURE], (picture, picture + 1))) for rows in (boxes, labels))
+        coco._gts[picture, 0] = [
+            _to_coco(row) | {"ignore": not row[_COUNTED], "iscrowd": bool(row[_CROWD])} for row in labels[of]
         ]
-        coco._dts[key] = [_to_coco(box.box) | {"score": box.score} for box in boxes.get(picture, ())]
-        coco.ious[key] = coco.computeIoU(*key)
-        matches = coco.evaluateImg(*key, (0, math.inf), MAX_BOXES)
-        objects[picture] = np.sum(matches["gtIgnore"] == 0)
-        matched, ignored = matches["dtMatches"] > 0, matches["dtIgnore"].astype(bool)
-        if picture in ignored_boxes and picture in boxes:
-            surest = sorted(boxes[picture], key=lambda box: -box.score)[:MAX_BOXES]
-            on_classless = np.array([box in ignored_boxes[picture] for box in surest])
-            # A box that is right at the lowest threshold is about a counted label: at others it only fits badly.
-            ignored |= on_classless & ~matched & ~(matched[0] & ~ignored[0])
-        parts.append((matched, ignored, matches["dtScores"], picture))
-    right, skipped, scores, picture_of = zip(*parts, strict=True)
+        coco._dts[picture, 0] = [_to_coco(row) | {"score": row[_SCORE]} for row in boxes[here]]
+        coco.ious[picture, 0] = coco.computeIoU(picture, 0)
+        matches = coco.evaluateImg(picture, 0, (0, math.inf), MAX_BOXES)
+        right[:, here], skipped[:, here] = matches["dtMatches"] > 0, matches["dtIgnore"]
+    # A box that is right at the lowest threshold is about a counted label: at others it only fits badly.
+    skipped |= (boxes[:, _CLASSLESS] > 0) & ~right & ~(right[0] & ~skipped[0])
     # As pycocotools sorts them: among equal scores the first picture comes first.
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    pictures_of = np.repeat(picture_of, [*map(len, scores)])[order]
-    return np.concatenate(right, 1)[:, order], ~np.concatenate(skipped, 1)[:, order], pictures_of, objects
+    order = np.argsort(-boxes[:, _SCORE], kind="stable")
+    counted, picture_of = labels[labels[:, _COUNTED] > 0, _PICTURE], boxes[order, _PICTURE].astype(int)
+    objects = np.bincount(counted.astype(int), minlength=weights.shape[1])
+    blocks = np.array_split(weights, max(1, math.ceil(len(boxes) * len(weights) / _BLOCK)))
+    parts = [_average(right[:, order], ~skipped[:, order], picture_of, objects, block) for block in blocks]
+    return np.concatenate(parts, 1)
 
 
-def _to_coco(box: Any) -> dict[str, Any]:
-    """Return xyxy as an annotation of COCO; its id only says that it is one."""
-    x0, y0, x1, y1 = box
+def _to_coco(row: Floats) -> Json:
+    """Return a box as an annotation of COCO; its id only says that it is one."""
+    x0, y0, x1, y1 = row[_BOX].tolist()
     return {"id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": 0.0}
+
+
+def _average(
+    right: Flags, counted: Flags, picture: NDArray[np.int64], objects: NDArray[np.int64], weights: NDArray[np.int32]
+) -> Floats:
+    """Return AP and recall of one class (2, draws, thresholds); nan for draws without a labelled object.
+
+    AP is the mean of the precision at 101 recalls. `right`, `counted`: (thresholds, boxes), the surest first, `counted`
+    False of boxes on a label that is not counted. `picture`: (boxes,), the index of each box's picture. `objects`:
+    (pictures,), the labelled objects. `weights`: (draws, pictures), how often each picture counts.
+    """
+    objects = weights @ objects
+    averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
+    drawn = np.flatnonzero(objects)
+    objects = objects[drawn, None]
+    # The right boxes from which each recall is reached, (draws, recalls).
+    reached = np.array([np.searchsorted(np.arange(count + 1) / count, RECALLS) for count in objects[:, 0]], int)
+    reached = reached.reshape(-1, len(RECALLS)).clip(1)
+    per_box = weights[drawn][:, picture]
+    totals = np.cumsum(per_box, 1, np.int32)
+    for threshold, (hit, judged) in enumerate(zip(right, counted, strict=True)):
+        # Precision is highest at a right box: between two it falls.
+        hits, skipped = np.flatnonzero(hit & judged), np.flatnonzero(~judged)
+        before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
+        counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
+        per_hit = per_box[:, hits]
+        true = np.cumsum(per_hit, 1, np.int32)
+        precision = true / (counts + np.spacing(1))
+        precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        # Of each right box, (boxes of all draws,); after the last one there is no recall, and no precision.
+        precisions = np.append(np.repeat(precision, per_hit.ravel()), 0.0)
+        found = per_hit.sum(1, keepdims=True)
+        places = np.cumsum(found)[:, None] - found + reached - 1
+        places[reached > found] = -1
+        averages[0, drawn, threshold] = precisions[places].sum(1) / len(RECALLS)
+        averages[1, drawn, threshold] = (found / objects)[:, 0]
+    return averages
 
 
 def find_ignored(truths: Sequence[TrueBox], boxes: Sequence[Prediction]) -> NDArray[np.bool_]:

@@ -28,14 +28,14 @@ from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
-MOST = 6
+MAX_MODELS = 6
 """Models that are compared at once."""
 TOLERANCE = 0.02
 """Share of AP or accuracy that may be lost."""
 NAMED = 4
 """Classes that a sentence names."""
-ENOUGH = 50
-"""The most pictures that are asked for, as a multiple of those there are."""
+MAX_GROWTH = 50
+"""Most pictures that would decide, as a multiple of the judged ones: above it no number is named."""
 
 Verdict = Literal["ship", "do not ship", "cannot be told"]
 VERDICTS: dict[Verdict, str] = {
@@ -150,9 +150,9 @@ class Decision:
         """How much lower the score of each other model is than the reference's."""
         return {row.model: self.gap(row, self.reference) for row in self.rows if row is not self.reference}
 
-    def judge(self, first: ModelScore) -> Verdict:
+    def judge(self, row: ModelScore) -> Verdict:
         """Judge a model in the reference's place: `ship` only for an interval within the tolerance."""
-        if (gap := self.gap(first, self.reference)).high <= self.tolerance:
+        if (gap := self.gap(row, self.reference)).high <= self.tolerance:
             return "ship"
         return "do not ship" if gap.low > self.tolerance else "cannot be told"
 
@@ -160,10 +160,9 @@ class Decision:
     def _sized(self) -> bool:
         return all(row.size for row in self.rows)
 
-    def _find_closest(self, first: ModelScore) -> tuple[float, ModelScore]:
-        """Return how much lower its score may be than another model's, at most, and that model."""
-        others = (row for row in self.rows if row is not first)
-        return max(((self.gap(first, row).high, row) for row in others), key=itemgetter(0))
+    def _find_worst_gap(self, row: ModelScore) -> tuple[float, ModelScore]:
+        """Return by how much its score may be lower than that of another model, at most, and that model."""
+        return max(((self.gap(row, other).high, other) for other in self.rows if other is not row), key=itemgetter(0))
 
     @cached_property
     def first(self) -> ModelScore | None:
@@ -175,14 +174,14 @@ class Decision:
             # As long as a smaller one may do, the best one is not the answer.
             if row is self.reference and undecided:
                 return None
-            if self._find_closest(row)[0] <= self.tolerance:
+            if self._find_worst_gap(row)[0] <= self.tolerance:
                 return row
             undecided |= row is not self.reference and self.judge(row) == "cannot be told"
         return None
 
     @property
-    def kind(self) -> Verdict:
-        """The verdict on the candidate; without one `ship` where a model can be taken."""
+    def verdict(self) -> Verdict:
+        """On the candidate; without one `ship` where a model can be taken."""
         if self.candidate is not None:
             return self.judge(self.candidate)
         return "cannot be told" if self.first is None else "ship"
@@ -193,13 +192,13 @@ class Decision:
 
         The standard error is taken to fall with the square root of the number of pictures.
         """
-        if self.candidate is None or self.stopped or self.kind != "cannot be told":
+        if self.candidate is None or self.stopped or self.verdict != "cannot be told":
             return None
         count, z = len(self.reference.evaluation.pictures), self._z
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value)
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
         needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2) if distance else math.inf
-        return max(1, math.ceil(needed - count)) if needed <= ENOUGH * count else None
+        return max(1, math.ceil(needed - count)) if needed <= MAX_GROWTH * count else None
 
     @cached_property
     def changes(self) -> tuple[ClassChange, ...]:
@@ -293,18 +292,18 @@ class Decision:
         if self.stopped:
             return "Not decided: a run was stopped"
         if self.candidate is not None:
-            return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.kind]}"
+            return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.verdict]}"
         if self.first is None:
-            left = [row.model for row in self.rows if self.judge(row) != "do not ship"]
-            if len(left) < len(self.rows):
-                return f"{' or '.join(left)}: too close to call (95{NBSP}%)"
+            remaining = [row.model for row in self.rows if self.judge(row) != "do not ship"]
+            if len(remaining) < len(self.rows):
+                return f"{' or '.join(remaining)}: too close to call (95{NBSP}%)"
             return f"Too close to call within {_points(self.tolerance)} (95{NBSP}%)"
         if all(self.gap(row, self.first).low > self.tolerance for row in self.rows if row is not self.first):
             return f"Take {self.first.model}; the others lose too much (95{NBSP}%)"
-        about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.kind]
+        about = "the smallest that is certainly good enough" if self._sized else VERDICTS[self.verdict]
         if self._sized and self.first.size == min(row.size or 0 for row in self.rows):
             about = "the smallest"
-        most, other = self._find_closest(self.first)
+        most, other = self._find_worst_gap(self.first)
         # Rounded up, as a bound.
         bound = f"at most {_points(math.ceil(1000 * most - 1e-9) / 1000)} worse" if most > 0 else "no worse"
         return f"Take {self.first.model}: {about}; {bound} than {other.model} (95{NBSP}%)"
@@ -354,9 +353,10 @@ class Decision:
 
     def summarise(self) -> Json:
         """Return its numbers and sentences, for JSON."""
-        names = "kind", "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
+        names = "tolerance", "pairs", "gaps", "losses", "gains", "left_out", "stopped"
         return {
             "headline": plain_text(self.headline),
+            "kind": self.verdict,
             "words": plain_text(self.words),
             "candidate": self.first.model if self.first else None,
             "against": self.reference.model,
@@ -399,13 +399,13 @@ def decide(
 
     `candidate`: the model that is to replace another one; empty: the other one of two, else the smallest that is good
     enough. `against`: the model that it is to replace; empty: the best of the others. Raises Problem for more than
-    `MOST` models, two of one name, other labels, detectors beside classifiers, or no such model.
+    `MAX_MODELS` models, two of one name, other labels, detectors beside classifiers, or no such model.
     """
     by_name = {row.model: row for row in rows}
     if len(by_name) < len(rows):
         raise Problem("Two of these have the same name: a decision tells models apart by their names.")
-    if not 2 <= len(rows) <= MOST:
-        raise Problem(f"A decision is between 2 and {MOST} models: choose as many runs.")
+    if not 2 <= len(rows) <= MAX_MODELS:
+        raise Problem(f"A decision is between 2 and {MAX_MODELS} models: choose as many runs.")
     for name in filter(None, (candidate, against)):
         if name not in by_name:
             raise Problem(f"{name} is none of the models of this decision: {listing([*by_name])}.")
@@ -466,9 +466,9 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
         classless = {truth.box for keyed in by_key for truth in keyed[picture.key].truths if not truth.label}
-        truths = (replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
-        return replace(picture, truths=tuple(truths))
+        truths = tuple(replace(truth, label="") if truth.box in classless else truth for truth in picture.truths)
+        return picture if truths == picture.truths else replace(picture, truths=truths)
 
     pictures = (tuple(keep(keyed[key]) for key in common) for keyed in by_key)
     left_out = len(set.union(*map(set, by_key))) - len(common)
-    return [replace(each, pictures=kept) for each, kept in zip(evaluations, pictures, strict=True)], left_out
+    return [replace(each, pictures=some) for each, some in zip(evaluations, pictures, strict=True)], left_out

@@ -86,10 +86,10 @@ class ErrorReport:
         picture = next((each for each in self.evaluation.pictures if each.key == unit.picture.key), None)
         if picture is None or unit.kind == "picture":
             return [(answer, None) for answer in (picture.predictions[:1] if picture is not None else ())]
-        places, overlaps = np.array([side.box for side in (unit.answer, unit.truth) if side is not None]), {}
+        corners, overlaps = np.array([side.box for side in (unit.answer, unit.truth) if side is not None]), {}
         for i, answer in enumerate(picture.predictions):
             if answer.score >= self.evaluation.threshold:
-                overlaps[i] = measure_pairs(np.array(answer.box), places).max()
+                overlaps[i] = measure_pairs(np.array(answer.box), corners).max()
         nearest = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
         return [(picture.predictions[i], picture.maps.get(i)) for i in nearest if overlaps[i] >= BACKGROUND]
 
@@ -218,8 +218,8 @@ def draw_tile(
     if values is not None:
         whole = (0, 0, *size)
         tile = render.paint(tile, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
-    for box, colour in ((labelled, TRUTH), *answers):
+    for box, color in ((labelled, TRUTH), *answers):
         if box is not None:
-            mark = replace(box_mark(box), hollow=colour != TRUTH).moved(-x0, -y0, (scale, scale))
-            draw_lines(tile, [mark], LINE, LINE, colour)
+            mark = replace(box_mark(box), hollow=color != TRUTH).moved(-x0, -y0, (scale, scale))
+            draw_lines(tile, [mark], LINE, LINE, color)
     return tile

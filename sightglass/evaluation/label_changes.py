@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from sightglass.common.files import write_file
+from sightglass.common.files import read_json, write_file
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.explain.phrases import plural
 from sightglass.models.geometry import Box
@@ -44,10 +43,8 @@ _CHANGES = TypeAdapter(tuple[LabelChange, ...])
 
 
 def read(folder: Path) -> tuple[LabelChange, ...]:
-    """Return the changes beside a run; none without a readable file."""
-    with contextlib.suppress(OSError, ValueError):
-        return _CHANGES.validate_json((folder / FILE).read_bytes())
-    return ()
+    """Return the changes beside a run. Raises Problem for a damaged file."""
+    return read_json(folder / FILE, _CHANGES) or ()
 
 
 def write(folder: Path, changes: Iterable[LabelChange]) -> None:
@@ -79,9 +76,9 @@ def _apply_change(picture: EvaluatedPicture, change: LabelChange) -> EvaluatedPi
         return replace(picture, truth=change.label)
     box, truths = TrueBox(change.label, change.box).in_pixels(picture.size), [*picture.truths]
     same = (truth for truth in truths if truth.label == box.label and math.dist(truth.box, box.box) <= SAME)
-    if (found := next(same, None)) is not None and change.removed:
-        truths = [truth for truth in truths if truth is not found]
-    elif found is None and not change.removed:
+    if (known := next(same, None)) is not None and change.removed:
+        truths = [truth for truth in truths if truth is not known]
+    elif known is None and not change.removed:
         truths.append(box)
     return replace(picture, truths=tuple(truths))
 

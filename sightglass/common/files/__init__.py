@@ -11,14 +11,17 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_core import to_jsonable_python
 
+from sightglass.common.errors import Problem
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydantic import TypeAdapter
 
-
+Value = TypeVar("Value")
 Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
 MAX_ARRAYS = 2**31
@@ -60,6 +63,16 @@ def write_file(path: Path, data: bytes | memoryview, *, sync: bool = False) -> N
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)
+
+
+def read_json(path: Path, adapter: TypeAdapter[Value]) -> Value | None:
+    """Return what a JSON file says; None without the file. Raises Problem for a damaged one."""
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path.name} in {path.parent} cannot be read: mend it, or move it away.") from error
 
 
 def modified(path: Path) -> int:

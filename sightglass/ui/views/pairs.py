@@ -84,7 +84,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
 @page.keeping_problem()
 def _store_uploads(key: str) -> None:
     """Keep the uploaded files, as the uploader is empty after another page was shown."""
-    files = [(file.name, file.getvalue()) for file in st.session_state.get(key) or ()]
+    files = [(file.name, file.getvalue()) for file in st.session_state.get(key) or () if hasattr(file, "getvalue")]
     state.of(Gallery).items = tuple(find(files, most=MAX_PICTURES)) if files else ()
 
 

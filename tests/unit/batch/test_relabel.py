@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from sightglass.batch import finished, labels, relabel, run
-from sightglass.evaluation import ground_truth, stored
+from sightglass.batch.run_store import RunPlan
+from sightglass.common.errors import Problem
+from sightglass.evaluation import ground_truth, label_changes, stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.label_changes import LabelChange
 from tests.labelled import draw_scenes
@@ -72,3 +74,20 @@ def test_corrected_classes(tmp_path: Path) -> None:
     table.write_text(relabel.export_labels(out), "utf-8")
     named = {key: "gears" if label == "gear" else label for key, label in true.items()}
     assert ground_truth.read(table).picture_labels == named
+
+
+@pytest.mark.parametrize("name", [label_changes.FILE, labels.CORRECTIONS, labels.FILE])
+def test_damaged_file_stays(name: str, tmp_path: Path) -> None:
+    pictures, table = draw_scenes(tmp_path / "drawn", 1)
+    run(pictures, "demo-s", out := tmp_path / "run", labels=table)
+    (out / name).write_bytes(b'{"half')
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changes = {
+        label_changes.FILE: lambda: relabel.change_label([tmp_path / "new", out], None),
+        labels.CORRECTIONS: lambda: labels.correct(out, {"star": []}),
+        labels.FILE: lambda: run(pictures, "demo-s", out),
+    }
+    for use in (changes[name], lambda: finished.read([RunPlan("demo-s", {}, out)])):
+        with pytest.raises(Problem, match=f"{name} in .* cannot be read"):
+            use()
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

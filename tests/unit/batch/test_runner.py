@@ -134,6 +134,9 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run
         run(many, MODEL, finished_run, batch_size=4, options={"method": "hirescam"})
     only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
     run(only, MODEL, tmp_path)
+    (tmp_path / journal.NAME).write_bytes(b'{"half\n{}\n')
+    with pytest.raises(ModelProblem, match="damaged: start over"):
+        run(only, MODEL, tmp_path)
     assert run(only, MODEL, tmp_path, options={"method": "hirescam"}, resume=False).resumed == 0
     assert list(table.read(tmp_path)["method"]) == ["hirescam"]
 

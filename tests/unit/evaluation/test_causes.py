@@ -13,16 +13,18 @@ from sightglass.batch import finished
 from sightglass.batch.run_store import RunPlan
 from sightglass.evaluation.causes import CUT_OFF, LEAST
 from sightglass.explain.picture.source import find
-from training.demo.scenes import Spec, draw, sample, with_stamp
+from training.demo.scenes import Spec, draw, sample, with_background, with_stamp
 
 OUTSIDE, CORNER = "evidence outside the object", "evidence at the bottom right corner"
 
 
-def stamped(spec: Spec, rng: np.random.Generator, *, moved: bool) -> Spec:
-    """Return a scene with the stamp in its corner, or anywhere beside the object."""
+def plant(spec: Spec, clue: str, rng: np.random.Generator) -> Spec:
+    """Return a scene with the woven background, or the stamp in its corner or anywhere beside the object."""
+    if clue == "weave":
+        return with_background(spec, "weave")
     stamp = with_stamp(spec).stamp
     x0, y0, x1, y1 = draw(spec).objects[0].box
-    while moved:
+    while clue == "moved stamp":
         x, y = (int(at) for at in rng.integers(0, spec.size - stamp.size, 2))
         if x > x1 or y > y1 or x + stamp.size < x0 or y + stamp.size < y0:
             return replace(spec, stamp=replace(stamp, x=x, y=y))
@@ -30,21 +32,23 @@ def stamped(spec: Spec, rng: np.random.Generator, *, moved: bool) -> Spec:
 
 
 @pytest.mark.parametrize(
-    ("model", "moved", "boxed", "where"),
+    ("model", "clue", "count", "boxed", "where"),
     [
-        ("demo-cls-cheat", False, False, CORNER),
-        ("demo-cls-cheat", True, True, OUTSIDE),
-        ("demo-cls-s", True, False, None),
-        ("demo-cls-s", True, True, None),
+        ("demo-cls-cheat", "stamp", 40, False, CORNER),
+        ("demo-cls-cheat", "moved stamp", 40, True, OUTSIDE),
+        ("demo-cls-texture", "weave", 80, True, OUTSIDE),
+        ("demo-cls-honest", "weave", 80, True, None),
+        ("demo-cls-s", "moved stamp", 40, False, None),
+        ("demo-cls-s", "moved stamp", 40, True, None),
     ],
 )
 def test_planted_shortcut_is_the_first_cause(
-    model: str, moved: bool, boxed: bool, where: str | None, tmp_path: Path
+    model: str, clue: str, count: int, boxed: bool, where: str | None, tmp_path: Path
 ) -> None:
     rng, rows, folder = np.random.default_rng(0), [("file", "x0", "y0", "x1", "y1", "label")], tmp_path / "pictures"
-    for number in range(40):
+    for number in range(count):
         spec = sample(number, task="classify", held_out=True)
-        scene = draw(stamped(spec, rng, moved=moved) if number % 2 else spec)
+        scene = draw(plant(spec, clue, rng) if number % 2 else spec)
         path = folder / scene.objects[0].label / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene.pixels).save(path)
