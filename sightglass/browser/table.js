@@ -92,9 +92,9 @@ export function tableOf(kind, settings, lut, ground) {
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
   const opacity = (/** @type {number} */ i) => (cold(i) ? 0 : alpha * smooth(Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)))));
-  const power = (/** @type {number} */ most, /** @type {number} */ i) => 1 + ((most - 1) * i) / 255;
-  const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * dark * tint[3 * i + c] ** power(deepen, i);
-  const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** power(lighten, i));
+  const grown = (/** @type {number} */ most, /** @type {number} */ i) => 1 + ((most - 1) * i) / 255;
+  const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * dark * tint[3 * i + c] ** grown(deepen, i);
+  const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** grown(lighten, i));
   return mix(opacity, black, white, greyness(kind, settings), brightness(kind, settings));
 }
 

@@ -28,7 +28,7 @@ export const DEFAULTS = {
  * model saw.
  * A line leaves out regions below `region` of the map's area.
  */
-export const OVERLAY = { "clear": 0.12, "full": 0.5, "rise": 1.5, "dark": 0.53, "deepen": 3, "lighten": 2.7, "grey": 1, "bright": 0.8, "unseen": 0.85, "region": 0.01 };
+export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "dark": 0.53, "deepen": 3, "lighten": 2.7, "grey": 1, "bright": 0.8, "unseen": 0.85, "region": 0.01 };
 
 /**
  * Shares of a colormap at which the colours of an overlay begin, so that the weakest are not dark, and end, so that the
