@@ -140,7 +140,8 @@ def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
 
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
-_LINES = {"overlay": ((0.5, 1.5),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
+# Level, pixels of the screen.
+_LINES = {"overlay": ((0.5, 1.75), (0.8, 1.75)), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}
 DASH = 6
 """Pixels of the screen of a dash, and of the gap after it, around what lowers."""
 _FRAME = ((0.75, 0.75), (2.0, 1.25))
@@ -175,10 +176,8 @@ def line_coverage(
     heat = drawn_over_extent(samples, field, (rows, columns))
     traced = (heat / 32767.5 - 1 if both_ways else heat / 65535).astype(np.float32)
     x0, y0, x1, y1 = field.extent
-    for standard, thick in _LINES[style.mode]:
-        level = style.threshold if over and style.threshold > 0 else standard
-        if not 0 < level <= 1:
-            continue
+    at_threshold = ((style.threshold, _LINES["overlay"][0][1]),) if over and style.threshold > 0 else None
+    for level, thick in at_threshold or _LINES[style.mode]:
         for sign in (1, -1) if both_ways else (1,):
             traced_side = drop_small(sign * traced, level) if over else sign * traced
             lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in trace(traced_side, level)]

@@ -60,7 +60,8 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if style.mode == "picture":
         return out
     values = samples(field.values, field.kind)
-    _fade(out, pixels, seen, unseen, greyness(field.kind, style))
+    brightness = _brightness(field.kind, style) * (1 if unseen == "keep" else OVERLAY["unseen"])
+    _fade(out, pixels, seen, greyness(field.kind, style), brightness)
     inside = out[y0:y1, x0:x1]
     table = color_table(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
@@ -104,21 +105,14 @@ def in_grey(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-def _fade(out: Pixels, source: Pixels, seen: Box, unseen: Unseen, greyness: float) -> None:
+def _fade(out: Pixels, source: Pixels, seen: Box, greyness: float, brightness: float) -> None:
     """Overwrite the part of `out` outside `seen` with the faded source, which loses a share of its colours."""
     x0, y0, x1, y1 = seen
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
         if part.size and greyness:
             part = cv2.addWeighted(part, 1 - greyness, in_grey(part), greyness, 0)
-        if part.size and unseen != "keep":
-            part = dim(part)
-        out[strip] = part
-
-
-def dim(pixels: Pixels) -> Pixels:
-    """Darken the pixels of the unseen part a little."""
-    return np.asarray(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]), np.uint8)
+        out[strip] = cv2.convertScaleAbs(part, alpha=brightness) if part.size else part
 
 
 def line_width(shape: tuple[int, ...]) -> int:
@@ -153,7 +147,7 @@ def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
         return _mix(shares, np.where(_LEVELS[:, None] > 128, colours[255], colours[1]), grey=grey)
     if mode == "blend":
         return _mix(np.where(cold, 0, alpha), colours)
-    return _mix(np.where(cold, 0, opacity(alpha)), *shades(style.colormap), grey)
+    return _mix(np.where(cold, 0, opacity(alpha)), *shades(style.colormap), grey, _brightness(kind, style))
 
 
 def greyness(kind: Kind, style: Style) -> float:
@@ -161,6 +155,11 @@ def greyness(kind: Kind, style: Style) -> float:
     if kind == "heat":
         return OVERLAY["grey"] * style.alpha if style.mode == "overlay" else 0.0
     return float(style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0))
+
+
+def _brightness(kind: Kind, style: Style) -> float:
+    """Return the share of its brightness that the picture keeps where there is no map, 0..1."""
+    return 1 - (1 - OVERLAY["bright"]) * style.alpha if (kind, style.mode) == ("heat", "overlay") else 1.0
 
 
 def opacity(alpha: float) -> Floats:
@@ -172,14 +171,15 @@ def opacity(alpha: float) -> Floats:
 def overlay_colours(colormap: str) -> Pixels:
     """Return the part of a colormap that an overlay has, uint8 (256, 3) RGB."""
     first, last = ENDS.get(colormap, ENDS["others"])
-    return np.asarray(lut(colormap)[np.floor(255 * first + (last - first) * _LEVELS + 0.5).astype(np.intp)])
+    shares = first + (last - first) * (_LEVELS / 255) ** OVERLAY["rise"]
+    return np.asarray(lut(colormap)[np.floor(255 * shares + 0.5).astype(np.intp)])
 
 
 def shades(colormap: str) -> tuple[Floats, Floats]:
     """Return an overlay's colours where the picture is black and where it is white, float64 (256, 3), 0..255."""
     colours = overlay_colours(colormap) / 255
-    dark = 255 * OVERLAY["dark"] * colours ** OVERLAY["deepen"]
-    return dark, 255 * (1 - (1 - colours) ** OVERLAY["lighten"])
+    deepen, lighten = (1 + (OVERLAY[name] - 1) * _LEVELS[:, None] / 255 for name in ("deepen", "lighten"))
+    return 255 * OVERLAY["dark"] * colours**deepen, 255 * (1 - (1 - colours) ** lighten)
 
 
 def sided_colours(ground: int) -> Floats:
@@ -193,9 +193,13 @@ def sided_colours(ground: int) -> Floats:
     return np.where(_LEVELS[:, None] > 128, raises, lowers)
 
 
-def _mix(shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0) -> Table:
-    """Lay colours, `dark` where the picture is black, over a picture that loses a share of its own."""
-    left, shares = 1 - shares, shares[:, None]
+def _mix(
+    shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0, brightness: float = 1.0
+) -> Table:
+    """Lay colours, `dark` where the picture is black, over a picture that loses shares of its own and of its light."""
+    # What is coloured the most loses no light, so that its detail remains.
+    left = (1 - shares) * (1 - (1 - brightness) * (1 - shares / (shares.max() or 1)))
+    shares = shares[:, None]
     light = left[:, None] * grey + shares * ((dark if white is None else white) - dark) / 255
     return (left * (1 - grey)).astype(np.float32), light.astype(np.float32), (shares * dark).astype(np.float32)
 

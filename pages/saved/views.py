@@ -239,8 +239,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             if (proof := saving.store().proof(record, index)) is not None:
                 st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
-                help = "  \n".join(escape(check.sentence) for check in checks.checks)
-                st.caption(f"Checks: {page_checks.describe(checks)}.", help=help)
+                page_checks.draw_saved(checks)
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
         boxes = _list_boxes(record, index)

@@ -1,6 +1,6 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { greyness, tableOf } from "./table.js";
+import { brightness, greyness, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
 import { haloed } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
@@ -24,7 +24,7 @@ import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contou
 
 /** Cells of the longer side of the field that lines are sought in. */
 const FINE = 320;
-const OVERLAY_LINES = [[0.5, 1.5]];
+const OVERLAY_LINES = [[0.5, 1.75], [0.8, 1.75]];
 const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
 /**
@@ -139,13 +139,14 @@ function drawLines(context, map, { grid, gain, offset }, settings, { width, heig
 /**
  * Take a share of the colours out of a part of what is drawn, with OpenCV's weights but for rounding, and darken it.
  * @param {CanvasRenderingContext2D} context @param {Path2D} part @param {number} grey
+ * @param {number} bright the share of its brightness that it keeps
  */
-function fade(context, part, grey) {
+function fade(context, part, grey, bright) {
   context.globalCompositeOperation = "saturation";
   context.fillStyle = `rgb(0 0 0 / ${grey})`;
   if (grey) context.fill(part, "evenodd");
   context.globalCompositeOperation = "source-over";
-  context.fillStyle = `rgb(0 0 0 / ${1 - OVERLAY.unseen})`;
+  context.fillStyle = `rgb(0 0 0 / ${1 - bright * OVERLAY.unseen})`;
   context.fill(part, "evenodd");
 }
 
@@ -201,7 +202,7 @@ export class Layer {
     const outside = new Path2D(seen);
     outside.rect(0, 0, width, height);
     context.save();
-    fade(context, outside, greyness(map.kind, settings));
+    fade(context, outside, greyness(map.kind, settings), brightness(map.kind, settings));
     context.clip(seen);
     const scaled = scaling(map, style), tables = TABLES.get(style) ?? {};
     const table = (tables[map.kind] ??= tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228));

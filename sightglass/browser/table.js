@@ -17,15 +17,16 @@ const DARKEST = 0.75;
 /**
  * Return the table that lays colours over the picture.
  * @param {(level: number) => number} share of the colours @param {Entry} dark  the colour where the picture is black
- * @param {Entry} white the same where it is white @param {number} grey the share of its own colours that the picture loses @returns {Table}
+ * @param {Entry} white the same where it is white @param {number} grey the share of its own colours that the picture loses
+ * @param {number} bright the share of its brightness that it keeps @returns {Table}
  */
-function mix(share, dark, white = dark, grey = 0) {
-  const keep = new Int32Array(256), rest = new Int32Array(131072);
+function mix(share, dark, white = dark, grey = 0, bright = 1) {
+  const keep = new Int32Array(256), rest = new Int32Array(131072), most = share(255) || 1;
   for (let i = 0, at = 0; i < 256; i++) {
-    const s = share(i), whole = 256 * (1 - s) * (1 - grey);
+    const s = share(i), left = 256 * (1 - s) * (1 - (1 - bright) * (1 - s / most)), whole = left * (1 - grey);
     keep[i] = Math.round(whole);
     // What rounding takes from the pixel is taken from its grey, so that a sum of red never reaches blue's bits.
-    const light = (/** @type {number} */ c) => 256 * (1 - s) * grey + (256 / 255) * s * (white(i, c) - dark(i, c)) + whole - keep[i];
+    const light = (/** @type {number} */ c) => left * grey + (256 / 255) * s * (white(i, c) - dark(i, c)) + whole - keep[i];
     const [red, green, blue] = [0, 1, 2].map(light);
     let [r, g, b] = [0, 1, 2].map((c) => 256 * s * dark(i, c) + 128);
     for (const end = at + 512; at < end; r += red, g += green, b += blue) {
@@ -39,7 +40,8 @@ function mix(share, dark, white = dark, grey = 0) {
 /** Return the part of a colormap that an overlay has. @param {Uint8Array} lut 256 RGB colours @param {string} name its name */
 export function overlayColours(lut, name) {
   const [first, last] = ENDS[name] ?? ENDS.others;
-  return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (last - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
+  const at = (/** @type {number} */ level) => Math.floor(255 * (first + (last - first) * (level / 255) ** OVERLAY.rise) + 0.5);
+  return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * at(Math.floor(i / 3)) + (i % 3)]);
 }
 
 /** Return how far a level, 1..255 around 128, is from 0, as 0..1. @param {number} level */
@@ -66,6 +68,11 @@ export function greyness(kind, { mode, alpha }) {
   return mode === "map" || (["overlay", "blend"].includes(mode) && alpha > 0) ? 1 : 0;
 }
 
+/** Return the share of its brightness that the picture keeps where there is no map, 0..1. @param {string} kind @param {Style} settings */
+export function brightness(kind, { mode, alpha }) {
+  return kind === "heat" && mode === "overlay" ? 1 - (1 - OVERLAY.bright) * alpha : 1;
+}
+
 /**
  * Return the table of a style; null for an uncoloured picture. Below the threshold a map alone has a flat ground.
  * @param {string} kind @param {Style} settings @param {Uint8Array} lut 256 RGB colours @param {number} ground grey @returns {Table|null}
@@ -85,9 +92,10 @@ export function tableOf(kind, settings, lut, ground) {
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
   const opacity = (/** @type {number} */ i) => (cold(i) ? 0 : alpha * smooth(Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)))));
-  const shades = [(/** @type {number} */ t) => dark * t ** deepen, (/** @type {number} */ t) => 1 - (1 - t) ** lighten];
-  const [black, white] = shades.map((shade) => (/** @type {number} */ i, /** @type {number} */ c) => 255 * shade(tint[3 * i + c]));
-  return mix(opacity, black, white, greyness(kind, settings));
+  const grown = (/** @type {number} */ most, /** @type {number} */ i) => 1 + ((most - 1) * i) / 255;
+  const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * dark * tint[3 * i + c] ** grown(deepen, i);
+  const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** grown(lighten, i));
+  return mix(opacity, black, white, greyness(kind, settings), brightness(kind, settings));
 }
 
 /** Return colours as a CSS gradient. @param {ArrayLike<number>} colours 256 RGB */

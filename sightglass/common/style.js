@@ -21,19 +21,21 @@ export const DEFAULTS = {
 };
 
 /**
- * An overlay has no colour below `clear` of the scale and all of its opacity from `full` on. Of a colour c, 0..1, black in
- * the picture becomes `dark` c ** `deepen`, and white 1 - (1 - c) ** `lighten`, so that the picture's detail remains. At an
- * opacity of 1 the picture loses `grey` of its own colours. It keeps `unseen` of its brightness outside what the model saw.
+ * An overlay has no colour below `clear` of the scale and all of its opacity from `full` on; the share of the colormap is the
+ * level ** `rise`. Of a colour c, 0..1, black in the picture becomes `dark` c ** `deepen`, and white 1 - (1 - c) ** `lighten`,
+ * so that the picture's detail remains; both exponents grow with the level from 1. At an opacity of 1 the picture loses `grey`
+ * of its own colours and, where there is no map, keeps `bright` of its brightness. It keeps `unseen` of that outside what the
+ * model saw.
  * A line leaves out regions below `region` of the map's area.
  */
-export const OVERLAY = { "clear": 0.12, "full": 0.48, "dark": 0.6, "deepen": 3, "lighten": 2.7, "grey": 0.75, "unseen": 0.85, "region": 0.01 };
+export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "dark": 0.53, "deepen": 3, "lighten": 2.7, "grey": 1, "bright": 0.8, "unseen": 0.85, "region": 0.01 };
 
 /**
  * Shares of a colormap at which the colours of an overlay begin, so that the weakest are not dark, and end, so that the
  * strongest are not pale; of `others` they end with the colormap.
  * @type {Record<string, number[]>}
  */
-export const ENDS = { "inferno": [0.4, 0.83], "others": [0.25, 1] };
+export const ENDS = { "inferno": [0.3, 0.83], "others": [0.25, 1] };
 
 /**
  * Colours of a signed map or a difference, from 0 to what raises, or lowers, most, over a light and over a dark ground: points of straight

@@ -1,8 +1,8 @@
 """Group wrong answers by where their evidence lies, and test each group by hiding that evidence.
 
-Hidden is what is at least half as strong as a map's maximum: inside the white line. On the same picture a random place
-of the same shape is hidden instead. A group is claimed where the first repairs more answers than the second, by an
-exact sign test over its pictures (McNemar 1947, doi:10.1007/BF02295996) that is corrected for the number of groups.
+Hidden is what is at least half as strong as a map's maximum: inside the outer white line. On the same picture a random
+place of the same shape is hidden instead. A group is claimed where the first repairs more answers than the second, by
+an exact sign test over its pictures (McNemar 1947, doi:10.1007/BF02295996) that is corrected for the number of groups.
 """
 
 import zlib

@@ -113,9 +113,7 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
 
     def card(id: CheckId, hint: str = "") -> None:
         with st.container(key=f"card-{id}", gap="xsmall"):
-            st.markdown(f"#### {capital(QUESTIONS[id])}: {_word(known.get(id))}")
-            if id in known:
-                st.caption(escape(capital(known[id].sentence)))
+            _draw_answer(id, known.get(id))
             if id == "model" and id in found:
                 st.caption(f"{MEANINGS[found[id].verdict]} {found[id].describe_draws()}")
             if hint:
@@ -137,6 +135,20 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
         with st.popover(f"Checks: {words}" if words else "Checking…", icon=icon, key="chip", type="tertiary"):
             for id in QUESTIONS:
                 card(id)
+
+
+def draw_saved(checks: Checks) -> None:
+    """Draw the checks of a saved map: a chip that opens their cards."""
+    with st.popover(f"Checks: {describe(checks)}", icon=":material/fact_check:", key="chip", type="tertiary"):
+        for check in checks.checks:
+            with st.container(key=f"card-{check.id}", gap="xsmall"):
+                _draw_answer(check.id, check)
+
+
+def _draw_answer(id: CheckId, check: Check | None) -> None:
+    st.markdown(f"#### {capital(QUESTIONS[id])}: {_word(check)}")
+    if check is not None:
+        st.caption(escape(capital(check.sentence)))
 
 
 def _word(check: Check | None) -> str:

@@ -13,6 +13,7 @@ from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.trust.checks import Check, Checks
 from sightglass.history import History, Record
 from tests.packages import menu
 from tests.pages.conftest import press, received, shown, texts
@@ -31,9 +32,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
 def made(pictures: list[Path]) -> dict[str, Explanation]:
     """One picture by two models, another one, and a detector's."""
     small, large = Explainer("demo-cls-s"), Explainer("demo-cls-m")
+    found = Checks("circle", (Check("model", "yes", "it changes."), Check("answer", "no", "score *.4 to .4.")))
     return {
         "small": small(pictures[0], top_k=2),
-        "large": large(pictures[0], top_k=2, method="layercam"),
+        "large": large(pictures[0], top_k=2, method="layercam").with_tests({0: found}),
         "other": small(pictures[1], top_k=2),
         "boxes": Explainer("demo-s")(pictures[0], confidence=0.01),
     }
@@ -102,6 +104,9 @@ def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, mad
     record = store.get(full["large"])
     assert f"## {record.headline}" in texts(app) and "(Where is it?); saved" in texts(app)
     assert app.metric[0].value == percent(made["large"].statistics[0].half_heat_area)
+    (chip,) = (block for block in app.get("popover") if "chip" in block.proto.id)
+    assert chip.proto.popover.label == "Checks: 1 passed, 1 failed"
+    assert [card.value for card in chip.caption] == ["It changes.", r"Score \*.4 to .4."]
     assert [element.proto.label for element in app.get("download_button")] == ["Everything, .zip"]
 
 

@@ -185,7 +185,7 @@ export class Viewer {
   #explainLines() {
     const { head: { size }, settings: { mode } } = this.state, maps = this.#maps(), whole = [0, 0, ...size].join();
     const parts = [
-      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && "White line: half strength.",
+      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && "White lines: half strength, 80 %.",
       maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
       maps.some(({ seen }) => seen.join() !== whole) && "Outside the frame: cut off.",
     ];
