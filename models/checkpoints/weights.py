@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from sightglass.common import packaged
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.common.files import atomic_write, remove_drafts
-from sightglass.common.files.packing import packaged_file
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
 def _present(spec: ModelSpec) -> Iterator[Path]:
     """Yield the files of a model's weights on this machine, those that its table names first."""
     weights = spec.weights
-    if weights.package and weights.file and (file := packaged_file(weights.package, weights.file)) is not None:
+    if weights.package and weights.file and (file := packaged.find_file(weights.package, weights.file)) is not None:
         yield file
     if weights.path:
         path = Path(weights.path)
