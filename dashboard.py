@@ -1,7 +1,5 @@
 """List the dashboard's pages and HTTP routes."""
 
-from __future__ import annotations
-
 import gc
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Explain pictures with a model: the library's entry point."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import os

@@ -1,7 +1,5 @@
 """Format numbers and lists for sentences."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence

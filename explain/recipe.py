@@ -1,7 +1,5 @@
 """The recipe of an explanation: everything needed to compute it again."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite

@@ -1,7 +1,5 @@
 """The frozen result of explaining one picture."""
 
-from __future__ import annotations
-
 import copy
 import weakref
 import zlib

@@ -3,8 +3,6 @@
 Reading it imports neither torch nor any library of models, so a menu costs nothing.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

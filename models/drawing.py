@@ -1,7 +1,5 @@
 """Render strokes, and recognise models of drawings by their classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -7,8 +7,6 @@ Parent and child send a line of JSON, then the arrays that its `arrays` lists as
 order. Only the parent's first message, which says what to start, is a pickle.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import json

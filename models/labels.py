@@ -1,7 +1,5 @@
 """Find class names, and classes by name."""
 
-from __future__ import annotations
-
 import json
 import re
 import runpy

@@ -4,8 +4,6 @@ A caller's own function, transforms of torchvision, and image processors of Tran
 picture show where its parts end up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial

@@ -1,7 +1,5 @@
 """Resize pictures on a GPU, to the bytes that Pillow gives."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

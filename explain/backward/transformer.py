@@ -7,8 +7,6 @@ rows of zeros in the backward pass. The forward pass is PyTorch's own, bit for b
 row is zero.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -6,8 +6,6 @@ range, and detectors' GradCAM++ and XGradCAM by nearly all of it; float32's own 
 0.00002 (benchmarks/results/gpu-rounding.md). Autocast, which a caller may be in, would round to 8 bits.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ A GPU waits for a small network's launches; a recorded pass is one launch. A rec
 same bits as the pass itself.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

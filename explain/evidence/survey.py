@@ -1,7 +1,5 @@
 """Discover a model's layers and attention modules by one run."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace

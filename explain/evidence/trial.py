@@ -6,8 +6,6 @@ does not fit is tried with sixteen: in other layouts, with other tokens beside t
 input. A layer that the marks contradict has no place; where they show nothing, its shape says where it lies.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,8 +6,6 @@ map gives NaN: with no heat at all every number is 0, the centre and the peak ar
 no regions; a flat map has an even heat, a Gini coefficient of 0, and its peak in the middle.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

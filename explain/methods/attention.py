@@ -10,8 +10,6 @@ layers lists the attention modules too (`Survey.attentions`). Keys must be the p
 CLS and registers. Queries may be the same tokens, a pooling query, or words. `METHODS` names the papers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ module is not copied: others wait, and it is put back. The raw maps are taken fr
 that they are scaled like all others.
 """
 
-from __future__ import annotations
-
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ returns one signed float map (h, w), neither clipped nor scaled. Where the gradi
 detection's is 0 nearly everywhere. Equations are those of the papers that `METHODS` names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial

@@ -4,8 +4,6 @@ Pillow's parsers are in Python: what they do part by part is counted. Its decode
 scans go over all pixels each.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import deque

@@ -3,8 +3,6 @@
 Others take time by their size alone, which `bounds` checks, and are decoded here.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator

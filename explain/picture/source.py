@@ -5,8 +5,6 @@ picture may have, and every network error becomes one sentence. A source that ca
 problem with a single file is found when it is opened.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import os

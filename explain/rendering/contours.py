@@ -3,8 +3,6 @@
 Points are (x, y) in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Draw labelled boxes, joints, lines and areas over a picture, and maps computed elsewhere; arrange pictures."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Collection, Iterable, Sequence

@@ -7,8 +7,6 @@ given. The rest is dimmed, unless `unseen` is "keep", for a picture already dimm
 around it.
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2

@@ -1,7 +1,5 @@
 """Rank a gallery by similarity to a picture, and evaluate re-identification by many rankings."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ gradient family turns it into a signed map. Where only an average pooling lies b
 to 0: the cosine ignores length.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

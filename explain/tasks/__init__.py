@@ -3,8 +3,6 @@
 All that is not here is the same for every model: code elsewhere asks a task for what it needs, and not which one it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Test whether a map can be trusted: checks, proofs, findings; what pages and recipes name without torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

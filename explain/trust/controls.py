@@ -1,7 +1,5 @@
 """Control maps for proofs, the ranking of pixels, similarity by chance."""
 
-from __future__ import annotations
-
 import math
 import zlib
 

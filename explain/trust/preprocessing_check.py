@@ -1,7 +1,5 @@
 """Answers of a model if its pictures were prepared in other ways."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -3,8 +3,6 @@
 Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -6,8 +6,6 @@ the graph. Softmaxes that a module computes itself (Swin, Transformers' eager at
 module is not changed, and other threads' passes through it stay fused.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence

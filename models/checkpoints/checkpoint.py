@@ -1,7 +1,5 @@
 """Read the tensors of checkpoint files without running code from them."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import pickle

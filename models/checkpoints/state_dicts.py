@@ -1,7 +1,5 @@
 """Fit a state dict to a module."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Bundled pictures: photographs, and drawn scenes such as the demo models were trained on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import MappingProxyType
 

@@ -5,8 +5,6 @@ The weights come in small data packages. Tensors, in order, and modules are thos
 doubles the time to the first picture.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

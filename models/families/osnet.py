@@ -3,8 +3,6 @@
 The modules have torchreid's names, so that its checkpoints fit unchanged; the layer of training identities is dropped.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Models that people add, and the limits of what they may add."""
 
-from __future__ import annotations
-
 from sightglass.common.settings import settings
 
 MEMORY_MB, IN_MEMORY = 4096, 4

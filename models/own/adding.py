@@ -1,7 +1,5 @@
 """Fill, write and remove the table of an own model; read typed units and ranges."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Compare: models on one picture, or two pictures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """Models: add your own; open and remove those of the catalogue."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """Edit, arrange, present and export decks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Saved: what was saved of one picture, the runs of many, and decks of slides."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from sightglass.batch import finished, run_store

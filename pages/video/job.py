@@ -1,7 +1,5 @@
 """Store uploaded clips for some days, explain one in a thread, with progress and stop, and draw its result."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The engine over HTTP: prepare a process for serving it, and its routes."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import threading

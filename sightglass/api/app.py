@@ -1,7 +1,5 @@
 """Create the API's application: routes, error answers, middleware."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any

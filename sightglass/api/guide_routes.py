@@ -1,7 +1,5 @@
 """Routes named in the guides: thin wrappers of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
-from __future__ import annotations
-
 import os
 import re
 from contextlib import suppress

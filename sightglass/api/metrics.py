@@ -1,7 +1,5 @@
 """Prometheus metrics of the API, in a registry apart from Streamlit's."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Errors as problem details (RFC 9457)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """Routes: explanations, models, and the state and description of the server."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from functools import partial

@@ -1,7 +1,5 @@
 """Schemas of the requests: the engine's options by name; the engine checks whether a model supports them."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import Annotated, Any, ClassVar, Literal

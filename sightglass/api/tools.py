@@ -4,8 +4,6 @@
 and at most MAX_BYTES of JSON, or with one sentence that says what was wrong.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

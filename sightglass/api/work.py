@@ -4,8 +4,6 @@ Work runs at low priority, so that the dashboard's pages come first. A request t
 and the work of one whose client disconnects is cancelled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import logging

@@ -1,7 +1,5 @@
 """JavaScript that components share; join modules into scripts."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -4,8 +4,6 @@ Boxes are matched with labels by pycocotools. Precision is averaged here, so tha
 interval.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Errors of a model on labelled pictures: list, table and tiles; and how well its answers fit, in numbers."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Packaged results that pages show as examples; `make examples` makes them anew."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 CLASSES = "classes"

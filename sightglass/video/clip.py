@@ -4,8 +4,6 @@ Files are untrusted: only formats of clips are opened, since a playlist would le
 size and length are bounded; frames that cannot be decoded are counted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import deque

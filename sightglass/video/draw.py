@@ -1,7 +1,5 @@
 """Draw maps and boxes over frames, and encode these as MP4."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Sequence

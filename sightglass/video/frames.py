@@ -1,7 +1,5 @@
 """Explain the frames of a clip or a camera."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -4,8 +4,6 @@ A frame is `SGF1`, its number as u32, little-endian, and a JPEG. Numbers of fram
 before it. `ui/live/live.js` grows the raw map as `sightglass.explain.maps.heatmap.scale_maps` does.
 """
 
-from __future__ import annotations
-
 import struct
 import time
 from collections.abc import Iterable, Mapping

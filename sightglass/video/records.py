@@ -1,7 +1,5 @@
 """Answers and maps of a clip's frames: saved in parts of deflated JSON with base64 .npy maps, smoothed, as rows."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import math

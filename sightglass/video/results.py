@@ -1,7 +1,5 @@
 """Settings of a run over a clip, and its result as its folder has it."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass, field

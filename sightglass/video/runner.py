@@ -4,8 +4,6 @@ What the model saw is written in parts, whole or not at all. A resumed run makes
 draws and encodes the clip anew; so it gives the same files. The journal has the settings.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import itertools

@@ -1,7 +1,5 @@
 """Probe and adapt classifiers, embedders and networks of pixels of unknown origin."""
 
-from __future__ import annotations
-
 import logging
 import math
 import re

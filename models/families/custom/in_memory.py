@@ -3,8 +3,6 @@
 A module of PyTorch is run itself, as it is at the time, within its `ModuleGuard`; a model of Keras is built again.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@
 inferred, as each explanation then says.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re

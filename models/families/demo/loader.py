@@ -1,7 +1,5 @@
 """Load the packaged demo models."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sightglass.models import labels

@@ -5,8 +5,6 @@ with a sigmoid for each pair (https://arxiv.org/abs/2303.15343): whether a phras
 with other phrases.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

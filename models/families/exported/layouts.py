@@ -1,7 +1,5 @@
 """Read boxes and scores from the outputs of exported detectors, which come in several layouts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Layers have their names in Keras (`conv2d_2`; in a nested model `backbone.conv2d
 before the last softmax or sigmoid.
 """
 
-from __future__ import annotations
-
 import threading
 from contextlib import nullcontext
 from dataclasses import replace

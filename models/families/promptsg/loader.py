@@ -4,8 +4,6 @@ Without it they are those of CLIP's ViT-B/16 for 256 x 128 pixels. `names` there
 names, which differ between published versions.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress

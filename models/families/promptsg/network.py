@@ -9,8 +9,6 @@ The paper defines the query, the keys and that patches are weighted by the atten
 the next blocks.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple

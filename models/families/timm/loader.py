@@ -1,7 +1,5 @@
 """Load any classifier of timm by its name (https://github.com/huggingface/pytorch-image-models, Apache-2.0)."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

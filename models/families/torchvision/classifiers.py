@@ -1,7 +1,5 @@
 """Load torchvision's classifiers by their names there (https://github.com/pytorch/vision, BSD-3-Clause)."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

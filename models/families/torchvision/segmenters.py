@@ -3,8 +3,6 @@
 FCN, DeepLabv3 and LR-ASPP, with torchvision's weights, a state dict of an operator's own, or random weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

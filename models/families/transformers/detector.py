@@ -1,7 +1,5 @@
 """Adapt query detectors of Transformers: DETR, RT-DETR, D-FINE, RF-DETR."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any

@@ -3,8 +3,6 @@
 A folder's JSON can name other files, other folders and code. It is checked before any library reads the folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ gives each pixel one (SegFormer, UperNet, Mask2Former); one without (DINOv2, a V
 pictures by.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

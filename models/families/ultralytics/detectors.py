@@ -4,8 +4,6 @@ The library's own forwards of heads cache anchors (after a call in inference mod
 vocabulary into the head, and drop all but the strongest candidates of an end-to-end head.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Announce the dashboard's address, and import the start page while a browser loads Streamlit."""
 
-from __future__ import annotations
-
 import asyncio
 import ctypes
 import gc

@@ -1,7 +1,5 @@
 """Choose a model, and fall back when it cannot be loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

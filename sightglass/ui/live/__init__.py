@@ -4,8 +4,6 @@ Python sends what is chosen in the row of controls; the browser does the rest, a
 wants to go on with it.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Escape Markdown."""
 
-from __future__ import annotations
-
 import re
 
 _KEY = (

@@ -1,7 +1,5 @@
 """Draw a page and turn its errors into sentences."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

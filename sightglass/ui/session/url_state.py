@@ -4,8 +4,6 @@ Streamlit's own binding writes a menu's label into the address; labels change, i
 value of a widget that is not on the page, so values are remembered here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

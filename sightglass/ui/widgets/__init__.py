@@ -1,7 +1,5 @@
 """Small components: title, answers."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from pathlib import Path

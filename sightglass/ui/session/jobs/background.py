@@ -1,7 +1,5 @@
 """Run jobs in threads with progress, stop and result."""
 
-from __future__ import annotations
-
 import atexit
 import math
 import threading
