@@ -58,8 +58,8 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if style.mode == "picture":
         return out
     values = samples(field.values, field.kind)
-    brightness = _brightness(field.kind, style) * (1 if unseen == "keep" else OVERLAY["unseen"])
-    _fade(out, pixels, seen, greyness(field.kind, style), brightness)
+    grey, brightness = _fading(field.kind, style)
+    _fade(out, pixels, seen, grey, brightness * (1 if unseen == "keep" else OVERLAY["unseen"]))
     inside = out[y0:y1, x0:x1]
     table = color_table(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
@@ -137,27 +137,22 @@ def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
     if mode == "map":
         # Below the threshold a flat ground outside of any colormap.
         return _mix(np.ones(256), np.where(cold[:, None], ground, colours))
-    grey = greyness(kind, style)
     if kind != "heat":
         # Blended by its strength in the end's colour: the grey picture below is the neutral middle. Of a difference the
         # broader map could hardly be seen by a linear opacity.
         shares = np.where(cold, 0, alpha * _DISTANCES ** (1 if kind == "signed" else 0.6))
-        return _mix(shares, np.where(_LEVELS[:, None] > 128, colours[255], colours[1]), grey=grey)
+        return _mix(shares, np.where(_LEVELS[:, None] > 128, colours[255], colours[1]), None, *_fading(kind, style))
     if mode == "blend":
         return _mix(np.where(cold, 0, alpha), colours)
-    return _mix(np.where(cold, 0, opacity(alpha)), *shades(style.colormap), grey, _brightness(kind, style))
+    return _mix(np.where(cold, 0, opacity(alpha)), *shades(style.colormap), *_fading(kind, style))
 
 
-def greyness(kind: Kind, style: Style) -> float:
-    """Return the share of its colours that the picture loses where there is no map, 0..1."""
-    if kind == "heat":
-        return OVERLAY["grey"] * style.alpha if style.mode == "overlay" else 0.0
-    return float(style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0))
-
-
-def _brightness(kind: Kind, style: Style) -> float:
-    """Return the share of its brightness that the picture keeps where there is no map, 0..1."""
-    return 1 - (1 - OVERLAY["bright"]) * style.alpha if (kind, style.mode) == ("heat", "overlay") else 1.0
+def _fading(kind: Kind, style: Style) -> tuple[float, float]:
+    """Return the shares of its colours that the picture loses where there is no map, and of its light that it keeps."""
+    if kind == "heat" and style.mode == "overlay":
+        return OVERLAY["grey"] * style.alpha, 1 - (1 - OVERLAY["bright"]) * style.alpha
+    alone = style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0)
+    return float(kind != "heat" and alone), 1.0
 
 
 def opacity(alpha: float) -> Floats:

@@ -1,6 +1,6 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { brightness, greyness, tableOf } from "./table.js";
+import { fading, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
 import { haloed } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
@@ -202,7 +202,7 @@ export class Layer {
     const outside = new Path2D(seen);
     outside.rect(0, 0, width, height);
     context.save();
-    fade(context, outside, greyness(map.kind, settings), brightness(map.kind, settings));
+    fade(context, outside, ...fading(map.kind, settings));
     context.clip(seen);
     const scaled = scaling(map, style), tables = TABLES.get(style) ?? {};
     const table = (tables[map.kind] ??= tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228));

@@ -62,15 +62,13 @@ export function sidedColours(ground) {
   return colours;
 }
 
-/** Return the share of its colours that the picture loses where there is no map, 0..1. @param {string} kind @param {Style} settings */
-export function greyness(kind, { mode, alpha }) {
-  if (kind === "heat") return mode === "overlay" ? OVERLAY.grey * alpha : 0;
-  return mode === "map" || (["overlay", "blend"].includes(mode) && alpha > 0) ? 1 : 0;
-}
-
-/** Return the share of its brightness that the picture keeps where there is no map, 0..1. @param {string} kind @param {Style} settings */
-export function brightness(kind, { mode, alpha }) {
-  return kind === "heat" && mode === "overlay" ? 1 - (1 - OVERLAY.bright) * alpha : 1;
+/**
+ * Return the shares of its colours that the picture loses where there is no map, and of its brightness that it keeps, 0..1.
+ * @param {string} kind @param {Style} settings @returns {[number, number]}
+ */
+export function fading(kind, { mode, alpha }) {
+  if (kind === "heat") return mode === "overlay" ? [OVERLAY.grey * alpha, 1 - (1 - OVERLAY.bright) * alpha] : [0, 1];
+  return [mode === "map" || (["overlay", "blend"].includes(mode) && alpha > 0) ? 1 : 0, 1];
 }
 
 /**
@@ -87,7 +85,7 @@ export function tableOf(kind, settings, lut, ground) {
   if (!["overlay", "blend"].includes(mode)) return null;
   if (!heat) {
     const power = kind === "signed" ? 1 : 0.6, end = (/** @type {number} */ i, /** @type {number} */ c) => colours[3 * (i > 128 ? 255 : 1) + c];
-    return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end, greyness(kind, settings));
+    return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end, ...fading(kind, settings));
   }
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
@@ -95,7 +93,7 @@ export function tableOf(kind, settings, lut, ground) {
   const grown = (/** @type {number} */ most, /** @type {number} */ i) => 1 + ((most - 1) * i) / 255;
   const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * dark * tint[3 * i + c] ** grown(deepen, i);
   const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** grown(lighten, i));
-  return mix(opacity, black, white, greyness(kind, settings), brightness(kind, settings));
+  return mix(opacity, black, white, ...fading(kind, settings));
 }
 
 /** Return colours as a CSS gradient. @param {ArrayLike<number>} colours 256 RGB */

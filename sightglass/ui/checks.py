@@ -141,8 +141,7 @@ def draw_saved(checks: Checks) -> None:
     """Draw the checks of a saved map: a chip that opens their cards."""
     with st.popover(f"Checks: {describe(checks)}", icon=":material/fact_check:", key="chip", type="tertiary"):
         for check in checks.checks:
-            with st.container(key=f"card-{check.id}", gap="xsmall"):
-                _draw_answer(check.id, check)
+            _draw_answer(check.id, check)
 
 
 def _draw_answer(id: CheckId, check: Check | None) -> None:

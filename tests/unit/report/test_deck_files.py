@@ -89,8 +89,8 @@ def test_pptx_heat_map_lies_over_picture(opened: Any):
     assert below.width / below.height == pytest.approx(SIZE[0] / SIZE[1], rel=0.01)
     plain, mapped = (np.asarray(Pillow.open(BytesIO(shape.image.blob))).astype(int) for shape in (below, layer))
     (height, width), away = plain.shape[:2], np.abs(mapped - plain).max(-1)
-    # Strong where it is hot, and the picture where it is cold; the model did not see the left edge.
-    assert away[height // 2, width // 2] > 60 and away[20, 3 * width // 4] < 12 and 0 < away[5, 5] < 60
+    # Strong where it is hot, and a darker picture where it is cold; the model did not see the left edge.
+    assert away[height // 2, width // 2] > 60 and away[20, 3 * width // 4] < 24 < away[5, 5] < 80
 
 
 def test_proofs_are_charts(opened: Any):
