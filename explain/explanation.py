@@ -31,6 +31,7 @@ from sightglass.explain.options import Options, TargetSpec
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.describe import NO_MAP, NO_PLACES
 from sightglass.explain.tasks.detect import UNSHOWN
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks, run_checks
@@ -81,7 +82,9 @@ class Explanation(Result):
         """Explain the same targets by several methods, with shared gradients."""
         methods = [find_method(name) for name in names]
         gradient.compute(
-            self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
+            self.evidence,
+            [method for method in methods if method.compute_name],
+            [heatmap.target for heatmap in self.heatmaps],
         )
         return tuple(self.with_method(method.id) for method in methods)
 
@@ -195,16 +198,17 @@ def explain(
     start = time.perf_counter()
     adapter = evidence.loaded.adapter
     decoder = task_of(adapter).decoder
+    options = decoder.resolved_options(options, adapter)
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
+    ended = (UNSHOWN, f"{NO_MAP}.", f"{NO_PLACES}.", NO_EFFECT, OF_FUNCTION, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     absent = [*decoder.unshown(options, targets, evidence)]
     absent += [OF_FUNCTION] * any(map(callable, options.targets))
     lacks = "was measured to have a place in the picture" if evidence.loaded.survey.unplaced else "returns a map"
     hides = [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
-    hides *= adapter.gradients and not evidence.loaded.gradients
+    hides *= adapter.gradients and not evidence.loaded.gradients and bool(targets)
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
         f"masks={options.masks}": options.masks is not None and method.family != "mask",
@@ -272,7 +276,9 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     """
     chosen = find_method(options.method or loaded.adapter.spec.method)
     fast = loaded.guard is None or loaded.device.type != "cpu"
-    together = fast and loaded.adapter.splits_batches and loaded.gradients and chosen.quick
+    # Each picture's answer has words of its own.
+    alike = loaded.adapter.splits_batches and not loaded.adapter.takes_prompt
+    together = fast and alike and loaded.gradients and chosen.quick
     if not together or any(map(callable, options.targets)):
         return 1
     return batched_pass.ON_CPU if (device or loaded.device.type) == "cpu" else batched_pass.ON_GPU

@@ -46,6 +46,9 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     options = {
         c.option: getattr(recipe, c.option) for c in control_table.CONTROLS if task.explains("detection") or not c.boxes
     }
+    if task.explains("pixel"):
+        # Of a place, which is no control.
+        del options["against"]
     if view.automatic:
         options["layers"] = ()
     if len(", ".join(recipe.vocabulary)) > MAX_VOCABULARY:
