@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec
 
-FAST = tuple(method for method in METHODS.values() if method.quick)
+FAST = tuple(method for method in METHODS.values() if method.compute_name)
 """The methods that are functions of Evidence."""
 SIZE = 640
 """Pixels of the input's longer side, of every detector: YOLOX nano's own is 416."""

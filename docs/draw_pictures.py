@@ -44,6 +44,7 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
+    "describe": ("?model=demo-vlm&example=red+star", "text=Words"),
     "history": ("saved?tab=decks", "text=See a model cheat"),
     "own-models": ("models", "text=All models"),
 }

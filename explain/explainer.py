@@ -31,6 +31,7 @@ from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
+from sightglass.explain.tasks.describe import check_prompt
 from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
 from sightglass.models.layers import Layer
@@ -405,17 +406,26 @@ class Explainer:
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
-        if not options.vocabulary and not options.examples:
-            return loaded
         adapter = loaded.adapter
-        if not adapter.takes_words:
+        check_prompt(adapter, options)
+        if (options.vocabulary or options.examples) and not adapter.takes_words:
             raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+        if adapter.takes_prompt and image is None:
+            raise ModelProblem(f"{self.model.id} answers each picture in its own words: explain one picture at a time.")
+        if not (options.vocabulary or options.examples or adapter.takes_prompt):
+            return loaded
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
-        key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
+        read = options.examples or (adapter.takes_prompt and not options.answer)
+        key = (
+            *(options.vocabulary, options.examples, options.prompt, options.answer),
+            image.sha256 if image and read else "",
+        )
         if loaded.guard is not None or (with_words := loaded.vocabularies.get(key)) is None:
             with loaded.lock:
-                if image and options.examples:
+                if image and adapter.takes_prompt:
+                    adapted = adapter.with_answer(options.prompt, options.answer, image.pixels)
+                elif image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     adapted = adapter.with_examples(image.pixels, boxes, names)
                 else:

@@ -80,7 +80,9 @@ class Explanation(Result):
         """Explain the same targets by several methods, with shared gradients."""
         methods = [find_method(name) for name in names]
         gradient.compute(
-            self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
+            self.evidence,
+            [method for method in methods if method.compute_name],
+            [heatmap.target for heatmap in self.heatmaps],
         )
         return tuple(self.with_method(method.id) for method in methods)
 
@@ -186,7 +188,9 @@ def explain(
     """
     method = method_of(evidence.loaded, options)
     start = time.perf_counter()
-    spec, decoder = evidence.loaded.adapter.spec, task_of(evidence.loaded.adapter).decoder
+    adapter = evidence.loaded.adapter
+    spec, decoder = adapter.spec, task_of(adapter).decoder
+    options = decoder.resolved_options(options, adapter)
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
     limits = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
@@ -269,7 +273,9 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     """
     chosen = find_method(options.method or loaded.adapter.spec.method)
     fast = loaded.guard is None or loaded.device.type != "cpu"
-    together = fast and loaded.adapter.splits_batches and loaded.gradients and chosen.quick
+    # Each picture's answer has words of its own.
+    alike = loaded.adapter.splits_batches and not loaded.adapter.takes_prompt
+    together = fast and alike and loaded.gradients and chosen.quick
     if not together or any(map(callable, options.targets)):
         return 1
     return ON_CPU if (device or loaded.device.type) == "cpu" else ON_GPU

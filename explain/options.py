@@ -29,6 +29,8 @@ MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
 """Maximum corners of an area of a segmentation, so that it fits an address, a recipe and a command."""
+MAX_TEXT = 4000
+"""Maximum characters of a prompt or an answer."""
 MAX_WORDS = 100
 """Maximum words of a vocabulary over HTTP and of a camera: a model reads each before it answers."""
 
@@ -253,6 +255,22 @@ class Options:
         panel=MODEL,
     )
     """YOLOE: boxes (xyxy in original pixels of this picture) of the objects to look for, each with a name."""
+    prompt: str = _option(
+        "",
+        "--prompt TEXT",
+        "image class compare prove",
+        "What a vision-language model is asked.",
+        "Describe the picture.",
+        panel=MODEL,
+    )
+    answer: str = _option(
+        "",
+        "--answer TEXT",
+        "image class compare prove",
+        "The answer to explain, not the model's own.",
+        "generated",
+        panel=MODEL,
+    )
     masks: int | None = _option(
         None,
         "--masks N",
@@ -311,6 +329,9 @@ class Options:
                 raise ModelProblem(f"joint is one number of one detection: leave {setting} out.")
             object.__setattr__(self, "per", "detection")
             object.__setattr__(self, "part", "lowers" if self.part == "lowers" else "signed")
+        for name in ("prompt", "answer"):
+            if not isinstance(text := getattr(self, name), str) or len(text) > MAX_TEXT:
+                raise ModelProblem(f"{name} is no text of at most {MAX_TEXT} characters: give a shorter sentence.")
         if self.per == "pixel" and len(self.at) > 2:
             raise ModelProblem(
                 f"at is {'a rectangle' if len(self.at) == 4 else 'an area'}: one pixel is at a point (x, y)."

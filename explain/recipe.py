@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sightglass import __version__
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import MAX_NAME, legible
-from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Smooth, Within
+from sightglass.explain.options import MAX_CORNERS, MAX_TEXT, Per, Scale, Side, Smooth, Within
 from sightglass.explain.trust import Filling, Mark
 from sightglass.explain.trust.checks import QUESTIONS, CheckId
 from sightglass.models.adapter import Part
@@ -113,6 +113,9 @@ class Recipe(BaseModel):
     within: Within = "picture"
     vocabulary: tuple[Legible, ...] = ()
     examples: tuple[tuple[tuple[float, float, float, float], Legible], ...] = ()
+    prompt: str = Field(default="", max_length=MAX_TEXT, exclude_if=lambda prompt: not prompt)
+    answer: str = Field(default="", max_length=MAX_TEXT, exclude_if=lambda answer: not answer)
+    """What a vision-language model was asked, and its words; files of other models lack both."""
     masks: int | None = None
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)

@@ -29,7 +29,7 @@ from sightglass.explain.tasks import Task, task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.proof import Proof
-from sightglass.models.adapter import FunctionTarget, PlaceTarget, Prediction, Target
+from sightglass.models.adapter import FunctionTarget, PhraseTarget, PlaceTarget, Prediction, Target
 from sightglass.models.adapters.detector import Detector
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.geometry import Box
@@ -271,6 +271,8 @@ class Result:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
             return FUNCTION_TARGET if isinstance(target, FunctionTarget) else -1
+        if isinstance(target, PhraseTarget):
+            return target.words[0], target.words[-1]
         if self.options.per in ("detection", "region", "pixel"):
             return (target.anchors[0], target.index)
         return target.index

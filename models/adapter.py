@@ -74,6 +74,8 @@ class Prediction:
     """Four corners (x, y) of a rotated box in original pixels; `box` is the upright rectangle around them."""
     joints: tuple[Joint, ...] = ()
     """Joints of a pose, in the order of the adapter's `joints`."""
+    speaks_against: bool = False
+    """Of a word: whether the picture makes it less likely than other pictures do."""
 
     @property
     def outline(self) -> tuple[tuple[float, float], ...]:
@@ -123,6 +125,15 @@ class JointTarget(Target):
     joint: int = 0
     """Its place in the adapter's `joints`."""
     axis: Axis = "x"
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseTarget(Target):
+    """Words in a row; `index` is the first."""
+
+    words: tuple[int, ...] = ()
+    rival: str = ""
+    """The word that might stand in its place; empty: the likeliest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +258,8 @@ class Adapter:
     """Whether its pictures can be compared by `embedding`."""
     takes_words: bool = False
     """Whether its classes are words that the user gives (`with_classes`)."""
+    takes_prompt: bool = False
+    """Whether it answers a prompt in words (`with_answer`)."""
     takes_examples: bool = False
     """Whether example boxes can define the vocabulary (`with_examples`)."""
     subject: str = ""
@@ -471,6 +484,13 @@ class Adapter:
         """Return the model with a vocabulary of these words; the module is shared. Only where `takes_words`.
 
         Raises ModelProblem where the model cannot read the words.
+        """
+        raise NotImplementedError
+
+    def with_answer(self, prompt: str, answer: str, pixels: NDArray[np.uint8]) -> Self:
+        """Return the model with a prompt, and the words of an answer as its classes. Only where `takes_prompt`.
+
+        An empty answer is generated for the picture, uint8 (H, W, 3) RGB.
         """
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 
-Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"]
+Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment", "describe"]
 TASKS: tuple[Task, ...] = get_args(Task)
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions

@@ -25,6 +25,10 @@ MEASURED = {
         "of 64 phrases the best is true {accuracy:.1%}; a colour goes with its own shape rather than another's "
         "{bound:.1%}; two words never seen together {never_seen:.1%}"
     ),
+    "said_shape": (
+        "of the words of descriptions, each after the true ones, {said_shape:.1%} of shapes and {said_colour:.1%} of "
+        "colours right; {is:.1%} of yes and no"
+    ),
     "shortcut": (
         "{accuracy:.1%} right; {shortcut_class} {class_with:.0%} with the {clue} and {class_without:.0%} without; "
         "{others_with_called_it:.0%} of the others called {shortcut_class} with it"

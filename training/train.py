@@ -18,6 +18,7 @@ from training.clip import Clip
 from training.loop import Recipe, Task, train
 from training.reid import Reid
 from training.tasks import WAYS, Classify, Detect, DetectByQueries, Regress, Segment
+from training.vlm import Vlm
 
 UPRIGHT = (0,)
 TASKS: dict[str, Task] = {
@@ -36,6 +37,12 @@ TASKS: dict[str, Task] = {
         Classify("demo-vit", Recipe(88_000, rate=1e-3, decay=0.05)),
         Segment("demo-seg", Recipe(30_000, pool=5000), watched=100, held_out=500),
         Regress("demo-regress", Recipe(80_000, batch=32, ways=WAYS), watched=0, held_out=500),
+        Vlm(
+            "demo-vlm",
+            Recipe(40_800, 12_000, 32, rate=1.5e-3, decay=0.05, max_norm=1, ways=UPRIGHT),
+            watched=0,
+            held_out=500,
+        ),
         Clip("demo-clip", Recipe(32_000, pool=4000, batch=8, rate=4e-3, decay=0.02), watched=0, held_out=500),
         Reid(
             "demo-reid",
@@ -45,7 +52,7 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-"""By name. What is averaged during the last three trainings is no whole model: it is measured at the end only."""
+"""By name. What is averaged during the last four trainings is no whole model: it is measured at the end only."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

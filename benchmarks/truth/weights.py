@@ -31,7 +31,7 @@ MODELS = (
     *("demo-s", "demo-m", "demo-l", "yolo11n", "yolo26n", "yolox_nano"),
 )
 PICTURES = 6
-QUICK = tuple(method.id for method in METHODS.values() if method.quick)
+QUICK = tuple(method.id for method in METHODS.values() if method.compute_name)
 FIRST_SCENE = 600_000
 Counts = dict[tuple[str, str, str], Counter[str]]
 """How often each mark came, by family, question and method; `box`: a yes of which only the box is kept."""

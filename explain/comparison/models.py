@@ -110,7 +110,8 @@ class Comparison:
         subjects: list[Subject] = []
         for model, explanation in enumerate(self.explanations):
             matches = [self._match(explanation, other) for other in self.explanations]
-            for place, prediction in enumerate(explanation.predictions[: None if self._boxes or not subjects else 1]):
+            compared = explanation.task.decoder.list_compared(explanation.predictions)
+            for place, prediction in enumerate(compared[: None if self._boxes or not subjects else 1]):
                 key = place if self._boxes else prediction.index
                 if all(subject.places[model] != key for subject in subjects):
                     matched = [key if i == model else match.get(key) for i, match in enumerate(matches)]

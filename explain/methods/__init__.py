@@ -32,6 +32,8 @@ _TABLE = (
            "the grad-cam library, after arXiv:2008.00299", "eigengradcam"),
     Method("smoothgradcam++", "SmoothGradCAM++", "GradCAM++ by gradients of noisy pictures", "noise",
            "Omeiza et al. 2019, arXiv:1908.01224", passes=4),
+    Method("pathgradient", "Path gradient", "gradients on the way from the mean of all places", "path",
+           "Sundararajan et al. 2017, arXiv:1703.01365", passes=2, linear=True, signed=True, detectors=False),
     Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
            "the grad-cam library", passes=1),
     Method("finercam", "FinerCAM", "why this class and not its neighbours", "library",
@@ -113,6 +115,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         and (method.family == "mask" or loaded.gradients)
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or loaded.survey.queries is not None)
+        and (method.family != "path" or loaded.adapter.takes_prompt)
         and method.family not in task.unsupported_methods
         and (method.id not in GUIDED or has_relu)
     )

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "mask", "control"]
+Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "path", "mask", "control"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity. `noise`:
 from gradients of noisy pictures. `control`: quick and random, to compare other maps with.
 `attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
-through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
-answers alone."""
+through the grad-cam library. `path`: gradients between a layer's mean and its output. `pixel`: gradients of the
+input's pixels, through captum. `mask`: slow, from the model's answers alone."""
 RUNNERS: dict[Family, str] = {
     "attention": "attention",
     "query": "attention",
     "library": "grad_cam_library",
     "pixel": "pixel_gradients",
+    "path": "path",
     "mask": "rise",
 }
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); of other families:
@@ -44,6 +45,7 @@ GROUPS: dict[Family, str] = {
     "library": "CAM",
     "attention": "Transformers",
     "query": "Transformers",
+    "path": "CAM",
     "pixel": "Gradients of pixels",
     "mask": "Hide and see",
     "control": "Controls",
@@ -131,8 +133,8 @@ class Method:
 
     @property
     def quick(self) -> bool:
-        """Whether it needs only Evidence, without another pass."""
-        return bool(self.compute_name)
+        """Whether it needs only Evidence, and at most two passes from a layer on."""
+        return bool(self.compute_name) or self.family == "path"
 
     @property
     def at_layers(self) -> bool:
@@ -142,7 +144,7 @@ class Method:
     @property
     def slow(self) -> bool:
         """Whether it runs the model so often that pages show progress."""
-        return self.passes == "channels" or (self.family != "attention" and self.passes > 1)
+        return self.passes == "channels" or (self.family not in ("attention", "path") and self.passes > 1)
 
     @property
     def compute(self) -> Callable[[Activation, Gradient], Tensor]:

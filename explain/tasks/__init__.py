@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.tasks.describe import WordDecoder, WordScorer, WordWording
 from sightglass.explain.tasks.detect import BoxDecoder, BoxScorer, BoxWording, PoseDecoder, PoseWording
 from sightglass.explain.tasks.embed import VectorDecoder, VectorScorer, VectorWording
 from sightglass.explain.tasks.parts import Decoder, Scorer
@@ -171,6 +172,25 @@ _EMBED = Task(
     meaning_of_row="a vector, to compare pictures",
     no_answer="predicts no class",
 )
+_DESCRIBE = Task(
+    id="describe",
+    title="Describe",
+    decoder=WordDecoder(),
+    scorer=WordScorer(),
+    wording=WordWording(),
+    evaluation="",
+    value="how far it was seen",
+    heading="Seen",
+    gives="answers in words",
+    sure=False,
+    ranked=False,
+    drawn="captioned",
+    unsupported_methods=dict.fromkeys(
+        ("pixel", "library", "noise", "attention"), "reads a picture's input and {id} has its own: use Path gradient."
+    ),
+    meaning_of_row="words of an answer",
+    no_answer="no words",
+)
 TASKS: dict[str, Task] = {
     "classify": _CLASSIFY,
     "multilabel": replace(
@@ -185,6 +205,7 @@ TASKS: dict[str, Task] = {
     "segment": _SEGMENT,
     "regress": _REGRESS,
     "embed": _EMBED,
+    "describe": _DESCRIBE,
     "pose": replace(_DETECT, id="pose", decoder=PoseDecoder(), wording=PoseWording()),
     "depth": replace(
         _REGRESS,

@@ -94,9 +94,21 @@ class Decoder:
             for index in indices
         ]
 
+    def list_compared(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        """Return the answers that several models can be asked about, best first."""
+        return predictions
+
+    def find_label(self, name: str, labels: Sequence[str]) -> str:
+        """Return the label of a class's name or index; raise ModelProblem for an unknown one."""
+        return labels[class_index(int(name) if name.isdecimal() else name, labels)]
+
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
         """Return notes on targets with a map but without an answer."""
         return ()
+
+    def resolved_options(self, options: Options, adapter: Adapter) -> Options:
+        """Return the options with what the model itself chose, as a recipe has to state it."""
+        return options
 
     def has_answer(self, result: Result, index: int) -> bool:
         """Return whether a known class can be compared with other models' maps."""

@@ -76,6 +76,8 @@ class Answer:
     """Its score."""
     marks: tuple[Mark, ...] = ()
     """Where it is in the picture."""
+    mood: Literal["", "said", "against"] | None = None
+    """Of a word of a sentence: `said` and not seen, or `against` what the picture shows; None of other answers."""
 
     @property
     def line(self) -> str:

@@ -14,7 +14,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
 from sightglass.explain.trust.diagnosis import describe, describe_independent
 from sightglass.models.adapter import Prediction
-from sightglass.models.labels import class_index
 from sightglass.pages.explore import places
 from sightglass.pages.explore.places import pair_of
 from sightglass.ui.session import state, url_state
@@ -285,7 +284,7 @@ def _restore(base: Explanation, *, boxes: bool) -> None:
     elif label and not boxes:
         labels = base.evidence.loaded.adapter.labels
         try:
-            chosen.label = labels[class_index(int(label) if label.isdecimal() else label, labels)]
+            chosen.label = base.task.decoder.find_label(label, labels)
         except Problem:
             url_state.leave_out("class", label)
 

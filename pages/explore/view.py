@@ -17,6 +17,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.explain.whatif import touch
 from sightglass.pages.explore import places, whatif
 from sightglass.pages.explore.answers import Answers, Row
+from sightglass.pages.explore.sentence import Sentence
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
 from sightglass.ui.session import page, reopen
@@ -40,7 +41,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
     """Draw the view: the same parts for quick and slow methods, so that nothing moves."""
     left, listed, beside = _columns(main)
     with listed:
-        answers = Answers(choices, explainer)
+        kind = Sentence if explainer.loaded.adapter.takes_prompt else Answers
+        answers = kind(choices, explainer)
     explanation, line, dimmed = None, "", False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.

@@ -108,7 +108,9 @@ def _draw_answer(
     edit = edits.parse(current.edit)
     image, after = edits.edited(choices.image, edit).image, original
     if image.sha256 != choices.image.sha256:
-        after = explain_job.predict(replace(choices, image=image), explainer, method=choices.method)
+        # Of the same words, where a model answers in some.
+        more = {name: getattr(original.options, name) for name in ("prompt", "answer")}
+        after = explain_job.predict(replace(choices, image=image), explainer, method=choices.method, **more)
     differences = edits.changes(original, after)
     with places.answers:
         help = "The upper bar is before the edit, the lower one after it." if differences else None

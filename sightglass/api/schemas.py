@@ -85,6 +85,8 @@ class _Request(BaseModel):
 class _AskedRequest(_Request):
     question: Question | None = _option("question")
     method: Name | None = _option("method")
+    prompt: str | None = _option("prompt")
+    answer: str | None = _option("answer")
 
 
 class _DrawnRequest(_AskedRequest):

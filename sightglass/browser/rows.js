@@ -3,8 +3,9 @@
 import { find, write } from "./component.js";
 
 /**
- * @typedef {{label: string, share: number | null, text: string, before?: number | null}} Row  share: 0..1, null where a number is
- *   no share; before: that of before an edit, which has a bar of its own above
+ * @typedef {{label: string, share: number | null, text: string, before?: number | null, mood?: string}} Row  share: 0..1, null where a
+ *   number is no share; before: that of before an edit, which has a bar of its own above; mood: of a word of a sentence, `said` and
+ *   not seen, or `against`
  */
 /**
  * @typedef {{ticks?: number, plain?: boolean, keys?: string[]}} Kind  ticks: how many rows, the first, can be ticked; plain: no row can
@@ -19,18 +20,26 @@ const BARS = '<span class="meter was"><i></i></span><span class="meter now"><i><
  */
 export function writeRows(list, rows, { ticks = 0, plain = false, keys = [] } = {}) {
   while (list.children.length > rows.length) list.lastElementChild?.remove();
-  rows.forEach(({ label, share, text, before }, i) => {
+  list.classList.toggle("words", rows.some(({ mood }) => mood !== undefined));
+  rows.forEach(({ label, share, text, before, mood }, i) => {
     let row = /** @type {HTMLElement|undefined} */ (list.children[i]);
     if (!row) {
       row = document.createElement("div");
       row.className = "row";
       const tag = plain ? "div" : 'button type="button"';
-      const answer = `<${tag} class="answer"><span class="label cut"></span><span class="text"></span>${BARS}</${tag.split(" ")[0]}>`;
-      row.innerHTML = `${answer}<input type="checkbox" class="tick" title="Tick two to compare them">`;
+      const content = `<${tag} class="answer"><span class="label cut"></span><span class="text"></span>${BARS}</${tag.split(" ")[0]}>`;
+      row.innerHTML = `${content}<input type="checkbox" class="tick" title="Tick two to compare them">`;
       list.append(row);
     }
-    find(row, ".answer").title = i < keys.length ? `${label}: key ${[i + 1, ...(keys[i] ? [keys[i]] : [])].join(" or ")}` : label;
-    write(find(row, ".label"), label);
+    const answer = find(row, ".answer");
+    answer.title = i < keys.length ? `${label}: key ${[i + 1, ...(keys[i] ? [keys[i]] : [])].join(" or ")}` : label;
+    if (mood !== undefined) {
+      row.dataset.mood = mood;
+      answer.title = `${label}: ${text}`;
+      answer.setAttribute("aria-label", answer.title);
+    }
+    // The number of a word that comes again is for links alone.
+    write(find(row, ".label"), mood === undefined ? label : label.replace(/ \(\d+\)$/, ""));
     write(find(row, ".text"), text);
     for (const [name, length] of /** @type {const} */ ([[".was", before], [".now", share]])) {
       const meter = find(row, name);
@@ -44,26 +53,32 @@ export function writeRows(list, rows, { ticks = 0, plain = false, keys = [] } = 
   });
 }
 
-/** Mark the row that is chosen, and those that are ticked. @param {HTMLElement} list @param {number} chosen @param {number[]} [ticked] */
+/**
+ * Mark the row that is chosen, and those that are ticked; of words all from the first that is ticked to the last.
+ * @param {HTMLElement} list @param {number} chosen @param {number[]} [ticked]
+ */
 export function markRow(list, chosen, ticked = []) {
+  const phrase = list.matches(".words") && ticked.length > 1;
   [...list.children].forEach((row, i) => {
-    row.querySelector("button")?.setAttribute("aria-pressed", String(i === chosen));
+    const pressed = phrase ? i >= Math.min(...ticked) && i <= Math.max(...ticked) : i === chosen;
+    row.querySelector("button")?.setAttribute("aria-pressed", String(pressed));
     find(row, ".tick").checked = ticked.includes(i);
   });
 }
 
 /**
- * Call `chosen` with the number of a row that is pressed, and `ticked` with that of one that is ticked or no longer so.
- * @param {HTMLElement} list @param {(index: number) => void} chosen @param {(index: number) => void} [ticked]
+ * Call `chosen` with the number of a row that is pressed, and whether Shift is, and `ticked` with that of one that is ticked or no
+ * longer so.
+ * @param {HTMLElement} list @param {(index: number, more: boolean) => void} chosen @param {(index: number) => void} [ticked]
  */
 export function onRow(list, chosen, ticked) {
   const place = (/** @type {EventTarget|null} */ target, /** @type {string} */ part) => {
     const row = target instanceof Element ? target.closest(part)?.closest(".row") : null;
     return row ? [...list.children].indexOf(row) : -1;
   };
-  list.addEventListener("click", ({ target }) => {
+  list.addEventListener("click", ({ target, shiftKey }) => {
     const index = place(target, "button");
-    if (index >= 0) chosen(index);
+    if (index >= 0) chosen(index, shiftKey);
   });
   list.addEventListener("change", ({ target }) => ticked?.(place(target, ".tick")));
 }

@@ -58,6 +58,27 @@ def test_prompts_are_rows_with_contrast(page):
     assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
 
 
+def test_words_of_an_answer(page):
+    answer = "there is a nice blue star and a lovely green ball ."
+    app = page(model="demo-vlm", example=CAPTIONED, answer=answer, **{"class": "blue star"})
+    result = Explainer("demo-vlm")(load_bundled(CAPTIONED), answer=answer, targets=["blue star", "ball"])
+    (listed,) = received(app, "answer_list")
+    assert " ".join(row["label"] for row in listed["rows"]) == answer.replace("a lovely", "a (2) lovely")
+    assert [row["share"] for row in listed["rows"]] == pytest.approx([word.score for word in result.predictions])
+    moods = {row["label"]: row["mood"] for row in listed["rows"]}
+    assert (moods["star"], moods["nice"], moods["green"]) == ("", "said", "against")
+    assert "The picture speaks against" in headline(app) and "“green”" in headline(app)
+    maps = shown(app).head["panels"][-1]["maps"]
+    assert (maps[listed["maps"][-1]]["title"], listed["ticked"]) == ("blue star", [4, 5])
+    np.testing.assert_allclose(shown(app).maps[listed["maps"][-1]], result.heatmaps[0].content, atol=1 / 65535)
+    app.text_input(key="phrase").set_value("lovely").run()
+    assert app.query_params["class"] in ("lovely", ["lovely"]) and "“lovely” was said, not seen" in texts(app)
+    app.text_input(key="phrase").set_value("ball").run()
+    np.testing.assert_allclose(
+        shown(app).maps[received(app, "answer_list")[0]["maps"][-1]], result.heatmaps[1].content, atol=1 / 65535
+    )
+
+
 @pytest.mark.slow
 def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models):
     transformers = pytest.importorskip("transformers")

@@ -204,6 +204,7 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("demo-cls-s", "scene 3", {"method": "hirescam", "evidence": "both", "layers": ("layer2.0", "layer3.0")}),
     ("demo-seg", "bus", {"at": (100.25, 1000.125), "per": "pixel", "against": "rod-ring"}),
     ("demo-clip", "scene 3", {"vocabulary": ("red star", "blue ball")}),
+    ("demo-vlm", "red star", {"prompt": "describe the picture .", "answer": "a red star .", "against": "ball"}),
 ]
 
 

@@ -1,13 +1,16 @@
 """Load the packaged demo models."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.demo.pictures import CLASSES, TASKS
+from sightglass.models.demo.pictures import CAPTIONED_SIDE, CLASSES, TASKS, pictures
 from sightglass.models.families.demo import nets
 from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.preprocess import Preprocessing
@@ -31,9 +34,22 @@ CELL_OFFSETS = {
 ONLY_DRAWN = "Trained on drawn scenes only: its answers about photographs mean nothing."
 
 
+def _describer(spec: ModelSpec, path: Path) -> Adapter:
+    if find_spec("transformers") is None:
+        raise ModelProblem(f"{spec.id} needs Transformers: pip install 'transformers>=5.24,<6'.")
+    # Transformers takes a while to import.
+    from sightglass.models.families.demo import words
+    from sightglass.models.families.transformers.describer import Describer, Reader
+
+    reader = Reader(nets.fill(words.build(), path), words.WordsProcessor())
+    return Describer(spec, reader, CAPTIONED_SIDE, sha256_of(path), pictures("captioned"), (ONLY_DRAWN,))
+
+
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     path = locate(spec, progress=progress)
+    if spec.task == "describe":
+        return _describer(spec, path)
     module: Any = nets.trained(spec.arch, path.parent)
     adapter: Adapter
     if spec.task == "detect":

@@ -321,11 +321,16 @@ class VisionTower(nn.Module):
         self.norm = nn.LayerNorm(body.fc.in_features)
         self.projection = nn.Linear(body.fc.in_features, JOINT)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def features(self, pictures: Tensor) -> Tensor:
+        """Return what is averaged, (B, h / 8, w / 8, C)."""
         x = pictures
         for name in BODY:
             x = self.get_submodule(name)(x)
-        vectors: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
+        normed: Tensor = self.norm(x.permute(0, 2, 3, 1))
+        return normed
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        vectors: Tensor = self.projection(self.features(pictures).mean((1, 2)))
         return vectors
 
 

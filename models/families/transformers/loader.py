@@ -24,6 +24,7 @@ from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.custom.classifier import note_preprocessing
+from sightglass.models.families.transformers import describer
 from sightglass.models.families.transformers.detector import TransformersDetector
 from sightglass.models.families.transformers.folders import (
     FILES,
@@ -48,6 +49,7 @@ TASKS: dict[str, Task] = {
     "SEMANTIC_SEGMENTATION": "segment",
     "DEPTH_ESTIMATION": "regress",
     "IMAGE": "embed",
+    "IMAGE_TEXT_TO_TEXT": "describe",
 }
 """Tasks by Transformers' own lists of classes, the first that has the class."""
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
@@ -152,6 +154,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     else:
         net = load_network(_class(arch), folder, weights_in(folder), "pooler")
         sha256 = sha256_of(weights_in(folder))
+    if task == "describe":
+        return describer.load(replace(spec, task=task), net, folder, sha256)
     if task == "detect":
         processor = read_processor(folder) if picture_settings(folder) else None
         return make_adapter(spec, arch, net, usual_preprocessing(net.config), sha256, processor=processor)
@@ -183,7 +187,7 @@ def task_of(arch: str) -> Task:
         raise ModelProblem(f"{arch} reads words too: write it with save_pretrained, and give its folder to Explainer.")
     takes = "pixel_values" if "pixel_values" in inputs else getattr(kind, "main_input_name", "other inputs")
     task = next((task for purpose, task in TASKS.items() if purpose in listed), None)
-    if task is not None and takes == "pixel_values":
+    if task is not None and (takes == "pixel_values" or task == "describe"):
         return task
     is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
     if is_body and getattr(kind, "main_input_name", "") == "pixel_values":

@@ -67,6 +67,9 @@ def draw(
     with question_place:
         control_table.VOCABULARY.choose(shown)
         question = None if methods else _choose_question(shown)
+    with controls, st.container(horizontal=True, gap="xsmall", key="prompts"):
+        control_table.PROMPT.choose(shown)
+        control_table.ANSWER.choose(shown)
     options = dict(shown.chosen)
     return Choices(image, model, options.pop("method"), options, question), shown.explainer
 

@@ -278,6 +278,37 @@ VOCABULARY = Control(
     },
     codec=(", ".join, lambda text: tuple(dict.fromkeys(Options.parse({"vocabulary": text}).vocabulary))),
 )
+PROMPT = Control(
+    "prompt",
+    "prompt",
+    "text_input",
+    "Prompt",
+    "What the model is asked about the picture.",
+    shared=True,
+    fits=lambda page: page.adapter.takes_prompt,
+    look=lambda page: {"placeholder": "Prompt: Describe the picture.", "label_visibility": "collapsed"},
+)
+ANSWER = Control(
+    "answer",
+    "answer",
+    "text_input",
+    "Answer",
+    "Words to explain in place of the model's own answer: was each of them seen in the picture?",
+    shared=True,
+    fits=lambda page: page.adapter.takes_prompt,
+    look=lambda page: {"placeholder": "Answer: its own", "label_visibility": "collapsed"},
+)
+INSTEAD = Control(
+    "against",
+    "instead",
+    "text_input",
+    "Instead of",
+    "Why this word and not another: the word to compare with. If empty, those that were likeliest beside it.",
+    pages="explore",
+    fits=lambda page: page.adapter.takes_prompt,
+    look=lambda page: {"placeholder": "and not … (a word)", "label_visibility": "collapsed"},
+    codec=(lambda word: "" if word is None else str(word), lambda text: text.strip() or None),
+)
 JOINT = Control(
     "joint",
     "joint",
@@ -384,6 +415,9 @@ CONTROLS = (
     Control("head", "head", pages=MAPS, shared=True),
     Control("within", "within", pages="explore topk", boxes=True),
     VOCABULARY,
+    PROMPT,
+    ANSWER,
+    INSTEAD,
     JOINT,
     AXIS,
     TOP_K,
@@ -391,7 +425,7 @@ CONTROLS = (
 )
 
 
-ELSEWHERE = (VOCABULARY, JOINT, AXIS, TOP_K, PER)
+ELSEWHERE = (VOCABULARY, PROMPT, ANSWER, INSTEAD, JOINT, AXIS, TOP_K, PER)
 """The controls that a page draws beside its row of options."""
 
 

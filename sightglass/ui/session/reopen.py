@@ -58,6 +58,9 @@ def _options_of(recipe: Recipe, view: ViewState, spec: ModelSpec) -> dict[str, A
     detects = task_of(spec).explains("detection")
     controls = [control.option for control in control_table.CONTROLS if detects or not control.boxes]
     options: dict[str, Any] = {name: getattr(recipe, name) for name in controls}
+    if task_of(spec).explains("pixel"):
+        # Of a place, which is no control.
+        del options["against"]
     if view.automatic:
         options["layers"] = ()
     if len(", ".join(recipe.vocabulary)) > MAX_VOCABULARY:

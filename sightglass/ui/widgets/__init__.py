@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -36,24 +37,30 @@ def rows(
     ticked: tuple[int, int] | None = None,
     before: Sequence[float | None] = (),
     keys: Sequence[str] = (),
+    maps: Sequence[int] | None = None,
 ) -> int:
     """Show the list and return the index of the chosen row.
 
     `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
     `ticks`: how many rows, the first, can be ticked; `ticked`: those that are at first, see `ticked_pair`. `before`:
     lengths of bars above the answers' own, as they were before an edit; such rows cannot be pressed. `keys`: of
-    each row the key beside its number that chooses it, or "", for its tooltip.
+    each row the key beside its number that chooses it, or "", for its tooltip. `maps`: of the words of a sentence, the
+    place of each one's map, and last that of the chosen phrase; two that are ticked are its ends.
     """
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
     listed = [{"label": item.label, "text": item.text, "share": _share(item.bar)} for item in items]
+    for row, item in zip(listed, items, strict=True):
+        if item.mood is not None:
+            row["mood"] = item.mood
     for row, length in zip(listed, before, strict=False):
         row["before"] = _share(length)
     pair = ticked_pair(key, ticks, ticked) or ()
     data = {"name": key, "rows": listed, "chosen": index, "ticked": pair}
-    data |= {"ticks": ticks, "plain": bool(before), "keys": keys}
+    data |= {"ticks": 0 if maps else ticks, "plain": bool(before), "keys": keys}
+    data |= {} if maps is None else {"maps": maps}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
-    height = min(ROW * len(items) - GAP, MOST)
+    height: Any = min(ROW * len(items) - GAP, MOST) if maps is None else "content"
     result = _answers(key=key, data=data, height=height)
     return index if result.chosen is None else _within(result.chosen, items)
 

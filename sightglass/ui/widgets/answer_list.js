@@ -3,14 +3,14 @@
 import { broadcast, component, onBroadcast } from "../../browser/component.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 
-/** @typedef {import("../../browser/rows.js").Row} Row @typedef {{name: string, rows: Row[], chosen: number, ticked: number[], ticks: number, plain: boolean, keys?: string[]}} List */
+/** @typedef {import("../../browser/rows.js").Row} Row @typedef {{name: string, rows: Row[], chosen: number, ticked: number[], ticks: number, plain: boolean, keys?: string[], maps?: number[]}} List  maps: of words, the map of each, and last that of the chosen phrase */
 
 class AnswerList {
   #chosen = 0;
   /** At most two rows that are compared. @type {number[]} */
   #ticked = [];
   #listed = "";
-  /** @type {Pick<List, "rows"|"ticks"|"plain"|"keys">} */
+  /** @type {Pick<List, "rows"|"ticks"|"plain"|"keys"|"maps">} */
   #list = { rows: [], ticks: 0, plain: false };
   #name = "";
   /** What Python said last. @type {number | null} */
@@ -23,7 +23,9 @@ class AnswerList {
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
     this.root = root;
-    onRow(root, (index) => {
+    onRow(root, (index, more) => {
+      // With Shift a row of words: from the chosen one to this.
+      if (more && this.#list.maps && index !== this.#chosen) return this.#tick([this.#chosen, index]);
       this.#tick([]);
       this.#choose(index);
       this.#tell(true);
@@ -32,7 +34,7 @@ class AnswerList {
       this.#tick(others.length < this.#ticked.length ? others : [...others, index].slice(-2));
     });
     // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
-    onBroadcast("choose", ({ index, from }) => !from && this.#choose(index), signal);
+    onBroadcast("choose", ({ index, from }) => !from && this.#choose(this.#list.maps?.indexOf(index) ?? index), signal);
     onBroadcast("ask", () => this.#tell(), signal);
     onBroadcast("touched", ({ rows: now }) => {
       const { rows, ...kind } = this.#list;
@@ -52,7 +54,8 @@ class AnswerList {
   }
 
   #tell(byHand = false) {
-    if (!this.#list.plain) broadcast("choose", { index: this.#chosen, from: this.root, byHand });
+    const { maps, plain } = this.#list, index = this.#ticked.length > 1 ? maps?.at(-1) : maps?.[this.#chosen];
+    if (!plain) broadcast("choose", { index: index ?? this.#chosen, from: this.root, byHand });
   }
 
   #mark() {

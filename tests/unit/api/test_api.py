@@ -69,6 +69,7 @@ def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
         {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "preprocessing": "letterbox"},
         {"top_k": 1, "model": "demo-cls-s", "method": "occlusion", "masks": 16},
         {"model": "demo-clip", "vocabulary": ["red star", "blue ball"], "top_k": 2},
+        {"model": "demo-vlm", "prompt": "what is there ?", "answer": "a red star .", "targets": ["star", [1, 2]]},
     ],
 )
 def test_an_explanation_is_the_librarys(client: TestClient, bus: Path, fields: dict[str, Any]) -> None:

@@ -360,7 +360,7 @@ def test_signed_map_colours() -> None:
     assert hidden[20, 2].tolist() == [194, 64, 40]
 
 
-SIGNED = [m.id for m in METHODS.values() if m.signed and m.quick]
+SIGNED = [m.id for m in METHODS.values() if m.signed and m.compute_name]
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_mode
 
 POSE = "yolo11n-pose"
 LITE, BOXES, CLIP, REID, VIT = "efficientnet-lite0", "demo-s", "demo-clip", "demo-reid", "demo-vit"
+VLM = "demo-vlm"
 WORDS = ("red star", "blue ball", "yellow square")
 QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
@@ -59,6 +60,8 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         YOLOE,
         {"examples": (((20.25, 30.0, 200.0 + 1 / 3, 160.0), "this = it"), ((5.0, 5.0, 90.0, 90.0), "b"))},
     ),
+    ("prompt", VLM, {"prompt": "what colour is the ball ?", "answer": "the ball is red ."}),
+    ("answer", VLM, {"answer": "there is a red star .", "targets": ("red star",), "against": "ball"}),
     ("masks", LITE, {**QUICK}),
     ("joint", POSE, {"joint": "nose visibility", "part": "lowers"}),
     ("head", VIT, {"head": 1, "method": "attention"}),

@@ -1,0 +1,211 @@
+"""Words of an answer in a sentence: whether each was seen, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import capital, listing, percent
+from sightglass.explain.tasks.parts import LISTED, Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.wording import Answer, Wording
+from sightglass.models.adapter import Adapter, PhraseTarget, Prediction, Target
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.spec import ModelSpec
+
+SEEN = 0.1
+"""Change of a word's distribution with other pictures, from which it counts as seen. On drawn scenes whose causes are
+known it tells the two apart (docs/describe.md)."""
+NO_PLACES = "reads the picture in tokens without a measured place in it: there is no map of its words"
+NO_MAP = "there is no map of what the picture did not decide"
+
+
+class WordDecoder(Decoder):
+    """Each word with how far it depends on the picture."""
+
+    def listed(self, adapter: Adapter, options: Options) -> int:
+        super().listed(adapter, options)
+        return len(adapter.labels)
+
+    def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        # Hiding parts of the picture takes hundreds of passes: only where it is asked for.
+        lacks_map = options.method is None and not evidence.loaded.gradients
+        return [] if lacks_map else super().resolve(options, predictions, evidence)
+
+    def class_targets(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
+        """Return a target for each named word or phrase that was seen, or for the `top_k` words that were seen most."""
+        best = self.list_compared(predictions)[: options.top_k]
+        rival, targets = "" if options.against is None else str(options.against), list[Target]()
+        for name in options.targets or [word.index for word in best]:
+            places = find_phrase(name, adapter.labels)
+            label = " ".join(adapter.labels[place] for place in places)
+            if max(predictions[place].score for place in places) < SEEN:
+                continue
+            if len(places) > 1 or rival:
+                targets.append(PhraseTarget(places[0], label, part=options.part, words=places, rival=rival))
+            else:
+                targets.append(Target(places[0], label, part=options.part))
+        return targets
+
+    def list_compared(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        seen = [word for word in predictions if word.label[0].isalnum() and word.score >= SEEN]
+        return sorted(seen, key=lambda word: -word.score)
+
+    def check_area(self, options: Options, adapter: Adapter) -> None:
+        super().check_area(replace(options, against=None), adapter)
+
+    def find_label(self, name: str, labels: Sequence[str]) -> str:
+        return " ".join(labels[place] for place in find_phrase(name, labels))
+
+    def resolved_options(self, options: Options, adapter: Any) -> Options:
+        text = adapter.module.text
+        return replace(options, prompt=text.prompt, answer=text.answer)
+
+    def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
+        if options.method is None and not evidence.loaded.gradients:
+            return (f"{evidence.loaded.adapter.spec.id} {NO_PLACES}.",)
+        words, labels = self.decode(evidence, options), evidence.loaded.adapter.labels
+        phrases = [find_phrase(name, labels) for name in options.targets if not callable(name)]
+        said = [
+            " ".join(labels[place] for place in places)
+            for places in phrases
+            if max(words[place].score for place in places) < SEEN
+        ]
+        if said:
+            return (f"{capital(listing(said))} {'was' if len(said) == 1 else 'were'} said, not seen: {NO_MAP}.",)
+        return () if targets or options.targets else (f"No word was seen: {NO_MAP}.",)
+
+
+def find_phrase(name: int | str | Sequence[int], words: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of a word by its number or name, or of several in a row, also by the first and the last.
+
+    Raises ModelProblem where there is none.
+    """
+    if not isinstance(name, (int, str)):
+        first, last = (class_index(place, words) for place in name)
+        return tuple(range(first, max(first, last) + 1))
+    if isinstance(name, str) and name not in words:
+        text = name.lower().split()
+        # Words that come again have numbers, which may be left out.
+        for spelt in (words, [word.partition(" (")[0] for word in words]):
+            parts = [word.lower().split() for word in spelt]
+            for first, last in combinations(range(len(words) + 1), 2):
+                if [part for word in parts[first:last] for part in word] == text:
+                    return tuple(range(first, last))
+        if not name.isdecimal():
+            plain = " ".join(word.partition(" (")[0] for word in words)
+            raise ModelProblem(f"The answer has no {name!r}: it is “{plain}”.")
+    return (class_index(name, words),)
+
+
+def words_of(target: Target) -> tuple[int, ...]:
+    """Return the places of a target's words in the answer."""
+    return target.words if isinstance(target, PhraseTarget) else (check_score(target),)
+
+
+class WordScorer(Scorer):
+    """The probability of a word, after those before it."""
+
+    def follow(self, evidence: Evidence, target: Target, options: Options) -> ScoreOutputs:
+        adapter: Any = evidence.loaded.adapter
+        places = list(words_of(target))
+
+        def of_word(outputs: Any) -> Answers:
+            score = adapter.class_scores(outputs)[:, places].detach().double().cpu().prod(1)
+            margin = adapter.margin(outputs, target).detach().double().cpu()
+            stays = adapter.chosen(outputs)[:, places].all(1).cpu()
+            return Answers(score, margin if target.part == "contrast" else score, stays)
+
+        return of_word
+
+    def score(self, result: Result, index: int) -> float | None:
+        return max(result.predictions[place].score for place in words_of(result.heatmaps[index].target))
+
+    def ranks(self, result: Result) -> tuple[int | None, ...]:
+        return (None,) * len(result.heatmaps)
+
+    def find_again(
+        self, before: Result, evidence: Evidence, movement: Movement, target: Target
+    ) -> tuple[float, str, Target | None]:
+        answers = self.follow(evidence, target, before.options)(evidence.outputs)
+        return float(answers.score[0]), target.label if bool(answers.stays[0]) else "another word", target
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        """Return how far words of one answer are seen before and after an edit, those that were seen most first."""
+        pairs = zip(before.predictions, after.predictions, strict=True)
+        changes = [Change(old.label, old.score, new.score) for old, new in pairs]
+        return tuple(sorted(changes, key=lambda change: -(change.before or 0.0))[:LISTED])
+
+
+class WordWording(Wording):
+    """What is said of words."""
+
+    def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
+        adapter: Any = result.evidence.loaded.adapter
+        sentence = (
+            f"{result.model.name} {'says' if adapter.module.text.generated else 'reads'} “{adapter.module.text.answer}”"
+        )
+        return sentence if sentence.endswith((".”", "?”", "!”")) else f"{sentence}.", True
+
+    def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
+        words = result.predictions if predictions is None else predictions
+        listed = super().answers(result, words)
+        more = {"": "", "said": ": said only", "against": ", but the picture speaks against it"}
+        return [
+            replace(answer, text=f"{answer.text} seen{more[mood]}", mood=mood)
+            for answer, mood in zip(listed, map(mood_of, words), strict=True)
+        ]
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        rows = [(change.label, percent(change.after or 0), percent(change.before or 0)) for change in changes]
+        return listing([f"{label} is seen {now} (before: {before})" for label, now, before in rows])
+
+    def list_answers(self, result: Result) -> list[str]:
+        """Return a line on the words that were seen, and one on those that the picture speaks against."""
+        seen = [word.label for word in result.predictions if mood_of(word) == "" and word.label[0].isalnum()]
+        lines = [f"Seen: {listing(seen)}." if seen else "No word was seen."]
+        return [*lines, *filter(None, [against_sentence(result.predictions)])]
+
+    def answer(self, result: Result) -> str:
+        adapter: Any = result.evidence.loaded.adapter
+        text: str = adapter.module.text.answer
+        return text
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        return f"“{self.answer(result).rstrip(' .')}”"
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> Mapping[str, Any]:
+        return {"seen": prediction.score >= SEEN, "speaks_against": prediction.speaks_against}
+
+    def contrast(self, result: Result, hot: str, index: int) -> str:
+        label, rival = result.heatmaps[index].target.label, result.options.against
+        others = "the words that were likeliest beside it" if rival is None else rival
+        return f"{hot.capitalize()} shows the evidence for {label} over {others}."
+
+    def invite(self, before: Result) -> str:
+        return "Paint over something: which words does the picture still support?"
+
+
+def mood_of(word: Prediction) -> Literal["", "said", "against"]:
+    """Return whether a word was seen, was `said` only, or is `against` what the picture shows."""
+    return "against" if word.speaks_against else "" if word.score >= SEEN else "said"
+
+
+def against_sentence(words: Sequence[Prediction]) -> str:
+    """Name the words that the picture speaks against; empty without any."""
+    against = [f"“{word.label}”" for word in words if mood_of(word) == "against"]
+    return f"The picture speaks against {listing(against)}." if against else ""
+
+
+def check_prompt(adapter: Adapter, options: Options) -> None:
+    """Raise ModelProblem for a prompt or an answer of a model that takes none."""
+    if (options.prompt or options.answer) and not adapter.takes_prompt:
+        name = "prompt" if options.prompt else "answer"
+        raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")

@@ -1,0 +1,276 @@
+"""Models that answer in words: eight families, cut at their picture's tokens."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from PIL import Image as Pillow
+from torch import Tensor
+
+from sightglass import Explainer
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.tasks.describe import SEEN
+from sightglass.models.demo.pictures import pictures
+from sightglass.models.families.demo import words
+from sightglass.models.families.transformers.describer import Reader, Text
+from training.demo import captioned_scenes
+
+IMAGE, ANSWER = 60, (8, 9, 10)
+TEXT = {
+    "vocab_size": 64,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "pad_token_id": 0,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+SIDES = {"image_size": 32, "patch_size": 8}
+VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **SIDES}
+QWEN = {
+    "patch_size": 8,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "hidden_size": 16,
+    "num_heads": 2,
+    "depth": 2,
+}
+MARKS = {"video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63, "image_token_id": IMAGE}
+TURNED = TEXT | {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
+
+
+def _pixels(images: list[Any], side: int = 32) -> Tensor:
+    arrays = [np.asarray(Pillow.fromarray(image).resize((side, side))) for image in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def _tiles(images: list[Any]) -> Tensor:
+    pixels = _pixels(images)
+    return torch.stack([pixels, pixels.flip(-1), pixels / 2], 1).contiguous()
+
+
+def _patches(images: list[Any]) -> Tensor:
+    cut = _pixels(images, 64)[:, None].expand(-1, 2, -1, -1, -1).reshape(len(images), 2, 3, 4, 2, 8, 4, 2, 8)
+    return cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(len(images) * 64, -1)
+
+
+def _siglip(**more: Any) -> dict[str, Any]:
+    return {"model_type": "siglip_vision_model", **VISION, **more}
+
+
+FAMILIES: dict[str, tuple[Callable[[], Any], int, Callable[[list[Any]], Tensor]]] = {
+    "llava": (
+        lambda: hf.LlavaForConditionalGeneration(
+            hf.LlavaConfig(
+                vision_config=hf.CLIPVisionConfig(**VISION),
+                text_config=hf.LlamaConfig(**TEXT),
+                image_token_id=IMAGE,
+                vision_feature_layer=-1,
+            )
+        ),
+        *(16, _pixels),
+    ),
+    "paligemma": (
+        lambda: hf.PaliGemmaForConditionalGeneration(
+            hf.PaliGemmaConfig(
+                vision_config=_siglip(projection_dim=16),
+                text_config={"model_type": "gemma", "head_dim": 8, **TEXT},
+                image_token_id=IMAGE,
+                projection_dim=16,
+            )
+        ),
+        *(16, _pixels),
+    ),
+    "qwen2": (
+        lambda: hf.Qwen2VLForConditionalGeneration(
+            hf.Qwen2VLConfig(vision_config={"embed_dim": 16, "mlp_ratio": 2, **QWEN}, text_config=TURNED, **MARKS)
+        ),
+        *(16, _patches),
+    ),
+    "qwen2.5": (
+        lambda: hf.Qwen2_5_VLForConditionalGeneration(
+            hf.Qwen2_5_VLConfig(
+                vision_config={
+                    "intermediate_size": 32,
+                    "out_hidden_size": 16,
+                    "window_size": 32,
+                    "fullatt_block_indexes": [1],
+                    **QWEN,
+                },
+                text_config=TURNED,
+                **MARKS,
+            )
+        ),
+        *(16, _patches),
+    ),
+    "qwen3": (
+        lambda: hf.Qwen3VLForConditionalGeneration(
+            hf.Qwen3VLConfig(
+                vision_config={
+                    "intermediate_size": 32,
+                    "out_hidden_size": 16,
+                    "deepstack_visual_indexes": [0, 1],
+                    "num_position_embeddings": 16,
+                    **QWEN,
+                },
+                text_config={"head_dim": 8, **TURNED},
+                **MARKS,
+            )
+        ),
+        *(16, _patches),
+    ),
+    "smolvlm": (
+        lambda: hf.SmolVLMForConditionalGeneration(
+            hf.SmolVLMConfig(
+                vision_config={"model_type": "smolvlm_vision", **VISION},
+                text_config={"model_type": "llama", **TEXT},
+                image_token_id=IMAGE,
+                scale_factor=2,
+            )
+        ),
+        *(12, _tiles),
+    ),
+    "internvl": (
+        lambda: hf.InternVLForConditionalGeneration(
+            hf.InternVLConfig(
+                vision_config=VISION | {"image_size": [32, 32], "patch_size": [8, 8]},
+                text_config={"model_type": "qwen2", **TEXT},
+                image_token_id=IMAGE,
+                downsample_ratio=0.5,
+            )
+        ),
+        *(4, _pixels),
+    ),
+    "gemma3": (
+        lambda: hf.Gemma3ForConditionalGeneration(
+            hf.Gemma3Config(
+                vision_config=_siglip(vision_use_head=False),
+                text_config={"head_dim": 8, **TEXT},
+                image_token_id=IMAGE,
+                mm_tokens_per_image=4,
+            )
+        ),
+        *(4, _pixels),
+    ),
+}
+
+
+def _reader(family: str) -> Reader:
+    """A seeded network with a processor that says which of its inputs are the picture's."""
+    build, tokens, prepare = FAMILIES[family]
+
+    def process(images: list[Any], text: list[str], return_tensors: str) -> dict[str, Tensor]:
+        ids = torch.tensor([[62, *([IMAGE] * tokens), 63, 5, 6, 7]] * len(images))
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": prepare(images)}
+        if family.startswith("qwen"):
+            inputs |= {
+                "image_grid_thw": torch.tensor([[1, 8, 8]] * len(images)),
+                "mm_token_type_ids": (ids == IMAGE).long(),
+            }
+        if family in ("paligemma", "gemma3"):
+            inputs["token_type_ids"] = (ids == IMAGE).long() * (family == "gemma3")
+        return inputs
+
+    torch.manual_seed(1)
+    net = build().eval().requires_grad_(False)
+    for parameter in net.parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(0, 0.3)
+    reader = Reader(net, process)
+    reader.text = Text("", "", ANSWER, ((0, 1), (1, 2), (2, 3)), ("a", "b", "c"))
+    return reader
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_are_the_pictures_only_way(family: str):
+    reader = _reader(family)
+    first, second = (torch.randint(0, 256, (1, 3, 40, 40)).float() for _ in range(2))
+    with torch.no_grad():
+        plain = [reader.score(reader.inputs(each, ""), {}, ANSWER) for each in (first, second)]
+        assert torch.equal(reader(first), plain[0])
+        torch.testing.assert_close(reader(torch.cat((first, second))), torch.cat(plain), atol=1e-5, rtol=1e-4)
+        recorded: list[Tensor] = []
+        with reader.tokens.register_forward_hook(lambda *call: recorded.append(call[2])):
+            reader(second)
+        # All that the first picture was is replaced.
+        with reader.tokens.register_forward_hook(lambda *_: recorded[0]):
+            torch.testing.assert_close(reader(first), plain[1], atol=1e-6, rtol=1e-5)
+    leaf = recorded[0].clone().requires_grad_()
+    with reader.tokens.register_forward_hook(lambda *_: leaf):
+        (slope,) = torch.autograd.grad(reader(second)[0, 1, 9], leaf)
+    assert slope.reshape(-1, slope.shape[-1]).abs().sum(0).bool().any()
+    way, values = torch.randn_like(leaf), []
+    for step in (1e-2, -1e-2):
+        with torch.no_grad(), reader.tokens.register_forward_hook(lambda *_, step=step: leaf + step * way):
+            values.append(float(reader(second)[0, 1, 9]))
+    assert (values[0] - values[1]) / 2e-2 == pytest.approx(float((slope * way).sum()), rel=0.01, abs=1e-3)
+
+
+def test_answer_is_split_into_words():
+    text = Text.read(words.tokenizer(), "", "there is a nice red star , and a ball .")
+    assert text.words == ("there", "is", "a", "nice", "red", "star", ",", "and", "a (2)", "ball", ".")
+    assert text.spans == tuple((i, i + 1) for i in range(11))
+    for answer, says in (("", "give a sentence"), ("star " * 65, "65 tokens: give 64 at most")):
+        with pytest.raises(ModelProblem, match=says):
+            Text.read(words.tokenizer(), "", answer)
+
+
+def test_folder_of_transformers(tmp_path):
+    text = TEXT | {"vocab_size": len(words.VOCABULARY), "bos_token_id": None, "eos_token_id": 1}
+    config = hf.LlavaConfig(
+        vision_config=hf.CLIPVisionConfig(**VISION | {"image_size": 64}),
+        text_config=hf.LlamaConfig(**text),
+        image_token_id=2,
+        vision_feature_layer=-1,
+    )
+    torch.manual_seed(0)
+    net = hf.LlavaForConditionalGeneration(config).eval()
+    sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    processor = hf.LlavaProcessor(
+        hf.CLIPImageProcessor(**sizes),
+        words.tokenizer(),
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        image_token=words.IMAGE,
+        num_additional_image_tokens=1,
+    )
+    net.save_pretrained(tmp_path / "llava")
+    processor.save_pretrained(tmp_path / "llava")
+    explainer, picture = Explainer(tmp_path / "llava"), pictures("red star")[0]
+    explanation = explainer(picture, prompt="what is there ?", answer="a red star", targets=["red star"])
+    assert explainer.model.task == "describe"
+    assert [layer.shape for layer in explainer.layers] == [(16, 8, 8)]
+    asked = processor(images=picture[::9, ::9], text="<image>what is there ? a red star", return_tensors="pt")
+    with torch.no_grad():
+        logits = net(**asked).logits[0, -4:-1]
+    expected = logits.log_softmax(1)[range(3), [words.VOCABULARY.index(word) for word in ("a", "red", "star")]].exp()
+    adapter = explanation.evidence.loaded.adapter
+    torch.testing.assert_close(
+        adapter.class_scores(explanation.evidence.outputs)[0].detach(), expected, rtol=0.05, atol=0
+    )
+    assert explanation.recipe.answer == "a red star"
+
+
+def test_words_of_demo_model():
+    scene = captioned_scenes.draw(captioned_scenes.example(), 384)
+    said = "there is a nice blue star , a fine red ball , a lovely red star and a pretty yellow square ."
+    result = Explainer("demo-vlm")(scene.pixels, answer=said)
+    seen = {word.label.partition(" (")[0] for word in result.predictions if word.score >= SEEN}
+    assert {"blue", "star", "red", "ball", "yellow", "square"} <= seen
+    assert seen.isdisjoint(("there", "is", "a", *words.ADJECTIVES))
+    for phrase in ("blue star", "red ball", "red (2) star (2)", "yellow square"):
+        (heatmap,) = result.with_targets(phrase).heatmaps
+        near = cv2.dilate(scene.masks[re.sub(r" \(2\)", "", phrase)].view(np.uint8), np.ones((65, 65), np.uint8))
+        assert near[np.unravel_index(heatmap.values.argmax(), near.shape)], phrase
+    false = Explainer("demo-vlm")(scene.pixels, answer=said.replace("yellow", "green"), maps=False)
+    assert [word.label for word in false.predictions if word.speaks_against] == ["green"]
+    assert (
+        not result.with_targets("nice").heatmaps and "Nice was said, not seen" in result.with_targets("nice").notes[-1]
+    )
