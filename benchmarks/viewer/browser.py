@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -14,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from websockets.sync.client import connect
-
 from benchmarks.processes import ROOT, free_port
 from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
 
@@ -40,8 +37,6 @@ FLAGS = (
     "--disable-sync",
 )
 LIMIT_MS = 60_000
-RATE = 120
-"""Moves of a mouse a second."""
 
 
 class BrowserProblem(Problem):
@@ -50,10 +45,9 @@ class BrowserProblem(Problem):
 
 @dataclass(frozen=True)
 class Chromium:
-    """A running browser, and the port through which its mouse is moved without Playwright."""
+    """A running browser."""
 
     browser: Browser
-    port: int
 
     @contextmanager
     def session(self) -> Iterator[Page]:
@@ -72,21 +66,6 @@ class Chromium:
             page.goto(address)
             yield page
 
-    def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
-        """Drag the mouse through the points, `RATE` of them a second.
-
-        Playwright would wait for the page after each move; a hand does not.
-        """
-        cdp = page.context.new_cdp_session(page)
-        target = cdp.send("Target.getTargetInfo")["targetInfo"]["targetId"]
-        cdp.detach()
-        with connect(f"ws://127.0.0.1:{self.port}/devtools/page/{target}", max_queue=None) as wire:
-            start = time.perf_counter()
-            for number, (x, y) in enumerate(points):
-                time.sleep(max(0.0, start + number / RATE - time.perf_counter()))
-                place = {"type": "mouseMoved", "x": x, "y": y, "button": "left", "buttons": 1}
-                wire.send(json.dumps({"id": number, "method": "Input.dispatchMouseEvent", "params": place}))
-
 
 def find_chromium() -> str | None:
     return next((executable for name in NAMES if (executable := shutil.which(name))), None)
@@ -99,11 +78,10 @@ def chromium() -> Iterator[Chromium]:
         raise BrowserProblem("There is no Chromium here: install one.")
     from playwright.sync_api import sync_playwright
 
-    port = free_port()
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=[*FLAGS, f"--remote-debugging-port={port}"])
+        started = play.chromium.launch(executable_path=path, args=[*FLAGS])
         try:
-            yield Chromium(started, port)
+            yield Chromium(started)
         finally:
             started.close()
 
@@ -171,18 +149,3 @@ def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> 
     act()
     times: dict[str, Any] = page.evaluate("() => bench.armed")
     return times
-
-
-def sized(page: Page, width: int, height: int) -> tuple[int, int]:
-    """Return the width and height of the window in which every map's canvas has so many pixels, one to each of the
-    screen's; raise BrowserProblem if there is none."""
-    for tall in (1300, 1500, 1800):
-        low, high = 700, 3200
-        while low <= high:
-            wide = (low + high) // 2
-            page.set_viewport_size({"width": wide, "height": tall})
-            measured: list[int] = page.evaluate("() => bench.size()")
-            if measured[0] == width and abs(measured[1] - height) <= 1 and abs(measured[2] - width) < 1:
-                return wide, tall
-            low, high = (wide + 1, high) if measured[2] < width else (low, wide - 1)
-    raise BrowserProblem(f"no window makes a canvas of {width}x{height}")

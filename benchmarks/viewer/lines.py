@@ -1,11 +1,10 @@
-"""Measure a user's waits: start, upload, another class, a dragged slider."""
+"""Measure a user's waits: start, upload, another class, a touched picture."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from functools import cache, partial
-from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from benchmarks.report import goal, row
 from benchmarks.viewer.browser import (
     BARE,
     DASHBOARD,
-    RATE,
     BrowserProblem,
     Chromium,
     chromium,
@@ -24,17 +22,12 @@ from benchmarks.viewer.browser import (
     from_event,
     serving,
     settled,
-    sized,
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from sightglass.explain import Explainer
 
-FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.25
-TURN = 50
-"""Moves from one end of a drag to the other: each is at least one step of a slider."""
+CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 1.25, 150.0, 1.25
 PAYLOAD = 50_000
 """Bytes: the one message that is larger carries the picture and its maps."""
 WARM_UP = 3
@@ -48,36 +41,6 @@ PARTS = {
     "draw": "5. drawn",
 }
 """Of an upload, in order."""
-
-
-def frames(rounds: int) -> dict[str, Any]:
-    """Count redraws a second while the mouse is held, with four panels."""
-    sliders = {"opacity": ".alpha", "threshold": ".threshold"}
-    by_name = {name: list[float]() for name in sliders}
-    with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
-        explained(page)
-        page.goto(f"{server.address}/topk?example=china&fit=squash&scale=own")
-        explained(page)
-        panels = page.evaluate("() => bench.canvases().length")
-        if panels != 4:
-            raise BrowserProblem(f"there are {panels} panels, not 4")
-        window = sized(page, 640, 427)
-        for _ in range(rounds):
-            for name, speeds in by_name.items():
-                settled(page)
-                page.locator(".more").first.click()
-                speeds.append(_speed(drag(browser, page, sliders[name], 3.0)))
-    rows = [row(f"{name}: redraws a second", speeds, "", least=True) for name, speeds in by_name.items()]
-    return {
-        "how": f"Top-k, four canvases of 640x427 pixels in a window of {window[0]}x{window[1]}, the mouse held on a "
-        "slider and moved to and fro for 3 s. A redraw is a frame in which a canvas reads back other pixels than in "
-        "the one before; of the four panels the one with the fewest counts. No event, no redraw.",
-        "rows": rows,
-        "goals": [
-            goal(f"redraws a second, 4 panels, {name} dragged", median(speeds), FRAMES, "", least=True)
-            for name, speeds in by_name.items()
-        ],
-    }
 
 
 def classes(rounds: int) -> dict[str, Any]:
@@ -121,35 +84,6 @@ def touches(rounds: int) -> dict[str, Any]:
             goal(f"pointer to bar, {model}, median", median(times[model]), limit) for model, limit in TOUCHED.items()
         ],
     }
-
-
-def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
-    """Drag a slider back and forth; return the probe before release."""
-    box = page.locator(selector).first.bounding_box()
-    if box is None:
-        raise BrowserProblem(f"{selector} is not on the page")
-    x, y, wide, high = box["x"], box["y"], box["width"], box["height"]
-    share = cycle((*range(TURN), *range(TURN, 0, -1)))
-    at = [0.15 + 0.65 * next(share) / TURN for _ in range(int(seconds * RATE))]
-    moves = [(x + wide * (a if wide > high else 0.5), y + high * (0.5 if wide > high else a)) for a in at]
-    page.mouse.move(*moves[0])
-    page.mouse.down()
-    page.wait_for_timeout(100)
-    page.evaluate("() => void bench.watch()")
-    browser.move(page, moves)
-    page.wait_for_timeout(300)
-    seen: dict[str, Any] = page.evaluate("() => bench.stop()")
-    page.mouse.up()
-    return seen
-
-
-def _speed(seen: dict[str, Any]) -> float:
-    """Return the redraws a second during the slider's events, of the panel with the fewest."""
-    if not seen["inputs"]:
-        raise BrowserProblem("the slider did not move with the mouse")
-    start, end = seen["inputs"][0], seen["inputs"][-1]
-    # A redraw is seen up to two frames after its event.
-    return min(sum(start <= at <= end + 35 for at in times) for times in seen["draws"]) / max((end - start) / 1e3, 1e-3)
 
 
 def uploads(rounds: int) -> dict[str, Any]:

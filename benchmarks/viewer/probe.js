@@ -3,7 +3,6 @@
   const LIMIT_MS = 60000, QUIET_MS = 400, ROWS = [0.25, 0.4, 0.5, 0.6, 0.75];
   const sent = [], received = [];
   const now = () => performance.now();
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
   const bytes = (data) => data.byteLength ?? data.size ?? data.length;
   window.WebSocket = class extends WebSocket {
@@ -70,29 +69,6 @@
         if (!done) setTimeout(look), requestAnimationFrame(frame);
       };
       frame();
-    });
-  }
-
-  /** Draws per panel and `input` events from now on, until `stop`. */
-  function watch() {
-    const draws = new Map(), inputs = [], last = new Map();
-    let on = true;
-    const onInput = () => inputs.push(now());
-    window.addEventListener("input", onInput, true);
-    for (const canvas of canvases()) last.set(canvas, print(canvas)), draws.set(canvas, []);
-    const frame = () => {
-      if (!on) return;
-      for (const [canvas, shown] of last) {
-        const hash = print(canvas);
-        if (hash !== shown) last.set(canvas, hash), draws.get(canvas).push(now());
-      }
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
-    return (bench.stop = () => {
-      on = false;
-      window.removeEventListener("input", onInput, true);
-      return { draws: [...draws.values()], inputs };
     });
   }
 
@@ -171,18 +147,6 @@
     return found;
   }
 
-  /** Width, height and width on the page of the map's canvas, when they change no more. */
-  async function size() {
-    let last = "", found = [];
-    for (let same = 0; same < 3; await pause(50)) {
-      const canvas = map();
-      found = [canvas.width, canvas.height, canvas.getBoundingClientRect().width];
-      same = String(found) === last ? same + 1 : 0;
-      last = String(found);
-    }
-    return found;
-  }
-
   const settled = () => {
     let since = now();
     return until(() => {
@@ -190,6 +154,6 @@
       return now() - since > QUIET_MS;
     });
   };
-  const bench = { arm, canvases, places, settled, size, watch };
+  const bench = { arm, places, settled };
   window.bench = bench;
 })();

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import Row, attempt, goals, grid, machine, number, page, section
 from benchmarks.viewer.browser import find_chromium
-from benchmarks.viewer.lines import classes, frames, starts, touches, uploads
+from benchmarks.viewer.lines import classes, starts, touches, uploads
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 PACKAGES = ("streamlit", "torch", "timm", "numpy", "playwright")
 LINES: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
-    "frames": ("Redraws while a slider is dragged", frames, 2),
     "classes": ("Another class", classes, 16),
     "touch": ("Touch the picture", touches, 30),
     "upload": ("Upload to map", uploads, 12),
