@@ -176,7 +176,7 @@ def tetromino(rule: str, background: str, rng: np.random.Generator) -> tuple[Pic
         y, x = (int(rng.integers(0, 9 - side)) for side in turned.shape)
         planes[:] = 0
         planes[label, y : y + turned.shape[0], x : x + turned.shape[1]] = turned
-    mask = planes.any(0)
+    mask = np.asarray(planes.any(0))
     if rule == "multiplicative":
         picture = noise * (1 - 0.95 * planes[label])
     elif rule == "xor":
@@ -202,7 +202,7 @@ def tetrominoes(count: int) -> Iterator[Item]:
 
 
 PROTOCOLS: dict[str, tuple[Callable[[int], Iterator[Item]], int]] = {
-    "scenes": (scenes, 36),
+    "scenes": (scenes, 56),
     "grid": (grid, 24),
     "handmade": (handmade, 12),
     "triggers": (triggers, 24),
