@@ -56,7 +56,7 @@ def scenes(count: int) -> Iterator[Item]:
         why = thing.cause, inside
         tensor = subject.evidence.tensor.detach()
         yield Item(last, tensor, thing.index, {"object": (thing.mask, None), "mark": why})
-        yield Item(early, tensor, thing.index, {"mark, early layer": why})
+        yield Item(early, tensor, thing.index, {"mark (early layer)": why})
 
 
 def _scenes(count: int) -> Iterator[Any]:
