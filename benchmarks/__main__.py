@@ -18,6 +18,7 @@ from benchmarks.report import RESULTS, load
 from sightglass.common.errors import Problem
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,10 @@ COMMANDS = {
         "which methods' maps are right, on drawn scenes with a known cause",
         ("parts", "models", "full", "write"),
     ),
+    "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short",)),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
-    "throughput": Command("throughput", "pictures a second, from a folder to files", ("models", "rounds", "many")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),
     "gpu": Command("gpu", "what a GPU does to time, memory and maps", ("models", "rounds", "picture", "device")),
-    "ray": Command("ray", "a folder by one process, and by a cluster's workers", ("rounds", "pictures")),
 }
 SHARED = ("threads", "json", "markdown")
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -58,7 +58,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda"}),
     "lines": (
         "--only",
-        {"nargs": "+", "choices": ("frames", "classes", "touch", "upload", "start"), "help": "these lines only"},
+        {"nargs": "+", "choices": ("classes", "touch", "upload", "start"), "help": "these lines only"},
     ),
     "parts": (
         "--only",
@@ -70,6 +70,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "full": ("--full", {"action": "store_true", "help": "all scenes, half an hour instead of five minutes"}),
+    "short": ("--short", {"action": "store_true", "help": "three pictures of each kind, in a minute"}),
     "write": (
         "--write",
         {
@@ -79,11 +80,9 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "dataset": ("--dataset", {"type": Path, "help": "a folder of photographs, for models that know them"}),
     "count": ("--count", {"type": int, "default": 40, "help": "pictures of each model"}),
-    "many": ("--many", {"type": int, "default": 5000, "help": "pictures over which memory is watched; 0: none"}),
     "seconds": ("--seconds", {"type": float, "default": 600.0, "help": "duration"}),
     "sessions": ("--sessions", {"type": int, "default": 20, "help": "sessions of the dashboard"}),
     "clients": ("--clients", {"type": int, "default": 8, "help": "clients of the API"}),
-    "pictures": ("--pictures", {"type": int, "default": 256, "help": "pictures in a round"}),
     "threads": ("--threads", {"type": int, "help": "number of threads; default: torch's own"}),
     "json": ("--json", {"type": Path, "help": "write the numbers here"}),
     "markdown": ("--markdown", {"type": Path, "help": "write the report here"}),

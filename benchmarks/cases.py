@@ -45,8 +45,6 @@ FAST = tuple(method for method in METHODS.values() if method.compute_name)
 """The methods that are functions of Evidence."""
 SIZE = 640
 """Pixels of the input's longer side, of every detector: YOLOX nano's own is 416."""
-SMALLER = {"yolo11s": "yolo11n", "yolox_s": "yolox_nano"}
-"""Sizes whose weights may be missing, and the trained one whose boxes are taken: the candidates are numbered alike."""
 WEAK = 0.01
 """Confidence from which a box may be among the ten: there are not always ten sure ones."""
 
@@ -194,7 +192,7 @@ class DetectorCase(Case):
 
     @classmethod
     def build(cls, model: str, path: Path, count: int) -> DetectorCase:
-        row, weights = _detector_row(model)
+        row = _detector_row(model)
         adapter = load(row)
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
@@ -202,22 +200,18 @@ class DetectorCase(Case):
         model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
         paths = NECK if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
-        if weights == "random":
-            like = cls.build(SMALLER[model], path, count)
-            boxes, scales = like.targets, like.scales
-        else:
-            with torch.no_grad():
-                outputs = adapter.run(loaded.move_input(model_input.tensor))
-            anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
-            pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
-            boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
-            ends = list(accumulate(scores.shape[2] * scores.shape[3] for scores in outputs.levels))
-            scales = tuple(f"P{3 + bisect(ends, anchor)}" for anchor, _ in pairs)
+        with torch.no_grad():
+            outputs = adapter.run(loaded.move_input(model_input.tensor))
+        anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
+        pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
+        boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
+        ends = list(accumulate(scores.shape[2] * scores.shape[3] for scores in outputs.levels))
+        scales = tuple(f"P{3 + bisect(ends, anchor)}" for anchor, _ in pairs)
         commonest = statistics.mode(box.index for box in boxes)
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
         layers = layers_at(loaded, paths)
-        return cls(path, image, loaded, weights, model_input, layers, boxes, scales, group)
+        return cls(path, image, loaded, "real", model_input, layers, boxes, scales, group)
 
     @property
     def adapter(self) -> Detector:
@@ -228,37 +222,29 @@ class DetectorCase(Case):
     def yolox(self) -> bool:
         return self.adapter.spec.loader == "yolox"
 
-    def file(self) -> Path:
-        return locate(self.adapter.spec)
-
     def module(self) -> nn.Module:
         """Return a new network in its library's own form."""
-        row, random = self.adapter.spec, self.weights == "random"
         if self.yolox:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
             from sightglass.models.checkpoints import checkpoint
-            from sightglass.models.families.yolox import build_untrained as untrained_yolox
 
-            module: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
-            state = untrained_yolox(row.arch, SEED).state_dict() if random else checkpoint.read(self.file())
-            module.load_state_dict(state)
+            module: nn.Module = LibreYOLOXModel(self.adapter.spec.arch.removeprefix("yolox_")[0])
+            module.load_state_dict(checkpoint.read(locate(self.adapter.spec)))
             return module.eval().requires_grad_(False)
-        from sightglass.models.families.ultralytics.loader import build_untrained, import_quietly
+        from sightglass.models.families.ultralytics.loader import import_quietly
 
         import_quietly()
         from ultralytics import YOLO
 
-        built: Any = build_untrained(row.arch, SEED) if random else YOLO(str(self.file())).model
+        built: Any = YOLO(str(locate(self.adapter.spec))).model
         fused: nn.Module = built.eval().fuse(verbose=False)
         return fused.requires_grad_(False)
 
 
-def _detector_row(model: str) -> tuple[ModelSpec, str]:
-    """Return a catalogue row at benchmark size, and its weights' kind."""
-    row, weights = seeded(spec(model))
-    if weights == "random" and model not in SMALLER:
+def _detector_row(model: str) -> ModelSpec:
+    """Return a catalogue row at benchmark size."""
+    row = spec(model)
+    if not available(row):
         raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
-    if weights == "real" and row.loader == "yolox":
-        row = row.with_weights(preprocessing=PreprocessingTable(size=SIZE))
-    return row, weights
+    return row.with_weights(preprocessing=PreprocessingTable(size=SIZE)) if row.loader == "yolox" else row

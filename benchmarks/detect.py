@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
-LARGER = ("yolo11s", "yolox_s")
-"""Slower, and perhaps without trained weights: on the first picture only."""
 PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
 COUNT, RATIO = 10, 0.02
 """Boxes that are explained, and the share of the candidates that a map of the whole picture is of."""
@@ -52,8 +50,8 @@ def run(options: argparse.Namespace) -> Row:
     def line(title: str, measured: Callable[..., Row], *arguments: Any) -> None:
         result["lines"].append(attempt(title, lambda: measured(*arguments)))
 
-    for model in models or (*MODELS, *LARGER):
-        for path in pictures()[: 1 if model in LARGER else None]:
+    for model in models or MODELS:
+        for path in pictures():
             line(f"{model}, {path.name}", speed, model, path, rounds)
     return result | {"complete": not models and rounds >= ROUNDS}
 
@@ -91,9 +89,7 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
     yield Contender("grown", grown, lambda maps: scale_maps(maps[0], maps[1], "own")[0], raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
     yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
-    # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.
-    if case.weights == "real":
-        yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
+    yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
 
 
 def speed(model: str, path: Path, rounds: int) -> Row:
@@ -101,11 +97,9 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     quick = [*peers.bare_detector(case), *sightglass(case)]
     short = measure(quick, rounds)
     rows = [row(line, short[line.id], float(np.median(short["bare"]))) for line in quick]
-    slow = [*peers.hires_cam(case)]
-    if not case.yolox and case.weights == "real":
-        slow += peers.visualize(case)
-    long = measure([*(line for line in quick if line.id in ("bare", "ten")), *slow], SLOW, warm_up=1)
-    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow]
+    slow = [*(line for line in quick if line.id in ("bare", "ten")), *peers.hires_cam(case)]
+    long = measure(slow, SLOW, warm_up=1)
+    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
     ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
     ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[0].call(None))
     left, top, right, bottom = case.model_input.geometry.content
@@ -145,10 +139,8 @@ def speed(model: str, path: Path, rounds: int) -> Row:
 def _how(case: DetectorCase) -> str:
     height, width = case.model_input.geometry.input
     targets = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
-    weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
-               "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
     return (
-        f"{weights[case.weights]}; input {width}x{height}, layers "
+        f"Trained weights; input {width}x{height}, layers "
         f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {targets}."
     )
 

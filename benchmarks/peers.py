@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -162,31 +159,3 @@ def hires_cam(case: DetectorCase) -> Iterator[Contender]:
         name = f"pytorch-grad-cam, HiResCAM, {len(case.targets)} boxes one by one"
         lines = ("frozen", f"{name}, its weights frozen") if frozen else ("grad_cam", name)
         yield Contender(*lines, lambda _, call=call: call())  # type: ignore[misc]
-
-
-def visualize(case: DetectorCase) -> Iterator[Contender]:
-    """Yield Ultralytics' `predict`, and with `visualize`: LayerCAM of up to 16 candidates, blended into one JPEG."""
-    from ultralytics import YOLO
-
-    folder = Path(tempfile.gettempdir(), "sightglass-visualize")
-    pixels = case.image.pixels[..., ::-1].copy()
-
-    def predict(yolo: Any, *, maps: bool) -> Any:
-        return yolo.predict(pixels, visualize=maps, verbose=False, project=str(folder), name="maps", exist_ok=True)
-
-    # Fresh for each: what one pass leaves on the head, the other has to make again.
-    plain, heat = YOLO(str(case.file())), YOLO(str(case.file()))
-    threads = torch.get_num_threads()
-    predict(plain, maps=False)
-    predict(heat, maps=True)
-    # Its first pass takes a core from all of the process, for good: who comes after it would be measured with less.
-    torch.set_num_threads(threads)
-    if not torch.equal(plain.predictor.preprocess([pixels]), case.tensor):
-        raise RuntimeError("Ultralytics prepares this picture otherwise.")
-    yield Contender("predict", "Ultralytics' predict", lambda _: predict(plain, maps=False))
-    yield Contender(
-        "visualize",
-        "Ultralytics' predict with visualize=True, one blended map",
-        lambda _: predict(heat, maps=True),
-        lambda: shutil.rmtree(folder, ignore_errors=True),
-    )

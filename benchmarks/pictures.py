@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -59,13 +58,3 @@ def write_cuts(folder: Path, count: int) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
         cut.save(folder / name / f"{number:05}.jpg", quality=90)
     return folder
-
-
-def link_many(folder: Path, into: Path, count: int) -> Path:
-    """Fill `into` with `count` hard links to pictures of `folder`."""
-    paths = sorted(folder.rglob("*.jpg"))
-    for number in range(count):
-        path = paths[number % len(paths)]
-        (into / path.parent.name).mkdir(parents=True, exist_ok=True)
-        os.link(path, into / path.parent.name / f"{number:05}.jpg")
-    return into

@@ -182,3 +182,10 @@ def _between(text: str, name: str, order: Sequence[str]) -> str:
     _, _, after = text.partition(_mark(name))
     ends = [at for other in order if other != name and (at := after.find(_mark(other))) >= 0]
     return after[: min(ends, default=len(after))].rstrip("\n") + "\n" if after else ""
+
+
+def with_part(text: str, part: str, marks: tuple[str, str]) -> str:
+    """Return a page with what is between two marks replaced."""
+    before, _, rest = text.partition(marks[0])
+    _, _, after = rest.partition(marks[1])
+    return before + marks[0] + part + marks[1] + after

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import SEED
+from benchmarks.truth.scenes import held_out
 from sightglass.common.errors import ModelProblem
 from sightglass.common.packaged import photographs
 from sightglass.evaluation.intervals import estimate_share
@@ -29,7 +30,6 @@ from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redraw
 from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import ModelInput
-from training.demo import scenes
 
 if TYPE_CHECKING:
     import argparse
@@ -150,11 +150,8 @@ def _part(explanation: Explanation, index: int) -> tuple[slice, slice] | None:
 
 def _pictures(model: str, folder: Path | None) -> Iterator[object]:
     """Yield drawn scenes or photographs, always in the same order."""
-    row = spec(model)
-    if row.example:
-        task = "detect" if row.task == "detect" else "classify"
-        for number in itertools.count(FIRST_SCENE):
-            yield scenes.draw(scenes.sample(number, task=task, held_out=True)).pixels
+    if spec(model).example:
+        yield from held_out(model, itertools.count(FIRST_SCENE))
     elif folder is None:
         yield from photographs().values()
     else:

@@ -144,7 +144,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
 
     if way == READY:
         size = (pixels.shape[0], pixels.shape[1])
-        ready = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        ready = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         return ModelInput(ready[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
     if preprocessing.channels == 1 and pixels.shape[2] == 3:
         pixels = np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.models.geometry import Box
-    from training.demo.scenes import Object
 
     Map = NDArray[np.float32]
     Mask = NDArray[np.bool_]
@@ -77,20 +76,22 @@ def box_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
     return slice(y, max(round(bottom), y + 1)), slice(x, max(round(right), x + 1))
 
 
-def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, scene: int) -> dict[str, Map | None]:
-    """Return the `BLIND` maps of pixels (H, W, 3) and a box.
+def baseline_maps(
+    pixels: NDArray[np.uint8], true_box: Box, box: Box | None, scene: int, cell: float = CELL
+) -> dict[str, Map | None]:
+    """Return the `BLIND` maps of pixels (H, W, 3) and an object's box.
 
-    `box` is the model's, if it has one.
+    `box` is the model's, if it has one; `cell` the deviation in pixels of the smoothed edges.
     """
     (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     inside = np.zeros((high, wide), np.float32)
-    inside[box_of(thing.box, (high, wide))] = 1
+    inside[box_of(true_box, (high, wide))] = 1
     named: dict[str, Map | None] = {
         "random map": _noise(np.random.default_rng([SEED, scene]), (high, wide)),
         "centre blob": _blob((high, wide), high / 2, wide / 2, high / 6, wide / 6),
         "edges": edges,
-        "edges, smoothed": cv2.GaussianBlur(edges, (0, 0), CELL),
+        "edges, smoothed": cv2.GaussianBlur(edges, (0, 0), cell),
         "edges in its box": edges * inside,
         "empty map": None,
     }

@@ -155,18 +155,9 @@ def find(judged: Judged, line: Line) -> dict[str, Any]:
     }
 
 
-def find_all(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str, Any]]:
-    """Return a finding for each question and method at default layers.
-
-    Slow methods explain a class, and few objects: they answer "where" and not "why".
-    """
-    where, why = ([find(of, line) for line in of.at_default()] for of in (Judged(models, q) for q in ("where", "why")))
-    if not slow:
-        return [*where, *why]
-    few = Judged(slow, "where")
-    # Those on the question's layers, and those that have none of their own.
-    lines = {line[0]: line for line in few.lines if line[1] == few.default[1] or line[0] in ("fullgrad", "drise")}
-    return [*where, *(find(few, line) for line in lines.values()), *why]
+def find_all(models: Sequence[Scores]) -> list[dict[str, Any]]:
+    """Return a finding for each question and method at default layers."""
+    return [find(of, line) for of in (Judged(models, q) for q in ("where", "why")) for line in of.at_default()]
 
 
 def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, Any]]:

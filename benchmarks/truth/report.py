@@ -29,7 +29,7 @@ GROUPS = {
 ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}
 
 
-def scenes_section(tables: Sequence[Table], slow: Sequence[Scores], scenes: int) -> list[str]:
+def scenes_section(tables: Sequence[Table], scenes: int) -> list[str]:
     """Return the section on all lines; `tables`: of `ranking.table`."""
     rows = [
         (
@@ -51,7 +51,6 @@ def scenes_section(tables: Sequence[Table], slow: Sequence[Scores], scenes: int)
         grid(head, rows),
         *(f"**{title(each)}.** {words(each)}" for each in tables),
         *(part for each in tables for part in describe(each)),
-        *_slow(slow),
     ]
 
 
@@ -128,22 +127,6 @@ def describe(table: Table) -> Iterator[str]:
     yield grid(("method", *layers), by_layers)
 
 
-def _slow(slow: Sequence[Scores]) -> Iterator[str]:
-    full = [of for of in slow if of.scenes]
-    if not full:
-        return
-    yield "## Methods that run the model again"
-    yield SLOW
-    rows = []
-    for task in dict.fromkeys(of.task for of in full):
-        models = [of for of in full if of.task == task]
-        where, why = (Judged(models, question) for question in QUESTIONS)
-        for line in where.lines:
-            cells = (f"{judged.mean(line, 'hit'):.2f} / {judged.mean(line, 'auc'):.2f}" for judged in (where, why))
-            rows.append((task, METHODS[line[0]].name, line[1], f"{sum(where.objects)}, {sum(why.objects)}", *cells))
-    yield grid(("task", "method", "layers", "maps", "where", "why"), rows)
-
-
 def own_layer_rows(models: Sequence[Scores]) -> str:
     """Return the table of methods with their own layers."""
     rows = []
@@ -173,9 +156,6 @@ bootstrap over scenes; models count alike; differences are paired. The rank is t
 method **fails** that is better than the best baseline neither at hits nor in AUC. Baselines: smooth noise, a blob in \
 the middle, Sobel edges as they are, blurred by 4 pixels, and (for "why") cut to the object's true box; the box of \
 the detector, filled; an empty map. The wrong class is the rival's logit, or the runner-up's, at the same place."""
-SLOW = """\
-On few objects; they explain the class. Hits / AUC at both questions; of a detector the library's methods take the \
-strongest candidate of the class."""
 OWN_LAYER = """\
 Methods that name their own layer, beside each model's default and the best baseline at hits. Objects, measures, \
 intervals and what fails are those at the top of this page, on fewer scenes: of a map of pixels, which is smoothed as \

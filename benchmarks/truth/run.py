@@ -20,7 +20,7 @@ from benchmarks.report import RESULTS, Row, load, machine, page, with_section
 from benchmarks.truth import report, weights
 from benchmarks.truth.ranking import find_all, find_own_layer, table
 from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of
-from benchmarks.truth.scores import Scores, Study, joined, score, score_slow, score_study
+from benchmarks.truth.scores import Scores, Study, joined, score, score_study
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust.diagnosis import FILE
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 MODELS = tuple(
     model for name in ("Detectors", "Convolutional classifiers", "Transformer") for model in report.GROUPS[name]
 )
-SLOW = ("demo-m", "demo-cls-m")
-"""Models that are also explained by methods which take seconds a map."""
-SCENES, FULL_SCENES, SLOW_SCENES = 100, 325, 40
+SCENES, FULL_SCENES = 100, 325
 CHUNK = 25
 """Scenes that one process does at a time."""
 STUDIES = (
@@ -78,21 +76,17 @@ def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
     if not present:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     count = FULL_SCENES if options.full else SCENES
-    slow_models = [model for model in SLOW if options.full and model in present]
-    jobs = [(score, model, count) for model in present] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
-    scores = spread(jobs)
-    fast, slow = scores[: len(present)], scores[len(present) :]
+    scores = spread([(score, model, count) for model in present])
     tables, findings = [], []
     for name, models in report.GROUPS.items():
-        if not (of := [each for each in fast if each.model in models and _enough(each)]):
+        if not (of := [each for each in scores if each.model in models and _enough(each)]):
             continue
         tables += [table(of, question) for question in QUESTIONS]
         if name != "Transformer":
-            findings += find_all(of, [each for each in slow if each.model in models and _enough(each)])
+            findings += find_all(of)
     if options.write:
-        size = {"scenes": count, "slow": SLOW_SCENES if slow_models else 0}
-        write_findings(findings, {"date": machine(1, "cpu", ())["date"], "size": size})
-    return report.scenes_section(tables, slow, count), {"findings": findings, "tables": tables}
+        write_findings(findings, {"date": machine(1, "cpu", ())["date"], "size": {"scenes": count}})
+    return report.scenes_section(tables, count), {"findings": findings, "tables": tables}
 
 
 def _layers(options: argparse.Namespace) -> tuple[list[str], Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torchvision.ops import box_iou
@@ -25,7 +25,10 @@ from sightglass.models.load import load
 from training.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from benchmarks.truth.measures import Map
     from sightglass.explain.methods.method import Method
@@ -162,6 +165,12 @@ def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterat
             yield subject
 
 
+def held_out(model: str, numbers: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the pixels of a demo model's held-out scenes."""
+    task = "detect" if row_of(model).task == "detect" else "classify"
+    return (scenes.draw(scenes.sample(number, task=task, held_out=True)).pixels for number in numbers)
+
+
 def evidence_of(engine: LoadedModel, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
     """Pass a scene of input size without resampling."""
     adapter = engine.adapter
@@ -207,15 +216,9 @@ def maps(
     return by_line
 
 
-def map_of(evidence: Evidence, method: Method, target: Target, layers: Any = None) -> Map | None:
-    """Return a map by a method's own run; `layers` None: its own."""
+def map_of(evidence: Evidence, method: Method, target: Target) -> Map | None:
+    """Return a map by a method's own run, at its own layers."""
     raw = method.run(evidence, [target])
-    (heatmap,) = heatmaps(
-        raw.maps,
-        [target],
-        method=method.id if layers is None else "",
-        layers=raw.layers if layers is None else layers,
-        geometry=evidence.geometry,
-        scale="own",
-    )
+    layers, geometry = raw.layers, evidence.geometry
+    (heatmap,) = heatmaps(raw.maps, [target], method=method.id, layers=layers, geometry=geometry, scale="own")
     return heatmap.at_input if heatmap.state == "ok" else None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from benchmarks.truth.measures import Map
     from benchmarks.truth.scenes import Line, Subject
-    from sightglass.explain.methods.method import Family, Method
+    from sightglass.explain.methods.method import Family
 
 OWN_LAYER: dict[Family, str] = {"pixel": "pixels", "attention": "attention", "query": "the query's attention"}
 """Families of methods that name their own layer, and what their maps are taken at."""
@@ -71,7 +71,7 @@ class Rows:
         """Add an object's maps, and with them those of the baselines."""
         inside = box_of(subject.thing.box, subject.scene.pixels.shape[:2])
         masks = ((subject.thing.mask, None), (subject.thing.cause, inside))
-        blind = baseline_maps(subject.scene.pixels, subject.thing, subject.prediction.box, subject.number)
+        blind = baseline_maps(subject.scene.pixels, subject.thing.box, subject.prediction.box, subject.number)
         everything = dict(by_line) | {(name, "", ""): values for name, values in blind.items()}
         self._values.append([measured(values, *masks) for values in everything.values()])
         self._lines = tuple(everything)
@@ -100,36 +100,6 @@ def score(model: str, numbers: Sequence[int]) -> Scores:
         # The wrong class's only at the questions' own layers: twice the maps would take twice the time.
         rows.add(subject, by_line | maps(subject.evidence, at_default, wrong, methods))
     return rows.scores()
-
-
-def score_slow(model: str, numbers: Sequence[int]) -> Scores:
-    """Score all slow methods at both questions' layers, classes only."""
-    engine, rows = loaded(model), Rows(model)
-    names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
-    for subject in subjects(model, numbers, ()):
-        by_line: dict[Line, Map | None] = {}
-        target = subject.targets["class"]
-        for name in names:
-            evidence = evidence_of(engine, subject.scene, layers_of(model)[name])
-            for method in _slow_methods(engine.adapter.spec.task, len(evidence.layers)):
-                at = "all layers" if method.id == "fullgrad" else name
-                by_line[method.id, at, "class"] = map_of(evidence, method, target, ())
-        evidence = evidence_of(engine, subject.scene)
-        by_line["drise", "the answers alone", "class"] = map_of(evidence, METHODS["drise"], target, ())
-        rows.add(subject, by_line)
-    return rows.scores()
-
-
-def _slow_methods(task: str, layers: int) -> list[Method]:
-    return [
-        method
-        for method in METHODS.values()
-        if method.family in ("library", "noise")
-        and (method.detectors or task == "classify")
-        and (method.id != "shapleycam" or layers == 1)
-        # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
-        and (method.id != "ablationcam" or task == "classify")
-    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from benchmarks.report import grid
+from benchmarks.truth.scenes import held_out
 from sightglass.common.errors import ModelProblem
 from sightglass.common.packaged import photographs
 from sightglass.explain import Explainer
@@ -21,7 +22,6 @@ from sightglass.explain.trust.diagnosis import RANDOMISATION as FILE
 from sightglass.explain.trust.diagnosis import family_of
 from sightglass.explain.trust.scramble import scramble
 from sightglass.models.catalog import available, spec
-from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -67,11 +67,8 @@ def present(models: Sequence[str]) -> list[str]:
 
 
 def _pictures(model: str, count: int) -> Iterator[Any]:
-    row = spec(model)
-    if row.example:
-        task = "detect" if row.task == "detect" else "classify"
-        for seed in range(FIRST_SCENE, FIRST_SCENE + count):
-            yield scenes.draw(scenes.sample(seed, task=task, held_out=True)).pixels
+    if spec(model).example:
+        yield from held_out(model, range(FIRST_SCENE, FIRST_SCENE + count))
         return
     for path in photographs().values():
         with Pillow.open(path) as opened:

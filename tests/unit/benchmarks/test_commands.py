@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import gpu, report, timing
 from benchmarks.__main__ import main
+from benchmarks.known import run as known
 from benchmarks.truth import report as truth_report
 from benchmarks.truth import run, weights
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
@@ -143,7 +144,7 @@ def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.Mo
     options: Any = SimpleNamespace(only="scenes", models=["demo-cls-s"], full=False, write=True)
     result = run.run(options)
     after = json.loads((files / "reliability.json").read_text())
-    assert after["size"] == {"scenes": 8, "slow": 0}
+    assert after["size"] == {"scenes": 8}
     keys = [{(row["task"], row["question"], row["method"]) for row in part["findings"]} for part in (before, after)]
     assert keys[0] <= keys[1] and len(after["findings"]) == len(keys[1])
     for row in result["findings"]:
@@ -163,3 +164,23 @@ def test_the_report_and_the_product_have_the_same_counts() -> None:
     for method in METHODS.values():
         if method.family in ("pixel", "attention", "control"):
             assert all(("classify", question, method.id) in measured for question in ("where", "why"))
+
+
+def test_known_causes_of_hand_set_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(known, "PROTOCOLS", {name: known.PROTOCOLS[name] for name in ("handmade", "tetrominoes")})
+    monkeypatch.setattr(known, "SHORT", 1)
+    assert main(["known", "--short", "--json", str(tmp_path / "out.json")]) == 0
+    hits = json.loads((tmp_path / "out.json").read_text())["hits"]
+    assert [*hits] == ["pattern", *(f"tetromino {rule}" for rule in ("linear", "multiplicative", "moved", "xor"))]
+    # Where the slope is 0 and only a removal tells, no gradient of the layer finds the pattern.
+    assert hits["pattern"]["pytorch-grad-cam LayerCAM"][0] == hits["pattern"]["Sightglass LayerCAM"][0] == 0.8
+    assert "Nothing is better than the best baseline on: pattern, tetromino linear" in capsys.readouterr().out
+
+
+def test_comparisons_are_corrected_together() -> None:
+    assert known.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    first, second = ("library", "method"), (known.BASELINE, "edges")
+    rows = [{first: [1.0] * 4, second: [0.0] * 4}] * 7 + [{first: [0.0] * 4, second: [1.0] * 4}]
+    assert known.Column(rows).chance(first) == pytest.approx(9 / 256)

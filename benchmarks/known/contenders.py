@@ -1,0 +1,119 @@
+"""Methods of several libraries: each is one function from a network, a picture and a target to a map."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import captum.attr
+import numpy as np
+import pytorch_grad_cam
+import torch
+import torchcam.methods
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch.nn import functional as F
+
+from benchmarks.timing import SEED
+from sightglass.explain import Explainer
+from sightglass.explain.methods import METHODS as TABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from benchmarks.truth.measures import Map
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A classifier from pictures (B, C, H, W) to logits (B, K), and the path of the layer where it is explained."""
+
+    module: nn.Module
+    path: str
+
+    @property
+    def layer(self) -> nn.Module:
+        return self.module.get_submodule(self.path)
+
+
+Method = Callable[[Network, "Tensor", int], "Map | None"]
+"""Explains a class of a picture (1, C, H, W) by a float map (H, W); None: it finds nothing."""
+
+
+@cache
+def explainer(network: Network) -> Explainer:
+    return Explainer(network.module, task="classify", device="cpu", layers=[network.path])
+
+
+def sightglass(method: str, part: str, network: Network, picture: Tensor, target: int) -> Map | None:
+    (heatmap,) = explainer(network)(picture[0], targets=target, method=method, part=part).heatmaps
+    return heatmap.at_input if heatmap.state == "ok" else None
+
+
+def grad_cam(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
+    with getattr(pytorch_grad_cam, name)(network.module, [network.layer]) as cam:
+        values: Map = cam(picture, [ClassifierOutputTarget(target)])[0]
+    return values
+
+
+def torch_cam(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
+    with getattr(torchcam.methods, name)(network.module, network.path) as extractor:
+        (raw,) = extractor(target, network.module(picture))
+    return enlarged(raw.detach()[None], picture)
+
+
+def captum_method(name: str, network: Network, picture: Tensor, target: int, **options: Any) -> Map | None:
+    layer = (network.layer,) if name in ("LayerGradCam", "GuidedGradCam") else ()
+    values = getattr(captum.attr, name)(network.module, *layer).attribute(picture, target=target, **options)
+    return enlarged(values.detach().sum(1, keepdim=True), picture)
+
+
+def gradient_shap(network: Network, picture: Tensor, target: int) -> Map | None:
+    return captum_method("GradientShap", network, picture, target, baselines=torch.zeros_like(picture))
+
+
+def occlusion(network: Network, picture: Tensor, target: int) -> Map | None:
+    """Hide windows of a quarter of the picture's sides, an eighth apart."""
+    _, channels, high, wide = picture.shape
+    sizes = {"sliding_window_shapes": (channels, high // 4, wide // 4), "strides": (channels, high // 8, wide // 8)}
+    return captum_method("Occlusion", network, picture, target, **sizes)
+
+
+def enlarged(raw: Tensor, picture: Tensor) -> Map:
+    """Return what raises the target in a raw map (1, 1, h, w), (H, W)."""
+    whole = F.interpolate(raw.float(), picture.shape[2:], mode="bilinear", align_corners=False)
+    values: Map = whole[0, 0].clamp(min=0).numpy()
+    return values
+
+
+OURS = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "inputxgradient")
+GRAD_CAM = (
+    *("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM", "EigenCAM", "EigenGradCAM"),
+    *("GradCAMElementWise", "ScoreCAM", "AblationCAM"),
+)
+TORCH_CAM = ("GradCAM", "GradCAMpp", "SmoothGradCAMpp", "XGradCAM", "LayerCAM", "ScoreCAM")
+CAPTUM = (
+    *("Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LayerGradCam", "GuidedGradCam"),
+)
+METHODS: dict[tuple[str, str], Method] = {
+    **{("Sightglass", TABLE[name].name): partial(sightglass, name, "class") for name in OURS},
+    ("Sightglass", "LayerCAM, contrast"): partial(sightglass, "layercam", "contrast"),
+    **{("pytorch-grad-cam", name): partial(grad_cam, name) for name in GRAD_CAM},
+    **{("torch-cam", name): partial(torch_cam, name) for name in TORCH_CAM},
+    **{("captum", name): partial(captum_method, name) for name in CAPTUM},
+    ("captum", "IntegratedGradients"): partial(captum_method, "IntegratedGradients", n_steps=20),
+    ("captum", "GradientShap"): gradient_shap,
+    ("captum", "Occlusion"): occlusion,
+}
+"""All contenders by library and name. A further one is a line here."""
+
+
+def explain(method: Method, network: Network, picture: Tensor, target: int) -> Map | None:
+    """Return a method's map of what raises the target; noise is the same in every run."""
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    with warnings.catch_warnings(action="ignore"):
+        values = method(network, picture.clone(), target)
+    return None if values is None else np.maximum(np.nan_to_num(values), 0).astype(np.float32)
