@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, listing, percent
-from sightglass.explain.tasks.parts import LISTED, Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, check_score
+from sightglass.explain.tasks.parts import (
+    LISTED,
+    Answers,
+    Change,
+    Decoder,
+    Movement,
+    ScoreOutputs,
+    Scorer,
+    scored_class,
+)
 from sightglass.explain.tasks.wording import Answer, Wording
 from sightglass.models.adapter import Adapter, PhraseTarget, Prediction, Target
 from sightglass.models.labels import class_index
@@ -107,7 +116,7 @@ def find_phrase(name: int | str | Sequence[int], words: Sequence[str]) -> tuple[
 
 def words_of(target: Target) -> tuple[int, ...]:
     """Return the places of a target's words in the answer."""
-    return target.words if isinstance(target, PhraseTarget) else (check_score(target),)
+    return target.words if isinstance(target, PhraseTarget) else (scored_class(target),)
 
 
 class WordScorer(Scorer):

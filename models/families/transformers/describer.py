@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from sightglass.common import packaged
 from sightglass.common.errors import AnswerProblem, ModelProblem, WeightsProblem, describe_error
-from sightglass.common.files import packing
 from sightglass.models.adapter import Part, PhraseTarget, Prediction, Target
 from sightglass.models.adapters.classifier import PreparedAdapter
 from sightglass.models.families.transformers.folders import from_folder
@@ -391,7 +391,7 @@ class Others:
 
 def _photographs() -> list[NDArray[np.uint8]]:
     """Return the installed photographs, RGB."""
-    files = filter(None, map(packing.photograph, packing.PHOTOGRAPHS))
+    files = filter(None, map(packaged.photograph, packaged.PHOTOGRAPHS))
     return [np.asarray(Image.open(file).convert("RGB")) for file in files]
 
 
