@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass.browser import join, modules
+from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace, rows
 from sightglass.report import charts as proof_view
@@ -19,6 +20,7 @@ from sightglass.ui.session.markdown import escape, sentence, without_keys
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.viewer import Box, Map, Pane, pack
+from sightglass.ui.views import charts
 from tests.packages import ROOT, sources
 
 HOSTILE = [
@@ -49,6 +51,14 @@ def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
 def test_problem_names_are_escaped(name: str) -> None:
     shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
     assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
+
+
+def test_marked_area_without_maps_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, empty = list[str](), SimpleNamespace(seen=(0, 0, 10, 10), state="flat")
+    monkeypatch.setattr(charts.st, "markdown", lines.append)
+    evidence, image = SimpleNamespace(geometry=empty), SimpleNamespace(width=10, height=10)
+    charts.draw_marked_area(SimpleNamespace(evidence=evidence, image=image, heatmaps=[empty]), (0, 0, 5, 10), 0)
+    assert lines == [f":material/ink_selection: The marked area is {percent(0.5)} of the picture."]
 
 
 def test_a_note_on_a_page_names_no_key() -> None:
