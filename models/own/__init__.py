@@ -2,10 +2,8 @@
 
 from sightglass.common.settings import settings
 
-MEMORY_MB = 4096
-"""Memory in MiB to reckon with where the setting `memory_mb` is 0."""
-UPLOAD_SHARE = 0.25
-"""Share of the memory that one dropped file may take."""
+MEMORY_MB, UPLOAD_SHARE = 4096, 0.25
+"""Memory assumed where `memory_mb` is 0, in MiB, and the share of the memory that one dropped file may take."""
 
 
 def is_on() -> bool:

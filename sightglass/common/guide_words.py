@@ -11,8 +11,6 @@ from typing import Any
 from sightglass.common.errors import Problem
 
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-_WITH_VALUE = re.compile(r"--[^=]+=|-[^-].")
-"""The start of a word that is an option and its value: `--top-k=3`, `-k3`."""
 
 
 @cache
@@ -52,11 +50,10 @@ def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[st
 
 
 def _takes_value(word: str, flags: Collection[str]) -> bool:
-    """Return whether a word is an option whose value is the next word."""
-    if not word.startswith("-") or _WITH_VALUE.match(word):
-        return False
+    """Return whether a word is an option whose value is the next word, unlike `--top-k=3` and `-k3`."""
+    alone = word.startswith("-") and "=" not in word and (len(word) < 3 or word[1] == "-")
     replacement = _section("taken").get(word, word).split()
-    return len(replacement) < 2 and word.replace("_", "-") not in flags
+    return alone and len(replacement) < 2 and word.replace("_", "-") not in flags
 
 
 def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:

@@ -82,10 +82,8 @@ export class Viewer {
       inflate(blobs[1], count),
       ...blobs.slice(2).map((blob) => createImageBitmap(blobOf(blob))),
     ]);
-    if (this.#coming !== head.id || this.signal.aborted) {
-      for (const unused of same ? others : [bitmap, ...others]) unused.close();
-      return;
-    }
+    const unused = same ? others : [bitmap, ...others];
+    if (this.#coming !== head.id || this.signal.aborted) return unused.forEach((one) => one.close());
     if (state.cover && head.touch !== state.head.touch) this.touch.clear();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps, others.map((other) => new Picture(other, head.size)));

@@ -179,10 +179,7 @@ class Jobs:
 
 
 def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, help: str, event: str) -> T | None:
-    """Return a call's result, or draw where it stands and return None.
-
-    Draws the button that starts it, its progress, that it was stopped, or its failure, which is logged as `event`.
-    """
+    """Return a call's result; without one, draw its state and return None. A failure is logged as `event`."""
     jobs = state.of(Jobs)
     if key in jobs.results:
         known: T = jobs.results[key]

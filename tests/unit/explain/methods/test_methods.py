@@ -331,8 +331,7 @@ def test_shapleycam_equals_the_library(path: str) -> None:
 def test_shapleycam_keeps_each_linear_map(monkeypatch: pytest.MonkeyPatch) -> None:
     linear = torch.rand(12, 12)
     monkeypatch.setattr(grad_cam_library, "_without_curvature", lambda _, target: linear if target.index == 1 else None)
-    result = by_method(small("second"), "shapleycam", 3, 1)
-    np.testing.assert_array_equal(result.heatmaps[1].raw[0], linear)
+    np.testing.assert_array_equal(by_method(small("second"), "shapleycam", 3, 1).heatmaps[1].raw[0], linear)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:

@@ -41,9 +41,6 @@ def test_slow_kinds_are_decoded_apart_alike() -> None:
         assert bounds.takes_long(data, name) == (name != "photo.png")
         assert (here.sha256, here.notes, here.jpeg, there.name) == (there.sha256, there.notes, there.jpeg, name)
     assert open_received(FILES["photo.tif"] + bytes(MAX_BYTES), name="large.tif", max_bytes=2 * MAX_BYTES).width == 80
-
-
-def test_problems_are_those_of_the_decoder() -> None:
     with pytest.raises(ImageProblem, match=r"cut\.avif is damaged, cut off or of an unusual kind"):
         open_received(FILES["photo.avif"][:300], name="cut.avif")
 
