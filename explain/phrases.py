@@ -97,10 +97,10 @@ def article(label: str) -> str:
 
 
 def listing(words: Sequence[str], most: int | None = None) -> str:
-    """Join words: `a, b and c`; of more than `most`: `a, b and 3 more`."""
+    """Join words: `a, b and c`; of more than `most`: `a, b and 3 more`; empty without any."""
     if most is not None and len(words) > most:
         words = [*words[:most], f"{len(words) - most} more"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:

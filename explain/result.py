@@ -149,7 +149,7 @@ class Result:
             *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
             *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
             # Maps added to an explanation later have no identity of their own.
-            *(adapter.spec.row, zlib.crc32(heatmap.coarse.tobytes())),
+            *(adapter.spec.row_hash, zlib.crc32(heatmap.coarse.tobytes())),
         )
 
     def _place(self, index: int | str) -> int:

@@ -268,8 +268,8 @@ class ModelSpec:
         return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
 
     @property
-    def row(self) -> int:
-        """The identity of this row among others with its id and weights."""
+    def row_hash(self) -> int:
+        """Hash of all fields, for keys within this process."""
         return hash(repr(self))
 
     @property

@@ -61,7 +61,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                     adapter = opened.enter_context(loaded.workshop(layers))
                     cam = _cam(adapter, method, evidence.layers, tick, batch)
                 with torch.enable_grad(), exact(loaded.device):
-                    maps: Sequence[Any] = [linear] if cam is None else _maps(cam, method, target, evidence.tensor)
+                    maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths

@@ -40,13 +40,14 @@ def open_received(data: bytes, *, name: str, max_bytes: int = MAX_BYTES) -> Imag
     """Return a picture's bytes as an Image; raise as `Image.open`, and TooLarge for decoding that takes long."""
     if len(data) > max_bytes or not bounds.takes_long(data, name):
         return Image.open(data, name=name, max_bytes=max_bytes)
+    head = {"name": name, "max_bytes": max_bytes}
     with _LOCK:
         process = _PROCESS.pop() if _PROCESS else None
     try:
         with report_limits(name, "PNG"):
             if process is None or not process.alive:
                 process = isolated.Process(_start, seconds=SECONDS, memory=isolated.memory_for(0))
-            answer, (pixels, *planes) = process.ask({"name": name}, [np.frombuffer(data, np.uint8)], SECONDS)
+            answer, (pixels, *planes) = process.ask(head, [np.frombuffer(data, np.uint8)], SECONDS)
     finally:
         if process is not None:
             with _LOCK:
@@ -64,6 +65,6 @@ def _start() -> tuple[isolated.Answer, Json]:
 
 
 def _decode(head: Json, arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
-    image = Image.open(arrays[0].tobytes(), name=head["name"], max_pixels=MAX_PIXELS)
+    image = Image.open(arrays[0].tobytes(), name=head["name"], max_bytes=head["max_bytes"], max_pixels=MAX_PIXELS)
     about = {"notes": image.notes, "plain": bool(image.jpeg)}
     return about, [image.pixels, *([] if image.planes is None else [image.planes])]

@@ -169,7 +169,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     # Networks with the same weights may compute something else.
     origin = weakref.ref(loaded.origin)
-    key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row, heatmap.method, evidence.paths, shared)
+    key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row_hash, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
     others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)

@@ -116,7 +116,7 @@ def register(before: Explanation) -> str:
     # A model that was evicted to make room must not live on here.
     _touched.discard(lambda touched: touched.before.evidence.loaded.origin not in MODEL_CACHE.models())
     listed = [heatmap.target.label for heatmap in before.heatmaps]
-    text = repr((before.image.sha256, before.model.row, before.evidence.weights_sha256, before.options, listed))
+    text = repr((before.image.sha256, before.model.row_hash, before.evidence.weights_sha256, before.options, listed))
     # Only whoever was given a page knows its key.
     key = hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).hexdigest()
     _touched.get_or_make(key, lambda: Touched(before))

@@ -2,8 +2,8 @@
 
 from sightglass.common.settings import settings
 
-MEMORY_MB, IN_MEMORY = 4096, 4
-"""The process's memory unless it is set, and what part of it one dropped file may take: a quarter."""
+MEMORY_MB, UPLOAD_SHARE = 4096, 0.25
+"""Memory assumed where `memory_mb` is 0, in MiB, and the share of the memory that one dropped file may take."""
 
 
 def is_on() -> bool:
@@ -13,4 +13,4 @@ def is_on() -> bool:
 
 def upload_megabytes() -> int:
     """Return the MB allowed per dropped file, kept in memory until stored."""
-    return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) / IN_MEMORY)))
+    return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) * UPLOAD_SHARE)))

@@ -154,7 +154,7 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, rank: int)
     """Return the similarity to the picture at a rank and its maps, cached."""
     hit, chosen = ranked.hits[rank], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    model_key = explainer.loaded.adapter.weights_sha256, explainer.model.row
+    model_key = explainer.loaded.adapter.weights_sha256, explainer.model.row_hash
     pair_key = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
     key = (*model_key, *pair_key, str(sorted(settings.items())))
 

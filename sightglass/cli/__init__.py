@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
             program: Any = typer.main.get_command(app)
-            args = guide_words.verb_first(args, program.commands)
+            params = [param for command in program.commands.values() for param in command.params]
+            flags = {name for param in params if getattr(param, "is_flag", False) for name in param.opts}
+            args = guide_words.verb_first(args, program.commands, flags)
             verb = args[0] if args else "-"
             sentence = guide_words.answer(verb.rpartition("/")[2])
             if sentence is not None and verb not in program.commands and not verb.startswith("-"):

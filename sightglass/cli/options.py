@@ -1,4 +1,4 @@
-"""Options of several verbs, as dataclasses."""
+"""Define the app, its verbs' registration and parsing, and their shared options."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
 class EngineOptions(dict[str, Any]):
     """The options of the engine that a verb was given, by their names in the library; unset ones are left out.
 
-    A parameter with this annotation stands for the flags of all options that are declared for the verb. Classes are
-    texts, so that a detector takes a number for a class's, and not for a box's.
+    A verb's function whose parameter has this type gets one flag for each option of the library that the verb offers.
+    `targets` are texts: to a detector `"7"` is class 7, while the integer 7 would be its box 7.
     """
 
 

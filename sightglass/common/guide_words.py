@@ -32,22 +32,28 @@ def answer(word: str) -> str | None:
     return f"{word}: {here}." if here else None
 
 
-def verb_first(args: Sequence[str], verbs: Collection[str]) -> list[str]:
+def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[str]) -> list[str]:
     """Return a command line with its verb in front; a guide's script becomes the verb that it stands for.
 
-    `verbs`: the verbs that are known. The verb may stand after options.
+    `verbs` are those that are known, `flags` the options without a value. The verb may stand after options.
     """
     scripts = _section("verbs")
     for index, word in enumerate(args):
-        is_option_value = index > 0 and args[index - 1].startswith("-")
-        if word.startswith("-") or is_option_value:
+        if word.startswith("-") or (index > 0 and _takes_value(args[index - 1], flags)):
             continue
         rest, script = [*args[:index], *args[index + 1 :]], word.rpartition("/")[2]
         if script in scripts:
-            return [scripts[script], *rest] if scripts[script] else verb_first(rest, verbs)
+            return [scripts[script], *rest] if scripts[script] else verb_first(rest, verbs, flags)
         if index == 0 or word in verbs:
             return [word, *rest]
     return list(args)
+
+
+def _takes_value(word: str, flags: Collection[str]) -> bool:
+    """Return whether a word is an option whose value is the next word, unlike `--top-k=3` and `-k3`."""
+    alone = word.startswith("-") and "=" not in word and (len(word) < 3 or word[1] == "-")
+    replacement = _section("taken").get(word, word).split()
+    return alone and len(replacement) < 2 and word.replace("_", "-") not in flags
 
 
 def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:

@@ -75,7 +75,7 @@ class Deck:
     def file(self, kind: str) -> bytes:
         """Return the deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
-        Slides on which nothing stands are left out. Raises Problem for a deck without others.
+        Empty slides are left out. Raises Problem where no other slide is left.
         """
         views = [view for slide in self.slides if not (view := slide.view).empty]
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
@@ -150,9 +150,9 @@ class Decks:
         self._change(deck, lambda old: replace(old, slides=(*old.slides, slide)), len(slide.packed))
         return slide
 
-    def edit(self, id: str, **texts: str) -> None:
-        """Replace a slide's `title`, its `sentence`, or both."""
-        new: Any = texts
+    def edit(self, id: str, *, title: str | None = None, sentence: str | None = None) -> None:
+        """Replace a slide's title, its sentence, or both; None leaves it."""
+        new: Any = {name: text for name, text in (("title", title), ("sentence", sentence)) if text is not None}
 
         def change(slide: Slide) -> Slide:
             return Slide(id, pack(_typed(replace(slide.view, **new)))) if slide.id == id else slide

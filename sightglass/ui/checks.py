@@ -205,7 +205,7 @@ def follow(explanation: Explanation, index: int) -> tuple[Tested | None, bool]:
         stop = state.of(page.PageRun).tests = PausableStop()
         job = jobs.start(JOB, key, partial(_run, explanation, index), cancel=stop)
     checked.drawn = key
-    works = job is not None and not job.polled()
+    works = job is not None and not job.poll()
     if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
         why = page.describe_failure(job.failure, "a map could not be tested")
         failed = tuple(Check(id, "cannot be told", why) for id in QUESTIONS)

@@ -68,7 +68,7 @@ class Pointers {
   #release() {
     clearTimeout(this.#holding);
     if (this.#touching) this.viewer.touch.end();
-    else if (this.#held) this.viewer.cover(false);
+    else if (this.#held) this.viewer.showPlain(false);
     this.#touching = false;
   }
 
@@ -77,7 +77,7 @@ class Pointers {
     this.#held = true;
     this.#touching = this.viewer.touch.offered(this.stage);
     if (this.#touching) this.viewer.touch.begin(this.#at(event));
-    else this.viewer.cover(true);
+    else this.viewer.showPlain(true);
   }
 
   /** A second finger means zoom, not mark. @param {PointerEvent} event */
@@ -170,11 +170,11 @@ export class Input {
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;
       event.preventDefault();
-      viewer.cover(true);
+      viewer.showPlain(true);
     }, { signal });
     window.addEventListener("keydown", ({ key }) => key === "Escape" && state.cover && viewer.touch.clear(), { signal });
-    window.addEventListener("keyup", ({ key }) => key === " " && viewer.cover(false), { signal });
-    window.addEventListener("blur", () => viewer.cover(false), { signal });
+    window.addEventListener("keyup", ({ key }) => key === " " && viewer.showPlain(false), { signal });
+    window.addEventListener("blur", () => viewer.showPlain(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
     onBroadcast("colormap", ({ name }) => state.head.id && this.#set({ colormap: name }), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);

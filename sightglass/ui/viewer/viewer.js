@@ -56,7 +56,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
-      this.state.picture?.bitmap.close();
+      for (const { picture } of [this.state, ...this.state.listed]) picture?.bitmap.close();
       for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
     });
   }
@@ -82,7 +82,8 @@ export class Viewer {
       inflate(blobs[1], count),
       ...blobs.slice(2).map((blob) => createImageBitmap(blobOf(blob))),
     ]);
-    if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
+    const unused = same ? others : [bitmap, ...others];
+    if (this.#coming !== head.id || this.signal.aborted) return unused.forEach((one) => one.close());
     if (state.cover && head.touch !== state.head.touch) this.touch.clear();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps, others.map((other) => new Picture(other, head.size)));
@@ -111,6 +112,7 @@ export class Viewer {
   /** @param {Head} head @param {Uint16Array} steps @param {Picture[]} [pictures] of panels that have their own */
   #replaceMaps(head, steps, pictures = []) {
     const { state } = this, values = grids(steps, head.grids);
+    for (const { picture } of state.listed) picture?.bitmap.close();
     if (head.choice !== state.head.choice || state.choice === null) state.choice = head.choice ?? state.choice;
     state.listed = head.panels.map((panel) => ({
       ...panel,
@@ -167,15 +169,16 @@ export class Viewer {
   caption() {
     const { state } = this;
     for (const panel of state.panels) {
-      const map = state.mapOf(panel), shown = state.shot(panel) ?? map ?? panel, { title } = shown, { element } = panel, by = find.bind(null, element);
-      by(".title").textContent = by(".title").title = title;
-      by(".note").textContent = shown.note;
-      by(".facts").textContent = panel.facts;
+      const map = state.mapOf(panel), { title, note } = state.shot(panel) ?? map ?? panel;
+      const part = find.bind(null, panel.element);
+      part(".title").textContent = part(".title").title = title;
+      part(".note").textContent = note;
+      part(".facts").textContent = panel.facts;
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
-      by(".legend").hidden = !map?.sides;
+      part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
-      by(".first").textContent = `more ${map.sides[0]}`;
-      by(".second").textContent = `more ${map.sides[1]}`;
+      part(".first").textContent = `more ${map.sides[0]}`;
+      part(".second").textContent = `more ${map.sides[1]}`;
     }
     this.#reserveLine();
     this.readOut();
@@ -312,8 +315,8 @@ export class Viewer {
     find(this.root, ".spoken").textContent = (play?.shots ?? []).map(({ title, note }) => `${title}: ${note}.`).join(" ");
   }
 
-  /** Cover the maps with the plain picture, or show them again. @param {boolean} plain */
-  cover(plain) {
+  /** Show the plain picture in place of the maps, or the maps again. @param {boolean} plain */
+  showPlain(plain) {
     if (this.state.plain === plain) return;
     this.state.plain = plain;
     this.painter.redraw();
@@ -321,18 +324,17 @@ export class Viewer {
 
   /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
   choose(index, byHand = false) {
-    const { state } = this, single = state.head.keys.length > 0, changed = state.panels.filter(({ maps }) => maps.length > 1);
-    const several = single || changed.length > 0;
-    if (state.head.id && index !== state.choice) {
+    const { state, state: { choice: before } } = this, single = state.head.keys.length > 0;
+    const changed = state.panels.filter(({ maps }) => maps.length > 1), several = single || changed.length > 0;
+    state.choice = index;
+    if (state.head.id && index !== before) {
       this.#play(null);
-      for (const panel of single ? state.panels.slice(-1) : changed) if (state.choice !== null) this.painter.fade(panel);
-      state.choice = index;
+      for (const panel of single ? state.panels.slice(-1) : changed) if (before !== null) this.painter.fade(panel);
       if (single) this.build();
       else this.caption();
       this.showControls();
       this.painter.redraw();
     }
-    state.choice = index;
     // On a phone the list is a screenful below the maps: bring them back into sight.
     const holder = find(this.root, ".panels"), { top, bottom } = holder.getBoundingClientRect(), height = innerHeight;
     if (!byHand || !several || Math.min(bottom, height) - Math.max(top, 0) >= Math.min(bottom - top, height) / 2) return;

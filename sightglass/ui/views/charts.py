@@ -138,7 +138,9 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
 
     shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
     part = "of the visible area" if unseen(explanation) else "of the picture"
-    st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
+    measured = f"{percent(area)} {part}"
+    text = f"In the marked area, {measured}: {listing(shares)}" if shares else f"The marked area is {measured}"
+    st.markdown(f":material/ink_selection: {text}.")
 
 
 def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> None:

@@ -64,14 +64,18 @@ def test_each_option_of_the_guides_is_taken_or_answered(verb: str) -> None:
         assert ours == [] or ours[0] in known or guide_words.answer(word), word
 
 
+@pytest.mark.parametrize("before", ["--like=yolox", "--no_boxes", "-k3", "--gradcam", "--out batch"])
+def test_verb_may_stand_after_options(before: str) -> None:
+    words = guide_words.verb_first([*before.split(), "detect", "a.png"], ["detect", "batch"], ["--no-boxes"])
+    assert words == ["detect", *before.split(), "a.png"]
+
+
 def test_like_adds_a_guides_defaults() -> None:
     known = {name: (name,) for name in ("--like", "--colormap", "--top-k", "--out", "-m")}
-    assert guide_words.translate(["a.png", "--like", "yolox", "--out", "b"], known) == (
-        ["--colormap", "jet", "a.png", "--like", "yolox", "--out", "b"]
-    )
-    assert guide_words.translate(["--like=leaves", "--topk=3", "--", "--out-dir"], known) == (
-        ["--colormap", "jet", "--like=leaves", "--top-k=3", "--", "--out-dir"]
-    )
+    words = guide_words.translate(["a.png", "--like", "yolox", "--out", "b"], known)
+    assert words == ["--colormap", "jet", "a.png", "--like", "yolox", "--out", "b"]
+    words = guide_words.translate(["--like=leaves", "--topk=3", "--", "--out-dir"], known)
+    assert words == ["--colormap", "jet", "--like=leaves", "--top-k=3", "--", "--out-dir"]
     with pytest.raises(Problem, match="--like is cat: use yoloe, yolox, sketch, leaves, promptsg"):
         guide_words.translate(["--like", "cat"], known)
 

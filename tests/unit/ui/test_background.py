@@ -53,9 +53,9 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
     job = Job(work, stays=False, redraws=True)
     while job.partial is None:
         assert not job.finished(0.01)
-    assert job.polled()
+    assert job.poll()
     job.drawn = job.partial
-    assert job.drawn == "half" and not job.polled()
+    assert job.drawn == "half" and not job.poll()
     monkeypatch.setattr(background, "ABANDONED_AFTER", -1.0)
     polled.set()
     assert job.finished(patience(20)) and (job.result, job.abandoned) == ("stopped", True)

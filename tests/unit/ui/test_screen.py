@@ -19,6 +19,7 @@ from sightglass.ui.session.markdown import escape, sentence, without_keys
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.viewer import Box, Map, Pane, pack
+from sightglass.ui.views import charts
 from tests.packages import ROOT, sources
 
 HOSTILE = [
@@ -49,6 +50,14 @@ def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
 def test_problem_names_are_escaped(name: str) -> None:
     shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
     assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
+
+
+def test_marked_area_without_maps_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, empty = list[str](), SimpleNamespace(seen=(0, 0, 10, 10), state="flat", width=10, height=10)
+    monkeypatch.setattr(charts.st, "markdown", lines.append)
+    evidence = SimpleNamespace(geometry=empty)
+    charts.draw_marked_area(SimpleNamespace(evidence=evidence, image=empty, heatmaps=[empty]), (0, 0, 5, 10), 0)
+    assert lines == [":material/ink_selection: The marked area is 50\N{NO-BREAK SPACE}% of the picture."]
 
 
 def test_a_note_on_a_page_names_no_key() -> None:
@@ -124,11 +133,8 @@ def test_every_component_is_one_script(script: Path):
         # What scripts and functions let pass, a function declared twice, is an error in a module.
         command = [NODE, "--check", "--input-type=module", "-"]
         assert subprocess.run(command, input=join(script), capture_output=True, text=True).stderr == ""
-
-
-def test_the_script_of_every_page_passes_the_sanitiser():
-    # DOMPurify leaves out an element whose text may hold another one.
-    assert not re.search(r"<[/\w!]", join(PAGE))
+    # Of every page's script: DOMPurify leaves out an element whose text may hold another one.
+    assert script != PAGE or not re.search(r"<[/\w!]", join(PAGE))
 
 
 def trace(*scores: float) -> Trace:
@@ -155,10 +161,8 @@ def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_source.state, "of", lambda kind: bar if kind is image_picker.PictureBar else pictures)
     monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)
     files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
-    uploads = [
-        SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
-        for name, data in (*files, ("broken.png", b"?"))
-    ]
+    files.append(("broken.png", b"?"))
+    uploads = [SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name) for name, data in files]
     # Of the last one the server that took it is gone.
     uploads.append(SimpleNamespace(file_id="gone"))
     monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})

@@ -88,8 +88,8 @@ class Job(Generic[T]):
         """Whether it was asked to stop; its thread ends at the next step."""
         return self.cancel.is_set() or isinstance(self.failure, Cancelled)
 
-    def polled(self) -> bool:
-        """Return whether the page must be redrawn, at each progress poll."""
+    def poll(self) -> bool:
+        """Note that a page still waits; return whether it must be redrawn."""
         self._polled_at = time.monotonic()
         return self.finished() or (self._redraws and self.partial is not self.drawn)
 
@@ -179,7 +179,7 @@ class Jobs:
 
 
 def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, help: str, event: str) -> T | None:
-    """Return a call's result; None while its button, progress, stop or failure is drawn; `event`: of the log then."""
+    """Return a call's result; without one, draw its state and return None. A failure is logged as `event`."""
     jobs = state.of(Jobs)
     if key in jobs.results:
         known: T = jobs.results[key]
@@ -241,7 +241,7 @@ def progress(job: Job[Any], *, help: str = "") -> None:
 
 @st.fragment(run_every=0.5)
 def _bar(job: Job[Any]) -> None:
-    if job.polled() and not state.of(page.PageRun).window:
+    if job.poll() and not state.of(page.PageRun).window:
         st.rerun()
     words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)

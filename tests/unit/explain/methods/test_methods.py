@@ -23,7 +23,7 @@ from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
-from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods import METHODS, grad_cam_library, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -326,6 +326,12 @@ def test_shapleycam_equals_the_library(path: str) -> None:
     for index, heatmap in zip((3, 1), result.heatmaps, strict=True):
         with built("ShapleyCAM", evidence, module) as cam:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
+
+
+def test_shapleycam_keeps_each_linear_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = torch.rand(12, 12)
+    monkeypatch.setattr(grad_cam_library, "_without_curvature", lambda _, target: linear if target.index == 1 else None)
+    np.testing.assert_array_equal(by_method(small("second"), "shapleycam", 3, 1).heatmaps[1].raw[0], linear)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.picture import bounds, received
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import MAX_BYTES, Image
 from sightglass.explain.picture.received import open_received
 from sightglass.models import isolated
 
@@ -40,9 +40,7 @@ def test_slow_kinds_are_decoded_apart_alike() -> None:
         here, there = Image.open(data, name=name), open_received(data, name=name)
         assert bounds.takes_long(data, name) == (name != "photo.png")
         assert (here.sha256, here.notes, here.jpeg, there.name) == (there.sha256, there.notes, there.jpeg, name)
-
-
-def test_problems_are_those_of_the_decoder() -> None:
+    assert open_received(FILES["photo.tif"] + bytes(MAX_BYTES), name="large.tif", max_bytes=2 * MAX_BYTES).width == 80
     with pytest.raises(ImageProblem, match=r"cut\.avif is damaged, cut off or of an unusual kind"):
         open_received(FILES["photo.avif"][:300], name="cut.avif")
 
