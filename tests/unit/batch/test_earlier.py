@@ -32,13 +32,15 @@ def cut(folder: Path, lines: int) -> None:
     (folder / run_store.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
-def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "batches" / "one"
-    run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
+    monkeypatch.chdir(tmp_path)
+    run("pictures", MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     facts = run_store.read_facts(out)
     (plan,) = facts.plans
     assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
     assert plan.options == json.loads(json.dumps(OPTIONS))
+    monkeypatch.chdir(out)
     cut(out, 3)
     (listed,) = run_store.list_runs(out.parent)
     assert listed.folder == out and not run_store.is_finished(listed)
