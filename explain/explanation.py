@@ -92,15 +92,8 @@ class Explanation(Result):
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
-        """Explain again with other options that need no model pass.
-
-        `changed`: fields of `explain.options.Options`. Raises ModelProblem for an unknown or wrong one, and for another
-        value of `OF_PASS`.
-        """
-        parsed = Options.parse(changed)
-        changed = {name: getattr(parsed, name) for name in changed}
-        before = {name: getattr(self.options, name) for name in OF_PASS}
-        if names := [name for name, value in before.items() if changed.get(name, value) != value]:
+        """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
+        if names := [name for name in OF_PASS if name in changed]:
             raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
         return self._rerun(replace(self.options, **changed), None, None)
 

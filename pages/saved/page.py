@@ -49,15 +49,13 @@ def draw_runs() -> None:
         st.page_link(pictures, label="Go to Pictures", icon=":material/photo_library:")
         return
     st.markdown(f"## {plural(len(runs), 'run')} over many pictures")
-    for facts in runs[: run_store.MAX_LISTED]:
+    for facts in runs:
         names = ", ".join(finished.name_of(plan.model) for plan in facts.plans)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {saving.format_day(facts.started)}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
             query = {"run": facts.folder.name}
             st.page_link(pictures, label="Open", icon=":material/photo_library:", query_params=query, width="content")
-    if len(runs) > run_store.MAX_LISTED:
-        st.caption(f"The newest {run_store.MAX_LISTED} of {len(runs):,}.")
 
 
 saved()
