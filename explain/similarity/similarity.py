@@ -74,13 +74,13 @@ def embed_all(
     explainer: Explainer,
     items: Sequence[Item],
     preprocessing: str,
-    failed: list[tuple[str, str]],
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
+) -> Iterator[tuple[int, str, NDArray[np.float32] | str]]:
     """Yield the number, SHA-256 and unit embedding of each picture.
 
-    `failed` receives the key of each unusable one, and why: no picture, other channels than the model takes, or NaN.
+    Of an unusable one (no picture, other channels than the model takes, NaN) the SHA-256 is empty, and the embedding
+    is a sentence that says why.
     """
     for number, item in enumerate(items):
         with stopped_by(cancel):
@@ -91,7 +91,7 @@ def embed_all(
             image = item.open()
             yield number, image.sha256, embedding(explainer, image, preprocessing)
         except (ImageProblem, AnswerProblem) as problem:
-            failed.append((item.key, str(problem)))
+            yield number, "", str(problem)
 
 
 def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "trained") -> float:

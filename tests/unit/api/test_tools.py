@@ -15,6 +15,7 @@ from sightglass.api.work import WorkQueue
 from sightglass.batch.run_store import RunFacts
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import find
 
 
 def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
@@ -69,8 +70,7 @@ def test_recipes_of_equal_maps_differ() -> None:
 def test_pictures_of_a_run_over_paths(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     facts = RunFacts(source=tuple(map(str, pictures)), name="", plans=())
     monkeypatch.setattr(Tools, "_list_runs", lambda _: {"run": facts})
-    monkeypatch.chdir(pictures[1].parent)
-    assert Tools(local=True)._open(f"run/{pictures[1].name}").name == pictures[1].name
+    assert Tools(local=True)._open(f"run/{find(facts.source)[1].key}").name == pictures[1].name
 
 
 def test_replay_finds_the_same_map_over_http(client: TestClient) -> None:
