@@ -136,16 +136,15 @@ def rank(
     """
     image = Image.open(query)
     query_vector = embedding(explainer, image, preprocessing)
-    items, hits, itself, failed = find(gallery), list[Hit](), list[str](), list[tuple[str, str]]()
-    for number, sha256, vector in embed_all(explainer, items, preprocessing, progress, cancel):
-        if isinstance(vector, str):
-            failed.append((items[number].key, vector))
-        elif sha256 == image.sha256:
+    items, hits, itself = find(gallery), list[Hit](), list[str]()
+    embedded, failed = embed_all(explainer, items, preprocessing, progress, cancel)
+    for number, sha256, vector in embedded:
+        if sha256 == image.sha256:
             itself.append(items[number].name)
         else:
             hits.append(Hit(items[number], float(query_vector @ vector)))
     hits.sort(key=lambda hit: -hit.score)
-    return Ranking(image, tuple(hits), tuple(itself), tuple(failed))
+    return Ranking(image, tuple(hits), tuple(itself), failed)
 
 
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
@@ -263,21 +262,16 @@ def evaluate(
         for item in find(source)
         if (match := pattern.search(item.key)) and match["person"] not in ignored
     ]
-    failed, items = list[tuple[str, str]](), [item for _, item, _ in listed]
+    embedded, failed = embed_all(explainer, [item for _, item, _ in listed], preprocessing, progress)
     shots: dict[str, list[_Shot]] = {"query": [], "gallery": []}
-    for number, sha256, vector in embed_all(explainer, items, preprocessing, progress):
+    for number, sha256, vector in embedded:
         side, item, match = listed[number]
-        if isinstance(vector, str):
-            failed.append((item.key, vector))
-        else:
-            shots[side].append(_Shot(item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
+        shots[side].append(_Shot(item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
     results = [(shot, _search(shot, shots["gallery"])) for shot in shots["query"]]
     right = tuple(result for _, result in results if result is not None)
     if not right:
-        raise ModelProblem(
-            "No query's person is in the gallery on another picture: check both folders and `names`."
-        )
-    return Evaluation(right, tuple(shot.item.key for shot, result in results if result is None), tuple(failed))
+        raise ModelProblem("No query's person is in the gallery on another picture: check both folders and `names`.")
+    return Evaluation(right, tuple(shot.item.key for shot, result in results if result is None), failed)
 
 
 class _Shot(NamedTuple):

@@ -137,8 +137,8 @@ test("a camera is asked for once, and stopped where it is granted after the view
   const start = new EventTarget(), gone = new AbortController(), asked = [], stopped = [];
   const root = { querySelector: (name) => (name === ".start" ? start : any), toggleAttribute: () => {} };
   Object.assign(globalThis, { document: any, ImageData: Object });
-  const getUserMedia = () => new Promise((grant) => asked.push(grant));
-  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia } } });
+  const mediaDevices = { getUserMedia: () => new Promise((grant) => asked.push(grant)) };
+  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices } });
   new Live(root, gone.signal);
   for (const type of ["click", "click"]) start.dispatchEvent(new Event(type));
   assert.equal(asked.length, 1);

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,8 @@ from starlette.testclient import TestClient
 
 from sightglass.api.tools import MAX_BYTES, Tools, create_server
 from sightglass.api.work import WorkQueue
-from sightglass.batch.run_store import RunFacts
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.source import find
 
 
 def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
@@ -65,12 +62,6 @@ def test_recipes_of_equal_maps_differ() -> None:
     explanation = Explainer("demo-cls-s")("bus.jpg", top_k=1)
     pair = explanation, explanation.with_options(scale="shared")
     assert len({Tools(local=True)._answer(each)[1]["recipe"] for each in pair}) == 2
-
-
-def test_pictures_of_a_run_over_paths(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = RunFacts(source=tuple(map(str, pictures)), name="", plans=())
-    monkeypatch.setattr(Tools, "_list_runs", lambda _: {"run": facts})
-    assert Tools(local=True)._open(f"run/{find(facts.source)[1].key}").name == pictures[1].name
 
 
 def test_replay_finds_the_same_map_over_http(client: TestClient) -> None:

@@ -61,10 +61,6 @@ def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     assert listed.folder == first and run_store.is_finished(listed)
 
 
-def hostile(told: dict, **changed: object) -> bytes:
-    return json.dumps(told | changed).encode()
-
-
 def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
@@ -76,11 +72,9 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
         whole[: len(whole) // 2],
         b"[" * 100_000,
         b"\xff\xfe",
-        hostile(told, pictures="many"),
-        hostile(told, pictures=0),
-        hostile(told, source=[]),
+        *(json.dumps(told | changed).encode() for changed in ({"pictures": "many"}, {"pictures": 0}, {"source": []})),
         *(
-            hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
+            json.dumps(told | {"plans": [*told["plans"], {"model": MODEL, "options": {}, "folder": folder}]}).encode()
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
     ):
