@@ -26,6 +26,7 @@ from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
 from sightglass.explain.options import Options, TargetSpec
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import task_of
@@ -42,6 +43,8 @@ OF_FUNCTION = "The target is a function in Python, so its recipe cannot make thi
 """The note on a map of a function."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
 """Families of methods that explain a function of the model's outputs."""
+OF_PASS = ("layers", "preprocessing", "vocabulary", "examples")
+"""Options that a pass of the model depends on."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
 """The kind of figure by the ending of its file."""
 
@@ -91,7 +94,9 @@ class Explanation(Result):
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
-        """Explain again with other options that need no model pass."""
+        """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
+        if names := [name for name in OF_PASS if name in changed]:
+            raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
         return self._rerun(replace(self.options, **changed), None, None)
 
     def with_object(self, *areas: Any) -> Explanation:

@@ -114,9 +114,9 @@ class Heatmap:
 
     @property
     def raising(self) -> float | None:
-        """The share of evidence raising the number, 0..1; None for unsigned maps.
+        """The share of evidence raising the number, 0..1.
 
-        The rest lowers it.
+        The rest lowers it. None for unsigned and for empty maps.
         """
         if not self.signed or self.state != "ok":
             return None
@@ -187,13 +187,14 @@ def _scale_maps(
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
         units[grid] = units[grid] + unit if grid in units else unit
-    rows = [bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
-    cells, shares = _strips(tuple((w, across) for _, w, (_, across) in units), width, raws[0].device)
+    matrices = [bilinear(h, height, raws[0].device, offset) for h, _, (offset, _) in units]
+    columns, shares = _strips(tuple((w, offset) for _, w, (_, offset) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
     # Map by map: neither memory nor rounding depends on the number of maps.
     for i, out in enumerate(mean):
-        grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
-        torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
+        # Grown down grid by grid, beside each other; then across and summed over grids at once.
+        grown = torch.cat([matrix @ unit[i] for matrix, unit in zip(matrices, units.values(), strict=True)], 1)
+        torch.mm(grown.index_select(1, columns).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
     if len(raws) > 1:
         mean.div_(len(raws))
     lowest, highest = _range(mean[:, top:bottom, left:right], scale, signed)
@@ -228,18 +229,22 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the cells, (n * m,), and shares, (m, pixels / n), that make each of a row's n strips of pixels."""
-    count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
-    size, cells, shares = pixels // count, [], []
-    for width, offset in rows:
+def _strips(grids: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the columns, (n * m,), and shares, (m, pixels / n), that make each of a row's n strips of pixels.
+
+    `grids`: width and offset of each; their columns are numbered on. n divides all widths and `pixels`, so every strip
+    has the same shares of its m columns: one small matrix for all, where a whole row's would be nearly all zeros.
+    """
+    count, before = math.gcd(pixels, *(width for width, _ in grids)), 0
+    size, columns, shares = pixels // count, [], []
+    for width, offset in grids:
         n = width // count
-        # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
+        # Of three strips the middle one, with a column on either side. Beyond the ends every column is as the last.
         shares.append(bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
         near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
-        cells.append(near.clamp(0, width - 1) + before)
+        columns.append(near.clamp(0, width - 1) + before)
         before += width
-    return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
+    return torch.cat(columns, 1).flatten().to(device), torch.cat(shares).contiguous()
 
 
 def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
@@ -341,7 +346,7 @@ CELLS = 32
 """Rows and columns of the small maps for comparing pictures of any size."""
 
 
-def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
+def small_map(heatmap: Heatmap) -> NDArray[np.uint8]:
     """Return a map on `CELLS` x `CELLS` cells, 0 to 255, of a signed one its size; 0 outside the content.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.

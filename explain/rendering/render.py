@@ -89,9 +89,9 @@ def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
 
 
 def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
-    """Return a map's colours, uint8 (256, 3); `over`: over a picture.
+    """Return a map's colours by level, uint8 (256, 3); `over`: over a picture.
 
-    Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
+    Of kind "heat" 0 is no evidence and 255 the most; of others 1 is what lowers most, 128 is 0, 255 what raises most.
     """
     if kind == "heat":
         return overlay_colours(colormap) if over else lut(colormap)
@@ -189,7 +189,11 @@ def sided_colours(ground: int) -> Floats:
 def _mix(
     shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0, brightness: float = 1.0
 ) -> Table:
-    """Lay colours, `dark` where the picture is black, over a picture that loses shares of its own and of its light."""
+    """Return the table that lays shares of colours over a picture.
+
+    `dark`, `white`: the colours over black and over white, by default the same. `grey`: share of its own colours that
+    the picture loses. `brightness`: share of its light that it keeps where `shares` are 0.
+    """
     # What is coloured the most loses no light, so that its detail remains.
     left = (1 - shares) * (1 - (1 - brightness) * (1 - shares / (shares.max() or 1)))
     shares = shares[:, None]

@@ -129,7 +129,7 @@ class Field:
             raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
 
     def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Field:
-        """Return the field over the picture scaled from `before` to `size`."""
+        """Return the field over the picture scaled from `before` to `size`, (width, height)."""
         (width, height), (across, down) = size, (new / old for new, old in zip(size, before, strict=True))
         x0, y0, x1, y1 = (edge * factor for edge, factor in zip(self.extent, (across, down) * 2, strict=True))
         left, top, right, bottom = self.seen

@@ -136,14 +136,15 @@ def rank(
     """
     image = Image.open(query)
     query_vector = embedding(explainer, image, preprocessing)
-    items, hits, itself, failed = find(gallery), list[Hit](), list[str](), list[tuple[str, str]]()
-    for number, sha256, vector in embed_all(explainer, items, preprocessing, failed, progress, cancel):
+    items, hits, itself = find(gallery), list[Hit](), list[str]()
+    embedded, failed = embed_all(explainer, items, preprocessing, progress, cancel)
+    for number, sha256, vector in embedded:
         if sha256 == image.sha256:
             itself.append(items[number].name)
         else:
             hits.append(Hit(items[number], float(query_vector @ vector)))
     hits.sort(key=lambda hit: -hit.score)
-    return Ranking(image, tuple(hits), tuple(itself), tuple(failed))
+    return Ranking(image, tuple(hits), tuple(itself), failed)
 
 
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
@@ -246,8 +247,8 @@ def evaluate(
     Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015; as torchreid with `dist_metric="cosine"`.
 
     Pictures of the same person by the same camera are left out, and so is the query itself (equal pixels); person -1
-    is ignored, and 0000 is wrong for every query. `names`: a regular expression with the groups `person` and, where
-    names tell it, `camera`. Raises ModelProblem where it fits no name, or no query counts.
+    is ignored, and 0000 is wrong for every query. `names`: "market1501" for `NAMES`, or a regular expression with the
+    groups `person` and, where names tell it, `camera`. Raises ModelProblem where it fits no name, or no query counts.
     """
     try:
         pattern = re.compile(NAMES if names == "market1501" else names)
@@ -261,16 +262,16 @@ def evaluate(
         for item in find(source)
         if (match := pattern.search(item.key)) and match["person"] not in ignored
     ]
-    failed, items = list[tuple[str, str]](), [item for _, item, _ in listed]
+    embedded, failed = embed_all(explainer, [item for _, item, _ in listed], preprocessing, progress)
     shots: dict[str, list[_Shot]] = {"query": [], "gallery": []}
-    for number, sha256, vector in embed_all(explainer, items, preprocessing, failed, progress):
+    for number, sha256, vector in embedded:
         side, item, match = listed[number]
         shots[side].append(_Shot(item, match["person"], match.groupdict().get("camera") or "", sha256, vector))
     results = [(shot, _search(shot, shots["gallery"])) for shot in shots["query"]]
     right = tuple(result for _, result in results if result is not None)
     if not right:
-        raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    return Evaluation(right, tuple(shot.item.key for shot, result in results if result is None), tuple(failed))
+        raise ModelProblem("No query's person is in the gallery on another picture: check both folders and `names`.")
+    return Evaluation(right, tuple(shot.item.key for shot, result in results if result is None), failed)
 
 
 class _Shot(NamedTuple):

@@ -7,7 +7,7 @@ to 0: the cosine ignores length.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -74,14 +74,14 @@ def embed_all(
     explainer: Explainer,
     items: Sequence[Item],
     preprocessing: str,
-    failed: list[tuple[str, str]],
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
-    """Yield the number, SHA-256 and unit embedding of each picture.
+) -> tuple[list[tuple[int, str, NDArray[np.float32]]], tuple[tuple[str, str], ...]]:
+    """Return the number, SHA-256 and unit embedding of each picture, and what failed.
 
-    `failed` receives the key of each unusable one, and why: no picture, other channels than the model takes, or NaN.
+    Failed are the keys of unusable ones, and why: no picture, other channels than the model takes, or NaN.
     """
+    embedded, failed = list[tuple[int, str, NDArray[np.float32]]](), list[tuple[str, str]]()
     for number, item in enumerate(items):
         with stopped_by(cancel):
             check()
@@ -89,9 +89,10 @@ def embed_all(
             progress(number / len(items), f"{number} of {len(items)} pictures")
         try:
             image = item.open()
-            yield number, image.sha256, embedding(explainer, image, preprocessing)
+            embedded.append((number, image.sha256, embedding(explainer, image, preprocessing)))
         except (ImageProblem, AnswerProblem) as problem:
             failed.append((item.key, str(problem)))
+    return embedded, tuple(failed)
 
 
 def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "trained") -> float:

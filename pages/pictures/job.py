@@ -197,8 +197,8 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 
 
 def list_earlier() -> list[RunFacts]:
-    """Return the earlier runs, newest first."""
-    return run_store.list_runs(settings().batches)
+    """Return the newest of the earlier runs, newest first."""
+    return run_store.list_runs(settings().batches)[: run_store.MAX_LISTED]
 
 
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
@@ -235,7 +235,7 @@ def delete(facts: RunFacts) -> None:
     """Delete the results of a run, and its pictures if they were uploaded for it alone."""
     for plan in facts.plans:
         shutil.rmtree(plan.folder, ignore_errors=True)
-    if facts.source not in [other.source for other in list_earlier()]:
+    if facts.source not in [other.source for other in run_store.list_runs(settings().batches)]:
         uploads.delete_upload(facts.source[0])
 
 

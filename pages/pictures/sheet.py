@@ -85,6 +85,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         width=430 if inline else "stretch",
         help=HELP,
     )
+    if remembered.truth is not None and remembered.source is None:
+        st.caption("The labels are here: now drop their pictures.")
     if not inline:
         help = "A click on the field then chooses a folder, whose class folders are labels."
         folder = st.toggle("Choose a folder", remembered.by_folder, key="pictures-drop-folder", help=help)
@@ -97,7 +99,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
 def _receive(files: list[uploads.File], task: Task) -> None:
     """Receive files: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
-    pictures, truth = uploads.read_uploads(files, task, remembered.source)
+    waiting = remembered.truth if remembered.source is None else None
+    pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting)
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
@@ -194,7 +197,7 @@ def _draw_run(remembered: PicturesPage, facts: RunFacts) -> None:
         if st.button(
             "Open" if run_store.is_finished(facts) else "Continue", key=f"pictures-earlier-{facts.folder.name}"
         ):
-            remembered.source = None
+            remembered.source = remembered.truth = None
             remembered.show(jobs.reopen(facts))
             st.rerun()
         key, icon = f"pictures-delete-{facts.folder.name}", ":material/delete:"

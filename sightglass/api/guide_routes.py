@@ -111,7 +111,7 @@ def explain(request: GuideRequest, _: str) -> GuideAnswer:
 
 def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class, or of all boxes, to the folder of heat maps; raise Problem."""
-    boxed = request.model is not None and task_of(service.local_model(request.model)).explains("picture")
+    boxed = task_of(service.local_model(request.model or settings().api_model)).explains("picture")
     explanation = request.explain(**({"per": "picture"} if boxed else {}))
     overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
     folder = settings().heatmaps

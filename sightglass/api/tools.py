@@ -114,7 +114,7 @@ class Tools:
         runs = self._list_runs()
         run = run or next(iter(runs))
         if run not in runs:
-            raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][-5:])}.")
+            raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][:5])}.")
         plans = runs[run].plans
         ids = [plan.model for plan in plans]
         if model and model not in ids:
@@ -153,9 +153,11 @@ class Tools:
         """Return the picture that a client names; raise ImageProblem."""
         run, _, key = text.partition("/")
         if key and (facts := self._list_runs().get(run)) is not None:
-            # Elsewhere a client must not read folders of this machine.
-            first = facts.source[0]
-            items = source.find(first) if self.local else uploads.open_source(first).items
+            if self.local:
+                items = source.find(facts.source if len(facts.source) > 1 else facts.source[0])
+            else:
+                # Elsewhere a client must not read folders of this machine.
+                items = [item for path in facts.source for item in uploads.open_source(path).items]
             if (item := next((item for item in items if item.key == key), None)) is None:
                 raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
             return item.open()
@@ -178,9 +180,9 @@ class Tools:
 
     def _answer(self, explanation: Explanation) -> Answer:
         """Return the first map over the picture and what is known of it, and keep the recipe."""
-        digest = hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
-        recipe = f"{explanation.image.sha256[:6]}{digest[:6]}"
-        self._recipes[recipe] = explanation.recipe, explanation.image, digest
+        saved, digest = explanation.recipe, hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
+        recipe = hashlib.sha256(f"{saved.model_dump_json()}{digest}".encode()).hexdigest()[:12]
+        self._recipes[recipe] = saved, explanation.image, digest
         while len(self._recipes) > REPLAYED:
             self._recipes.popitem(last=False)
         said, checks = describe(explanation, "bright"), explanation.known_checks()

@@ -12,13 +12,15 @@ from pydantic import TypeAdapter
 from sightglass.batch import table
 from sightglass.common.files import modified, write_file
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.image import example_meant
+from sightglass.explain.picture.source import local_path
 from sightglass.models import catalog
 
 FILE = "run.json"
 """In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how
 many."""
 MAX_LISTED = 20
-"""Runs that are listed."""
+"""Runs that a page lists."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class RunFacts:
 _ADAPTER = TypeAdapter(RunFacts)
 
 
-def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], folder: Path) -> RunFacts | None:
+def describe_run(pictures: Any, model: str | Explainer, options: dict[str, Any], folder: Path) -> RunFacts | None:
     """Return the facts of a run; None where the next process could not find its pictures or model."""
-    paths = [source] if isinstance(source, str | os.PathLike) else source
+    paths = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
     if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
         return None
     model_id = model if isinstance(model, str) else model.model.id
@@ -64,8 +66,16 @@ def describe_run(source: Any, model: str | Explainer, options: dict[str, Any], f
         model_id = str(catalog.model_file(model_id))
     elif model_id not in catalog.catalog():
         return None
-    first, plan = os.fspath(paths[0]), RunPlan(model_id, options, folder)
-    return RunFacts(source=tuple(map(os.fspath, paths)), name=Path(first).name or first, plans=(plan,))
+    source = tuple(map(_absolute, paths))
+    name, plan = Path(source[0]).name or source[0], RunPlan(model_id, options, folder)
+    return RunFacts(source=source, name=name, plans=(plan,))
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path as any process finds it; addresses and names of bundled pictures stay."""
+    text = os.fspath(path)
+    local = local_path(text)
+    return text if local is None or example_meant(text) else os.path.abspath(local.expanduser())
 
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
@@ -99,7 +109,7 @@ def list_runs(base: Path) -> list[RunFacts]:
     runs = [facts for file in files if (facts := read_facts(file.parent)) is not None]
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}
-    return [facts for facts in runs if facts.folder not in others][:MAX_LISTED]
+    return [facts for facts in runs if facts.folder not in others]
 
 
 def is_finished(facts: RunFacts) -> bool:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sightglass.batch.journal import Journal
 from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.maps.heatmap import CELLS, small_map
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item
 from sightglass.explain.recipe import Recipe
@@ -97,7 +97,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         {
             **row,
             "anchor": heatmap.target.anchors[0] if per == "detection" and heatmap.target.anchors else None,
-            "cells": base64.b64encode(cells(heatmap).tobytes()).decode(),
+            "cells": base64.b64encode(small_map(heatmap).tobytes()).decode(),
         }
         for row, heatmap in zip(report_table.rows(explanation), explanation.heatmaps, strict=True)
     ]

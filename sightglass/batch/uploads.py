@@ -55,10 +55,13 @@ def uploads_home() -> Path:
     return (settings().batches / UPLOADS).absolute()
 
 
-def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None) -> LabelledSource:
+def read_uploads(
+    files: Sequence[File], task: Task, beside: Source | None = None, waiting: GroundTruth | None = None
+) -> LabelledSource:
     """Store dropped files and return what is in them; raise Problem for files that are of no use.
 
-    `beside`: the pictures that labels alone are about; with those of an upload they are stored.
+    `beside`: the pictures that labels alone are about; with those of an upload they are stored. `waiting`: the labels
+    of pictures that come without any.
     """
     if sum(len(data) for _, data in files) > MAX_BYTES:
         raise Problem(f"These files have more than {MAX_BYTES >> 30} GB: drop fewer, or use sightglass batch.")
@@ -68,6 +71,7 @@ def read_uploads(files: Sequence[File], task: Task, beside: Source | None = None
     home = uploads_home() / digest.hexdigest()[:16]
     try:
         source, truth = _read_archives(_store(files, home), task)
+        truth = truth or (waiting if source is not None else None)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
             labels.write_labels(upload, truth)

@@ -21,7 +21,7 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox, 
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.maps.heatmap import cells
+from sightglass.explain.maps.heatmap import small_map
 from sightglass.explain.phrases import percent, plural, plural_noun, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match as match_boxes
@@ -310,7 +310,7 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
     box_options = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
     separate = explain(explanation.image, evidence, box_options, milliseconds={})
     return {
-        (heatmap.target.anchors[0], heatmap.target.index): cells(heatmap)
+        (heatmap.target.anchors[0], heatmap.target.index): small_map(heatmap)
         for heatmap in separate.heatmaps
         if heatmap.state == "ok" and heatmap.target.index is not None
     }

@@ -30,7 +30,7 @@ Cells = Annotated[
     PlainValidator(lambda text: np.frombuffer(b64decode(text), np.uint8).reshape(CELLS, CELLS)),
     PlainSerializer(lambda cells: b64encode(cells.tobytes()).decode()),
 ]
-"""uint8 (32, 32), 0 to 255, over the whole picture (`explain.maps.heatmap.cells`); base64 in JSON."""
+"""uint8 (32, 32), 0 to 255, over the whole picture (`explain.maps.heatmap.small_map`); base64 in JSON."""
 
 
 @dataclass(frozen=True, eq=False)

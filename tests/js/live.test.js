@@ -3,7 +3,7 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { Link } from "../../sightglass/ui/live/link.js";
-import { describeFollowed, mapOf, percent, describeCameraError } from "../../sightglass/ui/live/live.js";
+import { Live, describeFollowed, mapOf, percent, describeCameraError } from "../../sightglass/ui/live/live.js";
 
 test("a map is drawn from its cells, and from its values where they are hardly more", () => {
   const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];
@@ -130,4 +130,20 @@ test("a camera that is refused, absent, busy or pulled out is a sentence with a 
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "ended", "insecure", "?"]) {
     assert.match(describeCameraError(name), /^[A-Z].+: .+\.$/);
   }
+});
+
+test("a camera is asked for once, and stopped where it is granted after the view was left", async () => {
+  const any = new Proxy(() => any, { get: (_, name) => (name === "then" ? undefined : any), set: () => true });
+  const start = new EventTarget(), gone = new AbortController(), asked = [], stopped = [];
+  const root = { querySelector: (name) => (name === ".start" ? start : any), toggleAttribute: () => {} };
+  Object.assign(globalThis, { document: any, ImageData: Object });
+  const mediaDevices = { getUserMedia: () => new Promise((grant) => asked.push(grant)) };
+  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices } });
+  new Live(root, gone.signal);
+  for (const type of ["click", "click"]) start.dispatchEvent(new Event(type));
+  assert.equal(asked.length, 1);
+  gone.abort();
+  asked[0]({ getTracks: () => [{ stop: () => stopped.push(1), addEventListener: () => {} }] });
+  await new Promise(setImmediate);
+  assert.equal(stopped.length, 1);
 });

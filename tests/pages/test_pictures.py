@@ -184,9 +184,9 @@ def test_what_cannot_be_used_is_one_sentence(page):
 def test_drop_field_says_what_it_understood(page, pictures):
     bus = pictures[1].read_bytes()
     data, others = zip_of({"a.jpg": bus, "b.jpg": bus}), ("other.csv", b"x.jpg,star\n", "")
-    app = drop(page(SCREEN, model="demo-cls-s"), ("mine.zip", data, ""))
+    app = drop(drop(page(SCREEN, model="demo-cls-s"), others), ("mine.zip", data, ""))
     words = "None of the pictures has labels: those are of x.jpg, and the first picture is a.jpg."
-    assert words in texts(drop(app, others)) and button(app, "Run").disabled
+    assert words in texts(app) and button(app, "Run").disabled
     drop(app, ("mine.csv", "filename;class\nC:\\a.jpg;star\nC:\\c.jpg;café\n".encode("cp1252"), ""))
     chips = [block.proto.popover.label for block in app.get("popover")]
     assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name unknown" in chips

@@ -111,10 +111,12 @@ class Screen {
   }
 }
 
-class Live {
+export class Live {
   #head = /** @type {Head|null} */ (null);
   #luts = /** @type {Map<string, Uint8Array>} */ (new Map());
   #stream = /** @type {MediaStream|null} */ (null);
+  /** Whether the camera was asked for and has not answered. */
+  #starting = false;
   #send = /** @type {import("../../browser/component.js").Send} */ (() => {});
   #pin = /** @type {Pin|null} */ (null);
   #detects = false;
@@ -129,6 +131,7 @@ class Live {
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
     this.root = root;
+    this.signal = signal;
     this.video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
     this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
     this.screen = new Screen(this.canvas);
@@ -169,10 +172,14 @@ class Live {
   }
 
   async #start() {
+    if (this.#starting) return;
+    this.#starting = true;
     find(this.root, ".problem").textContent = "";
     try {
       if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: "insecure" });
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+      // Access may be granted after the view was left.
+      if (this.signal.aborted) return this.#stop();
       for (const track of this.#stream.getTracks()) track.addEventListener("ended", () => this.#showCameraError("ended"));
       this.video.srcObject = this.#stream;
       await this.video.play();
@@ -180,6 +187,8 @@ class Live {
       this.#pump();
     } catch (error) {
       this.#showCameraError(error instanceof Error ? error.name : "");
+    } finally {
+      this.#starting = false;
     }
   }
 

@@ -276,9 +276,10 @@ def test_cut_off_form_is_refused(client, bus, end):
     assert (answer.status_code, answer.json()["code"]) == (422, "fields")
 
 
-@pytest.mark.parametrize("as_form", [True, False])
-def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_form, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("as_form", "model"), [(True, "efficientnet-lite0"), (False, "demo-s")])
+def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_form, model, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", model)
     body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
     first, report = (client.post("/generate_heatmap", **body).json() for _ in range(2))
     assert report == {"path": report["path"], "url": f"/view_heatmap?path={report['path']}"}
@@ -286,7 +287,8 @@ def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_fo
     assert re.fullmatch(r"heatmap_\d{8}_\d{6}(_2)?\.jpg", report["path"])
     answer = client.get(report["url"])
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet", alpha=0.5, mode="blend")
+    maps = Explainer(model)(bus, **({"top_k": 1} if as_form else {"per": "picture"}))
+    drawn = maps.overlay(0, colormap="jet", alpha=0.5, mode="blend")
     assert abs(np.asarray(Pillow.open(io.BytesIO(answer.content))).astype(int) - drawn).mean() < 3
 
 

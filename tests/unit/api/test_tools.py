@@ -9,7 +9,7 @@ import pytest
 from mcp.client import Client
 from starlette.testclient import TestClient
 
-from sightglass.api.tools import MAX_BYTES, create_server
+from sightglass.api.tools import MAX_BYTES, Tools, create_server
 from sightglass.api.work import WorkQueue
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
@@ -56,6 +56,12 @@ def test_three_calls_explain_a_wrong_picture() -> None:
 )
 def test_errors_are_sentences(tool: str, arguments: dict[str, Any], sentence: str) -> None:
     assert sentence in call(tool, **arguments)
+
+
+def test_recipes_of_equal_maps_differ() -> None:
+    explanation = Explainer("demo-cls-s")("bus.jpg", top_k=1)
+    pair = explanation, explanation.with_options(scale="shared")
+    assert len({Tools(local=True)._answer(each)[1]["recipe"] for each in pair}) == 2
 
 
 def test_replay_finds_the_same_map_over_http(client: TestClient) -> None:

@@ -32,13 +32,15 @@ def cut(folder: Path, lines: int) -> None:
     (folder / run_store.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
-def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "batches" / "one"
-    run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
+    monkeypatch.chdir(tmp_path)
+    run("pictures", MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     facts = run_store.read_facts(out)
     (plan,) = facts.plans
     assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
     assert plan.options == json.loads(json.dumps(OPTIONS))
+    monkeypatch.chdir(out)
     cut(out, 3)
     (listed,) = run_store.list_runs(out.parent)
     assert listed.folder == out and not run_store.is_finished(listed)
@@ -59,10 +61,6 @@ def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     assert listed.folder == first and run_store.is_finished(listed)
 
 
-def hostile(told: dict, **changed: object) -> bytes:
-    return json.dumps(told | changed).encode()
-
-
 def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
@@ -74,11 +72,9 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
         whole[: len(whole) // 2],
         b"[" * 100_000,
         b"\xff\xfe",
-        hostile(told, pictures="many"),
-        hostile(told, pictures=0),
-        hostile(told, source=[]),
+        *(json.dumps(told | changed).encode() for changed in ({"pictures": "many"}, {"pictures": 0}, {"source": []})),
         *(
-            hostile(told, plans=[*told["plans"], {"model": MODEL, "options": {}, "folder": folder}])
+            json.dumps(told | {"plans": [*told["plans"], {"model": MODEL, "options": {}, "folder": folder}]}).encode()
             for folder in ("../../elsewhere", "..", "/etc", "")
         ),
     ):

@@ -195,6 +195,8 @@ def test_stored_evidence_runs_no_model() -> None:
         assert result.with_method(name).heatmaps[0].method == name
     assert [h.target.index for h in result.with_targets(2, "goldfish").heatmaps] == [2, 1]
     result.with_options(scale="shared").with_targets(0).with_method("layercam")
+    with pytest.raises(ModelProblem, match="Other layers and preprocessing need a model pass"):
+        result.with_options(layers="body", preprocessing="squash")
     assert len(passes) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sightglass import Explainer
 from sightglass.explain.maps import statistics
-from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.maps.heatmap import CELLS, small_map
 from sightglass.explain.maps.statistics import hottest_mask
 from sightglass.explain.picture.image import load_bundled
 
@@ -150,4 +150,4 @@ def test_cells_of_signed_map_are_its_size() -> None:
     heatmap = explanation.heatmaps[0]
     size = np.abs(cv2.resize(heatmap.values, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
     assert heatmap.signed and float(heatmap.measured.content.min()) < -0.1
-    assert np.corrcoef(size.ravel(), cells(heatmap).ravel())[0, 1] > 0.9
+    assert np.corrcoef(size.ravel(), small_map(heatmap).ravel())[0, 1] > 0.9
