@@ -110,8 +110,8 @@ class Process:
 
     `start`: a picklable function that returns that function, or None, and what it says first. `seconds`: of all
     processors, for the start. `memory`: bytes beside those of the start, 0 for any; where `at_once`, the start has this
-    limit, and what models need imported before. `opens`: whether questions may open files and sockets. `gpu`: whether it
-    sees the machine's GPUs. Raises Refused where it cannot start, and as `ask`.
+    limit, and what models need imported before. `opens`: whether questions may open files and sockets. `gpu`: whether
+    CUDA is seen. Raises Refused where it cannot start, and as `ask`.
     """
 
     def __init__(

@@ -248,11 +248,12 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency and necessity."""
     sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
-    keeps = f"No part of the picture alone keeps {most} of the score."
+    value = "margin over the best other class" if proof.part == "contrast" else "score"
+    keeps = f"No part of the picture alone keeps {most} of the {value}."
     if sufficiency is not None and sufficiency < 1:
-        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the score."
+        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the {value}."
     if sufficiency == 0:
-        keeps = f"Even with nothing kept, {most} of the score is there."
+        keeps = f"Even with nothing kept, {most} of the {value} is there."
     changes = "No share that was hidden changes the answer."
     if proof.necessity is not None:
         changes = f"Hiding the strongest {percent(proof.necessity)} changes the answer."

@@ -27,6 +27,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import heatmaps, rescale
+from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
@@ -375,6 +376,15 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
             ask(2)
     with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
         explainer(bus, maps=False).overlay(0)
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_option_of_wrong_type_is_one_sentence(name: str) -> None:
+    for value in (1.5, {"a": 1}, {1: 2}, object(), [[[1]]], [[1]], [None], [{}], np.array([[1.5]]), b"x"):
+        # Within its bounds, or a place.
+        if not isinstance(value, float) or name not in ("confidence", "iou", "ratio"):
+            with pytest.raises(ModelProblem, match=rf"^{name} is [^\n]*\.$"):
+                Options.parse({name: value})
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "tpu"])
