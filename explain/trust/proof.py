@@ -63,8 +63,8 @@ class Support:
     floor: float
     """The score with the whole picture, or the whole box, hidden."""
     own: Effect
-    others: tuple[Effect, ...] = ()
-    """Effects of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
+    others: tuple[Effect, ...]
+    """Effects of maps of other pictures, as many as it took to tell: 1 to `OTHERS`."""
 
     @property
     def beaten(self) -> int:
@@ -246,7 +246,7 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 
 
 def lines(proof: Proof) -> list[str]:
-    """Return a sentence each on sufficiency and necessity."""
+    """Return a sentence each on sufficiency, of the score or a contrast's margin, and on necessity."""
     sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
     value = "margin over the best other class" if proof.part == "contrast" else "score"
     keeps = f"No part of the picture alone keeps {most} of the {value}."
