@@ -248,7 +248,7 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency, of the score or a contrast's margin, and on necessity."""
     sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
-    value = "margin over the best other class" if proof.part == "contrast" else "score"
+    value = "contrast's margin" if proof.part == "contrast" else "score"
     keeps = f"No part of the picture alone keeps {most} of the {value}."
     if sufficiency is not None and sufficiency < 1:
         keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the {value}."

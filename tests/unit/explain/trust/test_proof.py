@@ -50,7 +50,7 @@ def test_sufficiency_and_necessity_steps():
     assert (result.sufficiency, result.necessity) == (0.75, 0.75)
     assert "75 % alone keeps 90 % of the score" in plain_text(lines(result)[0])
     margin = proof(curve("map", hidden, kept), part="contrast")
-    assert "75 % alone keeps 90 % of the margin over" in plain_text(lines(margin)[0])
+    assert "75 % alone keeps 90 % of the contrast's margin" in plain_text(lines(margin)[0])
     # It was another answer from the start, or it never goes away, or there is nothing to keep.
     lost = trace(0.2, 0.1, 0.0, stays=(False, False, False))
     assert proof(curve("map", lost, trace(0.0, 0.1, 0.2))).necessity is None
