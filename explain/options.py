@@ -296,14 +296,13 @@ class Options:
             "at": (_parse_at, "give a point x, y or a rectangle x, y, x, y in pixels of the picture"),
         }
         values = dict(options)
-        for name in [name for name in options if name in readers]:
-            read, form = readers[name]
+        for name, (read, form) in readers.items():
             try:
-                if isinstance(options[name], Mapping | bytes):
+                if isinstance(value := options.get(name, ()), Mapping | bytes):
                     raise TypeError
-                values[name] = read(options[name])
+                values[name] = read(value)
             except (TypeError, ValueError) as error:
-                raise ModelProblem(f"{name} is {options[name]!r}: {form}.") from error
+                raise ModelProblem(f"{name} is {value!r}: {form}.") from error
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -353,7 +352,7 @@ def _sequence(value: Any) -> tuple[Any, ...]:
     items = (value,) if isinstance(value, Integral | str) or callable(value) else tuple(value)
     for item in items:
         anchor, index = item if isinstance(item, tuple | list) else (0, item)
-        if not (isinstance(anchor, Integral) and (isinstance(index, Integral | str) or callable(index))):
+        if not isinstance(anchor, Integral) or not (isinstance(index, Integral | str) or callable(index)):
             raise TypeError
     return items
 
@@ -366,7 +365,7 @@ def _parse_vocabulary(value: Any) -> tuple[str, ...]:
 
 def _parse_examples(value: Any) -> tuple[Any, ...]:
     """Read boxes xyxy with their names."""
-    pairs = tuple((tuple(box), str(name)) for box, name in tuple(value))
+    pairs = tuple((tuple(box), str(name)) for box, name in value)
     if not all(len(box) == 4 and all(map(math.isfinite, box)) for box, _ in pairs):
         raise ValueError
     return pairs

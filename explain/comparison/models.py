@@ -190,16 +190,12 @@ class Comparison:
         """Models whose first maps are of one class or object, by their places."""
         groups: dict[Hashable, list[int]] = {}
         for model in (i for i, explanation in enumerate(self.explanations) if explanation.heatmaps):
-            groups.setdefault(self._key(model), []).append(model)
+            options = self.explanations[model].options
+            groups.setdefault((options.per, options.at, options.joint, self._key(model)), []).append(model)
         return tuple(map(tuple, groups.values()))
 
     def _key(self, model: int) -> Hashable:
-        """Return what a model's first map is of: the same for what is compared."""
-        options = self.explanations[model].options
-        return options.per, options.at, options.joint, self._key_of_target(model)
-
-    def _key_of_target(self, model: int) -> Hashable:
-        """Return a class's name or an object; the model's place where its map is compared with no other."""
+        """Return the class or object of a model's first map, or the model's number where no other is compared."""
         explanation = self.explanations[model]
         target, options = explanation.heatmaps[0].target, explanation.options
         if target.index is None:

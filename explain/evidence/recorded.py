@@ -1,7 +1,7 @@
 """Work on a GPU recorded as CUDA graphs.
 
-A GPU waits for a small network's launches; a recorded pass is one launch. A pass's recording is used only where it gave
-the same bits as the pass itself; those of single functions of tensors are not compared.
+A GPU waits for a small network's launches; a recorded pass is one launch. It is used only where it gave the same bits
+as the pass itself; recorded functions of tensors are not compared.
 """
 
 import logging

@@ -198,27 +198,22 @@ def test_answer_outside_the_protocol(line: bytes) -> None:
         process._read()
 
 
-def flood() -> tuple[isolated.Answer, dict[str, Any]]:
-    return lambda *_: ({"more": "x" * 2**22}, []), {}
-
-
 @pytest.mark.skipif(not isolated.FORKS, reason="no forked process")
-def test_process_with_unread_answer_is_ended() -> None:
-    process = isolated.Process(flood, seconds=5, memory=0)
-    isolated._write(process._sink, {"seconds": 5}, ())
-    isolated.wait([process._source], patience(5))
-    os.kill(process.id, signal.SIGSTOP)
-    ended = os.pidfd_open(process.id)
-    process.end()
-    assert isolated.wait([ended], patience(5))
-    os.close(ended)
+def test_process_with_unread_answer_is_ended(tmp_path: Path) -> None:
+    worker = workers.Worker(workers.File.at(write(tmp_path / "calm.onnx", "calm")), "cpu", 1)
+    isolated._write(worker._sink, {"seconds": 5}, [CALM.numpy()])
+    isolated.wait([worker._source], patience(5))
+    os.kill(worker.id, signal.SIGSTOP)
+    with open(os.pidfd_open(worker.id), "rb", buffering=0) as ended:
+        worker.end()
+        assert isolated.wait([ended], patience(5))
 
 
 def test_borrowed_process_is_not_ended() -> None:
-    """Another thread borrows an idle process while this one ends those that are too many."""
     pool, ended = workers.Pool(), []
     pool.idle = first, second, third = [SimpleNamespace(opened=(i, "cpu"), alive=True) for i in range(3)]
     with contextlib.ExitStack() as stack:
+        # As another thread does while this one ends those that are too many.
         first.end = lambda: stack.enter_context(pool.borrow(1, "cpu", 1))
         second.end = third.end = lambda: ended.append(True)
         with pool.borrow(2, "cpu", 1) as worker:
