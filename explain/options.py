@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -305,22 +305,34 @@ class Options:
             hint = (guide_words.answer(unknown[0]) or "").partition(": ")[2]
             hint = hint or did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
             raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
-        readers: dict[str, Callable[[Any], Any]] = {
-            "targets": _sequence,
-            "classes": _sequence,
-            "layers": _layer_names,
-            "vocabulary": _parse_vocabulary,
-            "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
-            "at": _parse_at,
+        readers: dict[str, tuple[Callable[[Any], Any], str]] = {
+            "targets": (_sequence, "give classes by index or label, or candidates as [anchor, class]"),
+            "classes": (_sequence, "give classes by index or label"),
+            "layers": (_layer_names, "name a layer or a preset, or leave it out for the model's own choice"),
+            "vocabulary": (_parse_vocabulary, "give words, as a list or with commas between them"),
+            "examples": (_parse_examples, "give each box as x, y, x, y, and its name"),
+            "at": (_parse_at, "give a point x, y or a rectangle x, y, x, y in pixels of the picture"),
         }
-        return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in options.items()})
+        values = dict(options)
+        for name, (read, form) in readers.items():
+            try:
+                if isinstance(value := options.get(name, ()), Mapping | bytes):
+                    raise TypeError
+                values[name] = read(value)
+            except (TypeError, ValueError) as error:
+                raise ModelProblem(f"{name} is {value!r}: {form}.") from error
+        return cls(**values)
 
     def __post_init__(self) -> None:
         kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
         choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
+            if not isinstance(value := getattr(self, name), str) or value not in known:
+                raise ModelProblem(f"{name} is {value!r}: use one of {', '.join(known)}.")
+        named: dict[str, Any] = {"method": str, "against": str | Integral, "joint": str}
+        for name, kind in named.items():
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise ModelProblem(f"{name} is {value!r}: give a name, or leave it out.")
         if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:
@@ -357,26 +369,34 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 
 def _sequence(value: Any) -> tuple[Any, ...]:
     """Read one class or several; None is the predicted class."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return () if value is None else (value,) if isinstance(value, Integral | str) or callable(value) else tuple(value)
+    value = value.tolist() if hasattr(value, "tolist") else () if value is None else value
+    items = (value,) if isinstance(value, Integral | str) or callable(value) else tuple(value)
+    for item in items:
+        anchor, index = item if isinstance(item, tuple | list) else (0, item)
+        if not isinstance(anchor, Integral) or not (isinstance(index, Integral | str) or callable(index)):
+            raise TypeError
+    return items
 
 
 def _parse_vocabulary(value: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = value.split(",") if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    if not all(isinstance(word, str) for word in words):
-        raise ModelProblem(f"vocabulary is {value!r}: give words, as a list or with commas between them.")
-    return tuple(word.strip() for word in words if word.strip())
+    words = value.split(",") if isinstance(value, str) else tuple(value)
+    return tuple(filter(None, map(str.strip, words)))
+
+
+def _parse_examples(value: Any) -> tuple[Any, ...]:
+    """Read boxes xyxy with their names."""
+    pairs = tuple((tuple(box), str(name)) for box, name in value)
+    if not all(len(box) == 4 and all(map(math.isfinite, box)) for box, _ in pairs):
+        raise ValueError
+    return pairs
 
 
 def _parse_at(value: Any) -> tuple[float, ...]:
     """Parse a point, a rectangle xyxy, or an area's corners."""
-    try:
-        place = tuple(float(part) for part in (value.split(",") if isinstance(value, str) and value else value or ()))
-    except (TypeError, ValueError):
-        place = (0.0,)
+    place = tuple(map(float, value.split(",") if isinstance(value, str) and value else tuple(value or ())))
     if len(place) % 2 or not all(map(math.isfinite, place)):
-        raise ModelProblem(f"at is {value!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+        raise ValueError
     if len(place) > 2 * MAX_CORNERS:
         raise ModelProblem(f"at has {len(place) // 2} corners: give {MAX_CORNERS} at most.")
     if len(place) == 4:
@@ -391,16 +411,13 @@ def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
         return None
     try:
         return _parse_at(against)
-    except ModelProblem:
+    except (ModelProblem, ValueError):
         return None
 
 
 def _layer_names(value: Any) -> tuple[str, ...]:
     """Read `16`, `"neck P3"`, or several of such names."""
-    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    for name in names:
-        if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
-            raise ModelProblem(
-                f"layers is {value!r}: name a layer or a preset, or leave it out for the model's own choice."
-            )
+    names = (value,) if isinstance(value, Integral | str) else tuple(value)
+    if not all(isinstance(name, Integral | str) and str(name).replace(",", " ").strip() for name in names):
+        raise ValueError
     return tuple(map(str, names))

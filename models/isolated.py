@@ -12,6 +12,7 @@ import faulthandler
 import json
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -45,7 +46,7 @@ SECONDS = 20.0
 """Time of all processors of one call of `run`."""
 PATIENCE = 2.0
 """Seconds for which work goes on although nobody waits."""
-IDLE, START_SECONDS = 4.0, 120.0
+SLACK, START_SECONDS = 4.0, 120.0
 """Seconds of a clock that an answer may take beyond its time of all processors, and the first one, with imports."""
 IDLE_SECONDS = 300.0
 """Seconds without a question after which the forking process ends."""
@@ -109,8 +110,8 @@ class Process:
 
     `start`: a picklable function that returns that function, or None, and what it says first. `seconds`: of all
     processors, for the start. `memory`: bytes beside those of the start, 0 for any; where `at_once`, the start has this
-    limit, and what models need imported before. `opens`: whether questions may open files and sockets. Raises Refused
-    where it cannot start, and as `ask`.
+    limit, and what models need imported before. `opens`: whether questions may open files and sockets. `gpu`: whether
+    CUDA is seen. Raises Refused where it cannot start, and as `ask`.
     """
 
     def __init__(
@@ -162,19 +163,24 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        """Whether the process runs and has sent nothing that is unread."""
         if self._started is not None:
             return self._started.poll() is None
         # Without a question there is nothing to read but the end.
         return not self._source.closed and not wait([self._source], 0)
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at or has sent; one that has closed its connection counts as ended."""
         if self._started is not None:
             self._started.kill()
             self._started.wait()
-        elif self.id and self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.id, signal.SIGKILL)
+        elif self.id and not self._source.closed:
+            poll = select.poll()
+            # For nothing but a closed connection: the number may be another process's then.
+            poll.register(self._source, 0)
+            if not poll.poll(0):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.id, signal.SIGKILL)
         self._thread.shutdown(wait=False)
         for stream in (self._sink, self._source):
             with contextlib.suppress(OSError):
@@ -188,7 +194,7 @@ class Process:
                 with contextlib.suppress(StillBusy):
                     return job.result(0.1)
                 waited = time.monotonic() - started
-                if waited > seconds + IDLE:
+                if waited > seconds + SLACK:
                     raise Lost(late=True)
                 if waited > PATIENCE:
                     progress.check()

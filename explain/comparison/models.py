@@ -191,25 +191,26 @@ class Comparison:
         """Models whose first maps are of one class or object, by their places."""
         groups: dict[Hashable, list[int]] = {}
         for model in (i for i, explanation in enumerate(self.explanations) if explanation.heatmaps):
-            groups.setdefault(self._key(model), []).append(model)
+            options = self.explanations[model].options
+            groups.setdefault((options.per, options.at, options.joint, self._key(model)), []).append(model)
         return tuple(map(tuple, groups.values()))
 
     def _key(self, model: int) -> Hashable:
-        """Return what a model's first map is of: the same for what is compared."""
+        """Return the class or object of a model's first map, or the model's number where no other is compared."""
         explanation = self.explanations[model]
         target, options = explanation.heatmaps[0].target, explanation.options
-        key: Hashable = target.label if target.index is None else self._name(model, target.index)
+        if target.index is None:
+            return target.label
         whole = options.per == "class" and options.joint is None
-        if self._boxes and target.index is not None:
-            boxes = [(p.anchor, p.index) for p in explanation.predictions]
-            places = [boxes.index(pair) for anchor in target.anchors if (pair := (anchor, target.index)) in boxes]
-            objects = [s for s in (self.subject, *self.subjects) if s is not None and s.places[model] in places]
-            # Maps of a class are compared where at least one object of it is matched.
-            matched = any(subject.places.count(None) < len(self.names) - 1 for subject in objects)
-            key = model if not matched else key if whole else objects[0]
-        elif target.index is not None and not whole and not options.at:
-            key = model
-        return options.per, options.at, options.joint, key
+        if not self._boxes:
+            return self._name(model, target.index) if whole or options.at else model
+        boxes = [(p.anchor, p.index) for p in explanation.predictions]
+        places = [boxes.index(pair) for anchor in target.anchors if (pair := (anchor, target.index)) in boxes]
+        objects = [s for s in (self.subject, *self.subjects) if s is not None and s.places[model] in places]
+        # Maps of a class are compared where at least one object of it is matched.
+        if all(subject.places.count(None) >= len(self.names) - 1 for subject in objects):
+            return model
+        return self._name(model, target.index) if whole else objects[0]
 
     @property
     def ends(self) -> tuple[int, int] | None:

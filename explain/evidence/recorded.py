@@ -1,7 +1,7 @@
 """Work on a GPU recorded as CUDA graphs.
 
-A GPU waits for a small network's launches; a recorded pass is one launch. A recording is used only where it gave the
-same bits as the pass itself.
+A GPU waits for a small network's launches; a recorded pass is one launch. It is used only where it gave the same bits
+as the pass itself; recorded functions of tensors are not compared.
 """
 
 import logging
@@ -319,3 +319,4 @@ class _Functions(_RecordingCache[Recorded[Any]]):
 
 
 replayed = _Functions(256 * 2**20)
+"""Calls a function of tensors, or replays it; its recordings take at most 256 MiB of a GPU."""

@@ -260,10 +260,10 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
 
 
 def share_difference(a: Values, b: Values) -> Values:
-    """Subtract maps as shares of their sums, at most 1.
+    """Subtract maps as shares of their sums, by the largest difference.
 
-    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 where both are equal. A map without heat
-    has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
+    Returns float32 (H, W): -1 or 1 at the largest difference, positive where a has the larger share, 0 where both are
+    equal. A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
     """
     a, b = check_values(np.abs(a)), check_values(np.abs(b))
     if a.shape != b.shape:

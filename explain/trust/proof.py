@@ -63,8 +63,8 @@ class Support:
     floor: float
     """The score with the whole picture, or the whole box, hidden."""
     own: Effect
-    others: tuple[Effect, ...] = ()
-    """Effects of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
+    others: tuple[Effect, ...]
+    """Effects of maps of other pictures, as many as it took to tell: 1 to `OTHERS`."""
 
     @property
     def beaten(self) -> int:
@@ -246,13 +246,14 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
 
 
 def lines(proof: Proof) -> list[str]:
-    """Return a sentence each on sufficiency and necessity."""
+    """Return a sentence each on sufficiency, of the score or a contrast's margin, and on necessity."""
     sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
-    keeps = f"No part of the picture alone keeps {most} of the score."
+    value = "contrast's margin" if proof.part == "contrast" else "score"
+    keeps = f"No part of the picture alone keeps {most} of the {value}."
     if sufficiency is not None and sufficiency < 1:
-        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the score."
+        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the {value}."
     if sufficiency == 0:
-        keeps = f"Even with nothing kept, {most} of the score is there."
+        keeps = f"Even with nothing kept, {most} of the {value} is there."
     changes = "No share that was hidden changes the answer."
     if proof.necessity is not None:
         changes = f"Hiding the strongest {percent(proof.necessity)} changes the answer."

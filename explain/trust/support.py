@@ -99,11 +99,9 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values]
     start, floor = itertools.islice(scores, 2)
     names = ("this map", *(pool[i].name for i in order))
     effects = (Effect(name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))) for name in names)
-    result = Support(heatmap.target.label, box is not None, start, floor, next(effects))
-    for other in effects:
+    result = Support(heatmap.target.label, box is not None, start, floor, next(effects), (next(effects),))
+    while result.settled is None and (other := next(effects, None)) is not None:
         result = replace(result, others=(*result.others, other))
-        if result.settled is not None:
-            break
     strongest = resized[result.others.index(result.strongest)]
     # Outside a box nothing is hidden before what is inside.
     strongest_map = np.full(values.shape, strongest.min() - 1, np.float32)

@@ -13,7 +13,7 @@ from sightglass.evaluation import decision
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import NBSP, count, download, listing, percent, plural
+from sightglass.explain.phrases import count, download, listing, percent, plural
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.wording import Answer
@@ -176,7 +176,7 @@ def _short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 
 def _target(comparison: Comparison) -> dict[str, Any]:
-    """Return the widget for what the maps are of: one class or object in all models, or each model's own answer."""
+    """Return the arguments of the choice of one class or object in all models, or of each model's own answer."""
     labels, shared, names = {}, comparison.shared, comparison.names
     for i, subject in enumerate(comparison.subjects):
         # Models differ in how sure they are: each percent names its model.
@@ -195,11 +195,11 @@ def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
     models = [(e.evidence.loaded.adapter.weights_sha256, e.model.row_hash, e.options) for e in comparison.explanations]
     key = comparison.explanations[0].image.sha256, models
     rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:MAX_OBJECTS])))
-    target["options"] |= {str(i): escape(row) for i, row in enumerate(rows)}
+    arguments = target | {"options": target["options"] | {str(i): escape(row) for i, row in enumerate(rows)}}
     help = (
         "Boxes of one class that overlap by half (IoU) are one object; same place: its maps' strongest fifths overlap."
     )
-    url_state.widget(st.radio, f"Objects: {' / '.join(map(escape, comparison.names))}", help=help, **target)
+    url_state.widget(st.radio, f"Objects: {' / '.join(map(escape, comparison.names))}", help=help, **arguments)
 
 
 def _draw_panels(comparison: Comparison, models: Sequence[ModelSpec], *, large: bool) -> DeltaGenerator:
@@ -272,5 +272,4 @@ def _describe_time(comparison: Comparison, index: int) -> str:
         return "Time not measured"
     if not all(timing.steady for timing in comparison.timings):
         return "Time not measurable now"
-    timing = comparison.timings[index]
-    return f"{timing.median:.1f}{NBSP}ms ({timing.fastest:.0f} to {timing.slowest:.0f})"
+    return comparison.timings[index].text

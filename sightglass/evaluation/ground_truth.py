@@ -229,7 +229,7 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
                 pictures[picture]
             elif picture_labels.setdefault(picture, label) != label:
                 raise LabelError(f"{picture} has another label above")
-        except (ValueError, KeyError, TypeError, IndexError) as problem:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as problem:
             reason = str(problem) if isinstance(problem, LabelError) else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
     return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
@@ -435,7 +435,7 @@ def _guess_columns(rows: Sequence[Sequence[Any]]) -> _Columns:
     width = Counter(map(len, rows)).most_common(1)[0][0]
     rows = [row for row in rows if len(row) == width]
     if (file := _find_file(rows)) is None:
-        names, labels = ({row[i] for row in rows} for i in (0, -1))
+        names, labels = ({str(row[i]) for row in rows} for i in (0, -1))
         # Each picture has a line, and classes repeat.
         return (0, 1, ()) if width == 2 and len(labels) < len(names) == len(rows) else (None, None, ())
     others = [i for i in range(width) if i != file]

@@ -95,4 +95,7 @@ def thumbnail(view: View) -> bytes:
         return b""
     # Where the plain picture stands beside the same one under its map, the latter.
     largest = max(items, key=lambda item: (item.rect.area, item.mapped))
-    return draw_layers(view, largest, DARK, scale=3)[-1].file
+    # A chart is a PNG, and a clip's picture as large as it came.
+    drawn = Pillow.open(BytesIO(draw_layers(view, largest, DARK, scale=3)[-1].file)).convert("RGB")
+    drawn.thumbnail((round(3 * largest.rect.width), round(3 * largest.rect.height)))
+    return to_jpeg(np.asarray(drawn), QUALITY)

@@ -203,7 +203,7 @@ def python_call(recipe: Recipe) -> str:
     options = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
     options |= {"part": recipe.part}  # its default differs by model
     if recipe.per == "picture":
-        del options["targets"]
+        options.pop("targets", None)
     arguments = ", ".join(
         f"{name}={'function' if value == (FUNCTION_TARGET,) else repr(value)}" for name, value in options.items()
     )

@@ -76,7 +76,8 @@ class Layout:
     """Vertical place of the title in its box."""
 
 
-LAYOUTS = TypeAdapter(dict[str, Layout]).validate_python(tomllib.loads(Path(__file__).with_suffix(".toml").read_text()))
+_TEXT = Path(__file__).with_suffix(".toml").read_text("utf-8")
+LAYOUTS = TypeAdapter(dict[str, Layout]).validate_python(tomllib.loads(_TEXT))
 """The layouts in layouts.toml, by name."""
 
 

@@ -160,10 +160,11 @@ class Pool:
             worker = next((other for other in alive if other.opened == (file, device)), None)
             others = [other for other in alive if other is not worker]
             self.idle = others[-WARM + self.busy :] if self.busy < WARM else []
+            # Others borrow the idle ones from here on.
+            surplus = [other for other in others if other not in self.idle]
         try:
-            for other in others:
-                if other not in self.idle:
-                    other.end()
+            for other in surplus:
+                other.end()
             if worker is None:
                 if File.at(file.path) != file:
                     raise ModelProblem(f"{file.path.name} has changed since it was opened: choose the model again.")

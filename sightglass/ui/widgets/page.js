@@ -15,11 +15,10 @@ export function onePlace(from, to) {
 }
 
 /**
- * The choices on a page are in its address, to be shared. Streamlit adds a history entry for every change of it, and many are
- * too small to go back by.
+ * Let choices on one page replace its history entry, and keep the entry's state.
  *
- * Make both ways to change an address keep what the entry says of itself, and choices on one page no entry of their own.
- * Streamlit gives no state of its own to either; after Back it replaces the entry, which would lose its place.
+ * Streamlit adds an entry whenever a choice changes the address, too many to go back by. It passes no state: after Back it
+ * replaces the entry, which would lose the state that was there.
  * @param {{history: History, location: Location}} window
  */
 export function keepPlaces({ history, location }) {
@@ -64,6 +63,9 @@ export function takeFiles(window) {
   on("paste", ({ clipboardData }) => upload(clipboardData?.files));
 }
 
+/** Changes of a page's elements and texts. */
+const CHANGES = { childList: true, subtree: true, characterData: true };
+
 /** Have the headline and the states of the checks read aloud when they have changed. @param {Document} document */
 export function announce(document) {
   const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks) [data-testid=stMarkdownContainer]";
@@ -78,8 +80,7 @@ export function announce(document) {
   new MutationObserver(() => {
     clearTimeout(waiting);
     waiting = Number(setTimeout(read, 500));
-    showInFull(document);
-  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+  }).observe(document.body, CHANGES);
 }
 
 /** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Document} document */
@@ -88,12 +89,12 @@ export function present(document) {
   const ask = (/** @type {any} */ { target }) =>
     target.closest(".st-key-deck-play button") && document.documentElement.requestFullscreen?.().catch(() => {});
   document.addEventListener("click", ask, true);
-  // The slides have the keys: in a window it is they who leave.
+  // In a window there is no such event: Escape is the slides' own key there.
   const leave = () => /** @type {HTMLElement | null} */ (document.querySelector(".st-key-deck-edit button"))?.click();
   document.addEventListener("fullscreenchange", () => document.fullscreenElement || leave());
 }
 
-/** Say in full what Streamlit cuts short, or has only under the pointer. @param {Document} document */
+/** Show in full, once it is drawn, what Streamlit cuts short or has only under the pointer. @param {Document} document */
 function showInFull(document) {
   for (const more of document.querySelectorAll('[data-testid="stToastViewButton"]')) {
     if (more instanceof HTMLElement && more.textContent === "view more") more.click();
@@ -108,5 +109,6 @@ if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   keepPlaces(window);
   takeFiles(window);
   announce(document);
+  new MutationObserver(() => showInFull(document)).observe(document.body, CHANGES);
   present(document);
 }

@@ -85,9 +85,8 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     assert not (large & ~medium[large.index]).any(), "nothing is gained"
     assert proved.charts[0].sentence == proved.sentence.replace(" %", f"{NBSP}%")
     assert limits.title == "32 labelled pictures" and "No label and no picture was left out." in limits.sentence
-    assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck] and drawing.thumbnail(
-        decided
-    )
+    assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck]
+    assert drawing.thumbnail(decided).startswith(b"\xff\xd8")
     assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
     alone = [*run_slides.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
     assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]

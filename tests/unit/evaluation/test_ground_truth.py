@@ -42,6 +42,7 @@ HOSTILE = {
     "no.json": b"\x00\xff",
     "deep.json": b"[" * 100_000,
     "list.json": b"[1, 2]",
+    "lists.json": b'[{"foo": [1], "bar": "x"}]',
     "images.json": b'{"images": 3, "categories": [], "annotations": []}',
     "odd.json": b'{"images": [], "categories": [], "annotations": [3, {}, {"image_id": []}]}',
     "no.csv": b"\xff\xfe\x00",

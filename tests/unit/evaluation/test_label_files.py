@@ -153,6 +153,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "list.json": ({"a.jpg": "cat", "b.jpg": ["dog"]}, "line 2: it needs a file and a label"),
     "VOC": ({"a.xml": VOC.format("a.jpg").replace("<xmax>60</xmax>", "")}, "line 1: a coordinate is no number"),
     "YOLO, short": (f"1 0.5 0.5 0.5\n{LINE}", "line 1: a box has four numbers after its class, a polygon six or more"),
+    "indices named": ({"classes.txt": NAMES, "labels.csv": f"file,label\na.jpg,1\nb.jpg,{10**400}\n"}, "line 3: "),
     "YOLO, index": (f"7 0.5 0.5 0.5 0.5\n{LINE}", "line 1: class 7 is not one of the 2 that are named"),
     "YOLO, name": (f"cat 0.5 0.5 0.5 0.5\n{LINE}", "line 1: class cat is not one of the 2 that are named"),
     "YOLO, nan": (f"1 nan 0.5 0.5 0.5\n{LINE}", "line 1: a coordinate is no number"),

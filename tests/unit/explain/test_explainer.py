@@ -27,6 +27,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import heatmaps, rescale
+from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
@@ -343,10 +344,8 @@ def test_full_gpu_loads_on_cpu(bus, full):
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
         ({"scale": "common"}, "scale is 'common': use one of own, shared."),
-        ({"preprocessing": []}, "preprocessing is []: use one of trained"),
         ({"preprocessing": "half"}, "efficientnet-lite0 cannot take a picture as 'half': use one of trained, "),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
-        ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": float("nan")}, "confidence is nan"),
         ({"target_layers": ["bn2"]}, 'called target_layers: `Explainer(model, layers="mim")'),
         ({"conf_threshold": 0.2}, "called conf_threshold: `--score-thr 0.2`, `confidence=0.2`."),
@@ -375,6 +374,13 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
             ask(2)
     with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
         explainer(bus, maps=False).overlay(0)
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_option_of_wrong_type_is_one_sentence(name: str) -> None:
+    for value in (-1.5, {"a": 1}, {1: 2}, object(), [[[1]]], [[1]], [None], [{}], np.array([[1.5]]), b"x"):
+        with pytest.raises(ModelProblem, match=rf"^{name} is [^\n]*\.$"):
+            Options.parse({name: value})
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "tpu"])

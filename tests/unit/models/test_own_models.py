@@ -464,7 +464,7 @@ def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(isolated, "FORKS", forks)
     monkeypatch.setattr(isolated, "SECONDS", 1.0)
     monkeypatch.setattr(isolated, "START_SECONDS", 10.0 if forks else 0.0)
-    monkeypatch.setattr(isolated, "IDLE", 0.0)
+    monkeypatch.setattr(isolated, "SLACK", 0.0)
     monkeypatch.setattr(isolated, "MEMORY", 2**28)
     ends: list[tuple[Any, int, str]] = [(time.sleep, 99, "not read within 1 s")]
     if forks:

@@ -88,7 +88,7 @@ def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_endless_decoder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = ReceivedClip(clip(tmp_path / "a.mp4", plain(30))).frames()
     next(frames)
-    monkeypatch.setattr(isolated, "IDLE", 0.1)
+    monkeypatch.setattr(isolated, "SLACK", 0.1)
     monkeypatch.setattr(reading, "SECONDS", 0.1)
     monkeypatch.setattr(isolated.Process, "ask", stopped(isolated.Process.ask))
     with pytest.raises(TooLarge, match=r"a\.mp4 takes too long to decode, or crashes its decoder: save it again"):

@@ -46,7 +46,7 @@ def test_slow_kinds_are_decoded_apart_alike() -> None:
 
 
 def test_endless_decoder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "IDLE", 0.2)
+    monkeypatch.setattr(isolated, "SLACK", 0.2)
     open_received(FILES["photo.avif"], name="photo.avif")
     (process,) = received._PROCESS
     os.kill(process.id, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -16,7 +17,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace
+from sightglass.explain.trust.proof import Curve, Effect, Proof, Support, Trace, lines
 from sightglass.explain.trust.support import BATCH_CPU, BATCH_GPU, Perturber, blur, impute, make_fill
 from tests.waits import patience
 
@@ -31,7 +32,8 @@ def curve(name: str, deletion: Trace, insertion: Trace, number: int = 0, filling
 
 
 def proof(*curves: Curve, fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    support = Support("dog", False, 0.8, 0.0, Effect("this map", (0.2,), (0.6,)))
+    effect = Effect("this map", (0.2,), (0.6,))
+    support = Support("dog", False, 0.8, 0.0, effect, (effect,))
     return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]), support)
 
 
@@ -46,6 +48,8 @@ def test_sufficiency_and_necessity_steps():
     result = proof(curve("map", hidden, kept))
     # 90 % of .8 is .72.
     assert (result.sufficiency, result.necessity) == (0.75, 0.75)
+    assert lines(result)[0].endswith(" of the score.")
+    assert lines(replace(result, part="contrast"))[0].endswith(" of the contrast's margin.")
     # It was another answer from the start, or it never goes away, or there is nothing to keep.
     lost = trace(0.2, 0.1, 0.0, stays=(False, False, False))
     assert proof(curve("map", lost, trace(0.0, 0.1, 0.2))).necessity is None

@@ -1,11 +1,13 @@
 """Received ONNX files run apart: what they do by malice ends in one sentence, and nobody waits for it."""
 
+import contextlib
 import io
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sightglass.common.work.progress import stopped_by
 from sightglass.models import isolated
 from sightglass.models.families.exported import workers
 from sightglass.models.families.exported.runtimes import OnnxRuntime
+from tests.waits import patience
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -73,7 +76,7 @@ BAD = CALM + 7
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(workers, "SECONDS", 0.5)
-    monkeypatch.setattr(isolated, "IDLE", 1.0)
+    monkeypatch.setattr(isolated, "SLACK", 1.0)
     monkeypatch.setattr(isolated, "PATIENCE", 0.2)
     monkeypatch.setattr(workers, "PATIENCE", 0.2)
     monkeypatch.setattr(isolated, "memory_for", lambda size: 2**30)
@@ -193,6 +196,28 @@ def test_answer_outside_the_protocol(line: bytes) -> None:
     process._source = io.BytesIO(line)
     with pytest.raises((ValueError, EOFError)):
         process._read()
+
+
+@pytest.mark.skipif(not isolated.FORKS, reason="no forked process")
+def test_process_with_unread_answer_is_ended(tmp_path: Path) -> None:
+    worker = workers.Worker(workers.File.at(write(tmp_path / "calm.onnx", "calm")), "cpu", 1)
+    isolated._write(worker._sink, {"seconds": 5}, [CALM.numpy()])
+    isolated.wait([worker._source], patience(5))
+    os.kill(worker.id, signal.SIGSTOP)
+    with open(os.pidfd_open(worker.id), "rb", buffering=0) as ended:
+        worker.end()
+        assert isolated.wait([ended], patience(5))
+
+
+def test_borrowed_process_is_not_ended() -> None:
+    pool, ended = workers.Pool(), []
+    pool.idle = first, second, third = [SimpleNamespace(opened=(i, "cpu"), alive=True) for i in range(3)]
+    with contextlib.ExitStack() as stack:
+        # As another thread does while this one ends those that are too many.
+        first.end = lambda: stack.enter_context(pool.borrow(1, "cpu", 1))
+        second.end = third.end = lambda: ended.append(True)
+        with pool.borrow(2, "cpu", 1) as worker:
+            assert worker is third and not ended
 
 
 def test_arrays_survive(tmp_path: Path) -> None:
