@@ -232,14 +232,6 @@ def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
     return json.loads(app.dataframe[place].proto.columns)
 
 
-def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
-    app = press(page(), "All numbers")
-    listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
-    metric = next(element for element in app.metric if element.label == "Half the evidence on")
-    assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
-    assert columns(app)["value"]["alignment"] == "right"
-
-
 def test_what_is_copied_has_no_formulas() -> None:
     def draw() -> None:
         from sightglass.ui.views import tables

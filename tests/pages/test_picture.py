@@ -21,7 +21,6 @@ from sightglass.models import drawing
 from sightglass.report import embedded_recipe
 from sightglass.ui.choices import image_picker
 from sightglass.ui.session import control_table
-from sightglass.ui.session.control_table import Control
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
@@ -234,21 +233,6 @@ def test_recipe_round_trip_by_page_and_address(page, model, picture, options, re
 def test_every_control_has_a_recipe():
     assert {name for *_, options in RECIPES for name in options} == {*OFFERED} - NO_CONTROL
     assert {control.option for control in control_table.CONTROLS} <= {*OFFERED} - NO_CONTROL
-
-
-def test_new_option_is_one_row(page, bus, monkeypatch):
-    choices = {"none": "As it is", "flips": "With its mirror image"}
-    row = Control(
-        "smooth", "smooth", "selectbox", "Mirror", "The mean of both.", pages="explore", choices=lambda _: choices
-    )
-    monkeypatch.setattr(control_table, "CONTROLS", (*control_table.CONTROLS, row))
-    app = page()
-    app.selectbox(key="smooth").select("flips").run()
-    recipe = recipe_of(app)
-    assert (recipe.smooth, parameter(app, "smooth")) == ("flips", "flips")
-    app.selectbox(key="smooth").select("none").run()
-    upload(app, "recipe.json", recipe.model_dump_json().encode())
-    assert app.selectbox(key="smooth").value == "flips" and recipe_of(app).smooth == "flips"
 
 
 LINE = {"kind": "brush", "points": [0.2, 0.2, 0.8, 0.8], "size": 1 / 16}

@@ -269,10 +269,6 @@ def test_all_quick_methods_are_on_a_sheet(answer, call, scene) -> None:
     assert call("detect", scene, "-m", "demo-s", "--method", "all")[2].startswith("There is no method called all: ")
 
 
-def test_boxes_without_a_map_are_counted(call, scene) -> None:
-    assert " without a map: --top-k N " in call("detect", scene, "-m", "demo-s", "--top-k", "1")[1]
-
-
 def test_a_mapping_of_indices_is_told_from_ground_truth(tmp_path: Path) -> None:
     path = tmp_path / "label_mapping.json"
     mappings, others = ({"0": "cat"}, {"class_to_idx": {"cat": 0}}), ({"images": [], "annotations": []}, ["cat"])
@@ -439,11 +435,6 @@ def test_what_is_broken_is_named_with_what_to_do(capsys, monkeypatch, tmp_path):
 
 TRAINED = {"yolo11n"}
 """Models in the docs whose weights no package carries; no other call reads what these write."""
-
-
-def test_every_verb_is_in_the_docs() -> None:
-    verbs = {call.split()[2] for call in transcripts.calls(transcripts.DOCS.read_text("utf-8"))}
-    assert verbs >= {"examples", "explain", "class", "detect", "batch", "compare", "replay", "serve", "models"}
 
 
 @pytest.mark.slow

@@ -21,8 +21,6 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import kinds as counted_kinds
-from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import diagnosis
 from sightglass.explain.trust.diagnosis import (
@@ -301,13 +299,6 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
     assert ("undecided" in kinds(result)) is said
     untrained = replace(result, model=replace(result.model, weights=WeightsTable(random=1)))
     assert "undecided" not in kinds(untrained)
-
-
-def test_several_persons_are_people():
-    assert [plural(number, "person") for number in (1, 4)] == ["1 person", "4 people"]
-    assert counted_kinds([("person", 4), ("bus", 1)], 2) == "4 people and 1 bus"
-    assert plural(2, "traffic person") == "2 traffic people"
-    assert plural(2, "epoch") == "2 epochs"
 
 
 def test_a_map_that_is_not_supported_is_unproved() -> None:
