@@ -359,14 +359,6 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monk
     assert find_independent(own, 0) is None
 
 
-def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    reliability = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
-    sentence = reliability.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert sentence == "On our test networks: 97 % right, edges alone 41 %."
-    failed = diagnosis.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
-    assert failed.sentence.startswith("Failed on our test networks: 12")
-
-
 @pytest.mark.parametrize(("model", "question"), [("demo-s", "where"), ("demo-cls-l", "why")])
 def test_default_map_beats_baselines_by_margin(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
