@@ -19,7 +19,7 @@ from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
     choose,
-    component_key,
+    choose_row,
     headline,
     labels,
     parameter,
@@ -34,12 +34,6 @@ from tests.servers import until
 from tests.waits import patience
 
 UNFINISHED = "This map is not finished"
-
-
-def choose_row(app, place: int, **more: list[int]):
-    """Click on an answer, as the list tells of it."""
-    app.session_state[component_key(app, "rows-")] = {"chosen": place, **more}
-    return app.run()
 
 
 def test_the_first_screen_says_what_the_engine_says(page, bus):

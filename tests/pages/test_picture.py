@@ -1,13 +1,11 @@
 """The picture: what a person did last decides which is shown, and what is drawn or painted becomes one."""
 
 import importlib.util
-import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.testing.v1 import AppTest
 
@@ -19,7 +17,6 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
-from sightglass.ui.choices import image_picker
 from sightglass.ui.session import control_table
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
@@ -139,14 +136,6 @@ def test_uploads_expire(monkeypatch):
     # A file in place of another is not taken for it.
     uploads.put(images[1], picture("c.png"))
     assert uploads.get(token(images[1])) is None
-
-
-@pytest.mark.parametrize("name", image_source.EXAMPLES)
-def test_thumbnail_files_equal_examples(name):
-    stored = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
-    drawn = Pillow.open(io.BytesIO(image_source.thumbnail(image_source.load_bundled(name)))).convert("RGB")
-    assert stored.size == image_source.THUMBNAIL
-    assert np.abs(np.asarray(stored, int) - np.asarray(drawn, int)).mean() < 1
 
 
 def test_exported_file_restores_its_view(page, bus):

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass import examples
-from sightglass.history.decks import READY, SUFFIX, read
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
 from sightglass.report.layouts import (
@@ -32,7 +30,6 @@ from sightglass.report.layouts import (
 )
 from sightglass.report.pdf import deck_pdf
 from sightglass.report.view import View
-from sightglass.report.views import MAX_WORDS
 from tests.unit.report.slides import SIZE, TITLE, deck, picture
 
 VIEWS = deck()
@@ -187,20 +184,3 @@ def test_html_deck_is_self_contained():
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text)
     assert "default-src 'none'" in text
     assert text.count("<section>") == len(list(numbered(VIEWS)))
-
-
-@pytest.fixture(scope="module")
-def decks() -> dict[str, list[View]]:
-    folder = examples.find(examples.DECKS)
-    return {name: [slide.view for slide in read(folder / f"{name}{SUFFIX}").slides] for name in READY}
-
-
-def test_packaged_slides_are_short(decks: dict[str, list[View]]) -> None:
-    for name, views in decks.items():
-        for view in views:
-            assert len(view.title.split(" ")) <= MAX_WORDS, (name, view.title)
-            for page in pages(view):
-                texts = {item.name: item.text for item in page.items if isinstance(item, Text)}
-                assert texts["title"] == view.title and not texts.get("text", "").endswith("…"), (name, view.title)
-                if view.sides and page.layout != "chart":
-                    assert any(item.text.startswith("Red: ") for item in page.items if isinstance(item, Text))
