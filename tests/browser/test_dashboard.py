@@ -11,25 +11,20 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import serving
-from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Response, expect
 from screen import (
     CANVAS,
     ROOT,
-    at_rest,
     drop,
     expect_picture,
     go_to,
-    headline,
     new_page,
     settled,
-    still,
     takes_files,
     until,
 )
 
 from benchmarks.processes import free_port
-from tests.corpus import saved
 from tests.servers import running
 
 pytestmark = pytest.mark.browser
@@ -74,10 +69,7 @@ def test_compare_keys_and_crosshair(visit):
     expect(texts.first).to_have_text(re.compile("%$"))
 
 
-def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path):
-    large = tmp_path / "large.jpg"
-    with large.open("wb") as file:
-        file.truncate(64 * 2**20 + 1)
+def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
     page = visit()
     page.locator(CANVAS).first.wait_for()
     settled(page)
@@ -92,31 +84,6 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
     settled(page)
     page.reload()
     expect_picture(page, "dropped.jpg")
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload", exact=True).click()
-    chooser.value.set_files(large)
-    page.get_by_text("File must be 64.0MB or smaller").wait_for()
-    expect_picture(page, "dropped.jpg")
-
-
-@pytest.mark.slow
-def test_last_of_several_drops_stays(visit, pictures: list[Path]):
-    page = visit()
-    page.locator(CANVAS).first.wait_for()
-    settled(page)
-    takes_files(page)
-    # Mirrored, none of them is an example.
-    turned = [saved(ImageOps.mirror(Image.open(path).convert("RGB")), "JPEG") for path in pictures[:4]]
-    drop(page, *((f"{number}.jpg", data) for number, data in enumerate(turned)))
-    expect_picture(page, "3.jpg")
-    picture, title = at_rest(page), headline(page).inner_text()
-    still(page)
-    np.testing.assert_array_equal(at_rest(page), picture)
-    # A page that was never asked for another one has the same map.
-    page.reload()
-    expect_picture(page, "3.jpg")
-    until(page, lambda: headline(page).inner_text() == title, "another headline")
-    until(page, lambda: np.array_equal(at_rest(page), picture), "another map")
 
 
 def test_refused_files_say_why(visit, tmp_path: Path):

@@ -123,10 +123,11 @@ def parameter(app: AppTest, name: str) -> str:
     return value if isinstance(value, str) else value[0]
 
 
-def component_key(app: AppTest, start: str) -> str:
-    """The key of the one component whose key starts so."""
-    (key,) = (key for key in app.main.root.session_state.filtered_state if key.startswith(start))
-    return key
+def choose_row(app: AppTest, place: int, **more: list[int]) -> AppTest:
+    """Click on an answer, as the list tells of it."""
+    (key,) = (key for key in app.main.root.session_state.filtered_state if key.startswith("rows-"))
+    app.session_state[key] = {"chosen": place, **more}
+    return app.run()
 
 
 def labels(app: AppTest) -> list[str]:

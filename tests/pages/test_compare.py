@@ -242,8 +242,3 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
     assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]
-
-
-def test_one_map_for_all_classes_is_noted(page):
-    app = page("topk", model="demo-cls-s", method="eigencam")
-    assert any("gives the same map for every class" in element.value for element in app.markdown)

@@ -19,7 +19,7 @@ from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
     choose,
-    component_key,
+    choose_row,
     headline,
     labels,
     parameter,
@@ -34,12 +34,6 @@ from tests.servers import until
 from tests.waits import patience
 
 UNFINISHED = "This map is not finished"
-
-
-def choose_row(app, place: int, **more: list[int]):
-    """Click on an answer, as the list tells of it."""
-    app.session_state[component_key(app, "rows-")] = {"chosen": place, **more}
-    return app.run()
 
 
 def test_the_first_screen_says_what_the_engine_says(page, bus):
@@ -230,14 +224,6 @@ def test_remembered_number_out_of_range(page) -> None:
 
 def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
     return json.loads(app.dataframe[place].proto.columns)
-
-
-def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
-    app = press(page(), "All numbers")
-    listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
-    metric = next(element for element in app.metric if element.label == "Half the evidence on")
-    assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
-    assert columns(app)["value"]["alignment"] == "right"
 
 
 def test_what_is_copied_has_no_formulas() -> None:

@@ -16,7 +16,7 @@ from sightglass.pages.explore import answers
 from sightglass.ui.session.pictures.image_source import Pictures, token
 from sightglass.ui.session.state import ChosenArea
 from tests.corpus import npy
-from tests.pages.conftest import choose, component_key, headline, press, received, rerun_until, session, shown, texts
+from tests.pages.conftest import choose, choose_row, headline, press, received, rerun_until, session, shown, texts
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes
@@ -53,9 +53,6 @@ def test_prompts_are_rows_with_contrast(page):
     app.selectbox(key="part").select("class").run()
     assert app.query_params["part"] in ("class", ["class"])
     assert not np.allclose(shown(app).maps[0], view.maps[0])
-    app.text_input(key="words").set_value("red star, green bar, blue star").run()
-    assert len(shown(app).maps) == 2
-    assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
 
 
 def test_words_of_an_answer(page):
@@ -169,11 +166,6 @@ def metrics(app) -> dict[str, tuple[str, str]]:
     return {element.label: (element.value, element.delta) for element in app.metric}
 
 
-def pick(app, row: int):
-    app.session_state[component_key(app, "rows-")] = {"chosen": row}
-    return app.run()
-
-
 @pytest.fixture
 def result(scene):
     return Explainer("demo-s")(scene, per="detection", top_k=answers.MAX_MAPS)
@@ -195,7 +187,7 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
         f"on {percent(numbers.area)} of the picture",
     )
     assert "box" not in app.query_params
-    pick(app, 3)
+    choose_row(app, 3)
     numbers = result.box_numbers(3)
     parts = [f"{share}{NBSP}% " for share in numbers.printed.values()]
     assert f"Evidence for **rod-cross 4**: {parts[0]}in its own box only, {parts[1]}shared with" in texts(app)
@@ -239,7 +231,7 @@ def test_click_beside_boxes_shows_candidate(page, result):
     assert result.missing((20, 210, 20, 210), "star").words in texts(app)
     # The harness repeats the question for ever; a browser does not.
     app.session_state[VIEWER] = {}
-    pick(app, 0)
+    choose_row(app, 0)
     assert app.query_params["box"] == "1" and "candidate" in texts(app)
     press(app, "Back to the boxes")
     assert len(shown(app).maps) == len(result.heatmaps)
@@ -252,7 +244,7 @@ def test_chosen_box_without_map_gets_one(page, scene):
     assert len(result.predictions) > answers.MAX_MAPS + 3
     assert len(shown(app).maps) == answers.MAX_MAPS
     place = answers.MAX_MAPS + 2
-    pick(app, place)
+    choose_row(app, place)
     np.testing.assert_allclose(shown(app).maps[-1], result.with_targets(place).heatmaps[0].content, atol=1e-3)
     # Its map, its row and its rectangle go by the same place, and its number stays.
     assert shown(app).head["boxes"][answers.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 from torchvision.models import mobilenet_v3_small
 
-from sightglass.explain.picture.image import load_bundled
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import workers
@@ -19,7 +17,6 @@ from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
 from sightglass.ui.choices import model_picker
 from tests import plant_net
-from tests.pages import test_pictures
 from tests.pages.conftest import press, session, shown, texts
 from tests.unit.models.test_own_models import NAMES, saved
 
@@ -100,7 +97,7 @@ def test_a_model_that_is_dropped_among_pictures_is_added(page: Page, leaf: bytes
     assert not app.error and "with 5 classes, 224 px" in texts(app) and next(iter(rows(app))) == "leaf"
 
 
-def test_two_versions_of_a_model_are_a_pair(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_versions_of_a_model_are_a_pair(page: Page) -> None:
     names, (old, new) = ("names.txt", "\n".join(NAMES).encode()), (checkpoint(5, favoured) for favoured in (0, 1))
     app = page("models")
     for data in (old, new):
@@ -108,18 +105,6 @@ def test_two_versions_of_a_model_are_a_pair(page: Page, tmp_path: Path, monkeypa
     drop(app, ("renamed.pth", old), names)
     assert app.error[0].value == "renamed.pth is your model best, byte for byte: it stays one model."
     assert {"best", "best-2"} <= {*rows(app)} and "renamed" not in catalog.catalog()
-    for number, name in enumerate(NAMES * 2):
-        (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(load_bundled("scene 1").pixels[number:, number:]).save(
-            tmp_path / "pictures" / name / f"{number}.png"
-        )
-    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
-    app = page("pages/pictures/page.py", model="best", models="best-2")
-    app = test_pictures.run(test_pictures.choose(app, tmp_path / "pictures"))
-    text = texts(app)
-    assert re.search(r"best(-2)? instead of best(-2)?: ", text)
-    assert re.search(r"is right on 2 that best\S* has wrong, and wrong on \d that it has right: 0 in all", text)
-    assert app.dataframe[0].value["Model"].tolist() == ["best", "best-2"]
     assert shown(page("compare", models="best,best-2", arrangement="beside")).titles[:2] == ["best", "best-2"]
 
 

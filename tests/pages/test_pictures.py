@@ -15,7 +15,6 @@ from PIL import Image
 
 from sightglass import explain
 from sightglass.batch import finished, journal, labels, relabel, run_store, runner, table, uploads
-from sightglass.batch.uploads import Source
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -27,13 +26,13 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures import job as jobs
-from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage, open_example
 from sightglass.report.view import View
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenAnswer, Controls, Navigation, Reopened
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
-from tests.labelled import draw_masked, draw_scenes
+from tests.labelled import draw_scenes
 from tests.pages.conftest import button, parameter, press, rerun_until, session, texts
 from tests.unit.batch.test_earlier import cut
 from tests.waits import patience
@@ -218,11 +217,6 @@ def test_names_of_dropped_files_are_never_paths(tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]
 
 
-def test_other_options_have_a_folder_of_their_own():
-    folders = {folder_for(Source((), "cats", "/data/cats"), "m", {"method": name}) for name in ("gradcam", "layercam")}
-    assert len(folders) == 2
-
-
 def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     app = run(choose(page(SCREEN, model="demo-cls-s"), many))
     job = session(app, PicturesPage).job
@@ -381,16 +375,6 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
     app = finish(page(SCREEN, run=folder.name))
     assert len(opened(app)) == scenes_among + 2
     assert make_deck(app)[0].pictures[-1].caption == "nothing found"
-
-
-def test_masks_give_the_iou_of_each_class(page, tmp_path):
-    pictures, masks = draw_masked(tmp_path / "drawn", 3)
-    app = run(choose(page(SCREEN, model="demo-seg"), pictures, masks))
-    fit = labels.load_summary(session(app, PicturesPage).job.plans[0].folder)
-    assert fit.headline in headline(app)
-    app.segmented_control(key="pictures-view").set_value("class").run()
-    frame = next(element.value for element in app.dataframe if "IoU" in element.value)
-    assert list(frame["class"]) == [name for name, *_ in fit.list_classes()]
 
 
 def test_true_numbers_give_the_error(page, tmp_path):

@@ -69,18 +69,6 @@ def test_results_become_a_deck(page, history, name, kinds):
         ]
 
 
-@pytest.mark.parametrize(
-    ("name", "tab", "count"),
-    [("topk", "", 3), ("compare", "models", 4), ("compare", "pictures", 2)],
-)
-def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, count):
-    app = page(name, tab=tab)
-    add(app)
-    view = history.decks.all()[0].slides[0].view
-    assert view.title and view.sentence and len(view.pictures) == count
-    assert all(picture.map is not None and picture.caption for picture in view.pictures)
-
-
 def test_slides_are_edited_arranged_deleted(page, history):
     deck = three(history)
     first, second, third = (slide.id for slide in deck.slides)

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from sightglass.explain import Explainer
 from sightglass.history import History
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import ClipJob, ClipPlan, Video, headline
+from sightglass.pages.video.job import ClipJob, ClipPlan, Video
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
@@ -25,8 +25,7 @@ from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
 from sightglass.video import Settings
 from sightglass.video.clip import Clip
-from sightglass.video.results import Summary
-from sightglass.video.timeline import Kind, Moment, read_curves, rgb_of
+from sightglass.video.timeline import Moment, read_curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
 from tests.pages.conftest import press, received, session, texts
@@ -156,18 +155,6 @@ def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     assert [element.value for element in app.error] == [
         "my walk.mp4 cannot be read as a video; give MP4, MOV, WebM, MKV, GIF or AVI, whole."
     ]
-
-
-def test_the_headline_says_what_is_seen_from_when() -> None:
-    def moment(seconds: float, label: str, kind: Kind = "answer") -> Moment:
-        return Moment(seconds, int(25 * seconds), kind, "", label=label)
-
-    def said(*moments: Moment) -> str:
-        return headline(Summary(Path(), 250, 250, 0, 1.0, False, moments=moments))
-
-    assert said(moment(2.04, "sports car"), moment(5, ""), moment(8, "dog")) == "Sports car from 0:02 and dog from 0:08"
-    assert said(*(moment(i, label) for i, label in enumerate("abcd"))) == "4 moments in 250 frames"
-    assert said(moment(3, "a", "gone")) == "1 moment in 250 frames"
 
 
 def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:

@@ -148,10 +148,6 @@ def asks(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
 
 
-def test_every_task_that_a_model_may_state_has_a_module() -> None:
-    assert {*STATED} <= {*TASKS} and all(task.id == id for id, task in TASKS.items())
-
-
 def test_code_elsewhere_does_not_ask_which_task_it_is() -> None:
     lines = []
     for path in sources(*every_package()):

@@ -1,6 +1,5 @@
 """The engine ray on a cluster of two workers: what the plain engine makes, to the last bit, and nothing left behind."""
 
-import json
 import os
 import secrets
 import subprocess
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,9 +18,7 @@ from sightglass.batch.engines import Work, Worker, import_ray, send_code
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find
-from tests.servers import until
 from tests.unit.batch.conftest import MODEL
-from tests.waits import patience
 
 ROOT = Path(__file__).parents[3]
 
@@ -150,29 +146,3 @@ def test_where_nobody_answers_is_said_at_once(address: str, many: Path, tmp_path
     pytest.importorskip("ray")
     with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
         run(many, MODEL, tmp_path, engine="ray", address=address)
-
-
-@pytest.mark.slow
-def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster, many, finished_run, tmp_path):
-    """The command line, in a folder from which nothing of this project can be imported by chance."""
-    out = tmp_path / "out"
-    call = [sys.executable, "-m", "sightglass", "batch", str(many), "--engine", "ray", "--ray-address", cluster]
-    # One worker, one picture at a time: so that there is a middle to stop in.
-    call += ["--out", str(out), "--workers", "1", "--batch-size", "1", "--json"]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    options: Any = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": path}, "text": True}
-    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-
-    def has_begun() -> bool:
-        assert process.poll() is None, process.communicate()
-        return (out / journal.NAME).exists() and (out / journal.NAME).read_bytes().count(b"\n") >= 3
-
-    until(has_begun, 120)
-    process.kill()
-    process.communicate()
-    before = lines(out)
-    again = subprocess.run(call, capture_output=True, timeout=patience(120), **options)
-    answer = json.loads(again.stdout)
-    assert (again.returncode, answer["done"]) == (1, 21), again.stderr
-    assert answer["resumed"] >= max(1, len(before) - 2)
-    assert list(table.read(out)["picture"]) == list(table.read(finished_run)["picture"])

@@ -88,12 +88,6 @@ def test_settings_are_listed_without_the_token(monkeypatch, capsys):
     assert "There is no setting SIGHTGLASS_MEMORYMB: did you mean SIGHTGLASS_MEMORY_MB?" in capsys.readouterr().err
 
 
-def test_models_and_evidence_take_their_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (environment.models_bytes(), environment.evidence_bytes()) == (2048 * 2**20, 256 * 2**20)
-    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "0")
-    assert environment.models_bytes() == environment.evidence_bytes() == 0
-
-
 @pytest.mark.parametrize("text", ["https://a; script-src *", "https://a\nX-Injected: 1", "https://ü.example"])
 def test_what_would_break_every_answer_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", text)

@@ -136,11 +136,6 @@ def test_a_preprocess_that_cannot_be_read_is_run(net: nn.Module, bus: Path) -> N
         Explainer(net, preprocess=transforms.Compose([transforms.Lambda(abs), *EVALUATION.transforms]))
 
 
-def test_timm_says_how_pictures_are_prepared() -> None:
-    small = timm.create_model("mobilenetv3_small_050", num_classes=4)
-    assert Explainer(small).loaded.adapter.resizing == "256 → 224, bicubic"
-
-
 @pytest.mark.parametrize("normalised", [True, False])
 def test_batch_of_processor(bus: Path, normalised: bool) -> None:
     import transformers

@@ -20,8 +20,7 @@ from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import count, fine_percent, milliseconds, plain_text, quantity, signed
-from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.regress import number_at_place
 from sightglass.explain.trust.diagnosis import describe, describe_map, diagnose
@@ -346,18 +345,6 @@ def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_pa
     for item in (explained_picture(made).map, record_view(record, made.image, [saved]).pictures[0].map):
         assert item is not None and item.field.kind == "signed" and np.ptp(np.sign(item.field.values)) == 2
         assert item.ends[0].startswith("lowers −") and item.ends[2].endswith("°")
-
-
-def test_signed_map_colours() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    values = np.zeros((40, 40), np.float32)
-    values[:, :10], values[:, 30:] = 1, -1
-    field = Field(values, (0, 0, 40, 40), (0, 0, 40, 40), "signed")
-    drawn = paint(pixels, field, Style(alpha=1.0))
-    assert (np.ptp(drawn[:, 18:22].astype(int), axis=2) == 0).all()
-    assert drawn[20, 2].tolist() == [194, 64, 40] and drawn[20, 37].tolist() == [10, 106, 216]
-    hidden = paint(pixels, field, Style(alpha=1.0, threshold=1.0))
-    assert hidden[20, 2].tolist() == [194, 64, 40]
 
 
 SIGNED = [m.id for m in METHODS.values() if m.signed and m.compute_name]

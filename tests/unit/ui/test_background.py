@@ -1,4 +1,4 @@
-"""How long slow work still takes, how it pauses, and ends with its page, session or process."""
+"""How slow work pauses, and ends with its page, session or process."""
 
 import gc
 import subprocess
@@ -11,14 +11,8 @@ import pytest
 
 from sightglass.common.work import progress
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.jobs.background import Job, time_left
+from sightglass.ui.session.jobs.background import Job
 from tests.waits import patience
-
-
-def test_what_is_left_of_slow_work() -> None:
-    for share, elapsed, words in ((0.004, 30, ""), (0.01, 2.5, ", about 5 min left"), (0.5, 8, ", about 10 s left")):
-        assert time_left(share, elapsed).replace("\N{NO-BREAK SPACE}", " ") == words
-    assert time_left(0.5, 0.5) == time_left(1.0, 10) == ""
 
 
 def test_a_process_ends_after_the_work_in_it() -> None:

@@ -21,8 +21,6 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import kinds as counted_kinds
-from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import diagnosis
 from sightglass.explain.trust.diagnosis import (
@@ -303,13 +301,6 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
     assert "undecided" not in kinds(untrained)
 
 
-def test_several_persons_are_people():
-    assert [plural(number, "person") for number in (1, 4)] == ["1 person", "4 people"]
-    assert counted_kinds([("person", 4), ("bus", 1)], 2) == "4 people and 1 bus"
-    assert plural(2, "traffic person") == "2 traffic people"
-    assert plural(2, "epoch") == "2 epochs"
-
-
 def test_a_map_that_is_not_supported_is_unproved() -> None:
     own, better = (Effect(name, (hidden,), (0.5,)) for name, hidden in (("this map", 0.9), ("star", 0.1)))
     tested = Support("star", False, 1.0, 0.0, own, (better,) * OTHERS)
@@ -366,14 +357,6 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monk
     assert find_independent(other, 0) is None
     monkeypatch.setattr(diagnosis, "is_packaged", lambda _: False)
     assert find_independent(own, 0) is None
-
-
-def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    reliability = diagnosis.Reliability((0.97, 0.95, 0.99), "edges, smoothed", 0.41, fails=False)
-    sentence = reliability.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert sentence == "On our test networks: 97 % right, edges alone 41 %."
-    failed = diagnosis.Reliability((0.12, 0.1, 0.2), "edges in its box", 0.41, fails=True)
-    assert failed.sentence.startswith("Failed on our test networks: 12")
 
 
 @pytest.mark.parametrize(("model", "question"), [("demo-s", "where"), ("demo-cls-l", "why")])

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import t
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
@@ -23,8 +22,6 @@ from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.trust import controls
 from sightglass.explain.trust import scramble as module
 from sightglass.explain.trust.scramble import (
-    DRAWS,
-    STUDENT,
     Scramble,
     copy_loaded,
     interval_of,
@@ -148,11 +145,6 @@ def test_verdicts_by_hand() -> None:
         "told whether it depends on the model (similarity −0.01, from −0.84 to 0.81; unrelated maps reach 0.40)."
     )
     assert made(0.2).verdict == made(0.9).verdict == "unclear", "of one draw nothing is known"
-
-
-def test_student_s_quantiles_are_scipys() -> None:
-    assert set(STUDENT) >= set(range(DRAWS[0], DRAWS[1] + 1))
-    assert all(value == pytest.approx(t.ppf(0.95, count - 1), abs=6e-4) for count, value in STUDENT.items())
 
 
 @pytest.fixture

@@ -1,27 +1,23 @@
 """Checks: small changes of a picture, maps of other pictures as controls, and the three answers."""
 
 import threading
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.verdict import Case
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.boxes import box_on_content
-from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks.parts import Movement
-from sightglass.explain.trust import SHOWS, controls, scramble
+from sightglass.explain.trust import SHOWS, scramble
 from sightglass.explain.trust import support as maps
 from sightglass.explain.trust.checks import QUESTIONS, Check, Checks
 from sightglass.explain.trust.diagnosis import describe, describe_map
@@ -115,11 +111,7 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
         "Under 2 small changes dog scores 50 % to 50 %; the answer stays. The map keeps a rank correlation of 0.85 at "
         "least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
     )
-    moving = stability_of(0.2).sentence
-    assert moving.endswith("(after a little noise). It does not hold still: unrelated maps reach 0.30.")
     shaky = stability_of(0.4, 0.9, 0.8, flips=(0,))
-    words = "The answer changes after a little noise. Otherwise the map keeps a rank correlation of 0.80"
-    assert f"dog scores 50 % to 50 %. {words}" in plain_text(shaky.sentence)
     assert shaky.sentence.endswith("cannot be told, because the answer changes.")
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
     alike = plain_text(replace(stability_of(0.9, answer=""), model=replace(PETS, task="embed")).sentence)
@@ -127,18 +119,6 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
     # The number moves as well, and nobody has said how far it may.
     ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
     assert replace(stability_of(0.2, answer=""), label="age", model=ages).verdict == "cannot be told"
-
-
-def test_a_map_that_jumps_under_noise_does_not_hold_still(explained, monkeypatch):
-    """Maps are random, seeded by the picture's bytes: any change gives another map."""
-
-    def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
-        values = controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.cpu().numpy().tobytes()))
-        return RawMaps([torch.from_numpy(values)[None]], ("bn2",))
-
-    monkeypatch.setattr(Method, "run", run)
-    result = stability(explained.with_method("gradcam"))
-    assert not result.flips and result.verdict == "no"
 
 
 def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:

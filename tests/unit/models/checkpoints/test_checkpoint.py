@@ -85,13 +85,6 @@ def test_however_it_was_saved_the_tensors_are_the_same(kind: str, zipped: bool, 
         assert loaded.extras["classes"] == ["a", "b"]
 
 
-def test_safetensors(net: Net, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file(net.state_dict(), tmp_path / "net.safetensors")
-    assert same(checkpoint.read(tmp_path / "net.safetensors"), net)
-
-
 def test_checkpoint_of_several_models(net: Net, tmp_path: Path) -> None:
     other = Net()
     torch.save({"ema": other.state_dict(), "model": net.state_dict()}, tmp_path / "net.pth")

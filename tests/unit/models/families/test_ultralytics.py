@@ -22,7 +22,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.families.ultralytics.detectors import RotatedDetector, RtDetr, YoloDetector
 from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
-from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from tests.built import build, built, record, spec_of
 from tests.corpus import Touch
@@ -274,15 +274,6 @@ def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
     assert tuple(scales.values()) == neck
     assert all(known[path].shape[1] == 640 >> int(name[-1]) for name, path in scales.items())
     assert all(path in known for paths in presets.values() for path in paths)
-
-
-def test_stages_are_the_steps_of_the_model_with_maps() -> None:
-    adapter = built("yolo11n-seg")
-    stages = adapter.stages(layers_of("yolo11n-seg"))
-    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(23)]
-    assert stages[0] == ModelStage("model.0", "Conv", 2.0, "backbone")
-    assert stages[12] == ModelStage("model.12", "Concat", 16.0, "neck")
-    assert [stage.part for stage in stages].count("backbone") == 11
 
 
 @pytest.mark.parametrize(
