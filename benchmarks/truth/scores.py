@@ -33,8 +33,15 @@ if TYPE_CHECKING:
     from benchmarks.truth.scenes import Line, Subject
     from sightglass.explain.methods.method import Family
 
-OWN_LAYER: dict[Family, str] = {"pixel": "pixels", "attention": "attention", "query": "the query's attention"}
+OWN_LAYER: dict[Family, str] = {
+    "pixel": "pixels",
+    "attention": "attention",
+    "query": "the query's attention",
+    "mask": "the answers alone",
+}
 """Families of methods that name their own layer, and what their maps are taken at."""
+SLOW = ("library", "noise", "mask")
+"""Families whose methods run the model many times: they explain the class alone, where "where" does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +111,7 @@ def score(model: str, numbers: Sequence[int]) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A model, and which methods that name their own layer are measured on it."""
+    """A model, and the families of methods, besides the quick ones, that are measured on it."""
 
     model: str
     families: tuple[Family, ...]
@@ -121,6 +128,9 @@ def score_study(study: Study, numbers: Sequence[int]) -> Scores:
     quick = FAST if study.layers else [METHODS[id] for id in dict.fromkeys(id for id, _, _ in defaults)]
     layers = {name: known[name] for name in names}
     others = [method for method in list_methods(engine) if method.family in study.families]
+    if engine.adapter.detects:
+        # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
+        others = [method for method in others if method.id != "ablationcam"]
     rows = Rows(study.model)
     for subject in subjects(study.model, numbers, _paths(layers)):
         targets = subject.targets
@@ -128,8 +138,9 @@ def score_study(study: Study, numbers: Sequence[int]) -> Scores:
         for part, (_, name, _) in zip(PARTS, defaults, strict=True):
             evidence = evidence_of(engine, subject.scene, known[name])
             for method in others:
-                if part == PARTS[0] or (method.per_class and not method.reads):
-                    by_line[method.id, OWN_LAYER[method.family], part] = map_of(evidence, method, targets[part])
+                if part == PARTS[0] or (method.per_class and not method.reads and method.family not in SLOW):
+                    at = OWN_LAYER.get(method.family, name)
+                    by_line[method.id, at, part] = map_of(evidence, method, targets[part])
         rows.add(subject, by_line)
     return rows.scores()
 
