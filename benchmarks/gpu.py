@@ -116,8 +116,8 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
     ]
     if case.device.type == "cuda":
         for name, title in (("bare", "bare forward"), ("exact", "bare forward in whole float32")):
-            graph = _recorded(next(line.call for line in contenders if line.id == name))
-            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", partial(_replay, graph)))
+            replay = _recorded(next(line.call for line in contenders if line.id == name))
+            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", replay))
     lines = compare(contenders, sizes.rounds, case.device)
     if (gradcam := explained(fresh())).device != case.device:
         raise RuntimeError(f"The maps were on {gradcam.device}.")
@@ -135,11 +135,7 @@ def _goal(lines: Sequence[Row], name: str, title: str) -> Row:
     return goal(f"{title} (on an H100)", taken, GOALS[name])
 
 
-def _replay(graph: torch.cuda.CUDAGraph, _argument: object) -> None:
-    graph.replay()
-
-
-def _recorded(call: Callable[[Any], Any]) -> torch.cuda.CUDAGraph:
+def _recorded(call: Callable[[Any], Any]) -> Callable[[Any], None]:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -149,7 +145,7 @@ def _recorded(call: Callable[[Any], Any]) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call(None)
-    return graph
+    return lambda _: graph.replay()
 
 
 def upload(case: ClassifierCase, sizes: Sizes) -> Row:

@@ -138,10 +138,8 @@ class Crowd:
         return session, client
 
     def leave(self) -> None:
-        for session in self.sessions:
-            session.close()
-        for client in self.clients:
-            client.close()
+        for caller in (*self.sessions, *self.clients):
+            caller.close()
 
     def _next(self) -> int:
         with self._lock:

@@ -19,8 +19,8 @@ from benchmarks.processes import spawned
 from benchmarks.report import RESULTS, Row, load, machine, page, with_part
 from benchmarks.truth import report, weights
 from benchmarks.truth.ranking import find_all, find_own_layer, table
-from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of
-from benchmarks.truth.scores import Scores, Study, joined, score, score_study
+from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of, layers_of
+from benchmarks.truth.scores import Scores, Study, joined, score
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust.diagnosis import FILE
@@ -28,7 +28,7 @@ from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 MODELS = tuple(
     model for name in ("Detectors", "Convolutional classifiers", "Transformer") for model in report.GROUPS[name]
@@ -81,7 +81,7 @@ def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
     if not present:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     count = FULL_SCENES if options.full else SCENES
-    scores = spread([(score, model, count) for model in present])
+    scores = spread([Study(model, (), count, tuple(layers_of(model))) for model in present])
     tables, findings = [], []
     for name, models in report.GROUPS.items():
         if not (of := [each for each in scores if each.model in models and _enough(each)]):
@@ -99,7 +99,7 @@ def _layers(options: argparse.Namespace) -> tuple[list[str], Row]:
     studies = [study for study in STUDIES if not options.models or study.model in options.models]
     if studies[-1:] != [STUDIES[-1]]:
         raise ModelProblem("demo-detr is needed for this part: name it among --models, or name none.")
-    *others, queries = spread([(score_study, study, study.scenes) for study in studies])
+    *others, queries = spread(studies)
     redrawn: weights.Counts = {}
     for study in (each for each in studies if each.model in REDRAWN):
         names = {method.id for method in METHODS.values() if method.family in study.families}
@@ -149,12 +149,12 @@ def _enough(of: Scores) -> bool:
     return any(cause and label in labels for label, cause in zip(of.labels, of.caused, strict=True))
 
 
-def spread(jobs: Sequence[tuple[Callable[[Any, Sequence[int]], Scores], Any, int]]) -> list[Scores]:
-    """Return the scores of each job (function, model or study, number of scenes), computed on all cores."""
+def spread(studies: Sequence[Study]) -> list[Scores]:
+    """Return each study's scores, computed on all cores with progress."""
     with spawned(os.cpu_count(), _single_thread) as pool:
         lots = [
-            [pool.submit(work, of, range(at, min(at + CHUNK, count))) for at in range(0, count, CHUNK)]
-            for work, of, count in jobs
+            [pool.submit(score, of, range(at, min(at + CHUNK, of.scenes))) for at in range(0, of.scenes, CHUNK)]
+            for of in studies
         ]
         done, total = itertools.count(1), sum(map(len, lots))
 
