@@ -58,14 +58,14 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda"}),
     "lines": (
         "--only",
-        {"nargs": "+", "choices": ("classes", "touch", "upload", "start"), "help": "these lines only"},
+        {"nargs": "+", "choices": ("frames", "classes", "touch", "upload", "start"), "help": "these lines only"},
     ),
     "parts": (
         "--only",
         {
             "choices": ("scenes", "layers", "weights"),
             "default": "scenes",
-            "help": "scenes: every method, layer and target; layers: methods that name their own layer; weights: "
+            "help": "scenes: every quick method, layer and target; layers: other methods; weights: "
             "which maps depend on the model",
         },
     ),

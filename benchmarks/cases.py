@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.packaged import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
+from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.gradient import compute
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.methods.method import Method
     from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
 
 FAST = tuple(method for method in METHODS.values() if method.compute_name)
 """The methods that are functions of Evidence."""
@@ -55,11 +53,6 @@ def picture() -> Path:
     if path is None:
         raise ModelProblem("The picture of the benchmarks is in the package ultralytics: install it or name another.")
     return path
-
-
-def seeded(row: ModelSpec) -> tuple[ModelSpec, str]:
-    """Return a catalogue row with `real` or `random` weights, and their kind."""
-    return (row, "real") if available(row) else (replace(row, weights=WeightsTable(random=SEED)), "random")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +98,6 @@ def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
     ]
 
 
-class _Single(ModelCache):
-    """A model cache with a single model, so that an Explainer takes the case's own."""
-
-    def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__()
-        self._loaded = loaded
-
-    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
-        return self._loaded
-
-    def models(self) -> list[LoadedModel]:
-        return [self._loaded]
-
-
 @dataclass(frozen=True, eq=False)
 class ClassifierCase(Case):
     """What is explained: the model's best classes for the picture, at the model's default layer."""
@@ -128,7 +107,9 @@ class ClassifierCase(Case):
 
     @classmethod
     def build(cls, model: str, path: Path, device: torch.device, classes: int) -> ClassifierCase:
-        row, weights = seeded(spec(model))
+        row, weights = spec(model), "real"
+        if not available(row):
+            row, weights = replace(row, weights=WeightsTable(random=SEED)), "random"
         if row.task != "classify":
             raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
         adapter, image = load(row), Image.open(path)
@@ -149,10 +130,6 @@ class ClassifierCase(Case):
     @property
     def indices(self) -> tuple[int, ...]:
         return tuple(target.index for target in self.targets if target.index is not None)
-
-    @property
-    def model_cache(self) -> ModelCache:
-        return _Single(self.loaded)
 
     def module(self) -> nn.Module:
         """Return the model as used in its library, with gradients.
@@ -192,13 +169,15 @@ class DetectorCase(Case):
 
     @classmethod
     def build(cls, model: str, path: Path, count: int) -> DetectorCase:
-        row = _detector_row(model)
-        adapter = load(row)
+        row = spec(model)
+        if not available(row):
+            raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS is their folder.")
+        yolox = row.loader == "yolox"
+        adapter = load(row.with_weights(preprocessing=PreprocessingTable(size=SIZE)) if yolox else row)
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
         loaded, image = LoadedModel(adapter, CPU), Image.open(path)
         model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
-        yolox = row.loader == "yolox"
         paths = NECK if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
         with torch.no_grad():
             outputs = adapter.run(loaded.move_input(model_input.tensor))
@@ -240,11 +219,3 @@ class DetectorCase(Case):
         built: Any = YOLO(str(locate(self.adapter.spec))).model
         fused: nn.Module = built.eval().fuse(verbose=False)
         return fused.requires_grad_(False)
-
-
-def _detector_row(model: str) -> ModelSpec:
-    """Return a catalogue row at benchmark size."""
-    row = spec(model)
-    if not available(row):
-        raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
-    return row.with_weights(preprocessing=PreprocessingTable(size=SIZE)) if row.loader == "yolox" else row

@@ -5,6 +5,7 @@ One map and ten, beside a pass of the model's own library.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 from benchmarks import peers
 from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
 from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
-from benchmarks.timing import Contender, measure, row
+from benchmarks.timing import Contender, compare
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import scale_maps
@@ -25,7 +26,7 @@ from sightglass.models.adapter import Target
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -44,16 +45,13 @@ FIRST_BOX, FURTHER_BOX = 1.25, 0.15
 
 def run(options: argparse.Namespace) -> Row:
     """Measure each model on each picture and report failures."""
-    models, rounds = options.models, options.rounds or ROUNDS
-    result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
-
-    def line(title: str, measured: Callable[..., Row], *arguments: Any) -> None:
-        result["lines"].append(attempt(title, lambda: measured(*arguments)))
-
-    for model in models or MODELS:
-        for path in pictures():
-            line(f"{model}, {path.name}", speed, model, path, rounds)
-    return result | {"complete": not models and rounds >= ROUNDS}
+    at, rounds = machine(torch.get_num_threads(), "cpu", PACKAGES), options.rounds or ROUNDS
+    lines = [
+        attempt(f"{model}, {path.name}", partial(speed, model, path, rounds))
+        for model in options.models or MODELS
+        for path in pictures()
+    ]
+    return {"machine": at, "lines": lines, "complete": not options.models and rounds >= ROUNDS}
 
 
 def pictures() -> list[Path]:
@@ -95,17 +93,16 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
 def speed(model: str, path: Path, rounds: int) -> Row:
     case = DetectorCase.build(model, path, COUNT)
     quick = [*peers.bare_detector(case), *sightglass(case)]
-    short = measure(quick, rounds)
-    rows = [row(line, short[line.id], float(np.median(short["bare"]))) for line in quick]
+    rows = compare(quick, rounds)
     slow = [*(line for line in quick if line.id in ("bare", "ten")), *peers.hires_cam(case)]
-    long = measure(slow, SLOW, warm_up=1)
-    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
+    long = compare(slow, SLOW, warm_up=1)
+    rows += long[2:]
     ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
     ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[0].call(None))
     left, top, right, bottom = case.model_input.geometry.content
     bars = case.model_input.geometry.content != (0, 0, *case.model_input.geometry.input[::-1])
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
-    faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
+    faster, frozen = (row["ms"] / long[1]["ms"] for row in long[2:])
     count, boxes = len(case.targets), len(case.group.anchors)
     limit = FIRST_BOX + FURTHER_BOX * (boxes - 1)
     goals = (

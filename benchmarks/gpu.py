@@ -22,7 +22,7 @@ from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
 from benchmarks.peers import forward
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.speed import GRADCAM, explainer_of
-from benchmarks.timing import Contender, measure, row
+from benchmarks.timing import Contender, compare
 from sightglass.explain.evidence import evidence
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.loaded_model import device as find_device
@@ -116,16 +116,15 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
     ]
     if case.device.type == "cuda":
         for name, title in (("bare", "bare forward"), ("exact", "bare forward in whole float32")):
-            graph = _recorded(next(line.call for line in contenders if line.id == name))
-            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", partial(_replay, graph)))
-    lines = _timed(case, contenders, sizes.rounds)
+            replay = _recorded(next(line.call for line in contenders if line.id == name))
+            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", replay))
+    lines = compare(contenders, sizes.rounds, case.device)
     if (gradcam := explained(fresh())).device != case.device:
         raise RuntimeError(f"The maps were on {gradcam.device}.")
     return {
         "how": f"{_about(case)} Input and maps stay on the device; CUDA events, from the first launch to the last "
         "kernel. Sightglass computes in whole float32 and replays its pass, the bare forward is as PyTorch's switches "
         "are by default, with TF32.",
-        "table": times(lines, 2),
         "lines": lines,
         "goals": [_goal(lines, "maps", f"{count} maps of {sizes.model}, device to device")],
     }
@@ -136,11 +135,7 @@ def _goal(lines: Sequence[Row], name: str, title: str) -> Row:
     return goal(f"{title} (on an H100)", taken, GOALS[name])
 
 
-def _replay(graph: torch.cuda.CUDAGraph, _argument: object) -> None:
-    graph.replay()
-
-
-def _recorded(call: Callable[[Any], Any]) -> torch.cuda.CUDAGraph:
+def _recorded(call: Callable[[Any], Any]) -> Callable[[Any], None]:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -150,7 +145,7 @@ def _recorded(call: Callable[[Any], Any]) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call(None)
-    return graph
+    return lambda _: graph.replay()
 
 
 def upload(case: ClassifierCase, sizes: Sizes) -> Row:
@@ -180,12 +175,11 @@ def upload(case: ClassifierCase, sizes: Sizes) -> Row:
         Contender("one", f"the same, and one map {grid_name}", lambda _: on_grid(1), EVIDENCE.clear),
         Contender("all", f"the same, and all maps {grid_name}", lambda _: on_grid(count), EVIDENCE.clear),
     ]
-    lines = _timed(case, contenders, sizes.rounds)
+    lines = compare(contenders, sizes.rounds, case.device)
     return {
         "how": f"{_about(case)} {len(data) / 1e3:.0f} KB of JPEG are decoded on the CPU, or by nvJPEG, copied to the "
         "device, prepared and explained there, and the maps copied back and enlarged to the picture. No evidence is "
         "kept from before.",
-        "table": times(lines, 2),
         "lines": lines,
         "goals": [_goal(lines, name, f"JPEG to maps, {name}") for name in ("input", "nvjpeg")],
     }
@@ -213,7 +207,8 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
         Contender("maps", "Sightglass, one map of each, device to device", lambda _: mapped()),
         Contender("pictures", "Explainer(...)(arrays), heatmaps on the host", lambda _: explained(), EVIDENCE.clear),
     ]
-    lines = [line | {"images": sizes.batch / line["ms"] * 1e3} for line in _timed(case, contenders, sizes.rounds)]
+    lines = compare(contenders, sizes.rounds, case.device)
+    lines = [line | {"images": sizes.batch / line["ms"] * 1e3} for line in lines]
     rows = [(line["name"], f"{line['ms']:.1f}", f"{line['images']:,.0f}", f"{line['ratio']:.2f}x") for line in lines]
     return {
         "how": f"{_about(case)} {sizes.batch} different pictures, one class of each. Of large pictures `Explainer` "
@@ -252,12 +247,10 @@ def boxes(model: str, path: Path, device: torch.device, sizes: Sizes) -> Row:
         Contender("maps", "their maps at input size", lambda part: maps_of(part, targets, [GRADCAM]), again),
         Contender("frame", "640x480 array to maps per detection", lambda _: _fresh(explainer, frame, **options)),
     ]
-    taken = measure(contenders, sizes.rounds, device)
-    lines = [row(line, taken[line.id], float(np.median(taken["bare"]))) for line in contenders]
+    lines = compare(contenders, sizes.rounds, device)
     return {
         "how": f"Neighbouring candidates of class {index}, of {len(first.heatmaps)} detections; layers "
         f"{', '.join(part.paths)}.",
-        "table": times(lines, 2),
         "lines": lines,
         "goals": [_goal(lines, "boxes", "Gradients of ten boxes after the pass")],
     }
@@ -318,16 +311,15 @@ def allocated(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
-def _timed(case: ClassifierCase, contenders: Sequence[Contender], rounds: int) -> list[Row]:
-    taken = measure(contenders, rounds, case.device)
-    return [row(line, taken[line.id], float(np.median(taken["bare"]))) for line in contenders]
-
-
 def _about(case: ClassifierCase) -> str:
     height, width = case.model_input.geometry.input
     return f"{case.loaded.adapter.spec.id}, {case.weights} weights, input {width}x{height}."
 
 
+def _table(line: Row) -> list[str]:
+    return [line["table"] if "table" in line else times(line["lines"], 2)]
+
+
 def markdown(result: Row) -> str:
-    tables = (part for line in result["lines"] for part in section(line, lambda line: [line["table"]]))
+    tables = (part for line in result["lines"] for part in section(line, _table))
     return page("On a GPU", "gpu --device cuda", result["machine"], "## Goals", goals(result["lines"]), *tables)

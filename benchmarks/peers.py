@@ -24,18 +24,16 @@ if TYPE_CHECKING:
 
 def classifier_peers(case: ClassifierCase) -> list[Contender]:
     """Return the lines of the other installed libraries."""
-    lines = [*bare_classifier(case)]
+    module, fast = case.module(), case.module().to(memory_format=torch.channels_last)
+    packed = case.tensor.contiguous(memory_format=torch.channels_last)
+    lines = [
+        Contender("bare", "bare forward, eager, no_grad", lambda _: forward(module, case.tensor)),
+        Contender("bare_channels_last", "bare forward, channels_last", lambda _: forward(fast, packed)),
+    ]
     for library, contenders in (("pytorch_grad_cam", grad_cam), ("torchcam", torch_cam), ("captum", captum)):
         if importlib.util.find_spec(library):
             lines += contenders(case, case.module())
     return lines
-
-
-def bare_classifier(case: ClassifierCase) -> Iterator[Contender]:
-    module, fast = case.module(), case.module().to(memory_format=torch.channels_last)
-    packed = case.tensor.contiguous(memory_format=torch.channels_last)
-    yield Contender("bare", "bare forward, eager, no_grad", lambda _: forward(module, case.tensor))
-    yield Contender("bare_channels_last", "bare forward, channels_last", lambda _: forward(fast, packed))
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PHOTOGRAPHS = ("china", "flower", "bus")
-SCREEN = (1280, 853)
-SIZE = (500, 375)
-"""What a photograph of ImageNet usually has."""
+TILE = 12
+"""Pixels of a tile of a picture's plate, which shows the picture's number."""
+BITS = 16
 
 
-def photograph(name: str, size: tuple[int, int] = SCREEN) -> Image.Image:
+def photograph(name: str, size: tuple[int, int]) -> Image.Image:
     """Return a photograph, cropped and resized to (width, height)."""
     if (path := packaged.photograph(name)) is None:
         raise ImageProblem(f"The package of the picture {name} is not installed: install requirements.txt.")
@@ -29,32 +29,21 @@ def photograph(name: str, size: tuple[int, int] = SCREEN) -> Image.Image:
         return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
 
 
-def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
-    """Yield JPEG photographs with changed corners, unknown to caches."""
+def numbered(folder: Path, size: tuple[int, int], seed: int = 0) -> Iterator[Path]:
+    """Write JPEG crops of the photographs in turn, (width, height), each with a plate of its number at another place.
+
+    No two have the same pixels, so that no cache knows them.
+    """
     generator = np.random.default_rng(seed)
-    images = {name: photograph(name) for name in PHOTOGRAPHS}
-    number = 0
-    while True:
-        for name, image in images.items():
-            number += 1
-            fresh = image.copy()
-            fresh.paste(tuple(generator.integers(0, 256, 3).tolist()), (0, 0, 16, 16))
-            out = BytesIO()
-            fresh.save(out, "JPEG", quality=92)
-            path = folder / f"{name}-{seed}-{number}.jpg"
-            path.write_bytes(out.getvalue())
-            yield path
-
-
-def write_cuts(folder: Path, count: int) -> Path:
-    """Write JPEG crops of the photographs, a folder each."""
-    generator = np.random.default_rng(0)
-    large = {name: photograph(name, (2 * SIZE[0], 2 * SIZE[1])) for name in PHOTOGRAPHS}
-    for number in range(count):
-        name = [*large][number % len(large)]
+    large = [(name, photograph(name, (2 * size[0], 2 * size[1]))) for name in PHOTOGRAPHS]
+    for number, (name, image) in zip(count(), cycle(large), strict=False):
         scale = generator.uniform(1, 1.9)
-        x, y = (int(generator.integers(0, int(side * (2 - scale) + 1))) for side in SIZE)
-        cut = large[name].crop((x, y, x + int(SIZE[0] * scale), y + int(SIZE[1] * scale))).resize(SIZE)
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        cut.save(folder / name / f"{number:05}.jpg", quality=90)
-    return folder
+        x, y = (int(generator.integers(0, int(side * (2 - scale) + 1))) for side in size)
+        pixels = np.array(image.crop((x, y, x + int(size[0] * scale), y + int(size[1] * scale))).resize(size))
+        bits = [(number >> bit) & 1 for bit in range(BITS)]
+        plate = np.kron(np.array([bits, [1 - bit for bit in bits]]).reshape(4, -1), np.ones((TILE, TILE)))
+        y, x = (int(generator.integers(0, pixels.shape[axis] - plate.shape[axis])) for axis in (0, 1))
+        pixels[y : y + plate.shape[0], x : x + plate.shape[1]] = (plate * 255).astype(np.uint8)[..., None]
+        path = folder / f"{name}-{seed}-{number:05}.jpg"
+        Image.fromarray(pixels).save(path, quality=90)
+        yield path

@@ -1,4 +1,4 @@
-"""Start processes for measurements and read their memory."""
+"""Start processes for measurements, and find them a port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import socket
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,22 +14,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 
-def fresh(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return a function's result from a new process."""
-    with spawned() as pool:
-        return pool.submit(call, *arguments).result()
-
-
 def spawned(count: int | None = 1, begin: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     """Return spawned processes, by default one, each of which calls `begin` first: forks after torch may hang."""
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), begin)
-
-
-def megabytes(process: int | str = "self") -> float:
-    """Return a process's loaded MB; 0 without /proc."""
-    status = Path(f"/proc/{process}/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 def free_port() -> int:

@@ -168,24 +168,8 @@ def grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
-def with_section(before: str, name: str, text: str, order: Sequence[str]) -> str:
-    """Return a report with one section replaced, in `order`."""
-    sections = {each: _between(before, each, order) for each in order} | {name: text}
-    return "\n".join(f"{_mark(each)}{sections[each]}" for each in order if sections[each])
-
-
-def _mark(name: str) -> str:
-    return f"<!-- {name} -->\n"
-
-
-def _between(text: str, name: str, order: Sequence[str]) -> str:
-    _, _, after = text.partition(_mark(name))
-    ends = [at for other in order if other != name and (at := after.find(_mark(other))) >= 0]
-    return after[: min(ends, default=len(after))].rstrip("\n") + "\n" if after else ""
-
-
 def with_part(text: str, part: str, marks: tuple[str, str]) -> str:
-    """Return a page with what is between two marks replaced."""
+    """Return a page with what is between two marks replaced, or added with them at its end."""
     before, _, rest = text.partition(marks[0])
     _, _, after = rest.partition(marks[1])
     return before + marks[0] + part + marks[1] + after

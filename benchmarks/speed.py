@@ -14,10 +14,11 @@ import torch
 from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
 from benchmarks.peers import classifier_peers
 from benchmarks.report import Row, goal, goals, machine, page, times
-from benchmarks.timing import Contender, measure, row
+from benchmarks.timing import Contender, compare
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
@@ -86,7 +87,9 @@ def callers_module(case: ClassifierCase) -> Contender:
 
 def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
     """Return an explainer of the case's model, with its options."""
-    explainer = Explainer(case.loaded.adapter.spec.id, device=str(case.device), model_cache=case.model_cache)
+    only: Any = ModelCache()
+    only.get, only.models = lambda *_: case.loaded, lambda: [case.loaded]
+    explainer = Explainer(case.loaded.adapter.spec.id, device=str(case.device), model_cache=only)
     return explainer, {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
 
 
@@ -97,14 +100,12 @@ def table(case: ClassifierCase, rounds: int) -> Row:
     our empty maps: untrained weights can give them, and they agree with anything.
     """
     lines = [*classifier_peers(case), *sightglass(case)]
-    taken = measure(lines, rounds, case.device)
-    bare = float(np.median(taken["bare"]))
+    rows = compare(lines, rounds, case.device)
     ours, difference = case.maps([GRADCAM])[0].cpu().numpy(), None
     for peer in (line for line in lines if line.id == "grad_cam"):
         # Both in full float32: a peer's pass on a GPU rounds to 10 bits by default.
         with exact(case.device):
             difference = float(np.abs(ours - np.stack(peer.call(None))).max())
-    rows = [row(line, taken[line.id], bare) for line in lines]
     return {
         "model": case.loaded.adapter.spec.id,
         "weights": case.weights,

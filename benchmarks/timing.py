@@ -89,7 +89,13 @@ def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> fl
     return (time.perf_counter() - begin) * 1e3
 
 
-def row(line: Contender, times: Sequence[float], bare: float) -> dict[str, Any]:
-    """Return the median milliseconds, their spread and the ratio to `bare`."""
-    p10, median, p90 = np.percentile(times, (10, 50, 90)).tolist()
-    return {"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare}
+def compare(
+    lines: Sequence[Contender], rounds: int, device: torch.device = CPU, *, warm_up: int | None = None
+) -> list[dict[str, Any]]:
+    """Measure contenders; return the median milliseconds of each, their spread, and the ratio to those of `bare`."""
+    taken = measure(lines, rounds, device, warm_up=warm_up)
+    bare, rows = float(np.median(taken["bare"])), []
+    for line in lines:
+        p10, median, p90 = np.percentile(taken[line.id], (10, 50, 90)).tolist()
+        rows.append({"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare})
+    return rows

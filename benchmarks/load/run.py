@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from benchmarks.load.crowd import LEAVING, TWICE, Crowd, Tally
-from benchmarks.load.pictures import MODEL, expect, expected, marked
-from benchmarks.processes import fresh, megabytes
+from benchmarks.load.pictures import MODEL, SIZE, expect
+from benchmarks.pictures import numbered
+from benchmarks.processes import spawned
 from benchmarks.report import Row, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, Server, serving
 
@@ -40,10 +42,10 @@ def run(options: argparse.Namespace) -> Row:
     threads = max(1, (os.cpu_count() or 2) - 1)
     alone = max(1.0, seconds / PARTS / 10)
     with tempfile.TemporaryDirectory() as scratch, patch.dict(os.environ, OMP_NUM_THREADS=str(threads)):
-        folder = Path(scratch)
         # More than the caches of a session's answers and of evidence hold together: nearly every answer is a new pass.
-        paths = marked(folder, int(min(640, max(160, 8 * seconds))))
-        fresh(expect, paths, folder)
+        paths = list(islice(numbered(Path(scratch), SIZE), int(min(640, max(160, 8 * seconds)))))
+        with spawned() as pool:
+            expected = pool.submit(expect, paths).result()
         result: Row = {
             "machine": machine(threads, "cpu", PACKAGES),
             "seconds": seconds,
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> Row:
             "pictures": len(paths),
         }
         with serving(DASHBOARD) as server:
-            crowd = Crowd(server.address, paths, expected(folder), sessions, clients)
+            crowd = Crowd(server.address, paths, expected, sessions, clients)
             try:
                 result |= _measured(crowd, server, seconds / PARTS, alone)
             finally:
@@ -89,9 +91,9 @@ def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -
 def state(pid: int) -> Row:
     """Return the memory (MB), threads and file descriptors of a process."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
+    kilobytes, threads = (int(next(x for x in status if x.startswith(key)).split()[1]) for key in ("VmRSS", "Threads"))
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return {"mb": megabytes(pid), "threads": threads, "files": files}
+    return {"mb": kilobytes / 1024, "threads": threads, "files": files}
 
 
 def figures(tally: Tally) -> Row:

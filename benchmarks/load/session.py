@@ -24,7 +24,7 @@ from benchmarks.load.pictures import digest
 from sightglass.common.files.packing import unpack_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from benchmarks.load.pictures import Marked
 
@@ -84,7 +84,7 @@ class Session:
             connect(stream, subprotocols=protocols, additional_headers=cookie, max_size=None, compression=None)
         )
         try:
-            self._rerun(lambda _: None)
+            self._rerun()
         except BaseException:
             self.close()
             raise
@@ -101,22 +101,20 @@ class Session:
         if before is not None:
             self._begin_run(*before)
         start = time.perf_counter()
-        info = self._send_file(name, data)
-        view = self._rerun(lambda state: self._fill_uploader(state, name, len(data), info))
+        view = self._rerun(name, data)
         end = time.perf_counter()
         problem = "; ".join(dict.fromkeys(view.failures)) or self._find_difference(view, name, data, expected)
         return Answer(max(0.0, (view.first or end) - start), end - start, problem)
 
     def walk_away(self, name: str, data: bytes) -> None:
         """Give the page a picture, and leave before it has answered."""
-        info = self._send_file(name, data)
-        self._request(lambda state: self._fill_uploader(state, name, len(data), info))
+        self._request(name, data)
         self.close()
 
     def _begin_run(self, name: str, data: bytes) -> None:
         """Upload a picture and go on once the next is accepted."""
-        drawn, info = self._drawn, self._send_file(name, data)
-        self._request(lambda state: self._fill_uploader(state, name, len(data), info))
+        drawn = self._drawn
+        self._request(name, data)
         for message in self._messages():
             self._handle(message, _View())
             if self._drawn > drawn:
@@ -169,16 +167,9 @@ class Session:
             raise SessionProblem(f"an upload was answered with {answer.status}")
         return urls
 
-    def _fill_uploader(self, state: Any, name: str, size: int, urls: Any) -> None:
-        widget = state.widget_states.widgets.add()
-        widget.id = self._uploader
-        info = widget.file_uploader_state_value.uploaded_file_info.add()
-        info.name, info.size, info.file_id = name, size, urls.file_id
-        info.file_urls.CopyFrom(urls)
-
-    def _rerun(self, fill: Callable[[Any], None]) -> _View:
-        """Run the page after an act and return its view."""
-        self._request(fill)
+    def _rerun(self, name: str = "", data: bytes = b"") -> _View:
+        """Run the page, with a picture if it is named, and return its view."""
+        self._request(name, data)
         view, begun = _View(), False
         for message in self._messages():
             if _kind(message) == "new_session":
@@ -190,11 +181,17 @@ class Session:
             self._handle(message, view)
         raise SessionProblem("the server hung up")
 
-    def _request(self, fill: Callable[[Any], None]) -> None:
+    def _request(self, name: str, data: bytes) -> None:
+        urls = self._send_file(name, data) if name else None
         request = BackMsg()
         state = request.rerun_script
         state.query_string, state.page_script_hash = self._query, self._page
-        fill(state)
+        if urls is not None:
+            widget = state.widget_states.widgets.add()
+            widget.id = self._uploader
+            info = widget.file_uploader_state_value.uploaded_file_info.add()
+            info.name, info.size, info.file_id = name, len(data), urls.file_id
+            info.file_urls.CopyFrom(urls)
         state.SetInParent()
         self._socket.send(request.SerializeToString())
 

@@ -161,7 +161,7 @@ def find_all(models: Sequence[Scores]) -> list[dict[str, Any]]:
 
 
 def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, Any]]:
-    """Return the findings of methods with layers of their own.
+    """Return the findings of methods that are slow or have layers of their own.
 
     Of `queries`, a detector whose boxes are queries, also of the others, at the default's layer: it is none of those
     that detectors' figures are of.
@@ -172,7 +172,7 @@ def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, 
             lines = [
                 line
                 for line in judged.at_default()
-                if METHODS[line[0]].family in OWN_LAYER or (of is queries and line[1] == judged.default[1])
+                if not METHODS[line[0]].compute_name or (of is queries and line[1] == judged.default[1])
             ]
             more = {"task": "query"} if of is queries else {}
             rows += [find(judged, line) | more for line in lines if sum(judged.objects)]

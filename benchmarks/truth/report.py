@@ -157,9 +157,11 @@ method **fails** that is better than the best baseline neither at hits nor in AU
 the middle, Sobel edges as they are, blurred by 4 pixels, and (for "why") cut to the object's true box; the box of \
 the detector, filled; an empty map. The wrong class is the rival's logit, or the runner-up's, at the same place."""
 OWN_LAYER = """\
-Methods that name their own layer, beside each model's default and the best baseline at hits. Objects, measures, \
-intervals and what fails are those at the top of this page, on fewer scenes: of a map of pixels, which is smoothed as \
-it is on a screen, only what raises the target counts. Guided GradCAM is where GradCAM is at each question's layers. \
+Methods that are slow or name their own layer, beside each model's default and the best baseline at hits. Objects, \
+measures, intervals and what fails are those at the top of this page, on fewer scenes: of a map of pixels, which is \
+smoothed as it is on a screen, only what raises the target counts. Guided GradCAM is where GradCAM is at each \
+question's layers. \
+Methods that run the model many times explain the class alone; FullGrad takes all layers, whichever is named. \
 The menu of methods says these figures, of detectors and of classifiers those of the first model here."""
 QUERIES = """\
 {model} is an RT-DETR with the body of demo-m: its boxes are queries. Its encoder is the neck, so that all neck \

@@ -16,11 +16,11 @@ import cv2
 import torch
 
 from benchmarks.processes import spawned
-from benchmarks.report import RESULTS, Row, load, machine, page, with_section
+from benchmarks.report import RESULTS, Row, load, machine, page, with_part
 from benchmarks.truth import report, weights
 from benchmarks.truth.ranking import find_all, find_own_layer, table
-from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of
-from benchmarks.truth.scores import Scores, Study, joined, score, score_study
+from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of, layers_of
+from benchmarks.truth.scores import Scores, Study, joined, score
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust.diagnosis import FILE
@@ -28,7 +28,7 @@ from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 MODELS = tuple(
     model for name in ("Detectors", "Convolutional classifiers", "Transformer") for model in report.GROUPS[name]
@@ -40,19 +40,23 @@ STUDIES = (
     Study("demo-cls-s", ("pixel",), 100),
     Study("demo-s", ("pixel",), 60),
     Study("demo-vit", ("attention",), 325),
+    Study("demo-cls-m", ("noise",), FULL_SCENES),
+    Study("demo-m", ("noise",), FULL_SCENES),
+    Study("demo-cls-m", ("library", "mask"), 40),
+    Study("demo-m", ("library", "mask"), 40),
     Study("demo-detr", ("query",), 600, ("backbone P3", "SPPF", "neck P3", "neck P4", "all neck outputs")),
 )
-"""Of methods that name their own layer; the last is of a detector whose boxes are queries."""
+"""Of methods that are slow or name their own layer; the last is of a detector whose boxes are queries."""
 REDRAWN = {"demo-cls-s": 12, "demo-vit": 6, "demo-s": 4, "demo-detr": 6}
 """Pictures of each model of a study on whose maps weights are redrawn."""
 PACKAGES = ("torch", "ultralytics", "timm", "captum", "numpy")
 TRUTH = RESULTS / "truth.md"
 TITLES = {
     "scenes": "Where maps are right",
-    "layers": "Methods that name their own layer",
+    "layers": "Methods that are slow or name their own layer",
     "weights": "Random weights",
 }
-"""Of the sections of truth.md, in their order."""
+"""Of the sections of truth.md."""
 
 
 def run(options: argparse.Namespace) -> Row:
@@ -63,7 +67,8 @@ def run(options: argparse.Namespace) -> Row:
     whole = page(TITLES[options.only], f"truth {name} --write", at | {"load_after": load()}, *parts)
     if options.write:
         before = TRUTH.read_text(encoding="utf-8") if TRUTH.is_file() else ""
-        TRUTH.write_text(with_section(before, options.only, whole, [*TITLES]), encoding="utf-8")
+        marks = f"<!-- {options.only} -->\n", f"<!-- {options.only}: end -->\n"
+        TRUTH.write_text(with_part(before, whole, marks), encoding="utf-8")
     return {"machine": at, "report": whole, **result}
 
 
@@ -76,7 +81,7 @@ def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
     if not present:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     count = FULL_SCENES if options.full else SCENES
-    scores = spread([(score, model, count) for model in present])
+    scores = spread([Study(model, (), count, tuple(layers_of(model))) for model in present])
     tables, findings = [], []
     for name, models in report.GROUPS.items():
         if not (of := [each for each in scores if each.model in models and _enough(each)]):
@@ -94,9 +99,9 @@ def _layers(options: argparse.Namespace) -> tuple[list[str], Row]:
     studies = [study for study in STUDIES if not options.models or study.model in options.models]
     if studies[-1:] != [STUDIES[-1]]:
         raise ModelProblem("demo-detr is needed for this part: name it among --models, or name none.")
-    *others, queries = (score_study(study, range(study.scenes)) for study in studies)
+    *others, queries = spread(studies)
     redrawn: weights.Counts = {}
-    for study in studies:
+    for study in (each for each in studies if each.model in REDRAWN):
         names = {method.id for method in METHODS.values() if method.family in study.families}
         names |= set(weights.QUICK) if study.layers else set()
         redrawn = weights.count_marks((study.model,), REDRAWN[study.model], names) | redrawn
@@ -144,12 +149,12 @@ def _enough(of: Scores) -> bool:
     return any(cause and label in labels for label, cause in zip(of.labels, of.caused, strict=True))
 
 
-def spread(jobs: Sequence[tuple[Callable[[str, Sequence[int]], Scores], str, int]]) -> list[Scores]:
-    """Return all jobs' scores, computed on all cores with progress."""
+def spread(studies: Sequence[Study]) -> list[Scores]:
+    """Return each study's scores, computed on all cores with progress."""
     with spawned(os.cpu_count(), _single_thread) as pool:
         lots = [
-            [pool.submit(work, model, range(at, min(at + CHUNK, count))) for at in range(0, count, CHUNK)]
-            for work, model, count in jobs
+            [pool.submit(score, of, range(at, min(at + CHUNK, of.scenes))) for at in range(0, of.scenes, CHUNK)]
+            for of in studies
         ]
         done, total = itertools.count(1), sum(map(len, lots))
 

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from websockets.sync.client import connect
 
@@ -56,21 +56,17 @@ class Chromium:
     port: int
 
     @contextmanager
-    def session(self) -> Iterator[Page]:
-        """Open an empty page with nothing cached and the probe injected."""
+    def visiting(self, address: str, until: Literal["load", "commit"] = "load") -> Iterator[Page]:
+        """Open a page with nothing cached and the probe injected, and wait until it has come so far."""
         context = self.browser.new_context(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
         try:
             context.add_init_script(path=PROBE)
             context.set_default_timeout(LIMIT_MS)
-            yield context.new_page()
+            page = context.new_page()
+            page.goto(address, wait_until=until)
+            yield page
         finally:
             context.close()
-
-    @contextmanager
-    def visiting(self, address: str) -> Iterator[Page]:
-        with self.session() as page:
-            page.goto(address)
-            yield page
 
     def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
         """Drag the mouse through the points, `RATE` of them a second.
@@ -108,50 +104,42 @@ def chromium() -> Iterator[Chromium]:
             started.close()
 
 
+@dataclass(frozen=True)
 class Server:
-    """`streamlit run script`, in the repository's root for its configuration."""
+    """A running server."""
 
-    def __init__(self, script: Path) -> None:
-        port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
-        command += [f"--server.port={port}", "--server.address=127.0.0.1", "--"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
-        self.address, self._at = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
-        self.started = time.time()
-        """Seconds since 1970."""
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
-
-    def wait(self) -> None:
-        while time.time() - self.started < LIMIT_MS / 1e3 and self._process.poll() is None:
-            try:
-                socket.create_connection(self._at, timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.01)
-        raise BrowserProblem("The server did not start.")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    address: str
+    pid: int
+    started: float
+    """Seconds since 1970."""
 
 
 @contextmanager
 def serving(script: Path) -> Iterator[Server]:
-    server = Server(script)
+    """`streamlit run script`, in the repository's root for its configuration, until it answers."""
+    port, quiet = free_port(), subprocess.DEVNULL
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
+    started = time.time()
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
     try:
-        server.wait()
-        yield server
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if time.time() - started > LIMIT_MS / 1e3 or process.poll() is not None:
+                    raise BrowserProblem("The server did not start.") from None
+                time.sleep(0.01)
+        yield Server(f"http://127.0.0.1:{port}", process.pid, started)
     finally:
-        server.end()
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def settled(page: Page) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.pictures import never_seen
+from benchmarks.pictures import numbered
 from benchmarks.processes import spawned
 from benchmarks.report import goal, row
 from benchmarks.viewer.browser import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
 
 FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.25
+SCREEN = (1280, 853)
+"""Size of an uploaded picture."""
 TURN = 50
 """Moves from one end of a drag to the other: each is at least one step of a slider."""
 WARM_UP = 3
@@ -161,7 +163,7 @@ def uploads(rounds: int) -> dict[str, Any]:
         serving(DASHBOARD) as server,
         spawned() as engine,
     ):
-        paths, others = never_seen(Path(folder), 0), never_seen(Path(folder), 1)
+        paths, others = (numbered(Path(folder), SCREEN, seed) for seed in range(2))
         with browser.visiting(server.address) as page:
             explained(page)
             for number in range(-WARM_UP, rounds):
@@ -178,7 +180,7 @@ def uploads(rounds: int) -> dict[str, Any]:
     times, engines = [timing["all"] for timing in seen], median(engine_times)
     limit = RATIO * engines + MORE_MS
     return {
-        "how": "Three photographs of 1280x853 in turn, each time with other pixels, as JPEG: from the `change` of the "
+        "how": "Crops of three photographs in turn, 1280x853, no two the same, as JPEG: from the `change` of the "
         "uploader's input to the new map on the canvas. The engine alone, in a process of its own with as many "
         "threads: such a file decoded and explained, warm. The parts follow each other.",
         "rows": [
@@ -270,8 +272,7 @@ def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool =
     seconds: dict[str, float] = {}
     with serving(script) as server:
         for prefix in ("", "again_") if twice else ("",):
-            with browser.session() as page:
-                page.goto(server.address, wait_until="commit")
+            with browser.visiting(server.address, "commit") as page:
                 seen = page.evaluate("names => bench.places(names)", names)
                 start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
             seconds |= {prefix + name: at / 1e3 - start for name, at in seen.items()}

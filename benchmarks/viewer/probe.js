@@ -49,7 +49,7 @@
   const seen = () => (map() ? print(map()) : 0);
 
   /** Resolves with what `test` returns, tried at every frame and between frames, as soon as that is truthy. */
-  function until(test, limit = LIMIT_MS) {
+  function until(test) {
     const start = now();
     return new Promise((resolve, reject) => {
       let done = false;
@@ -59,7 +59,7 @@
           const found = test();
           done = Boolean(found);
           if (found) resolve(found);
-          else if (now() - start > limit) throw new Error(`nothing was seen within ${limit} ms`);
+          else if (now() - start > LIMIT_MS) throw new Error(`nothing was seen within ${LIMIT_MS} ms`);
         } catch (error) {
           done = true;
           reject(error);

@@ -1,7 +1,7 @@
 """Every benchmark can be called, its report says what was measured, and the product reads what it writes."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,8 @@ from benchmarks.truth import report as truth_report
 from benchmarks.truth import run, weights
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
 from benchmarks.truth.ranking import Judged, table
-from benchmarks.truth.scores import Scores, joined
+from benchmarks.truth.scores import Scores, joined, score
+from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import diagnosis
 
 pytest.importorskip("pytorch_grad_cam")
@@ -134,10 +135,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def here(jobs: Sequence[tuple[Callable[..., Scores], str, int]]) -> list[Scores]:
-        return [work(model, range(count)) for work, model, count in jobs]
-
-    monkeypatch.setattr(run, "spread", here)
+    monkeypatch.setattr(run, "spread", lambda studies: [score(study, range(study.scenes)) for study in studies])
     monkeypatch.setattr(run, "SCENES", 8)
     before = json.loads((files / "reliability.json").read_text())
     options: Any = SimpleNamespace(only="scenes", models=["demo-cls-s"], full=False, write=True)
