@@ -18,7 +18,6 @@ from benchmarks.truth import run, weights
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
 from benchmarks.truth.ranking import Judged, table
 from benchmarks.truth.scores import Scores, joined, score
-from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import diagnosis
 
 pytest.importorskip("pytorch_grad_cam")
