@@ -98,7 +98,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     long = compare(slow, SLOW, warm_up=1)
     rows += long[2:]
     ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
-    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[0].call(None))
+    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.model_input.geometry.content
     bars = case.model_input.geometry.content != (0, 0, *case.model_input.geometry.input[::-1])
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
