@@ -51,7 +51,6 @@ def test_three_calls_explain_a_wrong_picture() -> None:
         ("explain", {"picture": "example/none.webp"}, "example has no picture none.webp"),
         ("wrong_pictures", {"run": "none"}, "There is no run none here: name one of example."),
         ("replay", {"recipe": "none"}, "There is no recipe none here: explain the picture again."),
-        ("prove", {"picture": "bus.jpg", "model": "none"}, "none"),
     ],
 )
 def test_errors_are_sentences(tool: str, arguments: dict[str, Any], sentence: str) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.batch import journal, run, run_store
+from sightglass.batch import run, run_store
 from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.explain.picture.image import to_jpeg
 
 MODEL = "demo-cls-s"
-OPTIONS = {"method": "layercam", "layers": ("layer4",), "targets": (1, 2)}
 
 
 @pytest.fixture
@@ -23,30 +22,11 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def cut(folder: Path, lines: int) -> None:
-    """Leave the run as a kill does after its settings and `lines - 1` batches."""
-    lines_left = (folder / journal.NAME).read_bytes().splitlines(keepends=True)[:lines]
-    (folder / journal.NAME).write_bytes(b"".join(lines_left))
-    (folder / "results.parquet").unlink()
-    told = json.loads((folder / run_store.FILE).read_text("utf-8"))
-    (folder / run_store.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
-
-
-def test_killed_run_resumes_from_its_facts(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "batches" / "one"
+def test_run_facts_hold_whole_paths(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run("pictures", MODEL, out, options=OPTIONS, batch_size=1, workers=1)
-    facts = run_store.read_facts(out)
-    (plan,) = facts.plans
-    assert (facts.name, plan.model, plan.folder, facts.pictures, facts.done) == ("pictures", MODEL, out, 4, 4)
-    assert plan.options == json.loads(json.dumps(OPTIONS))
-    monkeypatch.chdir(out)
-    cut(out, 3)
-    (listed,) = run_store.list_runs(out.parent)
-    assert listed.folder == out and not run_store.is_finished(listed)
-    again = run(facts.source[0], plan.model, plan.folder, options=plan.options, batch_size=1)
-    assert (again.resumed, again.done) == (2, 4)
-    assert run_store.is_finished(run_store.list_runs(out.parent)[0])
+    run("pictures", MODEL, tmp_path / "one")
+    facts = run_store.read_facts(tmp_path / "one")
+    assert (facts.source, facts.name) == ((str(pictures),), "pictures")
 
 
 def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from sightglass.cli.console import Console
-from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, csv_files, file_stem, write_file
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
@@ -75,12 +75,6 @@ def test_what_is_written_is_no_formula_and_is_read_back(text: str) -> None:
     assert found["label"] == text
 
 
-def test_csv_keeps_numbers_and_named_columns() -> None:
-    file = io.StringIO(newline="")
-    csv_files.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
-    assert file.getvalue() == "a,b\r\n-1.5,\r\n"
-
-
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
@@ -132,11 +126,3 @@ def test_illegible_layer_names_are_refused(name: str) -> None:
     with pytest.raises(ModelProblem, match="has a layer with control characters in its name") as caught:
         Explainer(net, labels=["a", "b", "c", "d"])
     assert str(caught.value).isprintable()
-
-
-def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
-    assert nearest("GRADCAN", ["GradCAM", "LayerCAM"]) == ["GradCAM"]
-    assert nearest("resnet19", ["resnet18", "resnet101"], n=3, cutoff=0.85) == ["resnet18"]
-    assert did_you_mean("resnet19", ["resnet18", "resnet101"], n=2) == "did you mean resnet18 or resnet101?"
-    assert did_you_mean("zebra", ["a"], "choose one of a.") == "choose one of a."
-    assert did_you_mean("zebra", ["a"]) == ""

@@ -21,7 +21,6 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
-from sightglass.common.errors import SettingProblem
 from sightglass.ui import streamlit_internals
 from sightglass.ui.streamlit_internals import skip_lost_fragments
 from tests.packages import ROOT
@@ -97,10 +96,3 @@ def test_streamlit_version_is_tried() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     (allowed,) = (Requirement(line).specifier for line in lines if line.startswith("streamlit"))
     assert allowed.contains(f"{streamlit_internals.TRIED}.0") and not allowed.contains("2.0")
-
-
-def test_a_name_that_is_missing_is_one_sentence() -> None:
-    assert streamlit_internals._find("threading.Thread.start").__name__ == "start"
-    for path in ("pathlib.nothing", "no_such_module.a", "threading.Thread._nothing"):
-        with pytest.raises(SettingProblem, match=f"has no {path}, .* 'streamlit==1"):
-            streamlit_internals._find(path)
