@@ -1,29 +1,35 @@
 """Files in which results leave: the command line's `--also` and a page's Save read the table FORMATS."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npz_bytes, to_json
 from sightglass.explain.comparison.models import Comparison, measure_in_turns
-from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.explain.similarity.ranking import Context, Ranking
-from sightglass.explain.similarity.similarity import Similarity
 from sightglass.report import figure, html_report, result_folder, similarity_files
 from sightglass.report.embedded_recipe import embed, proved_recipe
 from sightglass.report.table import csv, rows
 
-ViewSettings = Mapping[str, bool | float | str]
-"""Settings of the viewer."""
-Maker = Callable[[Explanation, int, ViewSettings], bytes]
-"""Makes the file of the map at an index, drawn by the viewer's settings."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import Similarity
+
+    ViewSettings = Mapping[str, bool | float | str]
+    """Settings of the viewer."""
+    Maker = Callable[[Explanation, int, ViewSettings], bytes]
+    """Makes the file of the map at an index, drawn by the viewer's settings."""
 
 Offer = tuple[str, str, Callable[[], Any]]
 """A button's label, its file's name, and the function that makes the file."""

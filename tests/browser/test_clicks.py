@@ -126,8 +126,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button All decks | ?deck <; button Undo all changes | ?deck <; button Present | ?play; button Edit the slides | -;
     button Help.* | -; +TABLE
 /models: button Help.* | -; button Upload | file; radio (s|m|l) | own;
-    radio (Classify|Detect|Segment|Measure|Compare pictures) | ?task; radio All | ?task; switch Here only | own;
-    +TABLE; button Open | /
+    radio (Classify|Detect|Segment|Measure|Compare pictures|Describe) | ?task; radio All | ?task;
+    switch Here only | own; +TABLE; button Open | /
 """
 
 
