@@ -319,6 +319,8 @@ class Options:
                 if isinstance(value := options.get(name, ()), Mapping | bytes):
                     raise TypeError
                 values[name] = read(value)
+            except ModelProblem:
+                raise
             except (TypeError, ValueError) as error:
                 raise ModelProblem(f"{name} is {value!r}: {form}.") from error
         return cls(**values)

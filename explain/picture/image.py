@@ -131,14 +131,15 @@ class Image:
             raise ImageProblem(f"{source} {weights.NO_ADDRESS}")
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
-        torch = sys.modules.get("torch")
+        # Another thread may be importing torch.
+        tensors = getattr(sys.modules.get("torch"), "Tensor", ())
         file_path = source if isinstance(source, (str, os.PathLike)) else None
         title = _base_name(name or file_path or getattr(source, "filename", None) or getattr(source, "name", None))
         file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
                 pixels, notes, _ = decode.decode(source, title, max_pixels)
-            elif isinstance(source, np.ndarray) or (torch is not None and isinstance(source, torch.Tensor)):
+            elif isinstance(source, (np.ndarray, tensors)):
                 values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
                 pixels, planes, notes = decode.from_array(values, title, max_pixels)
             elif (numbers := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:

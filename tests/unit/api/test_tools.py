@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
         async with Client(create_server(WorkQueue(1), local=local)) as client:
             return await client.call_tool(tool, arguments)
 
-    answer = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asyncio.run, ask()).result()
     if answer.is_error:
         return answer.content[0].text
     picture, text = answer.content
@@ -40,7 +42,6 @@ def test_three_calls_explain_a_wrong_picture() -> None:
     explained = call("explain", model="demo-cls-s", question="why", local=False, **named)
     assert explained["map_of"] == "ball-stripes"
     compared = call("compare", models=["demo-cls-s"], **named)
-    # The larger ones have it right, so the label is no mistake.
     assert set(compared["answers"]) == {"demo-cls-s", "demo-cls-m", "demo-cls-l"}
 
 
@@ -48,7 +49,6 @@ def test_three_calls_explain_a_wrong_picture() -> None:
     ("tool", "arguments", "sentence"),
     [
         ("explain", {"picture": __file__, "local": False}, "is no picture here"),
-        ("explain", {"picture": "example/none.webp"}, "example has no picture none.webp"),
         ("wrong_pictures", {"run": "none"}, "There is no run none here: name one of example."),
         ("replay", {"recipe": "none"}, "There is no recipe none here: explain the picture again."),
     ],
