@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ELSEWHERE = {"cli.md": "unit/cli/test_cli.py", "api.md": "unit/api/test_documentation.py"}
 """Pages whose blocks another test runs, which also compares what they print or serves what they ask."""
-SERVERS = ("dashboard", "serve")
+SERVERS = ("dashboard", "serve", "mcp")
 """Verbs that run until they are stopped."""
 _BLOCK = re.compile(
     r"^(?: *<!-- not run: (?P<reason>[^\n]+) -->\n)?"
