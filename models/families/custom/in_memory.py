@@ -83,7 +83,9 @@ def adapt(user_model: UserModel) -> Adapter:
         if kind.__module__.startswith("keras."):
             from sightglass.models.families.keras import loader, network
 
-            return check_used(loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id))
+            adapter = loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
+            vars(adapter.module)["config"] = repr(model.get_config())
+            return check_used(adapter)
         return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):
         raise

@@ -79,6 +79,9 @@ class Net(nn.Module):
     A nested model is a `Net` too: `backbone.conv2d_2`.
     """
 
+    config = ""
+    """The settings of the layers that a caller's model had, as text."""
+
     def __init__(self, model: Any, *, inner: bool = False) -> None:
         super().__init__()
         self._model, self._inner = [model], inner
@@ -145,8 +148,6 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
         with keras().device(device):
             clone = keras().models.clone_model(model)
             clone.set_weights(model.get_weights())
-        # For `is_same`: its own settings change later, such as the final activation.
-        clone.copied_config = repr(model.get_config())
     # Classes of the operator may not say how they are built.
     except Exception as problem:
         raise ModelProblem(
@@ -157,8 +158,8 @@ def copy_model(model: Any, device: str = "cpu") -> Any:
 
 
 def is_same(model: Any, net: Net) -> bool:
-    """Return whether a model still has the layers and weights that `copy_model` copied."""
-    if repr(model.get_config()) != net._model[0].copied_config:
+    """Return whether layers and weights of a model are those that its copy was made of."""
+    if repr(model.get_config()) != net.config:
         return False
     pairs = zip(model.weights, net._model[0].weights, strict=False)
     return len(model.weights) == len(net._model[0].weights) and all(
