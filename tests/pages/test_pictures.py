@@ -34,11 +34,19 @@ from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_scenes
 from tests.pages.conftest import button, parameter, press, rerun_until, session, texts
-from tests.unit.batch.test_earlier import cut
 from tests.waits import patience
 
 SCREEN = "pages/pictures/page.py"
 PNG = saved(Image.new("RGB", (8, 8)), "PNG")
+
+
+def cut(folder: Path, lines: int) -> None:
+    """Leave the run as a kill does after its settings and `lines - 1` batches."""
+    lines_left = (folder / journal.NAME).read_bytes().splitlines(keepends=True)[:lines]
+    (folder / journal.NAME).write_bytes(b"".join(lines_left))
+    (folder / "results.parquet").unlink()
+    facts = json.loads((folder / run_store.FILE).read_text("utf-8"))
+    (folder / run_store.FILE).write_text(json.dumps(facts | {"done": None}), "utf-8")
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,6 @@ def test_large_uploads_stay_on_the_disk(files, size: int, kind: type) -> None:
 
 def test_who_has_a_file_cannot_work_out_its_address(files, monkeypatch):
     here = files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA)
-    # Of another process.
     monkeypatch.setattr(streamlit_internals, "_KEY", bytes(32))
     assert files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA) != here
 

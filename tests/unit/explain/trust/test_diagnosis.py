@@ -13,13 +13,11 @@ from PIL import Image as Pillow
 
 from benchmarks.truth.measures import MEASURES
 from benchmarks.truth.ranking import Judged
-from benchmarks.truth.scenes import default, layers_of, loaded, maps, subjects
-from benchmarks.truth.scores import Rows
+from benchmarks.truth.scores import Study, score
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
-from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import diagnosis
@@ -363,11 +361,7 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monk
 def test_default_map_beats_baselines_by_margin(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
-    rows, layers = Rows(model), layers_of(model)
-    method, name, part = default(loaded(model), question)
-    for given in subjects(model, range(50), layers[name]):
-        rows.add(given, maps(given.evidence, {name: layers[name]}, {part: given.targets[part]}, [METHODS[method]]))
-    judged = Judged([rows.scores()], question)
+    judged = Judged([score(Study(model, (), 50), range(50))], question)
     assert judged.objects[0] > 15
     for measure, margin in margins.items():
         best = judged.strongest(measure)
