@@ -55,7 +55,7 @@ class WordDecoder(Decoder):
         for name in options.targets or [word.index for word in best]:
             places = find_phrase(name, adapter.labels)
             label = " ".join(adapter.labels[place] for place in places)
-            if max(predictions[place].score for place in places) < SEEN:
+            if not is_seen(predictions, places):
                 continue
             if len(places) > 1 or rival:
                 targets.append(PhraseTarget(places[0], label, part=options.part, words=places, rival=rival))
@@ -82,11 +82,7 @@ class WordDecoder(Decoder):
             return (f"{evidence.loaded.adapter.spec.id} {NO_PLACES}.",)
         words, labels = self.decode(evidence, options), evidence.loaded.adapter.labels
         phrases = [find_phrase(name, labels) for name in options.targets if not callable(name)]
-        said = [
-            " ".join(labels[place] for place in places)
-            for places in phrases
-            if max(words[place].score for place in places) < SEEN
-        ]
+        said = [" ".join(labels[place] for place in places) for places in phrases if not is_seen(words, places)]
         if said:
             return (f"{capital(listing(said))} {'was' if len(said) == 1 else 'were'} said, not seen: {NO_MAP}.",)
         return () if targets or options.targets else (f"No word was seen: {NO_MAP}.",)
@@ -112,6 +108,11 @@ def find_phrase(name: int | str | Sequence[int], words: Sequence[str]) -> tuple[
             plain = " ".join(word.partition(" (")[0] for word in words)
             raise ModelProblem(f"The answer has no {name!r}: it is “{plain}”.")
     return (class_index(name, words),)
+
+
+def is_seen(words: Sequence[Prediction], places: Sequence[int]) -> bool:
+    """Return whether one of the words at these places was seen."""
+    return max(words[place].score for place in places) >= SEEN
 
 
 def words_of(target: Target) -> tuple[int, ...]:

@@ -123,7 +123,7 @@ class Tools:
         if report is None:
             raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
-        tiles, captions = [], []
+        items, tiles, captions = self._list_pictures(runs[run]), [], []
         for unit in report.errors[skip:]:
             picture = f"{run}/{unit.picture.key}"
             row = {"picture": picture, "label": unit.label, "answer": unit.predicted, "type": unit.type}
@@ -131,7 +131,7 @@ class Tools:
             if len(to_text(longer).encode()) > MAX_BYTES:
                 break
             values = longer
-            tiles.append(draw_tile(self._open(picture).pixels, unit, TILE))
+            tiles.append(draw_tile(_find(items, picture).open().pixels, unit, TILE))
             captions.append(f"{unit.predicted or 'missed'}, labelled {unit.label or 'nothing'}")
         if not tiles:
             raise Problem(f"{report.headline}: there is no wrong answer after the first {skip}.")
@@ -153,14 +153,7 @@ class Tools:
         """Return the picture that a client names; raise ImageProblem."""
         run, _, key = text.partition("/")
         if key and (facts := self._list_runs().get(run)) is not None:
-            if self.local:
-                items = source.find(facts.source if len(facts.source) > 1 else facts.source[0])
-            else:
-                # Elsewhere a client must not read folders of this machine.
-                items = [item for path in facts.source for item in uploads.open_source(path).items]
-            if (item := next((item for item in items if item.key == key), None)) is None:
-                raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
-            return item.open()
+            return _find(self._list_pictures(facts), text).open()
         if (example := example_meant(text)) is not None:
             return load_bundled(example)
         if self.local and len(text) < 4096 and Path(text).is_file():
@@ -178,6 +171,15 @@ class Tools:
             runs["example"] = replace(example, source=(str(folder / "pictures"),))
         return runs
 
+    def _list_pictures(self, facts: run_store.RunFacts) -> dict[str, source.Item]:
+        """Return the pictures of a run by their keys."""
+        if self.local:
+            items = source.find(facts.source if len(facts.source) > 1 else facts.source[0])
+        else:
+            # Elsewhere a client must not read folders of this machine.
+            items = [item for path in facts.source for item in uploads.open_source(path).items]
+        return {item.key: item for item in items}
+
     def _answer(self, explanation: Explanation) -> Answer:
         """Return the first map over the picture and what is known of it, and keep the recipe."""
         saved, digest = explanation.recipe, hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
@@ -191,6 +193,14 @@ class Tools:
         values |= {"checks": checks.line if checks else None}
         limits = [plain_text(finding.text) for finding in diagnose(explanation)]
         return result_folder.one_map(explanation, 0), values | {"limits": limits[:2]}
+
+
+def _find(items: dict[str, source.Item], picture: str) -> source.Item:
+    """Return the item of `RUN/KEY`; raise ImageProblem where the run has none."""
+    run, _, key = picture.partition("/")
+    if key not in items:
+        raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
+    return items[key]
 
 
 def to_text(values: Json) -> str:
