@@ -58,7 +58,7 @@ export function writeRows(list, rows, { ticks = 0, plain = false, keys = [] } = 
  * @param {HTMLElement} list @param {number} chosen @param {number[]} [ticked]
  */
 export function markRow(list, chosen, ticked = []) {
-  const phrase = list.matches(".words") && ticked.length > 1;
+  const phrase = list.classList.contains("words") && ticked.length > 1;
   [...list.children].forEach((row, i) => {
     const pressed = phrase ? i >= Math.min(...ticked) && i <= Math.max(...ticked) : i === chosen;
     row.querySelector("button")?.setAttribute("aria-pressed", String(pressed));

@@ -7,7 +7,7 @@ class Node {
   style = {};
   parts = {};
   attributes = {};
-  classList = { toggle() {} };
+  classList = { toggle() {}, contains: () => false };
   append(...nodes) {
     this.children.push(...nodes);
   }
