@@ -5,7 +5,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +17,9 @@ from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, find
-from sightglass.explain.similarity.similarity import embed_all, embedding, mirrored_score
+from sightglass.explain.similarity.similarity import embed_all, embedding
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import pictures
-
-INDISTINCT = 0.98
-"""Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
-PRINTED_SAME = 0.995
-"""Cosine that is printed as 1.00: to a reader no other picture could be more similar."""
-ROUNDING = 1e-4
-"""Tolerance of a cosine: the same pair can be summed in another order."""
-
-CLEARLY = 0.25
-"""Share of the way from chance to the mirror image above which two pictures are called clearly related: the few
-unrelated pairs say too little of a score that is just above them."""
 
 PERSONS = (
     ("bus", (48, 398, 246, 905)),
@@ -67,54 +55,6 @@ class Ranking:
     """Names of files that could not be used, and why."""
 
 
-@dataclass(frozen=True)
-class Context:
-    """Reference scores that give meaning to a cosine of this model."""
-
-    unrelated: tuple[float, ...]
-    """Scores of every pair of unrelated pictures, ascending; empty where no such pictures are installed."""
-    mirrored: float
-    """Score of the query and its mirror image: about the highest that two different pictures can get."""
-    subject: str = "pictures"
-    """What the unrelated pictures show."""
-
-    @property
-    def words(self) -> str:
-        """The reference scores in one sentence."""
-        references = f"the query and its mirror image {self.mirrored:.2f}"
-        if self.unrelated:
-            low, high = self.unrelated[0], self.unrelated[-1]
-            references = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {references}"
-        return f"For comparison, {references}."
-
-    def verdict(self, score: float) -> str:
-        """Return what a score means, as the end of a sentence."""
-        if self.unrelated and self.unrelated[0] > INDISTINCT:
-            return "but this model scores everything as related"
-        if score > PRINTED_SAME:
-            return "the same picture to this model"
-        if score >= self.mirrored:
-            return "as related as its mirror image"
-        if not self.unrelated:
-            return "less related than its mirror image"
-        low, high = self.unrelated[0] - ROUNDING, self.unrelated[-1] + ROUNDING
-        if score > self.chance + CLEARLY * (self.mirrored - self.chance):
-            return "clearly related"
-        if score > self.chance + ROUNDING:
-            return f"more related than unrelated {self.subject}"
-        if score > high:
-            return f"barely more related than unrelated {self.subject}"
-        return "unrelated" if score >= low else f"less related than unrelated {self.subject}"
-
-    @property
-    def chance(self) -> float:
-        """The score of significance against unrelated pairs.
-
-        It is two standard deviations above the mean of the (few) unrelated pairs, and above all of them.
-        """
-        return max(float(np.mean(self.unrelated) + 2 * np.std(self.unrelated)), self.unrelated[-1])
-
-
 def rank(
     explainer: Explainer,
     query: Any,
@@ -145,22 +85,6 @@ def rank(
             hits.append(Hit(items[number], float(query_vector @ vector)))
     hits.sort(key=lambda hit: -hit.score)
     return Ranking(image, tuple(hits), tuple(itself), failed)
-
-
-def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
-    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
-    adapter = explainer.loaded.adapter
-    many = adapter.channels > 3
-    others = [] if many else controls(adapter)
-    vectors = [embedding(explainer, image, preprocessing) for image in others]
-    mirrored = mirrored_score(explainer, query, preprocessing)
-    subject = (
-        "people"
-        if adapter.subject == "persons"
-        else adapter.subject or ("scenes" if adapter.spec.example else "pictures")
-    )
-    unrelated = tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2)))
-    return Context(unrelated, mirrored, subject)
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:

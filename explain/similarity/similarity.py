@@ -163,8 +163,6 @@ class Similarity:
     state: State
     """`ok`, or why both maps are 0: `indistinct` where the two differ about as little as the query and its mirror
     image."""
-    subject: str = ""
-    """What the model compares where it is not pictures of any kind: `persons`."""
     notes: tuple[str, ...] = ()
     weights_sha256: str = ""
     device: str = ""
@@ -245,7 +243,6 @@ def similarity(
             layers=layers,
             preprocessing=options.preprocessing,
             state=state,
-            subject=loaded.adapter.subject,
             notes=tuple(dict.fromkeys((*images[0].notes, *images[1].notes, *notes, *loaded.adapter.notes))),
             weights_sha256=loaded.digest(),
             device=str(loaded.device),

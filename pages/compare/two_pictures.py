@@ -109,25 +109,19 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
         lacks = (f"the picture {result.gallery.image.name}",) if uploaded else ()
         pairs.draw_pair(result, key="viewer-pair", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
-    # Needs passes of its own the first time: the maps come first.
-    with st.spinner("Comparing unrelated pictures…", show_time=False):
-        context = ranking.context(explainer, choices.image, **_preprocessing(choices))
     names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
-    title.markdown(f"## {names}: {result.score:.2f}, {context.verdict(result.score)}")
+    title.markdown(f"## {names}: similarity {result.score:.2f}")
     with actions:
         saving.save_and_export(
             "similarity",
-            partial(offers.similarity_downloads, result, context, ranked),
-            saved=[(result, {"context": context})],
+            partial(offers.similarity_downloads, result, ranked),
+            saved=[(result, {})],
             view=False,
-            slide=lambda _: similarity_files.pair_view(result, context.verdict(result.score)),
+            slide=lambda _: similarity_files.pair_view(result),
         )
         saving.link_button()
     with right:
-        more: tuple[str, ...] = ()
-        if context.subject != "pictures" and image_source.is_photograph():
-            more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
-        pairs.explain_score(result, context, *more)
+        pairs.explain_score(result)
     for note in result.notes:
         st.caption(f":material/info: {sentence(note)}")
 

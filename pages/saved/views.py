@@ -364,6 +364,6 @@ def _draw_pair(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> N
             st.button("Open in Compare", icon=":material/visibility:", on_click=open_pair, help=help)
             _draw_rest(record, 0)
     with right:
-        pair_views.explain_score(similarity, record.pair.context)
+        pair_views.explain_score(similarity)
         for note in record.notes:
             st.caption(f":material/info: {note}")

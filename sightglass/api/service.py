@@ -20,7 +20,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.received import open_received
 from sightglass.explain.rendering.style import Style
-from sightglass.explain.similarity import ranking, similarity
+from sightglass.explain.similarity import similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import check_maps
@@ -173,11 +173,9 @@ def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes
     gallery = open_picture(request.other, request.other_name)
     explainer = load_explainer(request.model or settings().api_model)
     pair = similarity.similarity(explainer, query, gallery, **request.engine_options())
-    check()
-    context = ranking.context(explainer, query, pair.preprocessing)
     if kind == "zip":
-        return zip_files(similarity_files.pair_files(pair, context))
-    return results.SimilarityResult.build(pair, context)
+        return zip_files(similarity_files.pair_files(pair))
+    return results.SimilarityResult.build(pair)
 
 
 def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:

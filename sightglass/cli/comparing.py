@@ -182,35 +182,28 @@ class _Run:
     def compare(self, query: Image, other: Image) -> int:
         (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_and_{other.name}"], self.options.out)
         pair = self._explain(query, other)
-        baseline = ranking.context(self.explainer, query, pair.preprocessing)
-        self.console.say(
-            results.describe_similarity(pair, baseline), baseline.words, *similarity_files.describe_maps(pair)
-        )
+        self.console.say(results.describe_similarity(pair), *similarity_files.describe_maps(pair))
         self.console.say(*(f"note: {note}" for note in pair.notes))
-        written = result_folder.write(folder, similarity_files.pair_files(pair, baseline, self._attend()))
-        return self.console.finish(folder, written, results.SimilarityResult.build(pair, baseline).to_dict())
+        written = result_folder.write(folder, similarity_files.pair_files(pair, self._attend()))
+        return self.console.finish(folder, written, results.SimilarityResult.build(pair).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
         (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
-        baseline = ranking.context(self.explainer, query, **fitting)
         top: list[Json] = []
         pairs: list[Similarity] = []
         files = [similarity_files.ranking_file(ranked)]
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
             pairs.append(self._explain(query, hit.item.open()))
-            top.append(results.SimilarityResult.build(pairs[-1], None).to_dict() | {"rank": i})
+            top.append(results.SimilarityResult.build(pairs[-1]).to_dict() | {"rank": i})
             files.append(similarity_files.match_file(pairs[-1], i))
         if pairs and self.sheets:
             files.append(similarity_files.query_file(1, query.name, pairs, attend=self._attend()))
-        self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
-        rows = [
-            (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
-            for i, hit in enumerate(ranked.hits, 1)
-        ]
-        self.console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
+        self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}.")
+        rows = [(str(i), hit.item.key, f"{hit.score:.2f}") for i, hit in enumerate(ranked.hits, 1)]
+        self.console.table(("rank", "picture", "score"), rows[:MAX_ROWS], right=("rank", "score"))
         if len(rows) > MAX_ROWS:
             self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
         if ranked.itself:
@@ -218,7 +211,6 @@ class _Run:
         result = {
             "query": query.name,
             "model": self.explainer.model.id,
-            "context": baseline,
             "ranking": similarity_files.ranking_rows(ranked),
             "top": top,
             "itself": ranked.itself,

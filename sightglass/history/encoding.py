@@ -24,7 +24,6 @@ from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
-from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
@@ -46,7 +45,7 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED = "This record is damaged: a file of it is gone, or has changed."
-PAIR_FIELDS = ("method", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
+PAIR_FIELDS = ("method", "state", "preprocessing", "weights_sha256", "device", "automatic", "score")
 """Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
 """Fields of a heatmap that its record stores unchanged; its arrays are in a file."""
@@ -139,7 +138,7 @@ def _pack(maps: Arrays, preview: NDArray[np.uint8], **pictures: Image) -> Files:
     return files
 
 
-def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
+def encode_pair(similarity: Similarity) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
     pair = SavedPair(
@@ -147,12 +146,11 @@ def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record
         sha256=other.sha256,
         how={name: getattr(similarity, name) for name in PAIR_FIELDS} | {"versions": versions()},
         geometries=(similarity.query.geometry, similarity.gallery.geometry),
-        context=context,
     )
     record = Record(
         **_about(query, similarity.model),
         method=similarity.method,
-        headline=describe_similarity(similarity, context),
+        headline=describe_similarity(similarity),
         layers=similarity.layers,
         labels=(query.name, other.name),
         score=similarity.score,
@@ -270,7 +268,7 @@ class RecordFiles:
             if path.name not in (RECORD, "thumbnail.jpg"):
                 yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
         if record.pair:
-            yield from similarity_files.pair_files(self.similarity(record), record.pair.context)
+            yield from similarity_files.pair_files(self.similarity(record))
         elif record.maps:
             yield "overlay.png", overlay(record, self.picture(record), self.heatmaps(record)[record.index])
         yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()

@@ -25,7 +25,6 @@ from sightglass.common.files import ABANDONED, Json, modified, remove_drafts, wr
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import megabytes
-from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import encoding
 from sightglass.history.decks import Decks
@@ -92,7 +91,6 @@ class History(encoding.RecordFiles):
         *,
         index: int = 0,
         look: Json | None = None,
-        context: Context | None = None,
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
@@ -100,14 +98,14 @@ class History(encoding.RecordFiles):
 
         A record has all maps, their proofs and the pictures.
 
-        `index`: the selected map. `look`: the viewer's settings, by name. `context`: a comparison's reference scores.
+        `index`: the selected map. `look`: the viewer's settings, by name.
         Raises Problem if an explanation is not finished or the limit is reached; then nothing is saved or deleted.
 
             record = history.keep(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
         if isinstance(view, Similarity):
-            record, files = encoding.encode_pair(view, context)
+            record, files = encoding.encode_pair(view)
         else:
             record, files = encoding.encode(view, index, look or {})
         record = replace(

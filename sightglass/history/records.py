@@ -14,7 +14,6 @@ from sightglass.common.errors import Problem, typed_line
 from sightglass.common.files import to_json
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.models.adapter import Prediction
@@ -38,7 +37,6 @@ class SavedPair:
     how: dict[str, Any]
     """Fields of `Similarity` by name: `state`, `preprocessing` and others."""
     geometries: tuple[Geometry, Geometry]
-    context: Context | None
 
 
 @dataclass(frozen=True)

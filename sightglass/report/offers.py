@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
     ViewSettings = Mapping[str, bool | float | str]
@@ -148,12 +148,10 @@ def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
     return [Files("All models", about, _zip(files, name))]
 
 
-def similarity_downloads(
-    similarity: Similarity, context: Context, ranking: Ranking, _look: ViewSettings
-) -> list[Files]:
+def similarity_downloads(similarity: Similarity, ranking: Ranking, _look: ViewSettings) -> list[Files]:
     """Return the files of two compared pictures and their gallery, which are drawn in one way only."""
     name = "-".join((*(_picture_stem(side.image.name) for side in similarity.sides), "similarity"))
-    files = _zip(lambda: similarity_files.pair_files(similarity, context), name)
+    files = _zip(lambda: similarity_files.pair_files(similarity), name)
     about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
     scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.ranking_file(ranking)[1])]
     return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]

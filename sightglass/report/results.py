@@ -18,7 +18,6 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.result import Result
-from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Similarity, describe_places
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
@@ -210,14 +209,6 @@ class Places(PlainResult):
     """Where it differs from the other."""
 
 
-class ContextResult(PlainResult):
-    """Reference scores of this model."""
-
-    unrelated: tuple[Number, ...]
-    mirrored: Number
-    words: str
-
-
 class SideResult(PlainResult):
     """The map of one of two pictures."""
 
@@ -252,16 +243,15 @@ class SimilarityResult(PlainResult):
     notes: tuple[str, ...]
     sides: list[SideResult]
     """The maps of the first and of the second picture."""
-    context: ContextResult | None = Field(default=None, exclude_if=lambda context: context is None)
 
     @classmethod
-    def build(cls, similarity: Similarity, context: Context | None) -> Self:
+    def build(cls, similarity: Similarity) -> Self:
         """Build from two compared pictures."""
         names = ("score", "method", "layers", "preprocessing", "state", "notes", "sides")
-        fields: Json = {name: getattr(similarity, name) for name in names} | {"context": context}
+        fields: Json = {name: getattr(similarity, name) for name in names}
         query, gallery = similarity.sides
         return cls(
-            headline=describe_similarity(similarity, context),
+            headline=describe_similarity(similarity),
             query=query.image.name,
             gallery=gallery.image.name,
             model=similarity.model.id,
@@ -270,10 +260,9 @@ class SimilarityResult(PlainResult):
         )
 
 
-def describe_similarity(similarity: Similarity, context: Context | None) -> str:
-    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
-    verdict = f", {context.verdict(similarity.score)}" if context is not None else ""
-    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
+def describe_similarity(similarity: Similarity) -> str:
+    """Return the headline: `bus.jpg and part.jpg: similarity 0.78.`"""
+    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: similarity {similarity.score:.2f}."
 
 
 class CurveResult(PlainResult):

@@ -12,7 +12,7 @@ from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering.marks import contact_sheet
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
-from sightglass.explain.similarity.ranking import Context, Evaluation, Ranking
+from sightglass.explain.similarity.ranking import Evaluation, Ranking
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity, describe_places
 from sightglass.report import results, table
 from sightglass.report.result_folder import MAPS, File, label_stem
@@ -41,9 +41,9 @@ def _field(side: ComparedImage) -> Field:
     return Field(values, side.geometry.extent, side.seen, kind="difference")
 
 
-def pair_view(similarity: Similarity, verdict: str) -> View:
-    """Return the view of two compared pictures, side by side under their maps; `verdict`: what the score means."""
-    sentences, score = describe_maps(similarity), f"{similarity.score:.2f}"
+def pair_view(similarity: Similarity) -> View:
+    """Return the view of two compared pictures, side by side under their maps."""
+    sentences = describe_maps(similarity)
     pictures = []
     for side in similarity.sides:
         name = side.image.name
@@ -51,19 +51,19 @@ def pair_view(similarity: Similarity, verdict: str) -> View:
         pictures.append(Picture.of(side.image, name, item, caption=name))
     return new_view(
         pictures,
-        title=statement(f"{verdict}: similarity {score}", f"Similarity {score}"),
+        title=statement(f"Similarity {similarity.score:.2f}"),
         sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
         made=describe_setup(similarity.model.name, similarity.method, similarity.layers)[:MAX_MADE],
     )
 
 
-def pair_files(similarity: Similarity, context: Context | None, attend: Attend | None = None) -> Iterator[File]:
+def pair_files(similarity: Similarity, attend: Attend | None = None) -> Iterator[File]:
     """Yield similarity.jpg, maps.npz and similarity.json; `attend`: draws a picture under its attention."""
     names = [side.image.name for side in similarity.sides]
     panels, attention = _add_attention(draw_pair(similarity), [side.image for side in similarity.sides], attend)
     yield "similarity.jpg", _draw_sheet(panels, names + attention, _title(similarity))
     yield MAPS, npz_bytes(arrays(similarity))
-    yield "similarity.json", to_json(results.SimilarityResult.build(similarity, context).to_dict()).encode()
+    yield "similarity.json", to_json(results.SimilarityResult.build(similarity).to_dict()).encode()
 
 
 def match_file(similarity: Similarity, rank: int) -> File:

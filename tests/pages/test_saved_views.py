@@ -202,7 +202,7 @@ def test_shown_pair_is_saved_once(page, store):
     assert f"## {record.headline}" == app.markdown[0].value + "."
     assert links(press(app, "Save"))[1:] == ["See it in Saved"]
     app = page(SCREEN, kept=record.id)
-    assert "unrelated pictures score" in texts(app)
+    assert "Similarity and difference" in texts(app)
 
 
 def test_pair_opens_on_compare(page, store, own_pair):

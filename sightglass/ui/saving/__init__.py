@@ -52,8 +52,8 @@ def save_and_export(
 ) -> None:
     """Draw *Save*, *Copy link* and *Add to deck* for the page's maps.
 
-    `saved`: what is kept in Saved, each with more arguments of `History.keep`: the `index` of an explanation's map, or
-    the `context` of a pair; without any there are only files. `rows`: returns the files, given the settings of the
+    `saved`: what is kept in Saved, each with more arguments of `History.keep`, the `index` of an explanation's map;
+    without any there are only files. `rows`: returns the files, given the settings of the
     page's viewer, once the menu is open; each is made when its button is pressed. `view`: the page has a viewer, whose
     picture is offered as shown, and linked to. `slide`: makes the view's slide, given the same settings.
 
@@ -106,7 +106,7 @@ def save_map(
 
 def _draw_saved(screen: str, saved: Sequence[tuple[Any, Json]], look: ViewSettings) -> None:
     """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
-    items = [(item if "context" in more else explain_job.with_proofs(item), more) for item, more in saved]
+    items = [(explain_job.with_proofs(item) if hasattr(item, "heatmaps") else item, more) for item, more in saved]
     records = [_find(item, more.get("index", 0)) for item, more in items]
 
     @page.keeping_problem()

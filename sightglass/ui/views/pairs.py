@@ -26,7 +26,6 @@ from sightglass.ui.viewer import Pane, ViewerOptions, viewer
 if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.rendering.style import Unseen
-    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
 HEIGHT = 420
@@ -138,12 +137,11 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
         st.caption(escape(similarity_files.describe_maps(pair)[0]))
 
 
-def explain_score(pair: Similarity, context: Context | None, *more: str) -> None:
-    """Draw the reference scores and `more` sentences, with the setup as help."""
+def explain_score(pair: Similarity) -> None:
+    """Draw what the maps show, with the score's meaning and the setup as help."""
     setup = describe_setup(pair.model.name, pair.method, pair.layers)
-    about = f"{EXPLAINED}, by {setup}. Both maps share one scale."
-    words = " ".join((*([context.words] if context is not None else ()), *more))
-    st.caption(escape(words) or EXPLAINED, help=escape(about))
+    about = f"The score is the cosine of both pictures' vectors, -1 to 1. By {setup}; both maps share one scale."
+    st.caption(EXPLAINED, help=escape(about))
 
 
 def _describe(pair: Similarity, side: ComparedImage) -> str:

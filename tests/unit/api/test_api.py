@@ -25,7 +25,6 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
-from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import QUESTIONS
@@ -122,7 +121,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
     body = sent(client, "similarity", bus, **fields).json()
     explainer = Explainer()
     result = similarity(explainer, Image.open(bus), Image.open(other), method="gradcam")
-    expected = plain(results.SimilarityResult.build(result, context(explainer, Image.open(bus))).to_dict())
+    expected = plain(results.SimilarityResult.build(result).to_dict())
     assert {name: body[name] for name in expected} == expected
     for answer, side in zip(body["sides"], result.sides, strict=True):
         assert (answer["alike"], answer["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)

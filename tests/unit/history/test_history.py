@@ -15,7 +15,6 @@ from sightglass.cli.proving import read
 from sightglass.explain import Explainer, Explanation, Image, Problem
 from sightglass.explain.explainer import replay
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import lines, rows
@@ -144,36 +143,33 @@ def test_exported_files_open_again(history: History, photo: Explanation, noise: 
 
 
 @pytest.fixture(scope="module")
-def pair(bus: Path) -> tuple[Similarity, Context]:
+def pair(bus: Path) -> Similarity:
     """A photograph against one picture of a gallery: one is a JPEG, the other an array."""
     explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
     part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
-    compared = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
-    return compared, context(explainer, query)
+    return similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
 
 
-def test_a_pair_comes_back_bit_for_bit(history: History, pair: tuple[Similarity, Context]) -> None:
-    compared, reference = pair
-    record = history.keep(compared, context=reference, note="the same street", tags=["street"])
+def test_a_pair_comes_back_bit_for_bit(history: History, pair: Similarity) -> None:
+    record = history.keep(pair, note="the same street", tags=["street"])
     again = History(history.folder)
     record = again.get(record.id)
     restored = again.similarity(record)
-    assert plain(restored) == plain(compared)
-    assert restored.model.id == compared.model.id and not restored.automatic
-    assert record.pair is not None and record.pair.context == reference
-    files, expected = (dict(similarity_files.pair_files(item, reference)) for item in (restored, compared))
+    assert plain(restored) == plain(pair)
+    assert restored.model.id == pair.model.id and not restored.automatic
+    files, expected = (dict(similarity_files.pair_files(item)) for item in (restored, pair))
     assert files == expected
-    assert (record.score, record.note, record.tags) == (compared.score, "the same street", ("street",))
-    assert record.headline == results.describe_similarity(compared, reference)
-    assert again.find(compared) == record
+    assert (record.score, record.note, record.tags) == (pair.score, "the same street", ("street",))
+    assert record.headline == results.describe_similarity(pair)
+    assert again.find(pair) == record
 
 
-def test_a_pair_is_exported(history: History, pair: tuple[Similarity, Context]) -> None:
-    record = history.keep(pair[0], context=pair[1])
+def test_a_pair_is_exported(history: History, pair: Similarity) -> None:
+    record = history.keep(pair)
     files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
     written = {"query.jpg", "other.webp", "similarity.jpg", "maps.npz", "similarity.json"}
     assert set(files) == written | {"record.json"}
-    assert Image.open(files["query.jpg"]).sha256 == pair[0].query.image.sha256
+    assert Image.open(files["query.jpg"]).sha256 == pair.query.image.sha256
     assert json.loads(files["record.json"])["pair"]["name"] == "part $x$.png"
 
 

@@ -58,7 +58,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
         "detect": views.map_view(Explainer("demo-s")(drawn, per="detection")),
         "classes": views.classes_view(result),
         "models": views.models_view(comparison, ["Small", "Medium"]),
-        "pair": pair_view(similarity(small, bus, load_bundled("china")), "related"),
+        "pair": pair_view(similarity(small, bus, load_bundled("china"))),
         "whatif": views.change_view(result, covered, changed, edits.sentence(result, changed, edit)),
         "gallery": views.gallery_view(
             "Minibus: 3 of 24 taken for a tram",
