@@ -1,7 +1,5 @@
 """The engine: a picture and a model in, an explanation out."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports

@@ -6,8 +6,6 @@
 Importing this package is free; torch comes in with the first Explainer.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports

@@ -4,8 +4,6 @@ With x the layer's output and m its mean over all places, the raw map is the sum
 gradient at m + a (x - m), for few steps a between 0 and 1. Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ A verb returns its exit code: 0, or 1 if something failed for some input. Wrong 
 package does not import torch, so `--help` is fast.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """`settings`, `examples` and `doctor`: variables, packaged pictures, and checks of this machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`models list | layers | add | remove`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

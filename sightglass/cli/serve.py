@@ -1,7 +1,5 @@
 """`dashboard`: open the pages in a browser; `serve`: run the HTTP API without them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -7,8 +7,6 @@ record = history.keep(explanation, note="looks at the number plate", tags=["plat
 history.search(text="plate").records[0].headline
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports

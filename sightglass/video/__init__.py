@@ -11,8 +11,6 @@ killed keeps what the model saw up to its last whole part (`runner`). `live` exp
 Importing this package is free; torch comes in with the first run.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports

@@ -4,8 +4,6 @@ It is Transformers' LLaVA (https://arxiv.org/abs/2304.08485): the convolutions o
 make 12 x 12 tokens of a picture, which a Llama of three layers reads before the words.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 
