@@ -278,10 +278,7 @@ def letterbox(
 
 
 def _resize(
-    pixels: NDArray[Any],
-    preprocessing: Preprocessing,
-    scale: tuple[float, float],
-    window: Window,
+    pixels: NDArray[Any], preprocessing: Preprocessing, scale: tuple[float, float], window: Window
 ) -> NDArray[Any]:
     """Return the window (y0, y1), (x0, x1) of a picture resized by `scale`; with antialias bytes stay bytes."""
     if not preprocessing.antialias and preprocessing.interpolation != "nearest":

@@ -134,11 +134,7 @@ class _Observer:
 
     def result(self) -> Survey:
         layers = {
-            path: replace(
-                layer,
-                tail_bytes=self.returned - self.before[path],
-                read_by=self.read_by.get(path, ""),
-            )
+            path: replace(layer, tail_bytes=self.returned - self.before[path], read_by=self.read_by.get(path, ""))
             for path, layer in self.by_path.items()
         }
         inner = {path for path in layers if any(path.startswith(f"{parent}.") for parent in self.attentions)}

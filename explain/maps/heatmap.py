@@ -357,8 +357,7 @@ def small_map(heatmap: Heatmap) -> NDArray[np.uint8]:
     (down, across), (oy, ox) = geometry.scale, geometry.offset
     first_column, first_row = geometry.content[:2]
     matrix = np.array(
-        [[across, 0, across / 2 + ox - first_column - 0.5], [0, down, down / 2 + oy - first_row - 0.5]],
-        np.float64,
+        [[across, 0, across / 2 + ox - first_column - 0.5], [0, down, down / 2 + oy - first_row - 0.5]], np.float64
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     grown = cv2.warpAffine(heatmap.content, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)

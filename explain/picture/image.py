@@ -105,11 +105,7 @@ class Image:
 
     @staticmethod
     def open(
-        source: object,
-        *,
-        name: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        max_pixels: int = MAX_PIXELS,
+        source: object, *, name: str | None = None, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
     ) -> Image:
         """Decode `source` into an Image.
 

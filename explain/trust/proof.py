@@ -164,10 +164,7 @@ class Curve:
         return len(self.deletion.value) - 1
 
 
-CONTROLS = {
-    "strongest": "the strongest map of the verdict's test",
-    "random": "random places, as smooth as this map",
-}
+CONTROLS = {"strongest": "the strongest map of the verdict's test", "random": "random places, as smooth as this map"}
 """The control maps, by name, in words."""
 SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""

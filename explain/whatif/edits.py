@@ -30,11 +30,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["brush", "erase", "rectangle"]
 Fill = Literal["blur", "grey", "mean"]
-FILLS: dict[Fill, str] = {
-    "blur": "a strong blur",
-    "grey": "middle grey",
-    "mean": "the picture's mean colour",
-}
+FILLS: dict[Fill, str] = {"blur": "a strong blur", "grey": "middle grey", "mean": "the picture's mean colour"}
 """The fills of hidden pixels, in words."""
 GREY = 128
 """Middle grey, as a person sees it; the 114 of `models.preprocess` is what detectors' bars have."""

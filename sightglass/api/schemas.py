@@ -148,9 +148,7 @@ class CompareRequest(_DrawnRequest):
     """Explain one picture with several models."""
 
     models: tuple[Words, ...] = Field(
-        (),
-        max_length=8,
-        description="Ids of GET /api/models; one: all sizes of its family; none: the default's.",
+        (), max_length=8, description="Ids of GET /api/models; one: all sizes of its family; none: the default's."
     )
     targets: tuple[Class, ...] = Field(
         (), max_length=MAX_MAPS, description="Classes; none: the first model's first answer that most models share."

@@ -26,13 +26,7 @@ from sightglass.models.adapters.classifier import Classifier, Logits
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
 from sightglass.models.families.transformers.folders import from_folder, read, weights_in
-from sightglass.models.families.transformers.loader import (
-    CLIP_KINDS,
-    folder_of,
-    load_network,
-    prepare,
-    use_processor,
-)
+from sightglass.models.families.transformers.loader import CLIP_KINDS, folder_of, load_network, prepare, use_processor
 from sightglass.models.geometry import Geometry
 from sightglass.models.picture_functions import Processor
 from sightglass.models.preprocess import Preprocessing

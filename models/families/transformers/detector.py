@@ -37,12 +37,7 @@ class TransformersDetector(QueryDetector):
     preprocessings: tuple[str, ...] = ("trained",)
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        module: nn.Module,
-        labels: Sequence[str],
-        weights_sha256: str,
-        processor: Any,
+        self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str, processor: Any
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor = processor

@@ -118,10 +118,7 @@ def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
 
 
 def _detections(
-    head: Any,
-    maps: list[Tensor],
-    towers: tuple[list[Tensor], list[Tensor], list[Tensor]],
-    cells: tuple[Tensor, Tensor],
+    head: Any, maps: list[Tensor], towers: tuple[list[Tensor], list[Tensor], list[Tensor]], cells: tuple[Tensor, Tensor]
 ) -> Detections:
     """Build `Detections` from the towers' logits, boxes and mask coefficients, and the cells' centres and strides."""
     from ultralytics.nn.modules.block import Proto26

@@ -149,12 +149,7 @@ def read_npz(source: Path | bytes) -> dict[str, NDArray[Any]]:
 
 
 def file_stem(
-    text: str,
-    *,
-    separator: str = "-",
-    keep: str = "",
-    max_length: int | None = None,
-    otherwise: str = "picture",
+    text: str, *, separator: str = "-", keep: str = "", max_length: int | None = None, otherwise: str = "picture"
 ) -> str:
     """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
 

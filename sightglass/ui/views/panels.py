@@ -122,14 +122,7 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     )
 
 
-def draw_viewer(
-    image: Image,
-    panels: Sequence[Pane],
-    *,
-    key: str,
-    marks: Sequence[Box] = (),
-    **options: Any,
-) -> View:
+def draw_viewer(image: Image, panels: Sequence[Pane], *, key: str, marks: Sequence[Box] = (), **options: Any) -> View:
     """Draw the viewer; `options`: of `ViewerOptions`."""
     start = state.of(state.ViewerStart)
     if not start.read:

@@ -35,11 +35,7 @@ def table(
 
 
 def choose_row(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    key: str,
-    columns: Mapping[str, Any] | None = None,
-    height: int = 480,
+    rows: Sequence[Mapping[str, Any]], *, key: str, columns: Mapping[str, Any] | None = None, height: int = 480
 ) -> int | None:
     """Draw a table and return the chosen row's index, at first the first one's, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
