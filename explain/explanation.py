@@ -1,7 +1,5 @@
 """One picture explained by one model."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 import time
@@ -71,7 +69,7 @@ class Explanation(Result):
 
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
-    ) -> Explanation:
+    ) -> "Explanation":
         """Explain the same targets by another method, by id or paper name.
 
         Raises ModelProblem for an unknown method, and for one that cannot explain this model.
@@ -79,7 +77,7 @@ class Explanation(Result):
         return self._rerun(replace(self.options, method=find_method(name).id), progress, cancel)
 
     @own_modes()
-    def with_methods(self, *names: str) -> tuple[Explanation, ...]:
+    def with_methods(self, *names: str) -> "tuple[Explanation, ...]":
         """Explain the same targets by several methods, with shared gradients."""
         methods = [find_method(name) for name in names]
         gradient.compute(
@@ -89,17 +87,17 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
-    def with_targets(self, *targets: TargetSpec | Callable[[Any], Any]) -> Explanation:
+    def with_targets(self, *targets: TargetSpec | Callable[[Any], Any]) -> "Explanation":
         """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
-    def with_options(self, **changed: Any) -> Explanation:
+    def with_options(self, **changed: Any) -> "Explanation":
         """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
         if names := [name for name in OF_PASS if name in changed]:
             raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
         return self._rerun(replace(self.options, **changed), None, None)
 
-    def with_object(self, *areas: Any) -> Explanation:
+    def with_object(self, *areas: Any) -> "Explanation":
         """Set the object's area, for `diagnosis` of evidence outside of it.
 
         `areas`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
@@ -109,7 +107,7 @@ class Explanation(Result):
         result = replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
         return result.with_tests(self._checks, self._proofs)
 
-    def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
+    def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> "Explanation":
         if not method_of(self.evidence.loaded, options).quick:
             self.evidence.require_current()
         notes = self.input_notes

@@ -1,13 +1,11 @@
 """Declare and validate what an explanation is asked."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from sightglass.common import guide_words
 from sightglass.common.errors import ModelProblem, did_you_mean
@@ -298,7 +296,7 @@ class Options:
     )
 
     @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Options:
+    def parse(cls, options: Mapping[str, Any]) -> Self:
         """Build Options by name; raises ModelProblem for the first wrong value."""
         names = [field.name for field in fields(cls)]
         if unknown := sorted(set(options) - set(names)):

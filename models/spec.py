@@ -1,12 +1,10 @@
 """ModelSpec: a row of the model catalogue, typed like its TOML table."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -140,12 +138,12 @@ class PreprocessingTable(Table):
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
 
-    def over(self, other: PreprocessingTable) -> PreprocessingTable:
+    def over(self, other: "PreprocessingTable") -> "PreprocessingTable":
         """Return the table completed by what another states."""
         values = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
         return replace(other, **values)
 
-    def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
+    def for_channels(self, count: int, usual: int = 3) -> Self:
         """Return the table for `count` channels, unless they are usual or the table says how many there are."""
         if count == usual or (self.channels_in, self.mean, self.std) != (None, None, None):
             return self
@@ -298,7 +296,7 @@ class ModelSpec:
         """Return a number's unit by its name; empty if not stated."""
         return self.output_of(label).unit or ""
 
-    def as_segmentation(self) -> ModelSpec:
+    def as_segmentation(self) -> Self:
         """Return the row as a segmentation model's, with the task's default method."""
         return replace(self, task="segment", method=AREA_METHOD if self.method == METHOD else self.method)
 
@@ -312,7 +310,7 @@ class ModelSpec:
         """What its table states of the preprocessing."""
         return self.weights.preprocessing
 
-    def with_weights(self, **changed: Any) -> ModelSpec:
+    def with_weights(self, **changed: Any) -> Self:
         """Return the row with other keys of `weights`."""
         return replace(self, weights=replace(self.weights, **changed))
 

@@ -1,12 +1,11 @@
 """Layer activations, and gradients in the window where they are not 0."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -155,7 +154,7 @@ class Gradient:
     """(h, w) of the layer's whole map."""
 
     @classmethod
-    def from_values(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Gradient:
+    def from_values(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Self:
         """Build it from (C, h', w'), by default of the whole map."""
         return cls(values, top, left, shape or (values.shape[1], values.shape[2]))
 

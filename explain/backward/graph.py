@@ -6,12 +6,10 @@ traversed in windows: the same numbers, without the zeros. Each detection is com
 nothing else. A target behind an operation that has no rule here is left to PyTorch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -54,7 +52,7 @@ class Convolution:
     groups: int
 
     @classmethod
-    def from_node(cls, node: Any, channels: slice) -> Convolution:
+    def from_node(cls, node: Any, channels: slice) -> Self:
         """Read a node; raises Opaque for a transposed convolution and other dimensions."""
         weight: Tensor = node._saved_weight
         if node._saved_transposed or weight.ndim != 4:

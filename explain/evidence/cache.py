@@ -1,7 +1,5 @@
 """Least-recently-used caches bounded by bytes."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -9,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 Value = TypeVar("Value")
-_CACHES: WeakSet[ByteCache[Any]] = WeakSet()
+_CACHES: "WeakSet[ByteCache[Any]]" = WeakSet()
 """Caches whose values can be computed again."""
 
 

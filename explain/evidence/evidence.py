@@ -5,8 +5,6 @@ weights are frozen no graph exists before it. From there one vector-Jacobian pro
 gradients. Nothing else of this project runs a model forward to explain it.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import threading
@@ -16,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice, zip_longest
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -136,12 +134,12 @@ class Evidence:
         if (whole and bool((shares >= 0).all())) != (kind == "probabilities"):
             raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
-    def __copy__(self) -> Evidence:
+    def __copy__(self) -> Self:
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Evidence:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Its graph cannot be copied, and nobody changes it.
         return self
 
@@ -230,7 +228,7 @@ class Evidence:
         recording.calls = self.calls
         return recording
 
-    def with_graph(self) -> Evidence:
+    def with_graph(self) -> "Evidence":
         """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed."""
         if self._recording is None:
             return self

@@ -1,7 +1,5 @@
 """Keep loaded models within a memory budget."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import os
@@ -10,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import TypeGuard
+from typing import Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -66,12 +64,12 @@ class LoadedModel:
         """(h, w) of the input that `layers` was found with."""
 
     @property
-    def origin(self) -> LoadedModel:
+    def origin(self) -> "LoadedModel":
         """The model of the shared module; itself unless it has other classes."""
         # No reference cycle: a model's memory is freed with its last user.
         return self._origin or self
 
-    def copy(self) -> LoadedModel:
+    def copy(self) -> Self:
         """Return a copy that shares module, lock and layers, and has the same `origin`."""
         other = copy.copy(self)
         other._origin = self.origin
@@ -82,7 +80,7 @@ class LoadedModel:
         """Where its module is: a caller's is where its caller puts it."""
         return self._device if self.guard is None else self.guard.device
 
-    def snapshot(self) -> LoadedModel:
+    def snapshot(self) -> Self:
         """Return a copy for one explanation of a caller's module, which may change; otherwise itself."""
         if self.guard is None:
             return self
@@ -264,7 +262,7 @@ class LoadedModel:
         adapter.module, lock = self._aside
         return adapter, lock
 
-    def with_adapter(self, adapter: Adapter) -> LoadedModel:
+    def with_adapter(self, adapter: Adapter) -> Self:
         """Return a model of the same module for another adapter."""
         # Found once for both.
         _ = self.survey, None if self.guard else self.folded

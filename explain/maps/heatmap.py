@@ -1,7 +1,5 @@
 """Clip, scale and upsample raw maps to heatmaps."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,13 +54,13 @@ class Heatmap:
     Growing flattens peaks, so these are not `raw_range`. None for several layers and for an empty map.
     """
 
-    uncut: Heatmap | None = None
+    uncut: "Heatmap | None" = None
     """The map of the whole picture, where only the part inside the boxes is shown."""
     signed: bool = False
     """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
 
     @property
-    def measured(self) -> Heatmap:
+    def measured(self) -> "Heatmap":
         """The map that numbers are computed from: `within` only affects display."""
         return self.uncut or self
 

@@ -15,8 +15,6 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 nobody else's pass, or on a caller's module itself, which nobody else runs meanwhile.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -131,7 +129,7 @@ def _fill(
         evidence.raws[method.id, target] = [shares[0].sum(0).detach().float()]
 
 
-def _attribute(evidence: Evidence, method: Method, scalars: _Scalars, size: int) -> Tensor:
+def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: int) -> Tensor:
     """Return captum's attribution, (1, C, h, w), by passes of `size` pictures."""
     from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
     from captum.attr._core.gradient_shap import InputBaselineXGradient

@@ -11,8 +11,6 @@ Occlusion hides one window after another, without random numbers. Its raw value 
 the windows i that hide it, with the score f of the whole picture. `METHODS` names the papers.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -264,7 +262,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def _masked_passes(
-    evidence: Evidence, sums: _Sums, score: Callable[[Any], Tensor], report: Callable[[int], None]
+    evidence: Evidence, sums: "_Sums", score: Callable[[Any], Tensor], report: Callable[[int], None]
 ) -> Iterator[int]:
     """Add all masks' scores to `sums`; yield how many are done after each batch."""
     loaded, grey = evidence.loaded, find_grey(evidence)

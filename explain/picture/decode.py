@@ -4,8 +4,6 @@ Files are untrusted: nothing is unpickled, sizes are checked in the header befor
 decoder error becomes one sentence.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Container
@@ -192,7 +190,7 @@ def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any
     return array.transpose(1, 2, 0)
 
 
-def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+def from_array(array: NDArray[Any], name: str, max_pixels: int) -> "tuple[Pixels, Planes | None, tuple[str, ...]]":
     """Return an array (H, W) or (H, W, C), or a batch of one, as RGB, numbers (or None), and notes."""
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     array = array[:, :, None] if array.ndim == 2 else array

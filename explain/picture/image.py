@@ -4,8 +4,6 @@ Input is untrusted: its kind is read from its content, its size from its header 
 decoder error becomes one sentence.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -106,7 +104,7 @@ class Image:
     @staticmethod
     def open(
         source: object, *, name: str | None = None, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
-    ) -> Image:
+    ) -> "Image":
         """Decode `source` into an Image.
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
@@ -150,7 +148,7 @@ class Image:
         return Image(pixels, title, notes, file, planes)
 
     @staticmethod
-    def of_tensor(tensor: Any) -> Image:
+    def of_tensor(tensor: Any) -> "Image":
         """Wrap a preprocessed float tensor (C, h, w), also of a processor's batch, shown with stretched contrast."""
         if isinstance(tensor, Mapping):
             import torch

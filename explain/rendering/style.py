@@ -1,14 +1,12 @@
 """What is drawn (`Field`) and how (`Style`), and the colormaps."""
 
-from __future__ import annotations
-
 import base64
 import colorsys
 import functools
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -45,7 +43,7 @@ def parse_color(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def lut(name: str | int) -> Pixels:
+def lut(name: str | int) -> "Pixels":
     """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
     if (spelling := colormap_name(name)) in colormaps():
         return _table(spelling)
@@ -60,7 +58,7 @@ def tables() -> list[Json]:
 
 
 @functools.cache
-def _table(name: str) -> Pixels:
+def _table(name: str) -> "Pixels":
     code = getattr(cv2, f"COLORMAP_{name.upper()}")
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], code)[:, 0, ::-1].copy()
     table.setflags(write=False)
@@ -128,7 +126,7 @@ class Field:
         if self.cells is not None and min(self.cells) < 1:
             raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
 
-    def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Field:
+    def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Self:
         """Return the field over the picture scaled from `before` to `size`, (width, height)."""
         (width, height), (across, down) = size, (new / old for new, old in zip(size, before, strict=True))
         x0, y0, x1, y1 = (edge * factor for edge, factor in zip(self.extent, (across, down) * 2, strict=True))
@@ -165,7 +163,7 @@ class Style:
         object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Style:
+    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Self:
         """Return a style by its options; None: the usual one.
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
@@ -174,7 +172,7 @@ class Style:
         return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Style:
+    def of(cls, settings: Mapping[str, Any]) -> Self:
         """Return the style for a view's settings; invalid ones are ignored."""
         values: dict[str, Any] = {}
         for name in _NAMES & settings.keys():

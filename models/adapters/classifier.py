@@ -1,7 +1,5 @@
 """Adapters of classifiers, one row of logits, and of embedders, one vector."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
@@ -66,7 +64,7 @@ class Embedder(PreparedAdapter):
 
     splits_batches = True
 
-    def forward(self, tensor: Tensor) -> Logits:
+    def forward(self, tensor: Tensor) -> "Logits":
         vectors = self._answer(tensor)
         return Logits(vectors[:, :0], vectors)
 

@@ -3,12 +3,10 @@
 A family's file loads, prepares and runs; it returns `Detections` from `run` and inherits the rest from `Detector`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -76,7 +74,7 @@ class Detections:
         extra = () if self.prototypes is None else (self.prototypes,)
         return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra, *self.poses)
 
-    def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
+    def with_leaves(self, leaves: Sequence[Tensor]) -> Self:
         """Return the same candidates made of other tensors, in the order of `leaves`."""
         remaining = iter(leaves)
         return replace(
@@ -122,7 +120,7 @@ class Detections:
         """N."""
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
-    def cell(self, anchor: int) -> Cell:
+    def cell(self, anchor: int) -> "Cell":
         """Return the cell of one candidate; raise ModelProblem where there is no such candidate."""
         start = 0
         for scale, level in enumerate(self.levels):

@@ -5,8 +5,6 @@ the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. It 
 their norms: those layers are explained in the model itself.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 import threading
@@ -212,7 +210,7 @@ def copy_adapter(adapter: Adapter) -> Adapter:
     return copied
 
 
-def _can_fold(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]) -> bool:
+def _can_fold(module: nn.Module, record: "_PassRecord", conv: str, readers: list[str]) -> bool:
     """Return whether a norm that can be folded is a convolution's only reader."""
     layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights recomputed in every pass cannot be folded.
@@ -254,7 +252,7 @@ class _FoldedConv(nn.Module):
         self._bias: Tensor | None = None
         self._dense: tuple[object, nn.Conv2d] | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _FoldedConv:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_FoldedConv":
         # What oneDNN has laid out cannot be copied.
         return _FoldedConv(copy.deepcopy(self.conv, memo), copy.deepcopy(self._norm[0], memo))
 

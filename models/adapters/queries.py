@@ -4,8 +4,6 @@ A decoder's queries read the picture by cross-attention. DETR's weighs every cel
 attention (RT-DETR, D-FINE, RF-DETR) samples a few places of it. Both are recorded in the pass that makes the boxes.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -174,7 +172,7 @@ class QueryDetector(Detector):
 
 
 @contextmanager
-def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_Recorder]:
+def record_queries(module: nn.Module, path: str, memory: str = "") -> "Iterator[_Recorder]":
     """Record the cross-attention at `path` while the context lasts, and the size of the map that `memory` returns.
 
     Other threads' passes are not recorded.

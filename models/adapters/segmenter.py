@@ -1,7 +1,5 @@
 """Adapters of segmentation networks: a class for each pixel, or a number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,7 +33,7 @@ class Segmentation:
     logits: Tensor
     """(B, classes, h, w)"""
 
-    def part(self, index: int) -> Segmentation:
+    def part(self, index: int) -> "Segmentation":
         """Return one picture's output, (1, classes, h, w)."""
         return Segmentation(self.logits[index : index + 1])
 

@@ -5,15 +5,13 @@ and functions of its writer. None of them is imported or called here: each name 
 state, so that the tensors can be taken out.
 """
 
-from __future__ import annotations
-
 import pickle
 import tarfile
 import types
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import _utils
@@ -32,7 +30,7 @@ class StandIn(metaclass=_Frozen):
     qualified_name = ""
     """Dotted name of the replaced class or function."""
 
-    def __new__(cls, *args: object, **_: object) -> StandIn:
+    def __new__(cls, *args: object, **_: object) -> Self:
         stand_in = object.__new__(cls)
         object.__setattr__(stand_in, "called", args)
         object.__setattr__(stand_in, "parts", {})
@@ -44,7 +42,7 @@ class StandIn(metaclass=_Frozen):
     def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def __call__(self, *_: object, **__: object) -> StandIn:
+    def __call__(self, *_: object, **__: object) -> "StandIn":
         return StandIn()
 
     def __setstate__(self, state: object) -> None:

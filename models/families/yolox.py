@@ -5,8 +5,6 @@ rounds the picture's sides down and MMDetection's to the nearest pixel; before r
 normalised pixels, and those files are not for this.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,7 +70,7 @@ _RENAMED = (
 )
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
+def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloxDetector":
     """Open a Megvii or MMDetection checkpoint on the CPU, by its tensors.
 
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
@@ -98,7 +96,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     return adapt(spec, module, sha256_of(path), of_mmdetection=of_mmdetection)
 
 
-def adapt(spec: ModelSpec, module: Yolox, sha256: str, *, of_mmdetection: bool = False) -> YoloxDetector:
+def adapt(spec: ModelSpec, module: "Yolox", sha256: str, *, of_mmdetection: bool = False) -> "YoloxDetector":
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
@@ -117,7 +115,7 @@ def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
     return replace(draft.with_labels(None if last is None else len(last)), unnamed=False)
 
 
-def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
+def build_untrained(arch: str, seed: int, *, classes: int = 80) -> "Yolox":
     """Build an untrained YOLOX of a size, reproducible by its seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")

@@ -298,7 +298,7 @@ def _make_slide(record: Record, look: ViewSettings, index: int | None = None) ->
     """Return the slide of a saved record, of its map at `index`."""
     store = saving.store()
     if record.pair is not None:
-        return similarity_files.pair_view(store.similarity(record), record.headline)
+        return similarity_files.pair_view(store.similarity(record))
     image, maps = _read(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)

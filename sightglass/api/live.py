@@ -4,8 +4,6 @@ At most one frame of a viewer waits, and a newer one replaces it; none is explai
 nothing grows however fast one side is. `sightglass.video.live` has the format.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -38,7 +36,7 @@ LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_VIEWERS = 16
 """Open connections at a time; one thread serves all of them in turn."""
-VIEWERS: set[_Session] = set()
+VIEWERS: "set[_Session]" = set()
 """Sessions that are open."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: an invalid message, too many viewers, a bug."""

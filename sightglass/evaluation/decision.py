@@ -3,8 +3,6 @@
 The page Pictures, its slide, its report, the API and the command line show one `Decision`.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -116,7 +114,7 @@ class Decision:
     stopped: bool = False
     """Whether a run was stopped: nothing is decided, because its first pictures are no random sample."""
 
-    def choose(self, candidate: str = "", against: str = "", tolerance: float = TOLERANCE) -> Decision:
+    def choose(self, candidate: str = "", against: str = "", tolerance: float = TOLERANCE) -> "Decision":
         """Return the decision on other models or for another gap (`decide`)."""
         return replace(decide(self.rows, candidate, against, tolerance), left_out=self.left_out, stopped=self.stopped)
 

@@ -4,8 +4,6 @@ The picture's vector is computed once; a phrase is one more vector to compare it
 shows what speaks for a prompt and against the others: alone, a prompt's map is much the same for any words.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import os
@@ -13,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -131,7 +129,7 @@ class ClipClassifier(Classifier):
                 )
             self._set_words(words, templates)
 
-    def with_classes(self, names: Sequence[str]) -> ClipClassifier:
+    def with_classes(self, names: Sequence[str]) -> Self:
         """Return the same model comparing with these phrases, taken as they are.
 
         A phrase that the model cannot read is left out, and a note says so. Raises ModelProblem where there are none,

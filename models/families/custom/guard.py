@@ -4,8 +4,6 @@ Inside a `ModuleGuard` the module is in eval mode, without gradients of its para
 checkpointing. On exit its attributes, containers, hooks, modes, tensors and generators are what they were on entry.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import threading
@@ -16,7 +14,7 @@ from functools import cache
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -73,7 +71,7 @@ class ModuleGuard:
     def _tensors(self) -> Iterator[Tensor]:
         return chain(self.module.parameters(), self.module.buffers())
 
-    def __enter__(self) -> ModuleGuard:
+    def __enter__(self) -> Self:
         with ExitStack() as entry:
             entry.enter_context(_LOCK)
             if not self._entries:

@@ -3,8 +3,6 @@
 Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +34,7 @@ SIZES = {"detect": 640, "classify": 224}
 """Input side in pixels where neither the file nor the operator says."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | CustomAdapter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> "ExportedDetector | CustomAdapter":
     """Open a file in its runtime; raise ModelProblem for unknown outputs.
 
     TorchScript can run code: like Ultralytics' checkpoints it is opened only in places that the operator named.
@@ -204,7 +202,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tu
     return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
 
 
-def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], sha256: str) -> ExportedDetector:
+def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], sha256: str) -> "ExportedDetector":
     """Return the detector of an opened file by its answers to noise, with notes on what was inferred."""
     notes: list[str] = []
     names, name = labels.stated_names(spec) or read_labels(runtime), spec.weights.layout

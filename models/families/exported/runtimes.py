@@ -3,8 +3,6 @@
 Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import json
@@ -13,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +56,7 @@ class Runtime(nn.Module):
         self.channels: int | None = None
         """Numbers of a pixel, where the file says it."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Do nothing: the runtime has its own weights, and follows the pictures to their device."""
         return self
 

@@ -3,8 +3,6 @@
 A process has one file open; one that does not answer in time is ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os
@@ -13,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -42,7 +40,7 @@ class File(NamedTuple):
     changed: int
 
     @classmethod
-    def at(cls, path: Path) -> File:
+    def at(cls, path: Path) -> Self:
         about = path.stat()
         return cls(path, about.st_size, about.st_mtime_ns)
 

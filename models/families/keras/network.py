@@ -1,7 +1,5 @@
 """Keras 3 models on torch without running their code."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os
@@ -9,7 +7,7 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -69,7 +67,7 @@ class KerasLayerModule(nn.Module):
             more["training"] = False
         return _to_front(layer(*args, **more))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> KerasLayerModule:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return type(self)(self._layer[0])
 
 
@@ -121,11 +119,11 @@ class Net(nn.Module):
 
         return step
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Net:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Net":
         """Copy the modules over the same weights, without saving the model."""
         return Net(self._model[0], inner=self._inner)
 
-    def apart(self) -> Net:
+    def apart(self) -> "Net":
         """Return the model with independent weights; raise ModelProblem if impossible."""
         return Net(copy_model(self._model[0], str(next(self.parameters()).device)), inner=self._inner)
 

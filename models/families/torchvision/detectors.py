@@ -4,8 +4,6 @@ Each runs by its own modules, up to the logits and the numbers that boxes are de
 is repeated here, so that each box keeps its candidate.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -292,7 +290,7 @@ class _Candidates(NamedTuple):
     classes: Tensor  # (N,) long
     proposals: Tensor  # (N, 4) xyxy in pixels of the input
 
-    def padded(self, count: int) -> _Candidates:
+    def padded(self, count: int) -> "_Candidates":
         """Return `count` candidates, the first one repeated where there are fewer."""
         index = torch.arange(count, device=self.classes.device)
         index = index.where(index < len(self.classes), 0)

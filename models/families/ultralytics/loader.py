@@ -1,7 +1,5 @@
 """Load models of Ultralytics; adapt its classifiers (`-cls`) and semantic segmentation (`-sem`)."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence
@@ -72,7 +70,7 @@ TASK_OF_HEAD = {"Classify": "classify", "SemanticSegment": "segment"}
 """Tasks by the class of the head, the last step; the task of all others is to detect."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector | YoloSegmenter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloClassifier | YoloDetector | YoloSegmenter":
     """Open a checkpoint on the CPU; raises ModelProblem where Ultralytics cannot.
 
     A `.pt` of Ultralytics is a pickle, and opening one runs the code in it: only files that `models.weights` finds in
@@ -135,7 +133,7 @@ def import_quietly() -> None:
 
 def adapt(
     spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = True
-) -> YoloClassifier | YoloDetector | YoloSegmenter:
+) -> "YoloClassifier | YoloDetector | YoloSegmenter":
     """Adapt an Ultralytics model; with `fuse` the module is fused, frozen and from then on the adapter's own."""
     head = module.model[-1]
     task = TASK_OF_HEAD.get(type(head).__name__, "detect")

@@ -4,14 +4,12 @@ The vocabulary is an input of the run, not a state of the module: an adapter wit
 shares the module, so that two sessions with two vocabularies never mix.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -56,7 +54,7 @@ class OpenVocabulary(YoloDetector):
         if self.embeddings is None:
             self.labels = ()
 
-    def with_classes(self, names: Sequence[str]) -> OpenVocabulary:
+    def with_classes(self, names: Sequence[str]) -> Self:
         """Return the model with these words as its vocabulary.
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
@@ -69,9 +67,7 @@ class OpenVocabulary(YoloDetector):
                 rows = self._head.get_tpe(rows)
         return self._with_vocabulary(words, rows)
 
-    def with_examples(
-        self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
-    ) -> OpenVocabulary:
+    def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
         """Return the model with a vocabulary of example boxes.
 
         Boxes with the same label define one class. No text encoder is needed. Raises ModelProblem where there are no
@@ -90,7 +86,7 @@ class OpenVocabulary(YoloDetector):
             rows = self.module(model_input.tensor.to(weight), vpe=masks.clamp_(max=1).to(weight), return_vpe=True)
         return self._with_vocabulary(words, rows)
 
-    def _with_vocabulary(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
+    def _with_vocabulary(self, words: tuple[str, ...], rows: Tensor) -> Self:
         other = copy.copy(self)
         other.labels = words
         # A prompt made in inference mode would not allow gradients.
@@ -100,7 +96,7 @@ class OpenVocabulary(YoloDetector):
         other.weights_sha256 = sha256.hexdigest()
         return other
 
-    def probe(self) -> OpenVocabulary:
+    def probe(self) -> Self:
         """Return a runnable adapter for probing, if need be with placeholder words."""
         if self.embeddings is not None:
             return self

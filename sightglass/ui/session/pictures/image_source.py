@@ -1,12 +1,11 @@
 """Pictures of a session."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
+from typing import Self
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -45,7 +44,7 @@ class OwnPicture:
     """The middle as WebP."""
 
     @classmethod
-    def of(cls, image: Image) -> OwnPicture:
+    def of(cls, image: Image) -> Self:
         return cls(image.sha256, image.name, (image.width, image.height), thumbnail(image))
 
 
