@@ -40,8 +40,6 @@ class Layout:
     """From a pass's outputs, the number of classes and the input's (h, w)."""
     final: bool = False
     """Whether its boxes were suppressed already."""
-    alone: bool = False
-    """Whether a pass takes one picture, because the number of boxes differs."""
     bgr: bool = False
     """Whether blue comes first in the input."""
     highest: int = 1
@@ -57,7 +55,16 @@ def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -
 
 def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0].transpose(1, 2)  # (B, 6 + more, N): xyxy, score, class
-    return _choose(rows[:, :4], rows[:, 4], rows[:, 5].round().long(), count)
+    if rows.shape[2] == 0:
+        # One box with a score of 0.
+        rows = rows.new_zeros(*rows.shape[:2], 1)
+    scores, classes = rows[:, 4], rows[:, 5].round().long()
+    # Unused rows hold arbitrary numbers.
+    if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
+        raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
+    classes = classes.clamp(0, count - 1)
+    by_class = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
+    return Candidates(rows[:, :4], by_class, choice=classes)
 
 
 def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
@@ -76,24 +83,6 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Cand
     return _yolov5([decoded], count, size)
 
 
-def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
-    boxes, classes, scores = triple(outputs) or outputs
-    return _choose(boxes.reshape(1, -1, 4).transpose(1, 2), scores.reshape(1, -1), classes.reshape(1, -1).long(), count)
-
-
-def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
-    """Return one-class candidates, or a single one with score 0."""
-    if scores.shape[1] == 0:
-        boxes, scores = boxes.new_zeros(len(boxes), 4, 1), scores.new_zeros(len(scores), 1)
-        classes = classes.new_zeros(len(classes), 1)
-    # Unused rows hold arbitrary numbers.
-    if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
-        raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
-    classes = classes.clamp(0, count - 1)
-    rows = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
-    return Candidates(boxes, rows, choice=classes)
-
-
 def _corners(boxes: Tensor) -> Tensor:
     """Convert (B, 4, N) centre and size to xyxy."""
     middle, half = boxes[:, :2], boxes[:, 2:] / 2
@@ -106,9 +95,6 @@ LAYOUTS = {
     "yolov5": Layout("(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
     "yolox": Layout("(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
     "yolox-decoded": Layout("(1, N, 5 + classes): YOLOX's, decoded", _yolov5, bgr=True, highest=255, place="corner"),
-    "torchvision": Layout(
-        "boxes, labels and scores, as torchvision's detectors", _torchvision, final=True, alone=True, place="corner"
-    ),
 }
 
 
@@ -127,25 +113,12 @@ def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
     return None
 
 
-def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Return boxes, classes and scores among the outputs, in any order, or None."""
-    boxes = [out for out in outputs if out.ndim in (2, 3) and out.shape[-1] == 4]
-    flat = [out for out in outputs if out.ndim == 1 or (out.ndim == 2 and len(out) == 1 and out.shape[-1] != 4)]
-    classes = [out for out in flat if not out.is_floating_point()]
-    scores = [out for out in flat if out.is_floating_point()]
-    if len(boxes) == len(classes) == len(scores) == 1:
-        return boxes[0], classes[0], scores[0]
-    return None
-
-
 def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
     """Infer the layout and the number of classes from outputs' shapes.
 
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
-    if triple(outputs) is not None:
-        return "torchvision", named or 0
     shape = tuple(outputs[0].shape)
     if outputs[0].ndim == 3 and len(outputs) < 4:
         _, rows, columns = shape

@@ -221,11 +221,6 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
             f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
             f"{LAYOUTS[name].about}."
         )
-    if not names and name == "torchvision":
-        # The numbers of torchvision's own weights, with gaps.
-        known = labels.coco()
-        names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
-        notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
     if not names:
         if not count or name != inferred:
             say = spec.where_stated("labels")
@@ -253,7 +248,6 @@ class ExportedDetector(Detector):
         self.layout = layout
         self.nms = not layout.final
         size = self._size = runtime.image_size
-        self._at_once = 1 if layout.alone else runtime.batch
         self._place = spec.preprocessing.place or layout.place
         plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, highest=layout.highest)
         coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
@@ -265,7 +259,7 @@ class ExportedDetector(Detector):
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
     def forward(self, tensor: Tensor) -> Detections:
-        candidates = [self._read(outputs) for outputs in self._runtime.answer_all(tensor, self._at_once)]
+        candidates = [self._read(outputs) for outputs in self._runtime.answer_all(tensor)]
         return join_candidates(candidates, None if self.layout.final else self._size)
 
     def _read(self, outputs: Sequence[Tensor]) -> Candidates:

@@ -62,7 +62,7 @@ class Runtime(nn.Module):
 
     def forward(self, tensor: Tensor) -> dict[str | int, Tensor]:
         """Return the answers to (B, C, h, w) by their names or places."""
-        parts = [*self.answer_all(tensor, self.batch)]
+        parts = [*self.answer_all(tensor)]
         names = self.outputs or range(len(parts[0]))
         return dict(zip(names, map(torch.cat, zip(*parts, strict=True)), strict=True))
 
@@ -89,15 +89,12 @@ class Runtime(nn.Module):
         """Return the runtime's outputs for an input in the file's own layout and type."""
         raise NotImplementedError
 
-    def answer_all(self, tensor: Tensor, limit: int | None) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the answers to (B, C, h, w), as many pictures at once as `limit` says; None: all.
-
-        Where the file fixes a batch, the last picture is repeated until there are as many.
-        """
-        for part in torch.split(tensor, limit or len(tensor)):
-            short = (self.batch or 0) - len(part) if limit == self.batch else 0
-            full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short > 0 else part
-            yield tuple(out[: len(part)] if short > 0 else out for out in self.answers(full))
+    def answer_all(self, tensor: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the answers to (B, C, h, w); a batch that the file fixes is filled with the last picture."""
+        for part in torch.split(tensor, self.batch or len(tensor)):
+            short = (self.batch or len(part)) - len(part)
+            full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short else part
+            yield tuple(out[: len(part)] if short else out for out in self.answers(full))
 
     def _read_input(self, shape: Sequence[Any], dtype: str) -> None:
         """Set what the input `shape` fixes by its numbers; raise ModelProblem where it takes no pictures."""

@@ -150,7 +150,6 @@ NAMES = {"names": "{0: 'cat', 1: 'dog', 2: 'cow'}"}
 TWO = rows((300, 6), 0, 40, 80, 200, 240, 0.9, 2) + rows((300, 6), 1, 44, 80, 200, 240, 0.8, 2)
 """Boxes that overlap, which the model let stand."""
 MASKS = rows((4 + 3 + 32, 2100), 7, 100, 100, 40, 20, 0.1, 0.7, axis=2) + 9 * torch.eye(39)[-1][None, :, None]
-TRIPLE = (torch.tensor([[40.0, 40, 80, 80], [0, 0, 30, 30]]), torch.tensor([2, 1]), torch.tensor([0.9, 0.3]))
 V5 = rows((6300, 7), 70, 100, 100, 40, 20, 0.9, 0.8, 0.1)
 ONE, OTHER = ([("dog", 0.7)], (80, 50, 120, 70)), ([("dog", 0.72)], (84, 52, 116, 68))
 PETS, SQUASH = {"labels": ["cat", "dog"]}, {"preprocessing": {"place": "squash"}}
@@ -165,9 +164,6 @@ READ: dict[str, Any] = {
     "decoded": ([yolox(True)], {}, PETS, "yolox-decoded", *OTHER),
     "stated": ([yolox(True)], {}, {**PETS, "layout": "yolox-decoded"}, "yolox-decoded", *OTHER),
 }
-for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
-    found = ("torchvision", [("dog", 0.9), ("cat", 0.3)], (40, 40, 80, 80))
-    READ[f"torchvision {order}"] = ([TRIPLE[i] for i in order], {}, {"labels": ["-", "cat", "dog"]}, *found)
 
 
 @pytest.mark.parametrize("kind", READ)
@@ -176,7 +172,7 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
     adapter = read(outputs, metadata, **weights)
     assert adapter.layout is LAYOUTS[layout]
     assert any("inferred" in note for note in adapter.notes) == ("layout" not in weights)
-    answer = answers(adapter, picture(320, 320) if layout == "torchvision" else picture())
+    answer = answers(adapter, picture())
     assert [(p.label, round(p.score, 3)) for p in answer] == expected
     assert answer[0].box == pytest.approx(box, abs=1e-2)
     model_input = adapter.prepare(picture(), "trained")
