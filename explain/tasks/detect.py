@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kinds, listing, percent, plural, quantity
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
-from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
+from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import CandidateReason
     from sightglass.models.adapters.detector import Detections, Detector
     from sightglass.models.spec import ModelSpec
 

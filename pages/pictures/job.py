@@ -1,40 +1,34 @@
 """Run one or several models over many pictures in a thread; open earlier runs."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 import shutil
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, labels, run_store, table, uploads
+from sightglass.batch import Summary, journal, labels, run_store, table, uploads
 from sightglass.batch.finished import SPEED
 from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.batch.uploads import Source
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
+from sightglass.common.work.progress import Progress
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import Item
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from sightglass.batch import Summary
-    from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.picture.source import Item
 
 
 class PicturesJob(Job["list[Summary]"]):

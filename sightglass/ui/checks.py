@@ -18,7 +18,7 @@ from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import PausableStop, Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust import MEANINGS, proof, scramble, stability
+from sightglass.explain.trust import MEANINGS, Mark, proof, scramble, stability
 from sightglass.explain.trust.checks import QUESTIONS, Check, CheckId, Checks, run_checks
 from sightglass.report import charts
 from sightglass.ui import check_plays
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.explain import Explanation
-    from sightglass.explain.trust import Mark
 
 POLL = 0.5
 """Seconds between two polls of the running tests."""

@@ -4,28 +4,23 @@ No other file imports a module of Streamlit's, except for types, or uses a name 
 `NAMES` has every one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import mmap
 import secrets
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
+from streamlit.runtime.scriptrunner import ScriptRunContext
 
 from sightglass.common.errors import SettingProblem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from streamlit.runtime.scriptrunner import ScriptRunContext
 
 TRIED = "1.67"
 """The newest minor version of Streamlit with which all of this was tried; `make oldest` tries the oldest."""

@@ -5,7 +5,7 @@ A new option is one row of `CONTROLS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -17,18 +17,14 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.options import OFFERED, Options
-from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks import Task, task_of
 from sightglass.explain.trust.diagnosis import question_of, randomisations, reliabilities
-from sightglass.models.adapter import Axis
+from sightglass.models.adapter import Adapter, Axis
 from sightglass.models.preprocess import WAYS
 from sightglass.ui.session import state, url_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
     from sightglass.explain import Explainer
-    from sightglass.explain.tasks import Task
-    from sightglass.models.adapter import Adapter
 
 PARTS: dict[str, str] = {
     "class": "its class",
