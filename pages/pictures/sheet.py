@@ -1,15 +1,18 @@
 """The sheet of pictures and labels: drop field, what labels count as, unreadable files, earlier runs."""
 
-from __future__ import annotations
-
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from sightglass.batch import finished, labels, run_store, table, uploads
+from sightglass.batch.labels import LabelCoverage, LabelMatch
+from sightglass.batch.run_store import RunFacts
 from sightglass.evaluation.kinds import kind_of
+from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import Task
 from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
@@ -19,16 +22,6 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
 from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.views import tables
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
-
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
-    from sightglass.batch.labels import LabelCoverage, LabelMatch
-    from sightglass.batch.run_store import RunFacts
-    from sightglass.explain import Explainer
-    from sightglass.explain.tasks import Task
 
 HELP = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "

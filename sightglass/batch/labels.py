@@ -1,17 +1,15 @@
 """A run's labels: their classes, corrections, and the evaluation by them with its headline numbers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from sightglass.batch import table
+from sightglass.batch.engines import Work
 from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, modified, read_json, to_json, write_file
@@ -24,9 +22,6 @@ from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.source import Item
 from sightglass.models.labels import class_index, match, suggest
 from sightglass.report.table import csv as write_csv
-
-if TYPE_CHECKING:
-    from sightglass.batch.engines import Work
 
 CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""

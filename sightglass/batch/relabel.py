@@ -1,24 +1,17 @@
 """Correct the labels of finished runs, whose answers stay, and write the corrected labels as files."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from sightglass.batch import labels, table
 from sightglass.batch.journal import writing
 from sightglass.common.files import Json, to_json
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.kinds import kind_of, place_boxes
+from sightglass.evaluation.label_changes import LabelChange
 from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.report.table import csv
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from sightglass.evaluation.label_changes import LabelChange
-
 
 _LOCK = threading.Lock()
 
