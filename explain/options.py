@@ -157,12 +157,7 @@ class Options:
         most=1,
         panel=BOXES,
     )
-    per: Per = _option(
-        "class",
-        "--per WHAT",
-        "detect segment",
-        "A class, detection, picture, region or pixel [auto].",
-    )
+    per: Per = _option("class", "--per WHAT", "detect segment", "A class, detection, picture, region or pixel [auto].")
     """What one map covers: a class (all its boxes or pixels), one detection, the whole picture, or of a segmentation
     one connected region or one pixel."""
     at: tuple[float, ...] = _option(
@@ -198,12 +193,7 @@ class Options:
         "image class detect segment batch video prove",
         "The class, contrast, box, left, ..., mask or all [class].",
     )
-    evidence: Side = _option(
-        "for",
-        "--evidence for|both",
-        _MOST,
-        "What speaks for the target, or both for and against",
-    )
+    evidence: Side = _option("for", "--evidence for|both", _MOST, "What speaks for the target, or both for and against")
     smooth: Smooth = _option(
         "none",
         "--smooth none|flips",
@@ -212,21 +202,10 @@ class Options:
         rare=True,
     )
     ratio: float = _option(
-        0.02,
-        "--ratio 0..1",
-        "detect",
-        "Per picture: the share of strongest candidates",
-        rare=True,
-        least=0,
-        most=1,
+        0.02, "--ratio 0..1", "detect", "Per picture: the share of strongest candidates", rare=True, least=0, most=1
     )
     classes: tuple[int | str, ...] = _option(
-        (),
-        "--only CLASS",
-        "detect",
-        "Drop boxes of other classes; may be repeated.",
-        rare=True,
-        panel=BOXES,
+        (), "--only CLASS", "detect", "Drop boxes of other classes; may be repeated.", rare=True, panel=BOXES
     )
     within: Within = _option(
         "picture",
