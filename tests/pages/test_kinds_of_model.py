@@ -79,10 +79,13 @@ def test_words_of_an_answer(page):
 @pytest.mark.slow
 def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models):
     transformers = pytest.importorskip("transformers")
+    from tests.unit.models.families.test_clip import byte_tokenizer
+
     text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     seen = {**text, "image_size": 32, "patch_size": 16}
     config = transformers.CLIPConfig(text_config=text, vision_config=seen, projection_dim=16)
     transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    byte_tokenizer().save_pretrained(tmp_path / "clip")
     own_models(f'[model."mine"]\nloader = "clip"\nweights = {{ path = {json.dumps(str(tmp_path / "clip"))} }}\n')
     app = page(model="mine")
     assert "What should it look for?" in texts(app)

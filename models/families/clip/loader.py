@@ -6,7 +6,6 @@ shows what speaks for a prompt and against the others: alone, a prompt's map is 
 
 import copy
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -228,8 +227,6 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
 
 HALF = (0.5, 0.5, 0.5)
 """Mean and std that SigLIP's training pictures were normalised by, 0..1."""
-CLIP_VOCABULARY = 49408
-"""Entries of CLIP's own vocabulary, whose tokenizer comes with OpenCLIP."""
 
 
 def towers(spec: ModelSpec, folder: Path) -> Towers:
@@ -276,31 +273,19 @@ def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Callable[[Sequence
 
 
 def _tokenizer(spec: ModelSpec, whole: Any, folder: Path) -> Callable[[Sequence[str]], dict[str, Tensor]]:
-    """Return the folder's tokenizer, or CLIP's own where the folder has none and the vocabulary is CLIP's."""
-    config, clip = whole.text_config, whole.model_type == "clip"
-    length = int(config.max_position_embeddings)
-    if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
-        import transformers
+    """Return the folder's tokenizer."""
+    import transformers
 
-        encode = from_folder(transformers.AutoTokenizer, folder)
-        # SigLIP was trained with every phrase filled up, and without a mask.
-        names = ("input_ids", "attention_mask") if clip else ("input_ids",)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+        raise ModelProblem(
+            f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
+        )
+    encode, length = from_folder(transformers.AutoTokenizer, folder), int(whole.text_config.max_position_embeddings)
+    # SigLIP was trained with every phrase filled up, and without a mask.
+    names = ("input_ids", "attention_mask") if whole.model_type == "clip" else ("input_ids",)
 
-        def tokenize(phrases: Sequence[str]) -> dict[str, Tensor]:
-            batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-            return {name: batch[name] for name in names if name in batch}
+    def tokenize(phrases: Sequence[str]) -> dict[str, Tensor]:
+        batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return {name: batch[name] for name in names if name in batch}
 
-        return tokenize
-    if config.vocab_size == CLIP_VOCABULARY:
-        try:
-            from open_clip.tokenizer import SimpleTokenizer
-        except ImportError as problem:
-            raise ModelProblem(
-                "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
-                "pip install open_clip_torch."
-            ) from problem
-        shared = SimpleTokenizer(context_length=length)
-        return lambda phrases: {"input_ids": shared(list(phrases))}
-    raise ModelProblem(
-        f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
-    )
+    return tokenize

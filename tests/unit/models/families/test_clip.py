@@ -21,7 +21,7 @@ from sightglass.models.families.clip import loader
 from sightglass.models.load import inspect_model
 from sightglass.models.spec import WeightsTable
 
-transformers, open_clip = pytest.importorskip("transformers"), pytest.importorskip("open_clip")
+transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
 
 pytestmark = pytest.mark.slow
 PIXELS = (np.random.default_rng(0).random((80, 120, 3)) * 255).astype(np.uint8)
@@ -29,6 +29,15 @@ PROMPTS = ("a dog", "a red star", "something else")
 TEXT = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 49408}
 VISION = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
 SEEN = {**VISION, "image_size": 64, "patch_size": 16}
+
+
+def byte_tokenizer() -> Any:
+    """A token for each byte, and CLIP's own number for the end."""
+    letters = {letter: i for i, letter in enumerate(sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(letters | {"<end>": 49407}, []))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing("$A <end>", None, [("<end>", 49407)])
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +56,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             parameter += 0.2 * torch.randn_like(parameter)
         siglip.logit_scale.fill_(1.0)
     siglip.save_pretrained(root / "siglip")
-    # Its folder brings the shape of a tokenizer that no file here has: CLIP's own stands in.
+    for name in ("clip", "siglip"):
+        byte_tokenizer().save_pretrained(root / name)
     return {name: root / name for name in ("clip", "siglip")}
+
+
+def tokenize(folder: Path, length: int) -> Any:
+    """The ids of the prompts, (3, length)."""
+    encode = transformers.AutoTokenizer.from_pretrained(folder)
+    return encode(list(PROMPTS), padding="max_length", max_length=length, return_tensors="pt").input_ids
 
 
 def explainer(folder: Path) -> Explainer:
@@ -61,7 +77,7 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
     outputs = result.evidence.outputs
     net = transformers.AutoModel.from_pretrained(folders[name]).eval()
     length = net.config.text_config.max_position_embeddings
-    tokens = open_clip.tokenizer.SimpleTokenizer(context_length=length)(list(PROMPTS))
+    tokens = tokenize(folders[name], length)
     with torch.no_grad():
         theirs = net(input_ids=tokens, pixel_values=result.evidence.tensor)
     torch.testing.assert_close(outputs.logits.detach(), theirs.logits_per_image, atol=1e-4, rtol=1e-4)
@@ -178,7 +194,7 @@ def _legrad_by_hand(net: Any, picture: torch.Tensor, words: torch.Tensor) -> tor
 def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path]) -> None:
     result = explainer(folders["clip"])(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
     net = transformers.AutoModel.from_pretrained(folders["clip"]).eval().requires_grad_(False)
-    tokens = open_clip.tokenizer.SimpleTokenizer(context_length=77)(list(PROMPTS))
+    tokens = tokenize(folders["clip"], 77)
     with torch.no_grad():
         words = net(input_ids=tokens, pixel_values=result.evidence.tensor).text_embeds
     for heatmap in result.heatmaps:
