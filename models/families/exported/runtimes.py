@@ -181,11 +181,9 @@ class TorchScript(Runtime):
         # Not a submodule: scripted parts take no hooks.
         self._module = [module]
         self.takes_half = next((p.dtype == torch.float16 for p in module.parameters()), False)
-        arguments = module.forward.schema.arguments
         # The file does not say how many channels it takes, but the first convolution has as many.
         first = next((p.shape[1] for p in module.parameters() if p.ndim == 4), 3)
         self.channels = first if first <= MAX_CHANNELS else None
-        self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
 
     def _open(self, device: torch.device) -> Any:
         self._device = device
@@ -206,7 +204,7 @@ class TorchScript(Runtime):
         if tensor.device != self._device:
             self._module[:] = [self._open(tensor.device)]
         with torch.no_grad():
-            return tensors_of(self._module[0](list(tensor) if self._in_a_list else tensor))
+            return tensors_of(self._module[0](tensor))
 
 
 def open_file(path: Path) -> Runtime:
