@@ -1,10 +1,12 @@
 """`compare`: models on one picture; `similarity`: pictures, galleries and re-identification."""
 
+from __future__ import annotations
+
 import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,15 +17,17 @@ from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
-from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import SIMILARITY
-from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
-from sightglass.explain.similarity.similarity import Similarity
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
+
+if TYPE_CHECKING:
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""

@@ -1,27 +1,33 @@
 """`explain`, and its aliases `image`, `class`, `detect` and `segment`."""
 
+from __future__ import annotations
+
 import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
-from sightglass.common.files import Json
 from sightglass.explain import phrases
-from sightglass.explain.explainer import Explainer
-from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.source import find
-from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sightglass.common.files import Json
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.rendering.style import Style
 
 MODELS = {"detect": "", "segment": "demo-seg"}
 """Default models of verbs; "": the first detector on this machine."""

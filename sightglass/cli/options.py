@@ -1,5 +1,7 @@
 """Define the app, its verbs' registration and parsing, and their shared options."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
 import mimetypes
@@ -8,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -16,13 +18,15 @@ from typer.core import TyperCommand
 from sightglass.common import guide_words
 from sightglass.common.errors import Problem
 from sightglass.common.style import DEFAULTS
-from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
 from sightglass.explain.options import OFFERED, OUTPUT, QUESTION
 from sightglass.explain.rendering import style
 from sightglass.report import offers
+
+if TYPE_CHECKING:
+    from sightglass.explain.explanation import Explanation
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""

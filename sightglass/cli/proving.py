@@ -1,10 +1,12 @@
 """`prove`: hide and keep what a map shows; `replay`: make a recipe's maps again."""
 
+from __future__ import annotations
+
 import contextlib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -16,14 +18,16 @@ from sightglass.common.files import Json, read_npz
 from sightglass.common.work.progress import Progress
 from sightglass.explain import explainer, phrases
 from sightglass.explain import recipe as explain_recipe
-from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture import image as images
-from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
 from sightglass.report import embedded_recipe, result_folder, results
+
+if TYPE_CHECKING:
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.recipe import Recipe
 
 FILLINGS = ("blur", "mean")
 

@@ -1,5 +1,7 @@
 """`batch` and `video`: explain many pictures, or a clip, in one resumable run."""
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import threading
