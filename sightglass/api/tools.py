@@ -173,11 +173,9 @@ class Tools:
 
     def _list_pictures(self, facts: run_store.RunFacts) -> dict[str, source.Item]:
         """Return the pictures of a run by their keys."""
-        if self.local:
-            items = source.find(facts.source if len(facts.source) > 1 else facts.source[0])
-        else:
-            # Elsewhere a client must not read folders of this machine.
-            items = [item for path in facts.source for item in uploads.open_source(path).items]
+        first, *others = facts.source
+        # Elsewhere a client must not read folders of this machine.
+        items = source.find(facts.source if others else first) if self.local else uploads.open_source(first).items
         return {item.key: item for item in items}
 
     def _answer(self, explanation: Explanation) -> Answer:
