@@ -87,6 +87,8 @@ def scenes(page: Page, film: Film) -> None:
         page.wait_for_timeout(SETTLE_MS)
         film.take(1000)
     page.get_by_role("radio", name="Why").click()
+    # The headline comes before the map.
+    page.get_by_text(re.compile(r"^Why .+ and not")).first.wait_for()
     settle(page)
     film.take(2500)
 

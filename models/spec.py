@@ -12,6 +12,10 @@ from sightglass.common.errors import ModelProblem, did_you_mean
 
 Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment", "describe"]
 TASKS: tuple[Task, ...] = get_args(Task)
+ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
+"""Tasks of a model that answers with one row of numbers for a picture."""
+STATED: tuple[Task, ...] = (*ROWS, "segment")
+"""Tasks that a caller may name of a module."""
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
 HiResCAM finds the cause most often (benchmarks/results/truth-segmentation.md)."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.models.spec import Task
+from sightglass.models.spec import STATED, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,10 +20,6 @@ _LEAST = 1e-12
 """Least probability whose logarithm is taken."""
 WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
-ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
-"""Tasks of a model that answers with one row of numbers for a picture."""
-STATED: tuple[Task, ...] = (*ROWS, "segment")
-"""Tasks that a caller may name of a module."""
 COARSEST = 16
 """Pixels of the input per pixel of a map of classes at most: coarser ones are features, and no segmentation."""
 

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -18,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
-from sightglass.api.work import FIELD_BYTES, WorkQueue
+from sightglass.api.work import WorkQueue, body_limit
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
-from sightglass.common.settings import MIB, settings
+from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
 
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
@@ -75,36 +76,36 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 class Tools:
-    """The tools for programs (`sightglass.api.tools`), as an application that is created by its first request."""
+    """The tools for programs (`sightglass.api.tools`), as an application; the first request creates their server."""
 
     def __init__(self, queue: WorkQueue) -> None:
-        self._queue, self._ready = queue, asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self._queue, self._lock = queue, asyncio.Lock()
+        self._server: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-        await self._ready.wait()
-        await self._manager.handle_request(scope, receive, send)
-
-    async def _run(self) -> None:
-        from mcp.server.transport_security import TransportSecuritySettings
-
-        from sightglass.api.tools import create_server
-
-        server = create_server(self._queue, local=False)
-        server.streamable_http_app(
+        async with self._lock:
+            self._server = self._server or await run_in_threadpool(self._create)
+        self._server.streamable_http_app(
             stateless_http=True,
             json_response=True,
-            # AuthMiddleware has checked the host's name and the origin.
-            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            max_request_body_size=int(settings().api_mb * MIB) * 4 // 3 + FIELD_BYTES,
+            # Checks no host's name and no origin: AuthMiddleware has.
+            host="",
+            max_request_body_size=body_limit(pictures=1),
         )
-        self._manager = server.session_manager
-        # A mounted application has no lifespan of its own, and one task has to enter and leave it.
-        async with self._manager.run():
-            self._ready.set()
-            await asyncio.Event().wait()
+        # It belongs to this request: the task that enters a manager has to leave it.
+        manager = self._server.session_manager
+        async with manager.run():
+            await manager.handle_request(scope, receive, send)
+
+    def _create(self) -> Any:
+        try:
+            from sightglass.api.tools import create_server
+
+            return create_server(self._queue, local=False)
+        except Exception as error:
+            problems.LOGGER.error("the tools cannot start", exc_info=error)
+            detail = "The tools cannot start here: the operator must install the packages of requirements.txt again."
+            raise problems.ApiProblem(503, "unready", detail) from error
 
 
 class Api(FastAPI):

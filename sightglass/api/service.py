@@ -125,9 +125,7 @@ def style_of(request: ExplainRequest | CompareRequest) -> Style:
 def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     """Return the models' predictions and how far their maps agree, as `json` or `zip`."""
     style = style_of(request)  # raises before any work
-    for name in request.models:
-        local_model(name)
-    ids, names = choose_compared(request.models or (settings().api_model,))
+    ids, names = choose_compared([local_model(name).id for name in request.models or (settings().api_model,)])
     if request.confidence is not None and not any(task_of(local_model(name)).explains("detection") for name in ids):
         raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
     image = open_picture(request.image, request.name)

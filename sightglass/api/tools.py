@@ -50,10 +50,11 @@ REPLAYED = 64
 TILE = (320, 240)
 ABOUT = """Explain what a vision model predicts for a picture, and where it looked. To find out why a model is wrong on
 a picture, call wrong_pictures, then explain one with its label as `target` and with its answer."""
+to_text = functools.partial(json.dumps, ensure_ascii=False)
 Answer = tuple[NDArray[np.uint8] | bytes, Json]
 """A picture, uint8 (H, W, 3) RGB or a PNG, and the values of the JSON, the least important last."""
-PICTURE = "As wrong_pictures names it, an example (bus.jpg), a file in base64, or, of `sightglass mcp`, a path."
-Picture = Annotated[str, Field(description=PICTURE)]
+PICTURE = "give it as wrong_pictures names it, an example (bus.jpg), base64 or, of `sightglass mcp`, a path."
+Picture = Annotated[str, Field(description=f"The picture: {PICTURE}")]
 Model = Annotated[str, Field(description="An id of GET /api/models; empty: the default.")]
 Target = Annotated[str, Field(description="The class, or a detector's label, whose map is drawn; empty: the best.")]
 
@@ -87,9 +88,7 @@ class Tools:
         target: Target = "",
     ) -> Answer:
         """Show what several models predict for a picture, and whether they look at the same places."""
-        for name in models:
-            service.local_model(name)
-        ids, names = choose_compared(models or (settings().api_model,))
+        ids, names = choose_compared([service.local_model(name).id for name in models or (settings().api_model,)])
         compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
         shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
         answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
@@ -161,7 +160,7 @@ class Tools:
         try:
             return open_received(schemas.decode_picture(text), name="picture", max_bytes=int(settings().api_mb * MIB))
         except ValueError:
-            raise ImageProblem(f"{text[:80]} is no picture here. {PICTURE}") from None
+            raise ImageProblem(f"{text[:80]} is no picture here: {PICTURE}") from None
 
     def _list_runs(self) -> dict[str, run_store.RunFacts]:
         """Return the runs by name, the newest first, and the packaged one."""
@@ -173,11 +172,9 @@ class Tools:
 
     def _list_pictures(self, facts: run_store.RunFacts) -> dict[str, source.Item]:
         """Return the pictures of a run by their keys."""
-        if self.local:
-            items = source.find(facts.source if len(facts.source) > 1 else facts.source[0])
-        else:
-            # Elsewhere a client must not read folders of this machine.
-            items = [item for path in facts.source for item in uploads.open_source(path).items]
+        first, *others = facts.source
+        # Elsewhere a client must not read folders of this machine.
+        items = source.find(facts.source if others else first) if self.local else uploads.open_source(first).items
         return {item.key: item for item in items}
 
     def _answer(self, explanation: Explanation) -> Answer:
@@ -201,11 +198,6 @@ def _find(items: dict[str, source.Item], picture: str) -> source.Item:
     if key not in items:
         raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
     return items[key]
-
-
-def to_text(values: Json) -> str:
-    """Return values as JSON on one line."""
-    return json.dumps(values, ensure_ascii=False)
 
 
 def create_server(queue: WorkQueue, *, local: bool) -> MCPServer:

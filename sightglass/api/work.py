@@ -169,18 +169,22 @@ def add_route(
 
 async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
-    # In base64 a picture is a third longer.
-    largest = int(settings().api_mb * MIB) * 4 // 3 + 1024
-    pictures = sum(name in schema.model_fields for name in PICTURES)
-    limited = Request(request.scope, _limit(request.receive, pictures * largest + FIELD_BYTES))
+    most = body_limit(sum(name in schema.model_fields for name in PICTURES))
+    limited = Request(request.scope, _limit(request.receive, most))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == MEDIA_TYPES["json"]:
         return await limited.body()
     if kind != FORM:
         detail = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
         raise ApiProblem(415, "body", detail)
-    async with limited.form(max_files=4, max_fields=500, max_part_size=largest) as form:
+    async with limited.form(max_files=4, max_fields=500, max_part_size=most) as form:
         return await _form_values(form, schema)
+
+
+def body_limit(pictures: int) -> int:
+    """Return how many bytes a body with so many pictures may have."""
+    # In base64 a picture is a third longer.
+    return pictures * (int(settings().api_mb * MIB) * 4 // 3 + 1024) + FIELD_BYTES
 
 
 def _limit(receive: Receive, most: int) -> Receive:

@@ -19,9 +19,9 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
 from sightglass.models import catalog
 from sightglass.models import load as loading
-from sightglass.models.adapters.tasks import ROWS, check_task
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.own import adding, store
-from sightglass.models.spec import TASKS
+from sightglass.models.spec import ROWS, TASKS
 from sightglass.report import results
 
 app = typer.Typer(

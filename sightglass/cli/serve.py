@@ -61,9 +61,13 @@ def dashboard(options: DashboardOptions) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions:
+class McpOptions:
     model: str | None = cli.field("--model -m ID", "Of requests that name none [efficientnet-lite0].", cli.MODEL)
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(McpOptions):
     host: str = cli.field("--host ADDRESS", f"0.0.0.0 opens it to the network [{HOST}].", default=HOST)
     port: int = cli.field("--port -p N", f"0 picks a free one and prints it [{PORT}].", default=PORT, min=0, max=65535)
     open: bool = cli.field("--open", OPEN, default=False)
@@ -120,12 +124,6 @@ def serve(options: ServeOptions) -> int:
     console.say("Stopped.")
     sys.stdout.flush()
     return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class McpOptions:
-    model: str | None = cli.field("--model -m ID", "Of calls that name none [efficientnet-lite0].", cli.MODEL)
-    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
 
 
 @cli.verb(cli.app, "mcp", "sightglass mcp --model resnet50")

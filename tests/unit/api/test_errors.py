@@ -58,10 +58,6 @@ def test_no_name_in_a_request_opens_a_picture(client, name, tmp_path, monkeypatc
     assert all(answer.status_code == 422 for answer in answers), [answer.text for answer in answers]
 
 
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     whole, wide = bus.read_bytes(), saved(Pillow.new("1", (20_000, 20_000)), "PNG")
     for data, status, kind, words in (
@@ -70,13 +66,18 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide, 413, "size", "pixels"),
     ):
-        assert words in told(client.post("/api/explain", json={"image": encoded(data)}), status, kind)
+        assert words in told(client.post("/api/explain", json={"image": base64.b64encode(data).decode()}), status, kind)
         form = {"image": ("a.jpg", data)}
         assert words in told(client.post("/api/explain", files=form), status, kind)
     for given in ("####", "a", "data:image/png;base64,***", "é"):
         assert "base64" in told(client.post("/api/explain", json={"image": given}), 422, "fields")
     for given in (None, 3, ["a"], {}):
         told(client.post("/api/explain", json={"image": given}), 422, "fields")
+
+
+def test_tools_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightglass.api.tools.create_server", None)
+    assert "tools" in told(TestClient(create()).post("/mcp"), 503, "unready")
 
 
 def test_bodies_that_cannot_be_read(client: TestClient) -> None:
@@ -144,9 +145,9 @@ def test_a_model_that_is_not_here_is_never_fetched(client, picture, monkeypatch)
 
 
 def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
-    body = {"image": encoded(saved(Pillow.new("RGB", (64, 64)), "PNG")), "model": "demo-s", "confidence": 1.0}
-    told(client.post("/api/detect?format=png", json=body), 422, "map")
-    assert client.post("/api/detect", json=body).json()["heatmaps"] == []
+    files, data = {"image": saved(Pillow.new("RGB", (64, 64)), "PNG")}, {"model": "demo-s", "confidence": 1.0}
+    told(client.post("/api/detect?format=png", files=files, data=data), 422, "map")
+    assert client.post("/api/detect", files=files, data=data).json()["heatmaps"] == []
 
 
 @pytest.mark.parametrize(
