@@ -29,7 +29,7 @@ MODELS = {
 SLOW_MODELS = ("demo-cls-m", "demo-m")
 """Models that also the methods of `SLOW` families explain, and those of pixels."""
 SLOW = ("library", "mask")
-SCENES, SLOW_SCENES = 80, 24
+SCENES, SLOW_SCENES = 100, 32
 ENOUGH = 50
 """Objects; with fewer an interval that holds 0 says little against a method."""
 
