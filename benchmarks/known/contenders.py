@@ -108,7 +108,7 @@ TORCH_CAM = ("GradCAM", "GradCAMpp", "XGradCAM", "LayerCAM", "ScoreCAM")
 CAPTUM = (
     *("Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LayerGradCam", "GuidedGradCam"),
 )
-METHODS: dict[tuple[str, str], Method] = {
+METHODS: dict[tuple[str, ...], Method] = {
     **{("Sightglass", TABLE[name].name): partial(sightglass, name, "class") for name in OURS},
     ("Sightglass", "LayerCAM, contrast"): partial(sightglass, "layercam", "contrast"),
     **{("pytorch-grad-cam", name): partial(grad_cam, name) for name in GRAD_CAM},

@@ -47,7 +47,7 @@ class Item:
     """Which of the pictures with this cause it is."""
     more: Callable[[Map | None], dict[str, float]] | None = None
     """Further measures of a map, by name."""
-    without: tuple[tuple[str, str], ...] = ()
+    without: tuple[tuple[str, ...], ...] = ()
     """Methods that cannot explain the network."""
 
     @property
@@ -213,9 +213,9 @@ def parts(count: int) -> Iterator[Item]:
         changed = (logits.argmax(1) != label).tolist()
         if not changed[0] and sum(changed) == 1:
             done += 1
-            causes = {"part": (patches[changed.index(True) - 1], None)}
-            falls = (logits[0, label] - logits[1:, label]).numpy()
-            yield Item(network, drawn[:1], label, causes, more=partial(single_deletion, patches, falls))
+            deciding = patches[changed.index(True) - 1]
+            more = partial(single_deletion, patches, (logits[0, label] - logits[1:, label]).numpy())
+            yield Item(network, drawn[:1], label, {"part": (deciding, None)}, more=more)
 
 
 def single_deletion(patches: list[Mask], falls: Picture, values: Map | None) -> dict[str, float]:
