@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from benchmarks.report import Row, ends, grid
@@ -26,8 +27,8 @@ MODELS = {
     "demo-detr": "query",
 }
 """By model the task whose menus its figures are for."""
-SLOW_MODELS = ("demo-cls-m", "demo-m")
-"""Models that also the methods of `SLOW` families explain, and those of pixels."""
+SLOW_MODEL = "demo-cls-m"
+"""The one that also the methods of `SLOW` families explain, and those of pixels: on a detector they take too long."""
 SLOW = ("library", "mask")
 SCENES, SLOW_SCENES = 100, 32
 ENOUGH = 50
@@ -40,7 +41,7 @@ def chosen(model: str, question: str, method: Method, scene: int) -> bool:
         return method.family in ("attention", "query")
     if method.family in (*SLOW, "pixel"):
         pixels = method.family == "pixel"
-        return model in SLOW_MODELS and scene < SLOW_SCENES * (1 + pixels) and (pixels or question == "where")
+        return model == SLOW_MODEL and scene < SLOW_SCENES * (1 + pixels) and (pixels or question == "where")
     return question == "where" or method.family != "noise"
 
 
@@ -93,7 +94,11 @@ def findings_of(studied: Iterable[dict[Key, Column]]) -> list[Row]:
 
 
 def write(findings: list[Row], date: str) -> None:
-    FILE.write_text(json.dumps({"date": date, "findings": findings}, indent=1) + "\n", encoding="utf-8")
+    """Replace the findings in the menus' file; those of other methods stay."""
+    key = itemgetter("task", "question", "method")
+    new, before = set(map(key, findings)), json.loads(FILE.read_text("utf-8"))["findings"]
+    kept = [row for row in before if key(row) not in new]
+    FILE.write_text(json.dumps({"date": date, "findings": [*kept, *findings]}, indent=1) + "\n", "utf-8")
 
 
 def section(findings: list[Row]) -> Iterator[str]:
@@ -117,4 +122,5 @@ INTRODUCTION = """\
 Each method where the product takes it: at the layers and for the target of "Where is it?", measured against the \
 object, and of "Why this class?", against the mark that decides it. On the objects that the networks get right in \
 {scenes} drawn scenes a network, slow methods in {slow} of them; maps of pixels are smoothed as on a screen. A method \
-**fails** that is better than the best baseline neither in hits nor in AUC. The menu of methods says these figures."""
+**fails** that is better than the best baseline neither in hits nor in AUC. The menu of methods says these figures; \
+of methods that are slow on detectors it says those of [own-layers.md](own-layers.md)."""

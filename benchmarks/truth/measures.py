@@ -23,8 +23,6 @@ EMPTY = (0.0, 0.0, 0.0, 0.5)
 """An empty map points nowhere and ranks nothing."""
 GIVEN_BOX = "edges in its box"
 """The baseline that is given the object's box. The box is the very answer to "where", so it is no rival there."""
-CELL = 4.0
-"""Standard deviation in pixels of the smoothed edges: maps are smooth too, half a cell of stride 8."""
 
 
 def measured(values: Map | None, mask: Mask, region: tuple[slice, slice] | None = None) -> list[float]:
@@ -69,8 +67,8 @@ def box_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
     return slice(y, max(round(bottom), y + 1)), slice(x, max(round(right), x + 1))
 
 
-def baseline_maps(pixels: NDArray[np.uint8], box: Box, scene: int, cell: float = CELL) -> dict[str, Map | None]:
-    """Return the baselines, by name, of pixels (H, W, 3); `cell`: the deviation in pixels of the smoothed edges."""
+def baseline_maps(pixels: NDArray[np.uint8], box: Box, scene: int, cell: float = 4.0) -> dict[str, Map | None]:
+    """Return the baselines of pixels (H, W, 3) by name; `cell`: the deviation of the smoothed edges."""
     (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     inside = np.zeros((high, wide), np.float32)

@@ -18,6 +18,7 @@ from benchmarks.truth.columns import Column
 from benchmarks.truth.ranking import score, table
 from benchmarks.truth.scenes import QUESTIONS
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.methods import METHODS
 from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def _weights(options: argparse.Namespace) -> tuple[list[str], Row]:
     counts = weights.count_marks(options.models)
     if not options.models:
         for model, pictures, families in weights.SLOWER:
-            counts |= weights.count_marks((model,), pictures, weights.methods_of(*families))
+            methods = {method.id for method in METHODS.values() if method.family in families}
+            counts |= weights.count_marks((model,), pictures, methods)
     if options.write:
         weights.write(counts)
     return weights.section(counts, options.models), {"counts": {" ".join(key): of for key, of in counts.items()}}

@@ -68,10 +68,6 @@ def count_marks(models: Sequence[str], pictures: int = PICTURES, methods: Contai
     return counts
 
 
-def methods_of(*families: str) -> set[str]:
-    return {method.id for method in METHODS.values() if method.family in families}
-
-
 def present(models: Sequence[str]) -> list[str]:
     """Return the local ones of the models."""
     return [model for model in models or MODELS if available(spec(model))]
