@@ -30,7 +30,7 @@ MODELS = {
 SLOW_MODEL = "demo-cls-m"
 """The one that also the methods of `SLOW` families explain, and those of pixels: on a detector they take too long."""
 SLOW = ("library", "mask")
-SCENES, SLOW_SCENES = 100, 32
+SCENES, SLOW_SCENES = 325, 32
 ENOUGH = 50
 """Objects; with fewer an interval that holds 0 says little against a method."""
 
