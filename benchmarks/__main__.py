@@ -63,10 +63,9 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "parts": (
         "--only",
         {
-            "choices": ("scenes", "layers", "weights"),
+            "choices": ("scenes", "weights"),
             "default": "scenes",
-            "help": "scenes: every quick method, layer and target; layers: other methods; weights: "
-            "which maps depend on the model",
+            "help": "scenes: every quick method, layer and target; weights: which maps depend on the model",
         },
     ),
     "full": ("--full", {"action": "store_true", "help": "all scenes, half an hour instead of five minutes"}),
@@ -75,7 +74,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "--write",
         {
             "action": "store_true",
-            "help": "write truth.md, and reliability.json or randomisation.json, which the product reads",
+            "help": "write truth.md, and randomisation.json, which the product reads",
         },
     ),
     "dataset": ("--dataset", {"type": Path, "help": "a folder of photographs, for models that know them"}),

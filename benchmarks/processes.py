@@ -19,6 +19,15 @@ def spawned(count: int | None = 1, begin: Callable[[], None] | None = None) -> P
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), begin)
 
 
+def single_thread() -> None:
+    """Compute on one thread, as every process of several does."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 LOGGER = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -143,11 +143,6 @@ def number(value: float, unit: str) -> str:
 
 def ends(interval: Interval) -> str:
     return f"{interval[0]:.2f} [{interval[1]:.2f}, {interval[2]:.2f}]"
-
-
-def differences(intervals: Mapping[str, Interval], names: Mapping[str, str]) -> str:
-    """Return differences and their intervals; `names` are those of the measures."""
-    return ", ".join(f"{names[key]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for key, (at, low, high) in intervals.items())
 
 
 def times(lines: Sequence[Row], digits: int = 1) -> str:

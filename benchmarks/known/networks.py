@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from copy import deepcopy
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator], Any]
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
-"""The trained networks' weights, float16. Without this file they are trained again, in a minute."""
-DIGEST = "3ca537efb96b6b33"
+"""The trained networks' weights, float16. Without this file they are trained again, in ten minutes."""
+DIGEST = "f51dc59d799e0626"
 """Of that file: a digest's first digits."""
 PICTURES, STEPS, BATCH = 8192, 1200, 64
 GLYPHS = (".#.#.#####.#.#.#####.#.#.", "#...##...#.###..#...#...#", "..#...###.##.##.###...#..")
@@ -32,6 +33,18 @@ GLYPHS = (".#.#.#####.#.#.#####.#.#.", "#...##...#.###..#...#...#", "..#...###.#
 def demo(path: str) -> Network:
     """Return the demo classifier of medium size, at a layer."""
     return Network(deepcopy(loaded("demo-cls-m").adapter.module).requires_grad_(True), path)
+
+
+class OneBox(nn.Module):
+    """A detector's class logits (B, K) at one of its candidates."""
+
+    def __init__(self, adapter: Any, candidate: int) -> None:
+        super().__init__()
+        self.adapter, self.net, self.candidate = adapter, adapter.module, candidate
+
+    def forward(self, picture: Tensor) -> Tensor:
+        logits: Tensor = self.adapter.run(picture).logits[..., self.candidate]
+        return logits
 
 
 class Disconnected(nn.Module):
@@ -82,20 +95,27 @@ HANDMADE: dict[str, tuple[Network, tuple[int, ...], tuple[int, ...]]] = {
 """By its rule a network, the patterns that are shown, and those that are the cause."""
 
 
-def small(channels: int, side: int, classes: int) -> nn.Module:
-    """Return an untrained network for pictures (B, channels, side, side)."""
+def small(channels: int, side: int, classes: int) -> Network:
+    """Return an untrained network for pictures (B, channels, side, side); large ones have XAI-TRIS's four stages."""
     torch.manual_seed(SEED)
-    return nn.Sequential(
+    if side == 64:
+        widths = pairwise((channels, 4, 8, 16, 32))
+        stages = [(nn.Conv2d(*ends, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)) for ends in widths]
+        layers = [layer for stage in stages for layer in stage]
+        return Network(nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, classes)), "10")
+    module = nn.Sequential(
         *(nn.Conv2d(channels, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2 if side > 8 else 1)),
         *(nn.Conv2d(12, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveMaxPool2d(4), nn.Flatten()),
         *(nn.Linear(256, 12), nn.ReLU(), nn.Linear(12, classes)),
     )
+    return Network(module, "4")
 
 
 def trained(name: str, draw: Draw) -> Network:
     """Return a small network as it is stored, or trained and stored; a draw begins with a picture and its class."""
     first = draw(np.random.default_rng(SEED))[0]
-    module = small(first.shape[0], first.shape[1], 2 if len(first) == 1 else 4)
+    network = small(first.shape[0], first.shape[1], 2 if len(first) == 1 else 4)
+    module = network.module
     stored = dict(np.load(WEIGHTS)) if WEIGHTS.is_file() else {}
     if f"{name}/0.weight" not in stored:
         rng, teacher = np.random.default_rng(SEED + 1), torch.optim.Adam(module.parameters(), 3e-3)
@@ -112,7 +132,8 @@ def trained(name: str, draw: Draw) -> Network:
         np.savez_compressed(WEIGHTS, **stored)
     state = {key: torch.from_numpy(stored[f"{name}/{key}"].astype(np.float32)) for key in module.state_dict()}
     module.load_state_dict(state)
-    return Network(module.eval(), "4")
+    module.eval()
+    return network
 
 
 def digest() -> str:

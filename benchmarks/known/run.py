@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import os
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image as Pillow
 
-from benchmarks.known import networks
+from benchmarks.known import menus, networks
 from benchmarks.known.contenders import METHODS, explain
 from benchmarks.known.protocols import PROTOCOLS, Item
-from benchmarks.processes import ROOT
-from benchmarks.report import Interval, Row, ends, grid, machine, page, with_part
-from benchmarks.timing import SEED
-from benchmarks.truth.measures import MEASURES, baseline_maps, measured
-from benchmarks.truth.ranking import RESAMPLES
+from benchmarks.processes import ROOT, single_thread, spawned
+from benchmarks.report import Row, ends, grid, machine, page, with_part
+from benchmarks.truth.columns import BASELINE, Column, holm, scored
+from benchmarks.truth.measures import MEASURES, baseline_maps
 from benchmarks.truth.report import HEAD
 from sightglass.common.errors import ModelProblem
 
@@ -30,11 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from benchmarks.truth.columns import Line
     from benchmarks.truth.measures import Map
 
-Line = tuple[str, str]
-"""A library and its method, or `BASELINE` and the name of one."""
-BASELINE = "no network"
 LEVEL = 0.05
 SHORT = 3
 """Pictures of each kind in a short run."""
@@ -49,69 +44,28 @@ DRAWN: dict[str, Line] = {
 """Methods whose maps are in the picture."""
 
 
-@dataclass
-class Column:
-    """The scores of all lines on one kind of picture."""
-
-    values: list[dict[Line, list[float]]] = field(default_factory=list)
-    """Of each picture the `MEASURES` of each line."""
-    pictures: Any = field(default_factory=hashlib.sha256)
-    example: tuple[Item, dict[Line, Map | None]] | None = None
-
-    def of(self, line: Line, measure: str = "hit") -> NDArray[np.float64]:
-        return np.array([row[line][MEASURES.index(measure)] for row in self.values])
-
-    @property
-    def lines(self) -> list[Line]:
-        return list(self.values[0])
-
-    @property
-    def best(self) -> Line:
-        """Return the baseline that most often hits the cause."""
-        return max((line for line in self.lines if line[0] == BASELINE), key=lambda line: self.of(line).mean())
-
-    def interval(self, line: Line, measure: str, other: Line | None = None) -> Interval:
-        """Return a mean, or a mean paired difference, and its 95 % bootstrap interval."""
-        values = self.of(line, measure) - (0 if other is None else self.of(other, measure))
-        count = len(values)
-        drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES) @ values / count
-        low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
-        return float(values.mean()), low, high
-
-    def chance(self, line: Line) -> float:
-        """Return the chance of hitting so much oftener than the best baseline (McNemar's exact test, one-sided)."""
-        ahead = self.of(line) - self.of(self.best)
-        wins, count = int((ahead > 0).sum()), int((ahead != 0).sum())
-        return sum(math.comb(count, at) for at in range(wins, count + 1)) / 2**count
-
-
-def holm(chances: Mapping[Any, float]) -> dict[Any, float]:
-    """Return the chances, corrected for how many there are (Holm 1979)."""
-    corrected, least = {}, 0.0
-    for rank, key in enumerate(sorted(chances, key=lambda key: chances[key])):
-        least = max(least, min(1.0, chances[key] * (len(chances) - rank)))
-        corrected[key] = least
-    return corrected
-
-
 def run(options: argparse.Namespace) -> Row:
     """Score every method on every protocol; a whole run writes the docs' table and picture."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    at = machine(1, "cpu")
-    columns: dict[str, Column] = {}
-    for name, (draw, count) in PROTOCOLS.items():
-        for number, item in enumerate(draw(SHORT if options.short else count), 1):
-            print(f"\r{name}: {number}   ", end="", file=sys.stderr, flush=True)
-            score(item, number, columns)
+    single_thread()
+    at, complete = machine(1, "cpu"), not options.short
+    counts = [count if complete else SHORT for _, count in PROTOCOLS.values()]
+    with spawned(os.cpu_count(), single_thread) as pool:
+        # Two processes must not store trained weights at once.
+        together = pool.map if complete and networks.WEIGHTS.is_file() else map
+        protocols, studies = together(measure, PROTOCOLS, counts), menus.MODELS if complete else ()
+        findings = menus.findings_of(together(menus.menu, studies, [menus.SCENES] * len(studies)))
+        columns = {name: of for found in protocols for name, of in found.items()}
     if networks.digest() != networks.DIGEST:
         raise ModelProblem(f"{networks.WEIGHTS.name} is not the file that the reports are of: check it out again.")
     tests = {(name, line): of.chance(line) for name, of in columns.items() for line in of.lines if line[0] != BASELINE}
-    corrected, complete = holm(tests), not options.short
+    corrected = holm(tests)
     if complete:
         DOCS.write_text(with_part(DOCS.read_text("utf-8"), table(columns, corrected) + "\n", MARKS), "utf-8")
-        draw_examples(columns).save(PICTURE, quality=85)
-    report = page("Methods that find a known cause", "known", at, *details(columns, corrected))
+        examples = [of.example for of in columns.values() if of.example is not None]
+        Pillow.fromarray(np.concatenate(examples, 1)).save(PICTURE, quality=85)
+        menus.write(findings, at["date"])
+    parts = [*details(columns, corrected), *(menus.section(findings) if complete else ())]
+    report = page("Methods that find a known cause", "known", at, *parts)
     figures = {name: {" ".join(line): of.interval(line, "hit") for line in of.lines} for name, of in columns.items()}
     return {"machine": at, "complete": complete, "report": report, "hits": figures}
 
@@ -120,20 +74,36 @@ def markdown(result: Row) -> str:
     return str(result["report"])
 
 
+def measure(protocol: str, count: int) -> dict[str, Column]:
+    """Return the columns of a protocol's pictures."""
+    columns: dict[str, Column] = {}
+    for number, item in enumerate(PROTOCOLS[protocol][0](count), 1):
+        print(f"{protocol}: {number}", file=sys.stderr, flush=True)
+        score(item, number, columns)
+    return columns
+
+
 def score(item: Item, number: int, columns: dict[str, Column]) -> None:
     """Add the measures of all methods' maps of a picture to its columns."""
-    maps = {line: explain(method, item.network, item.picture, item.target) for line, method in METHODS.items()}
+    methods = {line: method for line, method in METHODS.items() if line not in item.without}
+    maps = {line: explain(method, item.network, item.picture, item.target) for line, method in methods.items()}
     for name, (mask, region) in item.causes.items():
         high, wide = mask.shape
         down, across = region or (slice(0, high), slice(0, wide))
         box = float(across.start), float(down.start), float(across.stop), float(down.stop)
-        blind = baseline_maps(item.pixels, box, None, number, min(4.0, high / 16))
-        blind = {key: values for key, values in blind.items() if region or "box" not in key}
+        blind = baseline_maps(item.pixels, box, number, min(4.0, high / 16))
         every = maps | {(BASELINE, key): values for key, values in blind.items()}
-        column = columns.setdefault(name, Column())
-        column.values.append({line: measured(values, (mask, region))[0] for line, values in every.items()})
-        column.pictures.update(item.pixels.tobytes() + mask.tobytes())
-        column.example = column.example or (item, every)
+        if name not in columns:
+            columns[name] = Column(example=draw_example(item, name, every))
+        column = columns[name]
+        rows = scored(maps, blind, (mask, region))
+        if item.more is not None:
+            more = {line: item.more(every[line]) for line in rows}
+            rows = {line: [*row, *more[line].values()] for line, row in rows.items()}
+            column.measures = (*MEASURES, *next(iter(more.values())))
+        column.add(rows, item.kind)
+        shown = column.digest.encode() + item.pixels.tobytes() + mask.tobytes()
+        column.digest = hashlib.sha256(shown).hexdigest()[:16]
 
 
 def found(columns: Mapping[str, Column], corrected: Mapping[Any, float]) -> str:
@@ -166,33 +136,29 @@ def details(columns: Mapping[str, Column], corrected: Mapping[Any, float]) -> It
     yield found(columns, corrected)
     yield f"Weights of the trained networks: `{networks.digest()}`. In brackets 95 % bootstrap intervals."
     for name, of in columns.items():
-        rows = []
+        rows, kinds = [], list(dict.fromkeys(of.kinds))
+        kinds = kinds if len(kinds) > 1 else []
         for line in sorted(of.lines, key=lambda line: -of.of(line).mean()):
-            measures = (ends(of.interval(line, measure)) for measure in MEASURES)
-            over = ends(of.interval(line, "hit", of.best)) if line[0] != BASELINE else ""
+            measures = (ends(of.interval(line, measure)) for measure in of.measures)
+            over = ends(of.interval(line, "hit", of.best())) if line[0] != BASELINE else ""
             chance = f"{corrected[name, line]:.3f}" if line[0] != BASELINE else ""
-            rows.append((*line, *measures, over, chance))
+            rows.append((*line, *measures, over, chance, *(f"{of.of(line, kind=kind).mean():.2f}" for kind in kinds)))
         yield f"## {name}"
-        yield f"{len(of.values)} pictures, `{of.pictures.hexdigest()[:16]}`; best baseline: {of.best[1]}."
-        yield grid(("library", "method", *HEAD, "hits over the baseline", "p"), rows)
+        yield f"{len(of.values)} pictures, `{of.digest}`; best baseline: {of.best()[1]}."
+        head = (*HEAD, *of.measures[len(HEAD) :], "hits over the baseline", "p", *kinds)
+        yield grid(("library", "method", *head), rows)
 
 
-def draw_examples(columns: Mapping[str, Column], side: int = 144) -> Pillow.Image:
-    """Return a picture of each kind with its cause outlined, and below it the maps of `DRAWN`."""
-    strips = []
-    for name, of in columns.items():
-        assert of.example is not None
-        item, maps = of.example
-        size = side, side
-        shown = cv2.resize(item.pixels, size, interpolation=cv2.INTER_NEAREST)
-        mask = cv2.resize(item.causes[name][0].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        tiles = [shown]
-        for line in DRAWN.values():
-            values = maps.get(line)
-            values = np.zeros(mask.shape, np.float32) if values is None else cv2.resize(values, size)
-            scaled = np.uint8(255 * values / max(float(values.max()), 1e-9))
-            tiles.append(cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
-        tiles = [cv2.drawContours(np.ascontiguousarray(tile), outlines, -1, (255, 80, 80), 1) for tile in tiles]
-        strips.append(np.concatenate([np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=255) for tile in tiles]))
-    return Pillow.fromarray(np.concatenate(strips, 1))
+def draw_example(item: Item, cause: str, maps: Mapping[Line, Map | None], side: int = 144) -> NDArray[np.uint8]:
+    """Return a picture with its cause outlined, and below it the maps of `DRAWN`."""
+    size = side, side
+    mask = cv2.resize(item.causes[cause][0].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    tiles = [cv2.resize(item.pixels, size, interpolation=cv2.INTER_NEAREST)]
+    for line in DRAWN.values():
+        values = maps.get(line)
+        values = np.zeros(mask.shape, np.float32) if values is None else cv2.resize(values, size)
+        scaled = np.uint8(255 * values / max(float(values.max()), 1e-9))
+        tiles.append(cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
+    tiles = [cv2.drawContours(np.ascontiguousarray(tile), outlines, -1, (255, 80, 80), 1) for tile in tiles]
+    return np.concatenate([np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=255) for tile in tiles])

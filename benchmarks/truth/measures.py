@@ -21,39 +21,30 @@ if TYPE_CHECKING:
 MEASURES = ("hit", "energy", "iou", "auc")
 EMPTY = (0.0, 0.0, 0.0, 0.5)
 """An empty map points nowhere and ranks nothing."""
-BLIND = ("random map", "centre blob", "edges", "edges, smoothed", "edges in its box", "box fill", "empty map")
-"""Baselines, by name."""
-GIVEN_BOX = ("edges in its box", "box fill")
-"""Those of them that are given the object's box. The box is the very answer to "where", so they are no rivals there."""
-CELL = 4.0
-"""Standard deviation in pixels of the smoothed edges: maps are smooth too, half a cell of stride 8."""
+GIVEN_BOX = "edges in its box"
+"""The baseline that is given the object's box. The box is the very answer to "where", so it is no rival there."""
 
 
-def measured(values: Map | None, *masks: tuple[Mask, tuple[slice, slice] | None]) -> list[list[float]]:
-    """Return `MEASURES` of a map for each mask; None: empty map.
+def measured(values: Map | None, mask: Mask, region: tuple[slice, slice] | None = None) -> list[float]:
+    """Return `MEASURES` of a map for a mask; None: empty map.
 
-    Each mask comes with the rows and columns among which its pixels are ranked, None for all. Hit: whether the hottest
-    pixel is on the mask (Zhang et al. 2018, arXiv:1608.00507). Energy: the share of the map's sum that is on it. IoU:
-    of the mask and the hottest pixels, as many as it has. AUC: how often a pixel of the mask is hotter than one of the
-    rest of its region. Pixels that are equally hot count by halves, or by the share needed.
+    Its pixels are ranked among the rows and columns of `region`, None for all. Hit: whether the hottest pixel is on the
+    mask (Zhang et al. 2018, arXiv:1608.00507). Energy: the share of the map's sum that is on it. IoU: of the mask and
+    the hottest pixels, as many as it has. AUC: how often a pixel of the mask is hotter than one of the rest of its
+    region. Pixels that are equally hot count by halves, or by the share needed.
     """
-    if values is None or not (total := float(values.sum())) > 0:
-        return [list(EMPTY) for _ in masks]
-    hottest = int(values.argmax())
+    if values is None or not (total := float(values.sum(dtype=np.float64))) > 0:
+        return list(EMPTY)
+    hottest, inside, count = int(values.argmax()), values[mask], int(mask.sum())
     ordered = np.sort(values, axis=None)
-    rows = []
-    for mask, region in masks:
-        inside, count = values[mask], int(mask.sum())
-        threshold = ordered[-count]
-        above = int(np.count_nonzero(inside > threshold))
-        level = values.size - int(np.searchsorted(ordered, threshold, "left"))
-        higher = values.size - int(np.searchsorted(ordered, threshold, "right"))
-        share = (count - higher) / (level - higher)
-        shared = above + share * int(np.count_nonzero(inside == threshold))
-        ranked = auc(inside, ordered) if region is None else auc(inside, np.sort(values[region], axis=None))
-        energy = float(inside.sum()) / total
-        rows.append([float(mask.flat[hottest]), energy, shared / (2 * count - shared), ranked])
-    return rows
+    threshold = ordered[-count]
+    above = int(np.count_nonzero(inside > threshold))
+    level = values.size - int(np.searchsorted(ordered, threshold, "left"))
+    higher = values.size - int(np.searchsorted(ordered, threshold, "right"))
+    shared = above + (count - higher) / (level - higher) * int(np.count_nonzero(inside == threshold))
+    ranked = auc(inside, ordered if region is None else np.sort(values[region], axis=None))
+    energy = float(inside.sum(dtype=np.float64)) / total
+    return [float(mask.flat[hottest]), energy, shared / (2 * count - shared), ranked]
 
 
 def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
@@ -76,18 +67,13 @@ def box_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
     return slice(y, max(round(bottom), y + 1)), slice(x, max(round(right), x + 1))
 
 
-def baseline_maps(
-    pixels: NDArray[np.uint8], true_box: Box, box: Box | None, scene: int, cell: float = CELL
-) -> dict[str, Map | None]:
-    """Return the `BLIND` maps of pixels (H, W, 3) and an object's box.
-
-    `box` is the model's, if it has one; `cell` the deviation in pixels of the smoothed edges.
-    """
+def baseline_maps(pixels: NDArray[np.uint8], box: Box, scene: int, cell: float = 4.0) -> dict[str, Map | None]:
+    """Return the baselines of pixels (H, W, 3) by name; `cell`: the deviation of the smoothed edges."""
     (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     inside = np.zeros((high, wide), np.float32)
-    inside[box_of(true_box, (high, wide))] = 1
-    named: dict[str, Map | None] = {
+    inside[box_of(box, (high, wide))] = 1
+    return {
         "random map": _noise(np.random.default_rng([SEED, scene]), (high, wide)),
         "centre blob": _blob((high, wide), high / 2, wide / 2, high / 6, wide / 6),
         "edges": edges,
@@ -95,14 +81,6 @@ def baseline_maps(
         "edges in its box": edges * inside,
         "empty map": None,
     }
-    if box is not None:
-        area = np.zeros((high, wide), np.float32)
-        area[box_of(box, (high, wide))] = 1
-        rows, columns = np.nonzero(area > 0.5)
-        y, x = float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
-        # Hotter by a thousandth amid it, so that it has one hottest place.
-        named["box fill"] = area * (1 + np.float32(1e-3) * _blob((high, wide), y, x, high / 4, wide / 4))
-    return named
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, int]) -> Map:

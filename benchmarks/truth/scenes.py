@@ -12,6 +12,7 @@ from torchvision.ops import box_iou
 
 from benchmarks.cases import FAST
 from benchmarks.timing import CPU, SEED
+from benchmarks.truth.measures import box_of
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from benchmarks.truth.columns import Cause, Line
     from benchmarks.truth.measures import Map
     from sightglass.explain.methods.method import Method
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
     from training.demo.scenes import DemoScene, Object, Spec
 
-Line = tuple[str, str, str]
-"""Method, layers, part; a baseline is (its name, "", "")."""
 DETECTOR = {
     "backbone P2": ("model.2",),
     "backbone P3": ("model.4",),
@@ -52,8 +52,6 @@ _STEM = tuple(f"patch_embed.proj.{i}" for i in (0, 2, 3, 4))
 _BLOCKS = ("blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
 VIT: dict[str, tuple[str, ...]] = {"the whole stem": _STEM} | {name: (name,) for name in (*_STEM, *_BLOCKS)}
 PARTS: tuple[Part, ...] = ("class", "contrast")
-WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
-"""The same of the rival at the same place."""
 QUESTIONS = ("where", "why")
 FAMILIES = {
     "a mark": ("rod-", "plate-"),
@@ -105,21 +103,9 @@ class Subject:
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Return targets of the label and of its likeliest confusion."""
-        anchor, true_index = self.prediction.anchor, self.thing.index
-        rival = scenes.rival(self.thing.label)
-        if rival is None:
-            logits = self.evidence.outputs.logits[0] if anchor is None else self.evidence.outputs.logits[0, :, anchor]
-            ordered = logits.detach().argsort(descending=True, stable=True).tolist()
-            other = next(index for index in ordered if index != true_index)
-        else:
-            other = scenes.CLASSES.index(rival)
-        anchors = () if anchor is None else (anchor,)
-        return {
-            WRONG[part] if index == other else part: Target(index, scenes.CLASSES[index], anchors, part)
-            for index in (true_index, other)
-            for part in PARTS
-        }
+        """Return the targets of the label by part."""
+        anchors = () if self.prediction.anchor is None else (self.prediction.anchor,)
+        return {part: Target(self.thing.index, self.thing.label, anchors, part) for part in PARTS}
 
 
 def find_subject(engine: LoadedModel, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
@@ -194,6 +180,18 @@ def is_cause(engine: LoadedModel, subject: Subject) -> bool:
         overlaps = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
         scores = outputs.scores[0].masked_fill(~overlaps, 0).amax(1)
     return bool(scores.argmax() == scenes.CLASSES.index(rival))
+
+
+def causes(engine: LoadedModel, subject: Subject) -> dict[str, Cause]:
+    """Return by question the cause, and the box within which it is ranked.
+
+    "Why" has one where the cause is a part of the object, and the mark is shown to be it.
+    """
+    thing = subject.thing
+    found: dict[str, Cause] = {"where": (thing.mask, None)}
+    if thing.label in labels_of(*PARTLY) and is_cause(engine, subject):
+        found["why"] = thing.cause, box_of(thing.box, thing.mask.shape)
+    return found
 
 
 def maps(

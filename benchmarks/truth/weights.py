@@ -32,6 +32,13 @@ MODELS = (
 )
 PICTURES = 6
 QUICK = tuple(method.id for method in METHODS.values() if method.compute_name)
+SLOWER = (
+    ("demo-cls-s", 12, ("pixel",)),
+    ("demo-vit", 6, ("attention",)),
+    ("demo-s", 4, ("pixel",)),
+    ("demo-detr", 6, ("query", "gradient", "eigen", "control")),
+)
+"""Models, numbers of pictures and the families whose methods are slow, or for these models alone."""
 FIRST_SCENE = 600_000
 Counts = dict[tuple[str, str, str], Counter[str]]
 """How often each mark came, by family, question and method; `box`: a yes of which only the box is kept."""

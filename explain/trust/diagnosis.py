@@ -1,8 +1,8 @@
 """Describe a map and its limitations in sentences, by its own tests and by what was measured of its method.
 
-Reliability, on scenes with known causes, is in `reliability.json`, written by `python -m benchmarks truth --full
---write`; which methods' maps depend on the model is in `randomisation.json`, written by `python -m benchmarks truth
---only weights --write`. Both are explained in benchmarks/results/truth.md. No import of torch: menus use it.
+Reliability, on scenes with known causes, is in `reliability.json`, written by `python -m benchmarks known` (see
+benchmarks/results/known.md); which methods' maps depend on the model is in `randomisation.json`, written by `python -m
+benchmarks truth --only weights --write` (see benchmarks/results/truth.md). No import of torch: menus use it.
 """
 
 from __future__ import annotations

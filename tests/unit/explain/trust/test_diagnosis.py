@@ -12,8 +12,8 @@ import torch
 from PIL import Image as Pillow
 
 from benchmarks.truth.measures import MEASURES
-from benchmarks.truth.ranking import Judged
-from benchmarks.truth.scores import Study, score
+from benchmarks.truth.ranking import score
+from benchmarks.truth.scenes import default, loaded
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
@@ -361,8 +361,8 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monk
 def test_default_map_beats_baselines_by_margin(model, question):
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
-    judged = Judged([score(Study(model, (), 50), range(50))], question)
-    assert judged.objects[0] > 15
+    column, line = score(model, range(50))[question], default(loaded(model), question)
+    assert len(column.values) > 15
     for measure, margin in margins.items():
-        best = judged.strongest(measure)
-        assert judged.mean(judged.default, measure) > judged.mean(best, measure) + margin, (measure, best)
+        best = column.best(measure)
+        assert column.interval(line, measure, best)[0] > margin, (measure, best)
