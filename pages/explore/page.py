@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
-    choices, explainer = controls.draw(bar)
+    new = controls.for_new_picture()
+    choices, explainer = new or controls.draw(bar)
+    try:
+        _draw(choices, explainer, row, main)
+    finally:
+        # After the picture: they show what they did before, and a browser takes longer for them than for a map.
+        if new is not None and replace(controls.draw(bar)[0], image=choices.image) != choices:
+            st.rerun()
+
+
+def _draw(choices: Choices, explainer: Explainer, row: DeltaGenerator, main: DeltaGenerator) -> None:
     title, side = row.columns(panels.COLUMNS, gap="medium", vertical_alignment="center")
     with side:
         view = whatif.draw if whatif.is_open(choices.image) else choose_view(explainer)

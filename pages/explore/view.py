@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
     from sightglass.ui.session.state import Choices
 
+AHEAD = 0.08
+"""Seconds that the browser has for a new picture's map before anything else is sent."""
 HEIGHT = 604
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
@@ -58,6 +61,12 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         explanation, line = _map_before(answers)
         dimmed = bool(line) and waits == "is running"
         line = capital(f"until then: {line}" if dimmed else line)
+    view = None
+    if finished and not controls.are_drawn(choices):
+        answers.find_map(explanation)
+        with left:
+            view = _draw_picture(answers, explanation, line="", dimmed=False)
+        time.sleep(AHEAD)
     with listed:
         index = answers.draw_list(explanation)
     with title:
@@ -67,7 +76,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
             _write_headline(f"{METHODS[choices.method].name_for(choices.model.task)} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
     with left:
-        view = _draw_picture(answers, explanation, line=line, dimmed=dimmed)
+        view = view or _draw_picture(answers, explanation, line=line, dimmed=dimmed)
     if view.edit is not None:
         whatif.open_studio(explanation.image, view.edit)
     if not finished:

@@ -31,6 +31,8 @@ NAMES = (
     "streamlit.runtime.uploaded_file_manager.UploadedFile.__init__",
     "streamlit.runtime.scriptrunner.script_runner.ScriptRunner._run_script",
     "streamlit.runtime.memory_media_file_storage._calculate_file_id",
+    "streamlit.runtime.get_instance",
+    "streamlit.runtime.media_file_manager.MediaFileManager.add",
     "streamlit.runtime.pages_manager.PagesManager.uses_pages_directory",
     "streamlit.net_util.get_external_ip",
 )
@@ -162,3 +164,11 @@ def remove_upload(file_id: str) -> None:
     """Drop Streamlit's copy of an uploaded file, which would live as long as its session."""
     if (context := script_context()) is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, file_id)  # type: ignore[attr-defined]
+
+
+def media_url(data: bytes, mimetype: str, place: str) -> str:
+    """Return a file's address below the page's, good while the page shows it; `place`: what the page names it by."""
+    # Without it: put the bytes themselves into the Markdown.
+    manager = _objects["get_instance"][1]().media_file_mgr
+    url: str = _objects["add"][1](manager, data, mimetype, place)
+    return url.lstrip("/")

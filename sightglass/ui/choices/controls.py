@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
@@ -71,7 +72,28 @@ def draw(
         control_table.PROMPT.choose(shown)
         control_table.ANSWER.choose(shown)
     options = dict(shown.chosen)
-    return Choices(image, model, options.pop("method"), options, question), shown.explainer
+    chosen = Choices(image, model, options.pop("method"), options, question), shown.explainer
+    state.of(state.Controls).last = chosen
+    return chosen
+
+
+def for_new_picture() -> tuple[Choices, Explainer] | None:
+    """Return the last run's choices for a picture that is new on this page; None where something may take long.
+
+    A page explains it before it draws its controls: a browser on the same machine takes the processor from the model.
+    """
+    image, last = image_picker.choose(), state.of(state.Controls).last
+    if last is None or state.of(state.Navigation).arrived or image.sha256 == last[0].image.sha256:
+        return None
+    choices, explainer = last
+    quick = METHODS[choices.method].quick and _is_loaded(choices.model)
+    return (replace(choices, image=image), explainer) if quick else None
+
+
+def are_drawn(choices: Choices) -> bool:
+    """Return whether the row of controls was drawn with these choices."""
+    last = state.of(state.Controls).last
+    return last is not None and last[0] is choices
 
 
 def _is_loaded(model: ModelSpec) -> bool:

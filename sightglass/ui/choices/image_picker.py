@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import EXAMPLES, token
 from sightglass.ui.session.state import upload_megabytes
-from sightglass.ui.streamlit_internals import remove_upload
+from sightglass.ui.streamlit_internals import media_url, remove_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,11 +63,8 @@ def draw_bar(place: DeltaGenerator) -> None:
     """Draw the bar: upload field, thumbnails with names and sizes, drawing button."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     # The newest first. Streamlit tells choices by their labels: two pictures may have one name and look alike.
-    uploaded = {
-        token(each): _label(each.name, each.thumbnail, each.name, each.size, f"#{token(each)}")
-        for each in reversed(image_source.list_own())
-    }
-    thumbs = uploaded | _examples()
+    own = {token(each): (each.name, each.thumbnail, each.name, each.size) for each in image_source.list_own()[::-1]}
+    thumbs = {id: _label(id, *shown) for id, shown in (own | _examples()).items()}
     chosen = image_source.current_id()
     if chosen is not None and st.session_state.get(bar.strip) != chosen:
         bar.number += 1
@@ -105,17 +101,18 @@ def draw_bar(place: DeltaGenerator) -> None:
         pictures.problem = None
 
 
-def _label(name: str, webp: bytes, file_name: str, size: tuple[int, int], mark: str = "") -> str:
-    """Return a thumbnail in Markdown; `mark`: what tells it from one that looks alike."""
+def _label(id: str, name: str, webp: bytes, file_name: str, size: tuple[int, int]) -> str:
+    """Return a thumbnail in Markdown; `id` tells it from one that looks alike."""
     title = f"{file_name} {size_in_pixels(*size)}".replace('"', "'")
-    return f'![{escape(name)}](data:image/webp;base64,{base64.b64encode(webp).decode()}{mark} "{escape(title)}")'
+    # By its address: the browser parses labels anew with each picture, which took 60 ms with all bytes in them.
+    return f'![{escape(name)}]({media_url(webp, "image/webp", id)}#{id.replace(" ", "-")} "{escape(title)}")'
 
 
 @st.cache_resource(show_spinner=False)
-def _examples() -> dict[str, str]:
-    """Return the examples on this machine, each opened once."""
+def _examples() -> dict[str, tuple[str, bytes, str, tuple[int, int]]]:
+    """Return name, thumbnail, file name and size of the examples on this machine, each opened once."""
     return {
-        name: _label(name.capitalize(), thumbnail_file(name).read_bytes(), *image_source.describe_example(name))
+        name: (name.capitalize(), thumbnail_file(name).read_bytes(), *image_source.describe_example(name))
         for name in filter(image_source.is_installed, EXAMPLES)
     }
 
