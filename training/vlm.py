@@ -150,6 +150,8 @@ class Vlm(Task):
 
     def begin(self) -> nn.Module:
         net: Any = self.network()
+        # PyTorch's own attention has a slow gradient in bfloat16 on a CPU.
+        net.set_attn_implementation("eager")
         start = nets.fill(nets.DemoClip(), nets.WEIGHTS / f"{START}.safetensors")
         for name in nets.BODY:
             net.model.vision_tower.body.get_submodule(name).load_state_dict(
@@ -221,11 +223,11 @@ def run(
             answers[row, first - 1 : end - 1] = torch.tensor(answer)
             number[row, start:end], places[row, start:end] = i + 1, torch.arange(size, size + end - start)
             start = end
-    reads = (number[:, None] == number[:, :, None]) | (number == 0)[:, None]
+    reads = ((number[:, None] == number[:, :, None]) | (number == 0)[:, None]).tril()
     encoded = net.get_image_features(pixel_values=normalised(pictures))
     logits = net(
         input_ids=ids,
-        attention_mask=(reads & torch.ones(long, long, dtype=torch.bool).tril())[:, None],
+        attention_mask=torch.zeros(reads.shape).masked_fill(~reads, -1e9)[:, None],
         position_ids=places,
         mm_encoder_outputs={"image": encoded},
         use_cache=False,
