@@ -27,6 +27,7 @@ FIRST, SCENES = 6_000_000, 400
 """Numbers of the held-out scenes, by which neither weights nor a setting were chosen."""
 NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
 """What counts as on a thing: within 8 of 96 pixels."""
+PACKAGES = ("torch", "transformers", "numpy")
 ROWS = {
     "on": "a word of a thing: its map is strongest on the thing, within 8 of 96 pixels",
     "on colour": "… colours",
@@ -42,6 +43,7 @@ ROWS = {
     "true": "… true ones that are marked as false",
     "hidden": "a fifth of the tokens hidden: the map's lower the word's lead by more than random ones",
     "moved": "a wrong answer whose word is true of another thing: its map is strongest there",
+    "misread": "… on the thing that it is said of",
 }
 Found = dict[str, list[float]]
 
@@ -49,7 +51,11 @@ Found = dict[str, list[float]]
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every row of the report on all scenes."""
     torch.set_num_threads(1)
-    at, explainer, found = machine(1, "cpu"), Explainer("demo-vlm", device="cpu"), defaultdict[str, list[float]](list)
+    at, explainer, found = (
+        machine(1, "cpu", PACKAGES),
+        Explainer("demo-vlm", device="cpu"),
+        defaultdict[str, list[float]](list),
+    )
     for number in range(FIRST, FIRST + SCENES):
         measure(explainer, number, found)
     return {"machine": at, "complete": True, "found": found}
@@ -96,14 +102,15 @@ def measure(explainer: Explainer, number: int, found: Found) -> None:
             continue
         same = not on and any(words[i] in phrase.split() for phrase in places)
         rows = {"on": on, f"on {'colour' if words[i] in COLOURS else 'shape'}": on, "same": same}
-        rows |= {"edges": near[owners[i]][edges], "other": bool(places) and not (on or same)}
+        rows |= {"edges": bool(near[owners[i]][edges]), "other": bool(places) and not (on or same)}
         for name, value in (rows | {"true": word.speaks_against}).items():
             found[name].append(value)
         said = VOCABULARY[int(truth.evidence.outputs.logits[0, i].argmax())]
         elsewhere = [area for phrase, area in near.items() if said in phrase.split()]
         if elsewhere and said not in owners[i].split():
-            wrong = explain(i, said, i).heatmaps
-            found["moved"].append(any(area[wrong[0].values.argmax()] for area in elsewhere) if wrong else False)
+            peak = next((heatmap.values.argmax() for heatmap in explain(i, said, i).heatmaps), None)
+            found["moved"].append(peak is not None and any(area[peak] for area in elsewhere))
+            found["misread"].append(peak is not None and bool(near[owners[i]][peak]) and not found["moved"][-1])
     place = int(rng.choice(contents))
     kind = COLOURS if words[place] in COLOURS else SHAPES
     absent = [word for word in kind if not any(word in phrase.split() for phrase in near)]
