@@ -106,12 +106,6 @@ class Judged:
         names = [name for name in BLIND if self.question == "why" or name not in GIVEN_BOX]
         return [(name, "", "") for name in names if all((name, "", "") in of.lines for of in self.models)]
 
-    @property
-    def given_box(self) -> list[Line]:
-        """Return the baselines with a known box."""
-        names = GIVEN_BOX if self.question == "where" else ()
-        return [(name, "", "") for name in names if (name, "", "") in self.models[0].lines]
-
     def strongest(self, measure: str) -> Line:
         return max(self.blind, key=lambda line: self.mean(line, measure))
 
@@ -200,7 +194,6 @@ def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
         "to_default": judged.differences(best, default),
         "wrong": judged.row(wrong) | {"to": judged.differences(wrong, default)} if wrong in models[0].lines else None,
         "baselines": [judged.row(line) for line in judged.blind],
-        "given_box": [judged.row(line) for line in judged.given_box],
         "strongest": {measure: judged.row(judged.strongest(measure)) for measure in MEASURES},
         "over": {measure: judged.difference(default, judged.strongest(measure), measure) for measure in MEASURES},
         "methods": [judged.row(line) | {"fails": judged.fails(line)} for line in judged.at_default()],

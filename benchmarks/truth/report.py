@@ -106,7 +106,7 @@ def describe(table: Table) -> Iterator[str]:
     named = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
     named += [(f"default, place {place}", default)] if place > len(named) else []
     named += [("wrong class", table["wrong"])] if table["wrong"] else []
-    named += [("baseline", row) for row in table["baselines"]] + [("given the box", row) for row in table["given_box"]]
+    named += [("baseline", row) for row in table["baselines"]]
     rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in named]
     methods = [
         (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")

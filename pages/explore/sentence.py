@@ -122,5 +122,5 @@ def _draw_phrase(labels: tuple[str, ...]) -> None:
         chosen.generation += 1
         url_state.set_url("class", chosen.label)
 
-    look: dict[str, Any] = {"label_visibility": "collapsed", "placeholder": "Several words, such as red star"}
+    look: dict[str, Any] = {"label_visibility": "collapsed", "placeholder": "Several words"}
     st.text_input("Several words", key=PHRASE, on_change=choose, **look)

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -18,12 +16,10 @@ from torch import Tensor
 
 from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.tasks.describe import SEEN
-from sightglass.models.catalog import spec
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
-from sightglass.models.families.transformers.describer import Describer, Reader, Routes, Text
+from sightglass.models.families.transformers.describer import Reader, Text
 from training.demo import captioned_scenes
 
 IMAGE, ANSWER = 60, (8, 9, 10)
@@ -221,57 +217,6 @@ def test_tiles_without_a_place_have_bars_alone(tmp_path):
     assert result.notes == (
         "next reads the picture in tokens without a measured place in it: there is no map of its words.",
     )
-
-
-class Tiled(torch.nn.Module):
-    """Patches of a picture's tiles as tokens, one tile after the other or, `joined`, row by row of the picture."""
-
-    def __init__(self, tiles: int, small: bool, joined: bool) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.tiles, self.small, self.joined = tiles, small, joined
-        self.embed, self.head = torch.nn.Linear(48, 16), torch.nn.Linear(16, 64)
-
-    def prepare(self, images: list[Any], text: list[str], return_tensors: str) -> dict[str, Tensor]:
-        whole, count = _pixels(images, 16 * self.tiles), self.tiles
-        cut = whole.unflatten(3, (count, 16)).unflatten(2, (count, 16)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-        tiles = [_pixels(images, 16)[:, None], cut] if self.small else [cut]
-        return {"input_ids": torch.full((len(images), 4), 5), "pixel_values": torch.cat(tiles, 1)}
-
-    def get_image_features(self, pixel_values: Tensor) -> Any:
-        patches = torch.nn.functional.unfold(pixel_values.flatten(0, 1), 4, stride=4).mT
-        tokens = self.embed(patches).tanh().reshape(len(pixel_values), -1, 16)
-        if self.joined:
-            tokens = tokens.unflatten(1, (self.tiles, self.tiles, 4, 4)).transpose(2, 3).flatten(1, 4)
-        return SimpleNamespace(pooler_output=tokens)
-
-    def forward(self, input_ids: Tensor, mm_encoder_outputs: Any = None, pixel_values: Any = None, **_: Any) -> Any:
-        seen = mm_encoder_outputs["image"] if pixel_values is None else self.get_image_features(pixel_values)
-        tokens = seen.pooler_output.reshape(len(input_ids), -1, 16)
-        weights = torch.linspace(1, 2, tokens.shape[1])[:, None]
-        return SimpleNamespace(logits=self.head((tokens * weights).mean(1))[:, None].expand(-1, input_ids.shape[1], -1))
-
-
-@pytest.mark.parametrize(
-    ("tiles", "small", "joined"),
-    [(2, False, True), (4, False, True), (2, False, False), (3, True, False), (4, False, False)],
-)
-def test_marks_in_every_tile_place_its_tokens_or_none(tiles: int, small: bool, joined: bool) -> None:
-    net = Tiled(tiles, small, joined).eval().requires_grad_(False)
-    reader, picture = Reader(net, net.prepare), np.full((1, 3, 64 * tiles, 64 * tiles), 99.0, np.float32)
-    reader.text = Text("", "", ANSWER, ((0, 1), (1, 2), (2, 3)), ("a", "b", "c"))
-    adapter = Describer(
-        replace(spec("demo-vlm"), id="tiled"), reader, picture.shape[-1], "", [picture[0].T.astype("u1")]
-    )
-    adapter.probe = lambda: adapter
-    (*layers,) = LoadedModel(adapter, torch.device("cpu")).layers
-    assert [layer.shape for layer in layers] == [(16, 4 * tiles, 4 * tiles)] * joined
-    for row, column in np.ndindex(tiles, tiles) if joined else ():
-        marked = picture.copy()
-        marked[..., 64 * row + 20 : 64 * row + 28, 64 * column + 36 : 64 * column + 44] = 200
-        tokens = [Routes(reader.encode(torch.tensor(each), "")[1], 1).tokens[0] for each in (picture, marked)]
-        changed = (tokens[0] - tokens[1]).abs().sum(1)
-        assert divmod(int(changed.argmax()), 4 * tiles) == (4 * row + 1, 4 * column + 2)
 
 
 def test_words_of_demo_model():
