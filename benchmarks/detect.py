@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from benchmarks import peers
-from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
+from benchmarks.cases import FAST, DetectorCase, maps_of, picture, raws_of
 from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
 from benchmarks.timing import Contender, compare
 from sightglass.common.settings import settings
-from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
-from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.models.adapter import Target
 
@@ -68,17 +66,12 @@ def picture_map(case: DetectorCase) -> Tensor:
 def sightglass(case: DetectorCase) -> Iterator[Contender]:
     count, boxes = len(case.targets), case.targets
 
-    def explained(_: None) -> Any:
-        options = Options(method="hirescam", per="detection", top_k=count, confidence=WEAK)
-        return explain(case.image, case.evidence(), options, milliseconds={})
-
     yield Contender("class", "Sightglass, one class map", lambda _: case.maps(HIRESCAM, [case.group]))
     yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: picture_map(case))
     yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: case.maps(HIRESCAM))
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
-    yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
 
 
 def speed(model: str, path: Path, rounds: int) -> Row:

@@ -176,12 +176,9 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
         Contender("pictures", "Explainer(...)(arrays), heatmaps on the host", lambda _: explained(), EVIDENCE.clear),
     ]
     lines = compare(contenders, sizes.rounds, case.device)
-    lines = [line | {"images": sizes.batch / line["ms"] * 1e3} for line in lines]
-    rows = [(line["name"], f"{line['ms']:.1f}", f"{line['images']:,.0f}", f"{line['ratio']:.2f}x") for line in lines]
     return {
         "how": f"{_about(case)} {sizes.batch} different pictures, one class of each. Of large pictures `Explainer` "
         f"takes only as many in one pass as are {evidence.MAX_DECODED_BYTES // MIB} MB decoded.",
-        "table": grid(("what", "median ms", "images/s", "ratio"), rows),
         "lines": lines,
         "goals": [_goal(lines, "pictures", f"{sizes.batch} pictures to heatmaps on the host")],
     }

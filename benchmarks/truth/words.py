@@ -31,7 +31,7 @@ ROWS = {
     "on": "a word of a thing: its map is strongest on the thing, within 8 of 96 pixels",
     "on colour": "… colours",
     "on shape": "… shapes",
-    "edges": "… the strongest edges are on the thing",
+    "edges": "… the strongest edges are",
     "same": "… its map is strongest on another thing of which the same word is true",
     "other": "… on another thing, of which it is not true",
     "on shiny": f"*{SHINY}*: its map is strongest on the stamp",
