@@ -80,7 +80,7 @@ def measure(explainer: Explainer, number: int, found: dict[str, list[float]]) ->
         return explainer(pixels, prompt=vlm.DESCRIBE, answer=answer, targets=targets, maps=bool(targets))
 
     truth = explain(0, words[0], *owners)
-    edges = int(baseline_maps(pixels, (0, 0, 1, 1), None, number)["edges"].argmax())
+    edges = int(np.argmax(baseline_maps(pixels, (0, 0, 1, 1), None, number)["edges"]))  # type: ignore[arg-type]
     peaks = {heatmap.target.index: int(heatmap.values.argmax()) for heatmap in truth.heatmaps}
     for i, word in enumerate(truth.predictions):
         if i not in owners:
@@ -109,12 +109,13 @@ def measure(explainer: Explainer, number: int, found: dict[str, list[float]]) ->
     absent = [word for word in kind if not any(word in phrase.split() for phrase in near)]
     found["false"].append(explain(place, str(rng.choice(absent))).predictions[place].speaks_against)
     # The mean token in the place of the strongest fifth of the tokens, and of as many random ones.
-    adapter, (tokens,) = truth.evidence.loaded.adapter, truth.evidence.recorded
+    adapter: Any = truth.evidence.loaded.adapter
+    (tokens,) = truth.evidence.recorded
     for heatmap in truth.heatmaps:
         order, leads = torch.from_numpy(-heatmap.raw[0].ravel()).argsort(), list[float]()
-        for places in (order, torch.randperm(len(order))):
+        for cells in (order, torch.randperm(len(order))):
             hidden = tokens.clone()
-            hidden[:, places[: len(order) // 5]] = tokens.mean(1, keepdim=True)
+            hidden[:, cells[: len(order) // 5]] = tokens.mean(1, keepdim=True)
             with torch.no_grad(), adapter.module.tokens.register_forward_hook(lambda *_, hidden=hidden: hidden):
                 leads.append(float(adapter.margin(adapter.run(truth.evidence.tensor), heatmap.target)[0]))
         found["hidden"].append(leads[0] < leads[1])

@@ -244,9 +244,7 @@ class Describer(PreparedAdapter):
     def probe(self) -> Self:
         return self.with_answer(PROMPT, PROBE)
 
-    def with_answer(
-        self, prompt: str, answer: str, pixels: NDArray[np.uint8] | None = None, progress: Progress | None = None
-    ) -> Self:
+    def with_answer(self, prompt: str, answer: str, pixels: Any = None, progress: Progress | None = None) -> Self:
         """Return the model with this prompt, and this answer or, if empty, the one that it gives to a picture.
 
         Raises ModelProblem for an answer without words, or with more tokens than `MAX_TOKENS`.
