@@ -150,13 +150,11 @@ class Vlm(Task):
 
     def begin(self) -> nn.Module:
         net: Any = self.network()
-        # PyTorch's own attention has a slow gradient in bfloat16 on a CPU.
-        net.set_attn_implementation("eager")
+        net.set_attn_implementation("eager")  # its gradient in bfloat16 is faster on a CPU
         start = nets.fill(nets.DemoClip(), nets.WEIGHTS / f"{START}.safetensors")
+        body = net.model.vision_tower.body
         for name in nets.BODY:
-            net.model.vision_tower.body.get_submodule(name).load_state_dict(
-                start.visual.get_submodule(name).state_dict()
-            )
+            body.get_submodule(name).load_state_dict(start.visual.get_submodule(name).state_dict())
         self.rng = np.random.default_rng(0)
         weights = {**dict.fromkeys(CONTENT, 2.0), **dict.fromkeys(ADJECTIVES, 0.5)}
         self.weights = torch.tensor([weights.get(word, 1.0) for word in words.VOCABULARY])
