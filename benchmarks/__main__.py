@@ -44,6 +44,7 @@ COMMANDS = {
         "which methods' maps are right, on drawn scenes with a known cause",
         ("parts", "models", "full", "write"),
     ),
+    "words": Command("truth.words", "which words of demo-vlm count as seen, and where their maps point", ()),
     "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short",)),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),

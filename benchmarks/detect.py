@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from benchmarks import peers
-from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
+from benchmarks.cases import FAST, DetectorCase, maps_of, picture, raws_of
 from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
 from benchmarks.timing import Contender, compare
 from sightglass.common.settings import settings
-from sightglass.explain.explanation import explain
-from sightglass.explain.maps.heatmap import scale_maps
 from sightglass.explain.methods import METHODS
-from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.models.adapter import Target
 
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
@@ -70,24 +66,12 @@ def picture_map(case: DetectorCase) -> Tensor:
 def sightglass(case: DetectorCase) -> Iterator[Contender]:
     count, boxes = len(case.targets), case.targets
 
-    def raw() -> tuple[list[Tensor], Geometry]:
-        evidence = case.evidence()
-        return raws_of(evidence, boxes, HIRESCAM)[0], evidence.geometry
-
-    def explained(_: None) -> Any:
-        options = Options(method="hirescam", per="detection", top_k=count, confidence=WEAK)
-        return explain(case.image, case.evidence(), options, milliseconds={})
-
     yield Contender("class", "Sightglass, one class map", lambda _: case.maps(HIRESCAM, [case.group]))
     yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: picture_map(case))
     yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: case.maps(HIRESCAM))
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
-    grown = "of the maps enlarging them to the input's size"
-    yield Contender("grown", grown, lambda maps: scale_maps(maps[0], maps[1], "own")[0], raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
-    yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
-    yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
 
 
 def speed(model: str, path: Path, rounds: int) -> Row:
@@ -111,7 +95,6 @@ def speed(model: str, path: Path, rounds: int) -> Row:
         (f"{count} boxes, to a bare pass", ratio["ten"], 2.5),
         (f"faster than pytorch-grad-cam, {count} boxes", faster, 12),
         ("seven methods for one, raw maps, time", ratio["raws"] / ratio["ten"], 1.1),
-        ("seven methods for one, at input size, time", ratio["seven"] / ratio["ten"], 1.1),
     )
     return {
         "how": _how(case),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 
 from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
 from benchmarks.peers import forward
@@ -35,14 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.explanation import Explanation
 
-GOALS = {"maps": 1.2, "input": 7.0, "nvjpeg": 7.0, "pictures": 32 / 1500 * 1e3, "boxes": 2.5}
+GOALS = {"maps": 1.2, "input": 7.0, "nvjpeg": 7.0, "pictures": 32 / 1500 * 1e3}
 """Most milliseconds on an H100: all maps of a picture, device to device; the same from a JPEG to the host, by two
-decoders; 32 pictures to the host; and the gradients of ten boxes, after the pass."""
+decoders; and 32 pictures to the host."""
 COMPARED = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
 """Models whose maps are compared with the CPU's."""
 PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "numpy")
@@ -82,14 +79,11 @@ def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Size
     def case() -> ClassifierCase:
         return ClassifierCase.build(sizes.model, path, device, sizes.classes)
 
-    boxed = next((name for name in models if spec(name).task == "detect"), None)
     lines: dict[str, Callable[[], Row]] = {
         "Maps, device to device": lambda: maps(case(), sizes),
-        "From the bytes of a JPEG to maps on the picture's grid": lambda: upload(case(), sizes),
+        "From the bytes of a JPEG to maps on the host": lambda: upload(case(), sizes),
         "A batch, beside the bare forward of the same batch": lambda: batch(case(), sizes),
     }
-    if boxed:
-        lines[f"Ten boxes: {boxed}"] = partial(boxes, boxed, path, device, sizes)
     lines |= {f"The CPU's maps: {name}": partial(same, name, path, device, sizes.calls) for name in models}
     return [attempt(title, call) for title, call in lines.items()]
 
@@ -114,10 +108,6 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
         Contender("exact", "bare forward in whole float32, as Sightglass runs it", lambda _: whole()),
         Contender("maps", f"Sightglass, {count} maps at input size", explained, fresh),
     ]
-    if case.device.type == "cuda":
-        for name, title in (("bare", "bare forward"), ("exact", "bare forward in whole float32")):
-            replay = _recorded(next(line.call for line in contenders if line.id == name))
-            contenders.append(Contender(f"{name}_graph", f"{title}, as a CUDA graph", replay))
     lines = compare(contenders, sizes.rounds, case.device)
     if (gradcam := explained(fresh())).device != case.device:
         raise RuntimeError(f"The maps were on {gradcam.device}.")
@@ -135,29 +125,10 @@ def _goal(lines: Sequence[Row], name: str, title: str) -> Row:
     return goal(f"{title} (on an H100)", taken, GOALS[name])
 
 
-def _recorded(call: Callable[[Any], Any]) -> Callable[[Any], None]:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call(None)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call(None)
-    return lambda _: graph.replay()
-
-
 def upload(case: ClassifierCase, sizes: Sizes) -> Row:
-    """Time a file's bytes to maps on the host, at both sizes."""
+    """Time a file's bytes to maps on the host."""
     data, bare, tensor = case.path.read_bytes(), case.module(), case.tensor
-    explainer, chosen = explainer_of(case)
-    height, width = case.image.pixels.shape[:2]
-
-    def on_grid(count: int) -> list[NDArray[np.float32]]:
-        return [heatmap.values for heatmap in explainer(data, **chosen).heatmaps[:count]]
-
-    count, grid_name = len(case.targets), f"on the picture's own {width}x{height}"
+    (explainer, chosen), count = explainer_of(case), len(case.targets)
 
     def by_nvjpeg() -> object:
         with patch.dict(os.environ, {"SIGHTGLASS_NVJPEG": "1"}):
@@ -172,14 +143,11 @@ def upload(case: ClassifierCase, sizes: Sizes) -> Row:
             lambda _: explainer(data, **chosen),
             EVIDENCE.clear,
         ),
-        Contender("one", f"the same, and one map {grid_name}", lambda _: on_grid(1), EVIDENCE.clear),
-        Contender("all", f"the same, and all maps {grid_name}", lambda _: on_grid(count), EVIDENCE.clear),
     ]
     lines = compare(contenders, sizes.rounds, case.device)
     return {
         "how": f"{_about(case)} {len(data) / 1e3:.0f} KB of JPEG are decoded on the CPU, or by nvJPEG, copied to the "
-        "device, prepared and explained there, and the maps copied back and enlarged to the picture. No evidence is "
-        "kept from before.",
+        "device, prepared and explained there, and the maps copied back. No evidence is kept from before.",
         "lines": lines,
         "goals": [_goal(lines, name, f"JPEG to maps, {name}") for name in ("input", "nvjpeg")],
     }
@@ -208,51 +176,11 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
         Contender("pictures", "Explainer(...)(arrays), heatmaps on the host", lambda _: explained(), EVIDENCE.clear),
     ]
     lines = compare(contenders, sizes.rounds, case.device)
-    lines = [line | {"images": sizes.batch / line["ms"] * 1e3} for line in lines]
-    rows = [(line["name"], f"{line['ms']:.1f}", f"{line['images']:,.0f}", f"{line['ratio']:.2f}x") for line in lines]
     return {
         "how": f"{_about(case)} {sizes.batch} different pictures, one class of each. Of large pictures `Explainer` "
         f"takes only as many in one pass as are {evidence.MAX_DECODED_BYTES // MIB} MB decoded.",
-        "table": grid(("what", "median ms", "images/s", "ratio"), rows),
         "lines": lines,
         "goals": [_goal(lines, "pictures", f"{sizes.batch} pictures to heatmaps on the host")],
-    }
-
-
-def boxes(model: str, path: Path, device: torch.device, sizes: Sizes) -> Row:
-    """Time ten boxes' gradients and maps after the pass, and whole calls for a frame of a camera."""
-    explainer = Explainer(model, device=str(device))
-    frame = np.asarray(Pillow.open(path).convert("RGB").resize((640, 480)))
-    options: dict[str, Any] = {"per": "detection", "confidence": 0.25}
-    first = [_fresh(explainer, path, **options) for _ in range(3)][-1]
-    anchor, index = first.heatmaps[0].target.anchors[0], first.heatmaps[0].target.index
-    targets = [replace(first.heatmaps[0].target, anchors=(anchor - place,)) for place in range(10)]
-
-    part = first.evidence
-
-    def fresh() -> ModelInput:
-        return ModelInput(part.tensor.clone(), part.geometry)
-
-    def again() -> evidence.Evidence:
-        part = copy(first.evidence)
-        part._gradients, part.raws = {}, {}
-        if part._recording is not None:
-            # Its pass may be of another picture by now.
-            part._recording.run(part.tensor)
-        return part
-
-    contenders = [
-        Contender("bare", "the pass", lambda picture: evidence.Evidence(part.loaded, picture, part.layers), fresh),
-        Contender("boxes", "gradients of ten boxes", lambda part: part.gradients(targets), again),
-        Contender("maps", "their maps at input size", lambda part: maps_of(part, targets, [GRADCAM]), again),
-        Contender("frame", "640x480 array to maps per detection", lambda _: _fresh(explainer, frame, **options)),
-    ]
-    lines = compare(contenders, sizes.rounds, device)
-    return {
-        "how": f"Neighbouring candidates of class {index}, of {len(first.heatmaps)} detections; layers "
-        f"{', '.join(part.paths)}.",
-        "lines": lines,
-        "goals": [_goal(lines, "boxes", "Gradients of ten boxes after the pass")],
     }
 
 

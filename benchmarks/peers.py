@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from benchmarks.timing import Contender
 from sightglass.explain.evidence.layers import as_map
@@ -65,17 +64,13 @@ def torch_cam(case: ClassifierCase, module: nn.Module) -> Iterator[Contender]:
     from torchcam.methods import GradCAM
 
     extractor = GradCAM(module, case.layer.path, reshape_transform=reshape(case))
-    count, size = len(case.indices), case.model_input.geometry.input
+    count = len(case.indices)
 
     def raw() -> Tensor:
         scores = module(case.tensor)
         return torch.cat([extractor(index, scores, retain_graph=True)[0] for index in case.indices])
 
-    def enlarged() -> Tensor:
-        return F.interpolate(raw().unsqueeze(1), size, mode="bilinear", align_corners=False)
-
     yield Contender("torch_cam", f"torch-cam, one forward, {count} raw maps", lambda _: raw())
-    yield Contender("torch_cam_grown", f"torch-cam, one forward, {count} maps at input size", lambda _: enlarged())
 
 
 def captum(case: ClassifierCase, module: nn.Module) -> Iterator[Contender]:

@@ -59,8 +59,6 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
     yield Contender("explanation", "Sightglass, predictions and heatmaps on the host", lambda _: explanation())
     yield Contender("method", "same evidence: another method", lambda e: e.with_method("layercam"), explanation)
     yield Contender("class", "same evidence: a new class", lambda e: e.with_targets(case.other.index), explanation)
-    rescaled = "same evidence: own scale to shared"
-    yield Contender("scale", rescaled, lambda e: e.with_options(scale="shared"), explanation)
     yield Contender(
         "grow",
         f"same heatmap: enlarged to the picture's own {width}x{height}",

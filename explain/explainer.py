@@ -16,7 +16,7 @@ import torch
 
 from sightglass.common import settings as app_settings
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
-from sightglass.common.work.progress import Progress
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
@@ -294,7 +294,8 @@ class Explainer:
             quick = loaded.gradients and find_method(chosen.method or loaded.adapter.spec.method).quick
             # Entered once for the pass and its gradients.
             with loaded.lock if quick and loaded.guard is not None else nullcontext():
-                evidence, key, milliseconds = self.evidence(loaded, image, chosen)
+                with stopped_by(hooks["cancel"]):
+                    evidence, key, milliseconds = self.evidence(loaded, image, chosen, hooks["progress"])
                 notes = (*image.notes, *notes)
                 explanation = explain(image, evidence, chosen, milliseconds=milliseconds, notes=notes, **hooks)
             # Only now, because its gradients count towards the cache's bytes.
@@ -401,7 +402,9 @@ class Explainer:
         cache.clear_all()
         self._model_cache.free(keep)
 
-    def with_vocabulary(self, loaded: LoadedModel, options: Options, image: Image | None) -> LoadedModel:
+    def with_vocabulary(
+        self, loaded: LoadedModel, options: Options, image: Image | None, progress: Progress | None = None
+    ) -> LoadedModel:
         """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
@@ -424,7 +427,7 @@ class Explainer:
         if loaded.guard is not None or (with_words := loaded.vocabularies.get(key)) is None:
             with loaded.lock:
                 if image and adapter.takes_prompt:
-                    adapted = adapter.with_answer(options.prompt, options.answer, image.pixels)
+                    adapted = adapter.with_answer(options.prompt, options.answer, image.pixels, progress)
                 elif image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     adapted = adapter.with_examples(image.pixels, boxes, names)
@@ -436,13 +439,13 @@ class Explainer:
         return with_words
 
     def evidence(
-        self, loaded: LoadedModel, image: Image, options: Options
+        self, loaded: LoadedModel, image: Image, options: Options, progress: Progress | None = None
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
         """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
         `loaded` is the one that `with_oom_fallback` passes.
         """
-        loaded = self.with_vocabulary(loaded, options, image)
+        loaded = self.with_vocabulary(loaded, options, image, progress)
         adapter = loaded.adapter
         layers = chosen_layers(loaded, options.layers)
         key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, loaded.device)

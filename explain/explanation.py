@@ -224,7 +224,7 @@ def explain(
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
     loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
-    if loaded.adapter.gradients and not loaded.gradients:
+    if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
     ignored = {

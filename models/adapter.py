@@ -487,10 +487,12 @@ class Adapter:
         """
         raise NotImplementedError
 
-    def with_answer(self, prompt: str, answer: str, pixels: NDArray[np.uint8]) -> Self:
+    def with_answer(
+        self, prompt: str, answer: str, pixels: NDArray[np.uint8], progress: Callable[[float, str], None] | None
+    ) -> Self:
         """Return the model with a prompt, and the words of an answer as its classes. Only where `takes_prompt`.
 
-        An empty answer is generated for the picture, uint8 (H, W, 3) RGB.
+        An empty answer is generated for the picture, uint8 (H, W, 3) RGB, and reported word by word.
         """
         raise NotImplementedError
 

@@ -22,8 +22,8 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import MAX_CHANNELS, READY, Preprocessing, prepare, white_of
 from sightglass.models.spec import PreprocessingTable
 
-PLACES = tuple(((4 * (i // 4) + i % 4 + 0.5) / 16, (4 * (i % 4) + i // 4 + 0.5) / 16) for i in range(16))
-"""Centres of the marks, y and x in shares of the picture: no two in one row or column."""
+PLACES = tuple(((4 * (i // 4) + (1, 3, 0, 2)[i % 4] + 0.5) / 16, (4 * (i % 4) + i // 4 + 0.5) / 16) for i in range(16))
+"""Centres of the marks, y and x in shares: no two in one row or column, none where 4 x 4 tiles in turn put it."""
 SIDE = 0.08
 """Side of a mark, of the picture's short side."""
 FEWEST = 4

@@ -39,7 +39,7 @@ TASKS: dict[str, Task] = {
         Regress("demo-regress", Recipe(80_000, batch=32, ways=WAYS), watched=0, held_out=500),
         Vlm(
             "demo-vlm",
-            Recipe(40_800, 12_000, 32, rate=1.5e-3, decay=0.05, max_norm=1, ways=UPRIGHT),
+            Recipe(40_000, 12_000, rate=1.2e-3, decay=0.05, max_norm=1, ways=UPRIGHT),
             watched=0,
             held_out=500,
         ),

@@ -150,11 +150,11 @@ class Vlm(Task):
 
     def begin(self) -> nn.Module:
         net: Any = self.network()
+        net.set_attn_implementation("eager")  # its gradient in bfloat16 is faster on a CPU
         start = nets.fill(nets.DemoClip(), nets.WEIGHTS / f"{START}.safetensors")
+        body = net.model.vision_tower.body
         for name in nets.BODY:
-            net.model.vision_tower.body.get_submodule(name).load_state_dict(
-                start.visual.get_submodule(name).state_dict()
-            )
+            body.get_submodule(name).load_state_dict(start.visual.get_submodule(name).state_dict())
         self.rng = np.random.default_rng(0)
         weights = {**dict.fromkeys(CONTENT, 2.0), **dict.fromkeys(ADJECTIVES, 0.5)}
         self.weights = torch.tensor([weights.get(word, 1.0) for word in words.VOCABULARY])
@@ -221,11 +221,11 @@ def run(
             answers[row, first - 1 : end - 1] = torch.tensor(answer)
             number[row, start:end], places[row, start:end] = i + 1, torch.arange(size, size + end - start)
             start = end
-    reads = (number[:, None] == number[:, :, None]) | (number == 0)[:, None]
+    reads = ((number[:, None] == number[:, :, None]) | (number == 0)[:, None]).tril()
     encoded = net.get_image_features(pixel_values=normalised(pictures))
     logits = net(
         input_ids=ids,
-        attention_mask=(reads & torch.ones(long, long, dtype=torch.bool).tril())[:, None],
+        attention_mask=torch.zeros(reads.shape).masked_fill(~reads, -1e9)[:, None],
         position_ids=places,
         mm_encoder_outputs={"image": encoded},
         use_cache=False,

@@ -241,7 +241,7 @@ def starts(rounds: int) -> dict[str, Any]:
     with chromium() as browser:
         for number in range(-1, rounds):
             bare = _started(browser, BARE, ["uploader"])["uploader"]
-            full = _started(browser, DASHBOARD, ["upload", "headline", "shown"], twice=True)
+            full = _started(browser, DASHBOARD, ["upload", "headline", "shown"])
             if number >= 0:
                 theirs.append(bare)
                 ours.append(full)
@@ -253,27 +253,15 @@ def starts(rounds: int) -> dict[str, Any]:
         "rows": [
             row("dashboard: usable", usable, "s"),
             row("bare Streamlit page: usable", theirs, "s"),
-            *(
-                row(f"dashboard: {name}", [full[place] for full in ours], "s")
-                for place, name in (
-                    ("headline", "headline, cold"),
-                    ("shown", "first explained picture, cold"),
-                    ("again_upload", "usable, second session"),
-                    ("again_shown", "first explained picture, second session"),
-                )
-            ),
+            row("dashboard: headline, cold", [full["headline"] for full in ours], "s"),
+            row("dashboard: first explained picture, cold", [full["shown"] for full in ours], "s"),
         ],
         "goals": [goal("usable, to a bare Streamlit page", median(usable) / median(theirs), START_RATIO, "x")],
     }
 
 
-def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
-    """Return each place's seconds from the start; `again_`: second session."""
-    seconds: dict[str, float] = {}
-    with serving(script) as server:
-        for prefix in ("", "again_") if twice else ("",):
-            with browser.visiting(server.address, "commit") as page:
-                seen = page.evaluate("names => bench.places(names)", names)
-                start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
-            seconds |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
-    return seconds
+def _started(browser: Chromium, script: Path, names: list[str]) -> dict[str, float]:
+    """Return each place's seconds from the start."""
+    with serving(script) as server, browser.visiting(server.address, "commit") as page:
+        seen = page.evaluate("names => bench.places(names)", names)
+        return {name: at / 1e3 - server.started for name, at in seen.items()}

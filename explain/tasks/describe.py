@@ -159,9 +159,8 @@ class WordWording(Wording):
 
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         adapter: Any = result.evidence.loaded.adapter
-        sentence = (
-            f"{result.model.name} {'says' if adapter.module.text.generated else 'reads'} “{adapter.module.text.answer}”"
-        )
+        says = "says" if adapter.module.text.generated else "reads"
+        sentence = f"{result.model.name} {says} “{self.answer(result)}”"
         return sentence if sentence.endswith((".”", "?”", "!”")) else f"{sentence}.", True
 
     def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
@@ -184,9 +183,7 @@ class WordWording(Wording):
         return [*lines, *filter(None, [against_sentence(result.predictions)])]
 
     def answer(self, result: Result) -> str:
-        adapter: Any = result.evidence.loaded.adapter
-        text: str = adapter.module.text.answer
-        return text
+        return result.options.answer
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return f"“{self.answer(result).rstrip(' .')}”"

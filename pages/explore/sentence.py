@@ -18,8 +18,6 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.widgets import rows, ticked_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sightglass.explain import Explainer, Explanation
     from sightglass.ui.session.state import Choices
 
@@ -41,6 +39,8 @@ class Sentence(Answers):
         self.choices = replace(choices, options=choices.options | more)
 
     def explain(self) -> Explanation | None:
+        if not self.slow and explain_job.explain(self.choices, self.explainer) is None:
+            return None
         base = self.predict()
         # By hiding parts of the picture each word's map would take hundreds of passes.
         if not self.slow or not self.explainer.loaded.gradients:
@@ -50,7 +50,8 @@ class Sentence(Answers):
 
     def find_map(self, explanation: Explanation) -> int | None:
         """Return the index of the map of the chosen words, None without one."""
-        self.phrase, self.mapped = self._find_chosen(explanation), _list_maps(explanation)
+        self.phrase = self._find_chosen(explanation)
+        self.mapped = {words_of(heatmap.target): i for i, heatmap in enumerate(explanation.heatmaps)}
         self.listed = [Row(word, map=self.mapped.get((word.index,))) for word in explanation.predictions]
         self.chosen = self.phrase[0]
         return self.mapped.get(self.phrase)
@@ -106,11 +107,6 @@ class Sentence(Answers):
         return (max(explanation.predictions, key=lambda word: word.score).index,)
 
 
-def _list_maps(explanation: Explanation) -> Mapping[tuple[int, ...], int]:
-    """Return the place of each map, by the places of its words."""
-    return {words_of(heatmap.target): i for i, heatmap in enumerate(explanation.heatmaps)}
-
-
 def _draw_phrase(labels: tuple[str, ...]) -> None:
     """Draw the field for several words of the answer, which a phone cannot choose with Shift."""
 
@@ -126,5 +122,5 @@ def _draw_phrase(labels: tuple[str, ...]) -> None:
         chosen.generation += 1
         url_state.set_url("class", chosen.label)
 
-    look: dict[str, Any] = {"label_visibility": "collapsed", "placeholder": "Several words, such as red star"}
+    look: dict[str, Any] = {"label_visibility": "collapsed", "placeholder": "Several words"}
     st.text_input("Several words", key=PHRASE, on_change=choose, **look)

@@ -57,8 +57,15 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         with beside:
             explain_job.restart_button()
     finished = explanation is not None
+    working = METHODS[choices.method].name_for(choices.model.task) if answers.slow else choices.model.name
     if explanation is None:
-        explanation, line = _map_before(answers)
+        if (before := _map_before(answers)) is None:
+            with title:
+                _write_headline(f"{working} {waits}.")
+            with left:
+                panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer", height=HEIGHT)
+            return
+        explanation, line = before
         dimmed = bool(line) and waits == "is running"
         line = capital(f"until then: {line}" if dimmed else line)
     view = None
@@ -73,7 +80,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         if finished:
             _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
         else:
-            _write_headline(f"{METHODS[choices.method].name_for(choices.model.task)} {waits}.")
+            _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
     with left:
         view = view or _draw_picture(answers, explanation, line=line, dimmed=dimmed)
@@ -100,12 +107,12 @@ def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, Delt
     return left.container(key="stage"), right.container(key="answers"), right.container()
 
 
-def _map_before(answers: Answers) -> tuple[Explanation, str]:
-    """Return the map by the method before a slow one, and its line; without one the answers alone."""
+def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
+    """Return the map before, and its line; without one the answers alone, or None before there are any."""
     before = explain_job.last_finished(answers.choices)
     before = None if before is None else answers.complete(before)
     if before is None or answers.find_map(before) is None:
-        return answers.base, ""
+        return (answers.base, "") if answers.slow else None
     return before, f"the map by {METHODS[before.heatmaps[0].method].name_for(before.model.task)}."
 
 

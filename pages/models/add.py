@@ -249,7 +249,7 @@ def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     choices = Choices(image, spec, explainer.loaded.adapter.spec.method, {})
     options = {} if explainer.loaded.gradients else task_of(spec).blind
     try:
-        explanation = explain_job.explain(choices, explainer, **options)
+        explanation = explain_job.explain(choices, explainer, wait=explainer.loaded.adapter.takes_prompt, **options)
     except Cancelled:
         explanation = None
     if explanation is None:

@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Response, expect
 from screen import (
     CANVAS,
     ROOT,
+    asked,
+    at_rest,
     drop,
     expect_picture,
     go_to,
@@ -22,6 +24,7 @@ from screen import (
     settled,
     takes_files,
     until,
+    until_changed,
 )
 
 from benchmarks.processes import free_port
@@ -181,3 +184,24 @@ def test_everything_works_below_base_path(browser: Browser, site: str, bus: Path
     page.goto(f"{site}/api/docs")
     page.locator(".opblock").first.wait_for()
     assert wrong == []
+
+
+def test_words_of_an_answer_are_clicked_typed_and_compared(visit):
+    page = visit("/?model=demo-vlm&example=red+star")
+    words, said = page.locator(".rows.words .row"), "there is a nice red star and a green ball ."
+    expect(words.filter(has_text="star").first).to_be_visible()
+    for label, text in (("Prompt", "describe the picture ."), ("Answer", said)):
+        page.get_by_label(label, exact=True).fill(text)
+        page.keyboard.press("Enter")
+        settled(page)
+    expect(words).to_have_count(11)
+    for place, word in ((9, "ball"), (4, "red")):
+        before = at_rest(page)
+        words.nth(place).get_by_role("button").click()
+        until_changed(page, before)
+        asked(page, "class", word)
+    before = at_rest(page)
+    page.get_by_label("Instead of", exact=True).fill("blue")
+    page.keyboard.press("Enter")
+    until_changed(page, before)
+    asked(page, "instead", "blue")

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -26,8 +27,9 @@ from torch import Tensor, nn
 
 from sightglass.common import packaged
 from sightglass.common.errors import AnswerProblem, ModelProblem, WeightsProblem, describe_error
+from sightglass.common.work.progress import Progress, check
 from sightglass.models.adapter import Part, PhraseTarget, Prediction, Target
-from sightglass.models.adapters.classifier import PreparedAdapter
+from sightglass.models.adapters.classifier import Logits, PreparedAdapter
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import Preprocessing, fit_picture
@@ -50,22 +52,6 @@ SIDE = 448
 """Pixels of a side, where a model takes pictures of any size."""
 PROBE = "a picture"
 """Answer by which the model is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A pass's logits for the tokens of an answer."""
-
-    logits: Tensor
-    """(B, T, V): those that each token was chosen from."""
-
-    def part(self, place: int) -> Spoken:
-        """Return one picture's outputs."""
-        return Spoken(self.logits[place : place + 1])
-
-    def on_host(self) -> Spoken:
-        """Return the outputs on the CPU, out of the graph."""
-        return Spoken(self.logits.detach().cpu())
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +187,24 @@ class Reader(nn.Module):
         return logits[:, ids.shape[1] - 1 : -1].float()
 
     @torch.no_grad()
-    def generate(self, picture: Tensor, prompt: str) -> str:
-        """Return the answer to a picture (1, 3, H, W), whose tokens are each the likeliest."""
-        inputs = self.inputs(picture, prompt)
-        ids = self.net.generate(**inputs, do_sample=False, max_new_tokens=MAX_TOKENS)
-        answer = ids[0, inputs["input_ids"].shape[1] :]
-        return str(self.processor.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+    def generate(self, picture: Tensor, prompt: str, progress: Progress | None = None) -> str:
+        """Return the answer to a picture (1, 3, H, W), whose tokens are each the likeliest; report it word by word."""
+        inputs, tokens = self.inputs(picture, prompt), list[int]()
+
+        def answer() -> str:
+            given = tokens[inputs["input_ids"].shape[1] :]
+            return str(self.processor.tokenizer.decode(given, skip_special_tokens=True)).strip()
+
+        def put(ids: Tensor) -> None:
+            check()
+            tokens.extend(ids.flatten().tolist())
+            if progress is not None and (words := answer()):
+                # How long it will be is not known.
+                progress(0.0, f"“{words} …”")
+
+        streamer = SimpleNamespace(put=put, end=lambda: None)
+        self.net.generate(**inputs, do_sample=False, max_new_tokens=MAX_TOKENS, streamer=streamer)
+        return answer()
 
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
@@ -237,14 +235,16 @@ class Describer(PreparedAdapter):
         """`references`: the pictures (H, W, 3) that stand in for one, by default packaged photographs."""
         plain = Preprocessing((side, side), side, (0.0,) * 3, (1.0,) * 3, "bicubic", crop="letterbox", highest=255)
         super().__init__(spec, reader, (), plain, sha256, notes=notes)
-        pictures = [fit_picture(pixels, plain, "squash")[0] for pixels in references or _photographs()]
+        paths = () if references else map(packaged.photograph, packaged.PHOTOGRAPHS)
+        photographs = [np.asarray(Image.open(path).convert("RGB")) for path in paths if path is not None]
+        pictures = [fit_picture(pixels, plain, "squash")[0] for pixels in references or photographs]
         self._references = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float()
         self._reader_of_others, self.others = reader, Others()
 
     def probe(self) -> Self:
         return self.with_answer(PROMPT, PROBE)
 
-    def with_answer(self, prompt: str, answer: str, pixels: NDArray[np.uint8] | None = None) -> Self:
+    def with_answer(self, prompt: str, answer: str, pixels: Any = None, progress: Progress | None = None) -> Self:
         """Return the model with this prompt, and this answer or, if empty, the one that it gives to a picture.
 
         Raises ModelProblem for an answer without words, or with more tokens than `MAX_TOKENS`.
@@ -253,7 +253,7 @@ class Describer(PreparedAdapter):
         adapter, reader, prompt = copy.copy(self), self.module, prompt or PROMPT
         if generated := not answer and pixels is not None:
             picture = self.prepare(pixels, self.preprocessings[0]).tensor
-            answer = reader.generate(picture.to(self.device or "cpu"), prompt)
+            answer = reader.generate(picture.to(self.device or "cpu"), prompt, progress)
             if not WORD.search(answer):
                 raise AnswerProblem(f"{self.spec.id} says no word to “{prompt}”: ask for something else.")
         text = Text.read(reader.processor.tokenizer, prompt, answer, generated=generated)
@@ -284,10 +284,11 @@ class Describer(PreparedAdapter):
     def _ids(self, like: Tensor) -> Tensor:
         return torch.tensor(self.module.text.tokens, device=like.device)
 
-    def forward(self, tensor: Tensor) -> Spoken:
-        return Spoken(self.module(tensor))
+    def forward(self, tensor: Tensor) -> Logits:
+        """Return the logits (B, T, V) that each token of the answer was chosen from."""
+        return Logits(self.module(tensor), None)
 
-    def seen(self, outputs: Spoken) -> list[float]:
+    def seen(self, outputs: Logits) -> list[float]:
         """Return how far each word depends on the picture, 0..1.
 
         It is the total variation between its distribution and those with other pictures, the mean of them; of a word
@@ -301,7 +302,7 @@ class Describer(PreparedAdapter):
         change = ((own - theirs).abs().sum(-1) + rest).mean(0) / 2
         return [float(change[first:last].max()) for first, last in self.module.text.spans]
 
-    def gains(self, outputs: Spoken) -> list[float]:
+    def gains(self, outputs: Logits) -> list[float]:
         """Return by how much the picture raises each word's log-probability, over that with the mean of others."""
         logs = outputs.logits[0].detach().log_softmax(-1)
         gain = logs.gather(1, self._ids(logs)[:, None])[:, 0] - self.others.logs.to(logs)
@@ -350,8 +351,6 @@ class Describer(PreparedAdapter):
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the margin of a word or a phrase over its rivals, or its log-probability, shape ()."""
-        if target.index is None:
-            raise ModelProblem(f"{self.spec.id} answers in words: explain one of them.")
         if target.part == "contrast":
             return self.margin(outputs, target)[0]
         places = list(target.words) if isinstance(target, PhraseTarget) else [target.index]
@@ -387,12 +386,6 @@ class Others:
     """(STAND_INS, T, LIKELIEST), which tokens these are."""
     logs: Tensor = field(default_factory=lambda: torch.zeros(0))
     """(T,), the log-probabilities of the answer's tokens with the mean of all references' tokens."""
-
-
-def _photographs() -> list[NDArray[np.uint8]]:
-    """Return the installed photographs, RGB."""
-    files = filter(None, map(packaged.photograph, packaged.PHOTOGRAPHS))
-    return [np.asarray(Image.open(file).convert("RGB")) for file in files]
 
 
 class Routes:

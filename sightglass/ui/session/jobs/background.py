@@ -15,6 +15,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import Progress, lower_priority
 from sightglass.explain.phrases import NBSP
 from sightglass.ui.session import page, state
+from sightglass.ui.session.markdown import escape
 
 ESTIMATE_AFTER = 1.0
 """Seconds after which the speed of some work says how long the rest takes."""
@@ -243,7 +244,7 @@ def progress(job: Job[Any], *, help: str = "") -> None:
 def _bar(job: Job[Any]) -> None:
     if job.poll() and not state.of(page.PageRun).window:
         st.rerun()
-    words = f"{job.words}{time_left(job.share, time.monotonic() - job.started)}"
+    words = f"{escape(job.words)}{time_left(job.share, time.monotonic() - job.started)}"
     st.progress(min(1.0, job.share), "Stopping…" if job.cancel.is_set() else words)
 
 

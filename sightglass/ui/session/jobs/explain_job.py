@@ -68,9 +68,9 @@ def is_slow(method: str) -> bool:
 
 
 def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **more: Any) -> Explanation | None:
-    """Return the chosen explanation; while a slow method runs, its partial one, or None before there is any.
+    """Return the chosen explanation; while a slow method runs or a model answers, a partial one, or None without any.
 
-    `wait`: the page waits, however slow the method; the result is then never None. Raises Cancelled after a stop.
+    `wait`: the page waits, however slow it is; the result is then never None. Raises Cancelled after a stop.
     """
     options, image = {"method": choices.method, **choices.options, **more}, choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
@@ -83,7 +83,8 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     _cache().discard(lambda explanation: explanation.evidence.loaded.origin not in loaded_models)
     result = _cache().get(key)
     if result is None:
-        if wait or not is_slow(options["method"]):
+        generates = explainer.loaded.adapter.takes_prompt and not options.get("answer")
+        if wait or not (generates or is_slow(options["method"])):
             with spinner(explainer), nullcontext() if is_slow(options["method"]) else _slot(explainer):
                 result = explainer(image, **options)
         else:
@@ -139,7 +140,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
     if not job.finished(background.PROGRESS_AFTER):
         # Before polling: it would run the page again.
         job.drawn = job.partial
-        background.progress(job, help="Stop this method and go back to the map before.")
+        background.progress(job, help="Stop, and go back to the map before.")
         return unfinished, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.failure is not None:

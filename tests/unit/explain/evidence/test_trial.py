@@ -53,6 +53,7 @@ class Tokens(nn.Module):
         pytest.param([*ROW[:32], 64, *ROW[32:]], "tokens", (8, 8), 16, id="class token in the middle"),
         pytest.param([*ROW, 64], "tokens", (8, 8), 16, id="class token last"),
         pytest.param([64, *ROW, 65, 66, 67], "tokens", (8, 8), 16, id="registers around"),
+        pytest.param([64, 65, 66, 67, *ROW], "tokens", (8, 8), 16, id="thumbnail first"),
         pytest.param([*ROW, 64], "sequence", (8, 8), 16, id="batch second"),
         pytest.param([64, *ROW], "tokens", (4, 16), 16, id="wide"),
         pytest.param([72, *range(72)], "tokens", (12, 6), 16, id="high"),
@@ -149,21 +150,28 @@ def test_unpadded_convolutions(side: int) -> None:
 
 
 WINDOWS = torch.arange(64).reshape(2, 4, 2, 4).transpose(1, 2).flatten()
+TILES = torch.arange(256).reshape(4, 4, 4, 4).transpose(1, 2).flatten()
 ANY = torch.randperm(64, generator=torch.Generator().manual_seed(2))
 FULL = torch.randn(512, 512, generator=torch.Generator().manual_seed(1)) / 20
 
 
+def turns(maps: Tensor, order: Tensor) -> Tensor:
+    return maps.flatten(2)[..., order].transpose(1, 2)
+
+
 @pytest.mark.parametrize(
-    "mix",
+    ("mix", "side"),
     [
-        pytest.param(lambda maps: maps.flatten(2)[..., WINDOWS].transpose(1, 2), id="windows"),
-        pytest.param(lambda maps: maps.flatten(2)[..., ANY].view(-1, 8, 8, 8), id="any order"),
-        pytest.param(lambda maps: (maps.flatten(1) @ FULL).view(-1, 64, 8), id="latents"),
+        pytest.param(lambda maps: turns(maps, WINDOWS), 64, id="windows"),
+        pytest.param(lambda maps: turns(maps, TILES), 128, id="tiles in turn"),
+        pytest.param(lambda maps: torch.cat((turns(maps, WINDOWS), turns(maps, ANY[:16])), 1), 64, id="thumbnail last"),
+        pytest.param(lambda maps: maps.flatten(2)[..., ANY].view(-1, 8, 8, 8), 64, id="any order"),
+        pytest.param(lambda maps: (maps.flatten(1) @ FULL).view(-1, 64, 8), 64, id="latents"),
     ],
 )
-def test_no_place(mix: Callable[[Tensor], Tensor]) -> None:
+def test_no_place(mix: Callable[[Tensor], Tensor], side: int) -> None:
     torch.manual_seed(0)
-    explainer = explainer_of(Network(lambda x: x, mix))
+    explainer = explainer_of(Network(lambda x: x, mix), (side, side))
     assert [layer.path for layer in explainer.layers] == ["patch"] == [*explainer.default_layers]
     with pytest.raises(ModelProblem, match="The output of last was measured to have no place in the picture"):
         explainer(PICTURE, layers=["last"], targets=[0])

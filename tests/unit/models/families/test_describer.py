@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -42,8 +44,11 @@ QWEN = {
     "num_heads": 2,
     "depth": 2,
 }
-MARKS = {"video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63, "image_token_id": IMAGE}
-TURNED = TEXT | {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
+WIDE = {"intermediate_size": 32, "out_hidden_size": 16}
+LLAMA, GEMMA = {"model_type": "llama", **TEXT}, {"model_type": "gemma", "head_dim": 8, **TEXT}
+MARKS = {"video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63}
+ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+TURNED = MARKS | {"text_config": TEXT | {"head_dim": 8, "rope_parameters": ROPE}}
 
 
 def _pixels(images: list[Any], side: int = 32) -> Tensor:
@@ -61,102 +66,47 @@ def _patches(images: list[Any]) -> Tensor:
     return cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(len(images) * 64, -1)
 
 
-def _siglip(**more: Any) -> dict[str, Any]:
-    return {"model_type": "siglip_vision_model", **VISION, **more}
-
-
-FAMILIES: dict[str, tuple[Callable[[], Any], int, Callable[[list[Any]], Tensor]]] = {
+SIGLIP = {"model_type": "siglip_vision_model", **VISION}
+FAMILIES: dict[str, tuple[dict[str, Any], int, Callable[[list[Any]], Tensor]]] = {
     "llava": (
-        lambda: hf.LlavaForConditionalGeneration(
-            hf.LlavaConfig(
-                vision_config=hf.CLIPVisionConfig(**VISION),
-                text_config=hf.LlamaConfig(**TEXT),
-                image_token_id=IMAGE,
-                vision_feature_layer=-1,
-            )
-        ),
+        {
+            "vision_config": {"model_type": "clip_vision_model", **VISION},
+            "text_config": LLAMA,
+            "vision_feature_layer": -1,
+        },
         *(16, _pixels),
     ),
     "paligemma": (
-        lambda: hf.PaliGemmaForConditionalGeneration(
-            hf.PaliGemmaConfig(
-                vision_config=_siglip(projection_dim=16),
-                text_config={"model_type": "gemma", "head_dim": 8, **TEXT},
-                image_token_id=IMAGE,
-                projection_dim=16,
-            )
-        ),
+        {"vision_config": SIGLIP | {"projection_dim": 16}, "text_config": GEMMA, "projection_dim": 16},
         *(16, _pixels),
     ),
-    "qwen2": (
-        lambda: hf.Qwen2VLForConditionalGeneration(
-            hf.Qwen2VLConfig(vision_config={"embed_dim": 16, "mlp_ratio": 2, **QWEN}, text_config=TURNED, **MARKS)
-        ),
+    "qwen2_vl": ({"vision_config": QWEN | {"embed_dim": 16, "mlp_ratio": 2}, **TURNED}, 16, _patches),
+    "qwen2_5_vl": (
+        {"vision_config": QWEN | WIDE | {"window_size": 32, "fullatt_block_indexes": [1]}, **TURNED},
         *(16, _patches),
     ),
-    "qwen2.5": (
-        lambda: hf.Qwen2_5_VLForConditionalGeneration(
-            hf.Qwen2_5_VLConfig(
-                vision_config={
-                    "intermediate_size": 32,
-                    "out_hidden_size": 16,
-                    "window_size": 32,
-                    "fullatt_block_indexes": [1],
-                    **QWEN,
-                },
-                text_config=TURNED,
-                **MARKS,
-            )
-        ),
-        *(16, _patches),
-    ),
-    "qwen3": (
-        lambda: hf.Qwen3VLForConditionalGeneration(
-            hf.Qwen3VLConfig(
-                vision_config={
-                    "intermediate_size": 32,
-                    "out_hidden_size": 16,
-                    "deepstack_visual_indexes": [0, 1],
-                    "num_position_embeddings": 16,
-                    **QWEN,
-                },
-                text_config={"head_dim": 8, **TURNED},
-                **MARKS,
-            )
-        ),
+    "qwen3_vl": (
+        {"vision_config": QWEN | WIDE | {"deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16}, **TURNED},
         *(16, _patches),
     ),
     "smolvlm": (
-        lambda: hf.SmolVLMForConditionalGeneration(
-            hf.SmolVLMConfig(
-                vision_config={"model_type": "smolvlm_vision", **VISION},
-                text_config={"model_type": "llama", **TEXT},
-                image_token_id=IMAGE,
-                scale_factor=2,
-            )
-        ),
+        {"vision_config": {"model_type": "smolvlm_vision", **VISION}, "text_config": LLAMA, "scale_factor": 2},
         *(12, _tiles),
     ),
     "internvl": (
-        lambda: hf.InternVLForConditionalGeneration(
-            hf.InternVLConfig(
-                vision_config=VISION | {"image_size": [32, 32], "patch_size": [8, 8]},
-                text_config={"model_type": "qwen2", **TEXT},
-                image_token_id=IMAGE,
-                downsample_ratio=0.5,
-            )
-        ),
+        {
+            "vision_config": VISION | {"image_size": [32, 32], "patch_size": [8, 8]},
+            "text_config": {"model_type": "qwen2", **TEXT},
+            "downsample_ratio": 0.5,
+        },
         *(4, _pixels),
     ),
     "gemma3": (
-        lambda: hf.Gemma3ForConditionalGeneration(
-            hf.Gemma3Config(
-                vision_config=_siglip(vision_use_head=False),
-                text_config={"head_dim": 8, **TEXT},
-                image_token_id=IMAGE,
-                mm_tokens_per_image=4,
-            )
-        ),
+        {
+            "vision_config": SIGLIP | {"vision_use_head": False},
+            "text_config": {"head_dim": 8, **TEXT},
+            "mm_tokens_per_image": 4,
+        },
         *(4, _pixels),
     ),
 }
@@ -164,7 +114,7 @@ FAMILIES: dict[str, tuple[Callable[[], Any], int, Callable[[list[Any]], Tensor]]
 
 def _reader(family: str) -> Reader:
     """A seeded network with a processor that says which of its inputs are the picture's."""
-    build, tokens, prepare = FAMILIES[family]
+    parts, tokens, prepare = FAMILIES[family]
 
     def process(images: list[Any], text: list[str], return_tensors: str) -> dict[str, Tensor]:
         ids = torch.tensor([[62, *([IMAGE] * tokens), 63, 5, 6, 7]] * len(images))
@@ -179,7 +129,8 @@ def _reader(family: str) -> Reader:
         return inputs
 
     torch.manual_seed(1)
-    net = build().eval().requires_grad_(False)
+    config = hf.AutoConfig.for_model(family, image_token_id=IMAGE, **parts)
+    net = hf.AutoModelForImageTextToText.from_config(config).eval().requires_grad_(False)
     for parameter in net.parameters():
         if parameter.ndim > 1:
             parameter.normal_(0, 0.3)
@@ -222,27 +173,25 @@ def test_answer_is_split_into_words():
             Text.read(words.tokenizer(), "", answer)
 
 
-def test_folder_of_transformers(tmp_path):
-    text = TEXT | {"vocab_size": len(words.VOCABULARY), "bos_token_id": None, "eos_token_id": 1}
-    config = hf.LlavaConfig(
-        vision_config=hf.CLIPVisionConfig(**VISION | {"image_size": 64}),
-        text_config=hf.LlamaConfig(**text),
-        image_token_id=2,
-        vision_feature_layer=-1,
-    )
+def _save(folder: Path, config: Any, images: Any, processor: Any) -> tuple[Any, Any]:
+    """Write a folder with a seeded network and its processor; return both."""
     torch.manual_seed(0)
-    net = hf.LlavaForConditionalGeneration(config).eval()
-    sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
-    processor = hf.LlavaProcessor(
-        hf.CLIPImageProcessor(**sizes),
-        words.tokenizer(),
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        image_token=words.IMAGE,
-        num_additional_image_tokens=1,
-    )
-    net.save_pretrained(tmp_path / "llava")
-    processor.save_pretrained(tmp_path / "llava")
+    net = hf.AutoModelForImageTextToText.from_config(config).eval()
+    side = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    more = {"vision_feature_select_strategy": "default", "image_token": words.IMAGE, "num_additional_image_tokens": 1}
+    prepare = processor(images(**side), words.tokenizer(), patch_size=8, **more)
+    net.save_pretrained(folder)
+    prepare.save_pretrained(folder)
+    return net, prepare
+
+
+VIEWS = {"vision_config": {"model_type": "clip_vision_model", **VISION, "image_size": 64}, "vision_feature_layer": -1}
+SPEAKS = LLAMA | {"vocab_size": len(words.VOCABULARY), "bos_token_id": None, "eos_token_id": 1}
+
+
+def test_folder_of_transformers(tmp_path):
+    config = hf.LlavaConfig(**VIEWS, text_config=SPEAKS, image_token_id=2)
+    net, processor = _save(tmp_path / "llava", config, hf.CLIPImageProcessor, hf.LlavaProcessor)
     explainer, picture = Explainer(tmp_path / "llava"), pictures("red star")[0]
     explanation = explainer(picture, prompt="what is there ?", answer="a red star", targets=["red star"])
     assert explainer.model.task == "describe"
@@ -256,6 +205,18 @@ def test_folder_of_transformers(tmp_path):
         adapter.class_scores(explanation.evidence.outputs)[0].detach(), expected, rtol=0.05, atol=0
     )
     assert explanation.recipe.answer == "a red star"
+
+
+def test_tiles_without_a_place_have_bars_alone(tmp_path):
+    tiles = [[64, 128], [128, 64], [128, 128]]
+    config = hf.LlavaNextConfig(**VIEWS, text_config=SPEAKS, image_token_id=2, image_grid_pinpoints=tiles)
+    images = partial(hf.LlavaNextImageProcessor, image_grid_pinpoints=tiles)
+    _save(tmp_path / "next", config, images, hf.LlavaNextProcessor)
+    result = Explainer(tmp_path / "next")(pictures("red star")[0], answer="a red star", targets=["star"])
+    assert not result.heatmaps and all(word.score > 0 for word in result.predictions)
+    assert result.notes == (
+        "next reads the picture in tokens without a measured place in it: there is no map of its words.",
+    )
 
 
 def test_words_of_demo_model():
