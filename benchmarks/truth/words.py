@@ -80,7 +80,7 @@ def measure(explainer: Explainer, number: int, found: dict[str, list[float]]) ->
         return explainer(pixels, prompt=vlm.DESCRIBE, answer=answer, targets=targets, maps=bool(targets))
 
     truth = explain(0, words[0], *owners)
-    edges = int(np.argmax(baseline_maps(pixels, (0, 0, 1, 1), number)["edges"]))
+    edges = int(np.argmax(np.asarray(baseline_maps(pixels, (0, 0, 1, 1), number)["edges"])))
     peaks = {heatmap.target.index: int(heatmap.values.argmax()) for heatmap in truth.heatmaps}
     for i, word in enumerate(truth.predictions):
         if i not in owners:
