@@ -95,7 +95,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
             answers.draw_numbers(explanation, index)
             if not image_source.is_own():
                 help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
-                look: dict[str, Any] = {"label": "See a model cheat", "icon": icon, "help": help}
+                look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
                 st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)

@@ -74,9 +74,9 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
 /?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
-    button Upload | file; radio Bus | ?example; radio (Whole picture|As the model crops it) | ?fit;
+    button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
     radio (Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
-    button Draw | map <; link See a model cheat | /saved
+    button Draw | map <; link See a cheat | /saved
 /?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;
     button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;

@@ -188,7 +188,7 @@ export class Viewer {
   #explainLines() {
     const { head: { size }, settings: { mode, threshold } } = this.state, maps = this.#maps(), whole = [0, 0, ...size].join();
     const parts = [
-      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && (threshold ? "White line: threshold." : "White lines: half strength, 80 %."),
+      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && (threshold ? "White line: threshold." : "White lines: half, 80 %."),
       maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
       maps.some(({ seen }) => seen.join() !== whole) && "Outside the frame: cut off.",
     ];

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
-HALF = "Half the evidence on"
+HALF = "Half the evidence"
 NOTHING = "This map is empty: there is nothing to measure."
 
 
@@ -95,7 +95,7 @@ def fit_switch(explanation: Explanation) -> None:
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
     if whole is None or (chosen != whole and unseen(explanation) < CROPPED):
         return
-    names, widgets = {ways[0]: "As the model crops it", whole: "Whole picture"}, st.session_state
+    names, widgets = {ways[0]: "Cropped", whole: "Whole picture"}, st.session_state
     widgets["fit"] = chosen if chosen in names else None
     st.segmented_control(
         "How much of the picture the model sees",
