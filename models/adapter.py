@@ -267,7 +267,7 @@ class Adapter:
     placeless: tuple[str, ...] = ()
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
-    """Draw unrelated pictures, uint8 (H, W, 3), that its similarity scores are measured by; None: the bundled ones."""
+    """Draw examples for *Compare*, uint8 (H, W, 3); None: the bundled ones."""
     device: torch.device | None = None
     """Device that its inputs are prepared on; None: the CPU."""
     paper: Paper | None = None

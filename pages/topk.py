@@ -40,7 +40,8 @@ def topk() -> None:
             words = f"{METHODS[choices.method].name} takes minutes for several classes"
             st.info(f"{words}: {quick}look at one class on Explore.", icon=":material/hourglass:")
             return
-        explanation = explain_job.explain(choices, explainer, top_k=count)
+        wait = explainer.loaded.adapter.takes_prompt
+        explanation = explain_job.explain(choices, explainer, wait=wait, top_k=count)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             return

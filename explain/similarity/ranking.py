@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
-from sightglass.common.packaged import photograph, photographs
+from sightglass.common.packaged import photograph
 from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image
@@ -94,15 +94,11 @@ def controls(adapter: Adapter) -> tuple[Image, ...]:
     """
     if adapter.controls is not None:
         return tuple(Image.open(pixels, name=f"control {i + 1}") for i, pixels in enumerate(adapter.controls()))
-    if adapter.spec.example:
-        return _open("scenes")
-    return _open("persons" if adapter.subject == "persons" else "photographs")
+    return _open("scenes" if adapter.spec.example else "persons")
 
 
 @cache
 def _open(kind: str) -> tuple[Image, ...]:
-    if kind == "photographs":
-        return tuple(Image.open(path) for path in photographs().values())
     if kind == "scenes":
         drawn = zip((0, 1, 2, 4), pictures("references"), strict=True)
         return tuple(Image.open(pixels, name=f"scene {i}") for i, pixels in drawn)

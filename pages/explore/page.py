@@ -33,12 +33,15 @@ def explore() -> None:
     bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
     new = controls.for_new_picture()
     choices, explainer = new or controls.draw(bar)
+    drawn = choices
     try:
         _draw(choices, explainer, row, main)
     finally:
         # After the picture: they show what they did before, and a browser takes longer for them than for a map.
-        if new is not None and replace(controls.draw(bar)[0], image=choices.image) != choices:
-            st.rerun()
+        if new is not None:
+            drawn = replace(controls.draw(bar)[0], image=choices.image)
+    if drawn != choices:
+        st.rerun()
 
 
 def _draw(choices: Choices, explainer: Explainer, row: DeltaGenerator, main: DeltaGenerator) -> None:

@@ -76,6 +76,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         time.sleep(AHEAD)
     with listed:
         index = answers.draw_list(explanation)
+    if view is not None and answers.pair is not None:
+        st.rerun()
     with title:
         if finished:
             _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))

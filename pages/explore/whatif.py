@@ -79,9 +79,9 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     current = painter.painting(choices.image)
     try:
         with right:
-            run = explain_job.explain if METHODS[choices.method].quick else explain_job.predict
+            run = partial(explain_job.explain, wait=True) if METHODS[choices.method].quick else explain_job.predict
             original = run(choices, explainer, method=choices.method)
-        assert original is not None  # only slow methods run in a thread
+        assert original is not None  # waited for
         _draw_answer(choices, explainer, original, current, _Places(title, middle, right, below))
     except Exception as failure:
         with title:

@@ -2,9 +2,9 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from sightglass.batch import finished, labels, run_store, table, uploads
 from sightglass.batch.labels import LabelCoverage, LabelMatch
@@ -22,6 +22,9 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
 from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.views import tables
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 HELP = (
     "Pictures, a folder, or a .zip of up to 2 GB, whose class folders are labels. Labels: a table or .json with files "

@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
-from streamlit.runtime.scriptrunner import ScriptRunContext
 
 from sightglass.common.errors import SettingProblem
+
+if TYPE_CHECKING:
+    from streamlit.runtime.scriptrunner import ScriptRunContext
 
 TRIED = "1.67"
 """The newest minor version of Streamlit with which all of this was tried; `make oldest` tries the oldest."""
@@ -59,7 +61,7 @@ _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
 """Whether the links of pages take a help text: from Streamlit 1.67 on."""
 
 
-def script_context() -> ScriptRunContext | None:
+def script_context() -> "ScriptRunContext | None":
     """Return the current thread's page run; None outside of one."""
     # Without it: an environment variable that the app's lifespan sets.
     context: ScriptRunContext | None = _objects["get_script_run_ctx"][1](suppress_warning=True)

@@ -16,6 +16,7 @@ from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.ui.choices import image_picker, import_ahead, model_picker
+from sightglass.ui.painter import CanvasDrawing
 from sightglass.ui.session import control_table, page, state
 from sightglass.ui.session.control_table import Page
 from sightglass.ui.session.markdown import escape
@@ -72,9 +73,9 @@ def draw(
         control_table.PROMPT.choose(shown)
         control_table.ANSWER.choose(shown)
     options = dict(shown.chosen)
-    chosen = Choices(image, model, options.pop("method"), options, question), shown.explainer
-    state.of(state.Controls).last = chosen
-    return chosen
+    choices = Choices(image, model, options.pop("method"), options, question)
+    state.of(state.Controls).last = choices
+    return choices, shown.explainer
 
 
 def for_new_picture() -> tuple[Choices, Explainer] | None:
@@ -82,18 +83,19 @@ def for_new_picture() -> tuple[Choices, Explainer] | None:
 
     A page explains it before it draws its controls: a browser on the same machine takes the processor from the model.
     """
-    image, last = image_picker.choose(), state.of(state.Controls).last
-    if last is None or state.of(state.Navigation).arrived or image.sha256 == last[0].image.sha256:
+    image, last = image_picker.choose(), state.of(state.Controls)
+    if state.of(state.Navigation).arrived or state.of(CanvasDrawing).picture == image_source.current_id():
+        last.last = None
+    choices = last.last
+    if choices is None or image.sha256 == choices.image.sha256:
         return None
-    choices, explainer = last
     quick = METHODS[choices.method].quick and _is_loaded(choices.model)
-    return (replace(choices, image=image), explainer) if quick else None
+    return (replace(choices, image=image), load(choices.model.id)) if quick else None
 
 
 def are_drawn(choices: Choices) -> bool:
     """Return whether the row of controls was drawn with these choices."""
-    last = state.of(state.Controls).last
-    return last is not None and last[0] is choices
+    return state.of(state.Controls).last is choices
 
 
 def _is_loaded(model: ModelSpec) -> bool:

@@ -47,6 +47,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     _start_viewer(recipe, view)
     reopened = state.of(state.Reopened)
     reopened.recipe, reopened.compared = recipe, False
+    state.of(state.Controls).last = None
     open_explore()
     if recipe.per == "class" and task_of(spec).explains("detection"):
         # Explore has one map for each box.

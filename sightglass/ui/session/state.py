@@ -10,7 +10,6 @@ import streamlit as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.explain import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Question
     from sightglass.explain.recipe import Recipe
@@ -80,7 +79,8 @@ class Controls:
     """What the row of controls chose last."""
 
     picture: Image | None = None
-    last: tuple[Choices, Explainer] | None = None
+    last: Choices | None = None
+    """Those of the page's last run; None: they may be others now."""
     question: int = 0
     """Counts the controls of the question: what changes it besides a click draws another one, with no earlier value."""
 

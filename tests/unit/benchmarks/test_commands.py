@@ -24,8 +24,8 @@ from sightglass.explain.trust import diagnosis
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 LINES = {
-    "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam", "torch_cam_grown",
-    "maps", "methods", "caller", "explanation", "method", "class", "scale", "grow", "file",
+    "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam",
+    "maps", "methods", "caller", "explanation", "method", "class", "grow", "file",
 }  # fmt: skip
 
 

@@ -196,7 +196,7 @@ def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, he
         progress(job, help="Stop it; what was computed before stays.")
     elif job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Stopped: {job.words}.", width="content")
+            st.caption(f"Stopped: {escape(job.words)}.", width="content")
             again = "Begin again from the start."
             st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
     elif job.failure is not None:

@@ -23,6 +23,7 @@ from sightglass.ui.checks import CACHE
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
+from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
@@ -134,7 +135,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
         if unfinished is None:
             raise Cancelled
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Stopped before it finished: {job.words}.", width="content")
+            st.caption(f"Stopped before it finished: {escape(job.words)}.", width="content")
             restart_button()
         return unfinished, False
     if not job.finished(background.PROGRESS_AFTER):
