@@ -16,6 +16,7 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, download, listing, percent, plural
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.tasks.describe import NO_PLACES
 from sightglass.explain.tasks.wording import Answer
 from sightglass.models import catalog
 from sightglass.report import offers
@@ -160,7 +161,10 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
     for model in models:
         explainer = controls.load(model.id)
         if not explainer.loaded.gradients:
-            raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
+            why = (
+                NO_PLACES if explainer.loaded.adapter.takes_prompt else "exposes no internals, so its map takes minutes"
+            )
+            raise ModelProblem(f"{model.id} {why}. Look at it on Explore.")
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)

@@ -12,6 +12,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.describe import NO_PLACES
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import edits
@@ -178,7 +179,9 @@ def _draw_map(
     if original.predictions and original.task.unmapped:
         st.caption(escape(original.task.unmapped.format(label=original.predictions[0].label)))
     elif not original.evidence.loaded.gradients:
-        st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
+        slow = "exposes no internals, and other methods are too slow to follow a brush"
+        why = NO_PLACES if original.evidence.loaded.adapter.takes_prompt else slow
+        st.caption(f"No map: this model {why}.")
 
 
 def _list_files(edited: Explanation, look: ViewSettings) -> list[Files]:
