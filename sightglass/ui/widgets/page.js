@@ -103,6 +103,12 @@ function showInFull(document) {
     const why = document.getElementById(chip.getAttribute("aria-describedby") ?? "");
     if (why?.textContent) chip.setAttribute("data-why", why.textContent);
   }
+  // Streamlit scrolls to the chosen picture before what is beside the strip takes its place.
+  for (const strip of document.querySelectorAll('.st-key-picture-bar [role="radiogroup"]:not([data-watched])')) {
+    strip.setAttribute("data-watched", "");
+    const show = () => strip.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+    new ResizeObserver(show).observe(strip);
+  }
 }
 
 if (typeof window !== "undefined" && !("placed" in history.pushState)) {
