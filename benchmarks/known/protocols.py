@@ -54,8 +54,8 @@ class Item:
     def pixels(self) -> NDArray[np.uint8]:
         """Return the picture as one sees it, (H, W, 3)."""
         values = self.picture[0].permute(1, 2, 0).numpy()
-        shown = (values - values.min()) / np.ptp(values) * 255
-        return np.ascontiguousarray(np.broadcast_to(shown.round(), (*shown.shape[:2], 3)).astype(np.uint8))
+        grey = (values - values.min()) / np.ptp(values) * 255
+        return np.ascontiguousarray(np.broadcast_to(grey.round(), (*grey.shape[:2], 3)).astype(np.uint8))
 
 
 def scenes(count: int) -> Iterator[Item]:
@@ -72,8 +72,10 @@ def scenes(count: int) -> Iterator[Item]:
 def marked(model: str, count: int) -> Iterator[Any]:
     """Yield objects in drawn scenes of which the model needs a mark that is a part of them."""
     labels, engine = labels_of(*PARTLY), loaded(model)
-    found = (of for of in subjects(model, range(20 * count + 20), ()) if of.thing.label in labels)
-    yield from (subject for _, subject in zip(range(count), (of for of in found if is_cause(engine, of)), strict=False))
+    labelled = (of for of in subjects(model, range(20 * count + 20), ()) if of.thing.label in labels)
+    yield from (
+        subject for _, subject in zip(range(count), (of for of in labelled if is_cause(engine, of)), strict=False)
+    )
 
 
 def boxes(count: int) -> Iterator[Item]:
@@ -123,9 +125,9 @@ def faithfulness(adapter: Any, tensor: Tensor, box: Tensor, index: int, values: 
 def grid(count: int) -> Iterator[Item]:
     """Yield four scenes in a grid, for a network whose head sees one cell alone (DiFull, CVPR 2022)."""
     networks = [Network(Disconnected(cell).eval(), "whole") for cell in range(4)]
-    found = list(marked(CLASSIFIER, 4 * count))
+    drawn = list(marked(CLASSIFIER, 4 * count))
     for number in range(count):
-        cells, head = found[4 * number : 4 * number + 4], number % 4
+        cells, head = drawn[4 * number : 4 * number + 4], number % 4
         tensors = [of.evidence.tensor.detach() for of in cells]
         picture = torch.cat([torch.cat(tensors[row : row + 2], 3) for row in (0, 2)], 2)
         side, (row, column) = tensors[0].shape[-1], divmod(head, 2)

@@ -188,10 +188,10 @@ def causes(engine: LoadedModel, subject: Subject) -> dict[str, Cause]:
     "Why" has one where the cause is a part of the object, and the mark is shown to be it.
     """
     thing = subject.thing
-    found: dict[str, Cause] = {"where": (thing.mask, None)}
+    by_question: dict[str, Cause] = {"where": (thing.mask, None)}
     if thing.label in labels_of(*PARTLY) and is_cause(engine, subject):
-        found["why"] = thing.cause, box_of(thing.box, thing.mask.shape)
-    return found
+        by_question["why"] = thing.cause, box_of(thing.box, thing.mask.shape)
+    return by_question
 
 
 def maps(

@@ -88,8 +88,8 @@ class Answers:
             self.base = explain_job.predict(self.choices, self.explainer)
         else:
             most: dict[str, Any] = {"top_k": MAX_MAPS} if self.boxes else {}
-            explanation = explain_job.explain(self.choices, self.explainer, **most)
-            assert explanation is not None  # only slow methods run in a thread
+            explanation = explain_job.explain(self.choices, self.explainer, wait=True, **most)
+            assert explanation is not None  # waited for
             self.base = explanation
         _restore(self.base, boxes=self.boxes)
         self.missing = places.find_missing(self.base)
