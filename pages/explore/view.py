@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
     from sightglass.ui.session.state import Choices
 
-AHEAD = 0.08
+AHEAD = 0.16
 """Seconds that the browser has for a new picture's map before anything else is sent."""
 HEIGHT = 604
 """Height of the picture in a window of 900 pixels: what can be done with it is in sight below it."""

@@ -230,7 +230,7 @@ def _draw_result(job: PicturesJob) -> None:
     """Draw the verdict on the models, its chart and table, the pictures, and what can be done with all of these."""
     result = finished.read(job.ready)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
-        left = st.container()
+        left = st.container(key="pictures-verdict")
         beside = st.container(width=440, key="pictures-beside")
         look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center"}
         right = beside.container(horizontal=True, key="pictures-acts", **look)

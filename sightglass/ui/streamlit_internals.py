@@ -105,7 +105,9 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
     told its address, Streamlit looks for the server below the page's, too. `names`: addresses of the pages; `base`: the
     path at which a proxy shows the server.
     """
-    style = f"<style>{(Path(__file__).parent / 'widgets/layout.css').read_text('utf-8')}</style>"
+    folder = Path(__file__).parent / "widgets"
+    style = f"<style>{(folder / 'layout.css').read_text('utf-8')}</style>"
+    style += f"<style id=waits>{(folder / 'waits.css').read_text('utf-8')}</style>"
     where = "window.__streamlit = { BACKEND_BASE_URL: location.origin + location.pathname.replace(/[^/]*$/, '') };"
     head = f"<script>{where}</script>{style}</head>"
     index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", head, 1)

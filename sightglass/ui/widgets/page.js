@@ -96,6 +96,8 @@ export function present(document) {
 
 /** Show in full, once it is drawn, what Streamlit cuts short or has only under the pointer. @param {Document} document */
 function showInFull(document) {
+  const waits = document.getElementById("waits"), off = !!document.querySelector(".st-key-picture-bar");
+  if (waits instanceof HTMLStyleElement && waits.disabled !== off) waits.disabled = off;
   for (const more of document.querySelectorAll('[data-testid="stToastViewButton"]')) {
     if (more instanceof HTMLElement && more.textContent === "view more") more.click();
   }
