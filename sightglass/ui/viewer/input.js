@@ -31,6 +31,8 @@ class Pointers {
     this.viewer = viewer;
     stage.addEventListener("pointerdown", (event) => this.#press(event));
     stage.addEventListener("pointermove", (event) => this.#move(event));
+    // Before the next frame, which other moves wait for.
+    stage.addEventListener("pointerrawupdate", (event) => this.#touching && viewer.touch.move(this.#at(/** @type {PointerEvent} */ (event))));
     stage.addEventListener("pointerup", (event) => this.#lift(event));
     stage.addEventListener("pointercancel", (event) => {
       this.#down.delete(event.pointerId);
