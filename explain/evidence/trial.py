@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -214,8 +215,8 @@ class _Trial:
             maps = [each for each, a, b in pairs if (a - b).abs().max() <= ROUNDING * b.abs().max()][-1:]
             for bit in range(numbers.numel().bit_length()):
                 cells = (numbers >> bit & 1).bool()
-                tensor = self.tensor.clone() if maps else _change(self.tensor, self.inverse, cells)
-                with watch(self.adapter.module, maps, lambda _, values, on=cells: _change(values, values.flip(1), on)):
+                tensor = self.tensor.clone() if maps else _change(cells, "", self.tensor, self.inverse)
+                with watch(self.adapter.module, maps, partial(_change, cells)):
                     changes += self._changes(tensor.requires_grad_(), {path: (layer.layout,)}, alone).values()
         codes = 2 ** np.arange(len(changes)) @ (np.stack(changes) > np.max(changes, 0) / 2)
         self.tokens[len(codes)] = replace(layer, extras=tuple(np.flatnonzero(codes == 0).tolist()))
@@ -439,12 +440,12 @@ def _attend_to_itself(_: str, weights: Tensor) -> Tensor:
     return torch.eye(keys).to(weights).expand_as(weights) if queries == keys else weights
 
 
-def _change(values: Tensor, others: Tensor, cells: Tensor) -> Tensor:
-    """Return a map (1, C, h, w) with other values in the middles of those cells."""
+def _change(cells: Tensor, _: str, values: Tensor, others: Tensor | None = None) -> Tensor:
+    """Return a map (1, C, h, w) with other values, or its other channels', in the middles of those cells."""
     places = [(torch.arange(n) + 0.5) / n * count for n, count in zip(values.shape[2:], cells.shape, strict=True)]
     down, across = ((place % 1 - 0.5).abs() <= 0.25 for place in places)
     changed = cells[places[0].long()][:, places[1].long()] & down[:, None] & across
-    return torch.where(changed.to(values.device), others, values)
+    return torch.where(changed.to(values.device), values.flip(1) if others is None else others, values)
 
 
 def _ancestors(node: Any) -> set[Any]:
