@@ -37,14 +37,7 @@ TEXT = {
 }
 SIDES = {"image_size": 32, "patch_size": 8}
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **SIDES}
-QWEN = {
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "hidden_size": 16,
-    "num_heads": 2,
-    "depth": 2,
-}
+QWEN = {"patch_size": 8, "spatial_merge_size": 2, "hidden_size": 16, "num_heads": 2, "depth": 2}
 WIDE = {"intermediate_size": 32, "out_hidden_size": 16}
 LLAMA, GEMMA = {"model_type": "llama", **TEXT}, {"model_type": "gemma", "head_dim": 8, **TEXT}
 MARKS = {"video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63}
