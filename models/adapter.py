@@ -266,6 +266,8 @@ class Adapter:
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
     placeless: tuple[str, ...] = ()
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
+    encoder: tuple[str, ...] = ()
+    """Path of a module before all layers: its maps only show where these lie."""
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
     """Draw examples for *Compare*, uint8 (H, W, 3); None: the bundled ones."""
     device: torch.device | None = None

@@ -64,12 +64,13 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
-    `any_layout`: outputs that may be maps in any layout, to be measured; else tokens are (1, N, C), as nearly always.
+    `any_layout`: outputs that may be maps in any layout, and an encoder's, are measured; else tokens are (1, N, C).
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
     observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves)
-    watched = [path for path in parts if path and not f"{path}.".startswith(outside)]
+    inside = adapter.encoder if any_layout else ()
+    watched = [path for path in parts if path.startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
     opened = adapter.record_attention(observer.note_attention)
     # In-place activations return their input, so that norm and ReLU would be one layer.

@@ -3,13 +3,15 @@
 A photograph is run as it is and with a small square changed at known places: where a layer's output changes most is
 where that place lies in its grid. Nearly always five marks show that the grid covers the input in reading order. What
 does not fit is tried with sixteen: in other layouts, with other tokens beside the grid's, mirrored, or in a part of the
-input. A layer that the marks contradict has no place; where they show nothing, its shape says where it lies.
+input. A layer that the marks contradict has no place; where they show nothing, its shape says where it lies. Tokens of
+an encoder are followed from its cells, one by one.
 """
 
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,8 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey,
     # Somebody's forward may raise anything on a changed picture; a fault of the measuring itself shows in the log.
     except Exception as error:
         LOGGER.warning("%s: its layers could not be measured", adapter.spec.id, exc_info=True)
+        if adapter.encoder:
+            return Survey({}, (), ()), size
         notes = {"": f"Where its layers lie was inferred: {describe_error(error)}."}
         return replace(survey(adapter, tensor), notes=notes), size
 
@@ -162,7 +166,8 @@ class _Trial:
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
         few = self._run(SOME, first, plain)
-        missing = {path: layouts for path, layouts in self.layouts.items() if not self._locate(path, *few)}
+        lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
+        missing = {path: self.layouts[path] for path in lacking if not path.startswith(self.adapter.encoder)}
         hints = [path for path in paths if path in (*missing, *self.hints)]
         # A layer before a crop reads more than one after it.
         for path in dict.fromkeys((*hints[:1], *hints[-1:])):
@@ -177,7 +182,8 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        layers = {path: self.layers[path] for path in self.survey.by_path if path in self.layers}
+        outside = [path for path in self.survey.by_path if not path.startswith(self.adapter.encoder)]
+        layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
             self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
         measured = replace(
@@ -185,11 +191,36 @@ class _Trial:
             by_path=layers,
             short=tuple(layers[layer.path] for layer in self.survey.short if layer.path in layers),
             attentions=tuple(map(self._attend, self.survey.attentions)),
-            unplaced=tuple(path for path in self.survey.by_path if path not in layers),
+            unplaced=tuple(path for path in outside if path not in layers),
             notes=self.notes,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
+
+    @torch.no_grad()
+    def _trace(self, path: str, plain: Values) -> bool:
+        """Return whether tokens come from an encoder's cells in reading order; True of what comes from none.
+
+        While each token attends to itself alone, cells change in binary code: at once all whose number has a bit.
+        """
+        layer = self.survey.by_path[path]
+        if not self.adapter.encoder or path.startswith(self.adapter.encoder):
+            return True
+        numbers, changes = torch.arange(1, math.prod(layer.shape[1:]) + 1).view(layer.shape[1:]), list[Array]()
+        maps = [each.path for each in self.layers.values() if each.layout == "nchw" and each.shape[1] >= layer.shape[1]]
+        with self.adapter.record_attention(_attend_to_itself):
+            alone = self._pass(self.tensor.clone(), dict.fromkeys(maps, ("nchw",)) | {path: (layer.layout,)})[1]
+            # The last map before any attention; the picture itself without one.
+            pairs = [(each, alone[each, "nchw"], plain[each, "nchw"]) for each in maps]
+            maps = [each for each, a, b in pairs if (a - b).abs().max() <= ROUNDING * b.abs().max()][-1:]
+            for bit in range(numbers.numel().bit_length()):
+                cells = (numbers >> bit & 1).bool()
+                tensor = self.tensor.clone() if maps else _change(cells, "", self.tensor, self.inverse)
+                with watch(self.adapter.module, maps, partial(_change, cells)):
+                    changes += self._changes(tensor.requires_grad_(), {path: (layer.layout,)}, alone).values()
+        codes = 2 ** np.arange(len(changes)) @ (np.stack(changes) > np.max(changes, 0) / 2)
+        self.tokens[len(codes)] = replace(layer, extras=tuple(np.flatnonzero(codes == 0).tolist()))
+        return bool(codes[codes > 0].tolist() == numbers.flatten().tolist())
 
     def _find_crop(
         self, path: str, output: Tensor, tensor: Tensor, first: Mapping[str, Sequence[Layout]], plain: Values
@@ -311,10 +342,13 @@ class _Trial:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
             # Of another shape than the input, it may be patches by their pixels.
             contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
+            # Cross-attention of as many queries is traced, too, but moves to other places.
+            contradicted |= bool(self.adapter.encoder) and misfit == math.inf
             if misfit > UNCOUNTED / EXACT if unknown else contradicted:
                 self.refused.add(shape[1])
                 return False
-            self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
+            if not self.adapter.encoder:
+                self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
         else:
             self.notes.pop(path, None)
         if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
@@ -398,6 +432,20 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
+
+
+def _attend_to_itself(_: str, weights: Tensor) -> Tensor:
+    """Return weights (B, heads, queries, keys) by which each query reads its own key, if there are as many."""
+    queries, keys = weights.shape[2:]
+    return torch.eye(keys).to(weights).expand_as(weights) if queries == keys else weights
+
+
+def _change(cells: Tensor, _: str, values: Tensor, others: Tensor | None = None) -> Tensor:
+    """Return a map (1, C, h, w) with other values, or its other channels', in the middles of those cells."""
+    places = [(torch.arange(n) + 0.5) / n * count for n, count in zip(values.shape[2:], cells.shape, strict=True)]
+    down, across = ((place % 1 - 0.5).abs() <= 0.25 for place in places)
+    changed = cells[places[0].long()][:, places[1].long()] & down[:, None] & across
+    return torch.where(changed.to(values.device), values.flip(1) if others is None else others, values)
 
 
 def _ancestors(node: Any) -> set[Any]:

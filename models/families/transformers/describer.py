@@ -154,7 +154,9 @@ class Reader(nn.Module):
     def encode(self, pictures: Tensor, prompt: str) -> tuple[dict[str, Any], Any]:
         """Return a network's inputs for pictures, and the encoded pictures; those of the last call are held."""
         held = self._encoded
-        if held is None or held[1] != prompt or held[0].shape != pictures.shape or not torch.equal(held[0], pictures):
+        # What asks for slopes or changes the encoder inside has it run.
+        known = held is not None and held[1] == prompt and not pictures.requires_grad
+        if held is None or not known or held[0].shape != pictures.shape or not torch.equal(held[0], pictures):
             inputs = self.inputs(pictures, prompt)
             takes = inspect.signature(self.net.get_image_features).parameters
             features = {name: value for name, value in inputs.items() if name in takes and name not in TEXT}
@@ -240,6 +242,8 @@ class Describer(PreparedAdapter):
         pictures = [fit_picture(pixels, plain, "squash")[0] for pixels in references or photographs]
         self._references = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float()
         self._reader_of_others, self.others = reader, Others()
+        encoder = reader.net.get_encoder("image")
+        self.encoder = tuple(path for path, part in reader.named_modules() if part is encoder)
 
     def probe(self) -> Self:
         return self.with_answer(PROMPT, PROBE)

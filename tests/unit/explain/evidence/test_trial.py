@@ -201,7 +201,7 @@ def test_default_layer() -> None:
     assert explainer(PICTURE, targets=[0], layers=["nets.0"]).heatmaps[0].state == "ok"
 
 
-@pytest.mark.parametrize("name", ["demo-s", "demo-cls-s", "demo-vit", "demo-seg", "demo-clip"])
+@pytest.mark.parametrize("name", ["demo-s", "demo-cls-s", "demo-vit", "demo-seg", "demo-clip", "demo-vlm"])
 def test_known_places(name: str) -> None:
     """The marks agree with the places of the catalogue's own models, which are not measured when they are loaded."""
     loaded = Explainer(name).loaded

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.trial import examine
 from sightglass.explain.tasks.describe import SEEN
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
@@ -36,14 +37,7 @@ TEXT = {
 }
 SIDES = {"image_size": 32, "patch_size": 8}
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **SIDES}
-QWEN = {
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "hidden_size": 16,
-    "num_heads": 2,
-    "depth": 2,
-}
+QWEN = {"patch_size": 8, "spatial_merge_size": 2, "hidden_size": 16, "num_heads": 2, "depth": 2}
 WIDE = {"intermediate_size": 32, "out_hidden_size": 16}
 LLAMA, GEMMA = {"model_type": "llama", **TEXT}, {"model_type": "gemma", "head_dim": 8, **TEXT}
 MARKS = {"video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63}
@@ -217,6 +211,22 @@ def test_tiles_without_a_place_have_bars_alone(tmp_path):
     assert result.notes == (
         "next reads the picture in tokens without a measured place in it: there is no map of its words.",
     )
+
+
+CELLS = np.arange(144).reshape(12, 12)
+SMALL, WINDOWS = CELLS[::2, ::2].ravel(), CELLS.reshape(2, 6, 2, 6).swapaxes(1, 2).ravel()
+ORDERS = (CELLS[[*range(5), 6, 5, *range(7, 12)]], CELLS.T, CELLS[:, ::-1], WINDOWS, np.r_[SMALL, WINDOWS[:108]])
+
+
+@pytest.mark.parametrize(
+    "order", ORDERS, ids=["two rows swapped", "turned", "mirrored", "windows", "thumbnail and tiles"]
+)
+def test_trained_tokens_in_another_order_have_no_place(order: np.ndarray) -> None:
+    loaded = Explainer("demo-vlm").loaded
+    adapter, tower = loaded.adapter.probe(), loaded.adapter.module.net.model.vision_tower
+    with tower.norm.register_forward_hook(lambda *call: call[2][:, order.ravel().copy()]):
+        survey, _ = examine(adapter, loaded.move_input)
+    assert (survey.short, survey.unplaced) == ((), ("tokens",))
 
 
 def test_words_of_demo_model():
