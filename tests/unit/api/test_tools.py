@@ -28,8 +28,7 @@ def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
     if answer.is_error:
         return answer.content[0].text
     picture, text = answer.content
-    assert Image.open(base64.b64decode(picture.data)).width >= 100
-    assert len(text.text.encode()) <= MAX_BYTES
+    assert Image.open(base64.b64decode(picture.data)).width >= 100 and len(text.text.encode()) <= MAX_BYTES
     return json.loads(text.text)
 
 
