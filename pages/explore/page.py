@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -12,7 +11,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import view as map_view
 from sightglass.pages.explore import whatif
 from sightglass.ui import painter
-from sightglass.ui.choices import controls
+from sightglass.ui.choices import controls, image_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.views import panels
 
@@ -31,15 +30,16 @@ if TYPE_CHECKING:
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, row, main = (st.container(key=name) for name in ("controls", "headline", "explore"))
-    new = controls.for_new_picture()
-    choices, explainer = new or controls.draw(bar)
+    image = image_picker.choose()
+    new = controls.for_new_picture(image)
+    choices, explainer = new or controls.draw(bar, image)
     drawn = choices
     try:
         _draw(choices, explainer, row, main)
     finally:
         # After the picture: they show what they did before, and a browser takes longer for them than for a map.
         if new is not None:
-            drawn = replace(controls.draw(bar)[0], image=choices.image)
+            drawn, _ = controls.draw(bar, image)
     if drawn != choices:
         st.rerun()
 

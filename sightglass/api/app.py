@@ -1,6 +1,7 @@
 """Create the API's application: routes, error answers, middleware."""
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
-from sightglass.api.work import WorkQueue, body_limit
+from sightglass.api.work import WorkQueue, body_limit, limit_body
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
@@ -90,12 +91,15 @@ class Tools:
             json_response=True,
             # Checks no host's name and no origin: AuthMiddleware has.
             host="",
-            max_request_body_size=body_limit(pictures=1),
+            max_request_body_size=sys.maxsize,
         )
         # It belongs to this request: the task that enters a manager has to leave it.
         manager = self._server.session_manager
-        async with manager.run():
-            await manager.handle_request(scope, receive, send)
+        try:
+            async with manager.run():
+                await manager.handle_request(scope, limit_body(receive, body_limit(pictures=1)), send)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     def _create(self) -> Any:
         try:

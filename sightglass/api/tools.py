@@ -7,17 +7,13 @@ and at most MAX_BYTES of JSON, or with one sentence that says what was wrong.
 import functools
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from mcp.server.mcpserver import Image as Content
-from mcp.server.mcpserver import MCPServer
+from mcp.server import mcpserver
 from mcp.server.mcpserver.exceptions import ToolError
-from numpy.typing import NDArray
 from pydantic import Field
 
 from sightglass import examples
@@ -30,11 +26,11 @@ from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.evaluation.errors import draw_tile
 from sightglass.explain import explainer
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture import source
-from sightglass.explain.picture.image import Image, example_meant, load_bundled, to_jpeg
-from sightglass.explain.picture.received import open_received
+from sightglass.explain.picture.image import Image, example_meant, to_jpeg
 from sightglass.explain.questions import Question
 from sightglass.explain.recipe import VERSION, Recipe
 from sightglass.explain.rendering.marks import contact_sheet
@@ -45,18 +41,24 @@ from sightglass.models.checkpoints import weights
 from sightglass.report import charts, result_folder
 
 MAX_BYTES = 1000
-REPLAYED = 64
-"""Explanations whose recipes are kept for `replay`."""
+REPLAYED_BYTES = 512 * MIB
+"""Bytes of the pictures that are kept for `replay`."""
 TILE = (320, 240)
 ABOUT = """Explain what a vision model predicts for a picture, and where it looked. To find out why a model is wrong on
 a picture, call wrong_pictures, then explain one with its label as `target` and with its answer."""
 to_text = functools.partial(json.dumps, ensure_ascii=False)
-Answer = tuple[NDArray[np.uint8] | bytes, Json]
-"""A picture, uint8 (H, W, 3) RGB or a PNG, and the values of the JSON, the least important last."""
+Answer = tuple[bytes, Json]
+"""A JPEG or a PNG, and the values of the JSON, the least important last."""
 PICTURE = "give it as wrong_pictures names it, an example (bus.jpg), base64 or, of `sightglass mcp`, a path."
 Picture = Annotated[str, Field(description=f"The picture: {PICTURE}")]
 Model = Annotated[str, Field(description="An id of GET /api/models; empty: the default.")]
 Target = Annotated[str, Field(description="The class, or a detector's label, whose map is drawn; empty: the best.")]
+Asked = Annotated[Question | None, Field(description="why: what speaks for it and against others.")]
+Checked = Annotated[bool, Field(description="Test the map in up to 100 passes of the model.")]
+Models = Annotated[list[str], Field(description="Ids of models; one: all sizes of its family.")]
+Run = Annotated[str, Field(description="A run of the page Pictures, or `example`; empty: the newest.")]
+ModelOfRun = Annotated[str, Field(description="One of the run's models; empty: its first.")]
+Skip = Annotated[int, Field(ge=0, description="How many of them are left out.")]
 
 
 class Tools:
@@ -64,15 +66,10 @@ class Tools:
 
     def __init__(self, *, local: bool) -> None:
         self.local = local
-        self._recipes = OrderedDict[str, tuple[Recipe, Image, str]]()
+        self._recipes = ByteCache[tuple[Recipe, Image]](REPLAYED_BYTES, lambda kept: kept[1].pixels.nbytes)
 
     def explain(
-        self,
-        picture: Picture,
-        model: Model = "",
-        target: Target = "",
-        question: Annotated[Question | None, Field(description="why: what speaks for it and against others.")] = None,
-        checks: Annotated[bool, Field(description="Test the map in up to 100 passes of the model.")] = False,
+        self, picture: Picture, model: Model = "", target: Target = "", question: Asked = None, checks: Checked = False
     ) -> Answer:
         """Show where a model looked for its best answer or a class, and how sure it was."""
         explanation = self._explain(picture, model, target, question=question)
@@ -81,12 +78,7 @@ class Tools:
             check_maps(explanation)
         return self._answer(explanation)
 
-    def compare(
-        self,
-        picture: Picture,
-        models: Annotated[list[str], Field(description="Ids of models; one: all sizes of its family.")],
-        target: Target = "",
-    ) -> Answer:
+    def compare(self, picture: Picture, models: Models, target: Target = "") -> Answer:
         """Show what several models predict for a picture, and whether they look at the same places."""
         ids, names = choose_compared([service.local_model(name).id for name in models or (settings().api_model,)])
         compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
@@ -94,7 +86,7 @@ class Tools:
         answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
         sheet = contact_sheet(shown, [f"{name}: {answer}" for name, answer in zip(names, answers, strict=True)])
         values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest}
-        return sheet, values | {"answers": dict(zip(ids, answers, strict=True))}
+        return to_jpeg(sheet), values | {"answers": dict(zip(ids, answers, strict=True))}
 
     def prove(self, picture: Picture, model: Model = "", target: Target = "") -> Answer:
         """Test a map: hide what it shows, and compare with maps that know nothing of the answer."""
@@ -103,46 +95,38 @@ class Tools:
         values |= {"sufficiency": proof.sufficiency, "necessity": proof.necessity}
         return charts.figure(charts.describe_proof(proof)), values
 
-    def wrong_pictures(
-        self,
-        run: Annotated[str, Field(description="A run of the page Pictures, or `example`; empty: the newest.")] = "",
-        model: Annotated[str, Field(description="One of the run's models; empty: its first.")] = "",
-        skip: Annotated[int, Field(ge=0, description="How many of them are left out.")] = 0,
-    ) -> Answer:
+    def wrong_pictures(self, run: Run = "", model: ModelOfRun = "", skip: Skip = 0) -> Answer:
         """List the wrong answers of a model on labelled pictures, the surest first, with their pictures."""
         runs = self._list_runs()
         run = run or next(iter(runs))
         if run not in runs:
             raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][:5])}.")
-        plans = runs[run].plans
-        ids = [plan.model for plan in plans]
+        ids = [plan.model for plan in runs[run].plans]
         if model and model not in ids:
             raise ModelProblem(f"{model} is not in this run: name one of {', '.join(ids)}.")
-        report = finished.read(plans).reports[ids.index(model or ids[0])]
+        report = finished.read(runs[run].plans).reports[ids.index(model or ids[0])]
         if report is None:
             raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
-        items, tiles, captions = self._list_pictures(runs[run]), [], []
+        open_listed, tiles, captions = self._list_pictures(run, runs[run]), [], []
         for unit in report.errors[skip:]:
-            picture = f"{run}/{unit.picture.key}"
-            row = {"picture": picture, "label": unit.label, "answer": unit.predicted, "type": unit.type}
-            longer = values | {"pictures": [*values["pictures"], row]}
-            if len(to_text(longer).encode()) > MAX_BYTES:
+            row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
+            rows = [*values["pictures"], row | {"type": unit.type}]
+            if len(to_text(values | {"pictures": rows}).encode()) > MAX_BYTES:
                 break
-            values = longer
-            tiles.append(draw_tile(_find(items, picture).open().pixels, unit, TILE))
+            values["pictures"] = rows
+            tiles.append(draw_tile(open_listed(unit.picture.key).pixels, unit, TILE))
             captions.append(f"{unit.predicted or 'missed'}, labelled {unit.label or 'nothing'}")
         if not tiles:
             raise Problem(f"{report.headline}: there is no wrong answer after the first {skip}.")
-        return contact_sheet(tiles, captions, height=TILE[1]), values
+        return to_jpeg(contact_sheet(tiles, captions, height=TILE[1])), values
 
     def replay(self, recipe: Annotated[str, Field(description="`recipe` of an earlier answer.")]) -> Answer:
         """Compute an earlier map again, and say whether it is the same to the bit."""
-        if recipe not in self._recipes:
+        if (kept := self._recipes.get(recipe)) is None:
             raise ModelProblem(f"There is no recipe {recipe} here: explain the picture again.")
-        saved, image, digest = self._recipes[recipe]
-        picture, values = self._answer(explainer.replay(saved, image))
-        return picture, {"same": self._recipes[values["recipe"]][2] == digest} | values
+        picture, values = self._answer(explainer.replay(*kept))
+        return picture, {"same": values["recipe"] == recipe} | values
 
     def _explain(self, picture: str, model: str, target: str, **options: Any) -> Explanation:
         load, named = service.load_explainer(model or settings().api_model), {"targets": (target,)} if target else {}
@@ -152,13 +136,11 @@ class Tools:
         """Return the picture that a client names; raise ImageProblem."""
         run, _, key = text.partition("/")
         if key and (facts := self._list_runs().get(run)) is not None:
-            return _find(self._list_pictures(facts), text).open()
-        if (example := example_meant(text)) is not None:
-            return load_bundled(example)
-        if self.local and len(text) < 4096 and Path(text).is_file():
+            return self._list_pictures(run, facts)(key)
+        if example_meant(text) is not None or (self.local and len(text) < 4096 and Path(text).is_file()):
             return Image.open(text)
         try:
-            return open_received(schemas.decode_picture(text), name="picture", max_bytes=int(settings().api_mb * MIB))
+            return service.open_picture(schemas.decode_picture(text), None)
         except ValueError:
             raise ImageProblem(f"{text[:80]} is no picture here: {PICTURE}") from None
 
@@ -170,60 +152,48 @@ class Tools:
             runs["example"] = replace(example, source=(str(folder / "pictures"),))
         return runs
 
-    def _list_pictures(self, facts: run_store.RunFacts) -> dict[str, source.Item]:
-        """Return the pictures of a run by their keys."""
+    def _list_pictures(self, run: str, facts: run_store.RunFacts) -> Callable[[str], Image]:
+        """Return a function that opens a run's picture by its key; it raises ImageProblem for an unknown one."""
         first, *others = facts.source
         # Elsewhere a client must not read folders of this machine.
         items = source.find(facts.source if others else first) if self.local else uploads.open_source(first).items
-        return {item.key: item for item in items}
+
+        def open_listed(key: str) -> Image:
+            if (item := next((item for item in items if item.key == key), None)) is None:
+                raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
+            return item.open()
+
+        return open_listed
 
     def _answer(self, explanation: Explanation) -> Answer:
         """Return the first map over the picture and what is known of it, and keep the recipe."""
         saved, digest = explanation.recipe, hashlib.sha256(explanation.heatmaps[0].values.tobytes()).hexdigest()
         recipe = hashlib.sha256(f"{saved.model_dump_json()}{digest}".encode()).hexdigest()[:12]
-        self._recipes[recipe] = saved, explanation.image, digest
-        while len(self._recipes) > REPLAYED:
-            self._recipes.popitem(last=False)
+        self._recipes.put(recipe, (saved, explanation.image))
         said, checks = describe(explanation, "bright"), explanation.known_checks()
         values: Json = {"headline": plain_text(said.headline), "recipe": recipe, "model": explanation.model.id}
         values |= {"map_of": explanation.heatmaps[0].target.label, "where": plain_text(said.slide())}
         values |= {"checks": checks.line if checks else None}
         limits = [plain_text(finding.text) for finding in diagnose(explanation)]
-        return result_folder.one_map(explanation, 0), values | {"limits": limits[:2]}
+        return to_jpeg(result_folder.one_map(explanation, 0)), values | {"limits": limits[:2]}
 
 
-def _find(items: dict[str, source.Item], picture: str) -> source.Item:
-    """Return the item of `RUN/KEY`; raise ImageProblem where the run has none."""
-    run, _, key = picture.partition("/")
-    if key not in items:
-        raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
-    return items[key]
-
-
-def create_server(queue: WorkQueue, *, local: bool) -> MCPServer:
+def create_server(queue: WorkQueue, *, local: bool) -> mcpserver.MCPServer:
     """Return a server of the tools, whose work runs in a queue without downloads; `local`: as of Tools."""
-    server, tools = MCPServer("sightglass", instructions=ABOUT, version=VERSION, log_level="ERROR"), Tools(local=local)
-
-    def add(work: Callable[..., Answer]) -> None:
-        @functools.wraps(work)
-        async def tool(**arguments: Any) -> list[Content | str]:
-            try:
-                return await queue.run(functools.partial(_call, work, arguments), timeout=settings().api_timeout)
-            except Exception as error:
-                raise ToolError(str(from_exception(error))) from error
-
-        server.tool(structured_output=False)(tool)
-
+    server = mcpserver.MCPServer("sightglass", instructions=ABOUT, version=VERSION, log_level="ERROR")
+    tools = Tools(local=local)
     for work in (tools.explain, tools.compare, tools.prove, tools.wrong_pictures, tools.replay):
-        add(work)
+        server.tool(structured_output=False)(functools.wraps(work)(functools.partial(_answer, queue, work)))
     return server
 
 
-def _call(work: Callable[..., Answer], arguments: Json) -> list[Content | str]:
+async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments: Any) -> list[mcpserver.Image | str]:
     """Return a tool's picture, and its JSON without the last values where there are too many."""
-    with weights.no_downloads():
-        picture, values = work(**arguments)
+    try:
+        call = functools.partial(weights.no_downloads()(work), **arguments)
+        picture, values = await queue.run(call, timeout=settings().api_timeout)
+    except Exception as error:
+        raise ToolError(str(from_exception(error))) from error
     while len(to_text(values).encode()) > MAX_BYTES:
         values.popitem()
-    data, kind = (picture, "png") if isinstance(picture, bytes) else (to_jpeg(picture), "jpeg")
-    return [Content(data=data, format=kind), to_text(values)]
+    return [mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png"), to_text(values)]

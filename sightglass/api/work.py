@@ -170,7 +170,7 @@ def add_route(
 async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
     most = body_limit(sum(name in schema.model_fields for name in PICTURES))
-    limited = Request(request.scope, _limit(request.receive, most))
+    limited = Request(request.scope, limit_body(request.receive, most))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == MEDIA_TYPES["json"]:
         return await limited.body()
@@ -187,7 +187,7 @@ def body_limit(pictures: int) -> int:
     return pictures * (int(settings().api_mb * MIB) * 4 // 3 + 1024) + FIELD_BYTES
 
 
-def _limit(receive: Receive, most: int) -> Receive:
+def limit_body(receive: Receive, most: int) -> Receive:
     """Return `receive` that raises ApiProblem, 413, for a body of more bytes."""
     size = 0
 

@@ -29,9 +29,6 @@ LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
     "map": ("This map", "#111111", ()),
     "strongest": ("Another map", "#1f5fd0", (5, 2)),
     "random": ("Random places", "#5b6b7b", (7, 3)),
-    "blobs": ("Random places in the object", "#8a5a00", (2, 3)),
-    "centre": ("Middle of the picture", "#00725c", (12, 3, 2, 3)),
-    "edges": ("Edges in the picture", "#7a3e9d", (4, 3, 1, 3, 1, 3)),
 }
 """Title, colour and dash pattern of each curve. Every colour has a contrast of at least 4.5 with white; dashes and gaps
 are in pixels, for a line of LINE pixels."""

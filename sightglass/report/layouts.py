@@ -1,7 +1,7 @@
 """Lay out views on slides: texts, pictures and charts in the placeholders of a layout, which every writer reads.
 
 A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches. A layout is a table
-of layouts.toml; `pages` says which view takes it.
+of layouts.toml, which says how many pictures it takes; `pages` names those of other views.
 """
 
 import functools
@@ -74,6 +74,8 @@ class Layout:
     body: tuple[float, ...] = BODY
     anchor: Literal["top", "middle", "bottom"] = "middle"
     """Vertical place of the title in its box."""
+    takes: tuple[float, float] = (0, 0)
+    """The fewest and the most pictures that it is for."""
 
 
 _TEXT = Path(__file__).with_suffix(".toml").read_text("utf-8")
@@ -293,13 +295,16 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
 
     Of one picture with a map, the picture without it may stand beside it.
     """
+
+    def list_options(shown: list[Visual]) -> list[tuple[str, list[Visual]]]:
+        takes = {name: layout.takes for name, layout in LAYOUTS.items()}
+        return [(name, shown) for name, (least, most) in takes.items() if least <= len(shown) <= most]
+
+    options = list_options(tiles)
     if len(tiles) > 1:
-        options = [("grid" if len(tiles) > 3 else "two", tiles), ("one", tiles)]
+        options.reverse()
     elif tiles[0].mapped:
-        pair = [replace(tiles[0], mapped=False), *tiles]
-        options = [("one", tiles), ("one", pair), ("two", pair)]
-    else:
-        options = [("one", tiles), ("two", tiles)]
+        options[1:] = list_options([replace(tiles[0], mapped=False), *tiles])
     arranged = [(name, _arrange(view, shown, LAYOUTS[name])) for name, shown in options]
 
     def covered(candidate: tuple[str, list[Visual]]) -> float:

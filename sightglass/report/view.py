@@ -101,7 +101,7 @@ def reduced_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-LineName = Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+LineName = Literal["map", "strongest", "random"]
 """The map's own, and those of its controls."""
 
 

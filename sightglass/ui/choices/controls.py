@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
+    from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Preset
     from sightglass.models.spec import ModelSpec
 
 
 def draw(
     bar: DeltaGenerator | None = None,
+    image: Image | None = None,
     *,
     sized: bool = True,
     methods: Sequence[str] = (),
@@ -44,11 +46,12 @@ def draw(
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
-    `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
-    are drawn on a page without one. `sized`: see `model_picker.choose`. `methods`: those of a page that does not
-    explain a class, its default first. `colors`: the page draws its maps in the browser.
+    `bar`: where a page that explains a picture has it chosen, and the controls beside it. `image`: the picture, where
+    the page has asked for it. `place`: where the controls are drawn on a page without one. `sized`: see
+    `model_picker.choose`. `methods`: those of a page that does not explain a class, its default first. `colors`: the
+    page draws its maps in the browser.
     """
-    image, controls = image_picker.choose(), place or st.container()
+    image, controls = image or image_picker.choose(), place or st.container()
     if bar is not None:
         with bar:
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
@@ -78,12 +81,12 @@ def draw(
     return choices, shown.explainer
 
 
-def for_new_picture() -> tuple[Choices, Explainer] | None:
+def for_new_picture(image: Image) -> tuple[Choices, Explainer] | None:
     """Return the last run's choices for a picture that is new on this page; None where something may take long.
 
     A page explains it before it draws its controls: a browser on the same machine takes the processor from the model.
     """
-    image, last = image_picker.choose(), state.of(state.Controls)
+    last = state.of(state.Controls)
     if state.of(state.Navigation).arrived or state.of(CanvasDrawing).picture == image_source.current_id():
         last.last = None
     choices = last.last

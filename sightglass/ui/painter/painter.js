@@ -80,6 +80,8 @@ class Painter {
   #original = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
+  /** @type {ImageBitmap[]} */
+  #bitmaps = [];
   /** The tool that arrow keys move, in shares of the canvas. */
   #cursor = { x: 0.5, y: 0.5, shown: false };
   /** The finger, pen or mouse that paints. The page may scroll meanwhile: places are in the canvas as it was at first. @type {{id: number, box: DOMRect}|null} */
@@ -298,8 +300,11 @@ class Painter {
 
   /** @param {Head} head @param {Uint8Array[]} blobs */
   async #load(head, blobs) {
-    const [picture, blur] = await Promise.all(blobs.map((blob) => createImageBitmap(blobOf(blob))));
-    if (head.id !== this.#head?.id || head.paper !== this.#head.paper) return;
+    const bitmaps = await Promise.all(blobs.map((blob) => createImageBitmap(blobOf(blob)))), [picture, blur] = bitmaps;
+    const late = head.id !== this.#head?.id || head.paper !== this.#head.paper;
+    for (const one of late ? bitmaps : this.#bitmaps) one.close();
+    if (late) return;
+    this.#bitmaps = bitmaps;
     this.#sources = { picture: head.paper ? blankPaper(head.paper) : picture, blur: blur ?? null, mean: head.mean };
     this.#resize();
     this.#draw();

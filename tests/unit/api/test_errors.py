@@ -91,6 +91,7 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", None):
         assert "multipart" in told(post(b"image=3", kind), 415, "body")
     told(post(b"no parts", "multipart/form-data"), 400, "body")
+    assert "longer than" in told(client.post("/mcp", content=bytes(3 * MOST)), 413, "size")
     assert "missing" in told(post(b"--x--\r\n", "multipart/form-data; boundary=x"), 422, "fields")
 
 

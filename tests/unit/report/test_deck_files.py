@@ -134,6 +134,11 @@ def test_texts_do_not_overlap(count, size, texts):
             assert not [other for other in others if overlaps(place, other)], text
 
 
+def test_a_layout_takes_its_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "strip", replace(LAYOUTS["grid"], takes=(7, 8)))
+    assert [pages(shown(count, (160, 160)))[0].layout for count in (7, 8, 9)] == ["strip", "strip", "grid"]
+
+
 def test_a_signed_map_has_the_meaning_of_its_colours() -> None:
     item = VIEWS[1].pictures[0].map
     field = replace(item.field, kind="signed")
