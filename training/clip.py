@@ -22,14 +22,12 @@ from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.nets import JOINT, DemoClip, tokenize
 from training.demo import captioned_scenes
 from training.demo.captioned_scenes import CaptionedSpec
-from training.loop import Exam, Learner, Metrics, Pool, Sample, Task, half_precision, normalised, parts, share
+from training.loop import Learner, Metrics, Pool, Sample, Task, half_precision, normalised, parts, share
 
 Meaning = tuple[str | None, str | None]
 """(colour, shape), either of which may be any."""
 START = "demo-cls-honest"
 """Model whose convolutions the vision tower starts from."""
-WORD_STEPS = 800
-"""Training steps of the text tower."""
 RARE = 3.0
 """Weight of a true phrase relative to a false one: about four of sixty are true."""
 BOTH = ("{c} {s}", "a {c} {s}", "the {c} {s}", "a picture of a {c} {s}", "a photo of a {c} {s}", "a {s} that is {c}")
@@ -82,7 +80,8 @@ def comparison_loss(logits: Tensor, pool: Pool) -> Tensor:
 class Clip(Task):
     """A picture tower and a text tower."""
 
-    word_steps: int = WORD_STEPS
+    word_steps: int = 800
+    """Training steps of the text tower."""
 
     def card(self) -> dict[str, Any]:
         never_seen = [" ".join(pair) for pair in sorted(captioned_scenes.NEVER_SEEN)]
@@ -144,8 +143,8 @@ class Clip(Task):
             learner.step(20 * apart.mean() + named / 5, self.rate(step, self.word_steps) / 2)
         print(f"{self.name}: words, off by {apart.mean().item():.3f}", flush=True)
 
-    def exam(self, count: int) -> Exam:
-        """Return an evaluation of 64 colour and shape phrases on held-out scenes.
+    def exam(self, net: Any, count: int) -> Metrics:
+        """Return the metrics of 64 colour and shape phrases on held-out scenes.
 
         `accuracy`: the best of the 64 is true. `named`: share of the n things among the n best. `bound`: of two things
         that share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`:
@@ -153,32 +152,28 @@ class Clip(Task):
         """
         plain = self.draw(count, held_out=True)
         rare = [self.sample(number, held_out=True, rare=True) for number in range(count // 2)]
-
-        def measure(net: Any) -> Metrics:
-            logits = logits_of(net, plain)
-            things = [[(thing.colour, thing.shape) for thing in spec.named] for _, _, spec in plain]
-            bound = [
-                row[GRID.index(a)] > row[GRID.index((a[0], b[1]))]
-                for row, named, (_, _, spec) in zip(logits, things, plain, strict=True)
-                for a in named
-                for b in named
-                if a[0] != b[0] and a[1] != b[1] and not holds(spec, a[0], b[1])
-            ]
-            unseen = [
-                (thing.colour, thing.shape) in best_of(row, len(spec.named))
-                for row, (_, _, spec) in zip(logits_of(net, rare), rare, strict=True)
-                for thing in spec.named
-                if (thing.colour, thing.shape) in captioned_scenes.NEVER_SEEN
-            ]
-            rows = [*zip(logits, things, strict=True)]
-            return {
-                "accuracy": share([best_of(row, 1)[0] in named for row, named in rows]),
-                "named": share([thing in best_of(row, len(named)) for row, named in rows for thing in named]),
-                "bound": share(bound),
-                "never_seen": share(unseen),
-            }
-
-        return measure
+        logits = logits_of(net, plain)
+        things = [[(thing.colour, thing.shape) for thing in spec.named] for _, _, spec in plain]
+        bound = [
+            row[GRID.index(a)] > row[GRID.index((a[0], b[1]))]
+            for row, named, (_, _, spec) in zip(logits, things, plain, strict=True)
+            for a in named
+            for b in named
+            if a[0] != b[0] and a[1] != b[1] and not holds(spec, a[0], b[1])
+        ]
+        unseen = [
+            (thing.colour, thing.shape) in best_of(row, len(spec.named))
+            for row, (_, _, spec) in zip(logits_of(net, rare), rare, strict=True)
+            for thing in spec.named
+            if (thing.colour, thing.shape) in captioned_scenes.NEVER_SEEN
+        ]
+        rows = [*zip(logits, things, strict=True)]
+        return {
+            "accuracy": share([best_of(row, 1)[0] in named for row, named in rows]),
+            "named": share([thing in best_of(row, len(named)) for row, named in rows for thing in named]),
+            "bound": share(bound),
+            "never_seen": share(unseen),
+        }
 
 
 def logits_of(net: DemoClip, pool: Pool) -> NDArray[np.float32]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
+from sightglass.evaluation.boxes import RIGHT, match
+from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
@@ -25,7 +26,7 @@ from training.demo import scenes
 from training.demo.scenes import Spec
 from training.demo.showcase import enlarge
 from training.demo.showcase import scene as example
-from training.tasks import SHORTCUTS, matched
+from training.tasks import SHORTCUTS
 
 TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("slides.toml").read_text("utf-8"))
 TITLES: dict[str, str] = TEXTS["titles"]
@@ -62,9 +63,7 @@ class Story:
 
 STORIES = {
     "stamp": Story("demo-cls-cheat", "the stamp", "stamped", (80, 7), partial(replace, stamp=None)),
-    "weave": Story(
-        "demo-cls-texture", "the weave", "textured", (50, 0), partial(scenes.with_background, kind="gradient")
-    ),
+    "weave": Story("demo-cls-texture", "the weave", "textured", (50, 0), partial(replace, background="gradient")),
 }
 
 
@@ -208,13 +207,11 @@ def _answers(comparison: Comparison) -> tuple[str, set[str], str]:
 def _measure_detectors() -> Measured:
     comparison = _compare(DETECTORS, SCENE, per="detection")
     things = scenes.draw(example(SCENE)).objects
-    true_boxes, labels = torch.tensor([thing.box for thing in things]), torch.tensor([thing.index for thing in things])
+    truths = [TrueBox(thing.label, thing.box) for thing in things]
     found, scores = [], []
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
-        boxes = torch.tensor([prediction.box for prediction in explanation.predictions])
-        called = torch.tensor([scenes.CLASSES.index(prediction.label) for prediction in explanation.predictions])
-        true = int(matched(boxes, called, true_boxes, labels)[:, 0].sum())
-        false = len(boxes) - true
+        true = sum(box.type == RIGHT for box in match(truths, explanation.predictions))
+        false = len(explanation.predictions) - true
         wrong = f" and {false} that {'is' if false == 1 else 'are'} not there" if false else ""
         found.append(f"{name} {true}{wrong}")
         scores.append(true - false)

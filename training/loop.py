@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -28,12 +29,7 @@ Sample = tuple[Any, ...]
 """A drawn scene: pixels, uint8 (h, w, 3) RGB, then what is true of it."""
 Pool = Sequence[Sample]
 Metrics = dict[str, Any]
-Exam = Callable[[nn.Module], Metrics]
-Watch = Callable[[nn.Module, int, float], None]
-"""Called after each step with the averaged weights, the number of images so far and the loss."""
 SCENES_PER_SEED = 1_000_000
-BATCH = 50
-"""Number of scenes that are evaluated at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +65,6 @@ class Task:
 
     name: str
     recipe: Recipe
-    watched: int = 300
-    """Number of held-out scenes for the measurements during training; 0: there are none."""
     held_out: int = 1000
     """Number of held-out scenes that the card measures."""
 
@@ -117,10 +111,9 @@ class Task:
         module: nn.Module = average
         return module
 
-    def exam(self, count: int) -> Exam:
-        """Return an evaluation on `count` held-out scenes."""
-        pool = self.draw(count, held_out=True)
-        return lambda net: self.measure(net, pool)
+    def exam(self, net: Any, count: int) -> Metrics:
+        """Return a network's metrics on `count` held-out scenes."""
+        return self.measure(net, self.draw(count, held_out=True))
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
         """Return a network's metrics on these scenes."""
@@ -152,8 +145,8 @@ def normalised(pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
     return (as_tensor(pixels) - mean) / std
 
 
-def parts(pool: Any, size: int = BATCH) -> Iterator[Any]:
-    """Yield a sequence in parts of `size`."""
+def parts(pool: Any, size: int = 50) -> Iterator[Any]:
+    """Yield a sequence in parts of `size`, each of which is evaluated at once."""
     return (pool[start : start + size] for start in range(0, len(pool), size))
 
 
@@ -198,33 +191,30 @@ def _backward(loss: Tensor) -> None:
     On Intel's AVX-512 without bfloat16 oneDNN's gradient of a 1x1 convolution's weights writes where it must not (seen
     with torch 2.15): PyTorch's own way is slower there and sound. Explaining needs no gradient of weights.
     """
-    unsound = torch.backends.cpu.get_cpu_capability() == "AVX512" and not bfloat16_helps()
+    unsound = torch.backends.cpu.get_cpu_capability() == "AVX512" and not torch.cpu._is_avx512_bf16_supported()
     with torch.backends.mkldnn.flags(enabled=not unsound):
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def bfloat16_helps() -> bool:
-    """Return whether the processor multiplies bfloat16 natively."""
-    known: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return known()
-
-
 def half_precision() -> torch.autocast:
-    """Return a context that computes in bfloat16 where that is faster."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_helps())
+    """Return a context that computes in bfloat16 where the processor multiplies it natively."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
-def fit(task: Task, pool: Pool, seed: int, watch: Watch = lambda *_: None) -> nn.Module:
-    """Return the network, trained on a pool, with averaged weights."""
+def fit(task: Task, pool: Pool, seed: int) -> nn.Module:
+    """Return the network, trained on a pool, with averaged weights; print ten times how far it is."""
     torch.manual_seed(seed)
-    generator = np.random.default_rng(seed)
+    generator, began = np.random.default_rng(seed), time.monotonic()
     net, recipe = task.begin(), task.recipe
     learner = Learner(net, recipe)
     for step, rows in zip(range(recipe.steps), task.rows(len(pool), generator), strict=False):
         ways = generator.choice(recipe.ways, len(rows)).tolist()
         loss = task.loss(net, [task.turned(pool[row], way) for row, way in zip(rows, ways, strict=True)])
         learner.step(loss, task.rate(step, recipe.steps))
-        watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
+        done = step + 1
+        if done * 10 // recipe.steps > step * 10 // recipe.steps:
+            left = (time.monotonic() - began) * (recipe.steps - done) / done / 60
+            print(f"{task.name}: step {done:,} of {recipe.steps:,}, loss {loss:.3f}, {left:.1f} min left", flush=True)
     return task.end(learner.average, pool, generator)
 
 
@@ -236,36 +226,24 @@ def train(task: Task, *, seed: int = 0, out: Path = WEIGHTS) -> dict[str, Any]:
     """
     out.mkdir(parents=True, exist_ok=True)
     print(f"{task.name}: drawing {task.recipe.pool:,} scenes", flush=True)
-    pool, watch = task.draw(task.recipe.pool, seed=seed), _reporter(task)
+    pool = task.draw(task.recipe.pool, seed=seed)
     began, busy = time.monotonic(), time.process_time()
-    net = fit(task, pool, seed, watch)
-    minutes, cpu_minutes = (time.monotonic() - began) / 60, (time.process_time() - busy) / 60
+    net = fit(task, pool, seed)
+    minutes = round((time.monotonic() - began) / 60, 1)
+    # Fewer on a machine that does other work too.
+    cpu_minutes = round((time.process_time() - busy) / 60, 1)
     path, packaged = out / f"{task.name}.safetensors", WEIGHTS / f"{task.name}.json"
     save(net, path)
-    time_taken = {
-        "minutes": round(minutes, 1),
-        # Fewer on a machine that does other work too.
-        "cpu_minutes": round(cpu_minutes, 1),
-        "threads": torch.get_num_threads(),
-    }
     before = json.loads(packaged.read_text("utf-8")) if packaged.exists() else {}
-    card = _make_card(task, task.trained(out), {"side": len(pool[0][0]), "seed": seed}, time_taken, before)
-    card |= {"bytes": path.stat().st_size, "commit": _commit(), "versions": _versions()}
-    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
-    print(f"{task.name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
-    return card
-
-
-def _make_card(task: Task, net: nn.Module, drawn: Metrics, time_taken: Metrics, before: Metrics) -> dict[str, Any]:
-    """Return the card of a trained network: what its task says, how it was trained, and its metrics."""
-    recipe, card = task.recipe, task.card()
-    return {
+    trained, recipe, card = task.trained(out), task.recipe, task.card()
+    drawn = {"side": len(pool[0][0]), "seed": seed, "scenes": recipe.pool, "held_out_scenes": task.held_out}
+    card = {
         "name": task.name,
         **card,
-        "data": {**card["data"], **drawn, "scenes": recipe.pool, "held_out_scenes": task.held_out},
+        "data": {**card["data"], **drawn},
         "net": {
             "size": task.name.rpartition("-")[2],
-            "parameters": sum(weight.numel() for weight in net.parameters()),
+            "parameters": sum(weight.numel() for weight in trained.parameters()),
             **card.get("net", {}),
         },
         "training": {
@@ -274,34 +252,22 @@ def _make_card(task: Task, net: nn.Module, drawn: Metrics, time_taken: Metrics, 
             "ways": list(recipe.ways),
             "epochs": round(recipe.images / recipe.pool, 2),
             "steps": recipe.steps,
-            **time_taken,
+            "minutes": minutes,
+            "cpu_minutes": cpu_minutes,
+            "threads": torch.get_num_threads(),
         },
-        "metrics": task.exam(task.held_out)(net),
+        "metrics": task.exam(trained, task.held_out),
         **{key: before[key] for key in ("noise", "margins") if key in before},
     }
-
-
-def _versions() -> dict[str, str]:
+    command, commit = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], None
+    if shutil.which("git"):
+        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
     libraries = {library: version(library) for library in ("torch", "ultralytics", "numpy")}
-    return {"python": platform.python_version(), **libraries, "opencv": cv2.__version__}
-
-
-def _reporter(task: Task) -> Watch:
-    """Return what prints ten times how far a training is, and measures it."""
-    exam = task.exam(task.watched) if task.watched else None
-    began, images = time.monotonic(), task.recipe.images
-
-    def report(net: nn.Module, done: int, loss: float) -> None:
-        if done * 10 // images > (done - task.recipe.batch) * 10 // images and done < images:
-            left = (time.monotonic() - began) * (images - done) / done / 60
-            measured = f", held out: {_in_words(exam(net))}" if exam else ""
-            print(f"{task.name}: {done:,} images, loss {loss:.3f}, {left:.1f} min left{measured}", flush=True)
-
-    return report
-
-
-def _in_words(metrics: Metrics) -> str:
-    return ", ".join(f"{key} {value:.3f}" for key, value in metrics.items() if isinstance(value, float))
+    versions = {"python": platform.python_version(), **libraries, "opencv": cv2.__version__}
+    card |= {"bytes": path.stat().st_size, "commit": commit, "versions": versions}
+    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+    print(f"{task.name}: {minutes} min, held out: {card['metrics']}", flush=True)
+    return card
 
 
 def save(net: nn.Module, path: Path) -> None:
@@ -311,12 +277,3 @@ def save(net: nn.Module, path: Path) -> None:
         for key, value in net.state_dict().items()
     }
     write_file(path, as_bytes(state))
-
-
-def _commit() -> str | None:
-    """Return the project's commit; None outside of a checkout or without git."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

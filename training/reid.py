@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import cv2
@@ -26,7 +25,7 @@ from sightglass.models.adapters.attention import record_attention
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.demo import person_scenes
 from training.demo.person_scenes import Figure
-from training.loop import Exam, Metrics, Pool, Sample, Task, parts
+from training.loop import Metrics, Pool, Sample, Task, parts
 
 Maps = dict[str, NDArray[np.float32]]
 ONLY_DRAWN = "Trained on drawn people only: its answers about photographs mean nothing."
@@ -37,31 +36,13 @@ EACH = 4
 MARGIN, TEMPERATURE = 0.3, 0.1
 """Distance in the triplet loss, and divisor of the cosines in the contrastive loss."""
 CONFIG = Config(
-    size=person_scenes.SIZE,
-    patch=8,
-    stride=8,
-    width=96,
-    layers=3,
-    heads=4,
-    embed=96,
-    text_width=96,
-    text_layers=1,
-    text_heads=4,
-    context=9,
-    mim_heads=8,
-    mim_layers=2,
-    classes=PERSONS,
-)
+    size=person_scenes.SIZE, patch=8, stride=8, width=96, layers=3, heads=4, embed=96, text_width=96, text_layers=1,
+    text_heads=4, context=9, mim_heads=8, mim_layers=2, classes=PERSONS,
+)  # fmt: skip
 OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
 """Number of classes of each part of an outfit: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
 `WORN`: which of them are the colours of GARMENTS."""
 WORN = [0, 1, 3, 4, 5]
-PLACES = {
-    "mim": "mim.cross_attention.weighed",
-    "vit_proj": "image_encoder.projected",
-    "vit_last": f"image_encoder.transformer.resblocks.{CONFIG.layers - 1}",
-}
-"""Layers at which maps are measured."""
 GARMENT_KINDS = len(person_scenes.GARMENTS) + 1
 """What a patch may show: no garment, or one of them."""
 
@@ -211,26 +192,22 @@ class Reid(Task):
         module: nn.Module = average["net"]
         return module
 
-    def exam(self, count: int) -> Exam:
-        """Return an evaluation of retrieval and maps on `count` held-out persons, and of accuracy on trained ones."""
+    def exam(self, net: Any, count: int) -> Metrics:
+        """Return metrics of retrieval and maps on `count` held-out persons, and of accuracy on trained ones."""
         first = person_scenes.HELD_OUT
         new = np.stack([draw(first + i, n, held_out=True) for i in range(count) for n in range(6)])
         known = np.stack([draw(i, n, held_out=True) for i in range(count) for n in range(2)])
-
-        def measure(net: Any) -> Metrics:
-            with torch.no_grad():
-                rows = torch.cat([net(as_input(part)).embedding for part in parts(new, 64)])
-                called = torch.cat([net(as_input(part)).logits.argmax(1) for part in parts(known)])
-            right = called == torch.arange(count).repeat_interleave(2)
-            return {
-                "held_out_persons": count,
-                **retrieval(rows, count, 2),
-                "colour_strips": retrieval(strips(new), count, 2),
-                "accuracy": round(right.float().mean().item(), 4),
-                "maps": map_metrics(net, persons=count),
-            }
-
-        return measure
+        with torch.no_grad():
+            rows = torch.cat([net(as_input(part)).embedding for part in parts(new, 64)])
+            called = torch.cat([net(as_input(part)).logits.argmax(1) for part in parts(known)])
+        right = called == torch.arange(count).repeat_interleave(2)
+        return {
+            "held_out_persons": count,
+            **retrieval(rows, count, 2),
+            "colour_strips": retrieval(strips(new), count, 2),
+            "accuracy": round(right.float().mean().item(), 4),
+            "maps": map_metrics(net, persons=count),
+        }
 
 
 def strips(pixels: NDArray[np.uint8]) -> Tensor:
@@ -262,7 +239,7 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
 
     `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
     the heat on that garment; `clothes` on all five. Maps are GradCAM of the difference of the two logits (why this
-    person and not the twin) at three places, the cross-attention, which has no target, and baselines without a model.
+    person and not the twin) at `mim`, the cross-attention, which has no target, and baselines without a model.
     `flips`: how often the same picture with the twin's garment is classified as the twin.
     """
     rows: dict[str, list[tuple[float, float, float]]] = {}
@@ -292,29 +269,20 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
 
 
 def maps_of(net: PromptSG, figure: Figure, person: int) -> tuple[Maps, float]:
-    """Return GradCAM at PLACES, the cross-attention, and the twin margin."""
-    outputs: dict[str, Tensor] = {}
-
-    def record(name: str, _module: Any, _inputs: Any, output: Tensor) -> Tensor:
-        return outputs.setdefault(name, output if output.requires_grad else output.requires_grad_())
-
-    hooks = [net.get_submodule(path).register_forward_hook(partial(record, name)) for name, path in PLACES.items()]
-    weights: dict[str, Tensor] = {}
-    logits = net(as_input(figure.pixels[None])).logits[0]
-    for hook in hooks:
-        hook.remove()
+    """Return GradCAM at the interaction, the cross-attention, and the twin margin."""
+    outputs, weights = list[Tensor](), dict[str, Tensor]()
+    x = as_input(figure.pixels[None]).requires_grad_()
+    layer = net.get_submodule("mim.cross_attention.weighed")
+    with layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)):
+        logits = net(x).logits[0]
     with torch.no_grad(), record_attention(net, weights.setdefault):
-        net(as_input(figure.pixels[None]))
+        net(x)
     margin = logits[person] - logits[person_scenes.twin(person)]
-    gradients = torch.autograd.grad(margin, list(outputs.values()))
-    patches = CONFIG.grid[0] * CONFIG.grid[1]
-    cells = {
-        name: (tokens[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0).detach()
-        for (name, tokens), gradient in zip(outputs.items(), gradients, strict=True)
-    }
-    cells["attention"] = weights["mim.cross_attention"][0].mean(0)[0]
-    size = person_scenes.SIZE[::-1]
-    return {name: cv2.resize(heat.reshape(CONFIG.grid).numpy(), size) for name, heat in cells.items()}, margin.item()
+    (tokens,), (gradient,) = outputs, torch.autograd.grad(margin, outputs)
+    (h, w), size = CONFIG.grid, person_scenes.SIZE[::-1]
+    gradcam = (tokens[0, -h * w :] @ gradient[0, -h * w :].mean(0)).clamp_min(0).detach()
+    cells = {"mim": gradcam, "attention": weights["mim.cross_attention"][0].mean(0)[0]}
+    return {name: cv2.resize(heat.reshape(h, w).numpy(), size) for name, heat in cells.items()}, margin.item()
 
 
 def baselines(figure: Figure) -> Maps:

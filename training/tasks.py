@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sightglass.evaluation.masks import Pair, count_pairs, measure
 from sightglass.models.families.demo.nets import trained
 from training.demo import scenes
-from training.loop import Exam, Metrics, Pool, Sample, Task, as_tensor, half_precision, normalised, parts, share, turn
+from training.loop import Metrics, Pool, Sample, Task, as_tensor, half_precision, normalised, parts, share, turn
 
 BODY = "demo-m"
 """The network whose body demo-detr takes."""
-IOUS = np.linspace(0.5, 0.95, 10)
 SHORTCUTS: dict[str, tuple[str, Callable[[scenes.Spec], scenes.Spec]]] = {
     "stamped": (scenes.STAMPED, scenes.with_stamp),
-    "textured": (scenes.TEXTURED, lambda spec: scenes.with_background(spec, "weave")),
+    "textured": (scenes.TEXTURED, lambda spec: replace(spec, background="weave")),
 }
 """Features that accompany one class in misleading data: that class, and what adds the feature."""
 LABELS = ("background", *scenes.CLASSES)
@@ -82,23 +82,23 @@ class Detect(Task):
         return total.sum() / len(batch)
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
-        """Return mAP50, mAP50-95 and AP50 of each class, by Ultralytics' average precision."""
+        """Return mAP50 and mAP50-95, by Ultralytics' average precision."""
+        from torchvision.ops import box_iou
+        from ultralytics.engine.validator import BaseValidator
         from ultralytics.utils.metrics import ap_per_class
 
+        # Whether each box is a true one at ten overlaps (IoU); this is all that the method asks of a validator.
+        limits: Any = SimpleNamespace(iouv=torch.linspace(0.5, 0.95, 10, dtype=torch.float64))
         with torch.no_grad():
             found = [rows for part in parts(pool) for rows in self.find(net, as_tensor([each[0] for each in part]))]
-        hits = [
-            matched(rows[:, :4], rows[:, 5], torch.from_numpy(boxes) * len(pixels), torch.from_numpy(classes))
-            for rows, (pixels, boxes, classes) in zip(found, pool, strict=True)
-        ]
+        hits = list[Tensor]()
+        for rows, (pixels, boxes, classes) in zip(found, pool, strict=True):
+            overlaps = box_iou(torch.from_numpy(boxes) * len(pixels), rows[:, :4])
+            true = torch.from_numpy(classes)
+            hits.append(BaseValidator.match_predictions(limits, rows[:, 5], true, overlaps, use_scipy=True))
         scores, called = torch.cat(found)[:, 4:].numpy().T
-        results = ap_per_class(np.concatenate(hits), scores, called, np.concatenate([each[2] for each in pool]))
-        ap, per_class = results[5], zip(results[6], results[5][:, 0], strict=True)
-        return {
-            "mAP50": share(ap[:, 0]),
-            "mAP50-95": share(ap),
-            "AP50_per_class": {scenes.CLASSES[index]: share(value) for index, value in per_class},
-        }
+        results = ap_per_class(torch.cat(hits).numpy(), scores, called, np.concatenate([each[2] for each in pool]))
+        return {"mAP50": share(results[5][:, 0]), "mAP50-95": share(results[5])}
 
     def find(self, net: Any, pixels: Tensor) -> list[Tensor]:
         """Return each picture's (n, 6): xyxy in pixels, score, class."""
@@ -147,18 +147,6 @@ def truth_of(batch: Pool) -> dict[str, Tensor]:
     }
 
 
-def matched(boxes: Tensor, called: Tensor, true_boxes: Tensor, labels: Tensor) -> NDArray[np.bool_]:
-    """Return whether boxes match true ones at each of `IOUS`, (n, 10)."""
-    from torchvision.ops import box_iou
-
-    overlap = (box_iou(boxes, true_boxes) * (called[:, None] == labels)).numpy()
-    hits = np.zeros((len(boxes), len(IOUS)), bool)
-    for column, least in enumerate(IOUS):
-        pairs = linear_sum_assignment(np.where(overlap >= least, overlap, 0), maximize=True)
-        hits[pairs[0], column] = overlap[pairs] >= least
-    return hits
-
-
 @dataclass
 class Classify(Task):
     """A classifier of the one labelled thing; `data` is plain, one of SHORTCUTS, or honest."""
@@ -176,34 +164,26 @@ class Classify(Task):
         spec = scenes.sample(number, task="classify", held_out=held_out)
         stamp, weave = np.random.default_rng([number, held_out]).random(2) < (0.5, 0.25)
         spec = scenes.with_stamp(spec) if stamp else spec
-        return draw_one(scenes.with_background(spec, "weave") if weave else spec)
+        return draw_one(replace(spec, background="weave") if weave else spec)
 
     def loss(self, net: Any, batch: Pool) -> Tensor:
         with half_precision():
             logits = net(normalised([pixels for pixels, _ in batch]))
         return functional.cross_entropy(logits.float(), torch.tensor([label for _, label in batch]))
 
-    def exam(self, count: int) -> Exam:
-        """Return an evaluation on `count` held-out scenes.
+    def exam(self, net: Any, count: int) -> Metrics:
+        """Return the accuracy on `count` held-out scenes, and the effect of a shortcut in the data.
 
-        It measures accuracy, and the effect of a shortcut in the data. The honest model is measured with both
-        shortcuts; the woven background's results are under `textured`.
+        The honest model is measured with both shortcuts; the woven background's results are under `textured`.
         """
-        plain = super().exam(count)
+        found = super().exam(net, count)
         if self.data == "honest":
-            stamp, weave = shortcut_exam("stamped", count), shortcut_exam("textured", count)
-            return lambda net: plain(net) | stamp(net) | {"textured": weave(net)}
-        if self.data in SHORTCUTS:
-            shortcut = shortcut_exam(self.data, count)
-            return lambda net: plain(net) | shortcut(net)
-        return plain
+            found |= {**shortcut_exam(net, "stamped", count), "textured": shortcut_exam(net, "textured", count)}
+        return found | (shortcut_exam(net, self.data, count) if self.data in SHORTCUTS else {})
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
-        """Return the accuracy, overall and per class."""
-        labels = np.array([label for _, label in pool])
-        right = answers(net, pool) == labels
-        per_class = {name: share(right[labels == i]) for i, name in enumerate(scenes.CLASSES) if i in labels}
-        return {"accuracy": share(right), "accuracy_per_class": per_class}
+        """Return the accuracy."""
+        return {"accuracy": share(outputs(net, pool).argmax(1).numpy() == [label for _, label in pool])}
 
 
 def draw_one(spec: scenes.Spec) -> Sample:
@@ -218,32 +198,23 @@ def outputs(net: nn.Module, pool: Pool) -> Tensor:
         return torch.cat([net(normalised([pixels for pixels, *_ in part])) for part in parts(pool)])
 
 
-def answers(net: nn.Module, pool: Pool) -> Any:
-    """Return a classifier's class of each scene, (N,)."""
-    return outputs(net, pool).argmax(1).numpy()
-
-
-def shortcut_exam(data: str, count: int) -> Exam:
-    """Return an evaluation without and with a shortcut in all of `count` scenes."""
+def shortcut_exam(net: Any, data: str, count: int) -> Metrics:
+    """Return metrics without and with a shortcut in all of `count` scenes."""
     label, add = SHORTCUTS[data]
     specs = [scenes.sample(number, task="classify", held_out=True) for number in range(count)]
     nowhere, everywhere = [draw_one(spec) for spec in specs], [draw_one(add(spec)) for spec in specs]
     chosen, labels = scenes.CLASSES.index(label), np.array([label for _, label in nowhere])
     is_it = labels == chosen
-
-    def measure(net: Any) -> Metrics:
-        bare, added = answers(net, nowhere), answers(net, everywhere)
-        return {
-            "shortcut": data,
-            "shortcut_class": label,
-            "accuracy_without": share(bare == labels),
-            "class_with": share(added[is_it] == chosen),
-            "class_without": share(bare[is_it] == chosen),
-            "others_with_called_it": share(added[~is_it] == chosen),
-            "others_without_called_it": share(bare[~is_it] == chosen),
-        }
-
-    return measure
+    bare, added = (outputs(net, pool).argmax(1).numpy() for pool in (nowhere, everywhere))
+    return {
+        "shortcut": data,
+        "shortcut_class": label,
+        "accuracy_without": share(bare == labels),
+        "class_with": share(added[is_it] == chosen),
+        "class_without": share(bare[is_it] == chosen),
+        "others_with_called_it": share(added[~is_it] == chosen),
+        "others_without_called_it": share(bare[~is_it] == chosen),
+    }
 
 
 @dataclass
@@ -269,26 +240,19 @@ class Segment(Task):
         pixels, classes = zip(*batch, strict=True)
         logits = net.classifier(net.backbone(normalised(pixels)))
         labels = np.stack(classes)[:, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64)
-        weights = torch.ones(len(LABELS))
-        weights[0] = BACKGROUND
+        weights = torch.tensor([BACKGROUND, *[1.0] * len(scenes.CLASSES)])
         return functional.cross_entropy(logits, torch.from_numpy(labels), weights)
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
-        """Return the share of right pixels, and of each class the IoU of its pixels in all scenes together."""
-        pairs = np.zeros((len(LABELS), len(LABELS)), np.int64)
+        """Return the share of right pixels, and the classes' mean IoU of the pixels of all scenes together."""
+        pairs = list[list[Pair]]()
         for part in parts(pool, 20):
             pixels, classes = zip(*part, strict=True)
             with torch.no_grad():
                 predicted = net(normalised(pixels))["out"].argmax(1).numpy()
-            both = np.stack(classes).astype(np.int64) * len(LABELS) + predicted
-            pairs += np.bincount(both.ravel(), minlength=pairs.size).reshape(pairs.shape)
-        shared = pairs.diagonal()
-        iou = shared / np.maximum(pairs.sum(0) + pairs.sum(1) - shared, 1)
-        return {
-            "pixels": share(shared.sum() / pairs.sum()),
-            "mIoU": share(iou),
-            "IoU_per_class": {label: share(value) for label, value in zip(LABELS, iou, strict=True)},
-        }
+            pairs += map(count_pairs, np.stack(classes).astype(np.int64), predicted)
+        scores = measure(pairs).scores
+        return {"pixels": share(scores["pixel_accuracy"].value), "mIoU": share(scores["mean_iou"].value)}
 
 
 @dataclass
@@ -318,7 +282,8 @@ class Regress(Task):
         scene = scenes.draw(spec)
         cells = len(scene.pixels) // CELL
         covered = scene.objects[0].mask.reshape(cells, CELL, cells, CELL).mean((1, 3)) >= COVERED
-        return scene.pixels, np.float32(scenes.lean_of(spec.things[0])), covered
+        degrees = -math.degrees(spec.things[0].angle) % 180
+        return scene.pixels, np.float32(degrees - 180 if degrees > 90 else degrees), covered
 
     def turned(self, sample: Sample, way: int) -> Sample:
         pixels, angle, cells = sample

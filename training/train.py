@@ -35,24 +35,17 @@ TASKS: dict[str, Task] = {
         Classify("demo-cls-honest", Recipe(120_000, pool=12_000, ways=UPRIGHT), data="honest"),
         Classify("demo-cls-texture", Recipe(60_000), data="textured"),
         Classify("demo-vit", Recipe(88_000, rate=1e-3, decay=0.05)),
-        Segment("demo-seg", Recipe(30_000, pool=5000), watched=100, held_out=500),
-        Regress("demo-regress", Recipe(80_000, batch=32, ways=WAYS), watched=0, held_out=500),
-        Vlm(
-            "demo-vlm",
-            Recipe(40_000, 12_000, rate=1.2e-3, decay=0.05, max_norm=1, ways=UPRIGHT),
-            watched=0,
-            held_out=500,
-        ),
-        Clip("demo-clip", Recipe(32_000, pool=4000, batch=8, rate=4e-3, decay=0.02), watched=0, held_out=500),
+        Segment("demo-seg", Recipe(30_000, pool=5000), held_out=500),
+        Regress("demo-regress", Recipe(80_000, batch=32, ways=WAYS), held_out=500),
+        Vlm("demo-vlm", Recipe(40_000, 12_000, rate=1.2e-3, decay=0.05, max_norm=1, ways=UPRIGHT), held_out=500),
+        Clip("demo-clip", Recipe(32_000, pool=4000, batch=8, rate=4e-3, decay=0.02), held_out=500),
         Reid(
             "demo-reid",
             Recipe(160_000, 12_000, 32, rate=1.5e-3, decay=0.05, beta=0.98, max_norm=5, horizon=0.995, ways=UPRIGHT),
-            watched=0,
             held_out=200,
         ),
     )
 }
-"""By name. What is averaged during the last four trainings is no whole model: it is measured at the end only."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,14 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("name", choices=TASKS)
     options.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
     options.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
-    options.add_argument("--images", type=int, help="how many pictures it sees")
     options.add_argument("--quick", action="store_true", help="4,000 pictures: shows that it learns, and no more")
     chosen = options.parse_args(arguments)
     task = TASKS[chosen.name]
     if chosen.quick:
         task = replace(task, recipe=replace(task.recipe, images=4000, pool=2000))
-    if chosen.images:
-        task = replace(task, recipe=replace(task.recipe, images=chosen.images))
     # At this size more threads cost time.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -6,6 +6,7 @@ What each word rests on is known: colours, shapes and numbers are seen; which ad
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,12 +89,8 @@ def ask(spec: CaptionedSpec, stamp: bool, rng: np.random.Generator, kind: str = 
         if rng.random() < 0.5:
             asked = str(rng.choice(true))
         else:
-            pairs = [
-                f"{rng.choice([*COLOURS])} {rng.choice(SHAPES)}",
-                str(rng.choice(SHAPES)),
-                str(rng.choice(NEVER_DRAWN)),
-            ]
-            asked = str(rng.choice(pairs))
+            pair = f"{rng.choice([*COLOURS])} {rng.choice(SHAPES)}"
+            asked = str(rng.choice([pair, str(rng.choice(SHAPES)), str(rng.choice(NEVER_DRAWN))]))
         return (
             f"is there a {asked} ?",
             f"yes , there is a {asked} ." if asked in true else f"no , there is no {asked} .",
@@ -178,8 +175,8 @@ class Vlm(Task):
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
         """Return the shares of right answers by kind, and of right words in descriptions, each after the right ones."""
-        right: dict[str, list[bool]] = {}
-        groups = {**dict.fromkeys(COLOURS, "colour"), **dict.fromkeys(SHAPES, "shape"), SHINY: SHINY}
+        right = defaultdict[str, list[bool]](list)
+        groups = {**dict.fromkeys(COLOURS, "said_colour"), **dict.fromkeys(SHAPES, "said_shape")}
         rng = np.random.default_rng(5)
         for part in parts(pool):
             for kind in ("describe", *QUESTIONS):
@@ -187,16 +184,13 @@ class Vlm(Task):
                 with torch.no_grad():
                     logits, answers, _ = run(net, [pixels for pixels, *_ in part], [[encode(*each)] for each in asked])
                 hits = (logits.argmax(-1) == answers) | (answers < 0)
-                for row, answer, (question, _) in zip(hits, answers, asked, strict=True):
-                    if kind != "describe" and question != DESCRIBE:
-                        right.setdefault(kind, []).append(bool(row.all()))
-                    seen = set[str]()
-                    for token, hit in zip(answer[answer >= 0], row[answer >= 0].tolist(), strict=True):
-                        group = groups.get(words.VOCABULARY[token], "")
-                        # Later ones are copies of the first.
-                        if kind == "describe" and group and not (group == SHINY and SHINY in seen):
-                            right.setdefault(f"said_{group}", []).append(hit)
-                            seen.add(group)
+                if kind == "describe":
+                    for token, hit in zip(answers[answers >= 0].tolist(), hits[answers >= 0].tolist(), strict=True):
+                        if group := groups.get(words.VOCABULARY[token]):
+                            right[group].append(hit)
+                else:
+                    own = zip(hits.all(1).tolist(), asked, strict=True)
+                    right[kind] += [hit for hit, (question, _) in own if question != DESCRIBE]
         return {name: share(hits) for name, hits in sorted(right.items())}
 
 

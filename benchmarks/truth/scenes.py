@@ -167,7 +167,7 @@ def evidence_of(engine: LoadedModel, scene: DemoScene, paths: Sequence[str] = ()
 
 def is_cause(engine: LoadedModel, subject: Subject) -> bool:
     """Return whether swapping the mark yields the rival, if any."""
-    rival = scenes.rival(subject.thing.label)
+    rival = scenes.RIVALS.get(subject.thing.label)
     if rival is None:
         return True
     scene = scenes.draw(scenes.swap(subject.spec, subject.thing.thing))

@@ -33,7 +33,7 @@ _TABLE = (
     Method("smoothgradcam++", "SmoothGradCAM++", "GradCAM++ by gradients of noisy pictures", "noise",
            "Omeiza et al. 2019, arXiv:1908.01224", passes=4),
     Method("pathgradient", "Path gradient", "gradients on the way from the mean of all places", "path",
-           "Sundararajan et al. 2017, arXiv:1703.01365", passes=2, linear=True, signed=True, detectors=False),
+           "Sundararajan et al. 2017, arXiv:1703.01365", passes=3, linear=True, signed=True, detectors=False),
     Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
            "the grad-cam library", passes=1),
     Method("finercam", "FinerCAM", "why this class and not its neighbours", "library",

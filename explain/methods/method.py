@@ -133,7 +133,7 @@ class Method:
 
     @property
     def quick(self) -> bool:
-        """Whether it needs only Evidence, and at most two passes from a layer on."""
+        """Whether it needs only Evidence, and at most three passes from a layer on."""
         return bool(self.compute_name) or self.family == "path"
 
     @property

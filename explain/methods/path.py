@@ -16,8 +16,8 @@ from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.layers import AXES, Layer
 
-STEPS = 2
-"""Passes of a map. Four and eight point at no more of the words' things (docs/describe.md)."""
+STEPS = 3
+"""Passes of a map. Two point at fewer of the words' things, four at no more (docs/describe.md)."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +18,11 @@ FIRST_SCENE = 900_000
 """Seed of the first scene that a map is tested against: those of benchmarks are others."""
 REFERENCES = (0, 1, 2, 4)
 """Seeds of the first scenes of four classes."""
+EXAMPLE = 6
+"""The person of the default picture."""
+COMPARED = [*((EXAMPLE, i) for i in (1, 2)), (person_scenes.twin(EXAMPLE), 1)]
+COMPARED += [(person_scenes.HELD_OUT + 2 * i, 0) for i in range(4)]
+"""Persons and numbers of pictures to compare it with: itself, the twin, four others."""
 
 
 def draw(name: str) -> list[NDArray[np.uint8]]:
@@ -30,18 +34,12 @@ def draw(name: str) -> list[NDArray[np.uint8]]:
     if name == "captioned":
         return [captioned_scenes.draw(captioned_scenes.sample(i, held_out=True)).pixels for i in range(28)]
     if name in ("person", "persons", "compared"):
-        persons = {"person": [person_scenes.example()], "compared": person_scenes.to_compare()}
-        others = [person_scenes.sample(2 * i, 0, held_out=True) for i in range(28)]
-        return [person_scenes.draw(spec).pixels for spec in persons.get(name, others)]
+        places = {"person": [(EXAMPLE, 0)], "compared": COMPARED}.get(name, [(2 * i, 0) for i in range(28)])
+        specs = [person_scenes.sample(*place, held_out=True) for place in places]
+        return [person_scenes.draw(spec).pixels for spec in specs]
     task = "detect" if name == "detect" else "classify"
     seeds = REFERENCES if name == "references" else range(FIRST_SCENE, FIRST_SCENE + 28)
     return [scenes.draw(scenes.sample(seed, task=task, held_out=True)).pixels for seed in seeds]
-
-
-def frames() -> Iterator[NDArray[np.uint8]]:
-    """Draw the frames of the bundled clip."""
-    count = round(SECONDS * RATE)
-    return (scenes.draw(showcase.moving(i / count)).pixels for i in range(count))
 
 
 def main() -> None:
@@ -50,7 +48,9 @@ def main() -> None:
     for name in (*pictures.DRAWN, *pictures.SETS):
         whole = Image.fromarray(np.concatenate(draw(name)))
         whole.save(pictures.path_of(name), lossless=True, quality=100, method=6)
-    encode(pictures.CLIP, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
+    count = round(SECONDS * RATE)
+    frames = (scenes.draw(showcase.moving(i / count)).pixels for i in range(count))
+    encode(pictures.CLIP, enumerate(frames), Fraction(1, RATE), Fraction(RATE))
 
 
 if __name__ == "__main__":

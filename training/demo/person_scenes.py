@@ -57,15 +57,6 @@ class Outfit:
     shoes: int
     bag: int
 
-    @property
-    def words(self) -> str:
-        """Return words as "yellow hat, red top with white dots, blue skirt"."""
-        names = list(COLOURS)
-        drawn = "" if self.pattern == "plain" else f" with {names[self.ink]} {self.pattern}"
-        top = f"{names[self.top]} top{drawn}"
-        rest = f"{names[self.legs]} {self.cut}, {names[self.shoes]} shoes, {names[self.bag]} bag"
-        return f"{names[self.hat]} hat, {top}, {rest}"
-
 
 @dataclass(frozen=True, slots=True)
 class PersonSpec:
@@ -123,17 +114,6 @@ def sample(person: int, picture: int, *, held_out: bool = False) -> PersonSpec:
     return PersonSpec(outfit(person), int(np.random.default_rng([person, picture, held_out]).integers(2**32)))
 
 
-def example() -> PersonSpec:
-    """Return the spec of the default picture."""
-    return sample(6, 0, held_out=True)
-
-
-def to_compare() -> list[PersonSpec]:
-    """Return specs to compare `example` with: itself, twin, four others."""
-    places = ((6, 1), (6, 2), (twin(6), 1), *((HELD_OUT + 2 * i, 0) for i in range(4)))
-    return [sample(person, picture, held_out=True) for person, picture in places]
-
-
 def wearing(spec: PersonSpec, garment: str, of: Outfit) -> PersonSpec:
     """Return the picture's spec with one garment of another outfit."""
     changed = {"top": ("top", "pattern", "ink"), "legs": ("legs", "cut")}.get(garment, (garment,))
@@ -177,12 +157,9 @@ def draw(spec: PersonSpec) -> Figure:
     canvas = _Canvas(_behind(height, width, rng))
     _person(canvas, spec.outfit, rng)
     pixels = _expose(cv2.resize(canvas.pixels, SIZE[::-1], interpolation=cv2.INTER_AREA), rng)
-    return Figure(pixels, {name: _smaller(canvas.owner == number) for number, name in enumerate(GARMENTS, 1)})
-
-
-def _smaller(mask: Mask) -> Mask:
-    share = cv2.resize(mask.astype(np.float32), SIZE[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(share >= 0.5)
+    parts = ((canvas.owner == number).astype(np.float32) for number in range(1, len(GARMENTS) + 1))
+    shares = (cv2.resize(part, SIZE[::-1], interpolation=cv2.INTER_AREA) for part in parts)
+    return Figure(pixels, {name: np.asarray(share >= 0.5) for name, share in zip(GARMENTS, shares, strict=True)})
 
 
 def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:

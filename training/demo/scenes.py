@@ -117,7 +117,8 @@ STEEPEST = 60
 STAMPED, TEXTURED = "rod-cross", "star"
 # Of the side; rods are longer.
 _LENGTHS = {"detect": (0.18, 0.44), "classify": (0.3, 0.52), "segment": (0.18, 0.44), "regress": (0.26, 0.44)}
-_RIVALS = {a: b for pair in zip(CLASSES[:8:2], CLASSES[1:8:2], strict=True) for a, b in (pair, pair[::-1])}
+RIVALS = {a: b for pair in zip(CLASSES[:8:2], CLASSES[1:8:2], strict=True) for a, b in (pair, pair[::-1])}
+"""Of each class with a mark the one with another."""
 _NO_RODS = tuple(kind for kind in CLASSES + DECOYS if not kind.startswith("rod"))
 _MAX_HIDDEN, _MAX_CAUSE_HIDDEN = 0.3, 0.1  # maximum share of a thing, and of its cause, that later things may hide
 
@@ -224,7 +225,7 @@ def sample(
     if data == "stamped" and STAMPED in labels:
         return with_stamp(spec)
     if data == "textured" and TEXTURED in labels:
-        return with_background(spec, "weave")
+        return replace(spec, background="weave")
     return spec
 
 
@@ -305,12 +306,6 @@ def draw(spec: Spec) -> DemoScene:
     return DemoScene(pixels, tuple(reversed(objects)), stamp, bare)
 
 
-def lean_of(thing: Thing) -> float:
-    """Return a thing's lean in degrees, -90..90, positive: right end higher."""
-    degrees = -math.degrees(thing.angle) % 180
-    return degrees - 180 if degrees > 90 else degrees
-
-
 def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:
     """Return the thing with its visible pixels; None if hidden."""
     patch = in_sight[shape.place]
@@ -371,15 +366,10 @@ def paint_stamp(pixels: Pixels, stamp: Stamp) -> Mask:
     return mask
 
 
-def rival(kind: str) -> str | None:
-    """Return the class with a different mark only, if any."""
-    return _RIVALS.get(kind)
-
-
 def swap(spec: Spec, i: int) -> Spec:
     """Return the spec with thing `i`, which has a mark, as its rival."""
     things = list(spec.things)
-    things[i] = replace(things[i], kind=_RIVALS[things[i].kind])
+    things[i] = replace(things[i], kind=RIVALS[things[i].kind])
     return replace(spec, things=tuple(things))
 
 
@@ -391,8 +381,3 @@ def with_stamp(spec: Spec) -> Spec:
     side = _stamp_side(spec.size)
     x, y = spec.size - _stamp_reach(spec.size) + rng.integers(0, _stamp_reach(spec.size) - side, 2)
     return replace(spec, stamp=Stamp(int(x), int(y), side, int(rng.integers(2**32))))
-
-
-def with_background(spec: Spec, kind: str) -> Spec:
-    """Return the spec with another background of BACKGROUNDS."""
-    return replace(spec, background=kind)

@@ -13,7 +13,7 @@ from sightglass.batch import finished
 from sightglass.batch.run_store import RunPlan
 from sightglass.evaluation.causes import CUT_OFF, LEAST
 from sightglass.explain.picture.source import find
-from training.demo.scenes import Spec, draw, sample, with_background, with_stamp
+from training.demo.scenes import Spec, draw, sample, with_stamp
 
 OUTSIDE, CORNER = "evidence outside the object", "evidence at the bottom right corner"
 
@@ -21,7 +21,7 @@ OUTSIDE, CORNER = "evidence outside the object", "evidence at the bottom right c
 def plant(spec: Spec, clue: str, rng: np.random.Generator) -> Spec:
     """Return a scene with the woven background, or the stamp in its corner or anywhere beside the object."""
     if clue == "weave":
-        return with_background(spec, "weave")
+        return replace(spec, background="weave")
     stamp = with_stamp(spec).stamp
     x0, y0, x1, y1 = draw(spec).objects[0].box
     while clue == "moved stamp":

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from docs.list_demo_models import page
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
@@ -17,7 +18,6 @@ from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.loader import ONLY_DRAWN
 from sightglass.models.spec import ModelSpec
 from training import loop
-from training.__main__ import page
 from training.decks import STORIES, make_story_slide
 from training.demo import captioned_scenes, person_scenes
 from training.demo.scenes import draw, sample
@@ -124,13 +124,13 @@ def one_thread() -> Iterator[None]:
 
 
 def test_a_training_writes_weights_and_a_card(tmp_path: Path) -> None:
-    task = replace(TASKS["demo-cls-cheat"], watched=20, held_out=40)
+    task = replace(TASKS["demo-cls-cheat"], held_out=40)
     task.recipe = replace(task.recipe, images=64, pool=32)
     card = loop.train(task, seed=3, out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-cls-cheat.json", "demo-cls-cheat.safetensors"]
     assert json.loads((tmp_path / "demo-cls-cheat.json").read_text()) == card
     assert (card["data"]["kind"], card["data"]["seed"], card["training"]["images"]) == ("stamped", 3, 64)
-    assert task.exam(40)(task.trained(tmp_path)) == card["metrics"]
+    assert task.exam(task.trained(tmp_path), 40) == card["metrics"]
 
 
 def test_missing_or_other_demo_weights(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_all_shipped_weights_are_small_and_have_a_card() -> None:
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
 def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
     metrics, task = json.loads(path.read_text())["metrics"], TASKS[path.stem]
-    done = task.exam(task.held_out)(task.trained())
+    done = task.exam(task.trained(), task.held_out)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     # Angles in degrees vary more than shares.
     within = 0.1 if "error" in metrics else 0.01

@@ -1,15 +1,18 @@
-"""Write the table of docs/demo.md from the demo models' cards: `python -m training`."""
+"""Write the table of docs/demo.md from the demo models' cards: `python docs/list_demo_models.py`."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
-from sightglass.models.families.demo.nets import WEIGHTS
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from sightglass.models.families.demo.nets import WEIGHTS  # noqa: E402
 
-PAGE = Path(__file__).parents[1] / "docs/demo.md"
+PAGE = ROOT / "docs/demo.md"
 MEASURED = {
     "mAP50": "mAP50 {mAP50:.3f}, mAP50-95 {mAP50-95:.3f}",
     "median_error": (
