@@ -10,13 +10,7 @@ from sightglass.common.errors import SettingProblem
 
 try:
     from sightglass.ui.session import page
-    from sightglass.ui.streamlit_internals import (
-        base_path,
-        page_tooltip,
-        prepare_server,
-        script_context,
-        styled_routes,
-    )
+    from sightglass.ui.streamlit_internals import base_path, page_tooltip, prepare_server, script_context, styled_routes
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.methods import METHODS
+from sightglass.explain.tasks.describe import lacks_map
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
@@ -35,10 +36,10 @@ def topk() -> None:
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
-            # A model that exposes no internals has slow methods only.
             quick = "choose a fast method for this page, or " if explainer.loaded.gradients else ""
-            words = f"{METHODS[choices.method].name} takes minutes for several classes"
-            st.info(f"{words}: {quick}look at one class on Explore.", icon=":material/hourglass:")
+            words = f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one on Explore"
+            words = words if quick else f"{explainer.model.id} {lacks_map(explainer.loaded, f', and {words}')}"
+            st.info(f"{words}.", icon=":material/hourglass:")
             return
         wait = explainer.loaded.adapter.takes_prompt
         explanation = explain_job.explain(choices, explainer, wait=wait, top_k=count)

@@ -189,6 +189,7 @@ _DESCRIBE = Task(
         ("pixel", "library", "noise", "attention"), "reads a picture's input and {id} has its own: use Path gradient."
     ),
     meaning_of_row="words of an answer",
+    unmapped="No map: {label} is not seen in the edited picture.",
     no_answer="no words",
 )
 TASKS: dict[str, Task] = {

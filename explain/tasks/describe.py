@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import capital, listing, percent
+from sightglass.explain.phrases import capital, listing, percent, plural
 from sightglass.explain.tasks.parts import (
     LISTED,
     Answers,
@@ -25,6 +26,7 @@ from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.models.spec import ModelSpec
@@ -34,6 +36,11 @@ SEEN = 0.1
 known it tells the two apart (docs/describe.md)."""
 NO_PLACES = "reads the picture in tokens without a measured place in it: there is no map of its words"
 NO_MAP = "there is no map of what the picture did not decide"
+
+
+def lacks_map(loaded: LoadedModel, otherwise: str) -> str:
+    """Say why a model without layers has no map, after its name; `otherwise`: of one that does not answer in words."""
+    return NO_PLACES if loaded.adapter.takes_prompt else f"exposes no internals{otherwise}"
 
 
 class WordDecoder(Decoder):
@@ -64,8 +71,7 @@ class WordDecoder(Decoder):
         return targets
 
     def list_compared(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
-        seen = [word for word in predictions if word.label[0].isalnum() and word.score >= SEEN]
-        return sorted(seen, key=lambda word: -word.score)
+        return sorted((word for word in words_among(predictions) if word.score >= SEEN), key=lambda word: -word.score)
 
     def check_area(self, options: Options, adapter: Adapter) -> None:
         super().check_area(replace(options, against=None), adapter)
@@ -85,7 +91,7 @@ class WordDecoder(Decoder):
         said = [" ".join(labels[place] for place in places) for places in phrases if not is_seen(words, places)]
         if said:
             return (f"{capital(listing(said))} {'was' if len(said) == 1 else 'were'} said, not seen: {NO_MAP}.",)
-        return () if targets or options.targets else (f"No word was seen: {NO_MAP}.",)
+        return () if options.targets or self.list_compared(words) else (f"No word was seen: {NO_MAP}.",)
 
 
 def find_phrase(name: int | str | Sequence[int], words: Sequence[str]) -> tuple[int, ...]:
@@ -160,7 +166,7 @@ class WordWording(Wording):
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         adapter: Any = result.evidence.loaded.adapter
         says = "says" if adapter.module.text.generated else "reads"
-        sentence = f"{result.model.name} {says} “{self.answer(result)}”"
+        sentence = f"{result.model.name} {says} “{result.options.answer}”"
         return sentence if sentence.endswith((".”", "?”", "!”")) else f"{sentence}.", True
 
     def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
@@ -178,18 +184,33 @@ class WordWording(Wording):
 
     def list_answers(self, result: Result) -> list[str]:
         """Return a line on the words that were seen, and one on those that the picture speaks against."""
-        seen = [word.label for word in result.predictions if mood_of(word) == "" and word.label[0].isalnum()]
+        seen = [word.label for word in words_among(result.predictions) if mood_of(word) == ""]
         lines = [f"Seen: {listing(seen)}." if seen else "No word was seen."]
         return [*lines, *filter(None, [against_sentence(result.predictions)])]
 
     def answer(self, result: Result) -> str:
-        return result.options.answer
+        words = words_among(result.predictions)
+        return f"{sum(mood_of(word) == '' for word in words)} of {plural(len(words), 'word')} seen"
 
     def answer_name(self, result: Result, most: int) -> str | None:
-        return f"“{self.answer(result).rstrip(' .')}”"
+        return f"“{textwrap.shorten(result.options.answer.rstrip(' .'), 60, placeholder=' …')}”"
 
-    def facts(self, prediction: Prediction, model: ModelSpec) -> Mapping[str, Any]:
-        return {"seen": prediction.score >= SEEN, "speaks_against": prediction.speaks_against}
+    def own_answer(self, result: Result) -> str:
+        adapter: Any = result.evidence.loaded.adapter
+        said = f"“{result.options.answer}”" if adapter.module.text.generated else ""
+        return " ".join(filter(None, (said, against_sentence(result.predictions))))
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        if any(result.task.wording is not self for result in results):
+            return None
+        counts = [self.answer(result).removesuffix(" seen") for result in results]
+        return f"{listing([f'{name} saw {count}' for name, count in zip(names, counts, strict=True)])}."
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        return result.heatmaps[index].target.label, result.task.scorer.score(result, index)
+
+    def nothing(self, result: Result) -> str:
+        return " ".join(result.task.decoder.unshown(result.options, (), result.evidence)) or super().nothing(result)
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
         label, rival = result.heatmaps[index].target.label, result.options.against
@@ -205,9 +226,14 @@ def mood_of(word: Prediction) -> Literal["", "said", "against"]:
     return "against" if word.speaks_against else "" if word.score >= SEEN else "said"
 
 
+def words_among(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the words of an answer without its punctuation."""
+    return [word for word in predictions if word.label[0].isalnum()]
+
+
 def against_sentence(words: Sequence[Prediction]) -> str:
     """Name the words that the picture speaks against; empty without any."""
-    against = [f"“{word.label}”" for word in words if mood_of(word) == "against"]
+    against = [f"“{word.label}”" for word in words_among(words) if mood_of(word) == "against"]
     return f"The picture speaks against {listing(against)}." if against else ""
 
 

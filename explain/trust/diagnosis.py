@@ -198,7 +198,8 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return a map's limitations, most serious first, with its proof's."""
     of_picture = _find_of_picture(explanation, index)
     if not explanation.heatmaps:
-        return (Finding("nothing", "serious", explanation.task.wording.nothing(explanation)), *of_picture)
+        nothing = Finding("nothing", "serious", explanation.task.wording.nothing(explanation))
+        return (nothing, *(finding for finding in of_picture if finding.text != nothing.text))
     findings = (*of_picture, *_find_of_map(explanation, index))
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 

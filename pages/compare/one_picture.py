@@ -16,7 +16,7 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, download, listing, percent, plural
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks import describe_score, task_of
-from sightglass.explain.tasks.describe import NO_PLACES
+from sightglass.explain.tasks.describe import lacks_map
 from sightglass.explain.tasks.wording import Answer
 from sightglass.models import catalog
 from sightglass.report import offers
@@ -161,9 +161,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
     for model in models:
         explainer = controls.load(model.id)
         if not explainer.loaded.gradients:
-            why = (
-                NO_PLACES if explainer.loaded.adapter.takes_prompt else "exposes no internals, so its map takes minutes"
-            )
+            why = lacks_map(explainer.loaded, ", so its map takes minutes")
             raise ModelProblem(f"{model.id} {why}. Look at it on Explore.")
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
@@ -259,15 +257,10 @@ def _pane(comparison: Comparison, index: int) -> Pane:
 def _facts(comparison: Comparison, index: int) -> str:
     """Return the two lines below a model's picture: what it costs, and what it says and looks at."""
     explanation = comparison.explanations[index]
-    mapped, best = explanation.heatmaps[:1], explanation.predictions[:1]
-    costs = [
-        _describe_time(comparison, index),
-        download(model_picker.megabytes(explanation.model)).removeprefix("about "),
-        f"{count(explanation.evidence.loaded.parameters)} parameters",
-    ]
-    says = [f"Half the evidence on {percent(explanation.statistics[0].half_heat_area)}"] if mapped else []
-    if mapped and best and not comparison.objects and best[0].label != mapped[0].target.label:
-        says.append(f"own answer {explanation.task.wording.answer(explanation)}")
+    size = download(model_picker.megabytes(explanation.model)).removeprefix("about ")
+    costs = [_describe_time(comparison, index), size, f"{count(explanation.evidence.loaded.parameters)} parameters"]
+    says = [f"Half the evidence on {percent(numbers.half_heat_area)}" for numbers in explanation.statistics[:1]]
+    says += [] if comparison.objects else [explanation.task.wording.own_answer(explanation)]
     return "\n".join(" · ".join(filter(None, parts)) for parts in (costs, says))
 
 

@@ -81,7 +81,7 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
 
 def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Ranking:
     """Return the ranked gallery, cached."""
-    options = _preprocessing(choices)
+    options = {name: value for name, value in choices.options.items() if name == "preprocessing"}
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(options))
     with explain_job.spinner(explainer), page.status_line() as show:
@@ -91,10 +91,6 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
 
         rank = partial(ranking.rank, explainer, choices.image, items, progress=progress, **options)
         return state.latest("ranking", key, rank)
-
-
-def _preprocessing(choices: Choices) -> dict[str, Any]:
-    return {name: value for name, value in choices.options.items() if name == "preprocessing"}
 
 
 def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: DeltaGenerator) -> None:

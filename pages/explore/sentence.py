@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.explain.phrases import plural
-from sightglass.explain.tasks.describe import NO_MAP, NO_PLACES, against_sentence, find_phrase, mood_of, words_of
+from sightglass.explain.tasks.describe import NO_MAP, NO_PLACES, against_sentence, find_phrase, words_of
 from sightglass.pages.explore.answers import Answers, Row
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.control_table import INSTEAD, Page
@@ -88,10 +87,8 @@ class Sentence(Answers):
 
     def headline(self, explanation: Explanation, index: int | None) -> str:
         """Return how many words were seen, and which of them the picture speaks against."""
-        words = [word for word in explanation.predictions if word.label[0].isalnum()]
-        count = sum(mood_of(word) == "" for word in words)
-        seen = f"{explanation.model.name} saw {count} of {plural(len(words), 'word')}."
-        return " ".join(filter(None, (seen, against_sentence(words))))
+        seen = explanation.task.wording.verdict((explanation.model.name,), (explanation,))
+        return " ".join(filter(None, (seen, against_sentence(explanation.predictions))))
 
     def _find_chosen(self, explanation: Explanation) -> tuple[int, ...]:
         """Return the places of the chosen words, at first of those with the first map."""

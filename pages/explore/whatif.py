@@ -12,7 +12,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.describe import NO_PLACES
+from sightglass.explain.tasks.describe import lacks_map
 from sightglass.explain.tasks.detect import assign
 from sightglass.explain.tasks.wording import Answer
 from sightglass.explain.whatif import edits
@@ -149,9 +149,9 @@ def _with_map(original: Explanation, after: Explanation) -> Explanation:
     """Return the edit's explanation with the original first answer's map, if any."""
     if not METHODS[after.options.method or after.model.method].quick:
         return after
-    if not original.predictions:
+    if not (answers := original.task.decoder.list_compared(original.predictions)):
         return after.with_options(targets=())
-    first = original.predictions[0].index
+    first = answers[0].index
     # A segmentation may have no pixel of the class any more.
     if not original.task.decoder.has_answer(after, first):
         return after
@@ -176,12 +176,11 @@ def _draw_map(
     panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
     if after.heatmaps:
         return
-    if original.predictions and original.task.unmapped:
-        st.caption(escape(original.task.unmapped.format(label=original.predictions[0].label)))
-    elif not original.evidence.loaded.gradients:
-        slow = "exposes no internals, and other methods are too slow to follow a brush"
-        why = NO_PLACES if original.evidence.loaded.adapter.takes_prompt else slow
+    if not original.evidence.loaded.gradients:
+        why = lacks_map(original.evidence.loaded, ", and other methods are too slow to follow a brush")
         st.caption(f"No map: this model {why}.")
+    elif original.task.unmapped and (answers := original.task.decoder.list_compared(original.predictions)):
+        st.caption(escape(original.task.unmapped.format(label=answers[0].label)))
 
 
 def _list_files(edited: Explanation, look: ViewSettings) -> list[Files]:

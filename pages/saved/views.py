@@ -68,12 +68,6 @@ def draw() -> None:
         st.markdown("Press **Save** below a map.")
 
 
-def _draw_location() -> None:
-    folder, used = saving.store().folder, f"{megabytes(saving.store().used_bytes())} used."
-    audience = "Everyone who opens this dashboard can see it."
-    st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")
-
-
 def _draw_all(count: int) -> None:
     """Draw search, actions and tiles of all records."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -94,7 +88,9 @@ def _draw_all(count: int) -> None:
     with tiles:
         for record in result.records:
             _draw_tile(record)
-    _draw_location()
+    folder, used = store.folder, f"{megabytes(store.used_bytes())} used."
+    audience = "Everyone who opens this dashboard can see it."
+    st.caption(f":material/folder: {used} Saved in {folder} on the machine that runs this page. {audience}")
 
 
 def _draw_filters() -> dict[str, Any]:

@@ -170,7 +170,7 @@ class Console:
         for index in range(len(explanation.heatmaps)):
             self.say(*describe_checks(explanation.known_checks(index)))
         # Without a map of any box that a detector shows, its strongest candidates are reported instead.
-        for finding in explanation.diagnosis if rows or not explanation.predictions else ():
+        for finding in explanation.diagnosis if rows or not any(p.box for p in explanation.predictions) else ():
             if finding.text != title:
                 self.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.rendering.style import Style
 
 MODELS = {"detect": "", "segment": "demo-seg"}
 """Default models of verbs; "": the first detector on this machine."""
@@ -137,18 +136,14 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
             return values, chain.from_iterable(files)
         sheet = result_folder.method_files(explanation, style) if by_all and explanation.heatmaps else ()
         extra = cli.extra_files(explanation, formats, style)
-        parts = chain(_draw_files(verb, explanation, style, options), sheet, extra)
+        if verb == "detect":
+            drawn = result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
+        else:
+            drawn = result_folder.picture_files(explanation, style, npy=options.npy)
+        parts = chain(drawn, sheet, extra)
         return values, result_folder.with_summary(parts, values)
 
     return _write_folders(console, explainer, pictures, options, engine_options, summarise)
-
-
-def _draw_files(
-    verb: str, explanation: Explanation, style: Style, options: ExplainOptions
-) -> Iterator[result_folder.File]:
-    if verb == "detect":
-        return result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
-    return result_folder.picture_files(explanation, style, npy=options.npy)
 
 
 def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:

@@ -14,6 +14,7 @@ from sightglass.common.errors import Problem, typed_line
 from sightglass.common.files import to_json
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import Recipe
+from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.models.adapter import Prediction
@@ -116,7 +117,7 @@ class Record:
         if self.pair is not None:
             return ()
         labels = [answer.label for answer in self.predictions if answer.box is not None]
-        labels += [answer.label for answer in self.predictions[:1]]
+        labels += [answer.label for answer in self.predictions[:1] if task_of(self.task).ranked]
         return tuple(dict.fromkeys((*labels, *self.labels[self.index : self.index + 1])))
 
     @property

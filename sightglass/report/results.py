@@ -61,6 +61,8 @@ class PredictionResult(PlainResult):
     """Unit of a regression's number, where one is stated."""
     range: tuple[Number, Number] | None = Field(default=None, exclude_if=lambda range: range is None)
     """The least and the largest value of a regression's number, where they are stated."""
+    speaks_against: bool = Field(default=False, exclude_if=lambda against: not against)
+    """Whether the picture speaks against a word of an answer."""
 
 
 class MapResult(PlainResult):

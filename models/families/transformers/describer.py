@@ -73,7 +73,7 @@ class Text:
     def read(cls, tokenizer: Any, prompt: str, answer: str, *, generated: bool = False) -> Text:
         """Split an answer into words; raise ModelProblem where it has none, or too many tokens."""
         found = [*WORD.finditer(answer)]
-        if not found:
+        if not re.search(r"\w", answer):
             raise ModelProblem(f"The answer is {answer!r}: give a sentence, or leave it out to have the model answer.")
         coded = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
         if len(coded["input_ids"]) > MAX_TOKENS:
@@ -258,7 +258,7 @@ class Describer(PreparedAdapter):
         if generated := not answer and pixels is not None:
             picture = self.prepare(pixels, self.preprocessings[0]).tensor
             answer = reader.generate(picture.to(self.device or "cpu"), prompt, progress)
-            if not WORD.search(answer):
+            if not re.search(r"\w", answer):
                 raise AnswerProblem(f"{self.spec.id} says no word to “{prompt}”: ask for something else.")
         text = Text.read(reader.processor.tokenizer, prompt, answer, generated=generated)
         adapter.module, adapter.labels = reader.with_text(text), text.words

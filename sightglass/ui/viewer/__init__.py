@@ -289,12 +289,7 @@ class View:
 
 
 def viewer(
-    image: Image,
-    panels: Sequence[Pane],
-    boxes: Sequence[Box] = (),
-    options: ViewerOptions = DEFAULTS,
-    *,
-    key: str,
+    image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS, *, key: str
 ) -> View:
     """Show a picture with panels of maps over it."""
     result = _component(key=key, data=pack(image, panels, boxes, options))

@@ -126,10 +126,7 @@ SHARED: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary
 
 
 def wait_for_folder(
-    run: Callable[[], T],
-    describe: Callable[[], tuple[float, str]],
-    progress: Progress,
-    cancel: threading.Event,
+    run: Callable[[], T], describe: Callable[[], tuple[float, str]], progress: Progress, cancel: threading.Event
 ) -> T | None:
     """Return `run()` once no other run writes into its folder; report meanwhile how far that is. None if cancelled."""
     from sightglass.batch.journal import FolderBusy

@@ -16,11 +16,14 @@ from torch import Tensor
 
 from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.trial import examine
-from sightglass.explain.tasks.describe import SEEN
+from sightglass.explain.tasks.describe import NO_MAP, SEEN
+from sightglass.history.encoding import encode
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
 from sightglass.models.families.transformers.describer import Reader, Text
+from sightglass.report.results import Explained
 from training.demo import captioned_scenes
 
 IMAGE, ANSWER = 60, (8, 9, 10)
@@ -162,7 +165,11 @@ def test_answer_is_split_into_words():
     text = Text.read(words.tokenizer(), "", "there is a nice red star , and a ball .")
     assert text.words == ("there", "is", "a", "nice", "red", "star", ",", "and", "a (2)", "ball", ".")
     assert text.spans == tuple((i, i + 1) for i in range(11))
-    for answer, says in (("", "give a sentence"), ("star " * 65, "65 tokens: give 64 at most")):
+    for answer, says in (
+        ("", "give a sentence"),
+        ("...", "give a sentence"),
+        ("star " * 65, "65 tokens: give 64 at most"),
+    ):
         with pytest.raises(ModelProblem, match=says):
             Text.read(words.tokenizer(), "", answer)
 
@@ -245,3 +252,27 @@ def test_words_of_demo_model():
     assert (
         not result.with_targets("nice").heatmaps and "Nice was said, not seen" in result.with_targets("nice").notes[-1]
     )
+
+
+def test_words_are_compared_saved_and_listed():
+    picture, explainer = captioned_scenes.draw(captioned_scenes.example(), 384).pixels, Explainer("demo-vlm")
+    phrase = explainer(picture, answer="there is a fine red star and a green ball .", targets=["fine red star"])
+    most = max(word.score for word in phrase.predictions[3:6])
+    record, _ = encode(phrase, 0, {})
+    assert (record.score, record.maps[0].score, record.classes) == (most, most, ("fine red star",))
+    listed = Explained.build(phrase).to_dict()["predictions"]
+    against = [word.label for word in phrase.predictions if word.speaks_against]
+    assert against and [word["label"] for word in listed if word.get("speaks_against")] == against
+    # The full stop, as more is in the picture, is no word.
+    short = explainer(picture, answer="there is a fine red star .", maps=False)
+    assert [word.label for word in short.predictions if word.speaks_against] == ["."]
+    assert short.task.wording.list_answers(short) == ["Seen: red and star."] and not any(
+        "seen" in n for n in short.notes
+    )
+    assert Comparison((phrase, short), ("a", "b")).verdict == "a saw 3 of 10 words and b saw 2 of 6 words."
+    said = [finding.text for finding in explainer(picture, answer="there is").diagnosis]
+    assert said[0] == f"No word was seen: {NO_MAP}." and len(set(said)) == len(said)
+    other = Explainer("demo-cls-s")(picture)
+    words = Comparison((explainer(picture), other), ("a", "b")).verdict.partition("”")[0].removeprefix("a says “")
+    assert len(words) <= 60 and words.endswith(" …")
+    assert not any("speaks_against" in row for row in Explained.build(other).to_dict()["predictions"])
