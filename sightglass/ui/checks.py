@@ -218,9 +218,7 @@ def _run(explanation: Explanation, index: int, *, partial: Callable[[Tested], No
     found: dict[CheckId, Any] = {}
 
     def report(checks: Checks) -> None:
-        # All of them are in the cache at once.
-        if len(checks.checks) < len(QUESTIONS):
-            partial(Tested(checks, dict(found)))
+        partial(Tested(checks, dict(found)))
 
     result = run_checks(explanation, index, partial=report, on_result=found.__setitem__, **options)
     CACHE.put(explanation.checks_key(index), Tested(result, found))
