@@ -87,15 +87,21 @@ def draw(explanation: Explanation, index: int, *, tiles: bool = False) -> None:
     maps = explanation.heatmaps
     if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().checks:
         return
-    tested = _checks_so_far(key := explanation.checks_key(index))
-    if pending := CACHE.get(key) is None and key not in state.of(CheckedMaps).failed:
-        st.fragment(_follow, run_every=POLL)(explanation, index, tested)
-    st.fragment(_draw)(explanation, index, tested, pending=pending, tiles=tiles)
+    tested = CACHE.get(key := explanation.checks_key(index))
+    pending = tested is None and key not in state.of(CheckedMaps).failed
+    shows = tested is not None and bool(tested.checks.shows)
+    poll = st.fragment(_poll, run_every=POLL if pending else None)
+    poll(explanation, index, reported=shows, pending=pending, tiles=tiles)
 
 
-def _draw(explanation: Explanation, index: int, tested: Tested | None, *, pending: bool, tiles: bool) -> None:
-    """Draw the checks so far; `pending`: some are not made yet."""
+def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool, tiles: bool) -> None:
+    """Draw the checks so far; `reported`: the headline says what they show; `pending`: some are not made yet."""
+    tested, works = follow(explanation, index)
     known: dict[CheckId, Check] = {} if tested is None else {check.id: check for check in tested.checks.checks}
+    # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
+    final = tested is not None and len(known) == len(QUESTIONS) and (pending or (tested.checks.shows and not reported))
+    if final and not state.of(page.PageRun).window:
+        st.rerun()
     found: dict[CheckId, Any] = {} if tested is None else dict(tested.found)
     results = state.of(Jobs).results
     longer: tuple[CheckId, ...] = ("model", "stable")
@@ -124,7 +130,7 @@ def _draw(explanation: Explanation, index: int, tested: Tested | None, *, pendin
             check_plays.draw(explanation, index, found)
             return
         words = "" if tested is None else describe(tested.checks)
-        icon = ":material/hourglass_top:" if pending or not words else ":material/fact_check:"
+        icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
         with st.popover(f"Checks: {words}" if words else "Checking…", icon=icon, key="chip", type="tertiary"):
             for id in QUESTIONS:
                 card(id)
@@ -190,28 +196,20 @@ def describe(checks: Checks) -> str:
     return ", ".join(f"{states[name]} {words}" for name, words in WORDS.items() if states[name])
 
 
-def _checks_so_far(key: Hashable) -> Tested | None:
-    job = state.of(Jobs).find(JOB, key)
-    return CACHE.get(key) or state.of(CheckedMaps).failed.get(key) or (job.partial if job is not None else None)
-
-
-def _follow(explanation: Explanation, index: int, drawn: Tested | None) -> None:
-    """Start the tests of a map in its second run, and run the page again once there are more checks than were `drawn`.
-
-    A poll that draws nothing leaves the processor to a hand on the picture.
-    """
+def follow(explanation: Explanation, index: int) -> tuple[Tested | None, bool]:
+    """Return the checks so far and whether tests are running; from a map's second run on, start what is missing."""
     jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
     job = jobs.find(JOB, key)
-    if job is None and checked.drawn == key:
+    if CACHE.get(key) is None and key not in checked.failed and job is None and checked.drawn == key:
         stop = state.of(page.PageRun).tests = PausableStop()
         job = jobs.start(JOB, key, partial(_run, explanation, index), cancel=stop)
     checked.drawn = key
-    if job is not None and job.poll() and job.failure is not None:
+    works = job is not None and not job.poll()
+    if job is not None and not works and job.failure is not None and CACHE.get(key) is None:
         why = page.describe_failure(job.failure, "a map could not be tested")
         failed = tuple(Check(id, "cannot be told", why) for id in QUESTIONS)
         checked.failed[key] = Tested(Checks(explanation.heatmaps[index].target.label, failed))
-    if _checks_so_far(key) is not drawn and not state.of(page.PageRun).window:
-        st.rerun()
+    return CACHE.get(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
 def _run(explanation: Explanation, index: int, *, partial: Callable[[Tested], None], **options: Any) -> None:
