@@ -74,7 +74,7 @@ def _draw_maps(explanation: Explanation) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
     panes = [Pane(maps=(panels.to_map(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
-    above = st.container()
+    above = st.container(key="above")
     pair = _choose_pair(labels)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))

@@ -17,7 +17,7 @@ from sightglass.models.adapter import Target
 from sightglass.models.layers import AXES, Layer
 
 STEPS = 3
-"""Passes of a map. Two point at fewer of the words' things, four at no more (docs/describe.md)."""
+"""Passes of a map. Two point at fewer of the words' things, four at hardly more (docs/describe.md)."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

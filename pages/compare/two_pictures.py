@@ -98,7 +98,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
     with right:
         chosen = _choose_hit(ranked)
     result = _compare(choices, explainer, ranked, chosen)
-    with left:
+    with left.container(key="pair"):
         uploaded = not pairs.is_example(choices.image)
         url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not uploaded else None)
         url_state.set_url(LACKS, ranked.hits[chosen].name if uploaded else None)

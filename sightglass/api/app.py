@@ -99,7 +99,10 @@ class Tools:
             async with manager.run():
                 await manager.handle_request(scope, limit_body(receive, body_limit(pictures=1)), send)
         except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+            error: Exception = group
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
 
     def _create(self) -> Any:
         try:
