@@ -133,7 +133,7 @@ def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     for (path, group), following in zip(groups.items(), [*[*groups][1:], ""], strict=True):
         weight, is_linear = group["weight"], group["weight"].ndim == 2
         norm = nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm
-        layer = nn.Linear(*weight.T.shape, bias="bias" in group) if is_linear else norm(len(weight))
+        layer = nn.Linear(weight.shape[-1], len(weight), bias="bias" in group) if is_linear else norm(len(weight))
         if not path:
             return layer, linear
         built += is_linear
