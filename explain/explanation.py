@@ -240,15 +240,10 @@ def _scale(
     raw: RawMaps, targets: Sequence[Target], method: Method, options: Options, geometry: Geometry
 ) -> tuple[Heatmap, ...]:
     """Return the heatmaps of a method's raw maps, as the options ask for."""
-    signed, layers = is_signed(method, options), raw.layers
+    signed, layers = method.signed and (options.part == "signed" or options.evidence == "both"), raw.layers
     return heatmaps(
         raw.maps, targets, method=method.id, layers=layers, geometry=geometry, scale=options.scale, signed=signed
     )
-
-
-def is_signed(method: Method, options: Options) -> bool:
-    """Return whether the method's maps keep their signs."""
-    return method.signed and (options.part == "signed" or options.evidence == "both")
 
 
 def method_of(loaded: LoadedModel, options: Options) -> Method:

@@ -271,7 +271,7 @@ class Result:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
             return FUNCTION_TARGET if isinstance(target, FunctionTarget) else -1
-        if isinstance(target, PhraseTarget):
+        if isinstance(target, PhraseTarget) and len(target.words) > 1:
             return target.words[0], target.words[-1]
         if self.options.per in ("detection", "region", "pixel"):
             return (target.anchors[0], target.index)
@@ -285,7 +285,7 @@ class Result:
         """
         adapter = cast("Segmenter", self.evidence.loaded.adapter)
         has_classes = self.task.explains("region")
-        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry) if has_classes else None
+        return adapter.on_picture(self.evidence.outputs.classes, self.evidence.geometry, -1) if has_classes else None
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
@@ -307,7 +307,9 @@ class Result:
 
     def _find_pixels(self, target: Target) -> NDArray[np.bool_] | None:
         adapter = cast("Segmenter", self.evidence.loaded.adapter)
-        return None if adapter.has_row else adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target)
+        if adapter.has_row:
+            return None
+        return adapter.on_picture(adapter.pixels_of(self.evidence.outputs, target), self.evidence.geometry, False)
 
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share of evidence outside of the object or area.

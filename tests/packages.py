@@ -30,13 +30,7 @@ INSIDE = {
 """The same inside these: their folders, and files beside them; a package's own name is all else in it."""
 PLACES = [place for layer in ORDER for name in layer for place in INSIDE.get(name, (name,))]
 """Everything in its order: what imports only what comes before it."""
-APART = {
-    "api": {"ui"},
-    "ui": {"api"},
-    "cli": {"ui"},
-    "pages": {"api", "cli"},
-    "dashboard": {"cli"},
-}
+APART = {"api": {"ui"}, "ui": {"api"}, "cli": {"ui"}, "pages": {"api", "cli"}, "dashboard": {"cli"}}
 """Lower packages that a package does not import all the same."""
 
 

@@ -223,13 +223,11 @@ def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], occup
         x0, y0 = min(max(0, x), max(0, size[0] - wide)), min(max(0, y), max(0, size[1] - tall))
         return x0, y0, x0 + wide, y0 + tall
 
-    def is_free(at: Place) -> bool:
-        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in occupied)
-
     above, within, under = top - tall, bottom - tall, bottom
     corners = [(left, above), (left, top), (right - wide, above), (right - wide, top)]
     places = [inside(*at) for at in [*corners, (left, under), (left, within), (right - wide, within)]]
-    return next(filter(is_free, places), places[0])
+    free = (p for p in places if all(p[0] >= t[2] or p[2] <= t[0] or p[1] >= t[3] or p[3] <= t[1] for t in occupied))
+    return next(free, places[0])
 
 
 @functools.lru_cache(maxsize=16)

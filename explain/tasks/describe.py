@@ -62,12 +62,8 @@ class WordDecoder(Decoder):
         for name in options.targets or [word.index for word in best]:
             places = find_phrase(name, adapter.labels)
             label = " ".join(adapter.labels[place] for place in places)
-            if not is_seen(predictions, places):
-                continue
-            if len(places) > 1 or rival:
+            if is_seen(predictions, places):
                 targets.append(PhraseTarget(places[0], label, part=options.part, words=places, rival=rival))
-            else:
-                targets.append(Target(places[0], label, part=options.part))
         return targets
 
     def list_compared(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
@@ -143,9 +139,6 @@ class WordScorer(Scorer):
 
     def score(self, result: Result, index: int) -> float | None:
         return max(result.predictions[place].score for place in words_of(result.heatmaps[index].target))
-
-    def ranks(self, result: Result) -> tuple[int | None, ...]:
-        return (None,) * len(result.heatmaps)
 
     def find_again(
         self, before: Result, evidence: Evidence, movement: Movement, target: Target

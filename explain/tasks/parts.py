@@ -219,7 +219,7 @@ class Scorer:
 
     def ranks(self, result: Result) -> tuple[int | None, ...]:
         """Return each map's place among all answers, from 1; None without an order or a place."""
-        if result.task.quantity == "number":
+        if result.task.quantity == "number" or not result.task.ranked:
             return (None,) * len(result.heatmaps)
         order = [prediction.index for prediction in result.task.decoder.all_answers(result)]
         indices = (heatmap.target.index for heatmap in result.heatmaps)

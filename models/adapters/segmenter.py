@@ -147,15 +147,8 @@ class Segmenter(PreparedAdapter):
         mask[self._content(outputs, geometry)] = True
         return mask
 
-    def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
-        """Return the class of each original pixel, (H, W); -1 if unseen."""
-        return self._on_picture(outputs.classes, geometry, -1)
-
-    def pixels_at(self, outputs: Segmentation, geometry: Geometry, target: Target) -> NDArray[np.bool_]:
-        """Return the pixels that a target is about on the original picture, bool (H, W)."""
-        return self._on_picture(self.pixels_of(outputs, target), geometry, False)
-
-    def _on_picture(self, values: NDArray[Any], geometry: Geometry, outside: Any) -> NDArray[Any]:
+    def on_picture(self, values: NDArray[Any], geometry: Geometry, outside: Any) -> NDArray[Any]:
+        """Return the answer's values (h, w) on the original picture, (H, W); `outside`: those of what is unseen."""
         left, top, right, bottom = geometry.seen
         (sy, sx), (oy, ox), (height, width) = geometry.scale, geometry.offset, geometry.input
         h, w = values.shape
@@ -263,7 +256,7 @@ class PixelNumbers(Segmenter):
     def numbers_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.float32]:
         """Return the number of each original pixel, (H, W); NaN if unseen."""
         numbers = outputs.logits[0, 0].detach().float().cpu().numpy()
-        return self._on_picture(numbers, geometry, np.nan)
+        return self.on_picture(numbers, geometry, np.nan)
 
     def number(self, outputs: Segmentation, target: Target) -> Tensor:
         """Return a target's mean number, less any reference's mean; shape ()."""

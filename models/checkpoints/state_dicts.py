@@ -131,7 +131,9 @@ def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     linear = sum(group["weight"].ndim == 2 for group in groups.values())
     root, built, before = nn.Sequential(), 0, ""
     for (path, group), following in zip(groups.items(), [*[*groups][1:], ""], strict=True):
-        layer, is_linear = _build_layer(group), group["weight"].ndim == 2
+        weight, is_linear = group["weight"], group["weight"].ndim == 2
+        norm = nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm
+        layer = nn.Linear(weight.shape[-1], len(weight), bias="bias" in group) if is_linear else norm(len(weight))
         if not path:
             return layer, linear
         built += is_linear
@@ -147,14 +149,6 @@ def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
             inner.add_module(f"{name}_relu", nn.ReLU())
         before = path
     return root, linear
-
-
-def _build_layer(group: Tensors) -> nn.Module:
-    """Build a linear layer or a norm that has these tensors' shapes."""
-    weight = group["weight"]
-    if weight.ndim == 2:
-        return nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)
-    return (nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm)(len(weight))
 
 
 def _next_path(path: str) -> str:

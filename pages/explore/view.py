@@ -21,7 +21,7 @@ from sightglass.pages.explore.answers import Answers, Row
 from sightglass.pages.explore.sentence import Sentence
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
-from sightglass.ui.session import page, reopen
+from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
@@ -69,7 +69,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         dimmed = bool(line) and waits == "is running"
         line = capital(f"until then: {line}" if dimmed else line)
     view = None
-    if finished and not controls.are_drawn(choices):
+    # The row of controls is not drawn with these choices yet.
+    if finished and state.of(state.Controls).last is not choices:
         answers.find_map(explanation)
         with left:
             view = _draw_picture(answers, explanation, line="", dimmed=False)

@@ -238,7 +238,12 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
                 page_checks.draw_saved(checks)
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
-        boxes = _list_boxes(record, index)
+        boxes = tuple(
+            Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(Mark("polygon", p.outline),))
+            for i, info in enumerate(record.maps)
+            for p in info.boxes
+            if p.box is not None
+        )
         viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
@@ -278,15 +283,6 @@ def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
             shared=on_shared,
         )
         for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
-    )
-
-
-def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
-    return tuple(
-        Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(Mark("polygon", p.outline),))
-        for i, info in enumerate(record.maps)
-        for p in info.boxes
-        if p.box is not None
     )
 
 

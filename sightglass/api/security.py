@@ -161,7 +161,8 @@ class AuthMiddleware:
 
     def _refuse(self, path: str, request: HTTPConnection, scope: Scope) -> ApiProblem | None:
         """Return the reason to refuse a request, if any."""
-        rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
+        rules, tokens = access.in_use(), tokens_in(request.headers)
+        public = path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
             return _refusal(THROUGH_PROXY)
         if sentence := _wrong_origin(path, request, scope, public=public):
@@ -229,11 +230,6 @@ def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: b
             return OTHER_SITE
     # Where visitors sign in, a page under another name has no cookie of this server's.
     return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
-
-
-def is_public(path: str) -> bool:
-    """Return whether anybody may ask for a path."""
-    return path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
 
 
 def is_of_api(path: str) -> bool:

@@ -82,10 +82,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
 
 
-@pytest.mark.parametrize(
-    ("path", "parameters"),
-    [("compare", {}), ("", {"model": "demo-s", "example": "scene 3"})],
-)
+@pytest.mark.parametrize(("path", "parameters"), [("compare", {}), ("", {"model": "demo-s", "example": "scene 3"})])
 def test_other_pages_save_their_own_view(page, store, path, parameters):
     keep(page(path, **parameters))
     records = store.search().records

@@ -65,7 +65,6 @@ def build() -> Any:
         intermediate_size=2 * WIDTH,
         num_hidden_layers=3,
         num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
         max_position_embeddings=256,
         pad_token_id=VOCABULARY.index(PAD),
         bos_token_id=None,
@@ -84,8 +83,6 @@ def build() -> Any:
     )
     net = LlavaForConditionalGeneration(config)
     net.model.vision_tower = Tower()
-    net.generation_config.pad_token_id = text.pad_token_id
-    net.generation_config.eos_token_id = text.eos_token_id
     return net
 
 

@@ -72,25 +72,20 @@ class Text:
     @classmethod
     def read(cls, tokenizer: Any, prompt: str, answer: str, *, generated: bool = False) -> Text:
         """Split an answer into words; raise ModelProblem where it has none, or too many tokens."""
-        found = [*WORD.finditer(answer)]
         if not re.search(r"\w", answer):
             raise ModelProblem(f"The answer is {answer!r}: give a sentence, or leave it out to have the model answer.")
         coded = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
-        if len(coded["input_ids"]) > MAX_TOKENS:
-            raise ModelProblem(f"The answer has {len(coded['input_ids'])} tokens: give {MAX_TOKENS} at most.")
+        tokens, offsets = coded["input_ids"], coded["offset_mapping"]
+        if len(tokens) > MAX_TOKENS:
+            raise ModelProblem(f"The answer has {len(tokens)} tokens: give {MAX_TOKENS} at most.")
         spans, words, count = list[tuple[int, int]](), list[str](), Counter[str]()
-        for match in found:
+        for match in WORD.finditer(answer):
             # The token that a word begins in may begin with a space.
-            inside = [
-                i
-                for i, (start, end) in enumerate(coded["offset_mapping"])
-                if start < match.end() and end > match.start()
-            ]
-            count[match.group()] += 1
-            number = count[match.group()]
+            inside = [i for i, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
+            count[word := match.group()] += 1
             spans.append((inside[0], inside[-1] + 1))
-            words.append(match.group() if number == 1 else f"{match.group()} ({number})")
-        return cls(prompt, answer, tuple(coded["input_ids"]), tuple(spans), tuple(words), generated)
+            words.append(word if count[word] == 1 else f"{word} ({count[word]})")
+        return cls(prompt, answer, tuple(tokens), tuple(spans), tuple(words), generated)
 
 
 class Reader(nn.Module):

@@ -96,11 +96,6 @@ def for_new_picture(image: Image) -> tuple[Choices, Explainer] | None:
     return (replace(choices, image=image), load(choices.model.id)) if quick else None
 
 
-def are_drawn(choices: Choices) -> bool:
-    """Return whether the row of controls was drawn with these choices."""
-    return state.of(state.Controls).last is choices
-
-
 def _is_loaded(model: ModelSpec) -> bool:
     """Return whether a model is loaded, without importing torch."""
     module = sys.modules.get("sightglass.explain.evidence.loaded_model")

@@ -111,15 +111,12 @@ def _label(id: str, name: str, webp: bytes, file_name: str, size: tuple[int, int
 @st.cache_resource(show_spinner=False)
 def _examples() -> dict[str, tuple[str, bytes, str, tuple[int, int]]]:
     """Return name, thumbnail, file name and size of the examples on this machine, each opened once."""
+    folder = Path(__file__).with_name("thumbnails")
+    files = {name: folder / f"{name.replace(' ', '-')}.webp" for name in EXAMPLES}
     return {
-        name: (name.capitalize(), thumbnail_file(name).read_bytes(), *image_source.describe_example(name))
+        name: (name.capitalize(), files[name].read_bytes(), *image_source.describe_example(name))
         for name in filter(image_source.is_installed, EXAMPLES)
     }
-
-
-def thumbnail_file(name: str) -> Path:
-    """Return the path of an example's thumbnail."""
-    return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
 
 
 def _choose(strip: str) -> None:

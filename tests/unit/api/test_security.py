@@ -79,10 +79,7 @@ async def stream(socket: WebSocket) -> None:
 def client(address: str = NETWORK, *, server: str = "192.0.2.7", **more: Any) -> TestClient:
     """A browser at a dashboard: everything that Streamlit's would answer, and the API with its own middleware."""
     api = Starlette(
-        routes=[
-            WebSocketRoute("/api/live", stream),
-            Route("/api/{path:path}", whoami, methods=["GET", "POST"]),
-        ],
+        routes=[WebSocketRoute("/api/live", stream), Route("/api/{path:path}", whoami, methods=["GET", "POST"])],
         middleware=list_middleware(),
     )
 

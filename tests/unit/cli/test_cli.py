@@ -54,11 +54,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("class bus.png", 2, r"Which class\? .*"),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
         ("detect a.pth b.pth bus.png", 2, r"a\.pth and b\.pth are two models: give pictures, and one model with -m\."),
-        (
-            "image bus.png -m demo-s TEST.WEIGHT=x.pth",
-            2,
-            r"TEST\.WEIGHT=x\.pth names a second model: .*",
-        ),
+        ("image bus.png -m demo-s TEST.WEIGHT=x.pth", 2, r"TEST\.WEIGHT=x\.pth names a second model: .*"),
         ("image bus.png --layer_type conv", 2, r"There is no layer conv in this model: .* for --target-layers\."),
         (
             "image bus.png --labels n.txt",

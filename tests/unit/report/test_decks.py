@@ -139,8 +139,7 @@ def changed(part: str = "view", **values: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", pack(whole())[:-1], changed(kind="script"), changed("picture", jpeg=99), changed("map", field=0)],
+    "data", [b"", pack(whole())[:-1], changed(kind="script"), changed("picture", jpeg=99), changed("map", field=0)]
 )
 def test_damaged_slide_ends_in_one_sentence(data: bytes) -> None:
     with pytest.raises(Problem, match=r"^This slide cannot be read: it is damaged, or .* another version\.$"):

@@ -21,14 +21,7 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.trust import controls
 from sightglass.explain.trust import scramble as module
-from sightglass.explain.trust.scramble import (
-    Scramble,
-    copy_loaded,
-    interval_of,
-    parameters_of,
-    redrawer,
-    scramble,
-)
+from sightglass.explain.trust.scramble import Scramble, copy_loaded, interval_of, parameters_of, redrawer, scramble
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.trial import examine
-from sightglass.explain.tasks.describe import NO_MAP, SEEN
+from sightglass.explain.tasks.describe import NO_MAP, NO_PLACES, SEEN
 from sightglass.history.encoding import encode
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
@@ -27,19 +27,9 @@ from sightglass.report.results import Explained
 from training.demo import captioned_scenes
 
 IMAGE, ANSWER = 60, (8, 9, 10)
-TEXT = {
-    "vocab_size": 64,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "pad_token_id": 0,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-SIDES = {"image_size": 32, "patch_size": 8}
-VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **SIDES}
+NET = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXT = {"vocab_size": 64, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, **NET}
+VISION = {"image_size": 32, "patch_size": 8, **NET}
 QWEN = {"patch_size": 8, "spatial_merge_size": 2, "hidden_size": 16, "num_heads": 2, "depth": 2}
 WIDE = {"intermediate_size": 32, "out_hidden_size": 16}
 LLAMA, GEMMA = {"model_type": "llama", **TEXT}, {"model_type": "gemma", "head_dim": 8, **TEXT}
@@ -63,70 +53,49 @@ def _patches(images: list[Any]) -> Tensor:
     return cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(len(images) * 64, -1)
 
 
-SIGLIP = {"model_type": "siglip_vision_model", **VISION}
-FAMILIES: dict[str, tuple[dict[str, Any], int, Callable[[list[Any]], Tensor]]] = {
-    "llava": (
-        {
-            "vision_config": {"model_type": "clip_vision_model", **VISION},
-            "text_config": LLAMA,
-            "vision_feature_layer": -1,
-        },
-        *(16, _pixels),
-    ),
-    "paligemma": (
-        {"vision_config": SIGLIP | {"projection_dim": 16}, "text_config": GEMMA, "projection_dim": 16},
-        *(16, _pixels),
-    ),
-    "qwen2_vl": ({"vision_config": QWEN | {"embed_dim": 16, "mlp_ratio": 2}, **TURNED}, 16, _patches),
-    "qwen2_5_vl": (
-        {"vision_config": QWEN | WIDE | {"window_size": 32, "fullatt_block_indexes": [1]}, **TURNED},
-        *(16, _patches),
-    ),
-    "qwen3_vl": (
-        {"vision_config": QWEN | WIDE | {"deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16}, **TURNED},
-        *(16, _patches),
-    ),
-    "smolvlm": (
-        {"vision_config": {"model_type": "smolvlm_vision", **VISION}, "text_config": LLAMA, "scale_factor": 2},
-        *(12, _tiles),
-    ),
-    "internvl": (
-        {
-            "vision_config": VISION | {"image_size": [32, 32], "patch_size": [8, 8]},
-            "text_config": {"model_type": "qwen2", **TEXT},
-            "downsample_ratio": 0.5,
-        },
-        *(4, _pixels),
-    ),
-    "gemma3": (
-        {
-            "vision_config": SIGLIP | {"vision_use_head": False},
-            "text_config": {"head_dim": 8, **TEXT},
-            "mm_tokens_per_image": 4,
-        },
-        *(4, _pixels),
-    ),
+CLIP, SIGLIP = ({"model_type": f"{kind}_vision_model", **VISION} for kind in ("clip", "siglip"))
+TILED = {"model_type": "smolvlm_vision", **VISION}
+SQUARE = VISION | {"image_size": [32, 32], "patch_size": [8, 8]}
+DEEP = {"deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llava": {"vision_config": CLIP, "text_config": LLAMA, "vision_feature_layer": -1},
+    "paligemma": {"vision_config": SIGLIP | {"projection_dim": 16}, "text_config": GEMMA, "projection_dim": 16},
+    "qwen2_vl": {"vision_config": QWEN | {"embed_dim": 16, "mlp_ratio": 2}, **TURNED},
+    "qwen2_5_vl": {"vision_config": QWEN | WIDE | {"window_size": 32, "fullatt_block_indexes": [1]}, **TURNED},
+    "qwen3_vl": {"vision_config": QWEN | WIDE | DEEP, **TURNED},
+    "smolvlm": {"vision_config": TILED, "text_config": LLAMA, "scale_factor": 2},
+    "internvl": {"vision_config": SQUARE, "text_config": LLAMA | {"model_type": "qwen2"}, "downsample_ratio": 0.5},
+    "gemma3": {
+        "vision_config": SIGLIP | {"vision_use_head": False},
+        "text_config": {"head_dim": 8, **TEXT},
+        "mm_tokens_per_image": 4,
+    },
 }
+READ: dict[str, tuple[int, Callable[[list[Any]], Tensor]]] = {
+    **dict.fromkeys(("llava", "paligemma"), (16, _pixels)),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), (16, _patches)),
+    **dict.fromkeys(("internvl", "gemma3"), (4, _pixels)),
+    "smolvlm": (12, _tiles),
+}
+"""Tokens of a picture in the prompt, and what the encoder is given."""
 
 
 def _reader(family: str) -> Reader:
     """A seeded network with a processor that says which of its inputs are the picture's."""
-    parts, tokens, prepare = FAMILIES[family]
+    tokens, prepare = READ[family]
 
     def process(images: list[Any], text: list[str], return_tensors: str) -> dict[str, Tensor]:
         ids = torch.tensor([[62, *([IMAGE] * tokens), 63, 5, 6, 7]] * len(images))
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": prepare(images)}
         if family.startswith("qwen"):
-            inputs |= {
-                "image_grid_thw": torch.tensor([[1, 8, 8]] * len(images)),
-                "mm_token_type_ids": (ids == IMAGE).long(),
-            }
+            sizes = torch.tensor([[1, 8, 8]] * len(images))
+            inputs |= {"image_grid_thw": sizes, "mm_token_type_ids": (ids == IMAGE).long()}
         if family in ("paligemma", "gemma3"):
             inputs["token_type_ids"] = (ids == IMAGE).long() * (family == "gemma3")
         return inputs
 
     torch.manual_seed(1)
-    config = hf.AutoConfig.for_model(family, image_token_id=IMAGE, **parts)
+    config = hf.AutoConfig.for_model(family, image_token_id=IMAGE, **FAMILIES[family])
     net = hf.AutoModelForImageTextToText.from_config(config).eval().requires_grad_(False)
     for parameter in net.parameters():
         if parameter.ndim > 1:
@@ -165,11 +134,8 @@ def test_answer_is_split_into_words():
     text = Text.read(words.tokenizer(), "", "there is a nice red star , and a ball .")
     assert text.words == ("there", "is", "a", "nice", "red", "star", ",", "and", "a (2)", "ball", ".")
     assert text.spans == tuple((i, i + 1) for i in range(11))
-    for answer, says in (
-        ("", "give a sentence"),
-        ("...", "give a sentence"),
-        ("star " * 65, "65 tokens: give 64 at most"),
-    ):
+    sentence = "give a sentence"
+    for answer, says in (("", sentence), ("...", sentence), ("star " * 65, "65 tokens: give 64 at most")):
         with pytest.raises(ModelProblem, match=says):
             Text.read(words.tokenizer(), "", answer)
 
@@ -201,10 +167,8 @@ def test_folder_of_transformers(tmp_path):
     with torch.no_grad():
         logits = net(**asked).logits[0, -4:-1]
     expected = logits.log_softmax(1)[range(3), [words.VOCABULARY.index(word) for word in ("a", "red", "star")]].exp()
-    adapter = explanation.evidence.loaded.adapter
-    torch.testing.assert_close(
-        adapter.class_scores(explanation.evidence.outputs)[0].detach(), expected, rtol=0.05, atol=0
-    )
+    scores = explanation.evidence.loaded.adapter.class_scores(explanation.evidence.outputs)[0]
+    torch.testing.assert_close(scores.detach(), expected, rtol=0.05, atol=0)
     assert explanation.recipe.answer == "a red star"
 
 
@@ -215,9 +179,7 @@ def test_tiles_without_a_place_have_bars_alone(tmp_path):
     _save(tmp_path / "next", config, images, hf.LlavaNextProcessor)
     result = Explainer(tmp_path / "next")(pictures("red star")[0], answer="a red star", targets=["star"])
     assert not result.heatmaps and all(word.score > 0 for word in result.predictions)
-    assert result.notes == (
-        "next reads the picture in tokens without a measured place in it: there is no map of its words.",
-    )
+    assert result.notes == (f"next {NO_PLACES}.",)
 
 
 CELLS = np.arange(144).reshape(12, 12)
@@ -225,9 +187,7 @@ SMALL, WINDOWS = CELLS[::2, ::2].ravel(), CELLS.reshape(2, 6, 2, 6).swapaxes(1, 
 ORDERS = (CELLS[[*range(5), 6, 5, *range(7, 12)]], CELLS.T, CELLS[:, ::-1], WINDOWS, np.r_[SMALL, WINDOWS[:108]])
 
 
-@pytest.mark.parametrize(
-    "order", ORDERS, ids=["two rows swapped", "turned", "mirrored", "windows", "thumbnail and tiles"]
-)
+@pytest.mark.parametrize("order", ORDERS, ids=("two rows swapped", "turned", "mirrored", "windows", "thumbnail"))
 def test_trained_tokens_in_another_order_have_no_place(order: np.ndarray) -> None:
     loaded = Explainer("demo-vlm").loaded
     adapter, tower = loaded.adapter.probe(), loaded.adapter.module.net.model.vision_tower
@@ -249,9 +209,8 @@ def test_words_of_demo_model():
         assert near[np.unravel_index(heatmap.values.argmax(), near.shape)], phrase
     false = Explainer("demo-vlm")(scene.pixels, answer=said.replace("yellow", "green"), maps=False)
     assert [word.label for word in false.predictions if word.speaks_against] == ["green"]
-    assert (
-        not result.with_targets("nice").heatmaps and "Nice was said, not seen" in result.with_targets("nice").notes[-1]
-    )
+    nice = result.with_targets("nice")
+    assert not nice.heatmaps and "Nice was said, not seen" in nice.notes[-1]
 
 
 def test_words_are_compared_saved_and_listed():
@@ -266,9 +225,7 @@ def test_words_are_compared_saved_and_listed():
     # The full stop, as more is in the picture, is no word.
     short = explainer(picture, answer="there is a fine red star .", maps=False)
     assert [word.label for word in short.predictions if word.speaks_against] == ["."]
-    assert short.task.wording.list_answers(short) == ["Seen: red and star."] and not any(
-        "seen" in n for n in short.notes
-    )
+    assert short.task.wording.list_answers(short) == ["Seen: red and star."] and "seen" not in " ".join(short.notes)
     assert Comparison((phrase, short), ("a", "b")).verdict == "a saw 3 of 10 words and b saw 2 of 6 words."
     said = [finding.text for finding in explainer(picture, answer="there is").diagnosis]
     assert said[0] == f"No word was seen: {NO_MAP}." and len(set(said)) == len(said)
