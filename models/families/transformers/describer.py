@@ -71,25 +71,22 @@ class Text:
 
     @classmethod
     def read(cls, tokenizer: Any, prompt: str, answer: str, *, generated: bool = False) -> Text:
-        """Split an answer into words; raise ModelProblem where it has none, or too many tokens."""
-        found = [*WORD.finditer(answer)]
+        """Split an answer into words; raise ModelProblem where it has none, unknown ones, or too many tokens."""
         if not re.search(r"\w", answer):
             raise ModelProblem(f"The answer is {answer!r}: give a sentence, or leave it out to have the model answer.")
         coded = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
         if len(coded["input_ids"]) > MAX_TOKENS:
             raise ModelProblem(f"The answer has {len(coded['input_ids'])} tokens: give {MAX_TOKENS} at most.")
         spans, words, count = list[tuple[int, int]](), list[str](), Counter[str]()
-        for match in found:
+        for match in WORD.finditer(answer):
             # The token that a word begins in may begin with a space.
-            inside = [
-                i
-                for i, (start, end) in enumerate(coded["offset_mapping"])
-                if start < match.end() and end > match.start()
-            ]
-            count[match.group()] += 1
-            number = count[match.group()]
+            ends, word = enumerate(coded["offset_mapping"]), match.group()
+            inside = [i for i, (start, end) in ends if start < match.end() and end > match.start()]
+            if tokenizer.unk_token_id in [coded["input_ids"][i] for i in inside]:
+                raise ModelProblem(f"The model does not know “{word}”, so it cannot be asked about it: leave it out.")
+            count[word] += 1
             spans.append((inside[0], inside[-1] + 1))
-            words.append(match.group() if number == 1 else f"{match.group()} ({number})")
+            words.append(word if count[word] == 1 else f"{word} ({count[word]})")
         return cls(prompt, answer, tuple(coded["input_ids"]), tuple(spans), tuple(words), generated)
 
 

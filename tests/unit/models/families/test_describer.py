@@ -23,6 +23,7 @@ from sightglass.history.encoding import encode
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
 from sightglass.models.families.transformers.describer import Reader, Text
+from sightglass.report import views
 from sightglass.report.results import Explained
 from training.demo import captioned_scenes
 
@@ -165,11 +166,8 @@ def test_answer_is_split_into_words():
     text = Text.read(words.tokenizer(), "", "there is a nice red star , and a ball .")
     assert text.words == ("there", "is", "a", "nice", "red", "star", ",", "and", "a (2)", "ball", ".")
     assert text.spans == tuple((i, i + 1) for i in range(11))
-    for answer, says in (
-        ("", "give a sentence"),
-        ("...", "give a sentence"),
-        ("star " * 65, "65 tokens: give 64 at most"),
-    ):
+    wrong = {"a zebra .": "does not know “zebra”", "...": "give a sentence", "star " * 65: "65 tokens: give 64 at most"}
+    for answer, says in wrong.items():
         with pytest.raises(ModelProblem, match=says):
             Text.read(words.tokenizer(), "", answer)
 
@@ -202,9 +200,8 @@ def test_folder_of_transformers(tmp_path):
         logits = net(**asked).logits[0, -4:-1]
     expected = logits.log_softmax(1)[range(3), [words.VOCABULARY.index(word) for word in ("a", "red", "star")]].exp()
     adapter = explanation.evidence.loaded.adapter
-    torch.testing.assert_close(
-        adapter.class_scores(explanation.evidence.outputs)[0].detach(), expected, rtol=0.05, atol=0
-    )
+    scores = adapter.class_scores(explanation.evidence.outputs)[0].detach()
+    torch.testing.assert_close(scores, expected, rtol=0.05, atol=0)
     assert explanation.recipe.answer == "a red star"
 
 
@@ -249,14 +246,14 @@ def test_words_of_demo_model():
         assert near[np.unravel_index(heatmap.values.argmax(), near.shape)], phrase
     false = Explainer("demo-vlm")(scene.pixels, answer=said.replace("yellow", "green"), maps=False)
     assert [word.label for word in false.predictions if word.speaks_against] == ["green"]
-    assert (
-        not result.with_targets("nice").heatmaps and "Nice was said, not seen" in result.with_targets("nice").notes[-1]
-    )
+    nice = result.with_targets("nice")
+    assert not nice.heatmaps and "Nice was said, not seen" in nice.notes[-1]
 
 
 def test_words_are_compared_saved_and_listed():
     picture, explainer = captioned_scenes.draw(captioned_scenes.example(), 384).pixels, Explainer("demo-vlm")
     phrase = explainer(picture, answer="there is a fine red star and a green ball .", targets=["fine red star"])
+    assert views.map_view(phrase).title == "Demo-vlm reads “there is a fine red star and…”"
     most = max(word.score for word in phrase.predictions[3:6])
     record, _ = encode(phrase, 0, {})
     assert (record.score, record.maps[0].score, record.classes) == (most, most, ("fine red star",))
@@ -266,9 +263,8 @@ def test_words_are_compared_saved_and_listed():
     # The full stop, as more is in the picture, is no word.
     short = explainer(picture, answer="there is a fine red star .", maps=False)
     assert [word.label for word in short.predictions if word.speaks_against] == ["."]
-    assert short.task.wording.list_answers(short) == ["Seen: red and star."] and not any(
-        "seen" in n for n in short.notes
-    )
+    assert short.task.wording.list_answers(short) == ["Seen: red and star."]
+    assert not any("seen" in note for note in short.notes)
     assert Comparison((phrase, short), ("a", "b")).verdict == "a saw 3 of 10 words and b saw 2 of 6 words."
     said = [finding.text for finding in explainer(picture, answer="there is").diagnosis]
     assert said[0] == f"No word was seen: {NO_MAP}." and len(set(said)) == len(said)
