@@ -209,7 +209,9 @@ class _Trial:
         numbers, changes = torch.arange(1, math.prod(layer.shape[1:]) + 1).view(layer.shape[1:]), list[Array]()
         maps = [each.path for each in self.layers.values() if each.layout == "nchw" and each.shape[1] >= layer.shape[1]]
         with self.adapter.record_attention(_attend_to_itself):
-            alone = self._pass(self.tensor.clone(), dict.fromkeys(maps, ("nchw",)) | {path: (layer.layout,)})[1]
+            alone = self._pass(
+                self.tensor.clone().requires_grad_(), dict.fromkeys(maps, ("nchw",)) | {path: (layer.layout,)}
+            )[1]
             # The last map before any attention; the picture itself without one.
             pairs = [(each, alone[each, "nchw"], plain[each, "nchw"]) for each in maps]
             maps = [each for each, a, b in pairs if (a - b).abs().max() <= ROUNDING * b.abs().max()][-1:]

@@ -52,8 +52,7 @@ class WordDecoder(Decoder):
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         # Hiding parts of the picture takes hundreds of passes: only where it is asked for.
-        lacks_map = options.method is None and not evidence.loaded.gradients
-        return [] if lacks_map else super().resolve(options, predictions, evidence)
+        return super().resolve(options, predictions, evidence) if options.method or evidence.loaded.gradients else []
 
     def class_targets(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
         """Return a target for each named word or phrase that was seen, or for the `top_k` words that were seen most."""
@@ -156,6 +155,8 @@ class WordScorer(Scorer):
 class WordWording(Wording):
     """What is said of words."""
 
+    measure = "probability"
+
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         adapter: Any = result.evidence.loaded.adapter
         says = "says" if adapter.module.text.generated else "reads"
@@ -164,11 +165,10 @@ class WordWording(Wording):
 
     def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
         words = result.predictions if predictions is None else predictions
-        listed = super().answers(result, words)
         more = {"": "", "said": ": said only", "against": ", but the picture speaks against it"}
         return [
             replace(answer, text=f"{answer.text} seen{more[mood]}", mood=mood)
-            for answer, mood in zip(listed, map(mood_of, words), strict=True)
+            for answer, mood in zip(super().answers(result, words), map(mood_of, words), strict=True)
         ]
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
@@ -205,10 +205,16 @@ class WordWording(Wording):
     def nothing(self, result: Result) -> str:
         return " ".join(result.task.decoder.unshown(result.options, (), result.evidence)) or super().nothing(result)
 
+    def name_map(self, result: Result, index: int) -> str:
+        return f"{super().name_map(result, index)} seen"
+
+    def describe_part(self, result: Result) -> str:
+        others = "the words that were likeliest beside it" if result.options.against is None else result.options.against
+        return f" over {others}" if result.options.part == "contrast" else ""
+
     def contrast(self, result: Result, hot: str, index: int) -> str:
-        label, rival = result.heatmaps[index].target.label, result.options.against
-        others = "the words that were likeliest beside it" if rival is None else rival
-        return f"{hot.capitalize()} shows the evidence for {label} over {others}."
+        label = result.heatmaps[index].target.label
+        return f"{hot.capitalize()} shows the evidence for {label}{self.describe_part(result)}."
 
     def invite(self, before: Result) -> str:
         return "Paint over something: which words does the picture still support?"

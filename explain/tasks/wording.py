@@ -88,6 +88,9 @@ class Answer:
 class Wording:
     """Classes of one row of scores."""
 
+    measure = ""
+    """What a map's score is, where answers are listed by another number."""
+
     # One answer
 
     def text(self, score: float, unit: str = "") -> str:
@@ -300,10 +303,8 @@ class Wording:
 
         `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
         """
-        low, high = scores
-        if flips:
-            return f"{label} scores {low} to {high}. The answer changes after {flips}."
-        return f"{label} scores {low} to {high}; the answer stays."
+        spread = f"{label} {f'has a {self.measure} of' if self.measure else 'scores'} {' to '.join(scores)}"
+        return f"{spread}. The answer changes after {flips}." if flips else f"{spread}; the answer stays."
 
     def invite(self, before: Result) -> str:
         """Return the sentence on a picture before any edit."""

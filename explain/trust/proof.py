@@ -65,6 +65,8 @@ class Support:
     own: Effect
     others: tuple[Effect, ...]
     """Effects of maps of other pictures, as many as it took to tell: 1 to `OTHERS`."""
+    measure: str = ""
+    """See `Wording.measure`."""
 
     @property
     def beaten(self) -> int:
@@ -112,7 +114,7 @@ class Support:
     @property
     def sentence(self) -> str:
         """The verdict, and the score with the shares alone and without them, beside other maps."""
-        part, start = "box" if self.in_box else "picture", percent(self.start)
+        part, start = "box" if self.in_box else "picture", f"{percent(self.start)} {self.measure}".rstrip()
         if self.floor >= LASTS * self.start:
             blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
             return f"Unclear: {blurred}: hiding parts of it tells nothing."

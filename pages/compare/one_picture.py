@@ -245,7 +245,7 @@ def _pane(comparison: Comparison, index: int) -> Pane:
     dashed = [Box(p.box, f"{p.label} missed", marks=(replace(box_mark(p.box), hollow=True),)) for p in absent if p.box]
     pane = Pane(title=name, note=note, boxes=tuple(dashed), facts=facts)
     if not explanation.heatmaps:
-        return replace(pane, note=f"{note}; it has no map of that") if explanation.predictions else pane
+        return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
     note = task.wording.name_map(explanation, 0) if task.names_classes else note
     if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"

@@ -99,13 +99,8 @@ def _report(console: Console, comparison: models.Comparison) -> None:
                 "–" if agreement is None else f"{agreement.iou_top20:.2f}",
             )
         )
-    columns = (
-        "map of",
-        comparison.explanations[0].task.value,
-        "one pass",
-        "parameters",
-        f"overlap with {comparison.names[0]}",
-    )
+    value = " or ".join(dict.fromkeys(explanation.task.value for explanation in comparison.explanations))
+    columns = ("map of", value, "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table(("model", *columns), rows, right=columns[1:])
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:

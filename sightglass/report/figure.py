@@ -157,7 +157,8 @@ def _draw_panels(
 
 def _list_answers(axes: Axes, result: Result, width: float) -> None:
     """Write the best three answers, and how many more there are of an unranked task."""
-    lines = [answer.line for answer in result.task.wording.answers(result, result.predictions[:3])]
+    best = result.task.decoder.list_compared(result.predictions) or result.predictions
+    lines = [answer.line for answer in result.task.wording.answers(result, best[:3])]
     more = 0 if result.task.ranked else len(result.predictions) - len(lines)
     texts = [_cut(line, width, f", and {more} more" if more and line is lines[-1] else "") for line in lines]
     axes.set_axis_off()

@@ -180,11 +180,11 @@ class View:
 
 
 def shorten(text: str, most: int) -> str:
-    """Cut a text at a word, with an ellipsis."""
-    text = text.strip()
-    if len(text) <= most:
-        return text
-    return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
+    """Cut a text at a word, with an ellipsis, and close a quotation that is cut."""
+    text, most = text.strip(), most - ("“" in text)
+    if len(text) > most:
+        text = f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
+    return f"{text}”" if text.count("“") > text.count("”") else text
 
 
 def require_map(explanation: Result, index: int) -> Heatmap:

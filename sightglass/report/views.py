@@ -142,11 +142,9 @@ def made_by(results: Sequence[Result], index: int = 0) -> str:
 
 def statement(*texts: str) -> str:
     """Return the first short text as a title, else the last, cut."""
-    words = next((text for text in texts if text and len(text.split(" ")) <= MAX_WORDS), "")
-    if not words:
-        words = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
-    words = words.strip().removesuffix(".")
-    return shorten(capital(words), MAX_TITLE)
+    cut = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
+    words = next((text for text in texts if text and len(text.split(" ")) <= MAX_WORDS), cut)
+    return shorten(capital(words.strip().removesuffix(".")), MAX_TITLE)
 
 
 def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) -> str:
@@ -157,8 +155,7 @@ def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) 
         counts = Counter(prediction.label for prediction in predictions).most_common()
         return statement(*(kinds(counts, most) for most in (3, 2, 1)))
     best = predictions[0]
-    answer = f"{best.label}, {percent(best.score)}"
-    return statement(f"Unsure: {answer}" if not task.is_sure(best.score) else answer)
+    return statement(f"{'' if task.is_sure(best.score) else 'Unsure: '}{best.label}, {percent(best.score)}")
 
 
 def display_of(look: Mapping[str, Any] | None) -> Style:

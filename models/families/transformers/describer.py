@@ -71,7 +71,7 @@ class Text:
 
     @classmethod
     def read(cls, tokenizer: Any, prompt: str, answer: str, *, generated: bool = False) -> Text:
-        """Split an answer into words; raise ModelProblem where it has none, or too many tokens."""
+        """Split an answer into words; raise ModelProblem where it has none, unknown ones, or too many tokens."""
         if not re.search(r"\w", answer):
             raise ModelProblem(f"The answer is {answer!r}: give a sentence, or leave it out to have the model answer.")
         coded = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
@@ -83,6 +83,8 @@ class Text:
             # The token that a word begins in may begin with a space.
             inside = [i for i, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
             count[word := match.group()] += 1
+            if tokenizer.unk_token_id in [tokens[i] for i in inside]:
+                raise ModelProblem(f"The model does not know “{word}”, so it cannot be asked about it: leave it out.")
             spans.append((inside[0], inside[-1] + 1))
             words.append(word if count[word] == 1 else f"{word} ({count[word]})")
         return cls(prompt, answer, tuple(tokens), tuple(spans), tuple(words), generated)
@@ -149,7 +151,7 @@ class Reader(nn.Module):
     def encode(self, pictures: Tensor, prompt: str) -> tuple[dict[str, Any], Any]:
         """Return a network's inputs for pictures, and the encoded pictures; those of the last call are held."""
         held = self._encoded
-        # What asks for slopes or changes the encoder inside has it run.
+        # Encoded again for gradients, and while a trial changes the encoder; that is not held.
         known = held is not None and held[1] == prompt and not pictures.requires_grad
         if held is None or not known or held[0].shape != pictures.shape or not torch.equal(held[0], pictures):
             inputs = self.inputs(pictures, prompt)
@@ -157,7 +159,9 @@ class Reader(nn.Module):
             features = {name: value for name, value in inputs.items() if name in takes and name not in TEXT}
             with torch.no_grad():
                 encoded = self.net.get_image_features(**features)
-            self._encoded = held = pictures.detach().clone(), prompt, inputs, encoded
+            held = pictures.detach().clone(), prompt, inputs, encoded
+            if not pictures.requires_grad:
+                self._encoded = held
         return held[2], copy.copy(held[3])
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -116,6 +116,8 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
     alike = plain_text(replace(stability_of(0.9, answer=""), model=replace(PETS, task="embed")).sentence)
     assert alike.startswith("Under 1 small changes the picture stays 50 % to 50 % similar to itself. The map")
+    words = plain_text(replace(stability_of(0.9), model=replace(PETS, task="describe")).sentence)
+    assert words.startswith("Under 1 small changes dog has a probability of 50 % to 50 %; the answer stays.")
     # The number moves as well, and nobody has said how far it may.
     ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
     assert replace(stability_of(0.2, answer=""), label="age", model=ages).verdict == "cannot be told"
@@ -236,6 +238,7 @@ def test_support_sentence_has_the_numbers_that_decide() -> None:
     numbers = "hiding its top 10 % and 30 % leaves 35 % of 90 % on average, and they alone score 65 %"
     sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps do worse."
     assert tested.sentence.replace("\N{NO-BREAK SPACE}", " ") == sentence
+    assert "% probability on average" in replace(tested, measure="probability").sentence
     assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
     boxed = support_by(*[0.8] * OTHERS, in_box=True)
     assert boxed.sentence.startswith("This map matters: ") and boxed.sentence.count("of the box") == 1

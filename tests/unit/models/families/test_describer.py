@@ -23,6 +23,7 @@ from sightglass.history.encoding import encode
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.demo import words
 from sightglass.models.families.transformers.describer import Reader, Text
+from sightglass.report import views
 from sightglass.report.results import Explained
 from training.demo import captioned_scenes
 
@@ -134,8 +135,8 @@ def test_answer_is_split_into_words():
     text = Text.read(words.tokenizer(), "", "there is a nice red star , and a ball .")
     assert text.words == ("there", "is", "a", "nice", "red", "star", ",", "and", "a (2)", "ball", ".")
     assert text.spans == tuple((i, i + 1) for i in range(11))
-    sentence = "give a sentence"
-    for answer, says in (("", sentence), ("...", sentence), ("star " * 65, "65 tokens: give 64 at most")):
+    wrong = {"a zebra .": "does not know “zebra”", "...": "give a sentence", "star " * 65: "65 tokens: give 64 at most"}
+    for answer, says in wrong.items():
         with pytest.raises(ModelProblem, match=says):
             Text.read(words.tokenizer(), "", answer)
 
@@ -216,6 +217,7 @@ def test_words_of_demo_model():
 def test_words_are_compared_saved_and_listed():
     picture, explainer = captioned_scenes.draw(captioned_scenes.example(), 384).pixels, Explainer("demo-vlm")
     phrase = explainer(picture, answer="there is a fine red star and a green ball .", targets=["fine red star"])
+    assert views.map_view(phrase).title == "Demo-vlm reads “there is a fine red star and…”"
     most = max(word.score for word in phrase.predictions[3:6])
     record, _ = encode(phrase, 0, {})
     assert (record.score, record.maps[0].score, record.classes) == (most, most, ("fine red star",))
