@@ -267,7 +267,7 @@ class Adapter:
     placeless: tuple[str, ...] = ()
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     encoder: tuple[str, ...] = ()
-    """Paths of modules before all layers: their maps only show where these lie."""
+    """Paths of modules before all layers, with a dot at the end: their maps only show where these lie."""
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
     """Draw examples for *Compare*, uint8 (H, W, 3); None: the bundled ones."""
     device: torch.device | None = None

@@ -70,7 +70,7 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
     observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves)
     inside = adapter.encoder if any_layout else ()
-    watched = [path for path in parts if path.startswith(inside) or (path and not f"{path}.".startswith(outside))]
+    watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
     opened = adapter.record_attention(observer.note_attention)
     # In-place activations return their input, so that norm and ReLU would be one layer.

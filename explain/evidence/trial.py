@@ -167,7 +167,7 @@ class _Trial:
             outputs, plain = self._pass(tensor, first)
         few = self._run(SOME, first, plain)
         lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
-        missing = {path: self.layouts[path] for path in lacking if not path.startswith(self.adapter.encoder)}
+        missing = {path: self.layouts[path] for path in lacking if not f"{path}.".startswith(self.adapter.encoder)}
         hints = [path for path in paths if path in (*missing, *self.hints)]
         # A layer before a crop reads more than one after it.
         for path in dict.fromkeys((*hints[:1], *hints[-1:])):
@@ -182,7 +182,7 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        outside = [path for path in self.survey.by_path if not path.startswith(self.adapter.encoder)]
+        outside = [path for path in self.survey.by_path if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
             self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
@@ -204,7 +204,7 @@ class _Trial:
         While each token attends to itself alone, cells change in binary code: at once all whose number has a bit.
         """
         layer = self.survey.by_path[path]
-        if not self.adapter.encoder or path.startswith(self.adapter.encoder):
+        if not self.adapter.encoder or f"{path}.".startswith(self.adapter.encoder):
             return True
         numbers, changes = torch.arange(1, math.prod(layer.shape[1:]) + 1).view(layer.shape[1:]), list[Array]()
         maps = [each.path for each in self.layers.values() if each.layout == "nchw" and each.shape[1] >= layer.shape[1]]

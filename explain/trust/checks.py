@@ -14,7 +14,7 @@ from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, su
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
@@ -74,6 +74,9 @@ class Checks:
     """The label of what the map explains."""
     checks: tuple[Check, ...]
     """One for each question."""
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.checks)
 
     def __getitem__(self, question: CheckId) -> Check | None:
         return next((check for check in self.checks if check.id == question), None)

@@ -242,7 +242,7 @@ class Describer(PreparedAdapter):
         self._references = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float()
         self._reader_of_others, self.others = reader, Others()
         encoder = reader.net.get_encoder("image")
-        self.encoder = tuple(path for path, part in reader.named_modules() if part is encoder)
+        self.encoder = tuple(f"{path}." for path, part in reader.named_modules() if part is encoder)
 
     def probe(self) -> Self:
         return self.with_answer(PROMPT, PROBE)
