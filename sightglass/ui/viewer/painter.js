@@ -166,11 +166,12 @@ export class Painter {
     const { state, root } = this, { panels, picture } = state;
     if (!picture || !root.isConnected) return;
     const rect = state.visible(), style = state.style(this.#flying), began = performance.now();
+    let painted = false;
     for (const panel of panels) {
       if (!panel.width) continue;
-      // A dozen panels would block the page: the rest is left to the next frame.
-      if (panel.dirty && performance.now() - began > most) this.#next();
-      else if (panel.dirty) this.#paint(panel, picture, rect, style);
+      // A dozen panels would block the page: all but one are left to the next frame.
+      if (panel.dirty && painted && performance.now() - began > most) this.#next();
+      else if (panel.dirty) painted = this.#paint(panel, picture, rect, style);
       this.#outline(panel, rect);
     }
     if (!this.#moving && !panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
@@ -183,6 +184,7 @@ export class Painter {
     resize(panel.canvas, width, height);
     panel.layer.paint(panel.base, panel.picture ?? picture, this.state.shown(panel), style, { width, height, rect, unit: ratio });
     panel.dirty = false;
+    return true;
   }
 
   /** Draw what is over the pixels, unless it is there already. @param {Panel} panel @param {number[]} rect */
