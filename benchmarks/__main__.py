@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import RESULTS, load
+from benchmarks.report import FAILED, RESULTS, load
 from sightglass.common.errors import Problem
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
@@ -106,7 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
     result["machine"]["load_after"] = load()
     report = module.markdown(result)
     print(report)
-    into = options.markdown or (RESULTS / f"{options.command}.md" if result.get("complete") else None)
+    # Without its weights or its browser a line replaces no figures.
+    whole = result.get("complete") and FAILED not in report
+    into = options.markdown or (RESULTS / f"{options.command}.md" if whole else None)
     for file, text in ((options.json, json.dumps(result, indent=1) + "\n"), (into, report)):
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)

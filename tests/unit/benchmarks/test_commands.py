@@ -66,6 +66,13 @@ def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.Monke
     assert text.count(report.FAILED) == 2 and "out of / memory" in text
 
 
+def test_run_without_weights_replaces_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGHTGLASS_WEIGHTS", raising=False)
+    monkeypatch.setattr("benchmarks.__main__.RESULTS", tmp_path)
+    main(["detect"])
+    assert not any(tmp_path.iterdir())
+
+
 MASK = np.zeros((20, 30), bool)
 MASK[4:8, 10:15] = True
 BOX = (slice(3, 9), slice(10, 16))
