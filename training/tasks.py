@@ -176,10 +176,10 @@ class Classify(Task):
 
         The honest model is measured with both shortcuts; the woven background's results are under `textured`.
         """
-        found = super().exam(net, count)
+        metrics = super().exam(net, count)
         if self.data == "honest":
-            found |= {**shortcut_exam(net, "stamped", count), "textured": shortcut_exam(net, "textured", count)}
-        return found | (shortcut_exam(net, self.data, count) if self.data in SHORTCUTS else {})
+            metrics |= {**shortcut_exam(net, "stamped", count), "textured": shortcut_exam(net, "textured", count)}
+        return metrics | (shortcut_exam(net, self.data, count) if self.data in SHORTCUTS else {})
 
     def measure(self, net: Any, pool: Pool) -> Metrics:
         """Return the accuracy."""

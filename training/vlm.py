@@ -189,8 +189,8 @@ class Vlm(Task):
                         if group := groups.get(words.VOCABULARY[token]):
                             right[group].append(hit)
                 else:
-                    own = zip(hits.all(1).tolist(), asked, strict=True)
-                    right[kind] += [hit for hit, (question, _) in own if question != DESCRIBE]
+                    answered = zip(hits.all(1).tolist(), asked, strict=True)
+                    right[kind] += [hit for hit, (question, _) in answered if question != DESCRIBE]
         return {name: share(hits) for name, hits in sorted(right.items())}
 
 
