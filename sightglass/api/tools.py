@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mcp.server import mcpserver
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
 from sightglass import examples
@@ -112,7 +112,7 @@ class Tools:
         for unit in report.errors[skip:]:
             row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
             rows = [*values["pictures"], row | {"type": unit.type}]
-            if len(to_text(values | {"pictures": rows}).encode()) > MAX_BYTES:
+            if tiles and len(to_text(values | {"pictures": rows}).encode()) > MAX_BYTES:
                 break
             values["pictures"] = rows
             tiles.append(draw_tile(open_listed(unit.picture.key).pixels, unit, TILE))
@@ -187,13 +187,14 @@ def create_server(queue: WorkQueue, *, local: bool) -> mcpserver.MCPServer:
     return server
 
 
-async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments: Any) -> list[mcpserver.Image | str]:
-    """Return a tool's picture, and its JSON without the last values where there are too many."""
+async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments: Any) -> CallToolResult:
+    """Return a tool's picture, and its JSON without the last values where there are too many; or one sentence."""
     try:
         call = functools.partial(weights.no_downloads()(work), **arguments)
         picture, values = await queue.run(call, timeout=settings().api_timeout)
     except Exception as error:
-        raise ToolError(str(from_exception(error))) from error
+        return CallToolResult(content=[TextContent(type="text", text=str(from_exception(error)))], is_error=True)
     while len(to_text(values).encode()) > MAX_BYTES:
         values.popitem()
-    return [mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png"), to_text(values)]
+    shown = mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png").to_image_content()
+    return CallToolResult(content=[shown, TextContent(type="text", text=to_text(values))])
