@@ -22,7 +22,7 @@ from sightglass.explain.tasks.wording import COMPARED, UNSURE
 from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -367,3 +367,15 @@ class Comparison:
         # Clearly: the ranges of times do not overlap.
         clear = len(order) > 1 and self.timings[order[0]].slowest < self.timings[order[1]].fastest
         return self.names[order[0]] if clear else None
+
+
+def compare(
+    ids: Sequence[str], names: tuple[str, ...], explain: Callable[[str], Explanation], *, aligned: bool
+) -> Comparison:
+    """Return the explanations of models in turn, with their times; `aligned`: of an answer that most models share."""
+    explanations, timings = [], []
+    for name in ids:
+        explanations.append(explain(name))
+        timings.append(measure_in_turns([explanations[-1].evidence])[0])
+    comparison = Comparison(tuple(explanations), names, tuple(timings))
+    return comparison.aligned() if aligned else comparison

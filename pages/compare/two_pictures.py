@@ -81,15 +81,12 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
 
 def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Ranking:
     """Return the ranked gallery, cached."""
-    options = {name: value for name, value in choices.options.items() if name == "preprocessing"}
+    preprocessing = choices.options.get("preprocessing", "trained")
     # Items have stamps: the same ones in the same order are the same gallery.
-    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(options))
+    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), preprocessing)
     with explain_job.spinner(explainer), page.status_line() as show:
-
-        def progress(share: float, words: str) -> None:
-            show(f"{words} ({percent(share)})")
-
-        rank = partial(ranking.rank, explainer, choices.image, items, progress=progress, **options)
+        progress = lambda share, words: show(f"{words} ({percent(share)})")  # noqa: E731
+        rank = partial(ranking.rank, explainer, choices.image, items, preprocessing=preprocessing, progress=progress)
         return state.latest("ranking", key, rank)
 
 

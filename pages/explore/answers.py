@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
+from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
@@ -71,7 +72,7 @@ class Answers:
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         """Draw what changes the answers: the joint of a pose."""
-        self.boxes, self.slow = task_of(explainer.model).explains("detection"), explain_job.is_slow(choices.method)
+        self.boxes, self.slow = task_of(explainer.model).explains("detection"), not METHODS[choices.method].quick
         options = {}
         if self.boxes:
             shown, options = Page(explainer, chosen={"method": choices.method}), {"per": "detection"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
+from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks.describe import NO_MAP, NO_PLACES, against_sentence, find_phrase, words_of
 from sightglass.pages.explore.answers import Answers, Row
 from sightglass.ui.session import state, url_state
@@ -32,7 +33,7 @@ class Sentence(Answers):
     """The words of an answer for one run of the page."""
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
-        self.boxes, self.slow, self.explainer = False, explain_job.is_slow(choices.method), explainer
+        self.boxes, self.slow, self.explainer = False, not METHODS[choices.method].quick, explainer
         against = INSTEAD.value(Page(explainer))
         more = {} if against is None else {"against": against, "part": "contrast"}
         self.choices = replace(choices, options=choices.options | more)

@@ -180,9 +180,9 @@ def draw_layers(choices: Choices, explainer: Explainer, title: DeltaGenerator, m
 
 def _quick_method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or in place of a slow one a quick one, and say so."""
-    if not explain_job.is_slow(choices.method):
+    if METHODS[choices.method].quick:
         return choices.method
-    method = "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
+    method = explainer.model.method if METHODS[explainer.model.method].quick else "gradcam"
     name = METHODS[choices.method].name
     st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     return method

@@ -113,7 +113,7 @@ def _receive(files: Files) -> None:
         now.draft = store.draft(now.folder)
         if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()
-    except (Exception, MemoryError) as failure:
+    except Exception as failure:
         state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
         _discard()
 
@@ -208,7 +208,7 @@ def _take_answers(answers: dict[str, str], *, trusted: bool) -> None:
         now.answers |= {TRUST: "yes"} if trusted else {}
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
-    except (Exception, MemoryError) as failure:
+    except Exception as failure:
         state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
 
 

@@ -258,11 +258,8 @@ def make_images(job: PicturesJob, result: Result, model: int, tiles: Sequence[Ti
 
 def _fit(picture: Pillow.Image) -> bytes:
     """Return a picture within a transparent box, so that all tiles are of one size."""
-    picture = ImageOps.contain(picture, TILE_SIZE)
-    paper = Pillow.new("RGBA", TILE_SIZE, (0, 0, 0, 0))
     # At the lower left, where its words begin.
-    paper.paste(picture, (0, TILE_SIZE[1] - picture.height))
-    return _encode(paper)
+    return _encode(ImageOps.pad(picture.convert("RGBA"), TILE_SIZE, color=(0, 0, 0, 0), centering=(0, 1)))
 
 
 def _encode(picture: Pillow.Image) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -15,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
-from sightglass.explain.comparison.models import Comparison, measure_in_turns
+from sightglass.explain.comparison.models import compare as compare
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.received import open_received
@@ -138,18 +137,6 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
     if kind == "zip":
         return zip_files(result_folder.comparison_files(comparison, style))
     return results.ComparisonResult.build(comparison, saved)
-
-
-def compare(
-    ids: Sequence[str], names: tuple[str, ...], explain: Callable[[str], Explanation], *, aligned: bool
-) -> Comparison:
-    """Return the explanations of models in turn, with their times; `aligned`: of an answer that most models share."""
-    explanations, timings = [], []
-    for name in ids:
-        explanations.append(explain(name))
-        timings.append(measure_in_turns([explanations[-1].evidence])[0])
-    comparison = Comparison(tuple(explanations), names, tuple(timings))
-    return comparison.aligned() if aligned else comparison
 
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:

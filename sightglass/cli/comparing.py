@@ -26,6 +26,7 @@ from sightglass.report import result_folder, results, similarity_files
 
 if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
 
@@ -68,15 +69,12 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
 def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> models.Comparison:
     """Explain a picture with each model and, with --checks, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
-    explanations, timings = [], []
-    for i, name in enumerate(ids):
-        progress(i / len(ids), name)
-        explainer = load_explainer(name, options.device, progress, engine)
-        explanations.append(explainer(image, **engine))
-        timings.append(models.measure_in_turns([explanations[-1].evidence])[0])
-    comparison = models.Comparison(tuple(explanations), names, tuple(timings))
-    if not ("targets" in engine or options.each_own):
-        comparison = comparison.aligned()
+
+    def explain(name: str) -> Explanation:
+        progress(ids.index(name) / len(ids), name)
+        return load_explainer(name, options.device, progress, engine)(image, **engine)
+
+    comparison = models.compare(ids, names, explain, aligned=not ("targets" in engine or options.each_own))
     for explanation in comparison.explanations if options.checks else ():
         checks.check_maps(explanation, 1, progress=progress)
     return comparison
@@ -184,8 +182,8 @@ class _Run:
 
     def rank(self, query: Image, gallery: str) -> int:
         (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
-        fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
-        ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
+        preprocessing = self.arguments.get("preprocessing", "trained")
+        ranked = ranking.rank(self.explainer, query, gallery, preprocessing=preprocessing, progress=self.progress)
         top: list[Json] = []
         pairs: list[Similarity] = []
         files = [similarity_files.ranking_file(ranked)]

@@ -62,11 +62,8 @@ def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: Prov
         (folder,) = result_folder.choose_folders([image.name], options.out)
         explanation = _explain(image, engine_options, options, progress)
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
-        files = (
-            result_folder.proof_files(explanation, 0, proof),
-            cli.extra_files(explanation, formats, style.VIEWER_STYLE),
-        )
-        names = result_folder.write(folder, chain(*files))
+        extra = cli.extra_files(explanation, formats, style.VIEWER_STYLE)
+        names = result_folder.write(folder, chain(result_folder.proof_files(explanation, 0, proof), extra))
     heatmap = explanation.heatmaps[0]
     console.say(
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)

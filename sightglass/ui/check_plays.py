@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from sightglass.explain.maps.boxes import box_on_content
+from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.phrases import capital
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust import controls, stability
 from sightglass.explain.trust.proof import SHARES, Support
-from sightglass.report.view import reduced_size
 from sightglass.ui.declare import declare
 from sightglass.ui.session import state
 from sightglass.ui.viewer import Map, pack_maps
@@ -69,7 +68,7 @@ def _hiding(explanation: Explanation, index: int, result: tuple[Support, Values]
     maps: list[Map] = []
     titles = ("", f"{capital(support.strongest_name)}: as much hidden")
     for values, title in zip((heatmap.strength, strongest), titles, strict=True):
-        if (order := controls.ranking(_small(values[place]))) is None:
+        if (order := controls.ranking(coarse(values[place], SIDE))) is None:
             return [], {}
         maps.append(Map(title, "", order, (x0, y0, x1, y1), heatmap.seen))
     effects = (support.own, support.strongest)
@@ -82,10 +81,5 @@ def _hiding(explanation: Explanation, index: int, result: tuple[Support, Values]
 def _map(explanation: Explanation, index: int, title: str, note: str, values: Values) -> Map:
     heatmap = explanation.heatmaps[index]
     # Of 256 values it takes a third of the bytes.
-    values = np.asarray(np.rint(np.clip(_small(values), 0, 1) * 255) / 255, np.float32)
+    values = np.asarray(np.rint(np.clip(coarse(values, SIDE), 0, 1) * 255) / 255, np.float32)
     return Map(title, note, values, heatmap.geometry.extent, heatmap.seen, cells=heatmap.cells)
-
-
-def _small(values: Values) -> Values:
-    size = reduced_size(values.shape[1], values.shape[0], SIDE)
-    return np.asarray(cv2.resize(np.ascontiguousarray(values), size, interpolation=cv2.INTER_AREA))

@@ -354,6 +354,8 @@ PER = Control(
         if page.task.explains("region") and page.task.explains(span)
     },
 )
+ELSEWHERE = (VOCABULARY, PROMPT, ANSWER, INSTEAD, JOINT, AXIS, TOP_K, PER)
+"""The controls that a page draws beside its row of options."""
 CONTROLS = (
     METHOD,
     Control(
@@ -410,19 +412,8 @@ CONTROLS = (
     Control("masks", "masks", pages=MAPS),
     Control("head", "head", pages=MAPS, shared=True),
     Control("within", "within", pages="explore topk", boxes=True),
-    VOCABULARY,
-    PROMPT,
-    ANSWER,
-    INSTEAD,
-    JOINT,
-    AXIS,
-    TOP_K,
-    PER,
+    *ELSEWHERE,
 )
-
-
-ELSEWHERE = (VOCABULARY, PROMPT, ANSWER, INSTEAD, JOINT, AXIS, TOP_K, PER)
-"""The controls that a page draws beside its row of options."""
 
 
 def set_options(options: Mapping[str, Any]) -> None:

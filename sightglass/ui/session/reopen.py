@@ -33,8 +33,8 @@ MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
 
-def open_view(recipe: Recipe, view: ViewState) -> None:
-    """Apply a file's view except its picture, in a widget's callback.
+def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
+    """Apply a result's or a file's view and picture, in a callback before `go`.
 
     A control drops a value that is not offered here. Raises ModelProblem for a model whose weights are not on this
     machine, as a file must not start a download, and for a target that is a function.
@@ -52,6 +52,7 @@ def open_view(recipe: Recipe, view: ViewState) -> None:
     if recipe.per == "class" and task_of(spec).explains("detection"):
         # Explore has one map for each box.
         state.of(state.Navigation).go_to = page.script("topk")
+    choose_picture(image)
 
 
 def _options_of(recipe: Recipe, view: ViewState, spec: ModelSpec) -> dict[str, Any]:
@@ -119,14 +120,8 @@ def _local(model: str, picture: str) -> ModelSpec:
     return spec
 
 
-def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
-    """Apply a result's view and picture, in a callback before `go`; raises ModelProblem as `open_view` does."""
-    open_view(recipe, view)
-    choose_picture(image)
-
-
 def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
-    """Compare these models on a picture; raises ModelProblem as `open_view` does."""
+    """Compare these models on a picture; raises ModelProblem as `open_result` does."""
     open_result(image, recipe, view)
     url_state.remember("models-of", catalog.spec(recipe.model).family)
     url_state.link(models=",".join(ids), tab="models")
@@ -134,7 +129,7 @@ def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -
 
 
 def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
-    """Compare a picture with the second one as in `pair`, in a callback before `go`; raises as `open_view` does."""
+    """Compare a picture with the second one as in `pair`, in a callback before `go`; raises as `open_result` does."""
     spec = _local(model, query.name)
     choose_model(spec)
     if pair is not None:

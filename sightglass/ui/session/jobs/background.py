@@ -158,7 +158,7 @@ class Jobs:
     def start(self, name: str, key: Hashable, call: Callable[..., Any], **options: Any) -> Job[Any]:
         """Start a call in place of the job before."""
         self.stop(name)
-        job: Job[Any] = Job(call, **{"stays": False} | options)
+        job: Job[Any] = Job(call, stays=False, **options)
         self.jobs[name] = key, job
         return job
 

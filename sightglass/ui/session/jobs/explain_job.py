@@ -63,11 +63,6 @@ class Explained:
     last: Key | None = None
 
 
-def is_slow(method: str) -> bool:
-    """Return whether a method is slow and runs in a thread."""
-    return not METHODS[method].quick
-
-
 def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **more: Any) -> Explanation | None:
     """Return the chosen explanation; while a slow method runs or a model answers, a partial one, or None without any.
 
@@ -85,8 +80,9 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     result = _cache().get(key)
     if result is None:
         generates = explainer.loaded.adapter.takes_prompt and not options.get("answer")
-        if wait or not (generates or is_slow(options["method"])):
-            with spinner(explainer), nullcontext() if is_slow(options["method"]) else _slot(explainer):
+        quick = METHODS[options["method"]].quick
+        if wait or (quick and not generates):
+            with spinner(explainer), _slot(explainer) if quick else nullcontext():
                 result = explainer(image, **options)
         else:
             running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraws=True)
