@@ -72,9 +72,7 @@ class Embedder(PreparedAdapter):
         vectors: Tensor = outputs.features
         return vectors
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, **_: Any) -> list[Prediction]:
         return []
 
     def answer_row(self, outputs: Any) -> Tensor:
@@ -149,9 +147,7 @@ class Classifier(PreparedAdapter):
         logits = super()._answer(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, **_: Any) -> list[Prediction]:
         return self._best(self.class_scores(outputs)[0].detach(), top_k)
 
     def _best(self, scores: Tensor, count: int) -> list[Prediction]:

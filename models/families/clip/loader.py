@@ -172,9 +172,7 @@ class ClipClassifier(Classifier):
         count = len(self.labels)
         return PhraseLogits(logits[:, :count], features, rival=logits[:, count:] if count == 1 else None)
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, **_: Any) -> list[Prediction]:
         if not self.labels:
             raise ModelProblem(
                 f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
