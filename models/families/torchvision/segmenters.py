@@ -72,7 +72,5 @@ def arch_of(tensors: Mapping[str, Tensor]) -> str:
 
 def classes_of(tensors: Mapping[str, Tensor]) -> int:
     """Return a state dict's number of classes by its last convolution."""
-    last = next(
-        (tensors[key] for key in ("classifier.4.weight", "classifier.low_classifier.weight") if key in tensors), None
-    )
-    return 0 if last is None else int(last.shape[0])
+    names = ("classifier.4.weight", "classifier.low_classifier.weight")
+    return next((int(tensors[name].shape[0]) for name in names if name in tensors), 0)
