@@ -218,10 +218,8 @@ class Work:
 
     def _explain_together(self, images: list[Image]) -> Sequence[Explanation]:
         adapter, all_options = self._loaded.adapter, [self.options] * len(images)
-        inputs = [
-            adapter.prepare(image.array(adapter.channels, adapter.spec.id), self.options.preprocessing)
-            for image in images
-        ]
+        arrays = (image.array(adapter.channels, adapter.spec.id) for image in images)
+        inputs = [adapter.prepare(array, self.options.preprocessing) for array in arrays]
         with self._model_lock:
             return explain_together(self._loaded, images, inputs, self._layers, all_options, best=self.job.maps)
 
@@ -418,9 +416,7 @@ class RayEngine:
         actor = import_ray().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         return actor, (job, settings, shared_files, work.labels)
 
-    def _hand_out(
-        self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]
-    ) -> Generator[list[Outcome], None, None]:
+    def _hand_out(self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]) -> Iterator[list[Outcome]]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""
         ray, stop, idle, waiting = import_ray(), self._work.stop, list[Any](), deque(batches)
         # A worker gets no batch before the cluster has a place for it: first it does nothing.
