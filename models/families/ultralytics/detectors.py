@@ -382,9 +382,8 @@ class PoseDetector(YoloDetector):
         """Return a candidate's joints, from (K, D)."""
         places = geometry.points_to_original(row[:, :2].tolist())
         seen = row[:, 2].sigmoid().tolist() if self.sees_visibility else [None] * len(row)
-        return tuple(
-            Joint(name, x, y, visibility) for name, (x, y), visibility in zip(self.joints, places, seen, strict=True)
-        )
+        rows = zip(self.joints, places, seen, strict=True)
+        return tuple(Joint(name, x, y, visibility) for name, (x, y), visibility in rows)
 
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
         """Return a joint's x, y or visibility logit, or the box's scalar.
