@@ -72,10 +72,7 @@ TEXT_ENCODER = "ViT-B-32.pt"
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Return every model available to the person, by id.
-
-    Faulty tables are left out (`faults`).
-    """
+    """Return every model available to the person, by id; faulty tables are left out (`faults`)."""
     return _merge(_state())[0]
 
 

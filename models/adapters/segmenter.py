@@ -45,8 +45,7 @@ class Segmentation:
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """The class of each pixel of the first picture, (h, w)."""
-        labels: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
-        return labels
+        return self.logits[0].detach().argmax(0).cpu().numpy()
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:

@@ -295,10 +295,7 @@ def _import_file(path: Path) -> Any:
 
 
 def read_transform(name: str) -> PreprocessingTable:
-    """Return the preprocessing of a user's transform, `train.py:transform`.
-
-    A function is called for it.
-    """
+    """Return the preprocessing of a user's transform, `train.py:transform`; a function is called for it."""
     if not architectures.is_own_class(name):
         raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
     file, _, member = name.rpartition(":")
