@@ -100,8 +100,9 @@ def adapt(spec: ModelSpec, module: "Yolox", sha256: str, *, of_mmdetection: bool
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    kind = MmdetectionYolox if of_mmdetection else YoloxDetector
-    return kind(spec, module, labels.complete(names, count), sha256)
+    detector = YoloxDetector(spec, module, labels.complete(names, count), sha256)
+    detector.rounding = 0.5 if of_mmdetection else 0.0
+    return detector
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -192,7 +193,7 @@ class YoloxDetector(Detector):
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
     rounding = 0.0
-    """Added to a resized side before it is cut to whole pixels."""
+    """Added to a resized side before it is cut to whole pixels: MMDetection's rule rounds to the nearest."""
 
     def __init__(self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str) -> None:
         """Adapt a module, which is fused and from then on the adapter's own."""
@@ -230,9 +231,3 @@ class YoloxDetector(Detector):
             if path in known:
                 return path
         return name
-
-
-class MmdetectionYolox(YoloxDetector):
-    """A YOLOX whose sides are rounded to the nearest pixel, as MMDetection's rule says."""
-
-    rounding = 0.5
