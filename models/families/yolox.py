@@ -226,8 +226,5 @@ class YoloxDetector(Detector):
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""
-        known = dict(self.module.named_modules())
-        for path in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
-            if path in known:
-                return path
-        return name
+        known, theirs = dict(self.module.named_modules()), megvii_name(name)
+        return next((path for path in (name, theirs, re.sub(r"\.bn$", ".conv", theirs)) if path in known), name)
