@@ -90,9 +90,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloxDetector":
         module = Yolox(*_shape(tensors))
         module.load_state_dict(tensors)
     except (KeyError, RuntimeError) as problem:
-        raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
-            problem
-        )
+        names = "Megvii's or MMDetection's names"
+        raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by {names}.") from problem
     return adapt(spec, module, sha256_of(path), of_mmdetection=of_mmdetection)
 
 

@@ -386,9 +386,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
                     part.eps = 0.0
         return module
 
-    module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
-    )
+    row = load_published(spec, default)
+    module, sha256 = checkpoint.module_of(row, progress, lambda: build_dense(spec.arch, classes=count), read)
     return adapt(spec, module, sha256)
 
 
