@@ -72,10 +72,7 @@ TEXT_ENCODER = "ViT-B-32.pt"
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Return every model available to the person, by id.
-
-    Faulty tables are left out (`faults`).
-    """
+    """Return every model available to the person, by id; faulty tables are left out (`faults`)."""
     return _merge(_state())[0]
 
 
@@ -203,16 +200,11 @@ def available(model: ModelSpec) -> bool:
     return model.untrained or weights.find(model) is not None
 
 
-def _tables() -> list[Path]:
-    """Return the files that add to the catalogue, there or not: the operator's, and the dashboard's."""
-    path = (settings().models or Path("models.toml")).absolute()
-    added = settings().own_models
-    return list(dict.fromkeys((path, *([added.absolute() / "models.toml"] if added is not None else []))))
-
-
 def _state() -> tuple[Any, ...]:
     """Return the catalogue's dependencies: tables, and model files."""
-    named, paths = settings().models, _tables()
+    named, added = settings().models, settings().own_models
+    # The operator's, and the dashboard's.
+    paths = [(named or Path("models.toml")).absolute(), *([added.absolute() / "models.toml"] if added else [])]
     changed = {path: path.stat().st_mtime_ns if os.path.isfile(path) else None for path in paths}
     # A file named by the operator, the first, must exist.
     tables = tuple((path, at) for path, at in changed.items() if at is not None or (named and path == paths[0]))

@@ -205,9 +205,8 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     if small.shape[:2] == preprocessing.size:
         return small, geometry
     # The same grey on the scale of the array.
-    grey = (
-        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
-    )
+    white = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
+    grey = GREY if pixels.dtype == np.uint8 else GREY / 255 * white
     canvas = np.full((*preprocessing.size, pixels.shape[2]), grey, small.dtype)
     canvas[bars_around(geometry, small.shape[:2])] = small
     return canvas, geometry

@@ -42,6 +42,10 @@ class PreparedAdapter(Adapter):
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         return record_attention(self.module, record)
 
+    def embedding(self, outputs: "Logits") -> Tensor:
+        """Return the last linear layer's input (B, D), else the logits; of a model without classes its vectors."""
+        return outputs.logits if outputs.features is None else outputs.features
+
     def _check_labels(self, count: int) -> None:
         """Raise ModelProblem where not all of `count` classes have a label."""
         if count > len(self.labels):
@@ -68,13 +72,7 @@ class Embedder(PreparedAdapter):
         vectors = self._answer(tensor)
         return Logits(vectors[:, :0], vectors)
 
-    def embedding(self, outputs: Any) -> Tensor:
-        vectors: Tensor = outputs.features
-        return vectors
-
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, **_: Any) -> list[Prediction]:
         return []
 
     def answer_row(self, outputs: Any) -> Tensor:
@@ -149,9 +147,7 @@ class Classifier(PreparedAdapter):
         logits = super()._answer(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, **_: Any) -> list[Prediction]:
         return self._best(self.class_scores(outputs)[0].detach(), top_k)
 
     def _best(self, scores: Tensor, count: int) -> list[Prediction]:
@@ -166,10 +162,6 @@ class Classifier(PreparedAdapter):
 
     def class_logits(self, outputs: Logits) -> Tensor:
         return outputs.logits
-
-    def embedding(self, outputs: Logits) -> Tensor:
-        """Return the last linear layer's input (B, D), or the logits."""
-        return outputs.logits if outputs.features is None else outputs.features
 
     def scalar(self, outputs: Logits, target: Target) -> Tensor:
         """Return the class logit, its contrast to the others, or the number, shape ().

@@ -6,7 +6,7 @@ A family's file loads, prepares and runs; it returns `Detections` from `run` and
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -120,8 +120,12 @@ class Detections:
         """N."""
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
-    def cell(self, anchor: int) -> "Cell":
-        """Return the cell of one candidate; raise ModelProblem where there is no such candidate."""
+    def cell(self, anchor: int) -> tuple[Self, int, int, int]:
+        """Return one candidate of the first picture as maps (1, C, 1, 1), and its scale, row and column.
+
+        It has the parts that are read from the cell (`IN_CELL`), and neither box nor mask nor score nor joints. Raises
+        ModelProblem where there is no such candidate.
+        """
         start = 0
         for scale, level in enumerate(self.levels):
             height, width = level.shape[2:]
@@ -130,7 +134,7 @@ class Detections:
                 window = slice(1), slice(None), slice(y, y + 1), slice(x, x + 1)
                 objectness = (self.objectness[scale][window],) if self.objectness else ()
                 bare = replace(self, regressions=(), coefficients=(), prototypes=None, choice=None, poses=())
-                return Cell(replace(bare, levels=(level[window],), objectness=objectness), scale, y, x)
+                return replace(bare, levels=(level[window],), objectness=objectness), scale, y, x
             start += height * width
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
@@ -151,16 +155,6 @@ class Detections:
             invalid = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
             raise ModelProblem(f"This input has {start} candidates, and {invalid} is not among them.")
         return torch.stack([rows[i] for i in range(len(anchors))])
-
-
-class Cell(NamedTuple):
-    """One candidate of the first picture as maps (1, C, 1, 1), and where it lies."""
-
-    detections: Detections
-    """It has the parts that are read from the cell (`IN_CELL`), and neither box nor mask nor score nor joints."""
-    scale: int
-    row: int
-    column: int
 
 
 def cell_grid(

@@ -172,10 +172,10 @@ class QueryDetector(Detector):
 
 
 @contextmanager
-def record_queries(module: nn.Module, path: str, memory: str = "") -> "Iterator[_Recorder]":
+def record_queries(module: nn.Module, path: str, memory: str) -> "Iterator[_Recorder]":
     """Record the cross-attention at `path` while the context lasts, and the size of the map that `memory` returns.
 
-    Other threads' passes are not recorded.
+    `memory`: empty where none does. Other threads' passes are not recorded.
     """
     recorder, caller = _Recorder(), threading.get_ident()
     attention_module, contexts = module.get_submodule(path), ExitStack()

@@ -45,8 +45,7 @@ class Segmentation:
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """The class of each pixel of the first picture, (h, w)."""
-        labels: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
-        return labels
+        return self.logits[0].detach().argmax(0).cpu().numpy()
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:
@@ -102,9 +101,7 @@ class Segmenter(PreparedAdapter):
         logits: Tensor = output["out"] if hasattr(output, "keys") else output
         return logits
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, **_: Any) -> list[Prediction]:
         """Return the picture's classes by share; a background comes last."""
         counts = np.bincount(outputs.classes[self._content(outputs, geometry)].ravel(), minlength=1)
         self._check_labels(len(counts))
@@ -243,9 +240,7 @@ class PixelNumbers(Segmenter):
         # GradCAM weighs channels by their mean gradient, which is 0 for the difference of two places.
         super().__init__(replace(spec, method=AREA_METHOD if spec.method == METHOD else spec.method), *args, **options)
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, **_: Any) -> list[Prediction]:
         """Return the mean number of the whole picture."""
         covered = torch.from_numpy(self.covers(outputs, geometry)).to(outputs.logits.device)
         return [Prediction(self.labels[0], 0, float(outputs.logits[0, 0].detach()[covered].double().mean()))]

@@ -126,7 +126,7 @@ def is_own_class(arch: str) -> bool:
     return file.endswith(".py") and name.isidentifier()
 
 
-def build_classifier(arch: str, *, classes: int = 1000) -> nn.Module:
+def build_classifier(arch: str, *, classes: int) -> nn.Module:
     """Build a classifier without trained weights."""
     options: dict[str, Any] = {"num_classes": classes}
     if arch.startswith("vit_"):

@@ -35,9 +35,7 @@ def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
     added = max(before, key=lambda part: sum(part + key in names for key in tensors), default="")
     if sum(added + key in names for key in tensors) > fits(best):
         return {added + key: tensor for key, tensor in tensors.items()}
-    return (
-        {key[len(best) :]: tensor for key, tensor in tensors.items() if key.startswith(best)} if best else {**tensors}
-    )
+    return {key.removeprefix(best): tensor for key, tensor in tensors.items() if key.startswith(best)}
 
 
 def twins(tensors: Tensors, state: Tensors) -> tuple[str, ...]:

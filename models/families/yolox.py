@@ -90,9 +90,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloxDetector":
         module = Yolox(*_shape(tensors))
         module.load_state_dict(tensors)
     except (KeyError, RuntimeError) as problem:
-        raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
-            problem
-        )
+        names = "Megvii's or MMDetection's names"
+        raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by {names}.") from problem
     return adapt(spec, module, sha256_of(path), of_mmdetection=of_mmdetection)
 
 
@@ -100,8 +99,9 @@ def adapt(spec: ModelSpec, module: "Yolox", sha256: str, *, of_mmdetection: bool
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
     names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    kind = MmdetectionYolox if of_mmdetection else YoloxDetector
-    return kind(spec, module, labels.complete(names, count), sha256)
+    detector = YoloxDetector(spec, module, labels.complete(names, count), sha256)
+    detector.rounding = 0.5 if of_mmdetection else 0.0
+    return detector
 
 
 def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
@@ -192,7 +192,7 @@ class YoloxDetector(Detector):
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
     rounding = 0.0
-    """Added to a resized side before it is cut to whole pixels."""
+    """Added to a resized side before it is cut to whole pixels: MMDetection's rule rounds to the nearest."""
 
     def __init__(self, spec: ModelSpec, module: Yolox, labels: Sequence[str], weights_sha256: str) -> None:
         """Adapt a module, which is fused and from then on the adapter's own."""
@@ -225,14 +225,5 @@ class YoloxDetector(Detector):
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""
-        known = dict(self.module.named_modules())
-        for path in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
-            if path in known:
-                return path
-        return name
-
-
-class MmdetectionYolox(YoloxDetector):
-    """A YOLOX whose sides are rounded to the nearest pixel, as MMDetection's rule says."""
-
-    rounding = 0.5
+        known, theirs = dict(self.module.named_modules()), megvii_name(name)
+        return next((path for path in (name, theirs, re.sub(r"\.bn$", ".conv", theirs)) if path in known), name)

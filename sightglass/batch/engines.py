@@ -105,7 +105,7 @@ class Work:
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(loaded.device)
-        self._loaded = loaded
+        self.loaded = loaded
         self._model_lock: AbstractContextManager[Any] = contextlib.nullcontext() if self.parallel else threading.Lock()
         self._layers: tuple[Layer, ...] = chosen_layers(loaded, options.layers)
         # Made once for all workers.
@@ -119,7 +119,7 @@ class Work:
     @property
     def classes(self) -> tuple[str, ...]:
         """All classes that the model knows, with the words it was given."""
-        return self._loaded.adapter.labels
+        return self.loaded.adapter.labels
 
     @property
     def scores(self) -> table.Scores:
@@ -141,15 +141,11 @@ class Work:
 
         Labels are none of them: a run with them adds what an earlier one lacks.
         """
-        settings = list_settings(self._loaded, self.options, self._layers)
+        settings = list_settings(self.loaded, self.options, self._layers)
         settings |= {"maps": self.job.maps, "side": self.job.side}
         # Only values that differ from the defaults.
         plain: Json = json.loads(json.dumps(settings | table.changed_look(self.job.style)))
         return plain
-
-    def count_together(self, device: str) -> int:
-        """Return how many pictures go through the model in one pass on a device, `cpu` or another."""
-        return pass_size(self._loaded, self.options, device)
 
     def for_worker(self) -> Work:
         """Return a copy for another worker, with its own lock."""
@@ -157,8 +153,8 @@ class Work:
             return self
         # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
         worker_copy = copy.copy(self)
-        worker_copy._loaded = self._loaded.copy()
-        worker_copy._loaded.lock = PassLock(worker_copy._loaded.device)
+        worker_copy.loaded = self.loaded.copy()
+        worker_copy.loaded.lock = PassLock(worker_copy.loaded.device)
         return worker_copy
 
     def process(self, batch: Sequence[Item]) -> list[Outcome]:
@@ -217,13 +213,11 @@ class Work:
         return [self._explain_one(image) for image in images]
 
     def _explain_together(self, images: list[Image]) -> Sequence[Explanation]:
-        adapter, all_options = self._loaded.adapter, [self.options] * len(images)
-        inputs = [
-            adapter.prepare(image.array(adapter.channels, adapter.spec.id), self.options.preprocessing)
-            for image in images
-        ]
+        adapter, all_options = self.loaded.adapter, [self.options] * len(images)
+        arrays = (image.array(adapter.channels, adapter.spec.id) for image in images)
+        inputs = [adapter.prepare(array, self.options.preprocessing) for array in arrays]
         with self._model_lock:
-            return explain_together(self._loaded, images, inputs, self._layers, all_options, best=self.job.maps)
+            return explain_together(self.loaded, images, inputs, self._layers, all_options, best=self.job.maps)
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         options = self.call_options
@@ -418,9 +412,7 @@ class RayEngine:
         actor = import_ray().remote(**self._needs, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(self.worker)
         return actor, (job, settings, shared_files, work.labels)
 
-    def _hand_out(
-        self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]
-    ) -> Generator[list[Outcome], None, None]:
+    def _hand_out(self, workers: Sequence[Any], batches: Sequence[Sequence[Item]]) -> Iterator[list[Outcome]]:
         """Give each worker the next batch until none is waiting, and yield their outcomes."""
         ray, stop, idle, waiting = import_ray(), self._work.stop, list[Any](), deque(batches)
         # A worker gets no batch before the cluster has a place for it: first it does nothing.

@@ -19,7 +19,7 @@ from sightglass.common.files import remove_drafts
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.explanation import Explanation
+from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -147,7 +147,7 @@ class BatchJob:
         if self.engine == "ray":
             self._engine = RayEngine(stack, work, self.items[0])
         # A batch gains nothing where pictures are explained one by one, and a stop loses less.
-        self._size = self.batch_size or work.count_together(self._engine.device)
+        self._size = self.batch_size or pass_size(work.loaded, work.options, self._engine.device)
         settings = work.settings | {"batch_size": self._size}
         settings["recipe"]["device"] = self._engine.device
         self.folder.mkdir(parents=True, exist_ok=True)

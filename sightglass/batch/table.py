@@ -135,11 +135,8 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
 
 def changed_look(style: Style) -> dict[str, Any]:
     """Return the settings of a style that differ from the viewer's defaults, by name."""
-    return {
-        name: new
-        for name in ("mode", "colormap", "alpha")
-        if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)
-    }
+    look = {name: getattr(style, name) for name in ("mode", "colormap", "alpha")}
+    return {name: value for name, value in look.items() if value != getattr(VIEWER_STYLE, name)}
 
 
 def recipe(settings: Json, row: Row) -> Recipe:

@@ -51,9 +51,8 @@ LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the who
 
 def describe_proof(proof: Proof, picture: int = 0) -> Chart:
     """Return the chart of a proof's first filling; a control's curve is the mean over its maps."""
-    names = {name: title for name, (title, _, _) in LINES.items()} | {
-        "strongest": capital(proof.support.strongest_name)
-    }
+    names = {name: title for name, (title, _, _) in LINES.items()}
+    names["strongest"] = capital(proof.support.strongest_name)
     curves = [
         ChartLine(name, names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
         for name in cast("tuple[LineName, ...]", ("map", *proof.controls))

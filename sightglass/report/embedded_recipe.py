@@ -221,11 +221,8 @@ def list_checks(explanation: Result) -> list[Checks | None]:
 
 def add_checks(recipe: Recipe, checks: Sequence[Checks | None]) -> Recipe:
     """Return a recipe with its maps' checks; `checks`: one entry for each map."""
-    saved = tuple(
-        SavedChecks.model_validate({"index": index, "marks": entry.checks})
-        for index, entry in enumerate(checks)
-        if entry
-    )
+    known = [{"index": index, "marks": entry.checks} for index, entry in enumerate(checks) if entry]
+    saved = tuple(map(SavedChecks.model_validate, known))
     return recipe.model_copy(update={"checks": saved}) if saved else recipe
 
 

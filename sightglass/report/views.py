@@ -52,13 +52,8 @@ def new_view(
 ) -> View:
     """Return a view with long texts cut at a word; `day`: by default today; `more`: other fields."""
     day = day or date.today()
-    return View(
-        shorten(title, MAX_TITLE),
-        shorten(sentence, MAX_SENTENCE),
-        tuple(pictures),
-        date=f"{day.day} {day:%b %Y}",
-        **more,
-    )
+    texts = shorten(title, MAX_TITLE), shorten(sentence, MAX_SENTENCE)
+    return View(*texts, tuple(pictures), date=f"{day.day} {day:%b %Y}", **more)
 
 
 def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Picture:

@@ -111,14 +111,11 @@ class _Run:
         for folder in (self.folder, self.parts):
             remove_drafts(folder, age=0)
         if fresh:
-            self._delete_results()
+            shutil.rmtree(self.work, ignore_errors=True)
+            for name in (CLIP, TIMELINE_CSV, TIMELINE_JSON):
+                (self.folder / name).unlink(missing_ok=True)
         summary = self._read_finished() or self._make_results()
         return replace(summary, seconds=time.monotonic() - started)
-
-    def _delete_results(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        for name in (CLIP, TIMELINE_CSV, TIMELINE_JSON):
-            (self.folder / name).unlink(missing_ok=True)
 
     def _read_finished(self) -> Summary | None:
         """Return the result of an earlier run that came to its end, if any."""

@@ -172,9 +172,7 @@ class ClipClassifier(Classifier):
         count = len(self.labels)
         return PhraseLogits(logits[:, :count], features, rival=logits[:, count:] if count == 1 else None)
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, **_: Any) -> list[Prediction]:
         if not self.labels:
             raise ModelProblem(
                 f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
@@ -261,31 +259,22 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
 
 
 def _text_encoder(spec: ModelSpec, net: Any, folder: Path) -> Callable[[Sequence[str]], Tensor]:
-    """Return the encoder of K phrases to (K, D)."""
-    tokenize, clip = _tokenizer(spec, net.config, folder), net.config.model_type == "clip"
-
-    def encode_text(phrases: Sequence[str]) -> Tensor:
-        pooled = net.text_model(**tokenize(phrases)).pooler_output
-        projected: Tensor = net.text_projection(pooled) if clip else pooled
-        return projected
-
-    return encode_text
-
-
-def _tokenizer(spec: ModelSpec, whole: Any, folder: Path) -> Callable[[Sequence[str]], dict[str, Tensor]]:
-    """Return the folder's tokenizer."""
+    """Return the encoder of K phrases to (K, D), with the folder's tokenizer."""
     import transformers
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         raise ModelProblem(
             f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
         )
-    encode, length = from_folder(transformers.AutoTokenizer, folder), int(whole.text_config.max_position_embeddings)
+    tokenize, clip = from_folder(transformers.AutoTokenizer, folder), net.config.model_type == "clip"
+    length = int(net.config.text_config.max_position_embeddings)
     # SigLIP was trained with every phrase filled up, and without a mask.
-    names = ("input_ids", "attention_mask") if whole.model_type == "clip" else ("input_ids",)
+    names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 
-    def tokenize(phrases: Sequence[str]) -> dict[str, Tensor]:
-        batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        return {name: batch[name] for name in names if name in batch}
+    def encode_text(phrases: Sequence[str]) -> Tensor:
+        batch = tokenize(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        pooled = net.text_model(**{name: batch[name] for name in names if name in batch}).pooler_output
+        projected: Tensor = net.text_projection(pooled) if clip else pooled
+        return projected
 
-    return tokenize
+    return encode_text

@@ -197,9 +197,8 @@ class Trial:
 
     def _input(self, size: tuple[int, int], channels: int) -> Preprocessing:
         crop = "centre" if size[0] == size[1] else "squash"
-        return Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(
-            replace(self.stated.for_channels(channels), size=size)
-        )
+        stated = replace(self.stated.for_channels(channels), size=size)
+        return Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
 
     def _shrink(self, how: Preprocessing, why: str, attempt: Pass) -> tuple[Preprocessing, str, Tensor]:
         """Return what `find_input` does, of a smaller input for a network that shrinks pictures little."""

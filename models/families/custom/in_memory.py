@@ -229,6 +229,7 @@ def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
     if transformers.task_of(spec.arch) == "detect":
         # Its adapter prepares pictures by the processor itself.
         spec = spec.with_weights(preprocessing=PreprocessingTable())
+        return transformers.make_detector(spec, model, "", processor)
     preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
     notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
-    return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes, processor=processor)
+    return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes)

@@ -204,9 +204,8 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     """Yield the tensors, also without each common prefix."""
-    yield saved.tensors
-    for prefix in state_dicts.common_prefixes(saved.tensors):
-        yield {key[len(prefix) :]: value for key, value in saved.tensors.items() if key.startswith(prefix)}
+    for prefix in ("", *state_dicts.common_prefixes(saved.tensors)):
+        yield {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
@@ -296,10 +295,7 @@ def _import_file(path: Path) -> Any:
 
 
 def read_transform(name: str) -> PreprocessingTable:
-    """Return the preprocessing of a user's transform, `train.py:transform`.
-
-    A function is called for it.
-    """
+    """Return the preprocessing of a user's transform, `train.py:transform`; a function is called for it."""
     if not architectures.is_own_class(name):
         raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
     file, _, member = name.rpartition(":")

@@ -143,7 +143,7 @@ def segmenter() -> nn.Module:
     from torchvision.models.segmentation import LRASPP
 
     widths = CLASSIFIERS["seg"][0]
-    body = _dilated("seg")
+    body = _dilated()
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
     module: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
     return module
@@ -156,7 +156,7 @@ def regressor() -> nn.Module:
     to make the same sum of a long rod and of a short one.
     """
     width = CLASSIFIERS["seg"][0][-1]
-    body = _dilated("seg")
+    body = _dilated()
     extra = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     body.layer4 = nn.Sequential(*body.layer4, *extra)
     body.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
@@ -164,9 +164,9 @@ def regressor() -> nn.Module:
     return module
 
 
-def _dilated(size: str) -> Any:
+def _dilated() -> Any:
     """Return a classifier with dilated later layers, for long objects."""
-    body: Any = classifier(size)
+    body: Any = classifier("seg")
     for part in (*body.layer3.modules(), *body.layer4.modules()):
         if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
             part.dilation = part.padding = (2, 2)

@@ -48,7 +48,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "ExportedDetector
     runtime.channels = table.channels_in or len(table.mean or ()) or runtime.channels or 3
     outputs = _probe(runtime)
     if spec.task != "detect":
-        return _adapt_rows(spec, runtime, outputs, notes, sha256_of(path))
+        return _adapt_rows(spec, runtime, outputs, notes)
     if layout is None and outputs[0].ndim == 2 and len(outputs) == 1:
         raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
     if runtime.channels != 3:
@@ -143,9 +143,7 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     return draft if names or task == "embed" else draft.with_labels(count)
 
 
-def _adapt_rows(
-    spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...], sha256: str
-) -> CustomAdapter:
+def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...]) -> CustomAdapter:
     """Adapt a file that answers with a row of numbers; `notes`: those on its input."""
     chosen = spec.weights.output
     if isinstance(chosen, int) and 0 <= chosen < len(runtime.outputs):
@@ -166,7 +164,7 @@ def _adapt_rows(
     adapter = adapt(
         spec,
         runtime,
-        sha256,
+        sha256_of(runtime.path),
         check_task(spec.task),
         preprocessing.table(),
         names_in_file=lambda _: named,

@@ -32,8 +32,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
             architectures.without_aux(spec.arch, module)
         return module
 
-    module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build_classifier(spec.arch, classes=len(names)), read
-    )
+    row = load_published(spec, default)
+    module, sha256 = checkpoint.module_of(row, progress, lambda: build_classifier(spec.arch, classes=len(names)), read)
     preprocessing = architectures.weights_preprocessing(default).changed(spec.preprocessing)
     return Classifier(spec, module, names, preprocessing, sha256)

@@ -184,19 +184,15 @@ class DenseDetector(TorchvisionDetector):
             centredness = getattr(boxes, "bbox_ctrness", None)
             yield (logits, sides.relu(), centredness(towards_box)) if centredness else (logits, sides, None)
 
-    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
-        coder: Any = self.module.box_coder
-        boxes: Tensor = getattr(coder, "decode_single", coder.decode)(deltas, anchors)
-        return boxes
-
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
         """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
         return sigmoid_scores
 
     def forward(self, tensor: Tensor) -> TorchvisionDetections:
-        images = self._images(tensor)
-        features = list(self.module.backbone(tensor).values())  # type: ignore[operator]
+        module: Any = self.module
+        images, features = self._images(tensor), list(module.backbone(tensor).values())
+        # From (N, 4) numbers of the head and (N, 4) xyxy anchors to boxes.
+        decode = getattr(module.box_coder, "decode_single", module.box_coder.decode)
         levels, regressions, objectness, rest = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor | None]()
         counts = []
         for logits, deltas, centredness in self._towers(features):
@@ -211,7 +207,7 @@ class DenseDetector(TorchvisionDetector):
 
         def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
             rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
-            return torch.stack([self._decode(row, anchors) for row in rows])
+            return torch.stack([decode(row, anchors) for row in rows])
 
         return TorchvisionDetections(
             tuple(levels),
@@ -231,10 +227,8 @@ class DenseDetector(TorchvisionDetector):
         # Torchvision lists them cell by cell; here all cells of the first anchor come first.
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, counts, strict=True)]
         by_map = module.anchor_generator(images, features)[0].split(sizes)
-        anchors = [
-            boxes.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
-            for boxes, count in zip(by_map, counts, strict=True)
-        ]
+        pairs = zip(by_map, counts, strict=True)
+        anchors = [boxes.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1) for boxes, count in pairs]
         groups = [boxes.new_full((len(boxes),), number, dtype=torch.long) for number, boxes in enumerate(anchors)]
         return torch.cat(anchors), torch.cat(groups)
 
@@ -392,9 +386,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
                     part.eps = 0.0
         return module
 
-    module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
-    )
+    row = load_published(spec, default)
+    module, sha256 = checkpoint.module_of(row, progress, lambda: build_dense(spec.arch, classes=count), read)
     return adapt(spec, module, sha256)
 
 

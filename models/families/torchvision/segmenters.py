@@ -38,9 +38,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         state_dicts.load_into(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
 
-    module, sha256 = checkpoint.module_of(
-        load_published(spec, default), progress, lambda: build_dense(spec.arch, classes=count), read
-    )
+    row = load_published(spec, default)
+    module, sha256 = checkpoint.module_of(row, progress, lambda: build_dense(spec.arch, classes=count), read)
     names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
     how = architectures.weights_preprocessing(default).changed(spec.preprocessing)
     return Segmenter(spec, module, names, how, sha256, notes=notes + file_notes)
@@ -72,7 +71,5 @@ def arch_of(tensors: Mapping[str, Tensor]) -> str:
 
 def classes_of(tensors: Mapping[str, Tensor]) -> int:
     """Return a state dict's number of classes by its last convolution."""
-    last = next(
-        (tensors[key] for key in ("classifier.4.weight", "classifier.low_classifier.weight") if key in tensors), None
-    )
-    return 0 if last is None else int(last.shape[0])
+    names = ("classifier.4.weight", "classifier.low_classifier.weight")
+    return next((int(tensors[name].shape[0]) for name in names if name in tensors), 0)

@@ -311,9 +311,7 @@ class Describer(PreparedAdapter):
         gain = logs.gather(1, self._ids(logs)[:, None])[:, 0] - self.others.logs.to(logs)
         return [float(gain[first:last].sum()) for first, last in self.module.text.spans]
 
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
+    def decode(self, outputs: Any, geometry: Geometry, **_: Any) -> list[Prediction]:
         rows = zip(self.labels, self.seen(outputs), self.gains(outputs), strict=True)
         return [Prediction(word, i, share, speaks_against=gain < AGAINST) for i, (word, share, gain) in enumerate(rows)]
 

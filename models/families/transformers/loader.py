@@ -157,12 +157,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     if task == "describe":
         return describer.load(replace(spec, task=task), net, folder, sha256)
     if task == "detect":
-        processor = read_processor(folder) if picture_settings(folder) else None
-        return make_adapter(spec, arch, net, usual_preprocessing(net.config), sha256, processor=processor)
+        return make_detector(spec, net, sha256, read_processor(folder) if picture_settings(folder) else None)
     preprocessing, processor, notes = prepare(spec, folder, net.config)
-    adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes)
-    assert isinstance(adapter, TransformersModel)
-    return use_processor(adapter, processor)
+    return use_processor(make_adapter(spec, arch, net, preprocessing, sha256, notes), processor)
 
 
 def _names(config: Any) -> tuple[str, ...]:
@@ -210,27 +207,24 @@ def _stated_class(config: Mapping[str, Any]) -> str:
     return str(stated[0]) if isinstance(stated, list) and stated else ""
 
 
+def make_detector(spec: ModelSpec, net: Any, sha256: str, processor: Any) -> TransformersDetector:
+    """Return a detector's adapter; raise ModelProblem without its own processor."""
+    if not hasattr(processor, "post_process_object_detection"):
+        where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
+        raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
+    spec, names = replace(spec, task="detect"), _names(net.config)
+    return TransformersDetector(spec, net, labels.for_classes(spec, len(names), names)[0], sha256, processor)
+
+
 def make_adapter(
-    spec: ModelSpec,
-    arch: str,
-    net: Any,
-    preprocessing: Preprocessing,
-    sha256: str,
-    notes: tuple[str, ...] = (),
-    processor: Any = None,
-) -> PreparedAdapter | TransformersDetector:
+    spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
+) -> TransformersModel:
     """Return a network's adapter by its class name.
 
-    `processor`: a detector's own. Raises ModelProblem, one sentence, where it cannot run on a picture.
+    Raises ModelProblem, one sentence, where it cannot run on a picture.
     """
     task = task_of(arch)
-    if task == "detect":
-        if not hasattr(processor, "post_process_object_detection"):
-            where = "give it as preprocess" if spec.in_memory else "put preprocessor_config.json beside its weights"
-            raise ModelProblem(f"{spec.id} draws boxes, which its own image processor reads: {where}.")
-        spec, names = replace(spec, task=task), _names(net.config)
-        return TransformersDetector(spec, net, labels.for_classes(spec, len(names), names)[0], sha256, processor)
-    kind, names = ADAPTERS[task], ()
+    kind, names = ADAPTERS[task], tuple[str, ...]()
     if task == "segment":
         spec, kind = spec.as_segmentation(), QuerySegmenter if arch in BY_QUERIES else kind
     elif task != "classify":

@@ -83,8 +83,7 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
         angles = [tower(x) for tower, x in zip(branch["angle_head"], maps, strict=True)]
         regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
     coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
-    centres, strides = _cells(head, maps)
-    detections = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    detections = _detections(head, maps, logits, regressions, coefficients)
     return add_joints(head, branch, maps, detections) if "pose_head" in branch else detections
 
 
@@ -113,18 +112,18 @@ def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
         if mask_head is not None:
             coefficients.append(mask_head[i](x).flatten(2)[..., chosen, None])
         through.append(chosen)
-    centres, strides = (cells[torch.cat(through)] for cells in _cells(head, maps))
-    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    return _detections(head, maps, logits, regressions, coefficients, chosen=torch.cat(through))
 
 
-def _detections(
-    head: Any, maps: list[Tensor], towers: tuple[list[Tensor], list[Tensor], list[Tensor]], cells: tuple[Tensor, Tensor]
-) -> Detections:
-    """Build `Detections` from the towers' logits, boxes and mask coefficients, and the cells' centres and strides."""
+def _detections(head: Any, maps: list[Tensor], *towers: list[Tensor], chosen: Tensor | None = None) -> Detections:
+    """Build `Detections` from the towers' logits, boxes and mask coefficients; `chosen`: of which cells they are."""
     from ultralytics.nn.modules.block import Proto26
 
-    (logits, regressions, coefficients), (centres, strides) = towers, cells
-    boxes_of, corners_of = _decoding(head, centres, strides)
+    logits, regressions, coefficients = towers
+    centres, sides = cell_grid([(level.shape[2], level.shape[3]) for level in maps], head.cell_sides, maps[0])
+    if chosen is not None:
+        centres, sides = centres[chosen], sides[chosen]
+    boxes_of, corners_of = _decoding(head, centres / sides[:, None], sides[:, None])
     proto, prototypes, unit = getattr(head, "proto", None), None, 1.0
     if proto is not None:
         prototypes = proto(maps if isinstance(proto, Proto26) else maps[0])
@@ -133,8 +132,8 @@ def _detections(
         tuple(logits),
         tuple(regressions),
         boxes_of,
-        centres * strides,
-        strides[:, 0],
+        centres,
+        sides,
         coefficients=tuple(coefficients),
         prototypes=prototypes,
         mask_unit=unit,
@@ -142,16 +141,11 @@ def _detections(
     )
 
 
-def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
-    shapes = [(level.shape[2], level.shape[3]) for level in maps]
-    centres, sides = cell_grid(shapes, head.cell_sides, maps[0])
-    strides = sides[:, None]
-    return centres / strides, strides
-
-
 def _decoding(head: Any, centres: Tensor, strides: Tensor) -> tuple[Decoding, Decoding | None]:
-    """Return functions from regressions to boxes and, for rotated ones, to corners."""
+    """Return functions from regressions to boxes and, for rotated ones, to corners.
+
+    `centres` (N, 2) are in cells of their own scale, `strides` (N, 1) in pixels.
+    """
     from ultralytics.nn.modules.head import OBB, OBB26
     from ultralytics.utils.ops import xywhr2xyxyxyxy
     from ultralytics.utils.tal import dist2bbox, dist2rbox
@@ -388,9 +382,8 @@ class PoseDetector(YoloDetector):
         """Return a candidate's joints, from (K, D)."""
         places = geometry.points_to_original(row[:, :2].tolist())
         seen = row[:, 2].sigmoid().tolist() if self.sees_visibility else [None] * len(row)
-        return tuple(
-            Joint(name, x, y, visibility) for name, (x, y), visibility in zip(self.joints, places, seen, strict=True)
-        )
+        rows = zip(self.joints, places, seen, strict=True)
+        return tuple(Joint(name, x, y, visibility) for name, (x, y), visibility in rows)
 
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
         """Return a joint's x, y or visibility logit, or the box's scalar.

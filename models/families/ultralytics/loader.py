@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
-from sightglass.models.adapter import Progress
+from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import join_act
 from sightglass.models.adapters.segmenter import Segmenter
@@ -70,7 +70,7 @@ TASK_OF_HEAD = {"Classify": "classify", "SemanticSegment": "segment"}
 """Tasks by the class of the head, the last step; the task of all others is to detect."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloClassifier | YoloDetector | YoloSegmenter":
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     """Open a checkpoint on the CPU; raises ModelProblem where Ultralytics cannot.
 
     A `.pt` of Ultralytics is a pickle, and opening one runs the code in it: only files that `models.weights` finds in
@@ -131,9 +131,7 @@ def import_quietly() -> None:
         settings.update(sync=False)
 
 
-def adapt(
-    spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = True
-) -> "YoloClassifier | YoloDetector | YoloSegmenter":
+def adapt(spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = True) -> Adapter:
     """Adapt an Ultralytics model; with `fuse` the module is fused, frozen and from then on the adapter's own."""
     head = module.model[-1]
     task = TASK_OF_HEAD.get(type(head).__name__, "detect")
