@@ -46,9 +46,7 @@ def lacks_map(loaded: LoadedModel, otherwise: str) -> str:
 class WordDecoder(Decoder):
     """Each word with how far it depends on the picture."""
 
-    def listed(self, adapter: Adapter, options: Options) -> int:
-        super().listed(adapter, options)
-        return len(adapter.labels)
+    lists_all = True
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         # Hiding parts of the picture takes hundreds of passes: only where it is asked for.
