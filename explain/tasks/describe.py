@@ -232,10 +232,3 @@ def against_sentence(words: Sequence[Prediction]) -> str:
     """Name the words that the picture speaks against; empty without any."""
     against = [f"“{word.label}”" for word in words_among(words) if mood_of(word) == "against"]
     return f"The picture speaks against {listing(against)}." if against else ""
-
-
-def check_prompt(adapter: Adapter, options: Options) -> None:
-    """Raise ModelProblem for a prompt or an answer of a model that takes none."""
-    if (options.prompt or options.answer) and not adapter.takes_prompt:
-        name = "prompt" if options.prompt else "answer"
-        raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")
