@@ -201,15 +201,11 @@ class LoadedModel:
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """Return the folded copy's adapter, or its own if layers are missing."""
-        if (
-            self.guard
-            or not folding.folds()
-            or self.folded is None
-            or any(layer.path in self.folded.missing for layer in layers)
-        ):
+        folded = None if self.guard or not folding.folds() else self.folded
+        if folded is None or any(layer.path in folded.missing for layer in layers):
             return self.adapter
         adapter = copy.copy(self.adapter)
-        adapter.module = self.folded.module
+        adapter.module = folded.module
         return adapter
 
     def verify(self) -> None:
