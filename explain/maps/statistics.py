@@ -132,8 +132,8 @@ class Agreement:
 
 
 def coarse(values: Values, cells: int = COARSE) -> Values:
-    """Reduce a map by area to at most `cells` a side."""
-    height, width = values.shape
+    """Reduce a map (h, w), or a picture (h, w, C), by area to at most `cells` a side."""
+    height, width = values.shape[:2]
     scale = cells / max(height, width)
     if scale >= 1:
         return values
