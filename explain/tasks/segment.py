@@ -151,8 +151,7 @@ def is_background(result: Result, index: int) -> bool:
 def list_classes(result: Result, most: int) -> str:
     """List a picture's classes without background: `star, gear and 2 more`."""
     labels = [prediction.label for prediction in result.predictions if not is_background(result, prediction.index)]
-    more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
-    return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
+    return listing(labels, most if len(labels) <= most else most - 1) or "nothing but background"
 
 
 def check_in_picture(at: tuple[float, ...], evidence: Evidence) -> None:
