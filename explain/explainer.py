@@ -31,7 +31,6 @@ from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.tasks.describe import check_prompt
 from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
 from sightglass.models.layers import Layer
@@ -410,7 +409,9 @@ class Explainer:
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
         adapter = loaded.adapter
-        check_prompt(adapter, options)
+        if (options.prompt or options.answer) and not adapter.takes_prompt:
+            name = "prompt" if options.prompt else "answer"
+            raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")
         if (options.vocabulary or options.examples) and not adapter.takes_words:
             raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
         if adapter.takes_prompt and image is None:

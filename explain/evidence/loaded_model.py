@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Self, TypeGuard
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,10 @@ class LoadedModel:
             adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
+
+    def is_from(self, spec: ModelSpec, times: dict[str, int]) -> bool:
+        """Return whether it was loaded from this row and these files, of these times, as they are."""
+        return self.source is not None and self.source[0] == spec and times.items() <= self.source[1].items()
 
     @property
     def origin(self) -> "LoadedModel":
@@ -201,15 +205,11 @@ class LoadedModel:
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """Return the folded copy's adapter, or its own if layers are missing."""
-        if (
-            self.guard
-            or not folding.folds()
-            or self.folded is None
-            or any(layer.path in self.folded.missing for layer in layers)
-        ):
+        folded = None if self.guard or not folding.folds() else self.folded
+        if folded is None or any(layer.path in folded.missing for layer in layers):
             return self.adapter
         adapter = copy.copy(self.adapter)
-        adapter.module = self.folded.module
+        adapter.module = folded.module
         return adapter
 
     def verify(self) -> None:
@@ -312,14 +312,6 @@ class ModelCache:
         files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
         times = {name: os.stat(name).st_mtime_ns for name in files}
 
-        def is_current(loaded: LoadedModel | None) -> TypeGuard[LoadedModel]:
-            """Return whether a model was loaded from this row and these files as they are."""
-            source = None if loaded is None else loaded.source
-            return source is not None and source[0] == spec and times.items() <= source[1].items()
-
-        if is_current(loaded := self._models.get(key)):
-            return loaded
-
         def report(done: int, total: int) -> None:
             if progress is not None:
                 text = f"Fetching {spec.id}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
@@ -327,10 +319,10 @@ class ModelCache:
 
         with self._loading[key]:
             loaded = self._models.get(key)
-            if not is_current(loaded):
+            if loaded is None or not loaded.is_from(spec, times):
                 loaded = LoadedModel(load(spec, progress=report), device)
                 loaded.source = spec, times
-            self._models.put(key, loaded)
+                self._models.put(key, loaded)
         return loaded
 
     def free(self, keep: LoadedModel | None = None) -> None:

@@ -40,6 +40,8 @@ class HeadWeights:
     module: AttentionModule
     weights: Tensor
     """(heads, queries, keys), rows sum to 1."""
+    slopes: Tensor
+    """(heads, queries, keys), a target's gradient."""
     rows: Tensor
     """(queries,) bool: the queries that count: the class token where the prediction is read from it, else every patch;
     all queries that are other tokens than the keys."""
@@ -54,7 +56,7 @@ def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
 
 def compute_gradients(
     evidence: Evidence, targets: Sequence[Target], request: Request, *, last_only: bool = False
-) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
+) -> Iterator[list[HeadWeights]]:
     """Yield each target's weights and gradients of every module.
 
     One forward pass with explicit attention for all targets, and one backward pass for each. With `last_only` only the
@@ -85,11 +87,9 @@ def compute_gradients(
                 slopes |= dict(zip(leaves, gradients, strict=True))
             last = [*recorded][-1]
             read = (slopes[last].expand_as(recorded[last])[0] != 0).any(-1).any(0)
+            rows = {path: _rows(modules[path], modules[last], read) for path in recorded}
             yield [
-                (
-                    HeadWeights(modules[path], weights[0].detach(), _rows(modules[path], modules[last], read)),
-                    slopes[path].expand_as(weights)[0],
-                )
+                HeadWeights(modules[path], weights[0].detach(), slopes[path].expand_as(weights)[0], rows[path])
                 for path, weights in recorded.items()
             ]
 
@@ -225,7 +225,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
         (modules,) = compute_gradients(evidence, missing[:1], request, last_only=True)
-        raw = rollout([entry for entry, _ in modules])
+        raw = rollout(modules)
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
@@ -252,29 +252,29 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
         (modules,) = compute_gradients(evidence, [target], Request(), last_only=True)
-        for entry in (entry for entry, _ in modules if entry.module.path in missing):
+        for entry in (entry for entry in modules if entry.module.path in missing):
             evidence.raws[keys[entry.module.path]] = [_to_map(entry.module, entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
 def rollout(modules: Sequence[HeadWeights]) -> Tensor:
     """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2."""
-    return _join([(entry, entry.weights.mean(0)) for entry in modules], 0.5)
+    return _join(modules, [entry.weights.mean(0) for entry in modules], 0.5)
 
 
-def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
+def chefer(modules: Sequence[HeadWeights]) -> Tensor:
     """Return Chefer's map (h, w): layer by layer from R = I, R <- R + mean over heads of relu(gradient * W) R.
 
     Where queries are other tokens than the keys: R <- the mean times R (equations 5, 6, 10).
     """
-    return _join([(entry, (slope * entry.weights).clamp_min(0).mean(0)) for entry, slope in modules], 1)
+    return _join(modules, [(entry.slopes * entry.weights).clamp_min(0).mean(0) for entry in modules], 1)
 
 
-def _join(modules: Sequence[tuple[HeadWeights, Tensor]], share: float) -> Tensor:
+def _join(modules: Sequence[HeadWeights], means: Sequence[Tensor], share: float) -> Tensor:
     """Return the map (h, w) of R <- share (R + mean R) over layers, from each one's mean over heads."""
     joined: Tensor | None = None
-    first = modules[0][0].module
-    for entry, mean in modules:
+    first = modules[0].module
+    for entry, mean in zip(modules, means, strict=True):
         if entry.module.same:
             before = torch.eye(len(mean), device=mean.device) if joined is None else joined
             joined = share * (before + mean @ before)
@@ -282,7 +282,7 @@ def _join(modules: Sequence[tuple[HeadWeights, Tensor]], share: float) -> Tensor
             # Without the tokens before those that this module reads.
             joined = mean if joined is None else mean @ joined[len(first.extras) - len(entry.module.extras) :]
     assert joined is not None
-    return _to_map(first, joined[modules[-1][0].rows].mean(0))
+    return _to_map(first, joined[modules[-1].rows].mean(0))
 
 
 def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) -> RawMaps:

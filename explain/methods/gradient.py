@@ -6,7 +6,7 @@ returns one signed float map (h, w), neither clipped nor scaled. Where the gradi
 detection's is 0 nearly everywhere. Equations are those of the papers that `METHODS` names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -211,9 +211,7 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
-def average_flips(
-    compute: Callable[..., RawMaps], evidence: Evidence, method: Method, targets: Sequence[Target], request: Request
-) -> RawMaps:
+def average_flips(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Return the mean of a method's raw maps and those of the mirrored picture, mirrored back."""
     geometry = evidence.geometry
     (down, across), width = geometry.offset, geometry.input[1]
@@ -224,8 +222,9 @@ def average_flips(
         if request.progress is not None:
             request.progress(begin + share / 2, text)
 
-    first = compute(evidence, method, targets, replace(request, progress=partial(report_half, 0)))
-    second = compute(mirrored, method, targets, replace(request, progress=partial(report_half, 0.5), partial=None))
+    alone = replace(request, progress=partial(report_half, 0), flips=False)
+    first = method.run(evidence, targets, alone)
+    second = method.run(mirrored, targets, replace(alone, progress=partial(report_half, 0.5), partial=None))
     pairs = zip(first.maps, second.maps, first.layers, strict=True)
     maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.

@@ -152,20 +152,15 @@ class Method:
         return _load("gradient", self.compute_name)  # type: ignore[no-any-return]
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
-        """Compute the raw maps of some targets, at the layers of the evidence."""
+        """Compute the raw maps of some targets, at the layers of the evidence, each on an even grid over the input."""
         request = request or Request()
         if request.flips:
-            return _load("gradient", "average_flips")(_compute, evidence, self, targets, request)  # type: ignore[no-any-return]
-        return _compute(evidence, self, targets, request)
-
-
-def _compute(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Compute raw maps, each on an even grid over the whole input."""
-    raw: RawMaps = _load(RUNNERS.get(method.family, "gradient"), "run")(evidence, method, targets, request)
-    # Maps of attention are where their keys are.
-    covers = {} if method.family == "attention" else {layer.path: layer.cover for layer in evidence.layers}
-    maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
-    return replace(raw, maps=maps)
+            return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
+        raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
+        # Maps of attention are where their keys are.
+        covers = {} if self.family == "attention" else {layer.path: layer.cover for layer in evidence.layers}
+        maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
+        return replace(raw, maps=maps)
 
 
 def _load(module: str, function: str) -> Any:

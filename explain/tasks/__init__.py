@@ -101,6 +101,14 @@ class Task:
 
 
 _CLASSIFY = Task(id="classify", title="Classify", competes=True, meaning_of_row="one class of many")
+_MULTILABEL = replace(
+    _CLASSIFY,
+    id="multilabel",
+    title="Several classes",
+    gives="names several classes",
+    competes=False,
+    meaning_of_row="several classes at once",
+)
 _DETECT = Task(
     id="detect",
     title="Detect",
@@ -192,31 +200,18 @@ _DESCRIBE = Task(
     unmapped="No map: {label} is not seen in the edited picture.",
     no_answer="no words",
 )
-TASKS: dict[str, Task] = {
-    "classify": _CLASSIFY,
-    "multilabel": replace(
-        _CLASSIFY,
-        id="multilabel",
-        title="Several classes",
-        gives="names several classes",
-        competes=False,
-        meaning_of_row="several classes at once",
-    ),
-    "detect": _DETECT,
-    "segment": _SEGMENT,
-    "regress": _REGRESS,
-    "embed": _EMBED,
-    "describe": _DESCRIBE,
-    "pose": replace(_DETECT, id="pose", decoder=PoseDecoder(), wording=PoseWording()),
-    "depth": replace(
-        _REGRESS,
-        id="depth",
-        decoder=DepthDecoder(),
-        scorer=DepthScorer(),
-        wording=DepthWording(),
-        granularities=("class", "pixel"),
-        meaning_of_row="",
-    ),
+_POSE = replace(_DETECT, id="pose", decoder=PoseDecoder(), wording=PoseWording())
+_DEPTH = replace(
+    _REGRESS,
+    id="depth",
+    decoder=DepthDecoder(),
+    scorer=DepthScorer(),
+    wording=DepthWording(),
+    granularities=("class", "pixel"),
+    meaning_of_row="",
+)
+TASKS = {
+    task.id: task for task in (_CLASSIFY, _MULTILABEL, _DETECT, _SEGMENT, _REGRESS, _EMBED, _DESCRIBE, _POSE, _DEPTH)
 }
 """By id: those that a model's row states, and two that its adapter finds."""
 
@@ -226,9 +221,9 @@ def task_of(model: ModelSpec | Adapter | str) -> Task:
     if isinstance(model, str):
         return TASKS.get(model, _CLASSIFY)
     if getattr(model, "joints", ()):
-        return TASKS["pose"]
+        return _POSE
     if getattr(model, "measures_pixels", False):
-        return TASKS["depth"]
+        return _DEPTH
     spec: Any = getattr(model, "spec", model)
     return TASKS[spec.task]
 

@@ -46,9 +46,7 @@ def lacks_map(loaded: LoadedModel, otherwise: str) -> str:
 class WordDecoder(Decoder):
     """Each word with how far it depends on the picture."""
 
-    def listed(self, adapter: Adapter, options: Options) -> int:
-        super().listed(adapter, options)
-        return len(adapter.labels)
+    lists_all = True
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         # Hiding parts of the picture takes hundreds of passes: only where it is asked for.
@@ -234,10 +232,3 @@ def against_sentence(words: Sequence[Prediction]) -> str:
     """Name the words that the picture speaks against; empty without any."""
     against = [f"“{word.label}”" for word in words_among(words) if mood_of(word) == "against"]
     return f"The picture speaks against {listing(against)}." if against else ""
-
-
-def check_prompt(adapter: Adapter, options: Options) -> None:
-    """Raise ModelProblem for a prompt or an answer of a model that takes none."""
-    if (options.prompt or options.answer) and not adapter.takes_prompt:
-        name = "prompt" if options.prompt else "answer"
-        raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")

@@ -15,7 +15,7 @@ from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kin
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
-from sightglass.models.geometry import intersection_over_union, measure_pairs
+from sightglass.models.geometry import intersection_over_union
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -262,10 +262,10 @@ def boxes_of(outputs: Detections, target: Target) -> Tensor:
 
 def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
-    import torch
+    from torchvision.ops import box_iou
 
-    first, second = (part.detach().float().cpu().numpy() for part in (boxes, candidates))
-    return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
+    matching: Tensor = box_iou(boxes, candidates.detach().float()) >= SAME
+    return matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,25 +286,23 @@ class Missing:
         """Return a sentence on the candidate, its score, and its reason."""
         candidate, reason = self.candidate, self.reason
         start = f"{article(candidate.label).capitalize()} at {near(candidate.score, self.confidence)}"
+        by = "" if reason.by is None else self._box(reason.by)
         if reason.kind == "shown":
             if reason.by is not None and self.unfiltered[reason.by] not in self.shown:
                 return f"{start} is not shown: the class filter hides it."
-            return f"{start} is already shown: it is {self._box(reason.by)}."
+            return f"{start} is already shown: it is {by}."
         if reason.kind == "below":
             threshold = fine_percent(self.confidence)
             return f"{start} is the strongest candidate here: not shown because it is below {threshold}."
         if reason.kind == "class":
             assert reason.winner is not None
-            where = f": {self._box(reason.by)}" if reason.by is not None else ""
-            winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
+            winner, where = f"{reason.winner.label} at {percent(reason.winner.score)}", f": {by}" if by else ""
             return f"{start} is not shown because {winner} scores higher at the same place{where}."
         if reason.kind == "suppressed":
-            return f"{start} is not shown: {self._box(reason.by)} covers it with {percent(reason.overlap)} overlap."
+            return f"{start} is not shown: {by} covers it with {percent(reason.overlap)} overlap."
         return f"{start} is not shown: the maximum number of boxes is reached."
 
-    def _box(self, index: int | None) -> str:
-        if index is None:
-            return "another box"
+    def _box(self, index: int) -> str:
         box = self.unfiltered[index]
         if box not in self.shown:
             return f"{article(box.label)} at {percent(box.score)} hidden by the class filter"

@@ -24,10 +24,15 @@ LISTED = 3
 class Decoder:
     """Classes of one row of scores."""
 
+    lists_all = False
+    """Whether all answers are decoded, as a list of them must not depend on the number of maps."""
+
     def decode(self, evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
-        """Return the predictions for these options, filtered by class."""
+        """Return the predictions for these options, filtered by class; raise ModelProblem for wrong filters."""
         adapter = evidence.loaded.adapter
-        listed = self.listed(adapter, options)
+        if options.classes and not adapter.detects:
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
+        listed = len(adapter.labels) if self.lists_all else options.top_k
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
         # Suppression takes longer than a map, and does not depend on method or target.
         if (cached := evidence.decoded) is None or cached[0] != settings:
@@ -36,12 +41,6 @@ class Decoder:
             evidence.decoded = cached = settings, predictions
         only = {class_index(name, adapter.labels) for name in options.classes}
         return tuple(p for p in cached[1] if not only or p.index in only)
-
-    def listed(self, adapter: Adapter, options: Options) -> int:
-        """Return the number of decoded answers; raise ModelProblem for wrong filters."""
-        if options.classes and not adapter.detects:
-            raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
-        return options.top_k
 
     def all_answers(self, result: Result) -> Sequence[Prediction]:
         """Return the answers for every class, best first; of boxes the shown ones."""

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, percent, plain_text
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import COMPARED, NAMED, Wording
-from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
+from sightglass.models.adapter import AreaTarget, Prediction, Span, Target
 from sightglass.models.geometry import fill_polygon
 from sightglass.models.labels import class_index
 
@@ -34,6 +34,8 @@ HALF = 0.5
 class PixelDecoder(Decoder):
     """A class for each pixel."""
 
+    lists_all = True
+
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the options' pixels."""
         adapter = cast("Segmenter", evidence.loaded.adapter)
@@ -47,11 +49,6 @@ class PixelDecoder(Decoder):
         if against is not None and any(target.index == against for target in areas):
             raise ModelProblem(f"{adapter.labels[against]} cannot be weighed against itself: name another class.")
         return [replace(target, part=options.part, against=against) for target in areas]
-
-    def listed(self, adapter: Adapter, options: Options) -> int:
-        super().listed(adapter, options)
-        # All found classes, as a list must not depend on the number of maps.
-        return len(adapter.labels)
 
 
 class PixelScorer(Scorer):
@@ -154,8 +151,7 @@ def is_background(result: Result, index: int) -> bool:
 def list_classes(result: Result, most: int) -> str:
     """List a picture's classes without background: `star, gear and 2 more`."""
     labels = [prediction.label for prediction in result.predictions if not is_background(result, prediction.index)]
-    more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
-    return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
+    return listing(labels, most if len(labels) <= most else most - 1) or "nothing but background"
 
 
 def check_in_picture(at: tuple[float, ...], evidence: Evidence) -> None:

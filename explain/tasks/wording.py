@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,11 +27,6 @@ COMPARED = 2
 """Kinds of things, or numbers, that a sentence names of each of several models."""
 PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
 PARTS |= {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
-UNDECIDED, MIN_CLASSES = 0.97, 3
-"""Normalised entropy of the scores above which they decide nothing, and the minimum number of classes for the test."""
-EVEN = 0.33
-"""Share of the picture that half of the evidence is on, from which it counts as scattered: an even map has 50 %. None
-of 20 photographs has as much (EfficientNet-Lite0, at most 31 %); four of five pictures of noise do (31 to 37 %)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,35 +243,6 @@ class Wording:
     def nothing(self, result: Result) -> str:
         """Say why there is nothing to explain."""
         return "There is nothing to explain."
-
-    def undecided(self, result: Result) -> str:
-        """Return a sentence on nearly equal scores of a softmax; else empty."""
-        if not result.task.competes or result.model.untrained:
-            return ""
-        evidence = result.evidence
-        scores = evidence.loaded.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
-        count = len(scores)
-        if count < MIN_CLASSES:
-            return ""
-        spread = float(-(scores * scores.clamp_min(1e-12).log()).sum()) / math.log(count)
-        if spread < UNDECIDED:
-            return ""
-        return (
-            f"The scores are nearly the same for all {count} classes, at most {percent(float(scores.max()))}. The "
-            f"preprocessing may be wrong ({result.model.where_stated('preprocessing')}), or the weights belong to "
-            "another model."
-        )
-
-    def scattered(self, result: Result, index: int) -> str:
-        """Return a sentence on evidence over much of the picture; else empty."""
-        spread = result.statistics[index].half_heat_area
-        # Contrast maps also come from fine layers, where an even scatter is normal.
-        if result.task.evaluation != "classes" or result.options.part == "contrast" or spread < EVEN:
-            return ""
-        return (
-            f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
-            f"{percent(0.5)}): the map shows no place that {result.heatmaps[index].target.label} rests on."
-        )
 
     def describe_outside(self, result: Result, index: int) -> str:
         """Return a sentence on evidence outside the explained area; empty if meaningless."""

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -20,8 +21,8 @@ SIGMA = 0.02
 """Standard deviation of the smoothing of edges, as a share of the picture's longer side."""
 RANDOM_MAPS = 200
 """Number of random maps whose similarity to the true map is measured."""
-CHANCE_NUMBER, OUTLINE_NUMBER = 1000, 2000
-"""The first numbers of their seeds, so that no test has the random maps of another."""
+CHANCE_NUMBERS, OUTLINE_NUMBERS = range(1000, 1000 + RANDOM_MAPS), range(2000, 2000 + RANDOM_MAPS)
+"""The numbers of their seeds: no test has the random maps of another."""
 UNRELATED = 0.2
 """The least threshold. On fine grids random maps reach next to nothing, 0.03 on the 80 by 60 cells of YOLO11n, but maps
 by one method of different pictures reach more: the 95 % quantile of their rank correlations is 0.20 for GradCAM of
@@ -48,6 +49,12 @@ def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Valu
     """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
     return np.asarray(cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def random_maps(heatmap: Heatmap, sha256: str, shape: tuple[int, int], numbers: Iterable[int]) -> Iterator[Values]:
+    """Yield random maps (h, w), as smooth as a map of this picture, each by the seed of a number."""
+    grid = grid_of(heatmap)
+    return (random_map(shape, grid, seed_of(sha256, number)) for number in numbers)
 
 
 def centre(shape: tuple[int, int]) -> Values:
@@ -86,15 +93,14 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
 
     It is the 95 % quantile over equally smooth random maps, seeded by the picture's SHA-256; at least `UNRELATED`.
     """
-    values, grid = heatmap.coarse, grid_of(heatmap)
+    values = heatmap.coarse
     # Twice as fine as the map; finer cells repeat their neighbours.
-    fine = [min(2 * cells, side) for cells, side in zip(grid, values.shape, strict=True)]
+    fine = [min(2 * cells, side) for cells, side in zip(grid_of(heatmap), values.shape, strict=True)]
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)
     true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
-    seeds = (seed_of(sha256, CHANCE_NUMBER + number) for number in range(RANDOM_MAPS))
-    random_maps = (random_map((rows, columns), grid, seed) for seed in seeds)
-    return max(float(np.quantile(rank_correlations(true, random_maps), QUANTILE)), UNRELATED)
+    unrelated = random_maps(heatmap, sha256, (rows, columns), CHANCE_NUMBERS)
+    return max(float(np.quantile(rank_correlations(true, unrelated), QUANTILE)), UNRELATED)
 
 
 def outline(values: Values) -> NDArray[np.bool_]:
@@ -111,9 +117,6 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     step, shape = max(1, max(inside.shape) // (2 * SIDE)), heatmap.coarse.shape
     inside, true = inside[::step, ::step], outline(heatmap.coarse)[::step, ::step]
     chosen = true[inside]
-    overlaps = []
-    for number in range(RANDOM_MAPS):
-        seed = seed_of(sha256, OUTLINE_NUMBER + number)
-        values = random_map(shape, grid_of(heatmap), seed)[::step, ::step][inside]
-        overlaps.append(iou(chosen, values > np.quantile(values, 1 - chosen.mean())))
+    unrelated = (values[::step, ::step][inside] for values in random_maps(heatmap, sha256, shape, OUTLINE_NUMBERS))
+    overlaps = [iou(chosen, values > np.quantile(values, 1 - chosen.mean())) for values in unrelated]
     return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)

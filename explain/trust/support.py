@@ -176,10 +176,9 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return random maps as smooth as one."""
-    grid, sha256 = controls.grid_of(explanation.heatmaps[index].measured), explanation.image.sha256
-    seeds = [controls.seed_of(sha256, number) for number in range(RANDOM_MAPS)]
-    random_maps = (controls.random_map((SIDE, SIDE), grid, seed) for seed in seeds)
-    return tuple(OtherMap("", f"{RANDOM} {number}", values) for number, values in enumerate(random_maps, 1))
+    heatmap, sha256 = explanation.heatmaps[index].measured, explanation.image.sha256
+    maps = controls.random_maps(heatmap, sha256, (SIDE, SIDE), range(RANDOM_MAPS))
+    return tuple(OtherMap("", f"{RANDOM} {number}", values) for number, values in enumerate(maps, 1))
 
 
 def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
@@ -271,9 +270,8 @@ def prove(
         follow("map", [heatmap.strength], first)
         result, strongest = support(explanation, position)
         follow("strongest", [strongest], first, FEWER)
-        shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
-        seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
-        random = [controls.random_map(shape, grid, seed) for seed in seeds]
+        sha256, shape = explanation.image.sha256, heatmap.content.shape
+        random = [*controls.random_maps(heatmap, sha256, shape, range(controls.SEEDS))]
         follow("random", random, first, FEWER if detects else steps)
         for filling in others:
             follow("map", [heatmap.strength], filling, AGAIN[detects])

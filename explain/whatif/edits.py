@@ -19,6 +19,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import support
@@ -198,10 +199,7 @@ def blur(image: Image) -> NDArray[np.uint8]:
 def _blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import torch
 
-    height, width = pixels.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    small = coarse(pixels.astype(np.float32), SIDE)
     blurred = support.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
     values = blurred[0].numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
