@@ -108,7 +108,7 @@ class Tools:
         if report is None:
             raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
-        open_listed, tiles, captions = self._list_pictures(run, runs[run]), [], []
+        open_listed, tiles, captions = self._list_pictures(run, runs[run]), list[Any](), list[str]()
         for unit in report.errors[skip:]:
             row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
             rows = [*values["pictures"], row | {"type": unit.type}]
