@@ -46,9 +46,13 @@ def load() -> float:
 
 
 def _processor() -> str:
+    """Return the processor's name, with its family and model: one name has many."""
     cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    pairs = (line.partition(":") for line in (cpus.read_text().splitlines() if cpus.exists() else []))
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    if "model name" not in facts:
+        return platform.machine()
+    return f"{facts['model name']} (family {facts.get('cpu family')}, model {facts.get('model')})"
 
 
 def _commit() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import captum.attr
 import numpy as np
@@ -15,6 +17,7 @@ import pytorch_grad_cam
 import torch
 import torchcam.methods
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from torch.nn import functional as F
 
 from benchmarks.timing import SEED
@@ -59,6 +62,13 @@ def grad_cam(name: str, network: Network, picture: Tensor, target: int) -> Map |
     return values
 
 
+def eigen(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
+    """Explain with pytorch-grad-cam's own correction of the sign, which rounding decides otherwise."""
+    module = sys.modules[getattr(pytorch_grad_cam, name).__module__]
+    with patch.object(module, "get_2d_projection", get_2d_projection_with_sign_correction):
+        return grad_cam(name, network, picture, target)
+
+
 def torch_cam(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
     with getattr(torchcam.methods, name)(network.module, network.path) as extractor:
         (raw,) = extractor(target, network.module(picture))
@@ -101,8 +111,8 @@ def enlarged(raw: Tensor, picture: Tensor) -> Map:
 
 OURS = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "inputxgradient")
 GRAD_CAM = (
-    *("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM", "EigenCAM", "EigenGradCAM"),
-    *("GradCAMElementWise", "ScoreCAM", "AblationCAM"),
+    *("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM", "GradCAMElementWise"),
+    *("ScoreCAM", "AblationCAM"),
 )
 TORCH_CAM = ("GradCAM", "GradCAMpp", "XGradCAM", "LayerCAM", "ScoreCAM")
 CAPTUM = (
@@ -112,6 +122,7 @@ METHODS: dict[tuple[str, ...], Method] = {
     **{("Sightglass", TABLE[name].name): partial(sightglass, name, "class") for name in OURS},
     ("Sightglass", "LayerCAM, contrast"): partial(sightglass, "layercam", "contrast"),
     **{("pytorch-grad-cam", name): partial(grad_cam, name) for name in GRAD_CAM},
+    **{("pytorch-grad-cam", name): partial(eigen, name) for name in ("EigenCAM", "EigenGradCAM")},
     **{("torch-cam", name): partial(torch_cam, name) for name in TORCH_CAM},
     ("torch-cam", "SmoothGradCAMpp"): smooth,
     **{("captum", name): partial(captum_method, name) for name in CAPTUM},
