@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import check
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -225,7 +225,7 @@ class Scramble:
 
 
 @own_modes()
-def scramble(explanation: Result, index: int | str = 0) -> Scramble:
+def scramble(explanation: Result, index: int | str = 0, *, progress: Progress = lambda *_: None) -> Scramble:
     """Redraw all weights 3 to 8 times, and recompute the map each time.
 
     Stops when the interval of the mean similarity excludes the threshold. Works on a copy of the model.
@@ -235,7 +235,7 @@ def scramble(explanation: Result, index: int | str = 0) -> Scramble:
     heatmap, position = tested_map(explanation, index, "there is nothing to compare it with")
     if not explanation.evidence.loaded.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    draw = partial(_draw_until_clear, explanation, heatmap, position)
+    draw = partial(_draw_until_clear, explanation, heatmap, position, progress)
     return _CACHE.get_or_make(explanation.map_key(index), draw)
 
 
@@ -253,7 +253,7 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
     return not low <= threshold < high
 
 
-def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int) -> Scramble:
+def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
     true, sha256, boxes = heatmap.coarse, explanation.image.sha256, explanation.own(index)
     box = np.zeros(heatmap.content.shape, np.float32) if boxes else None
     for prediction in boxes:
@@ -265,7 +265,7 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int) -> Scra
     chance = chance_level(heatmap, sha256)
     threshold = chance if outlined is None else outline_chance(heatmap, outlined, sha256)
     draws: list[tuple[Values, float]] = []
-    for values in _redraw_maps(explanation, heatmap):
+    for values in _redraw_maps(explanation, heatmap, progress):
         if outlined is None:
             draws.append((values, rank_correlation(true, values)))
         else:
@@ -291,13 +291,14 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int) -> Scra
     )
 
 
-def _redraw_maps(explanation: Result, heatmap: Heatmap) -> Iterator[Values]:
+def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> Iterator[Values]:
     """Yield the map for each set of random weights, on the grid of `Heatmap.coarse`; 0 where it is not finite."""
     evidence = explanation.evidence
     other = copy_loaded(evidence.loaded)
     redraw = redrawer(parameters_of(other, evidence.tensor))
     for number in range(DRAWS[1]):
         check()
+        progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
         redraw(controls.seed_of(other.adapter.weights_sha256, number))
         if not number and evidence.loaded.guard is not None:
             with evidence.loaded.lock, other.lock, torch.no_grad():
