@@ -85,7 +85,10 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), preprocessing)
     with explain_job.spinner(explainer), page.status_line() as show:
-        progress = lambda share, words: show(f"{words} ({percent(share)})")  # noqa: E731
+
+        def progress(share: float, words: str) -> None:
+            show(f"{words} ({percent(share)})")
+
         rank = partial(ranking.rank, explainer, choices.image, items, preprocessing=preprocessing, progress=progress)
         return state.latest("ranking", key, rank)
 
