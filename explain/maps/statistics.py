@@ -147,6 +147,8 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
     heat = np.clip(values, 0, 1)
     height, width = values.shape
     x0, y0, x1, y1 = extent = extent or (0.0, 0.0, float(width), float(height))
+    if not (np.isfinite(extent).all() and x0 < x1 and y0 < y1):
+        raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {extent}.")
     size, total, top = values.size, float(heat.sum(dtype=np.float64)), float(values.max())
     flat, middle = float(values.min()) == top, ((x0 + x1) / 2, (y0 + y1) / 2)
     step_x, step_y = (x1 - x0) / width, (y1 - y0) / height
@@ -222,12 +224,14 @@ def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
 
 
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
-    """Return the pairwise agreement of maps of one shape, [row][column].
+    """Return the pairwise agreement of maps, [row][column].
 
     rank_correlation: Spearman's with mean ranks for ties; a flat map has 1 with flat maps, else 0. iou_top20: of
     `hottest_mask(map, 0.2)`, 1 if both are empty.
     """
     maps = [check_values(m) for m in maps]
+    if len({m.shape for m in maps}) > 1:
+        raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(m.shape) for m in maps)}.")
     ranks = [_ranks(m) for m in maps]
     masks = [hottest_mask(m, 0.2) for m in maps]
     table = [[Agreement(1.0, 1.0)] * len(maps) for _ in maps]
@@ -238,12 +242,14 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
 
 
 def hottest_mask(values: Values, fraction: float) -> Mask:
-    """Return the hottest fraction of the picture, 0..1, as bool (H, W).
+    """Return the hottest fraction of the picture, bool (H, W).
 
     Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
     (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
     values = check_values(values)
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction must lie within 0..1, got {fraction}.")
     count = round(fraction * values.size)
     if not count:
         return np.zeros(values.shape, dtype=np.bool_)
@@ -254,12 +260,14 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
 
 
 def share_difference(a: Values, b: Values) -> Values:
-    """Subtract maps of one shape as shares of their sums, by the largest difference.
+    """Subtract maps as shares of their sums, by the largest difference.
 
     Returns float32 (H, W): -1 or 1 at the largest difference, positive where a has the larger share, 0 where both are
     equal. A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
     """
     a, b = check_values(np.abs(a)), check_values(np.abs(b))
+    if a.shape != b.shape:
+        raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
     shares = [values / (values.sum(dtype=np.float64) or 1.0) for values in (a, b)]
     gap = shares[0] - shares[1]
     return np.asarray(gap / (abs(gap).max() or 1.0), np.float32)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -116,6 +116,15 @@ class Field:
     seen: Box
     kind: Kind = "heat"
     cells: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.extent
+        if not (np.isfinite(self.extent).all() and x0 < x1 and y0 < y1):
+            raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {self.extent}.")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}.")
+        if self.cells is not None and min(self.cells) < 1:
+            raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
 
     def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Self:
         """Return the field over the picture scaled from `before` to `size`, (width, height)."""
