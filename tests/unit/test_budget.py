@@ -26,7 +26,7 @@ def count_lines(paths: Iterable[Path]) -> int:
     return sum(path.read_bytes().count(b"\n") for path in paths)
 
 
-@pytest.mark.parametrize(("folders", "most"), [(PRODUCT, 61_000), (("tests",), 30_000), (("benchmarks",), 5_000)])
+@pytest.mark.parametrize(("folders", "most"), [(PRODUCT, 60_850), (("tests",), 30_000), (("benchmarks",), 5_000)])
 def test_lines_within_budget(folders: tuple[str, ...], most: int) -> None:
     assert 0 < count_lines(tracked(*folders)) <= most
 
