@@ -108,11 +108,11 @@ class Tools:
         if report is None:
             raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
-        open_listed, tiles, captions = self._list_pictures(run, runs[run]), list[Any](), list[str]()
+        open_listed, tiles, captions = self._list_pictures(run, runs[run]), [], []
         for unit in report.errors[skip:]:
             row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
             rows = [*values["pictures"], row | {"type": unit.type}]
-            if tiles and len(to_text(values | {"pictures": rows}).encode()) > MAX_BYTES:
+            if values["pictures"] and len(to_text(values | {"pictures": rows}).encode()) > MAX_BYTES:
                 break
             values["pictures"] = rows
             tiles.append(draw_tile(open_listed(unit.picture.key).pixels, unit, TILE))
@@ -196,5 +196,5 @@ async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments:
         return CallToolResult(content=[TextContent(type="text", text=str(from_exception(error)))], is_error=True)
     while len(to_text(values).encode()) > MAX_BYTES:
         values.popitem()
-    shown = mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png").to_image_content()
-    return CallToolResult(content=[shown, TextContent(type="text", text=to_text(values))])
+    image = mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png").to_image_content()
+    return CallToolResult(content=[image, TextContent(type="text", text=to_text(values))])

@@ -97,6 +97,7 @@ class OpenVocabulary(YoloDetector):
         return other
 
     def probe(self) -> Self:
+        """Return a runnable adapter for probing, if need be with placeholder words."""
         if self.embeddings is not None:
             return self
         # YOLO-World's texts are embedded by CLIP's ViT-B/32.

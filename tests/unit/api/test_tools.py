@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from mcp.client import Client
 from starlette.testclient import TestClient
 
@@ -46,6 +47,12 @@ def test_errors_are_sentences() -> None:
     assert "is no picture here" in call("explain", picture=__file__, local=False)
     assert call("wrong_pictures", run="none") == "There is no run none here: name one of example."
     assert call("replay", recipe="none") == "There is no recipe none here: explain the picture again."
+
+
+def test_wrong_picture_with_a_long_name_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightglass.api.tools.MAX_BYTES", 120)
+    listed = call("wrong_pictures", run="example")
+    assert listed["wrong"] and "pictures" not in listed
 
 
 def test_recipes_of_equal_maps_differ() -> None:
