@@ -15,7 +15,7 @@ from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kin
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -262,10 +262,10 @@ def boxes_of(outputs: Detections, target: Target) -> Tensor:
 
 def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
-    from torchvision.ops import box_iou
+    import torch
 
-    matching: Tensor = box_iou(boxes, candidates.detach().float()) >= SAME
-    return matching
+    first, second = (part.detach().float().cpu().numpy() for part in (boxes, candidates))
+    return torch.from_numpy(measure_pairs(first[:, None], second) >= SAME).to(candidates.device)
 
 
 @dataclass(frozen=True, slots=True)
