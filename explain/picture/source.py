@@ -99,6 +99,14 @@ def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURE
     return _label(items)
 
 
+def open_one(items: Iterable[Item], key: str) -> Image:
+    """Decode a picture by its key; raise ImageProblem for failures and an unknown key."""
+    item = next((item for item in items if item.key == key), None)
+    if item is None:
+        raise ImageProblem(f"{key} is not among the pictures: put it back, or choose another.")
+    return item.open()
+
+
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return `count` items at even intervals, in order: from sorted folders, some of each."""
     count = min(count, len(items))

@@ -313,7 +313,7 @@ def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | Non
             "causes",
             finished.stamp(plan.folder),
             lambda progress, cancel, **_: finished.explain_errors(
-                plan, lambda key: job.find_item(key).open(), progress=progress, cancel=cancel
+                plan, job.open_picture, progress=progress, cancel=cancel
             ),
             button="Why wrong?",
             help="Group wrong answers by what their evidence lies on, and test each group by hiding that evidence.",
@@ -428,7 +428,7 @@ def _draw_model(
         boxes = [(answer.box, BY_MODEL[each][0]) for each in boxed for answer, _ in answers.get(each, ())]
 
         def make() -> bytes:
-            pixels, shape = job.find_item(key).open().pixels, (2 * PANEL_WIDTH, 2 * PANEL_WIDTH)
+            pixels, shape = job.open_picture(key).pixels, (2 * PANEL_WIDTH, 2 * PANEL_WIDTH)
             return _encode(Pillow.fromarray(draw_tile(pixels, unit, shape, boxes, values)))
 
         changed = finished.stamp(*(each.folder for each in result.plans))
@@ -445,7 +445,7 @@ def _draw_model(
 @page.keeping_problem()
 def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) -> None:
     """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
-    image, recipe = job.find_item(row["picture"]).open(), table.recipe(journal.settings_of(plan.folder), row)
+    image, recipe = job.open_picture(row["picture"]), table.recipe(journal.settings_of(plan.folder), row)
     label = row.get("label")
     automatic = not plan.options.get("layers")
     if unit is not None and unit.kind != "picture":

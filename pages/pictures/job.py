@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from sightglass import batch, examples
+from sightglass import batch
 from sightglass.batch import Summary, journal, labels, run_store, table, uploads
 from sightglass.batch.finished import SPEED
 from sightglass.batch.run_store import RunFacts, RunPlan
@@ -26,7 +26,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.source import Item
+from sightglass.explain.picture.source import open_one
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 
@@ -77,12 +77,9 @@ class PicturesJob(Job["list[Summary]"]):
         """Return whether it was stopped before all pictures were explained."""
         return any(summary.cancelled for summary in self.result or ())
 
-    def find_item(self, picture: str) -> Item:
-        """Return a picture by its key; raise Problem if it is not there."""
-        item = next((item for item in self.source.items if item.key == picture), None)
-        if item is None:
-            raise Problem(f"{picture} is not there any more: put it back, or choose other pictures.")
-        return item
+    def open_picture(self, key: str) -> Image:
+        """Decode a picture; raise ImageProblem."""
+        return open_one(self.source.items, key)
 
 
 def _run(
@@ -235,11 +232,8 @@ def delete(facts: RunFacts) -> None:
 
 def open_example() -> PicturesJob:
     """Return the packaged run of three models."""
-    folder = examples.find(examples.CLASSES)
-    facts = run_store.read_facts(folder / "run")
-    assert facts is not None
-    source = uploads.open_source(str(folder / "pictures"), facts.name)
-    return PicturesJob(source, facts.plans, read=facts.pictures, example=True)
+    facts = run_store.read_example()
+    return PicturesJob(uploads.open_source(facts.source[0], facts.name), facts.plans, read=facts.pictures, example=True)
 
 
 def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:

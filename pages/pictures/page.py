@@ -253,8 +253,7 @@ def _draw_result(job: PicturesJob) -> None:
         if not job.example and any(report.evaluation.corrected for report in result.reports if report is not None):
             help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
             st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
-        open_picture = lambda key: job.find_item(key).open()  # noqa: E731
-        saving.make_deck("pictures", job.source.name, lambda: run_slides.make_deck(result, open_picture))
+        saving.make_deck("pictures", job.source.name, lambda: run_slides.make_deck(result, job.open_picture))
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
         rows = finished.list_models(result, result.names.index(against))

@@ -8,17 +8,15 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from mcp.server import mcpserver
-from mcp.types import CallToolResult, TextContent
-from pydantic import Field
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from pydantic import Field, ValidationError
 
-from sightglass import examples
 from sightglass.api import schemas, service
-from sightglass.api.problems import from_exception
+from sightglass.api.problems import from_exception, from_validation
 from sightglass.api.work import WorkQueue
 from sightglass.batch import finished, run_store, uploads
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
@@ -108,7 +106,7 @@ class Tools:
         if report is None:
             raise Problem("This run has no labels of classes or boxes: drop some on it, or name another run.")
         values: Json = {"headline": report.headline, "wrong": len(report.errors), "pictures": []}
-        open_listed, tiles, captions = self._list_pictures(run, runs[run]), [], []
+        open_listed, tiles, captions = self._list_pictures(runs[run]), [], []
         for unit in report.errors[skip:]:
             row = {"picture": f"{run}/{unit.picture.key}", "label": unit.label, "answer": unit.predicted}
             rows = [*values["pictures"], row | {"type": unit.type}]
@@ -136,7 +134,7 @@ class Tools:
         """Return the picture that a client names; raise ImageProblem."""
         run, _, key = text.partition("/")
         if key and (facts := self._list_runs().get(run)) is not None:
-            return self._list_pictures(run, facts)(key)
+            return self._list_pictures(facts)(key)
         if example_meant(text) is not None or (self.local and len(text) < 4096 and Path(text).is_file()):
             return Image.open(text)
         try:
@@ -147,23 +145,14 @@ class Tools:
     def _list_runs(self) -> dict[str, run_store.RunFacts]:
         """Return the runs by name, the newest first, and the packaged one."""
         runs = {facts.folder.name: facts for facts in run_store.list_runs(settings().batches)}
-        folder = examples.find(examples.CLASSES)
-        if (example := run_store.read_facts(folder / "run")) is not None:
-            runs["example"] = replace(example, source=(str(folder / "pictures"),))
-        return runs
+        return runs | {"example": run_store.read_example()}
 
-    def _list_pictures(self, run: str, facts: run_store.RunFacts) -> Callable[[str], Image]:
+    def _list_pictures(self, facts: run_store.RunFacts) -> Callable[[str], Image]:
         """Return a function that opens a run's picture by its key; it raises ImageProblem for an unknown one."""
         first, *others = facts.source
         # Elsewhere a client must not read folders of this machine.
         items = source.find(facts.source if others else first) if self.local else uploads.open_source(first).items
-
-        def open_listed(key: str) -> Image:
-            if (item := next((item for item in items if item.key == key), None)) is None:
-                raise ImageProblem(f"{run} has no picture {key}: name one that wrong_pictures lists.")
-            return item.open()
-
-        return open_listed
+        return functools.partial(source.open_one, items)
 
     def _answer(self, explanation: Explanation) -> Answer:
         """Return the first map over the picture and what is known of it, and keep the recipe."""
@@ -178,23 +167,33 @@ class Tools:
         return to_jpeg(result_folder.one_map(explanation, 0)), values | {"limits": limits[:2]}
 
 
+class Server(mcpserver.MCPServer):
+    """A server whose errors are one sentence."""
+
+    async def call_tool(self, name: str, arguments: Json, context: mcpserver.Context[Any, Any] | None = None) -> Any:
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError as error:
+            raise ToolError(str(from_exception(error.__cause__ or error))) from None
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            raise ToolError(str(from_validation(error.__cause__.errors()))) from None
+
+
 def create_server(queue: WorkQueue, *, local: bool) -> mcpserver.MCPServer:
     """Return a server of the tools, whose work runs in a queue without downloads; `local`: as of Tools."""
-    server = mcpserver.MCPServer("sightglass", instructions=ABOUT, version=VERSION, log_level="ERROR")
+    server = Server("sightglass", instructions=ABOUT, version=VERSION, log_level="ERROR")
     tools = Tools(local=local)
     for work in (tools.explain, tools.compare, tools.prove, tools.wrong_pictures, tools.replay):
         server.tool(structured_output=False)(functools.wraps(work)(functools.partial(_answer, queue, work)))
     return server
 
 
-async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments: Any) -> CallToolResult:
-    """Return a tool's picture, and its JSON without the last values where there are too many; or one sentence."""
-    try:
-        call = functools.partial(weights.no_downloads()(work), **arguments)
-        picture, values = await queue.run(call, timeout=settings().api_timeout)
-    except Exception as error:
-        return CallToolResult(content=[TextContent(type="text", text=str(from_exception(error)))], is_error=True)
+async def _answer(queue: WorkQueue, work: Callable[..., Answer], /, **arguments: Any) -> tuple[mcpserver.Image, str]:
+    """Return a tool's picture, and its JSON without the last values where there are too many."""
+    call = functools.partial(weights.no_downloads()(work), **arguments)
+    picture, values = await queue.run(call, timeout=settings().api_timeout)
     while len(to_text(values).encode()) > MAX_BYTES:
         values.popitem()
-    image = mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png").to_image_content()
-    return CallToolResult(content=[image, TextContent(type="text", text=to_text(values))])
+    return mcpserver.Image(data=picture, format="jpeg" if picture[:1] == b"\xff" else "png"), to_text(values)

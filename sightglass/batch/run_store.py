@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from sightglass import examples
 from sightglass.batch import table
 from sightglass.common.files import modified, write_file
 from sightglass.explain.explainer import Explainer
@@ -110,6 +111,14 @@ def list_runs(base: Path) -> list[RunFacts]:
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}
     return [facts for facts in runs if facts.folder not in others]
+
+
+def read_example() -> RunFacts:
+    """Return the packaged run of three models."""
+    folder = examples.find(examples.CLASSES)
+    facts = read_facts(folder / "run")
+    assert facts is not None
+    return replace(facts, source=(str(folder / "pictures"),))
 
 
 def is_finished(facts: RunFacts) -> bool:

@@ -47,6 +47,8 @@ def test_errors_are_sentences() -> None:
     assert "is no picture here" in call("explain", picture=__file__, local=False)
     assert call("wrong_pictures", run="none") == "There is no run none here: name one of example."
     assert call("replay", recipe="none") == "There is no recipe none here: explain the picture again."
+    assert call("explain", model="demo-cls-s") == "The field 'picture' is missing: send it."
+    assert "\n" not in call("explain", picture="bus.jpg", question="how")
 
 
 def test_wrong_picture_with_a_long_name_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     job = open_example()
     result = finished.read(job.ready)
     assert result.decision is not None
-    deck = [*run_slides.make_deck(result, lambda key: job.find_item(key).open())]
+    deck = [*run_slides.make_deck(result, job.open_picture)]
     decided, lost, proved, limits = deck
     assert decided.title == result.decision.headline and decided.sentence == result.decision.comparison
     assert [(bar.name, bar.value) for bar in decided.scores] == [(r.model, r.score.value) for r in result.decision.rows]
@@ -88,7 +88,7 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck]
     assert drawing.thumbnail(decided).startswith(b"\xff\xd8")
     assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
-    alone = [*run_slides.make_deck(finished.read(job.ready[:1]), lambda key: job.find_item(key).open())]
+    alone = [*run_slides.make_deck(finished.read(job.ready[:1]), job.open_picture)]
     assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]
 
 
