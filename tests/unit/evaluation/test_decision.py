@@ -97,6 +97,14 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
     assert compare(*many).verdict in ("ship", "do not ship")
 
 
+def test_few_pictures_decide_nothing() -> None:
+    for count, kind in ((1, "cannot be told"), (5, "cannot be told"), (6, "do not ship")):
+        card = compare(*(classify(name, [name == "large"] * count, [0] * count) for name in ("small", "large")))
+        assert card.verdict == kind and card.gaps["small"].high == 1 and (card.more_pictures or 6 - count) == 6 - count
+    with pytest.raises(Problem, match="No labelled object of these pictures counts"):
+        compare(*(replace(row.evaluation, pictures=(EvaluatedPicture("a", (9, 9)),)) for row in detectors(0, 0).rows))
+
+
 def write_run(folder: Path, evaluation: Evaluation) -> Path:
     """Store an evaluation as a labelled run does."""
     folder.mkdir(parents=True)
