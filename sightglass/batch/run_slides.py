@@ -1,6 +1,7 @@
 """Slides of finished runs over the same pictures: the decision, what a model loses and gains, and a proved map."""
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -119,6 +120,6 @@ def list_bars(decision: Decision) -> list[ScoreBar]:
     for row in decision.rows:
         score = row.score
         # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
+        ends = (score.value, score.value) if decision.stopped or math.isnan(score.low) else (score.low, score.high)
         bars.append(ScoreBar(row.model, row.text, score.value, *ends))
     return bars
