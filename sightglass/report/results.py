@@ -333,7 +333,7 @@ class ProofResult(PlainResult):
     support: SupportResult
     """What the sentence follows from."""
     sufficiency: Number | None
-    """Smallest hottest share that alone keeps 90 % of the score, or of a contrast's margin; null: none does."""
+    """Smallest hottest share that alone keeps 90 % of the score, or of a contrast's margin; null: there is none."""
     necessity: Number | None
     """Smallest share whose hiding changes the answer; null: none."""
     curves: list[CurveResult]
