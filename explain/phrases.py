@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from sightglass.models.spec import ModelSpec
 
 NBSP = "\N{NO-BREAK SPACE}"
-_NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
+_NUMBER = re.compile(r",?\s(?:[<>]\s)?[\d.]+(?:\s%)?$")
 """A score at the end of a caption."""
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, and 0.004 `< 1 %`."""
-    if 0 < share < 0.01:
-        return f"<{NBSP}1{NBSP}%"
-    return f"{share * 100:.0f}{NBSP}%"
+    """Format a share: 0.716 is `72 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`."""
+    # A rounding error is no share.
+    limit = f"<{NBSP}1" if 0 < share < 0.01 else f">{NBSP}99" if 0.995 <= share < 1 - 1e-6 else ""
+    return f"{limit or signed(share * 100, '.0f')}{NBSP}%"
 
 
 def quantity(value: float, unit: str = "") -> str:
@@ -116,9 +116,10 @@ def plural(number: int, noun: str) -> str:
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `people`, `scissors`, `ball-dots`."""
-    if re.search(r"[^aeious]s$|\bskis$", noun):
+    """Return the plural: `buses`, `people`, `scissors`, `shoes`, `berries`, `ball-dots`."""
+    if re.search(r"[^aious]s$|\b(skis|sheep|people)$", noun):
         return noun
+    noun = re.sub(r"\bknife$", "knive", re.sub(r"(?<=[^aeiou\W])y$", "ie", noun))
     if re.search(r"\bperson$", noun):
         return f"{noun.removesuffix('person')}people"
     # The ch of an epoch is spoken as a k.

@@ -175,11 +175,8 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     if len(maps) < 2:
         empty = listing([labels[i] for i in asked if i not in maps])
         return f"Empty maps cannot be compared: {empty}."
-    if (
-        pair is None
-        and len(maps) > 2
-        and all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2))
-    ):
+    every = combinations(maps, 2)
+    if pair is None and len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in every):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
     first, second = maps[:2]
     overlap = explanation.overlap(first, second)

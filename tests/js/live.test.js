@@ -123,7 +123,7 @@ test("what is followed is said", () => {
   assert.equal(describeFollowed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
   assert.equal(describeFollowed(answered({}), null, true), "No box in this frame.");
   assert.equal(describeFollowed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
-  assert.equal(percent(0.004), "< 1 %");
+  assert.deepEqual([0, 0.004, 0.994, 0.9996, 1].map(percent), ["0 %", "< 1 %", "99 %", "> 99 %", "100 %"]);
 });
 
 test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {

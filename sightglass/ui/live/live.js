@@ -55,7 +55,8 @@ export function describeFollowed(answer, pin, detects) {
 
 /** @param {number} score 0..1 */
 export function percent(score) {
-  return score > 0 && score < 0.01 ? "< 1 %" : `${Math.round(100 * score)} %`;
+  const limit = score > 0 && score < 0.01 ? "< 1" : score >= 0.995 && score < 1 - 1e-6 ? "> 99" : "";
+  return `${limit || Math.round(100 * score)} %`;
 }
 
 /** Return the map of an answer; null where there is none. @param {Answer} answer */
