@@ -73,9 +73,7 @@ def megabytes(nbytes: int) -> str:
 
 def download(megabytes: float | None) -> str:
     """Describe a download's size: `about 5.3 MB`; empty if unknown."""
-    if megabytes is None:
-        return ""
-    return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
+    return "" if megabytes is None else f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
 
 
 def signed(value: float, form: str = ".2f") -> str:
@@ -91,9 +89,8 @@ def pixels(width: int, height: int) -> str:
 
 def article(label: str) -> str:
     """Put an article before a label, unless it has one: `a minibus`."""
-    if label.lower().startswith(("a ", "an ", "the ", "something ", "someone ")):
-        return label
-    return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
+    has_one = label.lower().startswith(("a ", "an ", "the ", "something ", "someone "))
+    return label if has_one else f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
 
 
 def listing(words: Sequence[str], most: int | None = None) -> str:
