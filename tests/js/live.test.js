@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { packed } from "./packing.js";
 
+import { percent } from "../../sightglass/browser/component.js";
 import { Link } from "../../sightglass/ui/live/link.js";
-import { Live, describeFollowed, mapOf, percent, describeCameraError } from "../../sightglass/ui/live/live.js";
+import { Live, describeFollowed, mapOf, describeCameraError } from "../../sightglass/ui/live/live.js";
 
 test("a map is drawn from its cells, and from its values where they are hardly more", () => {
   const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];

@@ -194,7 +194,6 @@ def test_the_headline_names_the_class_that_is_missed_most() -> None:
     first = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
     assert ErrorReport(evaluation(first, large, large)).headline == "model misses 2 of 3 cats"
-    # A class in one picture has no interval.
     by_class = EvaluationSummary.build(evaluation(first, large)).by_class
     assert (by_class["cat"].range == "–", by_class["dog"].range) == (False, "–")
     assert ErrorReport(evaluation(first)).headline == "model finds 1 object; wrong boxes: 0"
