@@ -188,7 +188,7 @@ class _Run:
         if pairs and self.sheets:
             files.append(similarity_files.query_file(1, query.name, pairs, attend=self._attend()))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}.")
-        rows = [(str(i), hit.item.key, f"{hit.score:.2f}") for i, hit in enumerate(ranked.hits, 1)]
+        rows = [(str(i), hit.item.key, phrases.signed(hit.score)) for i, hit in enumerate(ranked.hits, 1)]
         self.console.table(("rank", "picture", "score"), rows[:MAX_ROWS], right=("rank", "score"))
         if len(rows) > MAX_ROWS:
             self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")

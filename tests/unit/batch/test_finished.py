@@ -15,9 +15,7 @@ from sightglass import examples
 from sightglass.batch import finished, run_slides, run_store, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
-from sightglass.evaluation import stored
-from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
-from sightglass.evaluation.kinds import judge_row
+from sightglass.evaluation import ground_truth, kinds, stored
 from sightglass.explain.phrases import NBSP
 from sightglass.history.decks import pack, unpack
 from sightglass.models.labels import match
@@ -37,10 +35,9 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     ]
     with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
         run_labels.find_class("beetle", classes)
-    # Each class of a label is right among the five best.
-    named = RunLabels(GroundTruth({}, picture_labels={"a.jpg": "bus"}), {"bus": ("minibus", "school bus")})
+    named = ground_truth.RunLabels(ground_truth.GroundTruth({}, (), {"a": "bus"}), {"bus": ("minibus", "school bus")})
     row = {"width": 9, "height": 9, "scores": json.dumps([["cat", 0.5], ["school bus", 0.3]])}
-    assert judge_row(named, "a.jpg", row, {}).truth == "school bus"
+    assert kinds.judge_row(named, "a", row, {}).truth == "school bus"
 
 
 @pytest.mark.parametrize(
