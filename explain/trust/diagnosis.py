@@ -131,8 +131,7 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
-    half = f"half of it is on {percent(statistics.half_heat_area)} of the {_name_whole(explanation)}"
-    end = f": {half}." if with_area else "."
+    end = f": half of it is on {percent(statistics.half_heat_area)} of the {_whole(explanation)}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
@@ -153,7 +152,7 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
     return f"{of} for", label, place
 
 
-def _name_whole(explanation: Result) -> str:
+def _whole(explanation: Result) -> str:
     """Name what shares of a map are of."""
     return "visible area" if unseen(explanation) >= CROPPED else "picture"
 
@@ -307,7 +306,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     # Contrast maps also come from fine layers, where an even scatter is normal.
     if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
         text = (
-            f"Half of the evidence is scattered over {percent(spread)} of the {_name_whole(explanation)} (an even "
+            f"Half of the evidence is scattered over {percent(spread)} of the {_whole(explanation)} (an even "
             f"spread: {percent(0.5)}): the map shows no place that {label} rests on."
         )
         default = explanation.evidence.loaded.default_layers

@@ -195,8 +195,7 @@ class EvaluationKind:
 
     def describe_not_counted(self, count: int) -> str:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
-        on = "it" if count == 1 else "them"
-        return f"Not counted: {plural(count, self.unit)}, nor answers on {on}" if count else ""
+        return f"Not counted: {plural(count, self.unit)}, nor answers on {'it' if count == 1 else 'them'}" if count else ""
 
 
 # ---- classes of pictures
