@@ -193,9 +193,9 @@ class EvaluationKind:
         """Return which labelled objects, or pictures, are right, (objects,)."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
-    def describe_not_counted(self, count: int) -> str:
+    def describe_not_counted(self, n: int) -> str:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
-        return f"Not counted: {plural(count, self.unit)}, nor answers on {'it' if count == 1 else 'them'}" if count else ""
+        return f"Not counted: {plural(n, self.unit)}, nor answers on {'it' if n == 1 else 'them'}" if n else ""
 
 
 # ---- classes of pictures
