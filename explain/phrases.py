@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from sightglass.models.spec import ModelSpec
 
 NBSP = "\N{NO-BREAK SPACE}"
-_NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
+_NUMBER = re.compile(r",?\s(?:[<>]\s)?[\d.]+(?:\s%)?$")
 """A score at the end of a caption."""
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, and 0.004 `< 1 %`."""
-    if 0 < share < 0.01:
-        return f"<{NBSP}1{NBSP}%"
-    return f"{share * 100:.0f}{NBSP}%"
+    """Format a share: 0.716 is `72 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`."""
+    # A rounding error is no share.
+    limit = f"<{NBSP}1" if 0 < share < 0.01 else f">{NBSP}99" if 0.995 <= share < 1 - 1e-6 else ""
+    return f"{limit or signed(share * 100, '.0f')}{NBSP}%"
 
 
 def quantity(value: float, unit: str = "") -> str:
@@ -73,9 +73,7 @@ def megabytes(nbytes: int) -> str:
 
 def download(megabytes: float | None) -> str:
     """Describe a download's size: `about 5.3 MB`; empty if unknown."""
-    if megabytes is None:
-        return ""
-    return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
+    return "" if megabytes is None else f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
 
 
 def signed(value: float, form: str = ".2f") -> str:
@@ -91,9 +89,8 @@ def pixels(width: int, height: int) -> str:
 
 def article(label: str) -> str:
     """Put an article before a label, unless it has one: `a minibus`."""
-    if label.lower().startswith(("a ", "an ", "the ", "something ", "someone ")):
-        return label
-    return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
+    has_one = label.lower().startswith(("a ", "an ", "the ", "something ", "someone "))
+    return label if has_one else f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
 
 
 def listing(words: Sequence[str], most: int | None = None) -> str:
@@ -116,9 +113,10 @@ def plural(number: int, noun: str) -> str:
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `people`, `scissors`, `ball-dots`."""
-    if re.search(r"[^aeious]s$|\bskis$", noun):
+    """Return the plural: `buses`, `people`, `scissors`, `shoes`, `berries`, `ball-dots`."""
+    if re.search(r"[^aious]s$|\b(skis|sheep|people)$", noun):
         return noun
+    noun = re.sub(r"\bknife$", "knive", re.sub(r"(?<=[^aeiou\W])y$", "ie", noun))
     if re.search(r"\bperson$", noun):
         return f"{noun.removesuffix('person')}people"
     # The ch of an epoch is spoken as a k.

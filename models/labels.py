@@ -268,7 +268,7 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
         return int(target)
     if not isinstance(target, str):
         raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
-    lowered, lowered_target = [label.lower() for label in labels], target.lower()
+    lowered, lowered_target = [label.lower() for label in labels], target.strip().lower()
     same = [index for index, label in enumerate(labels) if label == target]
     same = same or [index for index, label in enumerate(lowered) if label == lowered_target]
     # Of repeated names all but the first have their numbers.
@@ -302,10 +302,11 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     >>> match(["School_Buses", "bus"], ["school bus", "drum"])
     {'School_Buses': frozenset({'school bus'})}
     """
-    spelled = _spell(classes)
-    split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
+    spelled, split = _spell(classes), {name: _split_words(name) for name in names}
+    # `C` is no `C++`, though both have the same words.
     matches = {
-        name: frozenset(kind for kind, forms in spelled.items() if words in forms) for name, words in split.items()
+        name: frozenset({name} if name in spelled else {kind for kind in spelled if words and words in spelled[kind]})
+        for name, words in split.items()
     }
     ordered, synsets = [*classes], _list_synsets()
     if len(ordered) == len(synsets) and "tench" in ordered[0].lower():

@@ -269,10 +269,8 @@ class Comparison:
         if least < SAME_PLACE <= most:
             overlaps = [f"{self.names[a]} and {self.names[b]} {percent(value)}" for (a, b), value in pairs.items()]
             return f"Overlap of the strongest evidence: {listing(overlaps)}."
-        if least >= SAME_PLACE:
-            bound, value, where = "least", least, "the same place"
-        else:
-            bound, value, where = "most", most, "different places"
+        same = least >= SAME_PLACE
+        bound, value, where = ("least", least, "the same place") if same else ("most", most, "different places")
         overlap = f"{f'at {bound} ' if len(pairs) > 1 else ''}{percent(value)} overlap"
         models = listing([self.names[place] for place in dict.fromkeys(chain(*pairs))])
         return f"The maps of {models} highlight {where} ({overlap})."

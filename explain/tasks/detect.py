@@ -164,7 +164,7 @@ class BoxWording(Wording):
         candidate = f"the best candidate was {adapter.labels[best]} at {near(highest, options.confidence)}"
         if options.classes:
             absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])
-            return f"{absent.capitalize()} {above}; {candidate}."
+            return f"{capital(absent)} {above}; {candidate}."
         # No slider goes lower, and candidates below are noise.
         return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= 0.01 else ''}"
 
@@ -285,7 +285,7 @@ class Missing:
     def words(self) -> str:
         """Return a sentence on the candidate, its score, and its reason."""
         candidate, reason = self.candidate, self.reason
-        start = f"{article(candidate.label).capitalize()} at {near(candidate.score, self.confidence)}"
+        start = f"{capital(article(candidate.label))} at {near(candidate.score, self.confidence)}"
         by = "" if reason.by is None else self._box(reason.by)
         if reason.kind == "shown":
             if reason.by is not None and self.unfiltered[reason.by] not in self.shown:

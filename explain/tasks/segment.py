@@ -119,7 +119,7 @@ class PixelWording(Wording):
         if not isinstance(target, AreaTarget) or target.span == "pixel":
             return ""
         share, area = result.outside(index), result.area(index)
-        if share is None or area is None:
+        if share is None or area is None or area.all():
             return ""
         where = " in this area" if len(result.options.at) > 2 else ""
         name = "this region" if target.span == "region" else f"{target.label}{where}"

@@ -280,11 +280,12 @@ class Wording:
         """Describe an edit's changes, as the rest of a sentence."""
         first = max(changes, key=lambda change: change.before or 0.0)
         best = max(changes, key=lambda change: change.after or 0.0)
-        old, new = percent(first.before or 0.0), percent(first.after or 0.0)
+        before, after = first.before or 0.0, first.after or 0.0
+        old, new = percent(before), percent(after)
         if old == new:
             moved = f"{first.label} stays at {old}"
         else:
-            moved = f"{first.label} {'falls' if (first.points or 0) <= 0 else 'rises'} from {old} to {new}"
+            moved = f"{first.label} {'falls' if after < before else 'rises'} from {old} to {new}"
         if best.label != first.label:
             return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
         return f"{moved} and is still the answer" if old != new else moved

@@ -131,8 +131,7 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
-    part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
-    end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if with_area else "."
+    end = f": half of it is on {percent(statistics.half_heat_area)} of the {_whole(explanation)}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
@@ -151,6 +150,11 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         # The page names the class beside the map, and shows the picture.
         return "", "", f"Strongest {where.removesuffix(' of the picture')}."
     return f"{of} for", label, place
+
+
+def _whole(explanation: Result) -> str:
+    """Name what shares of a map are of."""
+    return "visible area" if unseen(explanation) >= CROPPED else "picture"
 
 
 def _shares(raising: float, what: str) -> str:
@@ -175,11 +179,8 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     if len(maps) < 2:
         empty = listing([labels[i] for i in asked if i not in maps])
         return f"Empty maps cannot be compared: {empty}."
-    if (
-        pair is None
-        and len(maps) > 2
-        and all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2))
-    ):
+    every = combinations(maps, 2)
+    if pair is None and len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in every):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
     first, second = maps[:2]
     overlap = explanation.overlap(first, second)
@@ -305,8 +306,8 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     # Contrast maps also come from fine layers, where an even scatter is normal.
     if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
         text = (
-            f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
-            f"{percent(0.5)}): the map shows no place that {label} rests on."
+            f"Half of the evidence is scattered over {percent(spread)} of the {_whole(explanation)} (an even "
+            f"spread: {percent(0.5)}): the map shows no place that {label} rests on."
         )
         default = explanation.evidence.loaded.default_layers
         if method.at_layers and heatmap.layers != default:

@@ -248,13 +248,16 @@ def lines(proof: Proof) -> list[str]:
     """Return a sentence each on sufficiency, of the score or a contrast's margin, and on necessity."""
     sufficiency, most = proof.sufficiency, percent(SUFFICIENT)
     value = "contrast's margin" if proof.part == "contrast" else "score"
-    keeps = f"No part of the picture alone keeps {most} of the {value}."
-    if sufficiency is not None and sufficiency < 1:
-        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the {value}."
-    if sufficiency == 0:
-        keeps = f"Even with nothing kept, {most} of the {value} is there."
+    keeps = f"No share that was tried keeps {most} of the {value}."
+    if sufficiency is None:
+        keeps = f"There is no {value} that could be kept."
+    elif sufficiency < 1:
+        part = f"The strongest {percent(sufficiency)} alone" if sufficiency else "Even nothing"
+        keeps = f"{part} keeps {most} of the {value}."
     changes = "No share that was hidden changes the answer."
-    if proof.necessity is not None:
+    if not proof.map.deletion.stays[0]:
+        changes = f"The answer is not {proof.label} to begin with."
+    elif proof.necessity is not None:
         changes = f"Hiding the strongest {percent(proof.necessity)} changes the answer."
     return [keeps, changes]
 

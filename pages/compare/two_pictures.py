@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, methods
-from sightglass.explain.phrases import percent, plural
+from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.wording import Answer
@@ -106,7 +106,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
         pairs.draw_pair(result, key="viewer-pair", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
-    title.markdown(f"## {names}: similarity {result.score:.2f}")
+    title.markdown(f"## {names}: similarity {signed(result.score)}")
     with actions:
         saving.save_and_export(
             "similarity",
@@ -125,7 +125,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
 def _choose_hit(ranked: Ranking) -> int:
     """Draw the most similar pictures; return the rank of the chosen one, at first that of the address."""
     best = ranked.hits[:MAX_LISTED]
-    listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
+    listed = [Answer(hit.name, signed(hit.score), max(0.0, hit.score)) for hit in best]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
     st.markdown("### Most similar first")
     names = [hit.name for hit in best]

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options, parse_other_place
-from sightglass.explain.phrases import quantity
+from sightglass.explain.phrases import capital, quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
 from sightglass.explain.tasks import task_of
@@ -208,7 +208,7 @@ def pixel_pane(explanation: Explanation) -> Pane:
     else:
         numbers = explanation.depth
         assert numbers is not None
-        label, unit = labels[0].capitalize(), explanation.model.unit_of(labels[0])
+        label, unit = capital(labels[0]), explanation.model.unit_of(labels[0])
         low, high = (quantity(end, unit) for end in ends_of(numbers))
         drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area())
         title, note = f"{label}{'' if unit else ', relative'}", "click a place: why this number?"

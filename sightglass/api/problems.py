@@ -112,7 +112,7 @@ def from_exception(error: BaseException) -> ApiProblem:
     if problem is not error or isinstance(error, SettingProblem):
         LOGGER.error("%s", problem or "a request failed", exc_info=error)
     if isinstance(error, OSError) and problem is not None:
-        return ApiProblem(500, "internal", "The server cannot write to its disk: the operator must make room.")
+        return ApiProblem(500, "internal", "The server lacks room, access or free files: its log says which.")
     if problem is None:
         detail = "An internal error occurred, not caused by the request: try another model or method."
         return ApiProblem(500, "internal", detail)

@@ -116,7 +116,7 @@ class Tools:
             tiles.append(draw_tile(open_listed(unit.picture.key).pixels, unit, TILE))
             captions.append(f"{unit.predicted or 'missed'}, labelled {unit.label or 'nothing'}")
         if not tiles:
-            raise Problem(f"{report.headline}: there is no wrong answer after the first {skip}.")
+            raise Problem(f"{report.headline}: there is no wrong answer{f' after the first {skip}' if skip else ''}.")
         return to_jpeg(contact_sheet(tiles, captions, height=TILE[1])), values
 
     def replay(self, recipe: Annotated[str, Field(description="`recipe` of an earlier answer.")]) -> Answer:

@@ -230,7 +230,9 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
-    return " ".join(filter(None, (names, *(f"{count}." for count in sorted({*counts} - {""})))))
+    lines = max((len(truth.problems) for folder in folders if (truth := labels.read_labels(folder))), default=0)
+    unusable = [f"Not usable: {plural(lines, 'line')} of the labels."] if lines else []
+    return " ".join(filter(None, (names, *unusable, *(f"{count}." for count in sorted({*counts} - {""})))))
 
 
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:

@@ -1,6 +1,7 @@
 """Slides of finished runs over the same pictures: the decision, what a model loses and gains, and a proved map."""
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -80,7 +81,9 @@ def _draw_exchange(
         for key, label in [*_choose_examples(objects).items()][:EXAMPLES]
     ]
     counts = Counter(str(row["label"]) for row in objects).most_common()
-    classes = listing([f"{label} {count:,}" for label, count in counts], EXAMPLES)
+    named = [f"{label} {count:,}" for label, count in counts[:EXAMPLES]]
+    others = sum(count for _, count in counts[EXAMPLES:])
+    classes = listing([*named, f"{others:,} of other classes"] if others else named)
     return views.new_view(
         pictures,
         title=views.statement(f"{len(objects):,} right by {right} and wrong by {wrong}"),
@@ -108,8 +111,7 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
     """Return the slide of the decision, with a chart of the models' scores."""
     title = views.statement(decision.headline, decision.headline.partition(";")[0])
     sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
-    bars = zip(list_bars(decision), sizes, strict=True)
-    scores = tuple(replace(bar, text=bar.text + size) for bar, size in bars)
+    scores = tuple(replace(bar, text=bar.text + size) for bar, size in zip(list_bars(decision), sizes, strict=True))
     return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
 
 
@@ -119,6 +121,6 @@ def list_bars(decision: Decision) -> list[ScoreBar]:
     for row in decision.rows:
         score = row.score
         # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped else (score.low, score.high)
+        ends = (score.value, score.value) if decision.stopped or math.isnan(score.low) else (score.low, score.high)
         bars.append(ScoreBar(row.model, row.text, score.value, *ends))
     return bars

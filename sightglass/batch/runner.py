@@ -56,7 +56,7 @@ class Summary:
             text = f"Nothing new: {self.done:,} explained earlier"
             return f"{text}, {len(self.failed):,} unreadable" if self.failed else text
         text = f"{self.done:,} of {plural(self.pictures, 'picture')} explained"
-        details = [f"{self.resumed:,} were done before"] if self.resumed else []
+        details = [f"{self.resumed:,} done before"] if self.resumed else []
         details += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *details, *(["stopped"] if self.cancelled else [])])
 

@@ -116,3 +116,9 @@ export function themeOf(root) {
   const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
   return { dark: 0.299 * r + 0.587 * g + 0.114 * b < 128, font: style.fontFamily };
 }
+
+/** Format a share, as `percent` in phrases.py. @param {number} share 0..1 */
+export function percent(share) {
+  const limit = share > 0 && share < 0.01 ? "< 1" : share >= 0.995 && share < 1 - 1e-6 ? "> 99" : "";
+  return `${limit || Math.round(100 * share)} %`;
+}

@@ -85,18 +85,11 @@ def _report(console: Console, comparison: models.Comparison) -> None:
     rows = []
     for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):
         label, sure = result_folder.first_answer(explanation)
-        agreement = comparison.agreement(0, i)
-        rows.append(
-            (
-                # The size that sentences and pictures call the model by, if any, and its id.
-                " ".join(dict.fromkeys((name, explanation.model.id))),
-                label,
-                sure or "–",
-                phrases.milliseconds(comparison.timings[i].median),
-                phrases.count(explanation.evidence.loaded.parameters),
-                "–" if agreement is None else f"{agreement.iou_top20:.2f}",
-            )
-        )
+        # The size that sentences and pictures call the model by, if any, and its id.
+        called = " ".join(dict.fromkeys((name, explanation.model.id)))
+        count, time = phrases.count(explanation.evidence.loaded.parameters), comparison.timings[i].median
+        overlap = "–" if (agreement := comparison.agreement(0, i)) is None else f"{agreement.iou_top20:.2f}"
+        rows.append((called, label, sure or "–", phrases.milliseconds(time), count, overlap))
     value = " or ".join(dict.fromkeys(explanation.task.value for explanation in comparison.explanations))
     columns = ("map of", value, "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table(("model", *columns), rows, right=columns[1:])
@@ -195,7 +188,7 @@ class _Run:
         if pairs and self.sheets:
             files.append(similarity_files.query_file(1, query.name, pairs, attend=self._attend()))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}.")
-        rows = [(str(i), hit.item.key, f"{hit.score:.2f}") for i, hit in enumerate(ranked.hits, 1)]
+        rows = [(str(i), hit.item.key, phrases.signed(hit.score)) for i, hit in enumerate(ranked.hits, 1)]
         self.console.table(("rank", "picture", "score"), rows[:MAX_ROWS], right=("rank", "score"))
         if len(rows) > MAX_ROWS:
             self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
@@ -212,16 +205,11 @@ class _Run:
         return self.console.finish(folder, result_folder.write(folder, files), result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
-        (folder,) = result_folder.choose_folders(
-            [f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out
-        )
+        stem, asked = Path(queries).resolve().stem or "queries", self.arguments.get("preprocessing", "trained")
+        (folder,) = result_folder.choose_folders([f"{stem}_evaluation"], self.options.out)
+        names = self.options.names or ranking.NAMES
         report = ranking.evaluate(
-            self.explainer,
-            queries,
-            gallery,
-            names=self.options.names or ranking.NAMES,
-            preprocessing=self.arguments.get("preprocessing", "trained"),
-            progress=self.progress,
+            self.explainer, queries, gallery, names=names, preprocessing=asked, progress=self.progress
         )
 
         def files() -> Iterator[result_folder.File]:

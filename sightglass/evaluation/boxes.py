@@ -64,10 +64,12 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
         redrawn[index] = _averages.get_or_make(key, partial(_measure_class, rows[0], rows[1], weights))
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
+    pictures = [{row[_PICTURE] for row in labels[name] if row[_COUNTED]} for name in names]
+    counts, all_pictures = map(len, pictures), len(set[float]().union(*pictures))
     return Metrics(
-        {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},
+        {name: estimate(float(mean[0]), mean[1:], 0.0, all_pictures) for name, mean in means.items()},
         means["ap"][1:],
-        {name: estimate(mean[0], mean[1:], least=0.0) for name, mean in zip(names, parts["ap"], strict=True)},
+        {name: estimate(ap[0], ap[1:], 0.0, n) for name, ap, n in zip(names, parts["ap"], counts, strict=True)},
     )
 
 

@@ -138,10 +138,16 @@ class Decision:
             return Estimate(gap.value, math.nan, math.nan)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
-        half = self._z * math.sqrt(2) / (len(self.reference.evaluation.pictures) + 2)
+        pictures = len(self.reference.evaluation.pictures)
+        half = 2.0 if pictures < self._least else self._z * math.sqrt(2) / (pictures + 2)
         low, high = (gap.value + self._z / Z * (end - gap.value) for end in (gap.low, gap.high))
         # In this order, nan stays nan.
-        return Estimate(gap.value, min(low, gap.value - half), max(high, gap.value + half))
+        return Estimate(gap.value, max(min(low, gap.value - half), -1.0), min(max(high, gap.value + half), 1.0))
+
+    @property
+    def _least(self) -> float:
+        """Fewest pictures that can show a difference beyond chance: by a sign test where all of them differ."""
+        return 1 + math.log2(self.pairs / (1 - LEVEL))
 
     @property
     def gaps(self) -> dict[str, Estimate]:
@@ -193,9 +199,9 @@ class Decision:
         if self.candidate is None or self.stopped or self.verdict != "cannot be told":
             return None
         count, z = len(self.reference.evaluation.pictures), self._z
-        distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value)
+        distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value) or math.nan
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
-        needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2) if distance else math.inf
+        needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2, self._least)
         return max(1, math.ceil(needed - count)) if needed <= MAX_GROWTH * count else None
 
     @cached_property
@@ -266,8 +272,8 @@ class Decision:
         counts = Counter(row["label"] for row in list_objects((self.reference,)))
         pictures = self.reference.evaluation.pictures
         judged = f"{plural(len(pictures), 'labelled picture')}."
-        least = f"{plural(len(counts), 'class')}, each {min(counts.values(), default=0):,} times or more."
-        counted = self.left_out or "No label and no picture was left out."
+        least = f"{plural(len(counts), 'class')}, each {plural(min(counts.values()), 'time')} or more."
+        counted = self.left_out or "No label was left out."
         return tuple(filter(None, (judged, least, f"Intervals: {self._level}.", *self._cautions, counted)))
 
     @property
@@ -395,9 +401,10 @@ def decide(
 ) -> Decision:
     """Return the decision between models on the same labels.
 
-    `candidate`: the model that is to replace another one; empty: the other one of two, else the smallest that is good
-    enough. `against`: the model that it is to replace; empty: the best of the others. Raises Problem for more than
-    `MAX_MODELS` models, two of one name, other labels, detectors beside classifiers, or no such model.
+    `candidate`: the model that is to replace another one; empty: the first other one of two, or beside `against`, else
+    the smallest that is good enough. `against`: the model that it is to replace; empty: the best of the others. Raises
+    Problem for more than `MAX_MODELS` models, two of one name, other labels or none that count, detectors beside
+    classifiers, or no such model.
     """
     by_name = {row.model: row for row in rows}
     if len(by_name) < len(rows):
@@ -416,6 +423,8 @@ def decide(
             same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
+    if any(math.isnan(row.score.value) for row in rows):
+        raise Problem("No labelled object of these pictures counts: a decision takes pictures with some.")
     others = (row for row in rows if row.model != candidate)
     best = by_name[against] if against else max(others, key=lambda row: row.score.value)
     usual = next(row for row in rows if row is not best) if against or len(rows) == 2 else None

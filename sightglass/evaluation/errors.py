@@ -1,7 +1,6 @@
 """Errors of a model on labelled pictures: list, table and tiles; and how well its answers fit, in numbers."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -69,8 +68,7 @@ class ErrorReport:
     @cached_property
     def types(self) -> dict[str, int]:
         """The number of errors of each type."""
-        counts = Counter(unit.type for unit in self.errors)
-        return {kind: counts[kind] for kind in self._kind.errors}
+        return {kind: sum(unit.type == kind for unit in self.errors) for kind in self._kind.errors}
 
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""

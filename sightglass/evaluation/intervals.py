@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import NBSP, percent
 from sightglass.report.results import Number
 
 DRAWS = 300
@@ -45,7 +45,7 @@ class Estimate:
     @property
     def percent_range(self) -> str:
         """`64 to 77 %`; `–` of no number."""
-        return "–" if math.isnan(self.value) else f"{100 * self.low:.0f} to {percent(self.high)}"
+        return "–" if math.isnan(self.value) else f"{100 * self.low:.0f} to {100 * self.high:.0f}{NBSP}%"
 
 
 def estimate_share(count: int, total: int) -> Estimate:
@@ -80,10 +80,11 @@ def average_classes(values: NDArray[np.float64]) -> Any:
         return np.where(valid, values, 0).sum(0) / valid.sum(0)
 
 
-def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0) -> Estimate:
-    """Return a number with its 95 % basic bootstrap interval, within `least` and 1."""
+def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0, pictures: int | None = None) -> Estimate:
+    """Return a number with its 95 % basic bootstrap interval, within `least` and 1; `pictures`: those that it is of."""
     samples = samples[~np.isnan(samples)]
-    if not len(samples):
+    # Resampling a single picture gives no interval.
+    if pictures == 1 or not len(samples):
         return Estimate(float(value), float("nan"), float("nan"))
     # Repeated pictures raise AP: the basic interval mirrors this bias, percentiles would keep it.
     high, low = 2 * value - np.percentile(samples, [2.5, 97.5])

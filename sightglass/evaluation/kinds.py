@@ -193,9 +193,9 @@ class EvaluationKind:
         """Return which labelled objects, or pictures, are right, (objects,)."""
         return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
-    def describe_not_counted(self, count: int) -> str:
+    def describe_not_counted(self, n: int) -> str:
         """Return `Not counted: 119 labelled objects, nor answers on them`; empty if all count."""
-        return f"Not counted: {plural(count, self.unit)}, nor answers on them" if count else ""
+        return f"Not counted: {plural(n, self.unit)}, nor answers on {'it' if n == 1 else 'them'}" if n else ""
 
 
 # ---- classes of pictures
@@ -212,7 +212,7 @@ def judge_row(labels: RunLabels, key: str, row: Json, indices: Mapping[str, int]
         return EvaluatedPicture(key, size, predictions=answers)
     right = labels.classes_by_label.get(label) or ("",)
     # Of a label that means several classes each is right.
-    truth = answers[0].label if answers and answers[0].label in right else min(right)
+    truth = next((answer.label for answer in answers if answer.label in right), min(right))
     counted = tuple(box for box in labels.find(key) or () if box.counted)
     return EvaluatedPicture(key, size, place_boxes(counted, size), truth, answers)
 
@@ -297,7 +297,8 @@ def _judge_boxes(labels: RunLabels, key: str, explanation: Explanation, lock: Lo
     # By what a box is: the same candidate decodes to the same box at any threshold.
     places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
     box_maps = {places[box]: values for box, values in maps.items() if box in places}
-    return EvaluatedPicture(key, size, place_boxes(truths, size), predictions=answers, maps=box_maps)
+    outside = len(truths) - len(placed := place_boxes(truths, size))
+    return EvaluatedPicture(key, size, placed, predictions=answers, maps=box_maps, not_counted=outside)
 
 
 def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
@@ -335,9 +336,10 @@ def _describe_missed(name: str, units: Sequence[ErrorUnit]) -> str:
     objects = [unit for unit in units if unit.kind == "object"]
     missed = Counter(unit.about for unit in objects if unit.wrong)
     if not objects:
-        return f"{name} has nothing to find: no object is labelled"
+        return f"{name} has nothing to find: no labelled object counts"
     if not missed:
-        return f"{name} finds all {plural(len(objects), 'object')}; wrong boxes: {len(units) - len(objects):,}"
+        found = f"{'all ' * (len(objects) > 1)}{plural(len(objects), 'object')}"
+        return f"{name} finds {found}; wrong boxes: {len(units) - len(objects):,}"
     label, most = max(sorted(missed.items()), key=lambda item: item[1])
     total = sum(unit.about == label for unit in objects)
     return f"{name} misses {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"

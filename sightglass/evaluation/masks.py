@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, PACKED, GroundTruth, LabelProblem, open_files
-from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
 
@@ -127,15 +127,10 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
         samples = (draws @ right) / (draws @ union)
         accuracy_samples = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
-
-    def interval(value: float, samples: NDArray[np.float64], pictures: int) -> Estimate:
-        # Resampling a single picture gives no interval.
-        return estimate(value, samples if pictures > 1 else samples[:0], least=0.0)
-
     counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
-    mean = interval(exact.mean() if len(classes) else float("nan"), mean_samples, len(pictures))
+    mean = estimate(exact.mean() if len(classes) else float("nan"), mean_samples, 0.0, len(pictures))
     return Metrics(
-        {"mean_iou": mean, "pixel_accuracy": interval(float(accuracy), accuracy_samples, len(pictures))},
+        {"mean_iou": mean, "pixel_accuracy": estimate(float(accuracy), accuracy_samples, 0.0, len(pictures))},
         mean_samples,
-        {str(index): interval(exact[i], samples[:, i], counts[i]) for i, index in enumerate(classes)},
+        {str(index): estimate(exact[i], samples[:, i], 0.0, counts[i]) for i, index in enumerate(classes)},
     )

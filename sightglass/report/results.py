@@ -14,7 +14,7 @@ from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
-from sightglass.explain.phrases import plain_text
+from sightglass.explain.phrases import plain_text, signed
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.result import Result
@@ -264,7 +264,7 @@ class SimilarityResult(PlainResult):
 
 def describe_similarity(similarity: Similarity) -> str:
     """Return the headline: `bus.jpg and part.jpg: similarity 0.78.`"""
-    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: similarity {similarity.score:.2f}."
+    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: similarity {signed(similarity.score)}."
 
 
 class CurveResult(PlainResult):
@@ -333,7 +333,7 @@ class ProofResult(PlainResult):
     support: SupportResult
     """What the sentence follows from."""
     sufficiency: Number | None
-    """Smallest hottest share that alone keeps 90 % of the score, or of a contrast's margin; null: none does."""
+    """Smallest hottest share that alone keeps 90 % of the score, or of a contrast's margin; null: there is none."""
     necessity: Number | None
     """Smallest share whose hiding changes the answer; null: none."""
     curves: list[CurveResult]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import listing, plain_text
+from sightglass.explain.phrases import listing, plain_text, signed
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering.marks import contact_sheet
 from sightglass.explain.rendering.render import paint
@@ -51,7 +51,7 @@ def pair_view(similarity: Similarity) -> View:
         pictures.append(Picture.of(side.image, name, item, caption=name))
     return new_view(
         pictures,
-        title=statement(f"Similarity {similarity.score:.2f}"),
+        title=statement(f"Similarity {signed(similarity.score)}"),
         sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
         made=describe_setup(similarity.model.name, similarity.method, similarity.layers)[:MAX_MADE],
     )
@@ -90,7 +90,7 @@ def query_file(
     """
     drawings = [draw_pair(pair) for pair in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
-    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
+    scores = [f"{i}. {mark}{signed(pair.score)}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
     without_map = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
     title = f"{name}. {LEGEND}{f'. Without a map: {listing(without_map)}' if without_map else ''}"
     images = [pairs[0].query.image, *(pair.gallery.image for pair in pairs)]
@@ -146,7 +146,7 @@ def evaluation_files(evaluation: Evaluation) -> Iterator[File]:
 
 def _title(similarity: Similarity) -> str:
     words = LEGEND if similarity.state == "ok" else describe_maps(similarity)[0]
-    return f"Similarity {similarity.score:.2f}. {words}"
+    return f"Similarity {signed(similarity.score)}. {words}"
 
 
 def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:

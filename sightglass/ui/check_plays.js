@@ -1,7 +1,7 @@
 // The tiles of the checks, buttons of the page: pointing at one, or arrow keys on it, plays its test on the viewer.
 
 import { hiddenContext, resize } from "../browser/canvas.js";
-import { ARROWS, broadcast, component, fractionOf } from "../browser/component.js";
+import { ARROWS, broadcast, component, fractionOf, percent } from "../browser/component.js";
 import { createMap } from "../browser/draw.js";
 import { reduced } from "../browser/geometry.js";
 import { grids, inflate } from "../browser/unpack.js";
@@ -23,8 +23,6 @@ const CHANGES = 8;
 /** Pixels of the longer side of what covers the picture, and of a copy so small that it is a blur. */
 const COVER = 640;
 const BLURRED = 14;
-
-const percent = (/** @type {number} */ share) => `${Math.round(100 * share)}\u00a0%`;
 
 /** Return the score between the shares that were measured. @param {Curve} curve @param {number} share */
 function scoreAt(curve, share) {

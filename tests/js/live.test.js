@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { packed } from "./packing.js";
 
+import { percent } from "../../sightglass/browser/component.js";
 import { Link } from "../../sightglass/ui/live/link.js";
-import { Live, describeFollowed, mapOf, percent, describeCameraError } from "../../sightglass/ui/live/live.js";
+import { Live, describeFollowed, mapOf, describeCameraError } from "../../sightglass/ui/live/live.js";
 
 test("a map is drawn from its cells, and from its values where they are hardly more", () => {
   const blobs = [new Uint8Array(new Uint16Array([0, 1, 2, 65535]).buffer)];
@@ -123,7 +124,7 @@ test("what is followed is said", () => {
   assert.equal(describeFollowed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
   assert.equal(describeFollowed(answered({}), null, true), "No box in this frame.");
   assert.equal(describeFollowed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
-  assert.equal(percent(0.004), "< 1 %");
+  assert.deepEqual([0, 0.004, 0.994, 0.9996, 1].map(percent), ["0 %", "< 1 %", "99 %", "> 99 %", "100 %"]);
 });
 
 test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {

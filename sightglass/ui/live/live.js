@@ -1,7 +1,7 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
 import { contextOf, hiddenContext, resize, withLightness } from "../../browser/canvas.js";
-import { component, find, hearIn, themeOf, write } from "../../browser/component.js";
+import { component, find, hearIn, percent, themeOf, write } from "../../browser/component.js";
 import { createMap, Layer } from "../../browser/draw.js";
 import { reduced } from "../../browser/geometry.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
@@ -51,11 +51,6 @@ export function describeFollowed(answer, pin, detects) {
   const said = `${map.sure ? "" : "Unsure: "}${map.label} ${percent(map.score)}`;
   // A frame from before the choice has the map of another class; a box that is followed may change its own.
   return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
-}
-
-/** @param {number} score 0..1 */
-export function percent(score) {
-  return score > 0 && score < 0.01 ? "< 1 %" : `${Math.round(100 * score)} %`;
 }
 
 /** Return the map of an answer; null where there is none. @param {Answer} answer */

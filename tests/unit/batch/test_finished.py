@@ -15,7 +15,7 @@ from sightglass import examples
 from sightglass.batch import finished, run_slides, run_store, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
-from sightglass.evaluation import stored
+from sightglass.evaluation import ground_truth, kinds, stored
 from sightglass.explain.phrases import NBSP
 from sightglass.history.decks import pack, unpack
 from sightglass.models.labels import match
@@ -35,6 +35,9 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     ]
     with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
         run_labels.find_class("beetle", classes)
+    named = ground_truth.RunLabels(ground_truth.GroundTruth({}, (), {"a": "bus"}), {"bus": ("minibus", "school bus")})
+    row = {"width": 9, "height": 9, "scores": json.dumps([["cat", 0.5], ["school bus", 0.3]])}
+    assert kinds.judge_row(named, "a", row, {}).truth == "school bus"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,7 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
 )
 def test_which_classes_a_folder_means(folder: str, expected: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
+    assert match(["C", "+"], ["C", "C++", "+"]) == {"C": {"C"}, "+": {"+"}}
     matches = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
     assert matches.get(folder, frozenset()) == expected
 
@@ -84,7 +88,7 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     assert lost.title == f"{only.sum()} right by Demo-cls-l and wrong by Demo-cls-m" and len(lost.pictures) == 3
     assert not (large & ~medium[large.index]).any(), "nothing is gained"
     assert proved.charts[0].sentence == proved.sentence.replace(" %", f"{NBSP}%")
-    assert limits.title == "32 labelled pictures" and "No label and no picture was left out." in limits.sentence
+    assert limits.title == "32 labelled pictures" and "No label was left out." in limits.sentence
     assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck]
     assert drawing.thumbnail(decided).startswith(b"\xff\xd8")
     assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")

@@ -194,7 +194,8 @@ def test_the_headline_names_the_class_that_is_missed_most() -> None:
     first = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
     assert ErrorReport(evaluation(first, large, large)).headline == "model misses 2 of 3 cats"
-    assert ErrorReport(evaluation(first)).headline == "model finds all 1 object; wrong boxes: 0"
+    assert EvaluationSummary.build(evaluation(first, large)).by_class["dog"].range == "–", "one picture"
+    assert ErrorReport(evaluation(first)).headline == "model finds 1 object; wrong boxes: 0"
 
 
 def test_errors_are_listed_surest_first() -> None:

@@ -26,14 +26,10 @@ TOLERANCE = 0.02
 
 def classify(name: str, right: np.ndarray, labels: np.ndarray) -> Evaluation:
     """A classifier that is right where it is said to be."""
+    answers = np.where(right, labels, 1 - labels).tolist()
     pictures = [
-        EvaluatedPicture(
-            f"{i:04}.jpg",
-            (64, 64),
-            truth=CLASSES[label],
-            predictions=(Prediction(CLASSES[label if hit else 1 - label], int(label if hit else 1 - label), 0.8),),
-        )
-        for i, (hit, label) in enumerate(zip(right, labels, strict=True))
+        EvaluatedPicture(f"{i:04}.jpg", (64, 64), (), CLASSES[label], (Prediction(CLASSES[answer], answer, 0.8),))
+        for i, (label, answer) in enumerate(zip(labels, answers, strict=True))
     ]
     return Evaluation(name, "", "classify", CLASSES, 0.0, pictures=tuple(pictures))
 
@@ -84,6 +80,12 @@ def test_equal_model_ships_with_enough_pictures() -> None:
     for count, kind in ((40, "cannot be told"), (400, "ship")):
         card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
         assert card.verdict == kind, card.words
+    # Of too few nothing is decided, though all differ.
+    for n, kind in ((1, "cannot be told"), (5, "cannot be told"), (6, "do not ship")):
+        card = compare(*(classify(name, np.full(n, name == "large"), labels[:n]) for name in ("small", "large")))
+        assert card.verdict == kind and card.gaps["small"].high == 1 and (card.more_pictures or 6 - n) == 6 - n
+    with pytest.raises(Problem, match="No labelled object of these pictures counts"):
+        compare(*(replace(row.evaluation, pictures=(EvaluatedPicture("a", (9, 9)),)) for row in detectors(0, 0).rows))
 
 
 def test_more_pictures_than_are_said_would_settle_it() -> None:

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, phrases
 from sightglass.explain.explainer import replay
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import heatmaps
@@ -148,6 +148,9 @@ def test_quantities() -> None:
     # Rounded up to the next unit.
     rounded = [count(999_960), count(950_000), milliseconds(9999.6), milliseconds(9.97), fine_percent(1e-7)]
     assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %"]
+    shares = [plain_text(phrases.percent(share)) for share in (0.999, 1 - 1e-7, 0.004, -0.001)]
+    nouns = [*map(phrases.plural_noun, ("shoes", "berry", "sheep", "toy"))]
+    assert [*shares, *nouns] == ["> 99 %", "100 %", "< 1 %", "0 %", "shoes", "berries", "sheep", "toys"]
 
 
 def test_outputs_stated_in_table(models_file):
