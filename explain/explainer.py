@@ -265,7 +265,12 @@ class Explainer:
             raise ModelProblem(
                 "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
             )
-        return Image.open(source[..., ::-1] if bgr else source), self.options(options, question)
+        if bgr and source.ndim > 2 and source.shape[-1] in (3, 4):
+            # Alpha stays last, and grey has one tone.
+            source = source[..., [2, 1, 0, 3][: source.shape[-1]]]
+        channels = self.loaded.adapter.channels
+        numbers = channels if channels != 3 or self.model.preprocessing.divide_by else 0
+        return Image.open(source, numbers=numbers), self.options(options, question)
 
     def _is_model_input(self, source: Any) -> bool:
         """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
