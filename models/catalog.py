@@ -128,7 +128,7 @@ def is_file(model: str) -> bool:
         return True
     if Path(model).suffix in SUFFIXES:
         return os.path.exists(model) or _listed_file(model) is None
-    return os.sep in model and os.path.exists(os.path.expanduser(model))
+    return os.path.isfile(model) or (os.sep in model and os.path.exists(os.path.expanduser(model)))
 
 
 def _listed_file(name: str) -> ModelSpec | None:
