@@ -13,9 +13,7 @@ _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
 
 def percent(share: float) -> str:
     """Format a share: 0.716 is `72 %`, and 0.004 `< 1 %`."""
-    if 0 < share < 0.01:
-        return f"<{NBSP}1{NBSP}%"
-    return f"{share * 100:.0f}{NBSP}%"
+    return f"<{NBSP}1{NBSP}%" if 0 < share < 0.01 else f"{share * 100:.0f}{NBSP}%"
 
 
 def quantity(value: float, unit: str = "") -> str:

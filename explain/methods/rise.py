@@ -297,9 +297,7 @@ def find_grey(evidence: Evidence) -> Tensor:
 
 def budget(task: str, method: str = "drise") -> int:
     """Return the number of masks; raise Problem for a wrong `SIGHTGLASS_MASKS`."""
-    if method == "occlusion":
-        return WINDOWS
-    return settings().masks or task_of(task).masks
+    return WINDOWS if method == "occlusion" else settings().masks or task_of(task).masks
 
 
 class _Sums:

@@ -173,8 +173,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     asked = pair or range(len(labels))
     maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
     if len(maps) < 2:
-        empty = listing([labels[i] for i in asked if i not in maps])
-        return f"Empty maps cannot be compared: {empty}."
+        return f"Empty maps cannot be compared: {listing([labels[i] for i in asked if i not in maps])}."
     if (
         pair is None
         and len(maps) > 2
@@ -325,8 +324,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     if measured is not None and measured.fails:
         yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        better = METHODS[model.method].name
-        text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
+        text = f"{method.name}. {measured.sentence} {METHODS[model.method].name} has {percent(usual.hit[0])}."
         yield Finding("measured", "caution", text)
     if (independent := find_independent(explanation, index)) is not None:
         yield independent[1]
