@@ -230,6 +230,7 @@ def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
         # Its adapter prepares pictures by the processor itself.
         spec = spec.with_weights(preprocessing=PreprocessingTable())
         return transformers.make_detector(spec, model, "", processor)
-    preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
+    table = spec.preprocessing.for_channels(getattr(model.config, "num_channels", 3))
+    preprocessing = transformers.usual_preprocessing(model.config).changed(table)
     notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
     return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes)
