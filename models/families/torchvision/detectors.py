@@ -226,8 +226,7 @@ class DenseDetector(TorchvisionDetector):
         module: Any = self.module
         # Torchvision lists them cell by cell; here all cells of the first anchor come first.
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, counts, strict=True)]
-        by_map = module.anchor_generator(images, features)[0].split(sizes)
-        pairs = zip(by_map, counts, strict=True)
+        pairs = zip(module.anchor_generator(images, features)[0].split(sizes), counts, strict=True)
         anchors = [boxes.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1) for boxes, count in pairs]
         groups = [boxes.new_full((len(boxes),), number, dtype=torch.long) for number, boxes in enumerate(anchors)]
         return torch.cat(anchors), torch.cat(groups)

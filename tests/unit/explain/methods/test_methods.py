@@ -253,8 +253,7 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
 
 @pytest.mark.parametrize("name", [m.id for m in METHODS.values() if m.compute_name])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
-    evidence = evidence_of(("bn2",), bus)
-    (together,) = METHODS[name].run(evidence, [Target(i, "") for i in (1, 2)]).maps
+    (together,) = METHODS[name].run(evidence_of(("bn2",), bus), [Target(i, "") for i in (1, 2)]).maps
     for i, index in enumerate((1, 2)):
         alone = evidence_of(("bn2",), bus)
         torch.testing.assert_close(together[i], METHODS[name].run(alone, [Target(index, "")]).maps[0][0])
