@@ -164,8 +164,7 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     file = model_file(path)
     if file.suffix == ".pt" and b"ultralytics.nn" in (_pickle_in(file) or b""):
         return _own_file(file)
-    own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
-    draft = inspect_model(file, own_arch)
+    draft = inspect_model(file, os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch)
     if draft.unknown:
         raise ModelProblem(f"{draft.unknown[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
