@@ -265,7 +265,15 @@ class Explainer:
             raise ModelProblem(
                 "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
             )
-        return Image.open(source[..., ::-1] if bgr else source), self.options(options, question)
+        if bgr and source.ndim > 2 and source.shape[-1] in (3, 4):
+            # Alpha stays last, and grey has one tone.
+            source = source[..., [2, 1, 0, 3][: source.shape[-1]]]
+        return self.open(source), self.options(options, question)
+
+    def open(self, source: Any) -> Image:
+        """Open a picture; an array with the model's channels holds numbers, unless they are colours."""
+        channels = self.loaded.adapter.channels
+        return Image.open(source, numbers=channels if channels != 3 or self.model.preprocessing.divide_by else 0)
 
     def _is_model_input(self, source: Any) -> bool:
         """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
@@ -532,7 +540,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         )
     recipe.check_repeatable()
     explainer = Explainer(recipe.model, device=recipe.device)
-    image = Image.open(source)
+    image = explainer.open(source)
     if image.sha256 != recipe.picture_sha256:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.loaded.digest() != recipe.weights_sha256:

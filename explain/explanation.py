@@ -250,10 +250,12 @@ def method_of(loaded: LoadedModel, options: Options) -> Method:
     """Return the method; raises ModelProblem if it cannot explain the model."""
     spec, gradients = loaded.adapter.spec, loaded.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
-    if method.family != "mask" and not gradients:
-        rise = find_method("drise").name_for(spec.task)
-        raise ModelProblem(f"{spec.id} {loaded.without_layers}: use {rise} or Occlusion.")
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
+    hides = "mask" not in task.unsupported_methods
+    if not gradients and not (hides and method.family == "mask"):
+        advice = f"use {find_method('drise').name_for(spec.task)} or Occlusion"
+        advice = advice if hides else "wrap it to return a row of numbers"
+        raise ModelProblem(f"{spec.id} {loaded.without_layers}: {advice}.")
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
     if options.smooth == "flips" and task.granularities != ("class",):

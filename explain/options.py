@@ -69,15 +69,14 @@ class Option:
         if self.least is None or value is self.default:
             return True
         is_number: bool = isinstance(value, Integral if self.kind is int else Real)
-        return is_number and self.least <= value and (self.most is None or value <= self.most)
+        return is_number and value is not True and self.least <= value and (self.most is None or value <= self.most)
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:
     """Return a field of `Options` with its `Option`; `default_text`: the effective default."""
     if (default_text := default_text or str(default or "")) and "[" not in help:
         help += f" [{default_text}]."
-    kind = str if default is None else type(default)
-    about = {"default": default, "kind": kind} | more
+    about = {"default": default, "kind": str if default is None else type(default)} | more
     return field(default=default, metadata={"option": Option(flag, verbs, help, **about)})
 
 
@@ -359,8 +358,7 @@ def _sequence(value: Any) -> tuple[Any, ...]:
 
 def _parse_vocabulary(value: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = value.split(",") if isinstance(value, str) else tuple(value)
-    return tuple(filter(None, map(str.strip, words)))
+    return tuple(filter(None, map(str.strip, value.split(",") if isinstance(value, str) else value)))
 
 
 def _parse_examples(value: Any) -> tuple[Any, ...]:

@@ -426,8 +426,7 @@ class Adapter:
         Later tokens mix places, and with a CLS token as the answer no other gets a gradient
         (benchmarks/results/transformers.md).
         """
-        attended = [layer for layer in layers if layer.read_by]
-        return ((attended or layers)[-1].path,)
+        return (([layer for layer in layers if layer.read_by] or layers)[-1].path,)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return named target layers; the first is a detector's default."""

@@ -128,7 +128,7 @@ def is_file(model: str) -> bool:
         return True
     if Path(model).suffix in SUFFIXES:
         return os.path.exists(model) or _listed_file(model) is None
-    return os.sep in model and os.path.exists(os.path.expanduser(model))
+    return os.path.isfile(model) or (os.sep in model and os.path.exists(os.path.expanduser(model)))
 
 
 def _listed_file(name: str) -> ModelSpec | None:
@@ -164,8 +164,7 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     file = model_file(path)
     if file.suffix == ".pt" and b"ultralytics.nn" in (_pickle_in(file) or b""):
         return _own_file(file)
-    own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
-    draft = inspect_model(file, own_arch)
+    draft = inspect_model(file, os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch)
     if draft.unknown:
         raise ModelProblem(f"{draft.unknown[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)

@@ -49,8 +49,7 @@ def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[n
     canvas = np.full((large, large), ground, np.uint8)
     for stroke in strokes:
         draw_line(canvas, stroke.points, stroke.width, ground if stroke.erases else ink)
-    small = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
-    return np.repeat(small[:, :, None], 3, axis=2)
+    return np.repeat(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)[:, :, None], 3, axis=2)
 
 
 def draw_line(canvas: NDArray[np.uint8], points: Sequence[tuple[float, float]], width: float, value: int) -> None:

@@ -96,8 +96,7 @@ class Geometry:
         left, top, right, bottom = self.seen
         out = np.zeros(self.original, np.float32)
         rows = self._interpolation(0, values.shape[0], top, bottom)
-        columns = self._interpolation(1, values.shape[1], left, right)
-        out[top:bottom, left:right] = rows @ values @ columns.T
+        out[top:bottom, left:right] = rows @ values @ self._interpolation(1, values.shape[1], left, right).T
         return out
 
     def _interpolation(self, axis: int, cells: int, first: int, last: int) -> NDArray[np.float32]:

@@ -241,8 +241,7 @@ def _crop_of(geometry: Geometry) -> tuple[str, int]:
         return "squash", min(h, w)
     if abs(sy / sx - 1) >= 0.01:
         return "square", round(sy * height)
-    inside = sy * height < h + 1 and sx * width < w + 1
-    return "letterbox" if inside else "centre", round(sy * height)
+    return "letterbox" if sy * height < h + 1 and sx * width < w + 1 else "centre", round(sy * height)
 
 
 class Processor(SizedFunction):

@@ -143,6 +143,8 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
     import torch
 
     if way == READY:
+        if pixels.dtype == np.uint8:
+            raise ModelProblem("ready is for a tensor of the model's input: leave preprocessing out for a picture.")
         size = (pixels.shape[0], pixels.shape[1])
         ready = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         return ModelInput(ready[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
@@ -155,8 +157,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
         )
     fitted, geometry = fit_picture(pixels, preprocessing, way)
     planes = torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))
-    tensor = normalise(planes, preprocessing, _divisor(pixels, preprocessing))
-    return ModelInput(tensor.unsqueeze(0), geometry)
+    return ModelInput(normalise(planes, preprocessing, _divisor(pixels, preprocessing)).unsqueeze(0), geometry)
 
 
 def normalise(values: Tensor, preprocessing: Preprocessing, white: float) -> Tensor:

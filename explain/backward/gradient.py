@@ -38,8 +38,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     mean = total / places  # (C,)
     # Centred over all places, zeros included: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
-    large = rows.device.type == "cpu" and min(rows.shape) > FEW
-    vector = _iterate(rows, shift) if large else None
+    vector = _iterate(rows, shift) if rows.device.type == "cpu" and min(rows.shape) > FEW else None
     if vector is None:
         vector = _decompose(rows - shift)
     offset = mean @ vector

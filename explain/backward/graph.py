@@ -408,8 +408,7 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
     top, left, (height, width), padding = 0, 0, walk.shapes[place][2:], conv.padding
     if conv.pointwise:
         # A product needs no compilation, unlike oneDNN's convolution of each new size.
-        rows = gradient.permute(0, 2, 3, 1)
-        result = (rows @ conv.weight.flatten(1)).permute(0, 3, 1, 2)
+        result = (gradient.permute(0, 2, 3, 1) @ conv.weight.flatten(1)).permute(0, 3, 1, 2)
         walk.add(place, result, window[0], window[2], fresh=True)
         return
     if window != (0, walk.shapes[out][2], 0, walk.shapes[out][3]):

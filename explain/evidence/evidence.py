@@ -128,10 +128,17 @@ class Evidence:
             raise ModelChanged(f"{adapter.spec.id} has {len(row)} answers and {len(adapter.labels)} labels.")
         if not adapter.has_row or len(row) < 2 or kind not in ("logits", "probabilities"):
             return
-        # An adapter takes the logarithm of probabilities; percentages are probabilities, too.
-        shares = row.exp() if kind == "probabilities" else row
-        whole = any(abs(float(shares.sum()) / total - 1) < 1e-3 for total in (1, 100))
-        if (whole and bool((shares >= 0).all())) != (kind == "probabilities"):
+
+        def adds_up(row: Tensor) -> bool:
+            # An adapter takes the logarithm of probabilities; percentages are probabilities, too.
+            shares = row.exp() if kind == "probabilities" else row
+            return bool((shares >= 0).all()) and any(abs(float(shares.sum()) / whole - 1) < 1e-3 for whole in (1, 100))
+
+        if (likely := adds_up(row)) and kind == "logits":
+            # Logits may add up by chance, but not of another picture, too.
+            with self.loaded.lock, torch.no_grad():
+                likely = adds_up(adapter.answer_row(adapter.run(self.tensor.flip(-1) / 2))[0].float())
+        if likely != (kind == "probabilities"):
             raise ModelChanged(f"{adapter.spec.id} returns logits and probabilities by turns: return logits.")
 
     def __copy__(self) -> Self:
@@ -263,6 +270,8 @@ class Evidence:
             # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
+            # Tensors of inference mode, in which a module may run itself, have neither version nor gradient.
+            output = torch.inference_mode(False)(output.clone)() if output.is_inference() else output
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())

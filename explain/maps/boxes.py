@@ -65,8 +65,7 @@ class BoxNumbers:
 
     def describe(self, phrase: str) -> list[str]:
         """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
-        parts = self.printed
-        own_share, shared_share, *rest = parts.values()
+        own_share, shared_share, *rest = self.printed.values()
         others = shared_share or rest[0]
         phrases = [(own_share, f"in {phrase}{' only' if others else ''}"), (shared_share, "shared with other boxes")]
         phrases += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]

@@ -366,6 +366,4 @@ def _ranks(values: Values) -> Floats:
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    if not a.any() and not b.any():
-        return 1.0
-    return float(np.clip(a @ b, -1, 1))
+    return float(np.clip(a @ b, -1, 1)) if a.any() or b.any() else 1.0

@@ -206,8 +206,7 @@ def _library() -> Any:
     from pytorch_grad_cam.utils import svd_on_activations
     from sklearn.decomposition import KernelPCA
 
-    quiet = SimpleNamespace(tqdm=lambda steps: steps)
-    ablation_cam.tqdm = quiet
+    ablation_cam.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
     # Beyond 200 places its solver starts at random.
     svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
     return pytorch_grad_cam

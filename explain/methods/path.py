@@ -41,7 +41,7 @@ def _integrate(evidence: Evidence, layer: Layer, output: Tensor, targets: Sequen
     module = adapter.module.get_submodule(layer.path)
     for step in range(STEPS):
         leaf = (mean + (step + 0.5) / STEPS * (output - mean)).requires_grad_()
-        with module.register_forward_hook(lambda *_, leaf=leaf: leaf):
+        with module.register_forward_hook(lambda *_, leaf=leaf: leaf.clone()):
             outputs = adapter.run(evidence.tensor)
         for total, target in zip(totals, targets, strict=True):
             (slope,) = require_any(gradients(adapter.scalar(outputs, target), [leaf]), [leaf])

@@ -108,7 +108,8 @@ def _fill(
         done += pictures
 
     for target in targets:
-        scalars, size, before = _Scalars(adapter, target, report), _batch(evidence, adapter, target), done
+        size, before = _batch(evidence, adapter, target), done
+        scalars = _Scalars(adapter, target, report, evidence.tensor)
         while True:
             try:
                 drawn = own_random_state(seed) if method.id in DRAWS else nullcontext()
@@ -178,20 +179,24 @@ def _batch(evidence: Evidence, adapter: Adapter, target: Target) -> int:
 class _Scalars(nn.Module):
     """A module from pictures (B, C, h, w) to one target's scalars (B,)."""
 
-    def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
+    def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None], like: Tensor) -> None:
         super().__init__()
         self.model = adapter.module
-        self._adapter, self._target, self._report = adapter, target, report
+        self._adapter, self._target, self._report, self._like = adapter, target, report, like
 
     def forward(self, pictures: Tensor) -> Tensor:
         adapter, target = self._adapter, self._target
         self._report(len(pictures))
         returned: list[Any] = []
         with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
-            outputs = adapter.run(pictures)
-        if isinstance(target, FunctionTarget):
-            return target.scalar(returned[-1])[None]
-        return torch.stack([adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))])
+            # Noise in float32 is added to pictures in half precision.
+            outputs = adapter.run(pictures.to(self._like))
+        scalars = [target.scalar(returned[-1])] if isinstance(target, FunctionTarget) else []
+        for output in () if scalars else _split(adapter, outputs, len(pictures)):
+            scalars.append(adapter.scalar(output, target))
+        if torch.is_grad_enabled() and not any(scalar.requires_grad for scalar in scalars):
+            raise ModelProblem(f"No gradient of {adapter.spec.id} reaches the picture: hide parts of it, as RISE does.")
+        return torch.stack(scalars)
 
 
 def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:

@@ -187,8 +187,7 @@ class _Similarity:
         self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
         self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
         # A box below the floor must still be found.
-        strongest = min(float(scores[:, list(anchor)].amax()) for anchor in anchors)
-        self._floor = min(FLOOR, strongest / 2)
+        self._floor = min(FLOOR, min(float(scores[:, list(anchor)].amax()) for anchor in anchors) / 2)
 
     def __call__(self, outputs: Detections) -> Tensor:
         """(B, k)."""
@@ -297,9 +296,7 @@ def find_grey(evidence: Evidence) -> Tensor:
 
 def budget(task: str, method: str = "drise") -> int:
     """Return the number of masks; raise Problem for a wrong `SIGHTGLASS_MASKS`."""
-    if method == "occlusion":
-        return WINDOWS
-    return settings().masks or task_of(task).masks
+    return WINDOWS if method == "occlusion" else settings().masks or task_of(task).masks
 
 
 class _Sums:

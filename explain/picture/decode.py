@@ -6,7 +6,7 @@ decoder error becomes one sentence.
 
 import logging
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -180,24 +180,31 @@ def _in_strips(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[A
     return tones
 
 
-def channels_last(tensor: Any, channels: Container[int] = (1, 3)) -> NDArray[Any]:
+def channels_last(tensor: Any) -> NDArray[Any]:
     """Return a tensor (C, H, W), or a batch of one, channels last."""
-    # numpy has no bfloat16.
-    array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    try:
+        # numpy has no bfloat16.
+        array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise ImageProblem("A tensor must be dense and have values: not sparse, quantised or on meta.") from error
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
-    if array.ndim != 3 or array.shape[0] not in channels:
+    if array.ndim != 3 or len(array) > MAX_CHANNELS:
         raise ImageProblem(f"A tensor must be (C, height, width), alone or as a batch of one, not {array.shape}.")
     return array.transpose(1, 2, 0)
 
 
-def from_array(array: NDArray[Any], name: str, max_pixels: int) -> "tuple[Pixels, Planes | None, tuple[str, ...]]":
-    """Return an array (H, W) or (H, W, C), or a batch of one, as RGB, numbers (or None), and notes."""
+def from_array(
+    array: NDArray[Any], name: str, max_pixels: int, numbers: int = 0
+) -> "tuple[Pixels, Planes | None, tuple[str, ...]]":
+    """Return an array, or a batch of one, as RGB, numbers (or None), and notes; `numbers`: see `Image.open`."""
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     array = array[:, :, None] if array.ndim == 2 else array
     channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
-    if channels not in (0, 1, 3, 4) and channels <= MAX_CHANNELS and array.shape[0] > channels:
-        return convert_array(array, name, max_pixels)
+    if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
+        array, read = _read_numbers(array, name)
+        pixels, planes, notes = convert_array(array, name, max_pixels)
+        return pixels, planes, read + notes
     if channels not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
@@ -252,13 +259,7 @@ def read_array(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], t
     try:
         if data.startswith(NPY):
             # A header may claim any shape; no memory is used beyond the numbers that follow.
-            array = np.load(BytesIO(data), allow_pickle=False)
-            if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-                raise ImageProblem(
-                    f"{name} holds {array.dtype}, not numbers; save an array of uint8, uint16 or float32."
-                )
-            array = _arrange(array.astype(array.dtype.newbyteorder("="), copy=False), name)
-            return *_fill_no_data(array, name), 0
+            return *_read_numbers(np.load(BytesIO(data), allow_pickle=False), name), 0
         return _tiff(data, name, max_pixels) if data.startswith(TIFF) else None
     except (ImageProblem, MemoryError):
         raise
@@ -267,6 +268,13 @@ def read_array(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], t
             raise _damaged(name) from error
         # The ordinary decoder reads it, or reports the error.
         return None
+
+
+def _read_numbers(array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return an array of any layout as (H, W, C) without missing values, and notes."""
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise ImageProblem(f"{name} holds {array.dtype}, not numbers; give an array of uint8, uint16 or float32.")
+    return _fill_no_data(_arrange(array.astype(array.dtype.newbyteorder("="), copy=False), name), name)
 
 
 def _fill_no_data(

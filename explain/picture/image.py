@@ -25,7 +25,6 @@ from sightglass.explain.picture import decode
 from sightglass.explain.picture.decode import Pixels, Planes, convert_array
 from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
-from sightglass.models.preprocess import MAX_CHANNELS
 
 MAX_BYTES, MAX_PIXELS = 64 * 2**20, 100_000_000
 """Limits of `Image.open`: of a file, and of a picture's area."""
@@ -103,15 +102,21 @@ class Image:
 
     @staticmethod
     def open(
-        source: object, *, name: str | None = None, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+        source: object,
+        *,
+        name: str | None = None,
+        numbers: int = 0,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
     ) -> "Image":
         """Decode `source` into an Image.
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
         bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or
-        (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W), alone or as a batch of one, of uint8
-        or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image, which is returned as it is. Files may
-        also be .npy, or TIFFs with many channels.
+        (H, W, 4) of uint8, uint16, bool or float in 0..1; an array (H, W, 2 to 16) of any numbers; a tensor of the
+        same, (C, H, W), alone or as a batch of one; or an Image, which is returned as it is. Files may also be .npy,
+        or TIFFs with many channels. `numbers`: an array with so many channels holds numbers, as a file does, and no
+        colours.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -135,9 +140,9 @@ class Image:
                 pixels, notes, _ = decode.decode(source, title, max_pixels)
             elif isinstance(source, (np.ndarray, tensors)):
                 values = source if isinstance(source, np.ndarray) else decode.channels_last(source)
-                pixels, planes, notes = decode.from_array(values, title, max_pixels)
-            elif (numbers := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
-                array, read, bits = numbers
+                pixels, planes, notes = decode.from_array(values, title, max_pixels, numbers)
+            elif (found := decode.read_array(data := _read(source, title, max_bytes), title, max_pixels)) is not None:
+                array, read, bits = found
                 pixels, planes, notes = convert_array(array, title, max_pixels, bits)
                 notes = read + notes
             else:
@@ -154,7 +159,7 @@ class Image:
             import torch
 
             tensor = torch.as_tensor(np.asarray(tensor["pixel_values"]))
-        array = decode.channels_last(tensor.float(), range(MAX_CHANNELS + 1))
+        array = decode.channels_last(tensor.float())
         pixels, planes, notes = convert_array(np.ascontiguousarray(array), "tensor", MAX_PIXELS)
         return Image(pixels, "tensor", notes, planes=planes)
 

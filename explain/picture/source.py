@@ -139,8 +139,7 @@ def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
         return _from_archive(path) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
-        root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
-        return _files(map(Path, named), root)
+        return _files(map(Path, named), Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0])))
     if example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
     raise ModelProblem(f"There is nothing at {short(path)}: give a folder, a pattern or a .zip.")

@@ -71,8 +71,7 @@ def _name_color(red: float, green: float, blue: float) -> str:
         return "white" if value > 0.85 else "grey"
     names = ("red", "orange", "yellow", "green", "turquoise", "blue", "violet", "magenta", "red")
     name = names[sum(hue * 360 >= edge for edge in (15, 45, 70, 165, 200, 250, 290, 330))]
-    shade = "dark " if value < 0.35 else "pale " if saturation < 0.3 else ""
-    return shade + name
+    return ("dark " if value < 0.35 else "pale " if saturation < 0.3 else "") + name
 
 
 Pixels = npt.NDArray[np.uint8]

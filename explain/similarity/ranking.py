@@ -74,7 +74,7 @@ def rank(
         ranking = rank(Explainer("efficientnet-lite0"), "bus.jpg", "photos/")
         best = ranking.hits[0]  # best.name, best.score
     """
-    image = Image.open(query)
+    image = explainer.open(query)
     query_vector = embedding(explainer, image, preprocessing)
     items, hits, itself = find(gallery), list[Hit](), list[str]()
     embedded, failed = embed_all(explainer, items, preprocessing, progress, cancel)

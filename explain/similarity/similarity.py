@@ -198,13 +198,13 @@ def similarity(
 ) -> Similarity:
     """Compare two pictures and explain the cosine of their embeddings, a . b / (|a| |b|).
 
-    Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
+    Pictures are anything that an Explainer takes; `layers` are dotted paths, by default the model's own; `method` is
     one of `SIMILARITY`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
 
         pair = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         pair.score, pair.query.signed.shape  # 0.26, (224, 224)
     """
-    images = Image.open(query), Image.open(gallery)
+    images = explainer.open(query), explainer.open(gallery)
     chosen = find_method(method or DEFAULT)
     if chosen.id not in SIMILARITY:
         names = ", ".join(METHODS[name].name for name in SIMILARITY)

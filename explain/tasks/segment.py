@@ -213,8 +213,7 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
         return [target(*pair) for pair in places]
     if options.at:
         check_in_picture(options.at, evidence)
-        middle = np.reshape(options.at, (-1, 2)).mean(0).tolist()
-        x, y = adapter.find_pixel(outputs, evidence.geometry, *middle)
+        x, y = adapter.find_pixel(outputs, evidence.geometry, *np.reshape(options.at, (-1, 2)).mean(0).tolist())
         here = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
     classes_asked = {class_index(name, adapter.labels) for name in names}

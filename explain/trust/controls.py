@@ -77,8 +77,7 @@ def ranking(values: Values) -> Values | None:
     `values`: finite, (h, w). The coldest pixels, many in a clipped map, are ordered by their distance to hotter ones,
     which keeps the hidden region in one piece: scattered pixels disturb a model more than a region of their size.
     """
-    lowest = values.min()
-    above = values > lowest
+    above = values > values.min()
     if not above.any():
         return None
     away = cv2.distanceTransform((~above).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -326,8 +326,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     if measured is not None and measured.fails:
         yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        better = METHODS[model.method].name
-        text = f"{method.name}. {measured.sentence} {better} has {percent(usual.hit[0])}."
+        text = f"{method.name}. {measured.sentence} {METHODS[model.method].name} has {percent(usual.hit[0])}."
         yield Finding("measured", "caution", text)
     if (independent := find_independent(explanation, index)) is not None:
         yield independent[1]

@@ -206,9 +206,7 @@ class Proof:
     def sufficiency(self) -> float | None:
         """The smallest hottest share keeping 90 % of the value, or None."""
         trace = self.map.insertion
-        if trace.value[-1] <= 0:
-            return None
-        return _first(trace.value >= SUFFICIENT * trace.value[-1])
+        return _first(trace.value >= SUFFICIENT * trace.value[-1]) if trace.value[-1] > 0 else None
 
     @cached_property
     def necessity(self) -> float | None:

@@ -114,8 +114,7 @@ def redrawer(parameters: Sequence[nn.Parameter]) -> Callable[[int], None]:
     def redraw(seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         for each, (mean, deviation) in zip(parameters, moments, strict=True):
-            noise = torch.randn(each.shape, generator=generator).to(each.device)
-            each.copy_(noise.mul_(deviation).add_(mean))
+            each.copy_(torch.randn(each.shape, generator=generator).to(each.device).mul_(deviation).add_(mean))
 
     return redraw
 

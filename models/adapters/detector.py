@@ -264,8 +264,7 @@ class Detector(Adapter):
 
     def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
         """Return the best `ratio` of all candidates, at least one, in order."""
-        count = max(1, round(ratio * outputs.count))
-        return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
+        return tuple(outputs.scores[0].amax(0).topk(max(1, round(ratio * outputs.count))).indices.tolist())
 
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None

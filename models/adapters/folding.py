@@ -199,8 +199,7 @@ def _is_norm(module: nn.Module) -> bool:
 
 def copy_module(module: nn.Module) -> nn.Module:
     """Copy a module's parts, over the same weights."""
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, shared)
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
 
 
 def copy_adapter(adapter: Adapter) -> Adapter:

@@ -250,8 +250,7 @@ class PixelNumbers(Segmenter):
 
     def numbers_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.float32]:
         """Return the number of each original pixel, (H, W); NaN if unseen."""
-        numbers = outputs.logits[0, 0].detach().float().cpu().numpy()
-        return self.on_picture(numbers, geometry, np.nan)
+        return self.on_picture(outputs.logits[0, 0].detach().float().cpu().numpy(), geometry, np.nan)
 
     def number(self, outputs: Segmentation, target: Target) -> Tensor:
         """Return a target's mean number, less any reference's mean; shape ()."""

@@ -27,8 +27,7 @@ def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
     names = set(state)
 
     def fits(beginning: str) -> int:
-        cut = len(beginning)
-        return sum(key[cut:] in names for key in tensors if key.startswith(beginning))
+        return sum(key[len(beginning) :] in names for key in tensors if key.startswith(beginning))
 
     best = max(("", *common_prefixes(tensors)), key=fits)
     before = Counter(part for key in names for part in _beginnings(key))

@@ -178,8 +178,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         url = hf_hub_url(spec.weights.hub, HUB_FILES[0])
     if url is None or offline():
         why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
-        missing = spec.weights.path or name
-        raise WeightsProblem(f"{missing}, the weights of {spec.id}, {why}: {_advice(spec)}")
+        raise WeightsProblem(f"{spec.weights.path or name}, the weights of {spec.id}, {why}: {_advice(spec)}")
     try:
         return download(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
     except WeightsProblem as problem:

@@ -198,8 +198,7 @@ class YoloxDetector(Detector):
         """Adapt a module, which is fused and from then on the adapter's own."""
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
-        trained = 416 if module.channels < 32 else 640
-        size = max(spec.preprocessing.sides or (trained,))
+        size = max(spec.preprocessing.sides or (416 if module.channels < 32 else 640,))
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
 
     @property

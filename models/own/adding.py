@@ -91,7 +91,7 @@ def remove(to: Path, id_: str) -> None:
         try:
             before, after = _split_around(to.read_text("utf-8"), id_)
         except (OSError, ValueError, LookupError, RecursionError) as problem:
-            raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
+            raise ModelProblem(f"{to.name} has no model {id_}: check its name, or reload the page.") from problem
         write_file(to, f"{before}{after}".encode())
 
 

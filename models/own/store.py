@@ -259,7 +259,7 @@ def change(id_: str, values: Mapping[str, object]) -> None:
 def remove(id_: str) -> None:
     """Remove an added model: its table and all of its files."""
     if id_ not in tables():
-        raise ModelProblem(f"There is no model {id_} of yours: reload the page.")
+        raise ModelProblem(f"There is no model {id_} of yours: check its name, or reload the page.")
     adding.remove(table(), id_)
     discard(folder() / id_)
 

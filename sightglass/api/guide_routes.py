@@ -53,8 +53,7 @@ class GuideRequest(BaseModel):
         if self.class_ is not None:
             options = {"targets": (self.class_,)}
         fields = {"image": self.image, "model": self.model} | (options or {"top_k": 1})
-        full = ExplainRequest.model_validate(fields)
-        explanation = service.explain(full)
+        explanation = service.explain(ExplainRequest.model_validate(fields))
         service.check_mapped(explanation)
         return explanation
 

@@ -185,8 +185,7 @@ def delete_upload(path: str) -> None:
 
 def open_upload(text: str) -> LabelledSource:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
-    source = open_source(str(uploads_home() / text))
-    return source, labels.read_labels(uploads_home() / Path(text).parts[0])
+    return open_source(str(uploads_home() / text)), labels.read_labels(uploads_home() / Path(text).parts[0])
 
 
 def open_source(path: str, name: str = "") -> Source:

@@ -140,8 +140,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
             drawn = result_folder.box_files(explanation, style, everything=options.save_all, boxes=not options.no_boxes)
         else:
             drawn = result_folder.picture_files(explanation, style, npy=options.npy)
-        parts = chain(drawn, sheet, extra)
-        return values, result_folder.with_summary(parts, values)
+        return values, result_folder.with_summary(chain(drawn, sheet, extra), values)
 
     return _write_folders(console, explainer, pictures, options, engine_options, summarise)
 

@@ -75,8 +75,7 @@ def layers(
     """List the layers of a model at which a map can be taken, in order of execution, and its named presets."""
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
-        explainer = load_explainer(model, "cpu", progress)
-        loaded = explainer.loaded
+        loaded = load_explainer(model, "cpu", progress).loaded
         presets, default = evidence_layers.presets(loaded), loaded.default_layers
         listed = loaded.layers if every else evidence_layers.outer_layers(loaded)
     rows, cells = [], []

@@ -29,7 +29,7 @@ def _section(section: str) -> Mapping[str, str]:
 def answer(word: str) -> str | None:
     """Return the sentence that explains a guide's word, or None."""
     here = _LINK.sub(r"docs/\1", _section("here").get(word, ""))
-    return f"{word}: {here}." if here else None
+    return f"{word}: {here}." if here not in ("", "the same") else None
 
 
 def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[str]) -> list[str]:

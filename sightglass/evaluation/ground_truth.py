@@ -285,8 +285,7 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
     files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
     if documents := [file for file in files if file.suffix.lower() == ".xml"]:
-        truth = _collect((file.name, _list_voc(file)) for file in documents)
-        return replace(truth, reading="Pascal VOC")
+        return replace(_collect((file.name, _list_voc(file)) for file in documents), reading="Pascal VOC")
     boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
     tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
     if boxes and (data or not tables):

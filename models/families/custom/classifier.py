@@ -252,7 +252,7 @@ class Trial:
                         hooks.enter_context(part.register_forward_pre_hook(record_input))
                         hooks.enter_context(part.register_forward_hook(record_output))
                 like = next((weight for weight in self.module.parameters() if weight.is_floating_point()), picture)
-                output = self.module(picture.to(like))
+                output = self.module(picture.to(like, copy=True))
         # The caller's code may raise anything.
         except Exception as problem:
             error = problem
@@ -473,7 +473,8 @@ class CustomInput(PreparedAdapter):
         return super().default_layers(candidates or layers)
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        output, chosen = self.module(tensor), self.spec.weights.output
+        # Some modules normalise their input in place.
+        output, chosen = self.module(tensor.clone()), self.spec.weights.output
         numbers = self.measures_pixels
         answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=numbers)
         assert answer is not None

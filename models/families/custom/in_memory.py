@@ -20,7 +20,7 @@ from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints.architectures import timm_preprocessing, weights_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
-from sightglass.models.families.custom.classifier import note_preprocessing
+from sightglass.models.families.custom.classifier import channels_of, note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.picture_functions import PictureFunction, Processor, SizedFunction, check_used, is_plain
@@ -57,8 +57,7 @@ class UserModel:
         if self.preprocess is not None:
             stated["preprocessing"] = read_preprocess(self.preprocess)
         weights = {key: value for key, value in stated.items() if value not in (None, ())}
-        task = self.stated_task or base.task
-        return replace(base.with_weights(**weights), id=id_, task=task)
+        return replace(base.with_weights(**weights), id=id_, task=self.stated_task or base.task)
 
     @property
     def stated_task(self) -> Task | None:
@@ -157,18 +156,19 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
         from sightglass.models.families.torchvision import detectors
 
         return detectors.adapt(spec, module, "")
-    table, why = spec.preprocessing, None
-    if table == PreprocessingTable() and type(module).__module__.startswith("torchvision.models.segmentation."):
+    table, usual, why = spec.preprocessing, None, None
+    if type(module).__module__.startswith("torchvision.models.segmentation."):
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 
         usual = weights_preprocessing(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1)
-        table, why = usual.table(), "as torchvision's weights of its kind"
-    elif table == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        table, why = timm_preprocessing(module).table(), "as timm's weights of that name"
+        why = "as torchvision's weights of its kind"
+    elif isinstance(getattr(module, "pretrained_cfg", None), dict):
+        usual, why = timm_preprocessing(module), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
-        if built_for and built_for != table.sides:
-            table = replace(table, size=tuple(built_for), short_side=min(built_for), crop=None)
-
+        if built_for and tuple(built_for) != usual.size:
+            table = table.over(PreprocessingTable(size=tuple(built_for)))
+    if usual is not None and table.function is None:
+        table = usual.changed(table.for_channels(channels_of(module))).table()
     adapter = adapt_module(spec, module, "", task, table, why=why)
     if is_quantised(module):
         adapter.gradients = False
@@ -230,6 +230,7 @@ def _transformers(spec: ModelSpec, model: Any, processor: Any) -> Adapter:
         # Its adapter prepares pictures by the processor itself.
         spec = spec.with_weights(preprocessing=PreprocessingTable())
         return transformers.make_detector(spec, model, "", processor)
-    preprocessing = transformers.usual_preprocessing(model.config).changed(spec.preprocessing)
+    table = spec.preprocessing.for_channels(getattr(model.config, "num_channels", 3))
+    preprocessing = transformers.usual_preprocessing(model.config).changed(table)
     notes = note_preprocessing(spec, preprocessing, "as ViTs usually are")
     return transformers.make_adapter(spec, spec.arch, model, preprocessing, "", notes)

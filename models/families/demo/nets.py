@@ -129,8 +129,7 @@ def classifier(size: str) -> nn.Module:
 
     Both cheats and their honest counterpart are one network. With this stride a map still shows a mark of 14 px.
     """
-    kind = "cheat" if size in ("honest", "texture") else size
-    return ResidualNet(*CLASSIFIERS[kind], classes=len(CLASSES))
+    return ResidualNet(*CLASSIFIERS["cheat" if size in ("honest", "texture") else size], classes=len(CLASSES))
 
 
 def segmenter() -> nn.Module:
@@ -143,8 +142,7 @@ def segmenter() -> nn.Module:
     from torchvision.models.segmentation import LRASPP
 
     widths = CLASSIFIERS["seg"][0]
-    body = _dilated()
-    layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
+    layers = IntermediateLayerGetter(_dilated(), {"layer1": "low", "layer4": "high"})
     module: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
     return module
 
@@ -187,8 +185,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        return torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))) + self.shortcut(x))
 
 
 class ResidualNet(nn.Module):

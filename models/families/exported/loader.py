@@ -186,7 +186,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tu
     notes: tuple[str, ...] = ()
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
-    trained = Preprocessing(size, table.short_side or round(min(size) / 0.875), *IMAGENET)
+    trained = Preprocessing(size, table.short_side or round(min(size) / (1 if table.size else 0.875)), *IMAGENET)
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)

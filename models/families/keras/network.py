@@ -210,8 +210,7 @@ def _check(path: Path) -> None:
 def _last(model: Any) -> Any:
     """Return the innermost layer whose output is the model's."""
     while hasattr(model, "layers"):
-        inner = getattr(model, "_functional", None) or model
-        outputs = getattr(inner, "outputs", None)
+        outputs = getattr(getattr(model, "_functional", None) or model, "outputs", None)
         model = outputs[0]._keras_history.operation if outputs else model.layers[-1]
     return model
 

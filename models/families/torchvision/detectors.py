@@ -226,8 +226,7 @@ class DenseDetector(TorchvisionDetector):
         module: Any = self.module
         # Torchvision lists them cell by cell; here all cells of the first anchor come first.
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, counts, strict=True)]
-        by_map = module.anchor_generator(images, features)[0].split(sizes)
-        pairs = zip(by_map, counts, strict=True)
+        pairs = zip(module.anchor_generator(images, features)[0].split(sizes), counts, strict=True)
         anchors = [boxes.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1) for boxes, count in pairs]
         groups = [boxes.new_full((len(boxes),), number, dtype=torch.long) for number, boxes in enumerate(anchors)]
         return torch.cat(anchors), torch.cat(groups)
@@ -409,9 +408,13 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetec
     count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
     count = count or int(head.num_columns if isinstance(module, SSD) else head.num_classes)
     stated, coco = labels.stated_names(spec), labels.coco()
-    # Class 0 is the background, which may be named.
-    stated = stated[1:] if len(stated) == count else stated
-    numbers = [*coco] if count == max(coco) + 1 and not stated else range(1, count)
+    # Class 0 is the background, which may be named; of sigmoids it may be a class.
+    sigmoids, named = isinstance(module, (RetinaNet, FCOS)), len(stated) == count
+    first = 0 if sigmoids and (count == 1 or (named and "background" not in stated[0].lower())) else 1
+    if count == first:
+        raise ModelProblem(f"{spec.id} has no class beside the background: build it with one more (num_classes).")
+    stated = stated[first:] if named else stated
+    numbers = [*coco] if count == max(coco) + 1 and not stated else range(first, count)
     row = replace(spec.with_weights(labels=stated or None), task="detect")
     names, notes = labels.for_classes(row, len(numbers), (), tuple(coco.values()))
     kind = next(KINDS[kind] for kind in KINDS if isinstance(module, kind))

@@ -23,8 +23,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch, "segmentation network")
-    class_names = labels.stated_names(spec)
-    count = len(class_names) or len(default.meta["categories"])
+    count = len(labels.stated_names(spec)) or len(default.meta["categories"])
     file_notes: tuple[str, ...] = ()
     labels_in_file = () if spec.weights.path else tuple(default.meta["categories"])
 

@@ -131,8 +131,7 @@ class Reader(nn.Module):
     def ask(self, prompt: str) -> str:
         """Return a prompt as the model was trained to read it, with the place of the picture."""
         if getattr(self.processor, "chat_template", None):
-            content = [{"type": "image"}, {"type": "text", "text": prompt}]
-            turn = [{"role": "user", "content": content}]
+            turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
             return str(self.processor.apply_chat_template(turn, add_generation_prompt=True))
         token = getattr(self.processor, "image_token", "<image>")
         return prompt if token in prompt else f"{token}{prompt}"

@@ -230,7 +230,9 @@ def make_adapter(
     elif task != "classify":
         spec = replace(spec, task=task)
     elif spec.task not in TRAINED.values():
-        spec = replace(spec, task=TRAINED.get(getattr(net.config, "problem_type", None), task))
+        # A single label has a sigmoid, as in the library's pipeline.
+        usual_task: Task = "multilabel" if net.config.num_labels == 1 else task
+        spec = replace(spec, task=TRAINED.get(getattr(net.config, "problem_type", None), usual_task))
     if task != "embed":
         usual = ("depth",) if task == "regress" else _names(net.config)
         names, _ = labels.for_classes(spec, len(usual), usual)

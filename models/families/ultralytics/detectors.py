@@ -50,8 +50,7 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], det
     def joints_of(levels: tuple[Tensor, ...]) -> Tensor:
         rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
         rows = rows.reshape(*rows.shape[:2], count, numbers)
-        places = (rows[..., :2] * step + cells + shift) * strides
-        return torch.cat((places, rows[..., 2:]), 3)
+        return torch.cat(((rows[..., :2] * step + cells + shift) * strides, rows[..., 2:]), 3)
 
     return replace(detections, poses=tuple(poses), joints_of=joints_of)
 

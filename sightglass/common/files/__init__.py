@@ -69,7 +69,7 @@ def read_json(path: Path, adapter: TypeAdapter[Value]) -> Value | None:
     """Return what a JSON file says; None without the file. Raises Problem for a damaged one."""
     try:
         return adapter.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise Problem(f"{path.name} in {path.parent} cannot be read: mend it, or move it away.") from error

@@ -119,8 +119,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
     other = bus.with_name("zidane.jpg")
     fields = {"other": base64.b64encode(other.read_bytes()).decode(), "other_name": other.name, "method": "gradcam"}
     body = sent(client, "similarity", bus, **fields).json()
-    explainer = Explainer()
-    result = similarity(explainer, Image.open(bus), Image.open(other), method="gradcam")
+    result = similarity(Explainer(), Image.open(bus), Image.open(other), method="gradcam")
     expected = plain(results.SimilarityResult.build(result).to_dict())
     assert {name: body[name] for name in expected} == expected
     for answer, side in zip(body["sides"], result.sides, strict=True):
@@ -183,8 +182,7 @@ def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) ->
 
 
 def test_openapi_document(client, monkeypatch):
-    answer = client.get("/api/openapi.json")
-    body = answer.json()
+    body = client.get("/api/openapi.json").json()
     assert body["openapi"].startswith("3.1")
     explain = body["paths"]["/api/explain"]["post"]
     assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}

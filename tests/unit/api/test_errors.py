@@ -67,8 +67,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
         (wide, 413, "size", "pixels"),
     ):
         assert words in told(client.post("/api/explain", json={"image": base64.b64encode(data).decode()}), status, kind)
-        form = {"image": ("a.jpg", data)}
-        assert words in told(client.post("/api/explain", files=form), status, kind)
+        assert words in told(client.post("/api/explain", files={"image": ("a.jpg", data)}), status, kind)
     for given in ("####", "a", "data:image/png;base64,***", "é"):
         assert "base64" in told(client.post("/api/explain", json={"image": given}), 422, "fields")
     for given in (None, 3, ["a"], {}):

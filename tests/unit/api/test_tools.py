@@ -33,8 +33,7 @@ def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
 
 
 def test_three_calls_explain_a_wrong_picture() -> None:
-    listed = call("wrong_pictures", run="example")
-    first = listed["pictures"][0]
+    first = call("wrong_pictures", run="example")["pictures"][0]
     assert (first["label"], first["answer"]) == ("ball-stripes", "ball-dots")
     named = {"picture": first["picture"], "target": first["label"]}
     explained = call("explain", model="demo-cls-s", question="why", local=False, **named)

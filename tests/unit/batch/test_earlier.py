@@ -32,8 +32,7 @@ def test_run_facts_hold_whole_paths(pictures: Path, tmp_path: Path, monkeypatch:
 def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "batches" / "first", tmp_path / "batches" / "second"
     plans = RunPlan(MODEL, {}, first), RunPlan("demo-cls-m", {}, second)
-    facts = RunFacts(source=(str(pictures),), name="mine", plans=plans)
-    run(pictures, MODEL, first, facts=facts)
+    run(pictures, MODEL, first, facts=RunFacts(source=(str(pictures),), name="mine", plans=plans))
     (listed,) = run_store.list_runs(first.parent)
     assert listed.folder == first and not run_store.is_finished(listed), "the second has done nothing"
     run(pictures, "demo-cls-m", second)

@@ -67,8 +67,7 @@ def test_later_labels_give_the_same(dataset, results, evaluation, tmp_path):
     added = run(dataset[0], MODEL, tmp_path, labels=dataset[1])
     assert (added.done, added.resumed) == (SCENES, 0)
     assert same(stored.load(tmp_path), evaluation)
-    again = run(dataset[0], MODEL, tmp_path, labels=dataset[1])
-    assert again.nothing_new
+    assert run(dataset[0], MODEL, tmp_path, labels=dataset[1]).nothing_new
     # A run without labels keeps the existing ones, also for pictures that it explains again.
     lines = (tmp_path / journal.NAME).read_bytes().splitlines(keepends=True)
     (tmp_path / journal.NAME).write_bytes(b"".join(lines[:-2]))
@@ -80,8 +79,7 @@ def test_changed_labels_rerun_their_pictures_only(dataset, evaluation, tmp_path)
     run(dataset[0], MODEL, tmp_path, labels=dataset[1])
     lines = dataset[1].read_text("utf-8").splitlines()
     (tmp_path / "fewer.csv").write_text("\n".join(line for line in lines if not line.startswith("03.png")), "utf-8")
-    fewer = run(dataset[0], MODEL, tmp_path, labels=tmp_path / "fewer.csv")
-    assert fewer.nothing_new
+    assert run(dataset[0], MODEL, tmp_path, labels=tmp_path / "fewer.csv").nothing_new
     assert [picture.key for picture in stored.load(tmp_path).pictures] == [
         picture.key for picture in evaluation.pictures if picture.key != "03.png"
     ]

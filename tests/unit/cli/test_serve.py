@@ -75,8 +75,7 @@ def test_network_serve_requires_token(bus):
         asking(address.replace("0.0.0.0", "127.0.0.1")) as client,
     ):
         assert client.get("/api/models").status_code == 401
-        token = re.search(r"the token is ([\w-]{43})\.", line)
-        client.headers["x-api-key"] = token[1]
+        client.headers["x-api-key"] = re.search(r"the token is ([\w-]{43})\.", line)[1]
         cold = 'sightglass_memory_bytes{part="models"} 0.0'
         assert cold not in client.get("/api/metrics").text, "it was warm before it listened"
         answer = client.post("/api/explain?format=npy", files={"image": (bus.name, bus.read_bytes())})

@@ -127,8 +127,7 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
     assert measures.scores["pixel_accuracy"].value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
     for one in (*measures.scores.values(), *measures.by_class.values()):
         assert one.low < one.value < one.high
-    of_one_picture = masks.measure([masks.count_pairs(truths[0], answers[0])])
-    assert np.isnan(of_one_picture.scores["mean_iou"].low)
+    assert np.isnan(masks.measure([masks.count_pairs(truths[0], answers[0])]).scores["mean_iou"].low)
 
 
 def test_a_png_has_the_models_indices_or_named_ones() -> None:

@@ -160,8 +160,11 @@ def hide(net: Odd) -> None:
 
 
 def recompute(net: Odd, reentrant: bool) -> None:
-    inner = net.features.forward
-    net.features.forward = lambda x: checkpoint(inner, x, use_reentrant=reentrant)
+    wrap_features(net, lambda inner: lambda x: checkpoint(inner, x, use_reentrant=reentrant))
+
+
+def wrap_features(net: Odd, wrapper: Callable[[Any], Any]) -> None:
+    net.features.forward = wrapper(net.features.forward)
 
 
 def tail(make: Callable[[nn.Module], nn.Module]) -> Odd:
@@ -333,6 +336,13 @@ def test_module_that_begins_to_return_probabilities() -> None:
     assert {p.index: p.score for p in result.predictions} == pytest.approx(expected, abs=1e-5)
 
 
+def test_logits_that_add_up_by_chance() -> None:
+    net = Net().eval()
+    explainer = Explainer(net, preprocess=PLAIN, layers=["features.6"])
+    net.fc.bias.data += 0.2 - net(explainer(PICTURE, **OPTIONS).evidence.tensor)[0].detach()
+    check_equal(explainer(PICTURE, top_k=5, **OPTIONS), net, "features.6")
+
+
 @pytest.mark.parametrize("change", [*CHANGES][:5])
 def test_explanation_of_changed_module(change: str) -> None:
     torch.manual_seed(1)
@@ -384,15 +394,29 @@ def test_module_that_cannot_run(make: Any, device: str, sentence: str, monkeypat
         Explainer(make(), preprocess=PLAIN, device=device)
 
 
-def test_one_picture_network() -> None:
+def prepared(prepare: Callable[[torch.Tensor], torch.Tensor]) -> Odd:
+    return changed(Odd(), lambda net: net.register_forward_pre_hook(lambda _, x: prepare(x[0])))
+
+
+@pytest.mark.parametrize(
+    ("make", "make_plain", "methods"),
+    [
+        (Single, Odd, ("rise", "integratedgradients", "ablationcam")),
+        (lambda: prepared(lambda x: x.sub_(0.5)), lambda: prepared(lambda x: x - 0.5), ("rise", "smoothgrad")),
+        (lambda: changed(Odd(), lambda net: wrap_features(net, torch.inference_mode())), Odd, ("gradcam", "occlusion")),
+        (lambda: changed(Odd(), lambda net: setattr(net, "act", torch.relu_)), Odd, ("pathgradient",)),
+    ],
+)
+def test_module_with_a_plain_twin(make: Any, make_plain: Any, methods: tuple[str, ...]) -> None:
     torch.manual_seed(1)
-    net, several = Single(), Odd()
-    several.load_state_dict(net.state_dict())
-    first, *others = Explainer(net, preprocess=PLAIN)([PICTURE] * 3, **OPTIONS | {"targets": 1})
+    net, plain = make(), make_plain()
+    plain.load_state_dict(net.state_dict())
+    explainers = [Explainer(each, preprocess=PLAIN, layers=["features"]) for each in (net, plain)]
+    first, *others = explainers[0]([PICTURE] * 3, **OPTIONS | {"targets": 1})
     assert all(np.array_equal(other.heatmaps[0].values, first.heatmaps[0].values) for other in others)
-    for method in ("rise", "integratedgradients", "ablationcam"):
-        maps = [Explainer(each, preprocess=PLAIN)(PICTURE, **OPTIONS | {"method": method}) for each in (net, several)]
-        np.testing.assert_allclose(*(result.heatmaps[0].raw[0] for result in maps), atol=1e-4)
+    for method in methods:
+        results = [explainer(PICTURE, **OPTIONS | {"method": method}) for explainer in explainers]
+        np.testing.assert_allclose(*(result.heatmaps[0].raw[0] for result in results), atol=1e-4)
 
 
 def test_two_explainers_take_turns() -> None:

@@ -206,10 +206,8 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
 
 def test_a_box_that_cuts_cells_and_a_turned_box() -> None:
     upright = Prediction("", 0, 1.0, (10.0, 0.0, 30.0, 40.0))
-    cells = coverage((4, 4), (0, 0, 40, 40), [upright])
-    np.testing.assert_allclose(cells[0], [0, 1, 1, 0], atol=1e-6)
-    half = coverage((2, 2), (0, 0, 40, 40), [upright])
-    np.testing.assert_allclose(half, 0.5, atol=1e-6)
+    np.testing.assert_allclose(coverage((4, 4), (0, 0, 40, 40), [upright])[0], [0, 1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(coverage((2, 2), (0, 0, 40, 40), [upright]), 0.5, atol=1e-6)
     turned = Prediction("", 0, 1.0, (0.0, 0.0, 80.0, 80.0), corners=((40, 0), (80, 40), (40, 80), (0, 40)))
     assert coverage((80, 80), (0, 0, 80, 80), [turned]).mean() == pytest.approx(0.5, abs=0.02)
 

@@ -58,8 +58,7 @@ def test_layers_by_module_path_or_position(net: nn.Module) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     paths = [layer.path for layer in explainer.layers]
     for given in (net.layer3[1], "layer3.1", [net.layer3[1]], -1, [paths[0], net.layer4]):
-        layers = explainer._paths(given)
-        assert layers in ("layer3.1", ("layer3.1",), paths[-1], (paths[0], "layer4"))
+        assert explainer._paths(given) in ("layer3.1", ("layer3.1",), paths[-1], (paths[0], "layer4"))
     with pytest.raises(ModelProblem, match="no part of ResNet"):
         Explainer(net, layers=[nn.ReLU()])
     with pytest.raises(ModelProblem, match="There is no layer -99"):
@@ -70,9 +69,20 @@ def test_bgr_arrays(net: nn.Module, bus: Path) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     expected = explainer(pixels, top_k=1).predictions[0].score
-    assert explainer(pixels[..., ::-1], top_k=1, bgr=True).predictions[0].score == expected
+    bgra = np.dstack((pixels[..., ::-1], np.full_like(pixels[..., 0], 255)))
+    assert all(explainer(each, bgr=True).predictions[0].score == expected for each in (pixels[..., ::-1], bgra))
+    assert explainer(pixels[..., 0], bgr=True).predictions == explainer(pixels[..., 0]).predictions
     with pytest.raises(ModelProblem, match="bgr is for arrays"):
         explainer(bus, bgr=True)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, np.uint16), (3, np.uint16), (4, np.uint8)])
+def test_array_is_read_as_its_file(channels: int, kind: Any, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 200, (40, 50, channels)).astype(kind)
+    np.save(tmp_path / "a.npy", array)
+    net = timm.create_model("resnet10t", num_classes=2, in_chans=channels)
+    explainer = Explainer(net, preprocess={"size": 32, "divide_by": 250})
+    assert torch.equal(*(explainer(source, maps=False).evidence.tensor for source in (array, tmp_path / "a.npy")))
 
 
 def test_ready_tensor(net: nn.Module, bus: Path) -> None:
@@ -114,8 +124,7 @@ def test_list_in_batches(pictures, monkeypatch):
 def test_list_of_different_kinds(net: nn.Module, bus: Path) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     ready = EVALUATION(Pillow.open(bus).convert("RGB"))
-    large = nn.functional.interpolate(ready[None], 128)[0]
-    result = explainer([bus, ready, large, bus])
+    result = explainer([bus, ready, nn.functional.interpolate(ready[None], 128)[0], bus])
     assert [e.heatmaps[0].at_input.shape for e in result] == [(112, 112), (112, 112), (128, 128), (112, 112)]
     assert explainer([]) == []
     assert [e.heatmaps for e in explainer([bus, bus], maps=False)] == [(), ()]

@@ -178,8 +178,7 @@ def test_outputs_stated_in_python() -> None:
 
 
 def test_a_typed_line_is_an_output() -> None:
-    lines = ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]
-    parsed = list(map(read_line, lines))
+    parsed = list(map(read_line, ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]))
     assert parsed == [
         {"name": "yaw", "unit": "°", "range": [-90, 90]},
         {"name": "age", "unit": "years"},
@@ -361,8 +360,7 @@ def scene() -> np.ndarray:
 @pytest.mark.parametrize("method", SIGNED)
 def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> None:
     result = Explainer("demo-cls-s")(scene, top_k=1, method=method)
-    both = result.with_options(evidence="both")
-    (alone,), (heatmap,) = result.heatmaps, both.heatmaps
+    (alone,), (heatmap,) = result.heatmaps, result.with_options(evidence="both").heatmaps
     assert not alone.signed and alone.at_input.min() >= 0
     assert heatmap.signed and heatmap.kind == "signed"
     assert heatmap.at_input.min() < 0 < heatmap.at_input.max()

@@ -161,8 +161,7 @@ def test_an_area_is_what_its_corners_go_around() -> None:
     holed = result.with_options(at=corners, targets=("background",), top_k=1).area()
     assert holed is not None and holed.any()
     assert not holed[52:140, 52:140].any()
-    again = replay(square.recipe, scene().pixels)
-    assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
+    assert (replay(square.recipe, scene().pixels).heatmaps[0].at_input == square.heatmaps[0].at_input).all()
     assert "in this area lies outside it" in square.task.wording.describe_outside(square, 0)
     thin = result.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
     assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]

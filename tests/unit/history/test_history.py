@@ -315,5 +315,4 @@ def test_pages_and_days(few: History) -> None:
     assert names(few, limit=2, offset=1) == "dc"
     assert few.search(limit=2, offset=4).total == 5
     assert names(few, offset=99) == ""
-    third = few.search().records[2]
-    assert names(few, since=third.created) == "edc"
+    assert names(few, since=few.search().records[2].created) == "edc"

@@ -62,7 +62,8 @@ def test_a_bare_file_name_is_looked_up(tmp_path: Path, monkeypatch: pytest.Monke
         assert not catalog.is_file(name) and catalog.spec(name).id == Path(name).stem
     (weights_folder / "leaf.pth").touch()
     assert catalog.is_file("leaf.pth") and catalog.model_file("leaf.pth") == weights_folder / "leaf.pth"
-    Path("yolo11n.pt").touch()
+    Path("yolo11n.pt").touch(), Path("net.pth.tar").touch()
+    assert catalog.is_file("net.pth.tar")
     assert catalog.is_file("yolo11n.pt") and catalog.model_file("yolo11n.pt") == tmp_path / "yolo11n.pt"
 
 

@@ -124,8 +124,7 @@ def test_walking_back_gives_pytorchs_own_gradient(path: Any, cell: slice | int) 
 @cache
 def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     """Evidence of a picture with all its boxes' gradients, and their targets; the last is several of them at once."""
-    explainer = Explainer(name)
-    loaded = explainer.loaded
+    loaded = Explainer(name).loaded
     model_input = loaded.adapter.prepare(picture(name).pixels, "trained")
     evidence = Evidence(loaded, model_input, layers_at(loaded, layers))
     predictions = loaded.adapter.decode(evidence.outputs, model_input.geometry, top_k=0, confidence=0.02, iou=0.7)

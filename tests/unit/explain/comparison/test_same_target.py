@@ -259,8 +259,7 @@ def result(explainer):
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.loaded))
-    whole = explainer(scene, per="detection", targets=(1,), layers=paths)
-    together = whole.by_layer()
+    together = explainer(scene, per="detection", targets=(1,), layers=paths).by_layer()
     assert [e.layers for e in together] == [(path,) for path in paths]
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))

@@ -175,8 +175,7 @@ def test_layer_beside_the_answer() -> None:
 
     module = Aside()
     module.aside = nn.Conv2d(3, 2, 3, padding=1)
-    evidence = evidence_of(module, "aside", "stem")
-    aside, stem = gradients(evidence, Target(0, ""))
+    aside, stem = gradients(evidence_of(module, "aside", "stem"), Target(0, ""))
     assert aside.shape == (1, 2, 16, 16)
     assert not aside.any()
     assert stem.any()
@@ -233,8 +232,7 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     # The bars are grey, brighter than anything painted here.
     pixels = np.zeros((*WIDE, 3), np.uint8)
     pixels[10:20, 20:30] = 60
-    result = letterboxed(pool, pixels, targets=(0,))
-    (heatmap,) = result.heatmaps
+    (heatmap,) = letterboxed(pool, pixels, targets=(0,)).heatmaps
     assert heatmap.geometry.content == (0, 4, 16, 12)
     cells = 16 // pool
     picture = heatmap.raw[0][4 * cells // 16 : 12 * cells // 16]

@@ -104,8 +104,7 @@ def test_peak_is_in_picture_coordinates():
 
 def test_parts_of_one_thing_have_one_place():
     # The larger part alone would be in the middle.
-    values = np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3))
-    measured = statistics.describe(values, PICTURE)
+    measured = statistics.describe(np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3)), PICTURE)
     assert measured.n_regions == 2
     says = "above and right of the middle of the picture"
     assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == says

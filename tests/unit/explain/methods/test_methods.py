@@ -158,8 +158,7 @@ def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
     evidence = small("relu")
     mirrored = evidence_from(Small(), evidence.tensor.flip(-1), "relu", classes=5)
     one, other = (method(name).run(each, [Target(3, "")], Request(masks=8)).maps[0] for each in (evidence, mirrored))
-    result = by_method(evidence, name, 3)
-    smoothed = result.with_options(smooth="flips", masks=8)
+    smoothed = by_method(evidence, name, 3).with_options(smooth="flips", masks=8)
     expected = (one[0] + other[0].flip(-1)) / 2
     np.testing.assert_allclose(smoothed.heatmaps[0].raw[0], expected, rtol=1e-5, atol=1e-7)
     assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
@@ -254,8 +253,7 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
 
 @pytest.mark.parametrize("name", [m.id for m in METHODS.values() if m.compute_name])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
-    evidence = evidence_of(("bn2",), bus)
-    (together,) = METHODS[name].run(evidence, [Target(i, "") for i in (1, 2)]).maps
+    (together,) = METHODS[name].run(evidence_of(("bn2",), bus), [Target(i, "") for i in (1, 2)]).maps
     for i, index in enumerate((1, 2)):
         alone = evidence_of(("bn2",), bus)
         torch.testing.assert_close(together[i], METHODS[name].run(alone, [Target(index, "")]).maps[0][0])

@@ -238,21 +238,18 @@ def test_the_patch_that_decides_is_the_hottest_place(box: tuple[int, int, int, i
 
 def test_a_raw_value_is_the_fall_of_the_score() -> None:
     """With one window over a patch that fills the picture: the score of the whole minus that of the grey."""
-    given = evidence((0, 0, 64, 64))
-    maps = occluded(given, masks=1)
+    maps = occluded(evidence((0, 0, 64, 64)), masks=1)
     whole, grey = (torch.tensor([8 * light, 4.0]).softmax(0)[0] for light in (1.0, 114 / 255))
     torch.testing.assert_close(maps[0], (whole - grey).expand(2, 2), atol=1e-6, rtol=0)
 
 
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
-    geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
-    windows = lay_windows(98, geometry)
+    windows = lay_windows(98, Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0)))
     assert windows.resolution == (2 * 7, 2 * 14)
     shown = windows.full(0, 98, torch.device("cpu"))
     assert shown.shape == (98, 32, 64)
     hidden = (1 - shown).sum(0)
     assert hidden.min() >= 1
     assert hidden.max() == 4
-    maps = occluded(evidence((0, 0, 64, 64), (64, 64), "letterbox"), masks=98)
-    assert maps.isfinite().all()
+    assert occluded(evidence((0, 0, 64, 64), (64, 64), "letterbox"), masks=98).isfinite().all()

@@ -212,8 +212,7 @@ def test_alpha_of_arrays_premultiplied_and_opaque() -> None:
 def test_cmyk() -> None:
     inks = [(0, 255, 255, 0), (255, 0, 0, 0), (0, 0, 0, 255), (0, 0, 0, 0)]
     expected = [R, (0, 255, 255), K, W]
-    strip = pil.fromarray(np.array([inks], np.uint8), "CMYK")
-    image = Image.open(saved(strip, "TIFF"))
+    image = Image.open(saved(pil.fromarray(np.array([inks], np.uint8), "CMYK"), "TIFF"))
     np.testing.assert_array_equal(image.pixels[0], expected)
     assert image.notes == ("CMYK converted to RGB",)
     # Pillow writes CMYK JPEG inverted with the Adobe marker, as Photoshop does.
@@ -227,8 +226,7 @@ def test_cmyk() -> None:
 def test_the_first_frame_of_several(kind: str) -> None:
     frames = [pil.new("RGB", (8, 8), colour) for colour in (R, G, B)]
     options = {"lossless": True} if kind == "WEBP" else {}
-    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    image = Image.open(data)
+    image = Image.open(saved(frames[0], kind, save_all=True, append_images=frames[1:], **options))
     assert (image.pixels == R).all()
     assert image.notes == ("Only the first frame is used.",)
 

@@ -79,8 +79,7 @@ def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path
     result = similarity(lite, bus, bus)
     assert (result.state, result.score) == ("same", pytest.approx(1, abs=1e-5))
     assert not result.query.signed.any()
-    blank = similarity(lite, np.zeros((9, 9, 3), np.uint8), bus)
-    assert np.isfinite(blank.query.signed).all()
+    assert np.isfinite(similarity(lite, np.zeros((9, 9, 3), np.uint8), bus).query.signed).all()
 
 
 def test_indistinct_pair_draws_nothing(lite: Explainer, bus: Path) -> None:

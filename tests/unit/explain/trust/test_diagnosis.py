@@ -126,8 +126,7 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
 
 
 def test_empty_detection_names_best_candidate() -> None:
-    logits = torch.tensor([[-4.0, -2.0, -3.0]])
-    result = explanation(task="detect", scores=(), logits=logits)
+    result = explanation(task="detect", scores=(), logits=torch.tensor([[-4.0, -2.0, -3.0]]))
     expected = (
         f"No detections above 25{NBSP}%; the best candidate was acoustic guitar at 12{NBSP}%. Try a lower threshold."
     )

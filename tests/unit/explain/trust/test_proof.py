@@ -90,8 +90,7 @@ def test_the_linear_filling_solves_the_equations_of_road():
             warnings.simplefilter("ignore", DeprecationWarning)
             expected = road.NoisyLinearImputer(noise=0)(picture[0], mask)
         filled = impute(picture, mask[None, None])[0]
-        spread = float(picture.max() - picture.min())
-        assert float((filled - expected).abs().max()) < 0.05 * spread
+        assert float((filled - expected).abs().max()) < 0.05 * float(picture.max() - picture.min())
         assert torch.equal(filled[:, mask], picture[0][:, mask])
 
 
@@ -127,8 +126,7 @@ def test_proof_runs_beside_lock_and_hooks(name, scene):
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in loaded.adapter.module.modules()]
     with loaded.lock:
         perturber = Perturber(result, result.heatmaps[0].target)
-        visible = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
-        whole = (visible, perturber.picture)
+        whole = (torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool), perturber.picture)
         thread = threading.Thread(target=lambda: threads.append(perturber.predict_masked(*whole)))
         thread.start()
         # Another session is at its map all the while.

@@ -90,8 +90,7 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
 
     monkeypatch.setattr(Method, "run", edges)
     module._CACHE.clear()
-    explanation = explained.with_method("gradcam")
-    result = scramble(explanation)
+    result = scramble(explained.with_method("gradcam"))
     module._CACHE.clear()
     assert result.similarity > 0.95 and result.verdict == "edges" and result.mark == "no"
 
@@ -173,8 +172,7 @@ def test_draws_until_verdict_is_clear(draws: Callable[..., Scramble]) -> None:
 
 
 def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
-    boxed = Explainer("demo-m")(scene, per="detection", top_k=1)
-    result = module.scramble(boxed)
+    result = module.scramble(Explainer("demo-m")(scene, per="detection", top_k=1))
     assert result.keeps_box is not None and result.threshold >= 0.2 and 0 < (result.inside or 0) <= 1
     moved = replace(result, final=(0.1, 0.12, 0.11), threshold=0.2, keeps_box=True, empty=0)
     sentence = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")

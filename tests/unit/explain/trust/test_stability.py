@@ -170,8 +170,7 @@ def test_checks_come_one_by_one(bus: Path) -> None:
 def test_independent_map_has_other_headline(scene, shows, sentence):
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
     mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows=shows)
-    checks = Checks(explained.heatmaps[0].target.label, (mark,))
-    explained = explained.with_tests({0: checks})
+    explained = explained.with_tests({0: Checks(explained.heatmaps[0].target.label, (mark,))})
     assert describe(explained, "{hot}").headline.endswith(sentence)
     assert "{hot}" not in describe(explained, "{hot}").headline
     assert describe_map(explained).startswith("The map for ")
@@ -282,8 +281,7 @@ def test_boxes_are_compared_inside_of_them_alone(scene: Path) -> None:
     outside[rows, columns] = inside
     assert support(with_map(explained, outside))[0].effects == result.effects
     outside[rows, columns] = 0.5
-    constant = support(with_map(explained, outside))[0]
-    assert constant.own.means == pytest.approx((result.floor, result.start))
+    assert support(with_map(explained, outside))[0].own.means == pytest.approx((result.floor, result.start))
 
 
 def test_tests_of_one_result_are_in_no_other(scene: Path) -> None:

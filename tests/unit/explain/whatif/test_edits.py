@@ -69,8 +69,7 @@ def test_brush_covers_half_its_width():
 
 
 def test_keep_inverts_marks():
-    half = rectangle(0, 0, 0.5, 1)
-    np.testing.assert_array_equal(covered([half], keep=True), box(0, 20, 20, 40))
+    np.testing.assert_array_equal(covered([rectangle(0, 0, 0.5, 1)], keep=True), box(0, 20, 20, 40))
     assert not covered([], keep=True).any()
     assert edited(PICTURE, Edit((), "grey", True)).image is PICTURE
 
@@ -81,8 +80,7 @@ def test_each_filling_changes_its_area_only():
     for fill in edits.FILLS:
         image = edited(PICTURE, Edit((middle,), fill)).image
         np.testing.assert_array_equal(image.pixels[~inside], RAMP[~inside])
-    grey = edited(PICTURE, Edit((middle,), "grey")).image.pixels[inside]
-    assert (grey == 128).all()
+    assert (edited(PICTURE, Edit((middle,), "grey")).image.pixels[inside] == 128).all()
     mean = edited(PICTURE, Edit((middle,), "mean")).image.pixels[inside]
     np.testing.assert_array_equal(mean, np.tile(np.rint(RAMP.mean((0, 1))), (200, 1)))
     # A ramp blurred is the same ramp, away from its ends.

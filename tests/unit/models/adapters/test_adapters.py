@@ -44,14 +44,12 @@ def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
 
 
 def test_embedding_norm_is_explained(persons: str, bus: Path) -> None:
-    explainer = Explainer(persons)
-    result = explainer(bus, method="hirescam")
+    result = Explainer(persons)(bus, method="hirescam")
     assert (result.predictions, [heatmap.target.index for heatmap in result.heatmaps]) == ((), [None])
     headline = describe(result, "yellow").headline
     assert headline.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)
-    again = replay(result.recipe, bus)
-    assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
+    assert np.array_equal(replay(result.recipe, bus).heatmaps[0].raw[0], result.heatmaps[0].raw[0])
 
 
 def test_embedding_is_input_of_last_layer() -> None:

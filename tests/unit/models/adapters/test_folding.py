@@ -105,8 +105,7 @@ def test_folded_copy_keeps_other_modules() -> None:
             network(pictures)
     assert outputs["plain"].keys() == outputs["twin"].keys() and len(outputs["plain"]) > 200
     for path, plain in outputs["plain"].items():
-        difference = float((outputs["twin"][path] - plain).abs().max())
-        assert difference <= 1e-4 * float(plain.abs().max()), path
+        assert float((outputs["twin"][path] - plain).abs().max()) <= 1e-4 * float(plain.abs().max()), path
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])

@@ -76,8 +76,7 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
     result = explainer(folders[name])(PIXELS, vocabulary=PROMPTS, maps=False)
     outputs = result.evidence.outputs
     net = transformers.AutoModel.from_pretrained(folders[name]).eval()
-    length = net.config.text_config.max_position_embeddings
-    tokens = tokenize(folders[name], length)
+    tokens = tokenize(folders[name], net.config.text_config.max_position_embeddings)
     with torch.no_grad():
         theirs = net(input_ids=tokens, pixel_values=result.evidence.tensor)
     torch.testing.assert_close(outputs.logits.detach(), theirs.logits_per_image, atol=1e-4, rtol=1e-4)

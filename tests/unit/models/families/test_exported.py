@@ -198,7 +198,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     else:
         torch.jit.save(torch.jit.trace(module.eval(), noise, strict=False), str(path))
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
-    assert adapter.batch is None
+    assert adapter.batch is None and adapter.preprocessing.short_side == 64  # type: ignore[attr-defined]
     model_input = adapter.prepare(picture(), "trained")
     with torch.no_grad():
         expected = plain(model_input.tensor).softmax(1)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightglass.common.errors import ModelProblem
 from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
@@ -199,6 +200,13 @@ def test_a_batch_answers_for_each_of_its_pictures(arch: str) -> None:
     # In a batch of a two-stage model the size without padding is of both; flipped, the bars are on the other side.
     assert arch == FASTER or torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
     assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
+
+
+def test_classes_of_sigmoids() -> None:
+    for classes, names, shown in ((1, [], 1), (2, ["cat", "dog"], 2), (2, ["background", "dog"], 1)):
+        assert len(adapt(spec_of(FCOS, labels=names or None), build_dense(FCOS, classes=classes), "").labels) == shown
+    with pytest.raises(ModelProblem, match="no class beside the background"):
+        adapt(spec_of(FASTER), build_dense(FASTER, classes=1), "")
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])

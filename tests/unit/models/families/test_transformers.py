@@ -206,6 +206,13 @@ def test_gradients_equal_autograds(name: str, monkeypatch: pytest.MonkeyPatch) -
         assert (gradient.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
 
 
+def test_one_label_of_grey_pictures() -> None:
+    config = transformers.ViTConfig(**SMALL, image_size=64, patch_size=8, num_channels=1, num_labels=1)
+    result = Explainer(net := transformers.ViTForImageClassification(config).eval())(PICTURE)
+    score = net(result.evidence.tensor).logits.sigmoid().item()
+    assert result.predictions[0].score == pytest.approx(score, abs=1e-5) and result.task.id == "multilabel"
+
+
 @contextlib.contextmanager
 def unfused(module: nn.Module) -> Any:
     """timm's own way to weights: no fused attention, and what its dropout is given."""
