@@ -116,3 +116,15 @@ def test_phone_order_of_map_controls_links(browser: Browser, server: str) -> Non
         links.filter(has_text=name).click()
         shown(page, name)
     assert wrong == []
+
+
+def test_no_picture_lies_over_a_long_headline(visit) -> None:
+    for name in ("", "topk", "compare"):
+        page = visit(f"/{name}?model=demo-cls-s&example=scene+3")
+        shown(page, {"": "Explore", "topk": "Top-k", "compare": "Compare"}[name])
+        text = page.get_by_role("heading", level=2).first.locator("span").first
+        for words in (24, 60):
+            text.evaluate("(span, words) => { span.textContent = 'Longer '.repeat(words); }", words)
+            end, box = text.bounding_box(), page.locator("canvas.base").first.bounding_box()
+            # Letters end a pixel above the end of their line.
+            assert end["y"] + end["height"] - 1 <= box["y"], (name, words)
