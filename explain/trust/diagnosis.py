@@ -121,7 +121,8 @@ def describe_map(explanation: Result, index: int = 0, *, with_area: bool = True)
     """
     sentence = Statement("", "", *_describe_place(explanation, index, with_area=with_area)).markdown()
     hidden = 0.0 if with_area else unseen(explanation)
-    return f"{sentence} Cut off: {percent(hidden)}." if hidden >= CROPPED else sentence
+    much = percent(hidden) if hidden < NEARLY else "nearly all"
+    return f"{sentence} Cut off: {much}." if hidden >= CROPPED else sentence
 
 
 def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tuple[str, str, str]:
@@ -131,8 +132,7 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
-    part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
-    end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if with_area else "."
+    end = f": half of it is on {percent(statistics.half_heat_area)} {area_name(explanation)}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
@@ -198,6 +198,11 @@ def unseen(explanation: Result) -> float:
     """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
+
+
+def area_name(explanation: Result) -> str:
+    """Return what the statistics' shares are of."""
+    return "of the visible area" if unseen(explanation) else "of the picture"
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
@@ -305,7 +310,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     # Contrast maps also come from fine layers, where an even scatter is normal.
     if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
         text = (
-            f"Half of the evidence is scattered over {percent(spread)} of the picture (an even spread: "
+            f"Half of the evidence is scattered over {percent(spread)} {area_name(explanation)} (an even spread: "
             f"{percent(0.5)}): the map shows no place that {label} rests on."
         )
         default = explanation.evidence.loaded.default_layers

@@ -225,6 +225,8 @@ def test_method_measured_worse_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scattered_heat() -> None:
     noise = 0.5 + np.random.default_rng(0).random((SIZE, SIZE), np.float32) / 2
     assert text_of(explanation(noise), "scattered").startswith("Half of the evidence is scattered over 4")
+    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
+    assert " of the visible area (an even" in text_of(explanation(noise, geometry=half), "scattered")
     assert "scattered" not in kinds(explanation(blob()))
     assert "too early" not in text_of(explanation(noise), "scattered")
     early = explanation(noise, task="multilabel")
