@@ -230,7 +230,9 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
-    return " ".join(filter(None, (names, *(f"{count}." for count in sorted({*counts} - {""})))))
+    failed = {name for folder in folders for name, _ in table.read_problems(folder)}
+    unread = f"{plural(len(failed), 'file')} could not be read." if failed else ""
+    return " ".join(filter(None, (names, unread, *(f"{count}." for count in sorted({*counts} - {""})))))
 
 
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
