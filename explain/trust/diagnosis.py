@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.result import Result
+    from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
 ALIKE = 0.95
@@ -132,7 +133,8 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
-    end = f": half of it is on {percent(statistics.half_heat_area)} {area_name(explanation)}." if with_area else "."
+    half = f"{percent(statistics.half_heat_area)} {area_name(heatmap.geometry)}"
+    end = f": half of it is on {half}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
@@ -200,9 +202,9 @@ def unseen(explanation: Result) -> float:
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
 
 
-def area_name(explanation: Result) -> str:
-    """Return what the statistics' shares are of."""
-    return "of the visible area" if unseen(explanation) else "of the picture"
+def area_name(geometry: Geometry) -> str:
+    """Return what the shares of a map's statistics are of."""
+    return "of the picture" if geometry.seen == (0, 0, *reversed(geometry.original)) else "of the visible area"
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
@@ -310,7 +312,7 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     # Contrast maps also come from fine layers, where an even scatter is normal.
     if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
         text = (
-            f"Half of the evidence is scattered over {percent(spread)} {area_name(explanation)} (an even spread: "
+            f"Half of the evidence is scattered over {percent(spread)} {area_name(heatmap.geometry)} (an even spread: "
             f"{percent(0.5)}): the map shows no place that {label} rests on."
         )
         default = explanation.evidence.loaded.default_layers

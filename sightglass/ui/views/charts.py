@@ -60,7 +60,7 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if (raising := explanation.heatmaps[index].raising) is not None:
         title = f"Raises the {explanation.quantity}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
-    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), area_name(explanation))
+    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), area_name(explanation.evidence.geometry))
 
 
 def draw_all_numbers(explanation: Explanation, index: int) -> None:
@@ -136,7 +136,7 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
         return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
 
     shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
-    measured = f"{percent(area)} {area_name(explanation)}"
+    measured = f"{percent(area)} {area_name(explanation.evidence.geometry)}"
     text = f"In the marked area, {measured}: {listing(shares)}" if shares else f"The marked area is {measured}"
     st.markdown(f":material/ink_selection: {text}.")
 
