@@ -128,3 +128,10 @@ def test_no_picture_lies_over_a_long_headline(visit) -> None:
             end, box = text.bounding_box(), page.locator("canvas.base").first.bounding_box()
             # Letters end a pixel above the end of their line.
             assert end["y"] + end["height"] - 1 <= box["y"], (name, words)
+
+
+def test_names_have_room_at_twice_the_size(visit) -> None:
+    page = visit("/compare?model=demo-cls-s&example=scene+3", viewport={"width": 720, "height": 450})
+    shown(page, "Compare")
+    names = page.locator(".rows .label")
+    assert names.count() == 4 and not any(names.evaluate_all("all => all.map(n => n.scrollWidth > n.clientWidth)"))
