@@ -109,14 +109,14 @@ def stem(explanation: Result, index: int) -> str:
     return map_name(_number(explanation, index), explanation.heatmaps[index].target.label)
 
 
-def map_name(number: int, label: str) -> str:
-    return f"top{number}_{label_stem(label)}"
-
-
 def _number(explanation: Result, index: int) -> int:
     """Return the rank of a map's answer, or its own number where ranks do not tell the maps apart."""
     rank, distinct = explanation.ranks[index], {*explanation.ranks} - {None}
     return rank if rank is not None and len(distinct) == len(explanation.ranks) else index + 1
+
+
+def map_name(number: int, label: str) -> str:
+    return f"top{number}_{label_stem(label)}"
 
 
 def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
