@@ -400,7 +400,9 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
     bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
     if photometric == WHITE_IS_ZERO:
-        array = _invert(array, bits)
+        # Within the range of integers' bits, or that of the floats in the picture.
+        white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+        array = ~array if array.dtype.kind == "i" else white - array
     notes: tuple[str, ...] = ()
     if (orientation := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
         upright = array.transpose(1, 0, 2) if orientation > 4 else array
@@ -413,12 +415,6 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
         return array, notes + more, 0
     # Scanners state 16 bits and use fewer.
     return array, notes + more, bits if bits < 16 or highest else _bits_used(array.max())
-
-
-def _invert(array: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Exchange light and dark: within the range of integers' `bits`, or that of the floats in the picture."""
-    white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
-    return ~array if array.dtype.kind == "i" else white - array
 
 
 def _bits_used(high: float) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer
-from sightglass.explain.tasks.wording import Wording
+from sightglass.explain.tasks.wording import Answer, Wording
 from sightglass.models.adapter import Prediction, Target
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class VectorWording(Wording):
         if result.heatmaps[index].signed or result.options.part == "contrast":
             return super().meaning(result, hot, index, named=named)
         return f"{hot.capitalize()} is what its embedding is based on."
+
+    def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
+        return [Answer(prediction.label, "", None) for prediction in predictions or ()]
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return ""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.result import Result
+    from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
 ALIKE = 0.95
@@ -121,7 +122,8 @@ def describe_map(explanation: Result, index: int = 0, *, with_area: bool = True)
     """
     sentence = Statement("", "", *_describe_place(explanation, index, with_area=with_area)).markdown()
     hidden = 0.0 if with_area else unseen(explanation)
-    return f"{sentence} Cut off: {percent(hidden)}." if hidden >= CROPPED else sentence
+    much = percent(hidden) if hidden < NEARLY else "nearly all"
+    return f"{sentence} Cut off: {much}." if hidden >= CROPPED else sentence
 
 
 def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tuple[str, str, str]:
@@ -131,7 +133,8 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
-    end = f": half of it is on {percent(statistics.half_heat_area)} of the {_whole(explanation)}." if with_area else "."
+    half = f"{percent(statistics.half_heat_area)} {area_name(heatmap.geometry)}"
+    end = f": half of it is on {half}." if with_area else "."
     place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
@@ -150,11 +153,6 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         # The page names the class beside the map, and shows the picture.
         return "", "", f"Strongest {where.removesuffix(' of the picture')}."
     return f"{of} for", label, place
-
-
-def _whole(explanation: Result) -> str:
-    """Name what shares of a map are of."""
-    return "visible area" if unseen(explanation) >= CROPPED else "picture"
 
 
 def _shares(raising: float, what: str) -> str:
@@ -199,6 +197,11 @@ def unseen(explanation: Result) -> float:
     """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
+
+
+def area_name(geometry: Geometry) -> str:
+    """Return what the shares of a map's statistics are of."""
+    return "of the picture" if geometry.seen == (0, 0, *reversed(geometry.original)) else "of the visible area"
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
@@ -306,8 +309,8 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     # Contrast maps also come from fine layers, where an even scatter is normal.
     if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
         text = (
-            f"Half of the evidence is scattered over {percent(spread)} of the {_whole(explanation)} (an even "
-            f"spread: {percent(0.5)}): the map shows no place that {label} rests on."
+            f"Half of the evidence is scattered over {percent(spread)} {area_name(heatmap.geometry)} (an even spread: "
+            f"{percent(0.5)}): the map shows no place that {label} rests on."
         )
         default = explanation.evidence.loaded.default_layers
         if method.at_layers and heatmap.layers != default:

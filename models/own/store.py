@@ -270,11 +270,6 @@ def discard(into: Path) -> None:
         shutil.rmtree(into, ignore_errors=True)
 
 
-def used_bytes() -> int:
-    """Return the bytes that the files of all added models take."""
-    return sum(_size(file) for file in folder().rglob("*") if file.is_file())
-
-
 def tables() -> dict[str, Toml]:
     """Return the tables of the added models, by their ids."""
     return adding.tables(table())
@@ -342,7 +337,7 @@ def _free_space(root: Path, needed: int) -> int:
                 if path.name not in known and abs(time.time() - path.stat().st_mtime) > age:
                     shutil.rmtree(path, ignore_errors=True)
         count = sum(path.is_dir() for path in folders)
-        budget = int(settings().own_models_mb * MB) - used_bytes()
+        budget = int(settings().own_models_mb * MB) - sum(_size(file) for file in root.rglob("*") if file.is_file())
         if count < MAX_MODELS and needed <= budget:
             break
     if count >= MAX_MODELS:

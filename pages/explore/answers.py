@@ -251,9 +251,9 @@ def list_rows(explanation: Explanation, candidate: Prediction | None = None) -> 
         if boxes:
             new = Row(explanation.own(i)[0], "?")
         else:
-            label, score = heatmap.target.label, explanation.task.scorer.score(explanation, i)
-            assert heatmap.target.index is not None  # pages explain no functions
-            new = Row(Prediction(label, heatmap.target.index, score or 0.0))
+            target, score = heatmap.target, explanation.task.scorer.score(explanation, i)
+            # An embedding has no index.
+            new = Row(Prediction(target.label, -1 if target.index is None else target.index, score or 0.0))
         pair = pair_of(new.prediction)
         mapped[pair] = replace(listed.get(pair, new), map=i)
     return list((listed | mapped if len(mapped) == 1 and not boxes else mapped | listed | mapped).values())

@@ -169,7 +169,9 @@ def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
-    url_state.set_url(AT, _write_place(area.at))
+    # A point as two numbers.
+    numbers = area.at[:2] if area.at[:2] == area.at[2:] else area.at
+    url_state.set_url(AT, ",".join(str(number).removesuffix(".0") for number in numbers) or None)
     url_state.set_url(AGAINST, area.against if area.at else None)
     if not area.at:
         return {}
@@ -189,12 +191,6 @@ def _parse_place(text: str, image: Picture) -> tuple[float, ...]:
         return ()
     inside = all(0 <= number <= (image.height if i % 2 else image.width) for i, number in enumerate(place))
     return place if inside else ()
-
-
-def _write_place(place: tuple[float, ...]) -> str | None:
-    """Write a place for the address; a point as two numbers, None for no place."""
-    numbers = place[:2] if place[:2] == place[2:] else place
-    return ",".join(str(number).removesuffix(".0") for number in numbers) or None
 
 
 def pixel_pane(explanation: Explanation) -> Pane:

@@ -92,7 +92,7 @@ def draw(job: PicturesJob, result: Result) -> int:
         if tiles:
             _draw_page(job, result, model, tiles)
         elif view != "class" or class_name:
-            st.caption("No picture matches.")
+            st.caption("No wrong answer matches." if class_name else "No picture matches.")
     if side is not None:
         with side:
             draw_panel(job, result, model, tiles)

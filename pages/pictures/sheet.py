@@ -37,7 +37,7 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
-    page.say_problem()
+        page.say_problem()
     if (coverage := find_coverage(remembered, explainer)) is not None and coverage.details:
         st.caption(escape(coverage.details))
     if matches:

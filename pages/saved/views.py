@@ -17,6 +17,7 @@ from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import Answer
+from sightglass.explain.trust.diagnosis import area_name
 from sightglass.history.encoding import record_view
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
@@ -228,8 +229,8 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
             if record.maps[index].state == "ok":
-                half = percent(record.maps[index].statistics.half_heat_area)
-                charts.draw_metric(charts.HALF, half, "of the visible area")
+                info = record.maps[index]
+                charts.draw_metric(charts.HALF, percent(info.statistics.half_heat_area), area_name(info.geometry))
             else:
                 st.caption(charts.NOTHING)
             if (proof := saving.store().proof(record, index)) is not None:

@@ -34,7 +34,7 @@ from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
 from sightglass.report import charts, embedded_recipe, similarity_files, views
 from sightglass.report.embedded_recipe import list_checks, view_of
-from sightglass.report.result_folder import MAPS, arrays, label_stem
+from sightglass.report.result_folder import MAPS, arrays, map_name
 from sightglass.report.results import describe_similarity
 from sightglass.report.view import Map, Picture, View
 
@@ -83,7 +83,8 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any]) -> tup
         checks=tuple(checks) if any(checks) else (),
         maps=tuple(_describe_map(explanation, i) for i in range(len(heatmaps))),
     )
-    maps = arrays(explanation)
+    # By their order: a map that was asked for may be of any rank.
+    maps = arrays(explanation, [map_name(i, heatmap.target.label) for i, heatmap in enumerate(heatmaps, 1)])
     maps |= {f"measured {i}": heatmap.uncut.at_input for i, heatmap in enumerate(heatmaps) if heatmap.uncut is not None}
     preview = render.paint(image.pixels, heatmaps[index].field, style) if heatmaps else image.pixels
     proofs = {f"proof-{i}.json": to_json(asdict(proof), None).encode() for i, proof in explanation.proofs.items()}
@@ -221,7 +222,7 @@ class RecordFiles:
         for i, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
             target = record.recipe.targets[i] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
-            name = f"top{i + 1}_{label_stem(label)}"
+            name = map_name(i + 1, label)
             heatmap = Heatmap(
                 target=Target(None if index < 0 else index, label, anchors),
                 raw=tuple(array for key, array in saved.items() if key.startswith(f"{name}_raw_")),

@@ -106,13 +106,17 @@ def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 def stem(explanation: Result, index: int) -> str:
     """Return the name of a map's own files, with its answer's rank: `top1_minibus`."""
-    return f"top{_number(explanation, index)}_{label_stem(explanation.heatmaps[index].target.label)}"
+    return map_name(_number(explanation, index), explanation.heatmaps[index].target.label)
 
 
 def _number(explanation: Result, index: int) -> int:
     """Return the rank of a map's answer, or its own number where ranks do not tell the maps apart."""
     rank, distinct = explanation.ranks[index], {*explanation.ranks} - {None}
     return rank if rank is not None and len(distinct) == len(explanation.ranks) else index + 1
+
+
+def map_name(number: int, label: str) -> str:
+    return f"top{number}_{label_stem(label)}"
 
 
 def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
@@ -254,18 +258,18 @@ def _data_files(explanation: Result) -> Iterator[File]:
     yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
-def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
-    """Return the maps by name, as they are computed.
+def arrays(explanation: Result, names: Sequence[str] = ()) -> dict[str, NDArray[np.float32]]:
+    """Return the maps by name, by default that of their files, as they are computed.
 
     `top1_cat` is a map at the size of the model's input, float32 (h, w) in 0..1, a signed one in -1..1.
     `top1_cat_raw_<layer>` is a raw map of it, signed, on the layer's grid.
     """
     by_name = {}
     for i, heatmap in enumerate(explanation.heatmaps):
-        name, layers = stem(explanation, i), heatmap.layers
+        name, layers = names[i] if names else stem(explanation, i), heatmap.layers
         by_name[name] = heatmap.at_input
-        names = layers if len(layers) == len(heatmap.raw) else map(str, range(len(heatmap.raw)))
-        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, heatmap.raw, strict=True)}
+        paths = layers if len(layers) == len(heatmap.raw) else map(str, range(len(heatmap.raw)))
+        by_name |= {f"{name}_raw_{path}": raw for path, raw in zip(paths, heatmap.raw, strict=True)}
     return by_name
 
 

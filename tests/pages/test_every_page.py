@@ -27,9 +27,10 @@ def test_a_page_draws(page, name):
     assert not app.sidebar.get("file_uploader") and not app.sidebar.get("image")
 
 
-@pytest.mark.parametrize("kind", ["numbers", "depth", "segmentation"])
-def test_pages_draw_with_a_model_without_classes(page, depth: str, kind):
-    model = {"numbers": "demo-regress", "segmentation": "demo-seg"}.get(kind, depth)
+@pytest.mark.parametrize("kind", ["demo-regress", "demo-seg", "depth", "persons"])
+def test_pages_draw_with_a_model_without_classes(page, request, kind):
+    model = kind if kind.startswith("demo") else request.getfixturevalue(kind)
+    page("", model=model, example="scene 3")
     for name in ("topk", "compare"):
         page(name, model=model, example="scene 3", fails=None)
     page("", model=model, example="scene 3", fails=None, edit="1")

@@ -101,6 +101,7 @@ def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, mad
     record = store.get(full["large"])
     assert f"## {record.headline}" in texts(app) and "(Where is it?); saved" in texts(app)
     assert app.metric[0].value == percent(made["large"].statistics[0].half_heat_area)
+    assert page(SCREEN, kept=full["boxes"]).metric[0].delta == "of the picture"
     (chip,) = (block for block in app.get("popover") if "chip" in block.proto.id)
     assert chip.proto.popover.label == "Checks: 1 passed, 1 failed"
     assert [card.value for card in chip.caption] == ["It changes.", r"Score \*.4 to .4."]

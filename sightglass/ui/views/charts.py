@@ -14,7 +14,7 @@ import streamlit as st
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent, plural
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, area_name, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
 from sightglass.ui.session import control_table, page
@@ -60,8 +60,7 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if (raising := explanation.heatmaps[index].raising) is not None:
         title = f"Raises the {explanation.quantity}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
-    part = "of the visible area" if unseen(explanation) else "of the picture"
-    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), part)
+    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), area_name(explanation.evidence.geometry))
 
 
 def draw_all_numbers(explanation: Explanation, index: int) -> None:
@@ -137,8 +136,7 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
         return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
 
     shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
-    part = "of the visible area" if unseen(explanation) else "of the picture"
-    measured = f"{percent(area)} {part}"
+    measured = f"{percent(area)} {area_name(explanation.evidence.geometry)}"
     text = f"In the marked area, {measured}: {listing(shares)}" if shares else f"The marked area is {measured}"
     st.markdown(f":material/ink_selection: {text}.")
 

@@ -38,9 +38,10 @@ class AnswerList {
     onBroadcast("ask", () => this.#tell(), signal);
     onBroadcast("touched", ({ rows: now }) => {
       const { rows, ...kind } = this.#list;
-      // Beside each answer's bar its bar before.
-      const before = (/** @type {Row} */ { label, share }) => (now?.[label]?.share === undefined ? {} : { before: share });
-      writeRows(root, rows.map((row) => ({ ...row, ...before(row), ...now?.[row.label] })), kind);
+      // Beside each answer's bar its bar before: all that is known of an answer that was not asked for again.
+      const unknown = Object.values(now ?? {}).some(({ share }) => share !== undefined) ? { share: null, text: "–" } : {};
+      const change = (/** @type {Row} */ { label, share }, found = now?.[label] ?? unknown) => ("share" in found ? { before: share, ...found } : found);
+      writeRows(root, rows.map((row) => ({ ...row, ...change(row) })), kind);
     }, signal);
   }
 

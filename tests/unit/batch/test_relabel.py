@@ -30,7 +30,9 @@ def test_corrected_boxes(tmp_path: Path) -> None:
         relabel.change_label([first, second], LabelChange(unit.picture.key, label.label, label.box, removed))
     after, summary = stored.load(first), labels.load_summary(first)
     assert (after.corrected, after.objects, after.not_counted) == (2, before.objects, 2)
-    assert "2 labels corrected." in finished.decide_runs({at: stored.load(at) for at in (first, second)}).left_out
+    (first / "problems.csv").write_text("picture,problem\nx.jpg,It is damaged.\n", "utf-8")
+    left_out = finished.decide_runs({at: stored.load(at) for at in (first, second)}).left_out
+    assert "2 labels corrected." in left_out and "1 file could not be read." in left_out
 
     # The corrected file alone has the same AP, and read for a run the same scores.
     (tmp_path / "labels.json").write_text(relabel.export_labels(first), "utf-8")

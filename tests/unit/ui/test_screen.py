@@ -53,10 +53,10 @@ def test_problem_names_are_escaped(name: str) -> None:
 
 
 def test_marked_area_without_maps_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines, empty = list[str](), SimpleNamespace(seen=(0, 0, 10, 10), state="flat", width=10, height=10)
+    lines, empty = list[str](), SimpleNamespace(seen=(0, 0, 10, 10), original=(10, 10), state="flat")
     monkeypatch.setattr(charts.st, "markdown", lines.append)
-    evidence = SimpleNamespace(geometry=empty)
-    charts.draw_marked_area(SimpleNamespace(evidence=evidence, image=empty, heatmaps=[empty]), (0, 0, 5, 10), 0)
+    evidence, image = SimpleNamespace(geometry=empty), SimpleNamespace(width=10, height=10)
+    charts.draw_marked_area(SimpleNamespace(evidence=evidence, image=image, heatmaps=[empty]), (0, 0, 5, 10), 0)
     assert lines == [":material/ink_selection: The marked area is 50\N{NO-BREAK SPACE}% of the picture."]
 
 

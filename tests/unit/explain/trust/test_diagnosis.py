@@ -40,6 +40,7 @@ from sightglass.models.spec import ModelSpec, WeightsTable
 
 SIZE = 64
 WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))
+HALF = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
 NBSP = "\N{NO-BREAK SPACE}"
 
 
@@ -135,8 +136,7 @@ def test_empty_detection_names_best_candidate() -> None:
 
 
 def test_cropped_share() -> None:
-    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    result = explanation(blob(), geometry=half)
+    result = explanation(blob(), geometry=HALF)
     assert unseen(result) == 0.5
     assert text_of(result, "cropped") == f"50{NBSP}% of the picture was cropped away before the model saw it."
     sliver = Geometry((SIZE, SIZE + 4), (SIZE, SIZE), (1.0, 1.0), (0.0, -2.0))
@@ -224,6 +224,7 @@ def test_method_measured_worse_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scattered_heat() -> None:
     noise = 0.5 + np.random.default_rng(0).random((SIZE, SIZE), np.float32) / 2
     assert text_of(explanation(noise), "scattered").startswith("Half of the evidence is scattered over 4")
+    assert " of the visible area (an even" in text_of(explanation(noise, geometry=HALF), "scattered")
     assert "scattered" not in kinds(explanation(blob()))
     assert "too early" not in text_of(explanation(noise), "scattered")
     early = explanation(noise, task="multilabel")
@@ -263,8 +264,7 @@ def test_empty_map_has_one_finding(state: str, words: str) -> None:
 
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
-    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    result = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first frame is used.",))
+    result = explanation(ring(), geometry=HALF, cells=(7, 7), notes=("Only the first frame is used.",))
     assert [finding.level for finding in diagnose(result)] == ["caution", "note", "note", "note"]
     assert kinds(result) == ["border", "note", "cropped", "coarse"]
     assert text_of(result, "note") == "Only the first frame is used."
@@ -283,8 +283,7 @@ def test_looks_says_where_and_of_what() -> None:
     assert words.startswith("The evidence for **minibus** is strongest in the middle of the picture: half of it is on ")
     assert words.endswith(f"{NBSP}% of the picture.")
     assert "at the top right" in describe_map(explanation(blob(10, 54)))
-    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    assert describe_map(explanation(blob(), geometry=half)).endswith("of the visible area.")
+    assert describe_map(explanation(blob(), geometry=HALF)).endswith("of the visible area.")
 
 
 @pytest.mark.parametrize(
