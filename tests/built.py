@@ -48,8 +48,7 @@ def built(name: str, task: str = "detect", *, one_to_one: bool = False) -> Any:
 
 
 def head_inputs(adapter: YoloDetector) -> tuple[str, ...]:
-    layers = [Layer(f"model.{index}", (1, 2, 2)) for index in range(len(adapter.module.model))]
-    return adapter.default_layers(layers)
+    return adapter.default_layers([Layer(f"model.{index}", (1, 2, 2)) for index in range(len(adapter.module.model))])
 
 
 def record(adapter: Any, tensor: torch.Tensor, paths: tuple[str, ...] = ()) -> tuple[dict[str, torch.Tensor], Any]:

@@ -106,8 +106,7 @@ def test_phone_order_of_map_controls_links(browser: Browser, server: str) -> Non
     page = opened(browser, server, 390)
 
     def top(selector: str) -> float:
-        box = page.locator(selector).first.bounding_box()
-        return box["y"]
+        return page.locator(selector).first.bounding_box()["y"]
 
     headline, upload = top(".st-key-headline h2"), top(".st-key-picture-bar")
     assert upload < 70 and top("canvas.base") < 130 and top("canvas.base") < headline < top(".st-key-answers")

@@ -121,8 +121,7 @@ DAY = 86_400.0
 
 @pytest.fixture(scope="module")
 def explanation() -> Any:
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    return Explainer("demo-cls-s")(pixels, top_k=1)
+    return Explainer("demo-cls-s")(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8), top_k=1)
 
 
 @pytest.fixture

@@ -75,8 +75,7 @@ def test_times_not_shown_on_busy_machine(page, monkeypatch, steady):
     app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
     press(app, "Measure times")
     expected = [each.text for each in times] if steady else ["Time not measurable now"] * 2
-    below = [panel["facts"].partition(" · ")[0] for panel in shown(app).head["panels"]]
-    assert below[:2] == expected
+    assert [panel["facts"].partition(" · ")[0] for panel in shown(app).head["panels"]][:2] == expected
     # No size between is compared, or a model of another family: there are letters for what is small and large.
     assert shown(app).head["keys"] == ["s", "l", ""]
     assert shown(page("compare", models="demo-cls-s,demo-vit")).head["keys"] == ["", "", ""]

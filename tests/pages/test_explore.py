@@ -109,8 +109,7 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     assert not {"colormap", "alpha"} & set(app.query_params)  # from here on it is the viewer's
     assert app.run() and shown(app).head["initial"] == initial
     assert "trolleybus" in [item["title"] for item in view.head["panels"][-1]["maps"]]
-    result = Explainer("efficientnet-lite1")(bus)
-    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    np.testing.assert_allclose(view.maps[0], Explainer("efficientnet-lite1")(bus).heatmaps[0].content, atol=1 / 65535)
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>"), ("masks", "-1")])

@@ -95,8 +95,7 @@ def test_expired_upload_is_said(page):
 
 @pytest.mark.parametrize("name", ["", "topk", "compare"])
 def test_a_link_asks_for_the_picture_that_it_cannot_carry(page, name):
-    sender = upload(page(name), "c.png")
-    assert shown(sender).head["private"] == "c.png"
+    assert shown(upload(page(name), "c.png")).head["private"] == "c.png"
     app = page(name, missing="c.png", **{"class": "minibus"}, fails=True)
     assert "This link is about c.png, which is not in it" in app.error[0].value
     assert not received(app, "viewer") and not app.get("imgs") and parameter(app, "missing") == "c.png"
@@ -159,8 +158,7 @@ def test_exported_file_restores_its_view(page, bus):
 
 
 def test_recipe_that_cannot_be_opened_changes_nothing(page, bus):
-    explanation = Explainer("efficientnet-lite1")(bus, method="layercam")
-    recipe = explanation.recipe
+    recipe = Explainer("efficientnet-lite1")(bus, method="layercam").recipe
     app = page()
     choose(app, "china")
     for model, words in (("no-such", "no-such"), ("timm/vit_base_patch16_224", "not on this machine")):

@@ -166,8 +166,7 @@ def test_dropped_files_survive_reload(page, pictures):
     app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
     assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
     # Neither a reload before the run nor one after it loses them.
-    again = page(SCREEN, upload=parameter(app, "upload"))
-    assert headline(again) == "## 2 pictures: press Run."
+    assert headline(page(SCREEN, upload=parameter(app, "upload"))) == "## 2 pictures: press Run."
     app = run(app)
     job = session(app, PicturesPage).job
     app = page(SCREEN, run=job.plans[0].folder.name)

@@ -201,8 +201,7 @@ def jpeg(name: str) -> bytes:
 
 
 def handed(app, act: str, data: bytes, **more):
-    text = base64.b64encode(data).decode()
-    app.session_state["live"] = {"frame": {"act": act, "jpeg": text, "at": 1.0} | more}
+    app.session_state["live"] = {"frame": {"act": act, "jpeg": base64.b64encode(data).decode(), "at": 1.0} | more}
     app.run()
     return app
 

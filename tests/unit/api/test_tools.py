@@ -36,10 +36,8 @@ def test_three_calls_explain_a_wrong_picture() -> None:
     first = call("wrong_pictures", run="example")["pictures"][0]
     assert (first["label"], first["answer"]) == ("ball-stripes", "ball-dots")
     named = {"picture": first["picture"], "target": first["label"]}
-    explained = call("explain", model="demo-cls-s", question="why", local=False, **named)
-    assert explained["map_of"] == "ball-stripes"
-    compared = call("compare", models=["demo-cls-s"], **named)
-    assert set(compared["answers"]) == {"demo-cls-s", "demo-cls-m", "demo-cls-l"}
+    assert call("explain", model="demo-cls-s", question="why", local=False, **named)["map_of"] == "ball-stripes"
+    assert set(call("compare", models=["demo-cls-s"], **named)["answers"]) == {"demo-cls-s", "demo-cls-m", "demo-cls-l"}
 
 
 def test_errors_are_sentences() -> None:

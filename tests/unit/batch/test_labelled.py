@@ -83,8 +83,7 @@ def test_changed_labels_rerun_their_pictures_only(dataset, evaluation, tmp_path)
     assert [picture.key for picture in stored.load(tmp_path).pictures] == [
         picture.key for picture in evaluation.pictures if picture.key != "03.png"
     ]
-    moved = [line.replace("04.png", "03.png") for line in lines]
-    (tmp_path / "moved.csv").write_text("\n".join(moved), "utf-8")
+    (tmp_path / "moved.csv").write_text("\n".join([line.replace("04.png", "03.png") for line in lines]), "utf-8")
     again = run(dataset[0], MODEL, tmp_path, labels=tmp_path / "moved.csv")
     assert again.pictures - again.resumed == 1
 

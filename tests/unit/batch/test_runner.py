@@ -142,8 +142,7 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run
 
 
 def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
-    files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
-    run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
+    run([scene, sorted(many.rglob("[0-9]*.jpg"))[1]], "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
     rows = table.read(tmp_path)
     mine = rows[rows["picture"].str.endswith("scene 3.png")]
     single = Explainer("demo-s")(scene, per="detection", top_k=3)

@@ -100,8 +100,7 @@ def test_damaged_archive_is_one_sentence(data: bytes, tmp_path: Path) -> None:
 
 
 def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    large = packed(tmp_path / "large.zip", {"zeros.jpg": b"\0" * (65 * 2**20)}, zipfile.ZIP_DEFLATED)
-    (item,) = find(large)
+    (item,) = find(packed(tmp_path / "large.zip", {"zeros.jpg": b"\0" * (65 * 2**20)}, zipfile.ZIP_DEFLATED))
     with pytest.raises(ImageProblem, match="at most"):
         item.open()
     many = packed(tmp_path / "many.zip", {f"{n}.jpg": b"\0" * 1000 for n in range(20)}, zipfile.ZIP_DEFLATED)

@@ -41,8 +41,7 @@ def test_speed_report_and_reference_maps(bus, tmp_path, monkeypatch, capsys):
     written, into = tmp_path / "out.json", tmp_path / "out.md"
     arguments = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]
     assert main([*arguments, "--json", str(written), "--markdown", str(into)]) == 0
-    result = json.loads(written.read_text())
-    (table,) = result["speed"]
+    (table,) = json.loads(written.read_text())["speed"]
     assert {line["id"] for line in table["lines"]} >= LINES
     assert all(line["ms"] > 0 for line in table["lines"])
     assert table["difference"] < 1e-4
@@ -139,8 +138,7 @@ def test_removed_part_changes_the_picture_in_its_patch_alone() -> None:
     changed = (whole != bare).any(0)
     assert label == same and changed[patches[2]].any() and not changed[~patches[2]].any()
     heat = sum((place + 1) * patch.astype(np.float32) for place, patch in enumerate(patches))
-    falls = np.arange(4, dtype=np.float32)
-    assert single_deletion(patches, falls, heat) == {"single deletion": pytest.approx(1)}
+    assert single_deletion(patches, np.arange(4, dtype=np.float32), heat) == {"single deletion": pytest.approx(1)}
 
 
 def test_deletion_of_the_box_first_is_faithful() -> None:

@@ -22,8 +22,7 @@ LINE = "✗ changes with the model: no · ✓ matters to the answer: yes · ? st
 def test_checks_of_every_map(call: Any, checked: list[str], scene: Path) -> None:
     assert "barely changes" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and checked == []
     out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--checks")[1]
-    labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
-    assert checked == labels * 2
+    assert checked == [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps] * 2
     assert out.count(LINE) == 4
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
 
@@ -57,8 +56,7 @@ def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
         ("demo-s", ("--map", "2"), boxes[1].label),
         ("demo-s", ("--target", boxes[1].label), boxes[1].label),
     ):
-        said = answer("prove", "scene.png", "-m", model, *given, "--steps", "2", "--filling", "mean")
-        assert said["target"] == label
+        assert answer("prove", "scene.png", "-m", model, *given, "--steps", "2", "--filling", "mean")["target"] == label
 
 
 SCENES = 4

@@ -348,8 +348,7 @@ def test_batch_match_of_uncounted_folders(call) -> None:
     assert "Not counted: shape (1 picture). Say what they are with --match LABEL=CLASS." in out
     code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
-    err = call(*how, "--match", "form=star")[2]
-    assert "No label is called form: the labels are shape and star." in err
+    assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]
 
 
 def test_a_segmentation_has_its_classes_in_a_file(answer, call, scene) -> None:
@@ -414,8 +413,7 @@ def test_what_is_broken_is_named_with_what_to_do(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", None)
     code, checks = diagnosis(capsys)
     assert code == 1
-    broken = {name for name, check in checks.items() if check["state"] == "broken"}
-    assert broken == {"Device", "cv2"}
+    assert {name for name, check in checks.items() if check["state"] == "broken"} == {"Device", "cv2"}
     assert "opencv-python-headless" in checks["cv2"]["advice"]
     assert checks["Weights"]["state"] == "limited"
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")

@@ -198,8 +198,7 @@ def test_intervals_and_tests_are_simultaneous() -> None:
     missed, certain, count = 0, 0, 150
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        rights = {name: rng.random(120) < 0.7 for name in "abc"}
-        card = decide_three(rights, rng.integers(0, 2, 120))
+        card = decide_three({name: rng.random(120) < 0.7 for name in "abc"}, rng.integers(0, 2, 120))
         missed += any(not card.gap(*pair).low <= 0 <= card.gap(*pair).high for pair in combinations(card.rows, 2))
         certain += any(change.certain for change in card.choose("a", "b").changes)
     # At most 5 %, and what three standard deviations allow.

@@ -21,8 +21,7 @@ from tests.unit.evaluation.test_label_files import VOC
 
 def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
     (tmp_path / "voc").mkdir()
-    difficult = VOC.format("a.jpg").replace("<bndbox>", "<difficult>1</difficult><bndbox>")
-    (tmp_path / "voc" / "a.xml").write_text(difficult)
+    (tmp_path / "voc" / "a.xml").write_text(VOC.format("a.jpg").replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
     entry = {"image_id": 0, "category_id": 0, "bbox": [0, 0, 9, 9]}
     table = {"images": [{"id": 0, "file_name": "a.jpg"}], "categories": [{"id": 0, "name": "cat"}]}
     table["annotations"] = [entry | {"iscrowd": 1}, entry | {"ignore": 1}]

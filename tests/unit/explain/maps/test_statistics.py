@@ -106,13 +106,11 @@ def test_parts_of_one_thing_have_one_place():
     # The larger part alone would be in the middle.
     measured = statistics.describe(np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3)), PICTURE)
     assert measured.n_regions == 2
-    says = "above and right of the middle of the picture"
-    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == says
+    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "above and right of the middle of the picture"
 
 
 def test_the_place_of_two_spots_is_not_the_cold_middle():
-    values = np.maximum(bump(60, 90, 15, 30, 5), 0.9 * bump(60, 90, 75, 30, 5))
-    measured = statistics.describe(values, PICTURE)
+    measured = statistics.describe(np.maximum(bump(60, 90, 15, 30, 5), 0.9 * bump(60, 90, 75, 30, 5)), PICTURE)
     assert measured.centre[0] == pytest.approx(450, abs=60)
     assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "at the left and at the right"
     even = statistics.describe(np.full((6, 9), 0.5, np.float32), PICTURE)
@@ -145,8 +143,7 @@ def test_each_number_is_shown_in_one_format() -> None:
 
 
 def test_cells_of_signed_map_are_its_size() -> None:
-    explanation = Explainer("demo-cls-s")(load_bundled("scene 3"), top_k=1, method="hirescam", evidence="both")
-    heatmap = explanation.heatmaps[0]
+    heatmap = Explainer("demo-cls-s")(load_bundled("scene 3"), top_k=1, method="hirescam", evidence="both").heatmaps[0]
     size = np.abs(cv2.resize(heatmap.values, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
     assert heatmap.signed and float(heatmap.measured.content.min()) < -0.1
     assert np.corrcoef(size.ravel(), small_map(heatmap).ravel())[0, 1] > 0.9

@@ -159,8 +159,7 @@ def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
     mirrored = evidence_from(Small(), evidence.tensor.flip(-1), "relu", classes=5)
     one, other = (method(name).run(each, [Target(3, "")], Request(masks=8)).maps[0] for each in (evidence, mirrored))
     smoothed = by_method(evidence, name, 3).with_options(smooth="flips", masks=8)
-    expected = (one[0] + other[0].flip(-1)) / 2
-    np.testing.assert_allclose(smoothed.heatmaps[0].raw[0], expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(smoothed.heatmaps[0].raw[0], (one[0] + other[0].flip(-1)) / 2, rtol=1e-5, atol=1e-7)
     assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
 
 

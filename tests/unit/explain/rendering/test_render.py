@@ -217,8 +217,7 @@ def test_hot_is_the_drawn_colour_of_every_look():
 
 
 def test_what_is_not_valid_counts_for_nothing():
-    odd = {"mode": "<b>", "colormap": "none", "alpha": 7, "threshold": "x", "cells": [1]}
-    assert Style.of(odd) == Style()
+    assert Style.of({"mode": "<b>", "colormap": "none", "alpha": 7, "threshold": "x", "cells": [1]}) == Style()
     assert Style.of({"alpha": math.nan, "threshold": None, "mode": ["map"], "cells": True}) == Style(cells=True)
 
 

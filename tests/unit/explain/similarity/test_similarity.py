@@ -136,8 +136,7 @@ def test_a_gallery_is_ranked_and_the_near_one_leads(lite: Explainer, bus: Path, 
 def test_similarity_command_writes_maps(bus, zidane, tmp_path, capsys):
     assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(f"{bus.name} and {zidane.name}: similarity 0.26.")
-    names = {"similarity.jpg", "maps.npz", "similarity.json"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in tmp_path.iterdir()} == {"similarity.jpg", "maps.npz", "similarity.json"}
     body = json.loads((tmp_path / "similarity.json").read_text())
     maps = np.load(tmp_path / "maps.npz")
     assert maps["query"].shape == (224, 224)
