@@ -13,7 +13,7 @@ _NUMBER = re.compile(r",?\s(?:[<>]\s)?[\d.]+(?:\s%)?$")
 
 def percent(share: float) -> str:
     """Format a share: 0.716 is `72 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`."""
-    # A rounding error is no share.
+    # What misses 1 by a rounding error is all of it.
     limit = f"<{NBSP}1" if 0 < share < 0.01 else f">{NBSP}99" if 0.995 <= share < 1 - 1e-6 else ""
     return f"{limit or signed(share * 100, '.0f')}{NBSP}%"
 
@@ -44,9 +44,11 @@ def whole_percents(shares: Sequence[float]) -> list[int]:
 
 
 def fine_percent(share: float) -> str:
-    """Format a share, below 1 % with a digit, at least 0.0001 %: 0.00123 is `0.1 %`."""
+    """Format a share, beyond 1 and 99 % with a digit, at least 0.0001 %: 0.00123 is `0.1 %`."""
     if 0 < share < 1e-6:
         return f"<{NBSP}0.0001{NBSP}%"
+    if 0.995 <= share < 1:
+        return f"{math.floor(share * 1000) / 10}{NBSP}%"
     return f"{share * 100:.1g}{NBSP}%" if 0 < share < 0.01 else percent(share)
 
 

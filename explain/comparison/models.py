@@ -271,7 +271,9 @@ class Comparison:
             return f"Overlap of the strongest evidence: {listing(overlaps)}."
         same = least >= SAME_PLACE
         bound, value, where = ("least", least, "the same place") if same else ("most", most, "different places")
-        overlap = f"{f'at {bound} ' if len(pairs) > 1 else ''}{percent(value)} overlap"
+        # `> 99 %` says so itself.
+        bound = f"at {bound} " if len(pairs) > 1 and percent(value)[0].isdigit() else ""
+        overlap = f"{bound}{percent(value)} overlap"
         models = listing([self.names[place] for place in dict.fromkeys(chain(*pairs))])
         return f"The maps of {models} highlight {where} ({overlap})."
 

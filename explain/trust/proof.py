@@ -249,9 +249,10 @@ def lines(proof: Proof) -> list[str]:
     keeps = f"No share that was tried keeps {most} of the {value}."
     if sufficiency is None:
         keeps = f"There is no {value} that could be kept."
+    elif sufficiency == 0:
+        keeps = f"Even with nothing kept, {most} of the {value} is there."
     elif sufficiency < 1:
-        part = f"The strongest {percent(sufficiency)} alone" if sufficiency else "Even nothing"
-        keeps = f"{part} keeps {most} of the {value}."
+        keeps = f"The strongest {percent(sufficiency)} alone keeps {most} of the {value}."
     changes = "No share that was hidden changes the answer."
     if not proof.map.deletion.stays[0]:
         changes = f"The answer is not {proof.label} to begin with."

@@ -138,11 +138,16 @@ class Decision:
             return Estimate(gap.value, math.nan, math.nan)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
-        pictures = len(self.reference.evaluation.pictures)
-        half = 2.0 if pictures < self._least else self._z * math.sqrt(2) / (pictures + 2)
+        half = 2.0 if self._pictures < self._least else self._z * math.sqrt(2) / (self._pictures + 2)
         low, high = (gap.value + self._z / Z * (end - gap.value) for end in (gap.low, gap.high))
         # In this order, nan stays nan.
         return Estimate(gap.value, max(min(low, gap.value - half), -1.0), min(max(high, gap.value + half), 1.0))
+
+    @cached_property
+    def _pictures(self) -> int:
+        """Pictures with a label that counts: on others a detector can only be wrong."""
+        pictures, all_count = self.reference.evaluation.pictures, not self.reference.kind.counts_objects
+        return sum(all_count or any(truth.counted for truth in picture.truths) for picture in pictures)
 
     @property
     def _least(self) -> float:
@@ -198,7 +203,7 @@ class Decision:
         """
         if self.candidate is None or self.stopped or self.verdict != "cannot be told":
             return None
-        count, z = len(self.reference.evaluation.pictures), self._z
+        count, z = self._pictures, self._z
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value) or math.nan
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
         needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2, self._least)
@@ -423,8 +428,8 @@ def decide(
             same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
-    if any(math.isnan(row.score.value) for row in rows):
-        raise Problem("No labelled object of these pictures counts: a decision takes pictures with some.")
+    if (empty := next((row for row in rows if math.isnan(row.score.value)), None)) is not None:
+        raise Problem(f"No {empty.kind.unit} counts for {empty.model}: a decision takes labels of its classes.")
     others = (row for row in rows if row.model != candidate)
     best = by_name[against] if against else max(others, key=lambda row: row.score.value)
     usual = next(row for row in rows if row is not best) if against or len(rows) == 2 else None

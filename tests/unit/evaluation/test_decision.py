@@ -84,7 +84,11 @@ def test_equal_model_ships_with_enough_pictures() -> None:
     for n, kind in ((1, "cannot be told"), (5, "cannot be told"), (6, "do not ship")):
         card = compare(*(classify(name, np.full(n, name == "large"), labels[:n]) for name in ("small", "large")))
         assert card.verdict == kind and card.gaps["small"].high == 1 and (card.more_pictures or 6 - n) == 6 - n
-    with pytest.raises(Problem, match="No labelled object of these pictures counts"):
+    # A picture without labels is none of them.
+    boxes = (detect(name, [[name == "large"]] * 5, [[99.0]] * 5) for name in ("small", "large"))
+    empty = EvaluatedPicture("z", (9, 9))
+    assert compare(*(replace(row, pictures=(*row.pictures, empty)) for row in boxes)).more_pictures == 1
+    with pytest.raises(Problem, match="No labelled object counts for small"):
         compare(*(replace(row.evaluation, pictures=(EvaluatedPicture("a", (9, 9)),)) for row in detectors(0, 0).rows))
 
 

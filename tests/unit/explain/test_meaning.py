@@ -146,8 +146,8 @@ def test_quantities() -> None:
     assert [signed(-0.456), signed(-0.001)] == ["−0.46", "0.00"]
     assert [signed(value, "+.2f") for value in (0.3, -0.3)] == ["+0.30", "−0.30"]
     # Rounded up to the next unit.
-    rounded = [count(999_960), count(950_000), milliseconds(9999.6), milliseconds(9.97), fine_percent(1e-7)]
-    assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %"]
+    rounded = [count(999_960), count(950_000), *map(milliseconds, (9999.6, 9.97)), *map(fine_percent, (1e-7, 0.9991))]
+    assert [plain_text(text) for text in rounded] == ["1.0 M", "950.0 k", "10 s", "10 ms", "< 0.0001 %", "99.9 %"]
     shares = [plain_text(phrases.percent(share)) for share in (0.999, 1 - 1e-7, 0.004, -0.001)]
     nouns = [*map(phrases.plural_noun, ("shoes", "berry", "sheep", "toy"))]
     assert [*shares, *nouns] == ["> 99 %", "100 %", "< 1 %", "0 %", "shoes", "berries", "sheep", "toys"]

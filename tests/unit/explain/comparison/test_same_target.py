@@ -226,6 +226,7 @@ NAMES = ("small", "medium", "large")
             {(0, 1): 0.73, (0, 2): 0.5, (1, 2): 0.64},
             "The maps of small, medium and large highlight the same place (at least 50 % overlap).",
         ),
+        ({(0, 1): 1, (1, 2): 0.999}, "The maps of small, medium and large highlight the same place (> 99 % overlap)."),
         (
             {(0, 1): 0.1, (0, 2): 0.2, (1, 2): 0.3},
             "The maps of small, medium and large highlight different places (at most 30 % overlap).",

@@ -56,6 +56,7 @@ def test_sufficiency_and_necessity_steps():
     empty = proof(curve("map", trace(0.8, 0.7, 0.6), trace(-0.2, -0.1, -0.1)))
     assert other.necessity is empty.necessity is empty.sufficiency is None
     assert [lines(other)[1], lines(empty)[0][:17]] == ["The answer is not dog to begin with.", "There is no score"]
+    assert lines(proof(curve("map", hidden, trace(0.8, 0.8))))[0].startswith("Even with nothing kept, 90")
 
 
 def test_ranking_of_pixels():
