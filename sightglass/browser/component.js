@@ -119,6 +119,6 @@ export function themeOf(root) {
 
 /** Format a share, as `percent` in phrases.py. @param {number} share 0..1 */
 export function percent(share) {
-  const limit = share > 0 && share < 0.01 ? "< 1" : share >= 0.995 && share < 1 - 1e-6 ? "> 99" : "";
-  return `${limit || Math.round(100 * share)} %`;
+  const limit = share > 0 && share < 0.01 ? "<\u00a01" : share >= 0.995 && share < 1 - 1e-6 ? ">\u00a099" : "";
+  return `${limit || Math.round(100 * share)}\u00a0%`;
 }

@@ -115,16 +115,16 @@ const answered = (more) => ({ head: { answers: [], map: null, place: null, ...mo
 
 test("what is followed is said", () => {
   const map = { label: "cat", score: 0.5, sure: true, state: "ok" };
-  assert.equal(describeFollowed(answered({ map }), null, false), "cat 50 %");
-  assert.equal(describeFollowed(answered({ map: { ...map, score: 0.05, sure: false } }), null, false), "Unsure: cat 5 %");
-  assert.equal(describeFollowed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
+  assert.equal(describeFollowed(answered({ map }), null, false), "cat 50\u00a0%");
+  assert.equal(describeFollowed(answered({ map: { ...map, score: 0.05, sure: false } }), null, false), "Unsure: cat 5\u00a0%");
+  assert.equal(describeFollowed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50\u00a0%");
   // A frame from before the choice; a box that is followed may change its class.
-  assert.equal(describeFollowed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50 %");
-  assert.equal(describeFollowed(answered({ map, answers: [{}] }), { index: 2, label: "dog" }, true), "Following cat 50 %");
+  assert.equal(describeFollowed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50\u00a0%");
+  assert.equal(describeFollowed(answered({ map, answers: [{}] }), { index: 2, label: "dog" }, true), "Following cat 50\u00a0%");
   assert.equal(describeFollowed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
   assert.equal(describeFollowed(answered({}), null, true), "No box in this frame.");
   assert.equal(describeFollowed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
-  assert.deepEqual([0, 0.004, 0.994, 0.9996, 1].map(percent), ["0 %", "< 1 %", "99 %", "> 99 %", "100 %"]);
+  assert.deepEqual([0, 0.004, 0.994, 0.9996, 1].map(percent), ["0\u00a0%", "<\u00a01\u00a0%", "99\u00a0%", ">\u00a099\u00a0%", "100\u00a0%"]);
 });
 
 test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {

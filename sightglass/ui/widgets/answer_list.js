@@ -40,8 +40,10 @@ class AnswerList {
       const { rows, ...kind } = this.#list;
       // Beside each answer's bar its bar before: all that is known of an answer that was not asked for again.
       const unknown = Object.values(now ?? {}).some(({ share }) => share !== undefined) ? { share: null, text: "–" } : {};
-      const change = (/** @type {Row} */ { label, share }, found = now?.[label] ?? unknown) => ("share" in found ? { before: share, ...found } : found);
-      writeRows(root, rows.map((row) => ({ ...row, ...change(row) })), kind);
+      writeRows(root, rows.map((row) => {
+        const found = now?.[row.label] ?? unknown;
+        return { ...row, ...("share" in found ? { before: row.share } : {}), ...found };
+      }), kind);
     }, signal);
   }
 
