@@ -68,8 +68,8 @@ class Option:
         """Return whether a value is within the option's bounds."""
         if self.least is None or value is self.default:
             return True
-        is_number: bool = isinstance(value, Integral if self.kind is int else Real)
-        return is_number and value is not True and self.least <= value and (self.most is None or value <= self.most)
+        is_number = isinstance(value, Integral if self.kind is int else Real) and not isinstance(value, bool)
+        return is_number and self.least <= value and (self.most is None or value <= self.most)
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:

@@ -347,6 +347,7 @@ def test_full_gpu_loads_on_cpu(bus, full):
         ({"preprocessing": "half"}, "efficientnet-lite0 cannot take a picture as 'half': use one of trained, "),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"confidence": float("nan")}, "confidence is nan"),
+        ({"confidence": False}, "confidence is False"),
         ({"target_layers": ["bn2"]}, 'called target_layers: `Explainer(model, layers="mim")'),
         ({"conf_threshold": 0.2}, "called conf_threshold: `--score-thr 0.2`, `confidence=0.2`."),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all"),
