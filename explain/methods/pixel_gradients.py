@@ -191,9 +191,10 @@ class _Scalars(nn.Module):
         with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
             # Noise in float32 is added to pictures in half precision.
             outputs = adapter.run(pictures.to(self._like))
-        scalars = [target.scalar(returned[-1])] if isinstance(target, FunctionTarget) else []
-        for output in () if scalars else _split(adapter, outputs, len(pictures)):
-            scalars.append(adapter.scalar(output, target))
+        if isinstance(target, FunctionTarget):
+            scalars = [target.scalar(returned[-1])]
+        else:
+            scalars = [adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))]
         if torch.is_grad_enabled() and not any(scalar.requires_grad for scalar in scalars):
             raise ModelProblem(f"No gradient of {adapter.spec.id} reaches the picture: hide parts of it, as RISE does.")
         return torch.stack(scalars)

@@ -187,7 +187,8 @@ class _Similarity:
         self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
         self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
         # A box below the floor must still be found.
-        self._floor = min(FLOOR, min(float(scores[:, list(anchor)].amax()) for anchor in anchors) / 2)
+        strongest = min(float(scores[:, list(anchor)].amax()) for anchor in anchors)
+        self._floor = min(FLOOR, strongest / 2)
 
     def __call__(self, outputs: Detections) -> Tensor:
         """(B, k)."""

@@ -87,9 +87,7 @@ def open_(path: Path, key: str = "") -> Checkpoint:
     if key and key not in sets:
         choices = " or ".join(repr(name) for name in sets if name)
         raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {choices}' if choices else ''}.")
-    # The first are likelier the model's.
-    ranks = {name: [WRAPPERS.index(part) for part in name.split(".") if part in WRAPPERS] for name in sets}
-    chosen = key or min(sets, key=lambda name: (min(ranks[name], default=len(WRAPPERS)), -len(sets[name][0])))
+    chosen = key or min(sets, key=lambda name: _rank(name, sets[name][0]))
     tensors, whole = sets[chosen]
     nbytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     # A tensor can repeat one number by a stride of 0.
@@ -235,6 +233,12 @@ def _tensors_of(module: Any, visits: Iterator[int], prefix: str = "", depth: int
     inner = parts.get("_modules")
     for name, child in inner.items() if isinstance(inner, dict) and depth < _MODULE_DEPTH else ():
         yield from _tensors_of(child, visits, f"{prefix}{name}.", depth + 1)
+
+
+def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Return a sort key, lower for tensors that are likelier the model's."""
+    known = [WRAPPERS.index(part) for part in name.split(".") if part in WRAPPERS]
+    return min(known, default=len(WRAPPERS)), -len(tensors)
 
 
 def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     pictures = [{row[_PICTURE] for row in labels[name] if row[_COUNTED]} for name in names]
-    counts, all_pictures = map(len, pictures), len(set[float]().union(*pictures))
+    counts, all_pictures = map(len, pictures), len({picture for group in pictures for picture in group})
     return Metrics(
         {name: estimate(float(mean[0]), mean[1:], 0.0, all_pictures) for name, mean in means.items()},
         means["ap"][1:],

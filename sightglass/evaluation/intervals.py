@@ -81,7 +81,7 @@ def average_classes(values: NDArray[np.float64]) -> Any:
 
 
 def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0, pictures: int | None = None) -> Estimate:
-    """Return a number with its 95 % basic bootstrap interval, within `least` and 1; `pictures`: those that it is of."""
+    """Return a number with its 95 % basic bootstrap interval, within `least` and 1; of one of `pictures` none."""
     samples = samples[~np.isnan(samples)]
     # Resampling a single picture gives no interval.
     if pictures == 1 or not len(samples):

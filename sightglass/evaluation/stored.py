@@ -53,7 +53,7 @@ class EvaluatedPicture:
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
     """Of a segmentation the counted pixels."""
     not_counted: int = 0
-    """Pixels of its mask that are not counted; labelled objects outside of it."""
+    """Pixels of its mask that are not counted, or labelled objects outside of the picture."""
     problem: str = ""
     """Why its mask is missing or cannot be used, without a full stop."""
 
