@@ -302,16 +302,18 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     >>> match(["School_Buses", "bus"], ["school bus", "drum"])
     {'School_Buses': frozenset({'school bus'})}
     """
-    spelled, split = _spell(classes), {name: _split_words(name) for name in names}
-    # `C` is no `C++`, though both have the same words.
-    matches = {
-        name: frozenset({name} if name in spelled else {kind for kind in spelled if words and words in spelled[kind]})
-        for name, words in split.items()
-    }
+    spelled, folded, matches = _spell(classes), dict[str, list[str]](), dict[str, frozenset[str]]()
+    for kind in spelled:
+        folded.setdefault(kind.casefold(), []).append(kind)
+    for name in names:
+        # `C` is no `C++`, though both have the same words.
+        same = [name] if name in spelled else folded.get(name.casefold())
+        words = _split_words(name)
+        matches[name] = frozenset(same or (kind for kind in spelled if words and words in spelled[kind]))
     ordered, synsets = [*classes], _list_synsets()
     if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
         # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
-        indices = {name: synsets[name[:9]] for name in split if name[:9] in synsets}
+        indices = {name: synsets[name[:9]] for name in matches if name[:9] in synsets}
         matches |= {name: matches[name] or frozenset({ordered[index]}) for name, index in indices.items()}
     return {name: kinds for name, kinds in matches.items() if kinds}
 

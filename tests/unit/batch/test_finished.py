@@ -60,7 +60,7 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
 )
 def test_which_classes_a_folder_means(folder: str, expected: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
-    assert match(["C", "+"], ["C", "C++", "+"]) == {"C": {"C"}, "+": {"+"}}
+    assert match(["C", "+", "c++"], ["C", "C++", "+"]) == {"C": {"C"}, "+": {"+"}, "c++": {"C++"}}
     matches = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
     assert matches.get(folder, frozenset()) == expected
 
