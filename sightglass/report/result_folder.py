@@ -116,6 +116,7 @@ def _number(explanation: Result, index: int) -> int:
 
 
 def map_name(number: int, label: str) -> str:
+    """Return the name of a map by its number: `top1_minibus`."""
     return f"top{number}_{label_stem(label)}"
 
 
