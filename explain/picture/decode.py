@@ -203,7 +203,8 @@ def from_array(
     # With fewer rows than channels its axes are probably in another order.
     if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
         array, read = _read_numbers(array, name)
-        pixels, planes, notes = convert_array(array, name, max_pixels)
+        # The caller's array stays theirs, and may change.
+        pixels, planes, notes = convert_array(array.copy(), name, max_pixels)
         return pixels, planes, read + notes
     if channels not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")

@@ -83,6 +83,7 @@ def test_array_is_read_as_its_file(channels: int, kind: Any, tmp_path: Path) -> 
     net = timm.create_model("resnet10t", num_classes=2, in_chans=channels)
     explainer = Explainer(net, preprocess={"size": 32, "divide_by": 250})
     assert torch.equal(*(explainer(source, maps=False).evidence.tensor for source in (array, tmp_path / "a.npy")))
+    assert array.flags.writeable
 
 
 def test_ready_tensor(net: nn.Module, bus: Path) -> None:
