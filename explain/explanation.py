@@ -251,10 +251,10 @@ def method_of(loaded: LoadedModel, options: Options) -> Method:
     spec, gradients = loaded.adapter.spec, loaded.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
-    hides = "mask" not in task.unsupported_methods
-    if not gradients and not (hides and method.family == "mask"):
-        advice = f"use {find_method('drise').name_for(spec.task)} or Occlusion"
-        advice = advice if hides else "wrap it to return a row of numbers"
+    can_hide = "mask" not in task.unsupported_methods
+    if not gradients and not (can_hide and method.family == "mask"):
+        rise = find_method("drise").name_for(spec.task)
+        advice = f"use {rise} or Occlusion" if can_hide else "wrap it to return a row of numbers"
         raise ModelProblem(f"{spec.id} {loaded.without_layers}: {advice}.")
     if any(map(callable, options.targets)) and method.family not in FUNCTIONS:
         raise ModelProblem(f"{name} cannot explain a function: use GradCAM and its kind, or gradients of pixels.")
