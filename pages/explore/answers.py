@@ -13,7 +13,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
-from sightglass.explain.trust.diagnosis import describe, describe_independent
+from sightglass.explain.trust.diagnosis import area_name, describe, describe_independent
 from sightglass.models.adapter import Prediction
 from sightglass.pages.explore import places
 from sightglass.pages.explore.places import pair_of
@@ -226,7 +226,7 @@ class Answers:
                 charts.draw_numbers(explanation, index)
             else:
                 title = f"Evidence inside {'the boxes' if len(explanation.own(index)) > 1 else 'its box'}"
-                unit = f"on {percent(measured.area)} of the picture"
+                unit = f"on {percent(measured.area)} {area_name(explanation.heatmaps[index].geometry)}"
                 help = (
                     "The share inside, also where other boxes overlap; below it, the box's share of the visible area."
                 )
