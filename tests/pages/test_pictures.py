@@ -177,7 +177,7 @@ def test_dropped_files_survive_reload(page, pictures):
 
 
 def test_what_cannot_be_used_is_one_sentence(page, monkeypatch):
-    monkeypatch.setattr(jobs, "list_earlier", lambda: iter(()))  # there are some
+    monkeypatch.setattr(jobs, "list_earlier", lambda: iter(()))  # as if there were some
     app = page(SCREEN)
     for name, data, words in (
         ("x.exe", b"", "is no picture, no .zip"),
