@@ -150,7 +150,6 @@ class BatchJob:
         self._size = self.batch_size or pass_size(work.loaded, work.options, self._engine.device)
         settings = work.settings | {"batch_size": self._size}
         settings["recipe"]["device"] = self._engine.device
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
         # Nobody else writes here: the journal is locked.
         if self.facts is not None:

@@ -204,6 +204,8 @@ class Clip:
                 packet = None
             if packet is None:
                 return
+            # Less of it was there than the file's index says.
+            self.cut_off |= packet.is_corrupt
             try:
                 frames = packet.decode()
             except _ERRORS:

@@ -73,7 +73,6 @@ def run(
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
-    folder.mkdir(parents=True, exist_ok=True)
     model_facts = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
     facts = {"clip": clip.stamp(), **model_facts, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
