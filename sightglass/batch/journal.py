@@ -49,7 +49,7 @@ class Journal:
     """The journal in a folder, locked by one run at a time."""
 
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
-        """Open or create it and its folder; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
+        """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
         self.done: dict[str, Entry] = {}
         folder.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,6 @@ class Clip:
                 packet = None
             if packet is None:
                 return
-            # Less of it was there than the file's index says.
             self.cut_off |= packet.is_corrupt
             try:
                 frames = packet.decode()

@@ -118,13 +118,12 @@ class _Run:
 
     def _read_finished(self) -> Summary | None:
         """Return the result of an earlier run that came to its end, if any."""
-        try:
+        with contextlib.suppress(ModelProblem):
             finished = read_result(self.folder)
-        except ModelProblem:
-            return None
-        # Of a run that was killed when all but this was done.
-        shutil.rmtree(self.work, ignore_errors=True)
-        return finished
+            # Of a run that was killed when all but this was done.
+            shutil.rmtree(self.work, ignore_errors=True)
+            return finished
+        return None
 
     def _make_results(self) -> Summary:
         resumed = self._part(0).is_file()
