@@ -177,9 +177,8 @@ class BatchJob:
     def execute(self) -> None:
         """Explain the pictures that no earlier run has explained."""
         self._started, items, done = time.monotonic(), self.items, self.journal.done
-        lacking = run_labels.find_lacking(self.work, self.journal, items)
         pending = {item.key for item in items if (entry := done.get(item.key)) is None or entry.stamp != item.stamp}
-        pending |= lacking
+        pending |= run_labels.find_lacking(self.work, self.journal, items)
         finished = self._resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.

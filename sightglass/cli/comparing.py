@@ -58,9 +58,8 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
         comparison = _compare(console.open_picture(picture), engine_options, options, progress)
-        name = comparison.explanations[0].image.name
         # Not the picture's own folder, whose maps.npz its recipe is held against.
-        (folder,) = result_folder.choose_folders([name], options.out, "_compared")
+        (folder,) = result_folder.choose_folders([comparison.explanations[0].image.name], options.out, "_compared")
         written = result_folder.write(folder, result_folder.comparison_files(comparison, style))
     _report(console, comparison)
     return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())

@@ -233,9 +233,8 @@ def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> 
 
 
 def _fits(text: str, rect: Rect, size: float, bold: bool, whole: bool = False) -> bool:
-    words, lines = text.split() if whole else (), break_lines(text, rect.width, size, bold=bold)
-    widest = max((width_of(word, bold=bold) for word in words), default=0) * size
-    return len(lines) * size * LINE <= rect.height + 1e-6 and widest <= rect.width + 1e-6
+    wide = whole and any(width_of(word, bold=bold) * size > rect.width + 1e-6 for word in text.split())
+    return not wide and len(break_lines(text, rect.width, size, bold=bold)) * size * LINE <= rect.height + 1e-6
 
 
 def fit(text: str, rect: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:

@@ -159,7 +159,6 @@ def test_text_fit_cuts_at_sentence_or_word():
     words, size = fit("word " * 200, place)
     assert words.endswith("word…") and size == SMALLEST and len(words) * SMALLEST * LINE < 10 * place.area
     assert fit("x" * 900, place)[0].endswith("x…")
-    # A word that is wider than its place, as a file's name or a Japanese sentence, goes on in the next line.
     assert fit("x" * 90, place) == ("x" * 90, SMALLEST)
 
 
