@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from types import MethodType
@@ -135,12 +135,10 @@ def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tenso
 def _fused() -> bool:
     """Return whether PyTorch's fused operations exist and are correct."""
     conv, values = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
-    try:
-        with torch.no_grad():
-            result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), conv.bias)
-            return torch.allclose(result, nn.functional.silu(conv(values)), atol=1e-5)
-    except (RuntimeError, AttributeError, TypeError):
-        return False
+    with suppress(RuntimeError, AttributeError, TypeError), torch.no_grad():
+        result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), conv.bias)
+        return torch.allclose(result, nn.functional.silu(conv(values)), atol=1e-5)
+    return False
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Journal:
         """Open or create it; raise FolderBusy if another run has locked it, ModelProblem if its settings differ."""
         self._path = folder / NAME
         self.done: dict[str, Entry] = {}
+        folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             # The kernel frees it with the process, however that ends. Windows has no such lock.

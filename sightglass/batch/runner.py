@@ -150,7 +150,6 @@ class BatchJob:
         self._size = self.batch_size or pass_size(work.loaded, work.options, self._engine.device)
         settings = work.settings | {"batch_size": self._size}
         settings["recipe"]["device"] = self._engine.device
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
         # Nobody else writes here: the journal is locked.
         if self.facts is not None:
@@ -178,9 +177,8 @@ class BatchJob:
     def execute(self) -> None:
         """Explain the pictures that no earlier run has explained."""
         self._started, items, done = time.monotonic(), self.items, self.journal.done
-        lacking = run_labels.find_lacking(self.work, self.journal, items)
         pending = {item.key for item in items if (entry := done.get(item.key)) is None or entry.stamp != item.stamp}
-        pending |= lacking
+        pending |= run_labels.find_lacking(self.work, self.journal, items)
         finished = self._resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.

@@ -213,11 +213,9 @@ def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
 
 def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return a result folder's unusable pictures, each with its sentence."""
-    try:
-        with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
-            return tuple((row["picture"], row["problem"]) for row in csv_files.read(file))
-    except FileNotFoundError:
-        return ()
+    with contextlib.suppress(FileNotFoundError), (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
+        return tuple((row["picture"], row["problem"]) for row in csv_files.read(file))
+    return ()
 
 
 def read_scores(folder: Path) -> Scores:

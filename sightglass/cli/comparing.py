@@ -58,9 +58,8 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
         comparison = _compare(console.open_picture(picture), engine_options, options, progress)
-        name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
-        (folder,) = result_folder.choose_folders([f"{name}_compared"], options.out)
+        (folder,) = result_folder.choose_folders([comparison.explanations[0].image.name], options.out, "_compared")
         written = result_folder.write(folder, result_folder.comparison_files(comparison, style))
     _report(console, comparison)
     return console.finish(folder, written, results.ComparisonResult.build(comparison).to_dict())
@@ -174,7 +173,7 @@ class _Run:
         return self.console.finish(folder, written, results.SimilarityResult.build(pair).to_dict())
 
     def rank(self, query: Image, gallery: str) -> int:
-        (folder,) = result_folder.choose_folders([f"{query.name.rsplit('.', 1)[0]}_gallery"], self.options.out)
+        (folder,) = result_folder.choose_folders([query.name], self.options.out, "_gallery")
         preprocessing = self.arguments.get("preprocessing", "trained")
         ranked = ranking.rank(self.explainer, query, gallery, preprocessing=preprocessing, progress=self.progress)
         top: list[Json] = []
@@ -205,8 +204,8 @@ class _Run:
         return self.console.finish(folder, result_folder.write(folder, files), result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
-        stem, asked = Path(queries).resolve().stem or "queries", self.arguments.get("preprocessing", "trained")
-        (folder,) = result_folder.choose_folders([f"{stem}_evaluation"], self.options.out)
+        asked, stem = self.arguments.get("preprocessing", "trained"), result_folder.source_stem(Path(queries))
+        (folder,) = result_folder.choose_folders([stem], self.options.out, "_evaluation")
         names = self.options.names or ranking.NAMES
         report = ranking.evaluate(
             self.explainer, queries, gallery, names=names, preprocessing=asked, progress=self.progress

@@ -100,9 +100,10 @@ MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplayOptions(cli.OutputOptions):
+class ReplayOptions(cli.DrawOptions):
     picture: str | None = cli.field("--picture -p FILE", "The picture [the embedded one, or a file of its name].")
     device: str | None = cli.field("--device NAME", "A device other than the recipe's.")
+    out: Path | None = cli.field("--out -o FOLDER", "Folder for the maps [they are compared only].", cli.OUT)
 
 
 @cli.verb(

@@ -126,8 +126,8 @@ def _make_job(
 ) -> runner.BatchJob:
     """Load the model, read the labels and return the run that a command line asks for."""
     only = Path(source[0])
-    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
-    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
+    stem = result_folder.source_stem(only) if len(source) == 1 and only.exists() else "batch"
+    folder: str | Path = options.out or Path("explained") / stem
     pictures: Any = source[0] if len(source) == 1 else source
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
     if options.num_samples is not None:

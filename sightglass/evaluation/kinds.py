@@ -221,11 +221,9 @@ def _refuse_masks(truth: GroundTruth) -> str:
     return "These labels are masks: only a segmentation network gives each pixel a class." if truth.masks else ""
 
 
-def _have_same_class(first: Json, second: Json) -> bool:
-    return bool(first["predicted"] == second["predicted"])
-
-
-def _agree(pairs: Pairs, _unit: str, equal: Callable[[Json, Json], bool] = _have_same_class) -> Agreement:
+def _agree(
+    pairs: Pairs, _unit: str, equal: Callable[[Json, Json], bool] = lambda a, b: a["predicted"] == b["predicted"]
+) -> Agreement:
     """Return the share of pictures with equal answers, and the other pictures."""
     differing = {key for key, pair in pairs.items() if not equal(*pair)}
     return percent(1 - len(differing) / len(pairs)) if pairs else "", differing

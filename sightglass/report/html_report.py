@@ -130,7 +130,7 @@ def _list_tables(result: Result, index: int, sentence: str) -> tuple[Table, ...]
     return (
         Table("What the map shows", (*meaning, *outcomes)),
         *([_proof_table(proof)] if proof is not None else ()),
-        Table("Limitations", (*(limits or ["No limitations found."]), *result.notes)),
+        Table("Limitations", tuple(limits) or ("No limitations found.",)),
         Table("Make it again", (write_caption(result, index),), code=(python_call(recipe),), folded=True),
         Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
         Table("Recipe", code=(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False),), folded=True),

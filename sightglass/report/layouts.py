@@ -215,7 +215,7 @@ def _font(bold: bool) -> ImageFont.FreeTypeFont:
 
 
 def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Break a text into lines of a width; a word wider than that stays whole."""
+    """Break a text into lines of a width; a word wider than that is broken, too, as browsers do."""
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         lines.append("")
@@ -226,13 +226,15 @@ def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> 
                 lines.append(word)
             else:
                 lines[-1] = longer
+            while (last := lines[-1])[1:] and width_of(last, bold=bold) * size > width:
+                count = sum(width_of(last[:end], bold=bold) * size <= width for end in range(1, len(last))) or 1
+                lines[-1:] = last[:count], last[count:]
     return lines
 
 
-def _fits(text: str, rect: Rect, size: float, bold: bool) -> bool:
-    lines = break_lines(text, rect.width, size, bold=bold)
-    widest = max(width_of(line, bold=bold) for line in lines) * size
-    return len(lines) * size * LINE <= rect.height + 1e-6 and widest <= rect.width + 1e-6
+def _fits(text: str, rect: Rect, size: float, bold: bool, whole: bool = False) -> bool:
+    wide = whole and any(width_of(word, bold=bold) * size > rect.width + 1e-6 for word in text.split())
+    return not wide and len(break_lines(text, rect.width, size, bold=bold)) * size * LINE <= rect.height + 1e-6
 
 
 def fit(text: str, rect: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
@@ -240,10 +242,10 @@ def fit(text: str, rect: Rect, sizes: Sequence[float] = BODY, *, bold: bool = Fa
 
     A text that fits at none is cut: to the whole sentences that fit at the smallest size, or to as many words.
     """
-    for size in sizes:
-        if _fits(text, rect, size, bold):
-            return text, size
     shortened, smallest = text, sizes[-1]
+    for size in sizes:
+        if _fits(text, rect, size, bold, whole=size > smallest):
+            return text, size
     while len(shortened) > 1 and not _fits(f"{shortened}…", rect, smallest, bold):
         shortened = (shortened.rpartition(" ")[0] or shortened[:-1]).rstrip(" ,;:·")
     sentences, stop, _ = shortened.rpartition(". ")

@@ -71,15 +71,15 @@ def find_other(folder: Path, image: Image) -> str | None:
     return recipe.picture_name if recipe.picture_sha256 != image.sha256 else None
 
 
-def choose_folders(names: Sequence[str], out: Path | None) -> list[Path]:
-    """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
+def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
+    """Return a folder per picture: `out` itself for a single one, else one inside it, named after it with a suffix.
 
     `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem where they cannot
     be written to.
     """
     folders = [out] if out is not None and len(names) == 1 else []
     for name in names if not folders else ():
-        base = (out or Path("explained")) / label_stem(name.rsplit(".", 1)[0])
+        base = (out or Path("explained")) / f"{label_stem(name.rsplit('.', 1)[0])}{suffix}"
         numbered = (base.with_name(f"{base.name}_{i}") for i in itertools.count(2))
         folders.append(next(free for free in itertools.chain((base,), numbered) if free not in folders))
     existing = next(path for path in (folders[0], *folders[0].absolute().parents) if path.exists())
@@ -93,6 +93,12 @@ def choose_folders(names: Sequence[str], out: Path | None) -> list[Path]:
 def label_stem(label: str) -> str:
     """Return a label as a file name of at most 60 letters: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_length=60)
+
+
+def source_stem(source: Path) -> str:
+    """Return the name of a folder or a file for its results: `photos.2024/` and `photos.2024.zip` are `photos_2024`."""
+    whole = Path(os.path.abspath(source))
+    return label_stem(whole.name if whole.is_dir() else whole.stem)
 
 
 def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:

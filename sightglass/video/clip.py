@@ -204,6 +204,7 @@ class Clip:
                 packet = None
             if packet is None:
                 return
+            self.cut_off |= packet.is_corrupt
             try:
                 frames = packet.decode()
             except _ERRORS:

@@ -73,7 +73,6 @@ def run(
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
-    folder.mkdir(parents=True, exist_ok=True)
     model_facts = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
     facts = {"clip": clip.stamp(), **model_facts, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
@@ -119,13 +118,12 @@ class _Run:
 
     def _read_finished(self) -> Summary | None:
         """Return the result of an earlier run that came to its end, if any."""
-        try:
+        with contextlib.suppress(ModelProblem):
             finished = read_result(self.folder)
-        except ModelProblem:
-            return None
-        # Of a run that was killed when all but this was done.
-        shutil.rmtree(self.work, ignore_errors=True)
-        return finished
+            # Of a run that was killed when all but this was done.
+            shutil.rmtree(self.work, ignore_errors=True)
+            return finished
+        return None
 
     def _make_results(self) -> Summary:
         resumed = self._part(0).is_file()

@@ -203,10 +203,8 @@ def test_two_commands_in_one_folder_keep_each_others_files(call) -> None:
     assert {path: path.read_bytes() for path in first} == first
     names = {f"{kind}_{label}" for label in ("goldfish", "trolleybus") for kind in ("gradcam_class", "class_analysis")}
     assert {path.stem for path in Path("one").rglob("*.*") if path not in first} == names
-    assert (
-        "one has files of bus.png: those of the same name are replaced."
-        in call("image", "scene.png", "--out", "one")[2]
-    )
+    replaced = "one has files of bus.png: those of the same name are replaced."
+    assert replaced in call("image", "scene.png", "--out", "one")[2]
 
 
 def test_several_pictures_one_of_them_bad(call) -> None:
@@ -341,11 +339,12 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
 
 def test_batch_match_of_uncounted_folders(call) -> None:
     for folder in ("shape", "star"):
-        Path(f"photos/{folder}").mkdir(parents=True)
-        Path(f"photos/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())
-    how = ("batch", "photos", "--model", "demo-cls-s", "--workers", "1")
+        Path(f"photos.1/{folder}").mkdir(parents=True)
+        Path(f"photos.1/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())
+    how = ("batch", "photos.1", "--model", "demo-cls-s", "--workers", "1")
     out = call(*how)[1]
     assert "Not counted: shape (1 picture). Say what they are with --match LABEL=CLASS." in out
+    assert Path("explained/photos_1").is_dir()
     code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
     assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]

@@ -158,7 +158,8 @@ def test_text_fit_cuts_at_sentence_or_word():
     assert words == "This fits." and size > SMALLEST
     words, size = fit("word " * 200, place)
     assert words.endswith("word…") and size == SMALLEST and len(words) * SMALLEST * LINE < 10 * place.area
-    assert fit("x" * 90, place)[0].endswith("x…")
+    assert fit("x" * 900, place)[0].endswith("x…")
+    assert fit("x" * 90, place) == ("x" * 90, SMALLEST)
 
 
 @pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))

@@ -90,12 +90,13 @@ def test_python_call_of_model_in_memory(bus) -> None:
     assert again.recipe == first.recipe
 
 
-def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
+def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation, boxes: Explanation) -> None:
     page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([made])))
     assert embedded_recipe.python_call(made.recipe) in page
     assert made.recipe.weights_sha256 in page
     for finding in made.diagnosis:
         assert finding.text in page
+    assert html_report.html([boxes]).count(boxes.notes[0]) == len(boxes.heatmaps)
     for _, value, meaning in table.list_numbers(made.statistics[2]):
         assert value in page and meaning in page
     low, high = made.heatmaps[0].ends
@@ -218,3 +219,8 @@ def test_a_report_has_the_checks_with_their_sentences(checked: Explanation, bare
     assert "<b>unrelated" not in page
     assert "✗ matters to the answer: no" in html_report.frame([checked])
     assert "matters to the answer" not in html_report.html([bare], index=1)
+
+
+def test_a_dot_in_a_name_and_a_long_name_leave_its_suffix() -> None:
+    for name, folder in (("a.1.png", "a_1_compared"), (f"{'b' * 80}.png", f"{'b' * 60}_compared")):
+        assert result_folder.choose_folders([name], None, "_compared")[0].name == folder

@@ -104,12 +104,12 @@ def stopped(ask: Any) -> Any:
     return ask_stopped
 
 
-def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path) -> None:
-    path = clip(
-        tmp_path / "a.mkv", [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(30)]
-    )
+@pytest.mark.parametrize(("name", "says"), [("a.mkv", False), ("a.avi", True)])
+def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path, name: str, says: bool) -> None:
+    path = clip(tmp_path / name, [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(30)])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert 5 < len(list(Clip(path).frames())) < 30
+    opened = Clip(path)
+    assert 5 < len(list(opened.frames())) < 30 and opened.cut_off == says
 
 
 @pytest.mark.parametrize(
