@@ -16,6 +16,7 @@ from PIL import Image
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
+from sightglass.explain.trust.scramble import copy_loaded
 from sightglass.models.load import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -167,11 +168,15 @@ def test_nested_model_and_single_logit(tmp_path):
 
 def test_other_ends_and_inputs(tmp_path):
     layers = keras().layers
+    shared = layers.Dense(3, activation="softmax")
     ends = {
         "softmax": [layers.Dense(3), layers.Softmax()],
         "logits": [layers.Dense(3)],
         "odd": [layers.Dense(3, activation="softmax"), layers.Identity()],
         "apart": [layers.Dense(3), layers.Activation("sigmoid")],
+        "sigmoids": [layers.Dense(3, activation="sigmoid"), layers.Identity()],
+        "pair": [layers.Dense(2, activation="sigmoid")],
+        "shared": [keras().Model(inputs := layers.Input((4,)), shared(layers.Dense(4)(shared(inputs))))],
     }
     for name, end in ends.items():
         model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end)
@@ -181,10 +186,15 @@ def test_other_ends_and_inputs(tmp_path):
         if name == "logits":
             scores = np.exp(scores) / np.exp(scores).sum()
         model.save(tmp_path / f"{name}.keras")
-        sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
+        sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3")[: len(scores)])
         result = sketch(PICTURE, top_k=3)
+        again = copy_loaded(sketch.loaded).adapter.run(result.evidence.tensor).logits
+        torch.testing.assert_close(again, result.evidence.outputs.logits)
         np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
         assert result.heatmaps[0].raw[0].any()
+    small(layers.Conv2D(4, 3), layers.Softmax()).save(tmp_path / "map.keras")
+    with pytest.raises(WeightsProblem, match="answers with 30 x 30 x 4: end it with a layer that returns one row"):
+        explainer(tmp_path / "map.keras")
     flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
     flat.save(tmp_path / "flat.keras")
     assert explainer(tmp_path / "flat.keras", ("a1", "b2", "c3"))(PICTURE)
@@ -250,9 +260,18 @@ def test_broken_files_are_one_sentence(folder, tmp_path):
 )
 def test_keras_applications_preprocessing(tmp_path, telltale, mode):
     layers = keras().layers
-    small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
+    bare = small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3))
+    bare.save(tmp_path / "net.keras")
     sketch = explainer(tmp_path / "net.keras", None, None)
-    expected = keras().applications.imagenet_utils.preprocess_input(PICTURE.astype("float32"), mode=mode)
+    prepare = keras().applications.imagenet_utils.preprocess_input
+    # A net that prepares its input by itself is given the colours as they are.
+    with keras().device("cpu"):
+        keras().Model(inputs := layers.Input((32, 32, 3)), bare(prepare(inputs, mode=mode))).save(
+            tmp_path / "all.keras"
+        )
+    model_input = explainer(tmp_path / "all.keras", None, None).loaded.adapter.prepare(PICTURE, "trained").tensor
+    np.testing.assert_allclose(model_input[0].permute(1, 2, 0), PICTURE, atol=1e-4)
+    expected = prepare(PICTURE.astype("float32"), mode=mode)
     model_input = sketch.loaded.adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
     np.testing.assert_allclose(model_input, expected, atol=1e-4)
 
