@@ -225,10 +225,7 @@ def for_classes(
 
 
 def complete(spec: ModelSpec, names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
-    """Return the names of `count` classes: the operator's, else `names`, a missing one the class's number.
-
-    Raises ModelProblem as `for_classes`.
-    """
+    """Return the names of `count` classes: the operator's, else `names`; a missing one is the class's number."""
     if stated_names(spec):
         return for_classes(spec, count)[0]
     by_number = names if isinstance(names, Mapping) else dict(enumerate(names))

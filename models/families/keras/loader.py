@@ -20,19 +20,12 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import CONTRASTS, Kind, kind_of, logits_of, same_answer
+from sightglass.models.adapters.tasks import CONTRASTS, kind_of, logits_of, same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput, photographs
-from sightglass.models.families.keras.network import (
-    Net,
-    final_activation,
-    keras,
-    open_model,
-    steps,
-    without_activation,
-)
+from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, walk, without_activation
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
@@ -107,18 +100,14 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     adapter = KerasClassifier(spec, net, (), preprocessing, sha256 or checkpoint.digest(net))
     dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
     adapter.head = dense[-1] if dense else None
-    adapter.kind = "numbers"
-    count = _check_row(adapter, model, name)
-    if not spec.measures:
-        adapter.kind, kind_notes = _read_end(adapter, model, end, count)
-        notes += kind_notes
+    count, end_notes = _read_end(adapter, model, end, name)
     if count > 1 and spec.task == "classify" and (end == "sigmoid" or adapter.kind == "sigmoids"):
         # Independent classes may occur together.
         adapter.spec = replace(spec, task="multilabel")
     count = 2 if adapter.kind in ("logit", "probability") else count
     names, label_notes = labels.for_classes(adapter.spec, count, otherwise=labels.imagenet())
     adapter.labels = tuple(map(legible, names))
-    notes += label_notes
+    notes += [*end_notes, *label_notes]
     adapter.paper, paper_notes = _find_paper(adapter)
     if adapter.paper is not None:
         # It also accepts drawings in inverted colours.
@@ -147,7 +136,7 @@ def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str
     """Return the likeliest of `SCALINGS`, and why."""
     if "int" in model.inputs[0].dtype:
         return "raw", "it takes whole numbers"
-    for step in steps(model):
+    for step in walk(model):
         kind = type(step).__name__
         if kind in _SCALED:
             return "raw", f"it scales the colours by itself ({step.name})"
@@ -222,42 +211,38 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
     return prepared, notes
 
 
-def _answers(adapter: KerasClassifier, factors: tuple[float, ...] = (1.0,)) -> list[Tensor]:
-    """Return the rows with which a model answers to photographs, times each factor."""
-    pictures = photographs(adapter.preprocessing)
-    with torch.no_grad():
-        return [adapter.run(factor * picture).logits for factor in factors for picture in pictures]
+def _read_end(adapter: KerasClassifier, model: Any, end: str, name: str) -> tuple[int, list[str]]:
+    """Set what a model's answers are, its last softmax or sigmoid (`end`) taken off; return their number, and notes.
 
+    Raises WeightsProblem where they are no row.
+    """
+    pictures, shape = photographs(adapter.preprocessing), model.output_shape[1:]
+    adapter.kind = "numbers"
 
-def _check_row(adapter: KerasClassifier, model: Any, name: str) -> int:
-    """Return how many numbers a model answers with; raise WeightsProblem where they are no row."""
-    shape = model.output_shape[1:]
-    with torch.no_grad():
-        count = adapter.run(adapter.flat_input()).logits.shape[1] if shape else 0
-    if not shape or shape[-1] not in (None, count):
+    def answers(*factors: float) -> list[Tensor]:
+        with torch.no_grad():
+            return [adapter.run(factor * picture).logits for factor in factors for picture in pictures]
+
+    whole = answers(1.0) if shape else []
+    if not whole or shape[-1] not in (None, whole[0].shape[1]):
         got = " x ".join(map(str, shape)) or "a number without an axis"
         raise WeightsProblem(f"{name} answers with {got}: end it with a layer that returns one row of numbers.")
-    return int(count)
-
-
-def _read_end(adapter: KerasClassifier, model: Any, end: str, count: int) -> tuple[Kind, list[str]]:
-    """Return what a model answers with, and notes on it; take a final softmax or sigmoid, its `end`, off."""
-    plain: Kind = "logit" if count == 1 else "logits"
-    if end == "linear":
-        return plain, []
-    answers = _answers(adapter)
+    count, taken = whole[0].shape[1], end == "linear"
     # The softmax of a single number is 1, whatever it is.
+    if adapter.spec.measures:
+        return count, []
     if end == "sigmoid" or (end == "softmax" and count > 1):
         put_back, apply = without_activation(model), nn.Sigmoid() if end == "sigmoid" else nn.Softmax(1)
-        if all(same_answer(apply(bare), whole, 0.02) for bare, whole in zip(_answers(adapter), answers, strict=True)):
-            return plain, []
-        # The layer is used elsewhere, too.
-        put_back()
-    kind = kind_of([*answers, *_answers(adapter, CONTRASTS)])
-    if kind == plain:
-        return kind, ["Its answers were taken for logits: on photographs they are no probabilities."]
-    taken = "Its last activation could not be taken off: gradients are of the logarithm of the probability."
-    return kind, [taken]
+        taken = all(same_answer(apply(bare), row, 0.02) for bare, row in zip(answers(1.0), whole, strict=True))
+        if not taken:
+            # The layer is used elsewhere, too.
+            put_back()
+    adapter.kind = kind_of(whole if taken else [*whole, *answers(*CONTRASTS)], taken)
+    if taken:
+        return count, []
+    if adapter.kind in ("logit", "logits"):
+        return count, ["Its answers were taken for logits: on photographs they are no probabilities."]
+    return count, ["Its last activation could not be taken off: gradients are of the logarithm of the probability."]
 
 
 def _find_paper(adapter: KerasClassifier) -> tuple[Paper | None, tuple[str, ...]]:

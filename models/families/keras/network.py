@@ -212,11 +212,11 @@ def _check(path: Path) -> None:
         )
 
 
-def steps(model: Any) -> Iterator[Any]:
+def walk(model: Any) -> Iterator[Any]:
     """Yield the steps of a model's graph in their order, those of nested models too."""
     for step in (getattr(model, "_functional", None) or model).operations:
         if hasattr(step, "operations") or getattr(step, "_functional", None):
-            yield from steps(step)
+            yield from walk(step)
         else:
             yield from step._flatten_layers() if hasattr(step, "_flatten_layers") else (step,)
 
@@ -232,11 +232,9 @@ def _last(model: Any) -> Any:
 def final_activation(model: Any) -> str:
     """Return a model's final activation: `softmax`, `sigmoid`, `linear`, the name of another, or `unknown`."""
     last = _last(model)
-    kind = type(last).__name__
-    if kind == "Softmax":
+    if type(last).__name__ == "Softmax":
         return "softmax"
-    known = kind in ("Dense", "Activation") or "Conv" in kind
-    return str(getattr(getattr(last, "activation", None), "__name__", "linear")) if known else "unknown"
+    return getattr(getattr(last, "activation", None), "__name__", "unknown")
 
 
 def without_activation(model: Any) -> Callable[[], None]:
