@@ -124,10 +124,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> Any:
-    """Read class names from a JSON, YAML or text file, for `order`.
-
-    Raises OSError, ValueError with the reason, RecursionError.
-    """
+    """Read class names from a JSON, YAML or text file, for `order`; raise OSError, ValueError or RecursionError."""
     if path.suffix.lower() in yaml_files.SUFFIXES:
         return yaml_files.read_yaml(path)
     if path.stat().st_size > MAX_BYTES:

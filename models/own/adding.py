@@ -169,10 +169,7 @@ def file_lock(to: Path) -> Iterator[None]:
 
 
 def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
-    """Return the text of the file with the table in it.
-
-    Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
-    """
+    """Return the text of the file with the table in it; raise ModelProblem as `write` does."""
     try:
         whole = to.read_text("utf-8-sig") if to.exists() else ""
         models = tomllib.loads(whole).get("model", {})
@@ -191,10 +188,7 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
 
 def _split_around(whole: str, id_: str) -> tuple[str, str]:
-    """Return the text before and after a model's tables; comments that follow them stay.
-
-    Raises ValueError or LookupError where they do not stand together, or it has none of its own.
-    """
+    """Return the text before and after a model's tables; raise ValueError or LookupError where they are apart."""
     lines = whole.splitlines(keepends=True)
     headers = [number for number, line in enumerate(lines) if line.startswith("[")]
     header = rf"\[+\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"

@@ -212,10 +212,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
 
 
 def _read_end(adapter: KerasClassifier, model: Any, end: str, name: str) -> tuple[int, list[str]]:
-    """Set what a model's answers are, its last softmax or sigmoid (`end`) taken off; return their number, and notes.
-
-    Raises WeightsProblem where they are no row.
-    """
+    """Set what a row of answers is, its softmax or sigmoid (`end`) taken off; return how many there are, and notes."""
     pictures, shape = photographs(adapter.preprocessing), model.output_shape[1:]
     adapter.kind = "numbers"
 

@@ -219,10 +219,7 @@ def make_detector(spec: ModelSpec, net: Any, sha256: str, processor: Any) -> Tra
 def make_adapter(
     spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
 ) -> TransformersModel:
-    """Return a network's adapter by its class name.
-
-    Raises ModelProblem, one sentence, where it cannot run on a picture.
-    """
+    """Return a network's adapter by its class name; raise ModelProblem where it cannot run on a picture."""
     task = task_of(arch)
     kind, names = ADAPTERS[task], tuple[str, ...]()
     if task == "segment":
