@@ -163,7 +163,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
 
 
 def _names(config: Any) -> tuple[str, ...]:
-    return tuple(str(name) for _, name in sorted((config.id2label or {}).items()))
+    # Some configurations say how many classes there are, and no names.
+    names = config.id2label or {number: f"LABEL_{number}" for number in range(config.num_labels)}
+    return tuple(str(name) for _, name in sorted(names.items()))
 
 
 def task_of(arch: str) -> Task:
