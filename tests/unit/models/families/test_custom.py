@@ -110,9 +110,8 @@ def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> 
     with pytest.raises(Problem, match=pattern) as caught:
         loaded(folder, arch, "leaf.pth", **options)
     assert "\n" not in str(caught.value)
-    spec = replace(catalog.spec(table(folder, "resnet18", "leaf.pth")), task="detect")
     with pytest.raises(Problem, match='mine is a model to classify: say task = "classify" in its table'):
-        load(spec)
+        load(replace(catalog.spec(table(folder, "resnet18", "leaf.pth")), task="detect"))
 
 
 def test_networks_recognised_by_tensors() -> None:

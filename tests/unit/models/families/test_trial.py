@@ -203,8 +203,8 @@ def test_task_of_class(arch: str, config: dict[str, Any], expected: str, tmp_pat
     if expected != "embed":
         net.save_pretrained(tmp_path)
         assert inspect_model(tmp_path).table["task"] == expected
-        adapter = Explainer(tmp_path).loaded.adapter
-        assert len(adapter.labels) == (1 if expected == "regress" else net.config.num_labels)
+        count = 1 if expected == "regress" else net.config.num_labels
+        assert len(Explainer(tmp_path).loaded.adapter.labels) == count
 
 
 @pytest.mark.parametrize(
