@@ -501,10 +501,7 @@ def _path_in(model: Any, layer: Any) -> str | None:
 
 
 def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
-    """Split the option `targets` into one value per picture.
-
-    Raises ModelProblem where these are not as many as the pictures.
-    """
+    """Split the option `targets` into one value per picture; raise ModelProblem where there are more or fewer."""
     targets = targets.tolist() if hasattr(targets, "tolist") else targets
     if targets is None:
         return [{}] * count

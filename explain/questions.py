@@ -34,10 +34,7 @@ class Preset(TypedDict):
 
 
 def settings(loaded: LoadedModel, question: str) -> Preset:
-    """Return the options for a question.
-
-    Raises ModelProblem for an unknown question, and for one that this model cannot answer.
-    """
+    """Return the options for a question; raise ModelProblem for one that is unknown, or not for this model."""
     if question not in get_args(Question):
         raise ModelProblem(f"There is no question {question!r}: ask {' or '.join(get_args(Question))}.")
     spec = loaded.adapter.spec

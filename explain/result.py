@@ -324,10 +324,7 @@ class Result:
         return 1 - self.inside(area, self._place(index))
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
-        """Return a mask's share of a map's heat, 0..1.
-
-        Raises ValueError for a mask of another shape.
-        """
+        """Return a mask's share of a map's heat, 0..1; raise ValueError for a mask of another shape."""
         values = np.abs(self._map(index).measured.values)
         if mask.shape != values.shape:
             raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")

@@ -250,7 +250,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
     try:
-        tables = read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8")), "the file", path.name)
+        tables = read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8-sig")), "the file", path.name)
     except OSError as error:
         return models, {"": f"{path.name} cannot be read ({error.strerror or error}): check {path.parent} for it."}
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

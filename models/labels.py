@@ -85,7 +85,8 @@ def parse_names(names: Any, model: str) -> tuple[str, ...]:
     except TypeError:
         raise ModelProblem(f"{subject} are {names!r}: give a list of names, or a file of them.") from None
     except (OSError, UnicodeDecodeError) as problem:
-        raise ModelProblem(f"{subject} cannot be read from {names}: is it a text file?") from problem
+        why = "there is no such file." if isinstance(problem, FileNotFoundError) else "is it a text file?"
+        raise ModelProblem(f"{subject} cannot be read from {names}: {why}") from problem
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
         raise ModelProblem(f"{subject} cannot be read{f' from {names}' if in_file else ''}: {reason}.") from problem
@@ -117,15 +118,13 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
     >>> tell_apart(("gamma", "beta", "gamma"))
     ('gamma', 'beta', 'gamma (class 2)')
     """
+    names = tuple(map(legible, names))
     first = {name: index for index, name in reversed([*enumerate(names)])}
     return tuple(name if first[name] == index else f"{name} (class {index})" for index, name in enumerate(names))
 
 
 def read_file(path: Path) -> Any:
-    """Read class names from a JSON, YAML or text file, for `order`.
-
-    Raises OSError, ValueError with the reason, RecursionError.
-    """
+    """Read class names from a JSON, YAML or text file, for `order`; raise OSError, ValueError or RecursionError."""
     if path.suffix.lower() in yaml_files.SUFFIXES:
         return yaml_files.read_yaml(path)
     if path.stat().st_size > MAX_BYTES:
@@ -222,8 +221,10 @@ def for_classes(
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 
 
-def complete(names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
-    """Return the names of `count` classes in order; a missing name is the class's number."""
+def complete(spec: ModelSpec, names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
+    """Return the names of `count` classes: the operator's, else `names`; a missing one is the class's number."""
+    if stated_names(spec):
+        return for_classes(spec, count)[0]
     by_number = names if isinstance(names, Mapping) else dict(enumerate(names))
     return tuple(str(by_number.get(index, index)) for index in range(count))
 

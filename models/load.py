@@ -62,7 +62,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         from sightglass.models.picture_functions import check_used
 
-        return check_used(loader_module(spec.loader).load(spec, progress))
+        return _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
     except (Problem, Cancelled, MemoryError):
         raise
     except ImportError as problem:
@@ -75,6 +75,22 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         raise from_machine(problem) or ModelProblem(
             f"{spec.id} could not be loaded ({describe_error(problem)})."
         ) from problem
+
+
+def _check_task(adapter: Adapter) -> Adapter:
+    """Return the adapter; raise ModelProblem where it does not answer as its row's task needs."""
+    named = adapter.labels or adapter.takes_words
+    kinds = {
+        "detect": adapter.detects,
+        "segment": not adapter.has_row,
+        "describe": adapter.takes_prompt,
+        "classify": named,
+    }
+    kind = next((kind for kind, fits in kinds.items() if fits), "embed")
+    tasks = {"classify": ("classify", "multilabel", "regress"), "segment": ("segment", "regress")}.get(kind, (kind,))
+    if adapter.spec.task not in tasks:
+        raise ModelProblem(f'{adapter.spec.id} is a model to {kind}: say task = "{kind}" in its table.')
+    return adapter
 
 
 LOADERS = ("exported", "keras", "transformers", "custom")

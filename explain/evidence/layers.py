@@ -39,10 +39,7 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
 
 
 def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[int, int]) -> Layer:
-    """Return a token layer with its grid for an input of `size`.
-
-    Raises ModelProblem where its tokens are no grid there.
-    """
+    """Return a token layer with its grid for an input of `size`; raise ModelProblem where its tokens are no grid."""
     if output.ndim == 4:
         return layer
     (channels, height, width), (pictures, last) = layer.shape, AXES[layer.layout]

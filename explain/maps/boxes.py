@@ -73,10 +73,7 @@ class BoxNumbers:
 
 
 def parse_place(where: Any, width: int, height: int) -> Box:
-    """Return a point or rectangle as xyxy, upper left corner first.
-
-    Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.
-    """
+    """Return a point or rectangle as xyxy, upper left first; raise ModelProblem for what is none in the picture."""
     try:
         coordinates = tuple(float(number) for number in where)
     except (TypeError, ValueError):

@@ -175,10 +175,7 @@ def example_meant(path: str) -> str | None:
 
 
 def load_bundled(name: str) -> Image:
-    """Open a bundled picture by its name in `EXAMPLES`.
-
-    Raises ImageProblem where the package that a photograph comes with is not installed.
-    """
+    """Open a bundled picture by its name in `EXAMPLES`; raise ImageProblem where its package is not installed."""
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
 

@@ -45,10 +45,7 @@ VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * MIB, lambda vector: vec
 
 
 def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained") -> NDArray[np.float32]:
-    """Return the unit embedding, float32 (D,), from the cache or one pass without gradients.
-
-    Raises ModelProblem for a model without embeddings.
-    """
+    """Return the unit embedding, float32 (D,), cached or by one pass; raise ModelProblem for a model without."""
 
     def work(loaded: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
         check_embedding(loaded)

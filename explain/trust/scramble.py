@@ -47,10 +47,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def copy_loaded(loaded: LoadedModel) -> LoadedModel:
-    """Return a copy of a loaded model with weights of its own, and without a folded copy.
-
-    Raises ModelProblem for a model that cannot be copied, and where the copy shares weights with it.
-    """
+    """Return a copy with weights of its own, and not folded; raise ModelProblem for a model that cannot be copied."""
     adapter = copy.copy(loaded.adapter)
     module = loaded.adapter.module
     try:

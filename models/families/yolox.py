@@ -98,8 +98,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloxDetector":
 def adapt(spec: ModelSpec, module: "Yolox", sha256: str, *, of_mmdetection: bool = False) -> "YoloxDetector":
     """Adapt a YOLOX; its classes are the operator's, COCO's 80, or numbers."""
     count = module.classes
-    names = labels.stated_names(spec) or (tuple(labels.coco().values()) if count == 80 else ())
-    detector = YoloxDetector(spec, module, labels.complete(names, count), sha256)
+    names = labels.complete(spec, tuple(labels.coco().values()) if count == 80 else (), count)
+    detector = YoloxDetector(spec, module, names, sha256)
     detector.rounding = 0.5 if of_mmdetection else 0.0
     return detector
 

@@ -89,7 +89,7 @@ def remove(to: Path, id_: str) -> None:
     """Remove a model's table from a models.toml; everything else in it stays."""
     with file_lock(to):
         try:
-            before, after = _split_around(to.read_text("utf-8"), id_)
+            before, after = _split_around(to.read_text("utf-8-sig"), id_)
         except (OSError, ValueError, LookupError, RecursionError) as problem:
             raise ModelProblem(f"{to.name} has no model {id_}: check its name, or reload the page.") from problem
         write_file(to, f"{before}{after}".encode())
@@ -169,12 +169,9 @@ def file_lock(to: Path) -> Iterator[None]:
 
 
 def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
-    """Return the text of the file with the table in it.
-
-    Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
-    """
+    """Return the text of the file with the table in it; raise ModelProblem as `write` does."""
     try:
-        whole = to.read_text("utf-8") if to.exists() else ""
+        whole = to.read_text("utf-8-sig") if to.exists() else ""
         models = tomllib.loads(whole).get("model", {})
     except (OSError, ValueError, RecursionError) as problem:
         raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
@@ -191,10 +188,7 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
 
 def _split_around(whole: str, id_: str) -> tuple[str, str]:
-    """Return the text before and after a model's tables; comments that follow them stay.
-
-    Raises ValueError or LookupError where they do not stand together, or it has none of its own.
-    """
+    """Return the text before and after a model's tables; raise ValueError or LookupError where they are apart."""
     lines = whole.splitlines(keepends=True)
     headers = [number for number, line in enumerate(lines) if line.startswith("[")]
     header = rf"\[+\s*model\s*\.\s*([\"']?){re.escape(id_)}\1\s*[.\]]"
@@ -213,7 +207,7 @@ def _split_around(whole: str, id_: str) -> tuple[str, str]:
 def tables(path: Path) -> dict[str, Toml]:
     """Return the tables of a models.toml by model id."""
     try:
-        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
+        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8-sig")).get("model", {})
     except (OSError, ValueError, RecursionError):
         return {}
     return by_id

@@ -149,10 +149,7 @@ def without_paths() -> Iterator[None]:
 
 
 def find_model(into: Path) -> Path:
-    """Return the model among the received files, or their folder.
-
-    Raises ModelProblem where none is, or several are.
-    """
+    """Return the model among the received files, or their folder; raise ModelProblem where none is, or several are."""
     if (into / "config.json").is_file():
         return into
     candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
@@ -210,10 +207,7 @@ def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
-    """Write the table of received files into the models.toml, and return the model's id.
-
-    Raises ModelProblem with the first question that is open, and for code that may not run here.
-    """
+    """Write the table of received files, and return the model's id; raise ModelProblem for an open question."""
     if runs_code(draft, answers) and (why := code_refusal()):
         raise ModelProblem(why)
     filled, open_ = adding.fill(draft, answers)

@@ -39,10 +39,7 @@ SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 
 
 def save(explanation: Result, folder: Path) -> None:
-    """Write one picture's folder with its summary; all files are made before the first is written.
-
-    Raises ModelProblem where it cannot be written to.
-    """
+    """Write one picture's folder with its summary, made whole before; raise ModelProblem if it cannot be written."""
     (folder,) = choose_folders([explanation.image.name], folder)
     values = results.Explained.build(explanation).to_dict()
     write(folder, list(with_summary(picture_files(explanation, VIEWER_STYLE, bare=True), values)))

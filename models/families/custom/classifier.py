@@ -267,6 +267,8 @@ class Trial:
             return Pass(tuple(inputs), pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
+        if not (answer.is_floating_point() or self.numbers):
+            raise ModelProblem(f"{self.spec.id} returns a whole number, as of the likeliest class: return the scores.")
         heights = [tensor.shape[-2] for _, tensor in outputs if tensor.ndim == 4 and tensor.shape[-1] > 1]
         makers = [part for part, tensor in outputs if tensor is answer and part is not self.module]
         once = makers and [part for part, _ in outputs].count(makers[0]) == 1

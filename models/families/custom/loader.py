@@ -223,10 +223,7 @@ def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
 
 
 def build_own_class(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
-    """Call a class or function with `args` and the number of classes, if known.
-
-    Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
-    """
+    """Call a class or function with `args` and the number of classes, if known; raise ModelProblem where that fails."""
     file, _, name = arch.rpartition(":")
     path = Path(file)
     module = _call(load_name(path, name), f"{path.name}:{name}", args, classes)

@@ -269,10 +269,7 @@ def unreadable(phrase: str) -> str:
 
 
 def tokenize(phrases: Sequence[str]) -> Tensor:
-    """Return (K, LENGTH) int64: each phrase's words, then zeros.
-
-    Raises ModelProblem for a word that is not among `WORDS`, and for a phrase that is too long.
-    """
+    """Return (K, LENGTH) int64: each phrase's words, then zeros; raise ModelProblem for unknown or too many words."""
     rows = torch.zeros(len(phrases), LENGTH, dtype=torch.long)
     for row, phrase in zip(rows, phrases, strict=True):
         if reason := unreadable(phrase):

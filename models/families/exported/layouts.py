@@ -137,6 +137,8 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
             # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
             return "ultralytics", named if named is not None and ultralytics else rows - 4
     shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+    if all(out.ndim > 3 for out in outputs):
+        raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean.")
     raise ModelProblem(
         f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
         f"say layout = one of {', '.join(LAYOUTS)}."

@@ -49,7 +49,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "ExportedDetector
     outputs = _probe(runtime)
     if spec.task != "detect":
         return _adapt_rows(spec, runtime, outputs, notes)
-    if layout is None and outputs[0].ndim == 2 and len(outputs) == 1:
+    if layout is None and outputs[0].ndim <= 2 and len(outputs) == 1:
         raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
     if runtime.channels != 3:
         raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
@@ -128,7 +128,7 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     if len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs):
         # Heads have one row for a picture each; detectors have rows of boxes and of scores.
         task = "classify"
-    elif len(outputs) == 1 and outputs[0].ndim == 2:
+    elif len(outputs) == 1 and (outputs[0].ndim <= 2 or is_row(outputs[0])):
         weights_table = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
@@ -159,7 +159,7 @@ def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], no
         f"{spec.id} answers with {shapes}, not a row of numbers: for boxes state task detect; for segmentation export "
         "a class's mean."
     )
-    if all(out.ndim != 2 and not is_row(out) for out in outputs):
+    if all(out.ndim > 2 and not is_row(out) for out in outputs):
         raise no_row
     adapter = adapt(
         spec,

@@ -20,12 +20,12 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import kind_of, logits_of
+from sightglass.models.adapters.tasks import CONTRASTS, kind_of, logits_of, same_answer
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
-from sightglass.models.families.custom.classifier import CustomInput
-from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
+from sightglass.models.families.custom.classifier import CustomInput, photographs
+from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, walk, without_activation
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TableDraft
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
@@ -34,7 +34,7 @@ from sightglass.models.spec import ModelSpec, PreprocessingTable
 USUAL = 224
 """Input side in pixels where neither the file nor the operator says."""
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
-_SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
+_SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply", "Add")
 _CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
 # Preparation of pictures for the nets of keras.applications, by prefixes of names and by a layer that only they have.
 _NETS: tuple[tuple[str, str, str], ...] = (
@@ -96,17 +96,18 @@ def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClas
     preprocessing, notes = _preprocessing(spec, model, name)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, name)
-    final = "" if spec.measures else without_activation(model)
-    net = Net(model)
-    count = model.output_shape[-1]
-    if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
-        # Independent classes may occur together; two classes are read like one number.
-        spec = spec if count == 2 else replace(spec, task="multilabel")
+    end, net = final_activation(model), Net(model)
     adapter = KerasClassifier(spec, net, (), preprocessing, sha256 or checkpoint.digest(net))
-    adapter.kind = "numbers" if spec.measures else "logit" if count == 1 else "logits"
     dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
     adapter.head = dense[-1] if dense else None
-    notes += _find_classes(adapter, name, unknown=final == "unknown")
+    count, end_notes = _read_end(adapter, model, end, name)
+    if count > 1 and spec.task == "classify" and (end == "sigmoid" or adapter.kind == "sigmoids"):
+        # Independent classes may occur together.
+        adapter.spec = replace(spec, task="multilabel")
+    count = 2 if adapter.kind in ("logit", "probability") else count
+    names, label_notes = labels.for_classes(adapter.spec, count, otherwise=labels.imagenet())
+    adapter.labels = tuple(map(legible, names))
+    notes += [*end_notes, *label_notes]
     adapter.paper, paper_notes = _find_paper(adapter)
     if adapter.paper is not None:
         # It also accepts drawings in inverted colours.
@@ -133,11 +134,12 @@ def _input_shape(model: Any, name: str) -> tuple[int | None, int | None, int]:
 
 def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str, str]:
     """Return the likeliest of `SCALINGS`, and why."""
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not hasattr(layer, "layers")]
-    for layer in layers:
-        kind = type(layer).__name__
+    if "int" in model.inputs[0].dtype:
+        return "raw", "it takes whole numbers"
+    for step in walk(model):
+        kind = type(step).__name__
         if kind in _SCALED:
-            return "raw", f"it scales the colours by itself ({layer.name})"
+            return "raw", f"it scales the colours by itself ({step.name})"
         if kind.startswith(_WEIGHED):
             break
     names = {layer.name for layer in model._flatten_layers()}
@@ -160,7 +162,7 @@ def inspect(path: Path) -> TableDraft | None:
     count = None if row is None else max(row, 2)
     knows = "" if count is None else f" and knows {count} classes"
     note = f"It is a model of Keras: it takes {kind} {sizes}{knows}."
-    task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 2 else "classify"
+    task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 1 else "classify"
     scaling, because = _scaling(model, shape)
     preprocessing, described = SCALINGS[scaling]
     table = {"task": task, "weights": {"path": str(path), "preprocessing": preprocessing.stated()}}
@@ -209,19 +211,35 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
     return prepared, notes
 
 
-def _find_classes(adapter: KerasClassifier, name: str, *, unknown: bool) -> list[str]:
-    """Set an adapter's classes by one pass, and the kind of its answers if `unknown`; return notes on them."""
-    notes: list[str] = []
-    with torch.no_grad():
-        logits = adapter.run(adapter.flat_input()).logits
-    if logits.ndim != 2:
-        raise WeightsProblem(f"{name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
-    if unknown and kind_of([logits[:1]]) == "probabilities":
-        adapter.kind = "probabilities"
-        notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    names, label_notes = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
-    adapter.labels = tuple(map(legible, names))
-    return [*notes, *label_notes]
+def _read_end(adapter: KerasClassifier, model: Any, end: str, name: str) -> tuple[int, list[str]]:
+    """Set what a row of answers is, its softmax or sigmoid (`end`) taken off; return how many there are, and notes."""
+    pictures, shape = photographs(adapter.preprocessing), model.output_shape[1:]
+    adapter.kind = "numbers"
+
+    def answers(*factors: float) -> list[Tensor]:
+        with torch.no_grad():
+            return [adapter.run(factor * picture).logits for factor in factors for picture in pictures]
+
+    whole = answers(1.0) if shape else []
+    if not whole or shape[-1] not in (None, whole[0].shape[1]):
+        got = " x ".join(map(str, shape)) or "a number without an axis"
+        raise WeightsProblem(f"{name} answers with {got}: end it with a layer that returns one row of numbers.")
+    count, taken = whole[0].shape[1], end == "linear"
+    # The softmax of a single number is 1, whatever it is.
+    if adapter.spec.measures:
+        return count, []
+    if end == "sigmoid" or (end == "softmax" and count > 1):
+        put_back, apply = without_activation(model), nn.Sigmoid() if end == "sigmoid" else nn.Softmax(1)
+        taken = all(same_answer(apply(bare), row, 0.02) for bare, row in zip(answers(1.0), whole, strict=True))
+        if not taken:
+            # The layer is used elsewhere, too.
+            put_back()
+    adapter.kind = kind_of(whole if taken else [*whole, *answers(*CONTRASTS)], taken)
+    if taken:
+        return count, []
+    if adapter.kind in ("logit", "logits"):
+        return count, ["Its answers were taken for logits: on photographs they are no probabilities."]
+    return count, ["Its last activation could not be taken off: gradients are of the logarithm of the probability."]
 
 
 def _find_paper(adapter: KerasClassifier) -> tuple[Paper | None, tuple[str, ...]]:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -125,7 +126,11 @@ class Net(nn.Module):
 
     def apart(self) -> "Net":
         """Return the model with independent weights; raise ModelProblem if impossible."""
-        return Net(copy_model(self._model[0], str(next(self.parameters()).device)), inner=self._inner)
+        copied = copy_model(self._model[0], str(next(self.parameters()).device))
+        if "call" in vars(_last(self._model[0])):
+            # A softmax layer was taken off, which the settings do not say.
+            without_activation(copied)
+        return Net(copied, inner=self._inner)
 
 
 def _part(layer: Any) -> nn.Module:
@@ -207,6 +212,15 @@ def _check(path: Path) -> None:
         )
 
 
+def walk(model: Any) -> Iterator[Any]:
+    """Yield the steps of a model's graph in their order, those of nested models too."""
+    for step in (getattr(model, "_functional", None) or model).operations:
+        if hasattr(step, "operations") or getattr(step, "_functional", None):
+            yield from walk(step)
+        else:
+            yield from step._flatten_layers() if hasattr(step, "_flatten_layers") else (step,)
+
+
 def _last(model: Any) -> Any:
     """Return the innermost layer whose output is the model's."""
     while hasattr(model, "layers"):
@@ -218,18 +232,16 @@ def _last(model: Any) -> Any:
 def final_activation(model: Any) -> str:
     """Return a model's final activation: `softmax`, `sigmoid`, `linear`, the name of another, or `unknown`."""
     last = _last(model)
-    kind = type(last).__name__
-    if kind == "Softmax":
-        return "softmax"
-    known = kind in ("Dense", "Activation") or "Conv" in kind
-    return str(getattr(getattr(last, "activation", None), "__name__", "linear")) if known else "unknown"
-
-
-def without_activation(model: Any) -> str:
-    """Remove a model's final softmax or sigmoid; return which of them, or `unknown`, makes scores of its logits."""
-    name, last = final_activation(model), _last(model)
     if type(last).__name__ == "Softmax":
-        last.call = lambda inputs, mask=None: inputs
-    elif name in ("softmax", "sigmoid"):
-        last.activation = keras().activations.linear
-    return {"softmax": "softmax", "linear": "softmax", "sigmoid": "sigmoid"}.get(name, "unknown")
+        return "softmax"
+    return getattr(getattr(last, "activation", None), "__name__", "unknown")
+
+
+def without_activation(model: Any) -> Callable[[], None]:
+    """Remove a model's final softmax or sigmoid; return what puts it back."""
+    last, name, plain = _last(model), "activation", keras().activations.linear
+    if type(last).__name__ == "Softmax":
+        name, plain = "call", lambda inputs, mask=None: inputs
+    former = getattr(last, name)
+    setattr(last, name, plain)
+    return lambda: setattr(last, name, former)

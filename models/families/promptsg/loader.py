@@ -108,10 +108,7 @@ class PromptEmbedder(_PromptSG, Embedder):
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier | PromptEmbedder:
-    """Build the model on the CPU.
-
-    Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
-    """
+    """Build the model on the CPU; raise WeightsProblem for unfitting tensors, ModelProblem for the configuration."""
     path = locate(spec, progress=progress)
     settings = read_settings(path)
     tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))

@@ -163,7 +163,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
 
 
 def _names(config: Any) -> tuple[str, ...]:
-    return tuple(str(name) for _, name in sorted((config.id2label or {}).items()))
+    # Some configurations say how many classes there are, and no names.
+    names = config.id2label or {number: f"LABEL_{number}" for number in range(config.num_labels)}
+    return tuple(str(name) for _, name in sorted(names.items()))
 
 
 def task_of(arch: str) -> Task:
@@ -219,10 +221,7 @@ def make_detector(spec: ModelSpec, net: Any, sha256: str, processor: Any) -> Tra
 def make_adapter(
     spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
 ) -> TransformersModel:
-    """Return a network's adapter by its class name.
-
-    Raises ModelProblem, one sentence, where it cannot run on a picture.
-    """
+    """Return a network's adapter by its class name; raise ModelProblem where it cannot run on a picture."""
     task = task_of(arch)
     kind, names = ADAPTERS[task], tuple[str, ...]()
     if task == "segment":

@@ -144,13 +144,13 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = Tru
     if module.yaml.get("channels", 3) != 3:
         raise ModelProblem(f"{spec.id} takes {module.yaml['channels']} channels, and a picture here has 3.")
     fused = _fuse(module) if fuse else module
-    named = labels.stated_names(spec) or fused.names
+    many = head.linear.out_features if task == "classify" else max(head.nc, 2) if task == "segment" else _classes(fused)
+    names = labels.complete(spec, fused.names, many)
     if task == "classify":
-        names = labels.complete(named, head.linear.out_features)
         return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
     if task == "segment":
-        return YoloSegmenter(spec.as_segmentation(), fused, labels.complete(named, max(head.nc, 2)), weights_sha256)
-    return _detector_of(head)(spec, fused, labels.complete(named, _classes(fused)), weights_sha256)
+        return YoloSegmenter(spec.as_segmentation(), fused, names, weights_sha256)
+    return _detector_of(head)(spec, fused, names, weights_sha256)
 
 
 def _fuse(module: Any) -> Any:

@@ -55,10 +55,7 @@ class OpenVocabulary(YoloDetector):
             self.labels = ()
 
     def with_classes(self, names: Sequence[str]) -> Self:
-        """Return the model with these words as its vocabulary.
-
-        Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
-        """
+        """Return the model with these words as its vocabulary; raise ModelProblem where it cannot read them."""
         words = vocabulary(names)
         encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.takes_examples else "clip:ViT-B/32"
         rows = text_embeddings(encoder, words).to(next(self.module.parameters()))

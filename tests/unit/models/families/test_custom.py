@@ -2,6 +2,7 @@
 
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> 
     with pytest.raises(Problem, match=pattern) as caught:
         loaded(folder, arch, "leaf.pth", **options)
     assert "\n" not in str(caught.value)
+    with pytest.raises(Problem, match='mine is a model to classify: say task = "classify" in its table'):
+        load(replace(catalog.spec(table(folder, "resnet18", "leaf.pth")), task="detect"))
 
 
 def test_networks_recognised_by_tensors() -> None:

@@ -226,7 +226,7 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("shape", "options", "words"),
     [
-        ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), fit no layout: say layout = one of ultralytics"),
+        ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), are maps: for segmentation export a class's mean"),
         ((1, 84, 2100), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
     ],
 )

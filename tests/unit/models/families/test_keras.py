@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sightglass.common.errors import Problem, WeightsProblem
+from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
+from sightglass.explain.trust.scramble import copy_loaded
 from sightglass.models.load import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -45,19 +46,12 @@ def folder(tmp_path_factory) -> Path:
     folder, library = tmp_path_factory.mktemp("keras"), keras()
     library.utils.set_random_seed(0)
     layers = library.layers
-    with library.device("cpu"):
-        model = library.Sequential(
-            [
-                layers.Input((64, 64, 1)),
-                layers.Conv2D(12, 5, strides=2, activation="relu", name="conv2d"),
-                layers.Conv2D(24, 3, strides=2, activation="relu", name="conv2d_1"),
-                layers.Conv2D(32, 3, activation="relu", name="conv2d_2"),
-                layers.MaxPooling2D(name="max_pooling2d"),
-                layers.Conv2D(32, 3, activation="relu", name="conv2d_3"),
-                layers.GlobalAveragePooling2D(),
-                layers.Dense(len(SHAPES), activation="softmax", name="dense"),
-            ]
-        )
+    sizes = [(12, 5, 2), (24, 3, 2), (32, 3, 1), (32, 3, 1)]
+    names = ["conv2d", *(f"conv2d_{number}" for number in (1, 2, 3))]
+    body = [layers.Conv2D(*size, activation="relu", name=name) for size, name in zip(sizes, names, strict=True)]
+    body.insert(3, layers.MaxPooling2D(name="max_pooling2d"))
+    end = [layers.GlobalAveragePooling2D(), layers.Dense(len(SHAPES), activation="softmax", name="dense")]
+    model = small(*body, *end, shape=(64, 64, 1))
     model.save(folder / "sketch.keras")
     model.save(folder / "sketch.h5")
     (folder / "label_mapping.json").write_text(json.dumps({str(i): name for i, name in enumerate(SHAPES)}))
@@ -167,22 +161,27 @@ def test_nested_model_and_single_logit(tmp_path):
 
 def test_other_ends_and_inputs(tmp_path):
     layers = keras().layers
+    shared = layers.Dense(3, activation="softmax")
     ends = {
         "softmax": [layers.Dense(3), layers.Softmax()],
         "logits": [layers.Dense(3)],
         "odd": [layers.Dense(3, activation="softmax"), layers.Identity()],
         "apart": [layers.Dense(3), layers.Activation("sigmoid")],
+        "sigmoids": [layers.Dense(3, activation="sigmoid"), layers.Identity()],
+        "pair": [layers.Dense(2, activation="sigmoid")],
+        "shared": [keras().Model(inputs := layers.Input((4,)), shared(layers.Dense(4)(shared(inputs))))],
     }
     for name, end in ends.items():
         model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end)
         with keras().device("cpu"):
             inputs = torch.from_numpy(PICTURE[None].astype("float32") / 255)
             scores = model(inputs).detach().numpy()[0]
-        if name == "logits":
-            scores = np.exp(scores) / np.exp(scores).sum()
+        scores = np.exp(scores) / np.exp(scores).sum() if name == "logits" else scores
         model.save(tmp_path / f"{name}.keras")
-        sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
+        sketch = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3")[: len(scores)])
         result = sketch(PICTURE, top_k=3)
+        again = copy_loaded(sketch.loaded).adapter.run(result.evidence.tensor).logits
+        torch.testing.assert_close(again, result.evidence.outputs.logits)
         np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
         assert result.heatmaps[0].raw[0].any()
     flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
@@ -195,9 +194,7 @@ def test_code_in_file_never_runs(tmp_path):
     trap = tmp_path / "was-here"
     code = eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]")
     for ending in (".keras", ".h5"):
-        model = small(
-            layers.Conv2D(4, 3), layers.Lambda(code, output_shape=(30, 30, 4)), layers.Flatten(), layers.Dense(2)
-        )
+        model = small(layers.Lambda(code, output_shape=(32, 32, 3)), layers.Flatten(), layers.Dense(2))
         model.save(tmp_path / f"trap{ending}")
         trap.unlink(missing_ok=True)
         with pytest.raises(WeightsProblem, match=r"Keras cannot rebuild trap.*Lambda.*: give the model itself"):
@@ -226,23 +223,20 @@ def test_layers_of_ones_own_come_with_the_model_in_memory():
 
 
 def test_broken_files_are_one_sentence(folder, tmp_path):
-    whole = (folder / "sketch.keras").read_bytes()
+    layers, whole = keras().layers, (folder / "sketch.keras").read_bytes()
     (tmp_path / "half.keras").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "named.h5").write_bytes(whole)
-    model = small(keras().layers.Conv2D(4, 3), keras().layers.Flatten(), keras().layers.Dense(2))
-    model.save_weights(tmp_path / "only.weights.h5")
-    words = {
-        "half.keras": "damaged or cut off",
-        "named.h5": "damaged or cut off",
+    small(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)).save_weights(tmp_path / "only.weights.h5")
+    small(layers.Conv2D(4, 3), layers.Softmax()).save(tmp_path / "map.keras")
+    small(layers.Dense(2), shape=(10,)).save(tmp_path / "rows.keras")
+    words = {"half.keras": "damaged or cut off", "named.h5": "damaged or cut off"}
+    words |= {
         "only.weights.h5": "holds weights alone.*model.save",
+        "map.keras": "answers with 30 x 30 x 4: end it with",
     }
-    for name, expected in words.items():
-        with pytest.raises(Problem, match=expected):
+    for name, expected in {**words, "rows.keras": "does not take pictures"}.items():
+        with pytest.raises(WeightsProblem, match=expected):
             explainer(tmp_path / name)
-    rows = small(keras().layers.Dense(2), shape=(10,))
-    rows.save(tmp_path / "rows.keras")
-    with pytest.raises(WeightsProblem, match="does not take pictures"):
-        explainer(tmp_path / "rows.keras")
 
 
 @pytest.mark.parametrize(
@@ -250,11 +244,17 @@ def test_broken_files_are_one_sentence(folder, tmp_path):
 )
 def test_keras_applications_preprocessing(tmp_path, telltale, mode):
     layers = keras().layers
-    small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
-    sketch = explainer(tmp_path / "net.keras", None, None)
-    expected = keras().applications.imagenet_utils.preprocess_input(PICTURE.astype("float32"), mode=mode)
-    model_input = sketch.loaded.adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
-    np.testing.assert_allclose(model_input, expected, atol=1e-4)
+    bare = small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3))
+    bare.save(tmp_path / "net.keras")
+    prepare = keras().applications.imagenet_utils.preprocess_input
+    # A net that prepares its input by itself is given the colours as they are.
+    with keras().device("cpu"):
+        whole = keras().Model(inputs := layers.Input((32, 32, 3)), bare(prepare(inputs, mode=mode)))
+    whole.save(tmp_path / "all.keras")
+    for name, expected in {"net": prepare(PICTURE.astype("float32"), mode=mode), "all": PICTURE}.items():
+        adapter = explainer(tmp_path / f"{name}.keras", None, None).loaded.adapter
+        given = adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
+        np.testing.assert_allclose(given, expected, atol=1e-4)
 
 
 def test_keras_backend_is_torch():

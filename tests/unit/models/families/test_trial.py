@@ -147,6 +147,7 @@ def test_input_is_found_by_running(kind: str) -> None:
         (nn.Sequential(own_nets.BlocksCNN(), nn.Linear(9, 2)), r"do not fit each other \(.*1x10 and 9x2"),
         (blocks(lambda net, x: x.nothing), r"cannot run on a picture .* has no attribute 'nothing'\)"),
         (torchvision.models.alexnet().to("meta"), "is on the device meta"),
+        (blocks(lambda net, x: x.flatten(1).argmax(1)), "returns a whole number, .*: return the scores"),
     ],
 )
 def test_network_without_picture(net: nn.Module, sentence: str) -> None:
@@ -202,7 +203,8 @@ def test_task_of_class(arch: str, config: dict[str, Any], expected: str, tmp_pat
     if expected != "embed":
         net.save_pretrained(tmp_path)
         assert inspect_model(tmp_path).table["task"] == expected
-        assert Explainer(tmp_path).loaded.adapter.module.config.num_labels == net.config.num_labels
+        count = 1 if expected == "regress" else net.config.num_labels
+        assert len(Explainer(tmp_path).loaded.adapter.labels) == count
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,8 @@ def test_classifier_preprocessing_from_checkpoint() -> None:
 def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelProblem, match='say task = "segment"'):
         adapt(spec_of("dense"), build("yolo26n-sem"), "")
+    with pytest.raises(ModelProblem, match=r"three has 80 classes and weights\.labels names 3"):
+        adapt(spec_of("three").with_weights(labels=("a", "b", "c")), build("yolo11n"), "")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pt")
     (tmp_path / "text.pt").write_text("no checkpoint")
