@@ -123,8 +123,7 @@ def test_the_boxes_that_are_shown() -> None:
     ],
 )
 def test_a_missing_box_says_what_it_is_and_why(where, label, only, words):
-    result = (explained(classes=only) if only else explained()).missing(where, label)
-    assert words in result.words.replace(NBSP, " ")
+    assert words in (explained(classes=only) if only else explained()).missing(where, label).words.replace(NBSP, " ")
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:

@@ -301,8 +301,7 @@ def test_out_of_memory_makes_room_then_goes_to_cpu(times: int, bus: Path, monkey
     result = explainer(bus, top_k=1)
     same(result, expected)
     went = "this was computed on the CPU" if times == 2 else "other models were let go"
-    note = f"The GPU ran out of memory: {went}."
-    assert result.notes == result.with_method("layercam").notes == (note,)
+    assert result.notes == result.with_method("layercam").notes == (f"The GPU ran out of memory: {went}.",)
     assert (model_cache.models() == [explainer.loaded]) == (times == 1)
     assert (result.evidence.loaded is explainer.loaded) == (times == 1)
     assert times == 1 or result.recipe.device == "cpu"

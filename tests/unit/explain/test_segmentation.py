@@ -170,8 +170,7 @@ def test_an_area_is_what_its_corners_go_around() -> None:
 def test_evidence_outside_region() -> None:
     result = explained().with_options(per="region", top_k=1)
     heatmap, area = result.heatmaps[0], result.area()
-    expected = heatmap.values[~area].sum() / heatmap.values.sum()
-    assert result.outside() == pytest.approx(float(expected), abs=1e-5)
+    assert result.outside() == pytest.approx(float(heatmap.values[~area].sum() / heatmap.values.sum()), abs=1e-5)
     assert "of what speaks for this region lies outside it" in result.task.wording.describe_outside(result, 0)
     assert result.task.wording.describe_outside(result, 0) in [finding.text for finding in result.diagnosis]
     assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None

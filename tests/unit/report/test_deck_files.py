@@ -105,8 +105,7 @@ def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
     movie = named(opened.slides[7])["Clip"]
     with Pillow.open(BytesIO(movie.poster_frame.blob)) as poster:
         assert poster.size == (160, 96)
-    parts = [part.blob for part in opened.part.package.iter_parts() if part.partname.endswith(".mp4")]
-    assert parts == [VIEWS[5].clip]
+    assert [part.blob for part in opened.part.package.iter_parts() if part.partname.endswith(".mp4")] == [VIEWS[5].clip]
 
 
 def shown(count: int, size: tuple[int, int], **given: Any) -> View:

@@ -39,8 +39,7 @@ def test_clip_without_length_or_index(tmp_path: Path) -> None:
     path.write_bytes(data)
     opened = Clip(path)
     assert (opened.about.frames, opened.about.seconds) == (0, 0.0)
-    frames = list(opened.frames())
-    assert [number_of(frame.pixels) for frame in frames] == list(range(12))
+    assert [number_of(frame.pixels) for frame in list(opened.frames())] == list(range(12))
     assert [frame.number for frame in opened.frames(first=7)] == list(range(7, 12))
 
 
@@ -69,8 +68,7 @@ def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
         data[start : start + size] = b"\xff" * size
     path.write_bytes(data)
     opened = Clip(path)
-    frames = list(opened.frames())
-    assert [number_of(frame.pixels) for frame in frames] == [*range(10), *range(13, 30)]
+    assert [number_of(frame.pixels) for frame in list(opened.frames())] == [*range(10), *range(13, 30)]
     assert opened.skipped == 3
     # Reading on: as if it had never stopped.
     rest = list(opened.frames(first=16))

@@ -293,8 +293,7 @@ def test_looks_says_where_and_of_what() -> None:
 def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said: bool) -> None:
     result = explanation(blob(), answer=answer)
     assert ("undecided" in kinds(result)) is said
-    untrained = replace(result, model=replace(result.model, weights=WeightsTable(random=1)))
-    assert "undecided" not in kinds(untrained)
+    assert "undecided" not in kinds(replace(result, model=replace(result.model, weights=WeightsTable(random=1))))
 
 
 def test_a_map_that_is_not_supported_is_unproved() -> None:

@@ -51,8 +51,7 @@ def test_sufficiency_and_necessity_steps():
     assert lines(result)[0].endswith(" of the score.")
     assert lines(replace(result, part="contrast"))[0].endswith(" of the contrast's margin.")
     # It was another answer from the start, or it never goes away, or there is nothing to keep.
-    lost = trace(0.2, 0.1, 0.0, stays=(False, False, False))
-    other = proof(curve("map", lost, trace(0.0, 0.1, 0.2)))
+    other = proof(curve("map", trace(0.2, 0.1, 0.0, stays=(False, False, False)), trace(0.0, 0.1, 0.2)))
     empty = proof(curve("map", trace(0.8, 0.7, 0.6), trace(-0.2, -0.1, -0.1)))
     assert other.necessity is empty.necessity is empty.sufficiency is None
     assert [lines(other)[1], lines(empty)[0][:17]] == ["The answer is not dog to begin with.", "There is no score"]

@@ -111,8 +111,7 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
         "Under 2 small changes dog scores 50 % to 50 %; the answer stays. The map keeps a rank correlation of 0.85 at "
         "least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
     )
-    shaky = stability_of(0.4, 0.9, 0.8, flips=(0,))
-    assert shaky.sentence.endswith("cannot be told, because the answer changes.")
+    assert stability_of(0.4, 0.9, 0.8, flips=(0,)).sentence.endswith("cannot be told, because the answer changes.")
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
     alike = plain_text(replace(stability_of(0.9, answer=""), model=replace(PETS, task="embed")).sentence)
     assert alike.startswith("Under 1 small changes the picture stays 50 % to 50 % similar to itself. The map")

@@ -53,8 +53,7 @@ def test_rectangle_from_any_corner():
 
 def test_brush_covers_half_its_width():
     side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
-    picture = Image(np.zeros((side, side, 3), np.uint8))
-    mask = covered([EditMark("brush", path, size)], picture=picture)
+    mask = covered([EditMark("brush", path, size)], picture=Image(np.zeros((side, side, 3), np.uint8)))
     rows, columns = np.mgrid[:side, :side] + 0.5
 
     def distance(a: tuple[float, float], b: tuple[float, float]) -> np.ndarray:
@@ -127,8 +126,7 @@ def test_hostile_marks_are_bounded():
     assert wide.marks[0].points == ((-1, 2), (0.5, 0.5))
     assert wide.marks[0].size == edits.SIZES[1]
     assert edited(PICTURE, wide).hidden.any()
-    many = parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000})
-    assert len(many.marks) == edits.MAX_MARKS
+    assert len(parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000}).marks) == edits.MAX_MARKS
 
 
 # What an edit changes: what is compared and said.

@@ -109,8 +109,7 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> 
     adapter = result.evidence.loaded.adapter
     neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
     cosine = F.normalize(result.evidence.outputs.features, dim=1) @ neutral
-    expected = adapter.towers.scale * cosine
-    torch.testing.assert_close(result.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.evidence.outputs.rival[0], adapter.towers.scale * cosine, atol=1e-5, rtol=1e-5)
 
 
 def test_a_list_of_classes_makes_a_classifier(folders, models_file):
@@ -133,8 +132,7 @@ def test_words_per_session(folders: dict[str, Path]) -> None:
     with pytest.raises(ModelProblem, match="say in words what to look for"):
         result(PIXELS)
     adapter = result.loaded.adapter
-    outputs = adapter.run(adapter.prepare(PIXELS, "trained").tensor)
-    assert adapter.embedding(outputs).shape == (1, 24)
+    assert adapter.embedding(adapter.run(adapter.prepare(PIXELS, "trained").tensor)).shape == (1, 24)
 
 
 def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:

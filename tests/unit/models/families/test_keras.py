@@ -68,8 +68,7 @@ def test_keras_layer_names_and_shapes(folder):
     assert shapes["conv2d"] == ((12, 30, 30), "nchw")
     assert shapes["conv2d_2"] == ((32, 12, 12), "nchw")
     assert model.default_layers == explainer(folder / "sketch.h5").default_layers == ("conv2d_3",)
-    result = model(drawing(), layers=("conv2d_2",))
-    assert result.heatmaps[0].raw[0].shape == (12, 12)
+    assert model(drawing(), layers=("conv2d_2",)).heatmaps[0].raw[0].shape == (12, 12)
 
 
 def test_keras_map_equals_plain_gradient(folder):
@@ -253,8 +252,7 @@ def test_keras_applications_preprocessing(tmp_path, telltale, mode):
     whole.save(tmp_path / "all.keras")
     for name, expected in {"net": prepare(PICTURE.astype("float32"), mode=mode), "all": PICTURE}.items():
         adapter = explainer(tmp_path / f"{name}.keras", None, None).loaded.adapter
-        given = adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0)
-        np.testing.assert_allclose(given, expected, atol=1e-4)
+        np.testing.assert_allclose(adapter.prepare(PICTURE, "trained").tensor[0].permute(1, 2, 0), expected, atol=1e-4)
 
 
 def test_keras_backend_is_torch():

@@ -144,8 +144,7 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     assert attention_map.sum() == pytest.approx(1, abs=1e-5)
     outputs = adapter.forward_with_attention(adapter.prepare(picture, "trained").tensor)
     assert outputs["patch_tokens"].shape == (1, 72, 64) and [s.shape for s in outputs["cls_states"]] == [(1, 64)]
-    after = adapter.module.mim.ln_post(outputs["cls_states"][-1])
-    assert torch.allclose(after, outputs["feature"], atol=1e-6)
+    assert torch.allclose(adapter.module.mim.ln_post(outputs["cls_states"][-1]), outputs["feature"], atol=1e-6)
     np.testing.assert_array_equal(adapter.attention_map(Image.fromarray(picture)), attention_map)
     module, tensor = adapter.module, adapter.prepare(picture, "trained").tensor
     with torch.no_grad():
@@ -158,8 +157,7 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
         read, weights = attention(text[:, None], patches, patches)
     assert np.allclose(attention_map.ravel(), weights[0, 0].numpy(), atol=1e-6)
     assert torch.allclose(module.mim.cross_attention(text, patches), read, atol=1e-5)
-    result = explainer(picture, method="attention", top_k=1)
-    assert np.allclose(result.heatmaps[0].raw[0], attention_map, atol=1e-6)
+    assert np.allclose(explainer(picture, method="attention", top_k=1).heatmaps[0].raw[0], attention_map, atol=1e-6)
 
 
 def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
@@ -188,8 +186,7 @@ def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     for mean in inside:
         mixed = (mean + torch.eye(len(mean))) / 2 @ mixed
     expected = (crossing @ mixed[1:])[0, 1:].reshape(12, 6)
-    result = explainer(picture, method="rollout", top_k=1)
-    assert np.allclose(result.heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
+    assert np.allclose(explainer(picture, method="rollout", top_k=1).heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
     weighed = explainer(picture, method="chefer", top_k=1).heatmaps[0]
     assert weighed.raw[0].shape == (12, 6)
     assert weighed.state == "ok"

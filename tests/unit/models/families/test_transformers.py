@@ -262,8 +262,7 @@ def test_rollout_and_chefer(name: str, prefix: int, grid: tuple[int, int]) -> No
     evidence = evidence_of(name)
     module = evidence.loaded.adapter.module
     with unfused(module) as held, torch.enable_grad():
-        logits = module(evidence.tensor)
-        logits[0, 3].backward()
+        module(evidence.tensor)[0, 3].backward()
     weights = [tensor.detach() for tensor in held]
     (ours,) = raws(evidence, "rollout", targets=(3,))
     expected = reference_rollout(weights)[0, prefix:].reshape(grid)
