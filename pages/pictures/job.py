@@ -183,7 +183,7 @@ class PicturesPage:
 def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
     """Return the folder of a run's results, the same for the same choices, so that it is resumed."""
     digest = hashlib.sha256(json.dumps([source.path, model, options], default=str, sort_keys=True).encode())
-    name = file_stem(source.name.replace("_", "-"), max_length=40)
+    name = file_stem(source.name.replace("_", "-"), max_bytes=40)
     return settings().batches / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
 
 

@@ -108,8 +108,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
 def stem(item: Item) -> str:
     """Return a unique, safe path for a picture's files, without suffix."""
     digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
-    name = f"{file_stem(PurePosixPath(item.name).stem, max_length=MAX_NAME)}-{digest}"
-    return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
+    name = f"{file_stem(PurePosixPath(item.name).stem, max_bytes=MAX_NAME)}-{digest}"
+    return "/".join((FOLDER, file_stem(item.label, max_bytes=MAX_NAME), name) if item.label else (FOLDER, name))
 
 
 def write_files(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:

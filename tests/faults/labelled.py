@@ -18,7 +18,7 @@ MORE = (
     "![x](https://evil.example/x.png)",
     ":material/home: {0} %s {hot} ${x}",
 )
-LABELS = tuple(f"{HOSTILE} {more} {i}" for i, more in enumerate((*MORE, *range(10))))
+LABELS = tuple(f"{HOSTILE} {more} {i}" for i, more in enumerate((*MORE, *range(4))))
 NAME = "<img src=x onerror=hacked()> $x$ :red[a] [b](c) **d** =1+1.png"
 CLASSIFIERS, DETECTOR = ("labelled-one", "labelled-two"), "labelled-boxes"
 _MODEL = """

@@ -149,14 +149,16 @@ def read_npz(source: Path | bytes) -> dict[str, NDArray[Any]]:
 
 
 def file_stem(
-    text: str, *, separator: str = "-", keep: str = "", max_length: int | None = None, otherwise: str = "picture"
+    text: str, *, separator: str = "-", keep: str = "", max_bytes: int = 80, otherwise: str = "picture"
 ) -> str:
     """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
 
     A run of what is no letter, digit, underscore or one of `keep` becomes a separator, with none at the ends.
     `otherwise` is returned where nothing remains.
     """
-    return re.sub(rf"[^\w{re.escape(keep)}]+", separator, text).strip(separator)[:max_length] or otherwise
+    stem = re.sub(rf"[^\w{re.escape(keep)}]+", separator, text).strip(separator)
+    # Names have at most 255 bytes, and some are made of two stems.
+    return stem.encode()[:max_bytes].decode(errors="ignore") or otherwise
 
 
 def data_folder(name: str) -> Path:

@@ -54,7 +54,8 @@ def test_two_writers_of_a_long_name_do_not_meet(tmp_path: Path) -> None:
         ("../..", {}, "picture"),
         ("../..", {"otherwise": ""}, ""),
         ("rod-cross (big)", {"separator": "_", "keep": "-"}, "rod-cross_big"),
-        ("abcdef", {"max_length": 3}, "abc"),
+        ("abcdef", {"max_bytes": 3}, "abc"),
+        ("猫" * 90, {}, "猫" * 26),
     ],
 )
 def test_stems(text: str, options: dict[str, object], stem: str) -> None:
