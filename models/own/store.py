@@ -271,7 +271,7 @@ def tables() -> dict[str, Toml]:
 
 def _new_folder(root: Path, stem: str) -> Path:
     """Create a folder with an unused model id as its name."""
-    first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
+    first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_bytes=MAX_NAME))
     known = catalog.catalog()
     for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
         # Two uploads may want the same one.
@@ -291,7 +291,7 @@ def _safe_name(name: str) -> str:
             f"{path.name[:MAX_NAME]} is no file of a model: drop weights ({', '.join(SUFFIXES[:8])} …), names of "
             "classes, a configuration, or a .zip of them."
         )
-    stem = file_stem(path.stem, separator="_", keep=".-", otherwise="file", max_length=MAX_NAME).lstrip(".-") or "file"
+    stem = file_stem(path.stem, separator="_", keep=".-", otherwise="file", max_bytes=MAX_NAME).lstrip(".-") or "file"
     return f"{stem}{suffix}"
 
 
