@@ -88,7 +88,7 @@ def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> 
 
 
 def label_stem(label: str) -> str:
-    """Return a label as a file name of at most 60 letters: `Egyptian cat` is `Egyptian_cat`."""
+    """Return a label as a file name of at most 60 bytes: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_bytes=60)
 
 

@@ -154,7 +154,7 @@ def file_stem(
     """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
 
     A run of what is no letter, digit, underscore or one of `keep` becomes a separator, with none at the ends.
-    `otherwise` is returned where nothing remains.
+    It is cut to `max_bytes` of UTF-8. `otherwise` is returned where nothing remains.
     """
     stem = re.sub(rf"[^\w{re.escape(keep)}]+", separator, text).strip(separator)
     # Names have at most 255 bytes, and some are made of two stems.
