@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
+from benchmarks.cases import FAST, SIZE, WEAK, ClassifierCase, maps_of, picture, raws_of
 from benchmarks.peers import forward
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.speed import GRADCAM, explainer_of
@@ -25,8 +25,10 @@ from sightglass.explain.evidence import evidence
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.models.catalog import available, spec
 from sightglass.models.geometry import ModelInput
+from sightglass.video.live import LiveExplainer, choose
 
 if TYPE_CHECKING:
     import argparse
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
 
-GOALS = {"maps": 1.2, "input": 7.0, "nvjpeg": 7.0, "pictures": 32 / 1500 * 1e3}
+GOALS = {"maps": 1.2, "input": 7.0, "nvjpeg": 7.0, "pictures": 32 / 1500 * 1e3, "boxes": 2.5, "frame": 1e3 / 60}
 """Most milliseconds on an H100: all maps of a picture, device to device; the same from a JPEG to the host, by two
-decoders; and 32 pictures to the host."""
+decoders; 32 pictures to the host; the raw maps of ten boxes after the pass; and a frame of a camera."""
 COMPARED = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
 """Models whose maps are compared with the CPU's."""
 PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "numpy")
@@ -84,6 +86,8 @@ def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Size
         "From the bytes of a JPEG to maps on the host": lambda: upload(case(), sizes),
         "A batch, beside the bare forward of the same batch": lambda: batch(case(), sizes),
     }
+    if detector := next((name for name in models if spec(name).task == "detect"), None):
+        lines["A frame of a camera, and ten boxes"] = lambda: frames(detector, path, device, sizes.rounds)
     lines |= {f"The CPU's maps: {name}": partial(same, name, path, device, sizes.calls) for name in models}
     return [attempt(title, call) for title, call in lines.items()]
 
@@ -181,6 +185,43 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
         f"takes only as many in one pass as are {evidence.MAX_DECODED_BYTES // MIB} MB decoded.",
         "lines": lines,
         "goals": [_goal(lines, "pictures", f"{sizes.batch} pictures to heatmaps on the host")],
+    }
+
+
+def frames(model: str, path: Path, device: torch.device, rounds: int) -> Row:
+    """Time a frame as the camera's page explains it, and the raw maps of ten boxes after a pass."""
+    explainer, count = Explainer(model, device=str(device)), COUNT["detect"]
+    live = LiveExplainer(choose(explainer, None, {"confidence": WEAK}))
+    chosen, decoder = live.frames, live.frames.task.decoder
+    data = to_jpeg(Image.open(path).thumbnail(SIZE))
+    image, options = Image.open(data, name="frame"), chosen.options
+
+    def fresh() -> evidence.Evidence:
+        return explainer.fresh_evidence(explainer.loaded, image, options)[0]
+
+    first = fresh()
+    boxes = decoder.decode(first, options)[:count]
+    options = replace(options, per="detection", targets=tuple(range(len(boxes))))
+    targets, bare = decoder.resolve(options, boxes, first), explainer.loaded.adapter
+
+    def passed() -> object:
+        with exact(device), torch.no_grad():
+            return bare.run(first.tensor)
+
+    contenders = [
+        Contender("bare", "forward pass alone, in whole float32", lambda _: passed()),
+        Contender("boxes", f"raw maps of {len(boxes)} boxes", lambda e: raws_of(e, targets, [chosen.method]), fresh),
+        Contender("frame", "JPEG to boxes and a map on the host", lambda _: live.explain(data)),
+    ]
+    lines = compare(contenders, rounds, device)
+    return {
+        "how": f"{model}, {chosen.method.name}, a frame of {image.width}x{image.height} pixels and "
+        f"{len(data) / 1e3:.0f} KB, as the server explains it for the camera's page; the browser's share is not in it.",
+        "lines": lines,
+        "goals": [
+            _goal(lines, "boxes", f"raw maps of {len(boxes)} boxes of {model}"),
+            _goal(lines, "frame", f"a frame of {model}, 60 a second"),
+        ],
     }
 
 

@@ -55,11 +55,11 @@ def test_speed_report_and_reference_maps(bus, tmp_path, monkeypatch, capsys):
 def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "WARM_UP", 0)
     sizes = gpu.Sizes("shufflenet_v2_x0_5", classes=2, rounds=1, batch=2, calls=2)
-    lines = gpu.figures(["demo-cls-s"], bus, torch.device("cpu"), sizes)
+    lines = gpu.figures(["demo-detr", "demo-cls-s"], bus, torch.device("cpu"), sizes)
     assert not [line["failed"] for line in lines if "failed" in line]
     same = lines[-1]
     assert max(same["differences"].values()) == same["again"] == same["threads"] == 0
-    assert lines[0]["lines"][0]["id"] == "bare" and all(line["ms"] > 0 for line in lines[2]["lines"])
+    assert lines[0]["lines"][0]["id"] == "bare" and all(line["ms"] > 0 for line in lines[3]["lines"])
     lines[0] = {"title": "Maps", "failed": "out of | memory"}
     text = gpu.markdown({"machine": report.machine(1, "cpu", ()), "lines": lines})
     assert text.count(report.FAILED) == 2 and "out of / memory" in text
