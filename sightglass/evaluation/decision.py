@@ -136,12 +136,12 @@ class Decision:
         """Return a gap with an interval that holds for all pairs at once, and is never empty; none of a stopped run."""
         if self.stopped:
             return Estimate(gap.value, math.nan, math.nan)
-        # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
-        # doi:10.3102/1076998611411915).
+        # Few pictures show few of the differences, so one more in each direction is counted, after Bonett and Price
+        # (2012, doi:10.3102/1076998611411915).
         half = 2.0 if self._pictures < self._least else self._z * math.sqrt(2) / (self._pictures + 2)
-        low, high = (gap.value + self._z / Z * (end - gap.value) for end in (gap.low, gap.high))
+        below, above = (math.hypot(self._z / Z * (end - gap.value), half) for end in (gap.low, gap.high))
         # In this order, nan stays nan.
-        return Estimate(gap.value, max(min(low, gap.value - half), -1.0), min(max(high, gap.value + half), 1.0))
+        return Estimate(gap.value, max(gap.value - below, -1.0), min(gap.value + above, 1.0))
 
     @cached_property
     def _pictures(self) -> int:
@@ -206,7 +206,8 @@ class Decision:
         count, z = self._pictures, self._z
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value) or math.nan
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
-        needed = max(count * (z * error / distance) ** 2, z * math.sqrt(2) / distance - 2, self._least)
+        spread = count * (z * error / distance) ** 2 / 2
+        needed = max(spread + math.hypot(spread, z * math.sqrt(2) / distance), self._least)
         return max(1, math.ceil(needed - count)) if needed <= MAX_GROWTH * count else None
 
     @cached_property
