@@ -9,15 +9,18 @@ import hashlib
 import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from inspect import isroutine, signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
+from sightglass.common.files import Stamp, note_files, stamp
 from sightglass.models import labels, picture_functions
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
@@ -29,6 +32,10 @@ from sightglass.models.families.custom.classifier import CustomAdapter, adapt, c
 from sightglass.models.families.torchvision import segmenters
 from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
+
+_IMPORTED: dict[Path, tuple[Any, dict[Path, Stamp]]] = {}
+"""Modules of Python files, with the stamps of the files that were run for them."""
+_IMPORTING = threading.RLock()
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -268,16 +275,33 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _import_file(path: Path) -> Any:
-    """Import a file once per content; it can import files beside it."""
+    """Import a file once, and again after a change of it or of what it imports from beside it."""
+    with _IMPORTING:
+        module, files = _IMPORTED.get(path, (None, {}))
+        if any(stamp(file) != at for file, at in files.items()) or not files:
+            module, files = _IMPORTED[path] = _run_file(path)
+        note_files(files)
+    return module
+
+
+def _run_file(path: Path) -> tuple[Any, dict[Path, Stamp]]:
+    """Run a file and those that it imports from beside it; return its module, and the stamps of them all."""
+    folder, at = path.parent, stamp(path)
     name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/*.py")}
+    beside -= {*sys.stdlib_module_names, __name__.partition(".")[0]}
+
+    def take_out() -> dict[str, ModuleType]:
+        return {key: sys.modules.pop(key) for key in [*sys.modules] if key.partition(".")[0] in beside}
+
+    # Modules of these names may be another network's, or older than their files.
+    others = take_out()
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    sys.path.insert(0, str(folder))
     try:
         spec.loader.exec_module(module)
     except Exception as problem:
@@ -287,8 +311,11 @@ def _import_file(path: Path) -> Any:
             f"{path.name}{line} cannot be run ({type(problem).__name__}: {describe_error(problem)})."
         ) from problem
     finally:
-        sys.path.remove(str(path.parent))
-    return module
+        sys.path.remove(str(folder))
+        made = take_out()
+        sys.modules.update(others)
+    files = (Path(file) for part in made.values() if (file := getattr(part, "__file__", None)))
+    return module, {path: at} | {file: stamp(file) for file in files}
 
 
 def read_transform(name: str) -> PreprocessingTable:

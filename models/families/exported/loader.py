@@ -128,7 +128,8 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     if len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs):
         # Heads have one row for a picture each; detectors have rows of boxes and of scores.
         task = "classify"
-    elif len(outputs) == 1 and (outputs[0].ndim <= 2 or is_row(outputs[0])):
+    # Maps beside a row are its features.
+    elif outputs and (outputs[0].ndim <= 2 or is_row(outputs[0])) and all(out.ndim == 4 for out in outputs[1:]):
         weights_table = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None

@@ -21,7 +21,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
-from sightglass.models.families.exported import runtimes
+from sightglass.models.families.exported import loader, runtimes
 from sightglass.models.families.exported.layouts import LAYOUTS, grid
 from sightglass.models.families.exported.loader import ExportedDetector, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
@@ -113,8 +113,9 @@ class InMemory(runtimes.Runtime):
 
     def __init__(self, *outputs: torch.Tensor, **metadata: str) -> None:
         nn.Module.__init__(self)
-        self.path, self.nbytes, self.outputs, self.takes_half, self.channels_last = Path("m.onnx"), 0, (), False, False
+        self.path, self.nbytes, self.outputs, self.dtype, self.channels_last = Path("m.onnx"), 0, (), None, False
         self.given, self.metadata, self.image_size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
+        self.size = self.image_size
 
     def answer(self, tensor: torch.Tensor) -> Sequence[torch.Tensor]:
         return self.given
@@ -236,6 +237,11 @@ def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], opt
     assert "\n" not in str(problem.value)
 
 
+def test_maps_beside_a_row_are_no_boxes() -> None:
+    draft = loader._open(Path("m.onnx"), InMemory(torch.randn(1, 4), torch.rand(1, 8, 3, 3)))
+    assert draft.table["task"] == "classify"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("m.onnx", " is not"), ("m.torchscript", " is not"), ("m.tflite", " is no "), ("m.xml", " is no ")],
@@ -261,9 +267,12 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
     torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
     runtime = runtimes.open_file(tmp_path / "h.onnx")
-    assert (runtime.size, runtime.channels_last, runtime.takes_half) == ((32, 48), True, True)
-    (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
-    assert (out.shape, out.dtype) == ((1, 3), torch.float32)
+    assert (runtime.size, runtime.channels_last, runtime.dtype) == ((32, 48), True, torch.half)
+    doubled = torch.jit.trace(nn.Conv2d(3, 3, (32, 48)).double(), torch.rand(1, 3, 32, 48).double())
+    doubled.save(str(tmp_path / "d.ts"))
+    for opened in (runtime, runtimes.open_file(tmp_path / "d.ts")):
+        (out,) = opened.answers(torch.rand(1, 3, 32, 48))
+        assert (out.numel(), out.dtype) == (3, torch.float32)
 
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
