@@ -129,6 +129,11 @@ def test_guided_backprop_needs_relu(scene: np.ndarray) -> None:
     assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
+    frozen = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).requires_grad_(False)
+    head = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    net = Answering(nn.ModuleList([frozen, head]), lambda net, pictures: net[1](torch.no_grad()(net[0])(pictures)))
+    with pytest.raises(ModelProblem, match=r"No gradient of .* reaches the picture: hide parts of it, as RISE does"):
+        Explainer(net, preprocess={"size": 64})(scene, method="guidedbackprop")
 
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "edgenext_xx_small"])
