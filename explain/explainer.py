@@ -28,6 +28,7 @@ from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
@@ -516,7 +517,8 @@ def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a Recipe, or of its file, on its picture.
 
-    Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
+    Raises ModelProblem for a file without a recipe, for another person's model file, and if the picture, the weights or
+    the preprocessing differ.
 
     >>> from sightglass import Explainer, replay
     >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
@@ -542,5 +544,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.loaded.digest() != recipe.weights_sha256:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
+    before, now = recipe.model_dump()["prepared"] or {}, explainer.loaded.adapter.preprocessing
+    if differ := [f"{name} = {value}" for name, value in before.items() if value != getattr(now, name, None)]:
+        raise ModelProblem(f"{recipe.model} does not prepare pictures as for this recipe: state its {listing(differ)}.")
     options = {name: getattr(recipe, name) for name in OFFERED}
     return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})

@@ -136,8 +136,6 @@ def replay(
     console.report(explanation, look)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
-    if saved.prepared not in (None, prepared := explanation.recipe.prepared):
-        console.say(f"note: pictures were prepared {saved.prepared}, and now {prepared}.")
     difference = _compare_maps(recipe.parent, saved, explanation)
     if (same := None if difference is None else not difference) is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
