@@ -4,11 +4,11 @@ import copy
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,12 @@ class LoadedModel:
         if self.source is None or self.source[0] != spec:
             return False
         return all(stamp(path) in (at, ()) for path, at in self.source[1].items())
+
+    @property
+    def version(self) -> tuple[Hashable, ...]:
+        """What tells it from models of the same id with other weights, another row or other files."""
+        files = {} if self.origin.source is None else self.origin.source[1]
+        return self.adapter.weights_sha256, self.adapter.spec.row_hash, *files.items()
 
     @property
     def origin(self) -> "LoadedModel":
@@ -307,6 +313,9 @@ class ModelCache:
             settings.models_bytes if budget is None else budget, lambda loaded: loaded.nbytes, disposable=False
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def __getstate__(self) -> NoReturn:
+        raise ModelProblem("An Explainer cannot be pickled or copied, as it holds its model: make another one there.")
 
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:

@@ -169,7 +169,7 @@ def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: in
 def _guide(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
     """Let no negative gradient pass a module."""
     if output.requires_grad:
-        output.register_hook(lambda gradient: gradient.clamp_min(0))
+        output.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
 
 
 def _batch(evidence: Evidence, adapter: Adapter, target: Target) -> int:

@@ -71,7 +71,7 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     options, image = {"method": choices.method, **choices.options, **more}, choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
     key: Key = (image.sha256, image.name, image.notes)
-    key += (explainer.loaded.adapter.weights_sha256, explainer.model.row_hash, *sorted(options.items()))
+    key += (explainer.loaded.version, *sorted(options.items()))
     # Something else was chosen since: the slow explanation of that stops.
     running = state.of(Jobs).find(JOB, key)
     # A model that was evicted to make room must not live on here.

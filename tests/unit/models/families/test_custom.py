@@ -187,8 +187,10 @@ def test_replaced_file_of_one_size_and_time_is_seen(folder: Path) -> None:
         (folder / "net.pth").symlink_to(folder / file)
         digests.add(Explainer(name, device="cpu", model_cache=model_cache).loaded.digest())
     assert len(digests) == 2
+    before = Explainer(name, device="cpu", model_cache=model_cache).loaded
     (folder / "names.txt").write_text("c\nd", "utf-8")
-    assert Explainer(name, device="cpu", model_cache=model_cache).labels == ("c", "d")
+    after = Explainer(name, device="cpu", model_cache=model_cache).loaded
+    assert after.adapter.labels == ("c", "d") and after.version != before.version
 
 
 def test_networks_import_what_lies_beside_them(folder: Path) -> None:
