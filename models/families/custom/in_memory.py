@@ -28,8 +28,6 @@ from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, read_outputs, read_table
 
 LOGGER = logging.getLogger(__name__)
-EXPORTS = ("torch.export.exported_program", "torch.export._unlift")
-"""Modules of the classes of an exported program and its network, whose layers are operations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +132,8 @@ def _check_model(model: Any) -> None:
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelProblem("A scripted module has no layers here: give the module that it was made of.")
     parts = model.modules() if isinstance(model, nn.Module) else (model,)
-    if not {kind.__module__ for part in parts for kind in type(part).__mro__}.isdisjoint(EXPORTS):
+    kinds = {kind.__module__ for part in parts for kind in type(part).__mro__}
+    if not kinds.isdisjoint(("torch.export.exported_program", "torch.export._unlift")):
         raise ModelProblem("What torch.export made shows no layers: give what torch.export.unflatten makes of it.")
     if not isinstance(model, nn.Module) and type(model).__module__.partition(".")[0] not in ("ultralytics", "keras"):
         raise ModelProblem(

@@ -6,7 +6,6 @@ inferred, as each explanation then says.
 """
 
 import hashlib
-import importlib.util
 import re
 import sys
 import threading
@@ -20,7 +19,7 @@ from typing import Any
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
-from sightglass.common.files import Stamp, note_files, stamp
+from sightglass.common.files import note_files
 from sightglass.models import labels, picture_functions
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
@@ -33,8 +32,6 @@ from sightglass.models.families.torchvision import segmenters
 from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
-_IMPORTED: dict[Path, tuple[Any, dict[Path, Stamp]]] = {}
-"""Modules of Python files, with the stamps of the files that were run for them."""
 _IMPORTING = threading.RLock()
 
 
@@ -261,7 +258,8 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
             f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
             f"and :{name}."
         )
-    module = _import_file(path)
+    with _IMPORTING:
+        module = _import_file(path)
     if (member := getattr(module, name, None)) is not None and callable(member):
         return member  # type: ignore[no-any-return]
     networks = [
@@ -275,19 +273,9 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _import_file(path: Path) -> Any:
-    """Import a file once, and again after a change of it or of what it imports from beside it."""
-    with _IMPORTING:
-        module, files = _IMPORTED.get(path, (None, {}))
-        if any(stamp(file) != at for file, at in files.items()) or not files:
-            module, files = _IMPORTED[path] = _run_file(path)
-        note_files(files)
-    return module
-
-
-def _run_file(path: Path) -> tuple[Any, dict[Path, Stamp]]:
-    """Run a file and those that it imports from beside it; return its module, and the stamps of them all."""
-    folder, at = path.parent, stamp(path)
-    name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
+    """Run a file, and those that it imports from beside it; return its module."""
+    note_files([path])
+    name, folder = f"own_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}", path.parent
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/*.py")}
     beside -= {*sys.stdlib_module_names, __name__.partition(".")[0]}
 
@@ -296,14 +284,11 @@ def _run_file(path: Path) -> tuple[Any, dict[Path, Stamp]]:
 
     # Modules of these names may be another network's, or older than their files.
     others = take_out()
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[name] = module = ModuleType(name)
+    module.__file__ = str(path)
     sys.path.insert(0, str(folder))
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))
     except Exception as problem:
         sys.modules.pop(name, None)
         line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
@@ -312,10 +297,9 @@ def _run_file(path: Path) -> tuple[Any, dict[Path, Stamp]]:
         ) from problem
     finally:
         sys.path.remove(str(folder))
-        made = take_out()
+        note_files(Path(file) for part in take_out().values() if (file := getattr(part, "__file__", None)))
         sys.modules.update(others)
-    files = (Path(file) for part in made.values() if (file := getattr(part, "__file__", None)))
-    return module, {path: at} | {file: stamp(file) for file in files}
+    return module
 
 
 def read_transform(name: str) -> PreprocessingTable:

@@ -198,10 +198,8 @@ class TorchScript(Runtime):
                 warnings.simplefilter("ignore", FutureWarning)
                 module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as reason:
-            raise ModelProblem(
-                f"{self.path.name} is not a TorchScript file that opens here ({describe_error(reason)}): make it with "
-                "torch.jit.trace."
-            ) from reason
+            why = f"is not a TorchScript file that opens here ({describe_error(reason)})"
+            raise ModelProblem(f"{self.path.name} {why}: make it with torch.jit.trace.") from reason
         with contextlib.suppress(ValueError, RecursionError):
             self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
         return module.eval() if hasattr(module, "training") else module
