@@ -93,8 +93,8 @@ def stamp(path: Path) -> Stamp:
         about = path.stat()
     except OSError:
         return ()
-    # Copies keep the time, and another file may have the same size.
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    # A copy keeps the time of its content, and some network drives number their files anew.
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 @contextlib.contextmanager
