@@ -340,8 +340,7 @@ class Explainer:
                 try:
                     explanations.append(self._explain_one(image, chosen, alone))
                 except AnswerProblem as error:
-                    number = len(explanations) + 1
-                    raise AnswerProblem(f"Picture {number} of {count}, {image.name}: {error}") from error
+                    raise AnswerProblem(f"Picture {len(explanations) + 1} of {count}, {image.name}: {error}") from error
         return explanations
 
     def _explain_batch(
@@ -467,10 +466,7 @@ class Explainer:
         return evidence, key, milliseconds
 
     def fresh_evidence(self, loaded: LoadedModel, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
-        """Return uncached Evidence of one pass, and the milliseconds.
-
-        `loaded` is one that `with_vocabulary` returned.
-        """
+        """Return new Evidence of one pass, and the milliseconds; `loaded` is one that `with_vocabulary` returned."""
         layers = chosen_layers(loaded, options.layers)
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)

@@ -161,8 +161,7 @@ class LoadedModel:
         folded: FoldedCopy | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
-        laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
-        return self._loaded_bytes + laid_out + self.recordings.nbytes
+        return self._loaded_bytes + sum(map(folding.nbytes, [self.adapter.module, *copies])) + self.recordings.nbytes
 
     @cached_property
     def _loaded_bytes(self) -> int:

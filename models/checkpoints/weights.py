@@ -1,7 +1,4 @@
-"""Find or download weights.
-
-No torch here: the menu needs to know what is present before anything heavy is imported.
-"""
+"""Find or download weights, without torch: the menu needs to know what is here before anything heavy is imported."""
 
 from __future__ import annotations
 

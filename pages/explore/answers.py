@@ -114,8 +114,7 @@ class Answers:
         extra = [pair for pair in (chosen, *known[len(shown) :]) if pair in known and pair not in best]
         if not extra:
             return base
-        targets = (*best, *dict.fromkeys(extra))
-        return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=targets)
+        return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=(*best, *dict.fromkeys(extra)))
 
     def complete(self, explanation: Explanation) -> Explanation:
         """Return an explanation with the map of the chosen class."""

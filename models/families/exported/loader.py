@@ -66,8 +66,7 @@ def _find_size(spec: ModelSpec, runtime: Runtime) -> tuple[tuple[int, int], tupl
     if size := runtime.size or spec.preprocessing.sides or noted:
         return size, ()
     usual = SIZES.get(spec.task, SIZES["classify"])
-    note = f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed."
-    return (usual, usual), (note,)
+    return (usual, usual), (f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.",)
 
 
 def _noise(runtime: Runtime, count: int) -> Tensor:
@@ -101,10 +100,7 @@ def _probe(runtime: Runtime) -> tuple[Tensor, ...]:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft an exported file's table; None for other files.
-
-    Files that can run code when they are opened are only recognised.
-    """
+    """Draft an exported file's table, None for others; those that can run code when opened are only recognised."""
     suffix = path.suffix.lower()
     if suffix in ONNX and path.is_file():
         return _open(path, open_file(path))
