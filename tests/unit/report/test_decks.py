@@ -108,8 +108,7 @@ def test_view_survives_packing() -> None:
 
 
 def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
-    view = unpack(pack(views.map_view(cropped)))
-    (picture,) = view.pictures
+    (picture,) = unpack(pack(views.map_view(cropped))).pictures
     assert (picture.size, picture.name) == ((1200, 300), "EfficientNet-Lite0")
     assert picture.answers == tuple((p.label, round(p.score, 5)) for p in cropped.predictions[:5])
     heatmap, item = cropped.heatmaps[0], picture.map

@@ -87,8 +87,7 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_gradients_equal_autograd_at_patches(name: str, folders: dict[str, Path]) -> None:
-    result = explainer(folders[name])
-    explanation = result(PIXELS, vocabulary=PROMPTS)
+    explanation = explainer(folders[name])(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
     assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
     evidence = explanation.evidence

@@ -122,8 +122,7 @@ class InMemory(runtimes.Runtime):
 
 
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
-    runtime = InMemory(*outputs, **(metadata or {}))
-    return make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), "")
+    return make_detector(spec(Path("m.onnx"), **weights), InMemory(*outputs, **(metadata or {})), tuple(outputs), "")
 
 
 def rows(shape: tuple[int, ...], at: int, *numbers: float, axis: int = 1) -> torch.Tensor:
@@ -209,8 +208,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     )
     loaded = LoadedModel(adapter, CPU)
     assert loaded.layers == () and {method.family for method in list_methods(loaded)} == {"mask"}
-    evidence = Evidence(loaded, model_input, ())
-    (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
+    (maps,) = METHODS["drise"].run(Evidence(loaded, model_input, ()), [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
 
@@ -268,8 +266,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
     runtime = runtimes.open_file(tmp_path / "h.onnx")
     assert (runtime.size, runtime.channels_last, runtime.dtype) == ((32, 48), True, torch.half)
-    doubled = torch.jit.trace(nn.Conv2d(3, 3, (32, 48)).double(), torch.rand(1, 3, 32, 48).double())
-    doubled.save(str(tmp_path / "d.ts"))
+    torch.jit.trace(nn.Conv2d(3, 3, (32, 48)).double(), torch.rand(1, 3, 32, 48).double()).save(str(tmp_path / "d.ts"))
     for opened in (runtime, runtimes.open_file(tmp_path / "d.ts")):
         (out,) = opened.answers(torch.rand(1, 3, 32, 48))
         assert (out.numel(), out.dtype) == (3, torch.float32)
