@@ -31,7 +31,8 @@ def test_a_record_is_the_explanation(history: History, photo: Explanation) -> No
     record = history.keep(photo, index=1, look={"colormap": "jet", "alpha": 0.7}, note=" why? ", tags=["a", "b", "A"])
     assert before <= record.created <= datetime.now(UTC) + timedelta(seconds=1)
     assert record == history.get(record.id) == history.find(photo, 1)
-    assert history.find(photo) is history.find(photo.with_method("layercam"), 1) is None
+    others = photo.with_method("layercam"), replace(photo, predictions=photo.predictions[::-1])
+    assert history.find(photo) is history.find(others[0], 1) is history.find(others[1], 1) is None
     assert (record.recipe, record.predictions) == (photo.recipe, photo.predictions)
     assert record.labels == tuple(heatmap.target.label for heatmap in photo.heatmaps)
     assert (record.index, record.label, record.score) == (1, record.labels[1], photo.predictions[1].score)
