@@ -284,10 +284,7 @@ class ModelSpec:
         return self.task == "regress"
 
     def output_of(self, label: str = "") -> OutputTable:
-        """Return the unit and range of a number by its name.
-
-        Without a name, or of one that is not listed: the unit that all have.
-        """
+        """Return the unit and range of a number by its name; of none, or one not listed, the unit that all have."""
         listed = self.weights.outputs
         name = label.removesuffix(" (untrained)")
         output = next((candidate for candidate in listed if candidate.name == name), None)

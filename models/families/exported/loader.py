@@ -1,7 +1,4 @@
-"""Load exported models, ONNX and TorchScript files.
-
-Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
-"""
+"""Load exported models, ONNX and TorchScript files, which are explained by hiding parts of the picture."""
 
 import math
 from collections.abc import Sequence

@@ -130,10 +130,7 @@ Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
-    """Build the model on the CPU from `weights.path` or `weights.hub`.
-
-    `{random = seed}`: untrained, from the configuration alone.
-    """
+    """Build the model on the CPU from `weights.path` or `weights.hub`; `random`: untrained, by its configuration."""
     folder = folder_of(spec)
     config = read(folder / "config.json")
     if _reads_words(config):

@@ -167,8 +167,7 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: Similarity) -> No
 
 
 def test_a_pair_is_exported(history: History, pair: Similarity) -> None:
-    record = history.keep(pair)
-    files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
+    files = {name.partition("/")[2]: data for name, data in history.export([history.keep(pair).id])}
     written = {"query.jpg", "other.webp", "similarity.jpg", "maps.npz", "similarity.json"}
     assert set(files) == written | {"record.json"}
     assert Image.open(files["query.jpg"]).sha256 == pair.query.image.sha256

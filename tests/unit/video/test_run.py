@@ -329,8 +329,7 @@ def test_only_a_window_is_in_memory() -> None:
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
     columns = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
-    answer = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
-    return columns | answer
+    return columns | {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
 
 
 TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]

@@ -274,8 +274,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml"]
-    for name in files:
+    for name in ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml"]:
         (tmp_path / name).touch()
     rows_by_id = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in rows_by_id.items()} == {
