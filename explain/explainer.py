@@ -524,9 +524,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         try:
             recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
         except (OSError, ValueError, TypeError) as error:
-            raise ModelProblem(
-                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
-            ) from error
+            fault = "is not there" if isinstance(error, FileNotFoundError) else "is not a recipe"
+            raise ModelProblem(f"{recipe} {fault}: give the recipe.json that an explanation was saved with.") from error
     # Opening some files runs their code, and recipes may come from strangers.
     if is_file(recipe.model):
         raise ModelProblem(
