@@ -43,8 +43,8 @@ class File(NamedTuple):
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        parts = weights.parts_of(path)
-        return cls(path, tuple(map(stamp, parts)), sum(part.stat().st_size for part in parts))
+        stamps = tuple(map(stamp, weights.parts_of(path)))
+        return cls(path, stamps, sum(size for size, *_ in filter(None, stamps)))
 
     @property
     def set_aside(self) -> str:
@@ -167,7 +167,8 @@ class Pool:
                 other.end()
             if worker is None:
                 if File.at(file.path) != file:
-                    raise ModelProblem(f"{file.path.name} has changed since it was opened: choose the model again.")
+                    fault = "has changed" if file.path.exists() else "was removed"
+                    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
                 worker = Worker(file, device, threads)
             yield worker
         finally:
