@@ -137,7 +137,10 @@ class OnnxRuntime(Runtime):
                 raise ModelProblem(
                     f"{path.name} keeps its weights in {Path(missing[1]).name}, which is missing: put it there."
                 ) from reason
-            raise ModelProblem(f"{path.name} is not a model that onnxruntime can open.") from reason
+            why = re.sub(r"^.*failed: ?", "", describe_error(reason))
+            raise ModelProblem(
+                f"{path.name} is not a model that onnxruntime can open ({why}): export it anew, in float32."
+            ) from reason
         except isolated.Lost as reason:
             raise ModelProblem(f"{path.name} {_LOST[reason.late]} when it was opened: export it again.") from reason
         if len(declared.inputs) != 1:
