@@ -118,8 +118,7 @@ class Answers:
 
     def complete(self, explanation: Explanation) -> Explanation:
         """Return an explanation with the map of the chosen class."""
-        label = None if self.boxes else state.of(state.ChosenAnswer).label
-        return explain_job.select_class(explanation, label)[0]
+        return explain_job.select_class(explanation, None if self.boxes else state.of(state.ChosenAnswer).label)[0]
 
     def find_map(self, explanation: Explanation) -> int | None:
         """List the answers; return the index of the chosen one's map, None without one."""

@@ -113,7 +113,7 @@ class InMemory(runtimes.Runtime):
 
     def __init__(self, *outputs: torch.Tensor, **metadata: str) -> None:
         nn.Module.__init__(self)
-        self.path, self.nbytes, self.outputs, self.dtype, self.channels_last = Path("m.onnx"), 0, (), None, False
+        self.path, self.nbytes, self.outputs, self.dtype, self.channels_last = Path("m.onnx"), 0, (), torch.half, False
         self.given, self.metadata, self.image_size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
         self.size = self.image_size
 
