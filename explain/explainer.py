@@ -28,6 +28,7 @@ from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
@@ -339,8 +340,7 @@ class Explainer:
                 try:
                     explanations.append(self._explain_one(image, chosen, alone))
                 except AnswerProblem as error:
-                    number = len(explanations) + 1
-                    raise AnswerProblem(f"Picture {number} of {count}, {image.name}: {error}") from error
+                    raise AnswerProblem(f"Picture {len(explanations) + 1} of {count}, {image.name}: {error}") from error
         return explanations
 
     def _explain_batch(
@@ -466,10 +466,7 @@ class Explainer:
         return evidence, key, milliseconds
 
     def fresh_evidence(self, loaded: LoadedModel, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
-        """Return uncached Evidence of one pass, and the milliseconds.
-
-        `loaded` is one that `with_vocabulary` returned.
-        """
+        """Return new Evidence of one pass, and the milliseconds; `loaded` is one that `with_vocabulary` returned."""
         layers = chosen_layers(loaded, options.layers)
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)
@@ -516,7 +513,8 @@ def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a Recipe, or of its file, on its picture.
 
-    Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
+    Raises ModelProblem for a file without a recipe, for another person's model file, and if the picture, the weights or
+    the preprocessing differ.
 
     >>> from sightglass import Explainer, replay
     >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
@@ -526,9 +524,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         try:
             recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
         except (OSError, ValueError, TypeError) as error:
-            raise ModelProblem(
-                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
-            ) from error
+            fault = "is not there" if isinstance(error, FileNotFoundError) else "is not a recipe"
+            raise ModelProblem(f"{recipe} {fault}: give the recipe.json that an explanation was saved with.") from error
     # Opening some files runs their code, and recipes may come from strangers.
     if is_file(recipe.model):
         raise ModelProblem(
@@ -542,5 +539,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.loaded.digest() != recipe.weights_sha256:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
+    before, now = recipe.model_dump()["prepared"] or {}, explainer.loaded.adapter.preprocessing
+    if differ := [f"{name} = {value}" for name, value in before.items() if value != getattr(now, name, None)]:
+        raise ModelProblem(f"{recipe.model} does not prepare pictures as for this recipe: state its {listing(differ)}.")
     options = {name: getattr(recipe, name) for name in OFFERED}
     return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})

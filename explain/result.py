@@ -279,10 +279,7 @@ class Result:
 
     @cached_property
     def segmentation(self) -> NDArray[np.int64] | None:
-        """The class index of each pixel, (H, W); -1 outside the model's crop.
-
-        None for a model that does not classify pixels.
-        """
+        """The class index of each pixel, (H, W), -1 outside the crop; None where the model classifies no pixels."""
         adapter = cast("Segmenter", self.evidence.loaded.adapter)
         has_classes = self.task.explains("region")
         return adapter.on_picture(self.evidence.outputs.classes, self.evidence.geometry, -1) if has_classes else None

@@ -498,10 +498,7 @@ class Adapter:
         raise NotImplementedError
 
     def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
-        """Return the model with a vocabulary of example boxes; ModelProblem if one is empty.
-
-        Only where `takes_examples`.
-        """
+        """Return the model with a vocabulary of example boxes, where `takes_examples`; ModelProblem if one is empty."""
         raise NotImplementedError
 
 

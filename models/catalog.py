@@ -19,6 +19,7 @@ from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
+from sightglass.common.files import stamp
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.load import Toml, inspect_model, loader_exists
@@ -204,12 +205,12 @@ def _state() -> tuple[Any, ...]:
     named, added = settings().models, settings().own_models
     # The operator's, and the dashboard's.
     paths = [(named or Path("models.toml")).absolute(), *([added.absolute() / "models.toml"] if added else [])]
-    changed = {path: path.stat().st_mtime_ns if os.path.isfile(path) else None for path in paths}
+    changed = {path: stamp(path) if os.path.isfile(path) else () for path in paths}
     # A file named by the operator, the first, must exist.
-    tables = tuple((path, at) for path, at in changed.items() if at is not None or (named and path == paths[0]))
+    tables = tuple((path, at) for path, at in changed.items() if at or (named and path == paths[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED))
     files = (file for folder in settings().weights for kind in patterns for file in sorted(folder.glob(kind)))
-    return tables, tuple(file for file in files if os.path.isfile(file))
+    return tables, tuple((file, stamp(file)) for file in files if os.path.isfile(file))
 
 
 @lru_cache(maxsize=32)
@@ -229,7 +230,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
-    for file in reversed(files):
+    for file, _ in reversed(files):
         in_catalogue = file.name in exported if file.suffix in EXPORTED else file.stem in known
         if not in_catalogue and file.name != TEXT_ENCODER:
             own_file = _own_file(file)

@@ -72,8 +72,7 @@ class Geometry:
 
     def box_to_original(self, box: Box) -> Box:
         """Map an xyxy box of the input to original pixels, clipped to the picture."""
-        corners = np.clip(self.points_to_original((box[:2], box[2:])), 0, self.original[::-1])
-        x0, y0, x1, y1 = corners.ravel().tolist()
+        x0, y0, x1, y1 = np.clip(self.points_to_original((box[:2], box[2:])), 0, self.original[::-1]).ravel().tolist()
         return x0, y0, x1, y1
 
     def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:

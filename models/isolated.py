@@ -141,8 +141,7 @@ class Process:
         def begin() -> Reply:
             self._sink.write(job)
             self._sink.flush()
-            reply = self._read()[0]
-            self.id = int((reply.model_extra or {})["process"])
+            self.id = int((self._read()[0].model_extra or {})["process"])
             return self._read()[0]
 
         self.about: Mapping[str, Any] = self._wait(begin, seconds + START_SECONDS).model_extra or {}
@@ -239,8 +238,7 @@ def run(name: str, nbytes: int, kind: type[T], function: Callable[..., object], 
         ) from error
     except (MemoryError, Lost, KeyError, ValidationError) as error:
         if isinstance(error, Lost) and error.late:
-            sentence = f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model."
-            raise ModelProblem(sentence) from error
+            raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.") from error
         failure = "" if isinstance(error, MemoryError) else "crashes its library, or "
         raise ModelProblem(
             f"{name} {failure}asks for more memory than the {memory >> 20:,} MB that it may take here: save or export "

@@ -14,7 +14,7 @@ from typing import Any
 
 from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.common.files import yaml_files
+from sightglass.common.files import note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.models.spec import ModelSpec
 
@@ -125,6 +125,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def read_file(path: Path) -> Any:
     """Read class names from a JSON, YAML or text file, for `order`; raise OSError, ValueError or RecursionError."""
+    note_files([path])
     if path.suffix.lower() in yaml_files.SUFFIXES:
         return yaml_files.read_yaml(path)
     if path.stat().st_size > MAX_BYTES:

@@ -57,6 +57,8 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     """
     try:
         table = spec.preprocessing
+        if spec.untrained and spec.weights.path and spec.loader != "transformers":
+            raise ModelProblem(f"{spec.id} states weights.random, which is untrained, and weights.path: remove one.")
         if table.transforms is not None:
             keys = lazy_import("families", ".custom.loader").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))

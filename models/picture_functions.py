@@ -66,8 +66,7 @@ class PictureFunction:
         """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
         if self.description is not None:
             return replace(self.description.table(), function=self)
-        noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
-        channels, height, width = self.run(noise).shape[1:]
+        channels, height, width = self.run(np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
 
@@ -210,8 +209,7 @@ class SizedFunction(PictureFunction):
         white = float(np.mean([1 / std for std in base.std]))
         for name, antialias in FILTERS:
             described = replace(base, interpolation=name, antialias=antialias)
-            ours = prepare(noise, described, "trained").tensor
-            if float((ours - theirs).abs().mean()) / white <= ALIKE:
+            if float((prepare(noise, described, "trained").tensor - theirs).abs().mean()) / white <= ALIKE:
                 if turned.input == geometry.input:
                     return described
                 # The sides depend on the picture's: a short side is all that can be said.

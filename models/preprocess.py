@@ -273,8 +273,7 @@ def letterbox(
     top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
     canvas = np.full((h, w, 3), GREY, np.uint8)
     canvas[top : top + inner[0], left : left + inner[1]] = cv2.resize(pixels, inner[::-1])
-    scale = (inner[0] / height, inner[1] / width)
-    return canvas, Geometry((height, width), (h, w), scale, (float(top), float(left)))
+    return canvas, Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), (float(top), float(left)))
 
 
 def _resize(

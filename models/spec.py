@@ -144,8 +144,7 @@ class PreprocessingTable(Table):
 
     def over(self, other: "PreprocessingTable") -> "PreprocessingTable":
         """Return the table completed by what another states."""
-        values = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
-        return replace(other, **values)
+        return replace(other, **{key: value for key in self.__slots__ if (value := getattr(self, key)) is not None})
 
     def for_channels(self, count: int, usual: int = 3) -> Self:
         """Return the table for `count` channels, unless they are usual or the table says how many there are."""
@@ -285,10 +284,7 @@ class ModelSpec:
         return self.task == "regress"
 
     def output_of(self, label: str = "") -> OutputTable:
-        """Return the unit and range of a number by its name.
-
-        Without a name, or of one that is not listed: the unit that all have.
-        """
+        """Return the unit and range of a number by its name; of none, or one not listed, the unit that all have."""
         listed = self.weights.outputs
         name = label.removesuffix(" (untrained)")
         output = next((candidate for candidate in listed if candidate.name == name), None)

@@ -41,8 +41,7 @@ def topk() -> None:
             words = words if quick else f"{explainer.model.id} {lacks_map(explainer.loaded, f', and {words}')}"
             st.info(f"{words}.", icon=":material/hourglass:")
             return
-        wait = explainer.loaded.adapter.takes_prompt
-        explanation = explain_job.explain(choices, explainer, wait=wait, top_k=count)
+        explanation = explain_job.explain(choices, explainer, wait=explainer.loaded.adapter.takes_prompt, top_k=count)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             return

@@ -72,8 +72,7 @@ def clip(
 def only_sound(path: Path) -> Path:
     """Write a file without pictures."""
     with av.open(str(path), "w") as file:
-        audio = file.add_stream("aac", rate=16000, layout="mono")
-        for packet in _tone(audio, 0.5):
+        for packet in _tone(file.add_stream("aac", rate=16000, layout="mono"), 0.5):
             file.mux(packet)
     return path
 

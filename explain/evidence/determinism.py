@@ -29,10 +29,7 @@ _undo: list[Callable[[], None]] = []
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Set cuDNN's process-wide switches while any thread is inside.
-
-    Does nothing where `device` is no CUDA device.
-    """
+    """Set cuDNN's process-wide switches while any thread is inside; do nothing for a device that is not CUDA's."""
     global _inside
     if device.type != "cuda":
         yield

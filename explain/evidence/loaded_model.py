@@ -2,19 +2,20 @@
 
 import copy
 import logging
-import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Self
+from pathlib import Path
+from typing import NoReturn, Self
 
 import torch
 from torch import Tensor, nn
 
 from sightglass.common import settings
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import Stamp, noted_files, stamp
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
@@ -47,8 +48,8 @@ class LoadedModel:
         self._origin: LoadedModel | None = None
         self.vocabularies: dict[object, LoadedModel] = {}
         """The latest copies with other classes, by vocabulary and examples."""
-        self.source: tuple[ModelSpec, dict[str, int]] | None = None
-        """The row and the files that it was loaded from, with their times in nanoseconds; None of one in memory."""
+        self.source: tuple[ModelSpec, dict[Path, Stamp]] | None = None
+        """The row and the files that it was loaded from, with their stamps; None of one in memory."""
         self.verified = self.guard is not None
         """Whether the shortcuts of somebody's own network were tried on it; a caller's module has none."""
         self.recordings = Recordings()
@@ -63,9 +64,17 @@ class LoadedModel:
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
 
-    def is_from(self, spec: ModelSpec, times: dict[str, int]) -> bool:
-        """Return whether it was loaded from this row and these files, of these times, as they are."""
-        return self.source is not None and self.source[0] == spec and times.items() <= self.source[1].items()
+    def is_from(self, spec: ModelSpec) -> bool:
+        """Return whether it was loaded from this row, and its files are the same or gone."""
+        if self.source is None or self.source[0] != spec:
+            return False
+        return all(stamp(path) in (at, ()) for path, at in self.source[1].items())
+
+    @property
+    def version(self) -> tuple[Hashable, ...]:
+        """What tells it from models of the same id with other weights, another row or other files."""
+        files = {} if self.origin.source is None else self.origin.source[1]
+        return self.adapter.weights_sha256, self.adapter.spec.row_hash, *files.items()
 
     @property
     def origin(self) -> "LoadedModel":
@@ -152,8 +161,7 @@ class LoadedModel:
         folded: FoldedCopy | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
-        laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
-        return self._loaded_bytes + laid_out + self.recordings.nbytes
+        return self._loaded_bytes + sum(map(folding.nbytes, [self.adapter.module, *copies])) + self.recordings.nbytes
 
     @cached_property
     def _loaded_bytes(self) -> int:
@@ -305,12 +313,13 @@ class ModelCache:
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
+    def __getstate__(self) -> NoReturn:
+        raise ModelProblem("An Explainer cannot be pickled or copied, as it holds its model: make another one there.")
+
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
         """Return the model on that device, loaded once for concurrent callers."""
-        key, paths = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
-        files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
-        times = {name: os.stat(name).st_mtime_ns for name in files}
+        key = spec.id, str(device)
 
         def report(done: int, total: int) -> None:
             if progress is not None:
@@ -319,9 +328,10 @@ class ModelCache:
 
         with self._loading[key]:
             loaded = self._models.get(key)
-            if loaded is None or not loaded.is_from(spec, times):
-                loaded = LoadedModel(load(spec, progress=report), device)
-                loaded.source = spec, times
+            if loaded is None or not loaded.is_from(spec):
+                with noted_files() as files:
+                    loaded = LoadedModel(load(spec, progress=report), device)
+                loaded.source = spec, files
                 self._models.put(key, loaded)
         return loaded
 

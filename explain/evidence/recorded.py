@@ -219,8 +219,7 @@ def _copied(answer: Any, constants: Iterable[int] = ()) -> Any:
             return answer
         return answer.detach().clone().requires_grad_(answer.requires_grad)
     if is_dataclass(answer) and not isinstance(answer, type):
-        parts = {item.name: _copied(getattr(answer, item.name), constants) for item in fields(answer)}
-        return replace(answer, **parts)
+        return replace(answer, **{item.name: _copied(getattr(answer, item.name), constants) for item in fields(answer)})
     if isinstance(answer, (list, tuple)):
         return type(answer)([_copied(part, constants) for part in answer])
     return {key: _copied(part, constants) for key, part in answer.items()} if isinstance(answer, dict) else answer

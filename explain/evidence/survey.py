@@ -125,8 +125,7 @@ class _Observer:
         pictures, heads, queries, keys = weights.shape
         prefix, grid = (split_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
-            extras = tuple(range(prefix))
-            self.attentions[path] = AttentionModule(path, heads, queries, grid, extras, queries == keys)
+            self.attentions[path] = AttentionModule(path, heads, queries, grid, tuple(range(prefix)), queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":

@@ -112,10 +112,7 @@ class Heatmap:
 
     @property
     def raising(self) -> float | None:
-        """The share of evidence raising the number, 0..1.
-
-        The rest lowers it. None for unsigned and for empty maps.
-        """
+        """The share of evidence that raises the number, 0..1: the rest lowers it. None for unsigned and empty maps."""
         if not self.signed or self.state != "ok":
             return None
         content = self.measured.content
@@ -141,10 +138,7 @@ class Heatmap:
 def on_content(
     raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
 ) -> NDArray[np.float32]:
-    """Return the first of several raw maps over the content, float32 in 0..1.
-
-    `signed`: as `Heatmap.strength` of a signed map.
-    """
+    """Return the first of raw maps over the content, float32 in 0..1; `signed`: a signed map's `Heatmap.strength`."""
     left, top, right, bottom = geometry.content
     scaled, _ = scale_maps(raws, geometry, "own", layers, signed=signed)
     values: NDArray[np.float32] = scaled[0, top:bottom, left:right].cpu().numpy()
@@ -335,9 +329,7 @@ def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
     highest = max(float(raw.max()) for raw in raws)
     if highest <= 0:
         return "no evidence"
-    if all(float(np.ptp(np.maximum(raw, 0))) <= 1e-6 * highest for raw in raws):
-        return "flat"
-    return "ok"
+    return "flat" if all(float(np.ptp(np.maximum(raw, 0))) <= 1e-6 * highest for raw in raws) else "ok"
 
 
 CELLS = 32

@@ -50,8 +50,7 @@ class HeadWeights:
 def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
     """Return (..., keys) as (..., h, w), without the tokens beside the grid's."""
     assert module.grid is not None
-    cells = row[..., cells_of(row.shape[-1], module.extras)]
-    return spread(cells.reshape(*row.shape[:-1], *module.grid), module.cover)
+    return spread(row[..., cells_of(row.shape[-1], module.extras)].reshape(*row.shape[:-1], *module.grid), module.cover)
 
 
 def compute_gradients(
@@ -232,8 +231,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [raw]
     elif missing:
-        followed = compute_gradients(evidence, missing, request)
-        for target, modules in zip(missing, followed, strict=True):
+        for target, modules in zip(missing, compute_gradients(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
     return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (UNFUSED,))
 

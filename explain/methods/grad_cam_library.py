@@ -58,8 +58,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                 if linear is None and cam is None:
                     # FullGrad sums over the norms too.
                     layers = None if method.id == "fullgrad" else evidence.layers
-                    adapter = opened.enter_context(loaded.workshop(layers))
-                    cam = _cam(adapter, method, evidence.layers, tick, batch)
+                    cam = _cam(opened.enter_context(loaded.workshop(layers)), method, evidence.layers, tick, batch)
                 with torch.enable_grad(), exact(loaded.device):
                     maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]

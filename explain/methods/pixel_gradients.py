@@ -15,9 +15,8 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 nobody else's pass, or on a caller's module itself, which nobody else runs meanwhile.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -132,7 +131,7 @@ def _fill(
 
 def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: int) -> Tensor:
     """Return captum's attribution, (1, C, h, w), by passes of `size` pictures."""
-    from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
+    from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
     from captum.attr._core.gradient_shap import InputBaselineXGradient
 
     inputs = evidence.tensor.detach().clone().requires_grad_()
@@ -157,11 +156,20 @@ def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: in
         case "inputxgradient":
             attr = InputXGradient(scalars).attribute(inputs)
         case _:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                attr = GuidedBackprop(scalars).attribute(inputs)
+            # Captum's own fails where no gradient reaches a ReLU.
+            with ExitStack() as hooks:
+                for module in scalars.modules():
+                    if isinstance(module, nn.ReLU):
+                        hooks.enter_context(module.register_forward_hook(_guide))
+                attr = Saliency(scalars).attribute(inputs, abs=False)
     attribution: Tensor = attr.detach()
     return attribution
+
+
+def _guide(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    """Let no negative gradient pass a module."""
+    if output.requires_grad:
+        output.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
 
 
 def _batch(evidence: Evidence, adapter: Adapter, target: Target) -> int:

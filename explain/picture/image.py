@@ -165,10 +165,7 @@ class Image:
 
 
 def example_meant(path: str) -> str | None:
-    """Return the example named by a path (`bus.jpg`), or None.
-
-    Only bare names are examples; a path names a missing file.
-    """
+    """Return the example that a bare name (`bus.jpg`) is of, or None; a path names a missing file."""
     if os.path.basename(path) != path or os.path.exists(path):
         return None
     return example_named(path) or example_named(path.replace("-", " "))

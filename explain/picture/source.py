@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.files import Stamp, stamp
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 
@@ -255,8 +256,7 @@ def _reason(error: Exception) -> str:
 
 def _from_archive(path: Path) -> Iterator[Item]:
     """Yield the pictures of a .zip, each unpacked into memory when it is read."""
-    status = path.stat()
-    version = path.absolute(), status.st_size, status.st_mtime_ns
+    version = path.absolute(), stamp(path)
     for info in _list_files(_open_once(*version), PICTURES, MAX_UNPACKED_BYTES):
         key = printable(info.filename.replace("\\", "/"))
         yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info))
@@ -288,8 +288,8 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 @lru_cache(maxsize=2)
-def _open_once(path: Path, size: int, modified: int) -> zipfile.ZipFile:
-    """Open an archive once per process, and again if its size or its time in nanoseconds has changed."""
+def _open_once(path: Path, at: Stamp) -> zipfile.ZipFile:
+    """Open an archive once per process, and again if it has changed."""
     return _open(path)
 
 
@@ -302,7 +302,7 @@ def _list_files(archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes:
     return sorted(infos, key=lambda info: info.filename)
 
 
-def _unpack(version: tuple[Path, int, int], info: zipfile.ZipInfo) -> bytes:
+def _unpack(version: tuple[Path, Stamp], info: zipfile.ZipInfo) -> bytes:
     with _READING:
         return bytes(_read(info, MAX_BYTES, lambda: _open_once(*version).read(info)))
 

@@ -50,7 +50,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     def work(loaded: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
         check_embedding(loaded)
         adapter: Any = loaded.adapter
-        key = (image.sha256, adapter.weights_sha256, adapter.spec.row_hash, preprocessing, str(loaded.device))
+        key = (image.sha256, loaded.version, preprocessing, str(loaded.device))
         if adapter.spec.in_memory or (vector := VECTORS.get(key)) is None:
             model_input = loaded.prepare(image, preprocessing)
             with torch.no_grad():

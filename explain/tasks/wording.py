@@ -130,10 +130,7 @@ class Wording:
         return f"own answer {self.answer(result)}" if mapped and best and mapped != best else ""
 
     def answer_name(self, result: Result, most: int) -> str | None:
-        """Return the answer without its score, for comparing models, or None.
-
-        `most`: kinds of things that are named.
-        """
+        """Return the answer without its score, to compare models, or None; `most`: kinds of things that are named."""
         return result.predictions[0].label if result.predictions else None
 
     # Files, slides and records
@@ -184,10 +181,7 @@ class Wording:
     # A picture and its maps
 
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
-        """Return the answer's sentence, and whether the map's needs its label.
-
-        None: nothing is to be said of the map.
-        """
+        """Return the answer's sentence, and whether the map's needs its label; None: nothing is to be said of it."""
         name, best = result.model.name, result.predictions[0]
         if best.score < UNSURE:
             return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)}).", None

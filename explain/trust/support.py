@@ -55,10 +55,7 @@ if TYPE_CHECKING:
 
 
 def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
-    """Return the map to test and its number.
-
-    Raises ModelProblem for an empty map; `why`: what cannot be done with it.
-    """
+    """Return the map to test and its number; raise ModelProblem for an empty one, `why` says what it bars."""
     selected = explanation._map(index)
     if selected.measured.state != "ok":
         raise ModelProblem(f"The map of {selected.measured.target.label} is empty: {why}.")
@@ -170,8 +167,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     origin = weakref.ref(loaded.origin)
     key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row_hash, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
-    others = tuple(other for other in maps if other.source != explanation.image.sha256)
-    return others or _random(explanation, index)
+    return tuple(other for other in maps if other.source != explanation.image.sha256) or _random(explanation, index)
 
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
@@ -195,8 +191,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
             continue
         for place, target in enumerate(targets):
             assert raw is not None
-            layer_maps = [layer[place : place + 1] for layer in raw.maps]
-            values = on_content(layer_maps, evidence.geometry, raw.layers)
+            values = on_content([layer[place : place + 1] for layer in raw.maps], evidence.geometry, raw.layers)
             if explanation.task.explains("detection"):
                 box = predictions[place].box
                 assert box is not None

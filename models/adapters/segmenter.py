@@ -49,10 +49,7 @@ class Segmentation:
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:
-        """The connected region of each pixel, (h, w), 4-connected within its class.
-
-        They are numbered from 0, class by class.
-        """
+        """The 4-connected region of each pixel within its class, (h, w), numbered from 0, class by class."""
         import cv2
 
         regions, count = np.zeros(self.size, np.int32), 0
@@ -183,8 +180,7 @@ class Segmenter(PreparedAdapter):
         against = target.against if isinstance(target, AreaTarget) else None
         rival = others.amax(1) if against is None else logits[:, against]
         margin = (logits[:, target.index] - rival).mean(1)
-        share = (logits.argmax(1) == target.index).double().mean(1)
-        return logits.softmax(1)[:, target.index].mean(1), margin, share
+        return logits.softmax(1)[:, target.index].mean(1), margin, (logits.argmax(1) == target.index).double().mean(1)
 
     def check_answer(self, outputs: Any) -> None:
         # The scores of all pixels take longer than many a network.

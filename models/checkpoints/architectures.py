@@ -61,10 +61,7 @@ def _variants(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
 
 
 def library_of(arch: str) -> tuple[str, str]:
-    """Return the library that has an architecture, and its name there.
-
-    Raises ModelProblem, with similar names, where neither has it.
-    """
+    """Return an architecture's library, and its name there; ModelProblem, with similar names, where none has it."""
     import timm
     import torchvision
 

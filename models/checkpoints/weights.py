@@ -1,27 +1,27 @@
-"""Find or download weights.
-
-No torch here: the menu needs to know what is present before anything heavy is imported.
-"""
+"""Find or download weights, without torch: the menu needs to know what is here before anything heavy is imported."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import http.client
+import json
 import logging
+import mmap
 import os
 import re
 import threading
 import time
 import urllib.request
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sightglass.common import packaged
 from sightglass.common.errors import Problem, WeightsProblem
-from sightglass.common.files import atomic_write, remove_drafts
+from sightglass.common.files import Stamp, atomic_write, note_files, remove_drafts, stamp
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ CHUNK = 1 << 20
 """Bytes that are read at once."""
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a repository of Hugging Face, in order of preference; the first is downloaded."""
-_SHA256: dict[tuple[str, int, int], str] = {}
 NO_ADDRESS = "is not fetched by its address: download it and give the file."
 """What follows an address that somebody gives for a file."""
+_ELSEWHERE = re.compile(rb"\n\x08location\x12(?:([\0-\x7f])|([\x80-\xff])\x01)")
+"""Where an ONNX file names a file with tensors, and the length of that name."""
 _ADDRESS = re.compile(r"(https?|ftp):/+", re.IGNORECASE)
 
 
@@ -50,13 +51,38 @@ def is_address(source: object) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's sha256 in hex, cached by path, size and time."""
-    stat = path.stat()
-    key = (str(path), stat.st_mtime_ns, stat.st_size)
-    if key not in _SHA256:
+    """Return the sha256 in hex of a file and its other parts, cached by their stamps."""
+    return _digest(tuple((part, stamp(part)) for part in parts_of(path)))
+
+
+@lru_cache(maxsize=1024)
+def _digest(parts: tuple[tuple[Path, Stamp], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _ in parts:
         with path.open("rb") as file:
-            _SHA256[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _SHA256[key]
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """Return a model's file, and those beside it that hold its tensors: an ONNX file's data, the parts of an index."""
+    return tuple(part for part in _parts_of(path, stamp(path)) if part == path or os.path.isfile(part))
+
+
+@lru_cache(maxsize=1024)
+def _parts_of(path: Path, at: Stamp) -> tuple[Path, ...]:
+    parts = {path: None}
+    # Somebody's file may hold anything.
+    with contextlib.suppress(Exception):
+        if path.name.endswith(".index.json"):
+            for name in json.loads(path.read_bytes())["weight_map"].values():
+                parts[path.parent / name] = None
+        elif path.suffix.lower() == ".onnx":
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                for found in _ELSEWHERE.finditer(data):
+                    name = data[found.end() : found.end() + (found[1] or found[2])[0]]
+                    parts[path.parent / os.fsdecode(name)] = None
+    return tuple(parts)
 
 
 def download(url: str, to: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
@@ -164,8 +190,10 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
+        note_files(parts_of(path))
         expected = spec.weights.sha256
-        if expected and not (actual := sha256_of(path)).startswith(expected):
+        # A table states the hash of the file alone.
+        if expected and not (actual := _digest(((path, stamp(path)),))).startswith(expected):
             raise WeightsProblem(
                 f"{path} is not the file it should be "
                 f"(its sha256 begins with {actual[:8]}, not {expected[:8]}): delete it or replace it."

@@ -164,8 +164,7 @@ class Yolox(nn.Module):
             towards_box = head.reg_convs[i](shared)
             regressions.append(head.reg_preds[i](towards_box))
             objectness.append(head.obj_preds[i](towards_box))
-        shapes = [(level.shape[2], level.shape[3]) for level in regressions]
-        centres, sides = cell_grid(shapes, STRIDES, regressions[0])
+        centres, sides = cell_grid([(level.shape[2], level.shape[3]) for level in regressions], STRIDES, regressions[0])
         strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:
@@ -208,8 +207,7 @@ class YoloxDetector(Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         place = {"squash": "squash", "letterbox": "centre"}.get(preprocessing, "corner")
-        size = (self._size, self._size)
-        canvas, geometry = letterbox(pixels, size, place, lambda side: int(side + self.rounding))
+        canvas, geometry = letterbox(pixels, (self._size, self._size), place, lambda side: int(side + self.rounding))
         backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
-BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
-"""Files that may come with a model: names of classes, configurations, a network's code."""
+BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py", ".data", ".onnx_data")
+"""Files that may come with a model: names of classes, configurations, a network's code, an ONNX file's weights."""
 MB = 1_000_000
 UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
@@ -202,8 +202,7 @@ def _may_hold_names(file: Path) -> bool:
 
 def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
     """Return whether loading a model runs its files' code."""
-    arch = str(answers.get("arch") or draft.arch)
-    return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
+    return ".py" in str(answers.get("arch") or draft.arch) or any(unknown.key == TRUST for unknown in draft.unknown)
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:

@@ -194,7 +194,7 @@ def _target(comparison: Comparison) -> dict[str, Any]:
 
 def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
     """Draw a row per object: its scores in all models, whether their maps are alike there, and who misses it."""
-    models = [(e.evidence.loaded.adapter.weights_sha256, e.model.row_hash, e.options) for e in comparison.explanations]
+    models = [(e.evidence.loaded.version, e.options) for e in comparison.explanations]
     key = comparison.explanations[0].image.sha256, models
     rows = state.latest("objects", key, lambda: list(map(comparison.describe, comparison.objects[:MAX_OBJECTS])))
     arguments = target | {"options": target["options"] | {str(i): escape(row) for i, row in enumerate(rows)}}

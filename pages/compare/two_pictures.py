@@ -83,7 +83,12 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     """Return the ranked gallery, cached."""
     preprocessing = choices.options.get("preprocessing", "trained")
     # Items have stamps: the same ones in the same order are the same gallery.
-    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), preprocessing)
+    key = (
+        explainer.loaded.version,
+        choices.image.sha256,
+        tuple((item.key, item.stamp) for item in items),
+        preprocessing,
+    )
     with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
@@ -144,9 +149,8 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, rank: int)
     """Return the similarity to the picture at a rank and its maps, cached."""
     hit, chosen = ranked.hits[rank], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    model_key = explainer.loaded.adapter.weights_sha256, explainer.model.row_hash
     pair_key = ranked.query.sha256, ranked.query.name, hit.item.stamp, hit.item.key
-    key = (*model_key, *pair_key, str(sorted(settings.items())))
+    key = (explainer.loaded.version, *pair_key, str(sorted(settings.items())))
 
     def make() -> Similarity:
         with explain_job.spinner(explainer):

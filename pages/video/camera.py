@@ -41,8 +41,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         if note := task_of(explainer.model).frame_note:
             st.caption(note)
     if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
-        slow = METHODS[choices.method].name
-        st.caption(f"{slow} is too slow for a camera: maps here are by {METHODS[method].name}.")
+        st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if choices.options.get(name)}
     if "half" in explainer.loaded.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.

@@ -119,8 +119,7 @@ async def answer(
         with anyio.CancelScope() as scope:
             watcher = asyncio.ensure_future(watch())
             try:
-                content = await queue.run(call, timeout=settings().api_timeout)
-                return Response(content, media_type=MEDIA_TYPES[format])
+                return Response(await queue.run(call, timeout=settings().api_timeout), media_type=MEDIA_TYPES[format])
             finally:
                 watcher.cancel()
     except asyncio.CancelledError:
@@ -175,8 +174,7 @@ async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     if kind == MEDIA_TYPES["json"]:
         return await limited.body()
     if kind != FORM:
-        detail = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
-        raise ApiProblem(415, "body", detail)
+        raise ApiProblem(415, "body", f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}.")
     async with limited.form(max_files=4, max_fields=500, max_part_size=most) as form:
         return await _form_values(form, schema)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import json
 import logging
 import os
@@ -47,6 +48,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, Unreachable
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.tasks import task_of
+from sightglass.models.checkpoints import weights
 from sightglass.models.labels import class_index
 from sightglass.models.layers import Layer
 
@@ -67,8 +69,8 @@ ENVIRONMENT = {
 
 
 def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]) -> Json:
-    """Return everything but the picture that maps depend on: a recipe, and the targets."""
-    spec = loaded.adapter.spec
+    """Return everything but the picture that results depend on: a recipe, targets, and hashes of names and code."""
+    spec, (_, files) = loaded.adapter.spec, loaded.origin.source or (None, {})
     recipe = Recipe(
         picture_sha256="",
         picture_name="",
@@ -83,7 +85,9 @@ def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]
         device=str(loaded.device),
         versions=versions(),
     )
-    return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets}
+    code = [weights.sha256_of(file) for file in sorted(files) if file.suffix == ".py"]
+    names = hashlib.sha256("\n".join(loaded.adapter.labels).encode()).hexdigest()
+    return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets, "labels": names, "code": code}
 
 
 class Work:

@@ -136,8 +136,6 @@ def replay(
     console.report(explanation, look)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
-    if saved.prepared not in (None, prepared := explanation.recipe.prepared):
-        console.say(f"note: pictures were prepared {saved.prepared}, and now {prepared}.")
     difference = _compare_maps(recipe.parent, saved, explanation)
     if (same := None if difference is None else not difference) is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
@@ -160,7 +158,8 @@ def read(path: Path) -> embedded_recipe.Contents:
     with contextlib.suppress(OSError):
         contents = embedded_recipe.contents(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
     if contents is None:
-        raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
+        fault = "is not a recipe" if path.exists() else "is not there"
+        raise ModelProblem(f"{path} {fault}: give the recipe.json that an explanation was saved with.")
     return contents
 
 
@@ -178,13 +177,16 @@ def _find_picture(path: Path, contents: embedded_recipe.Contents) -> Any:
 
 def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
-    now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "checks"}
+    machine = {"versions", "device", "picture_name", "prove", "checks"}
+    # Their names are those of classes, which may be others by now.
+    now = [*result_folder.arrays(explanation).values()]
     with contextlib.suppress(OSError, ValueError, KeyError, ModelProblem):
-        before, saved = read(folder / result_folder.RECIPE).recipe, read_npz(folder / result_folder.MAPS)
+        before, saved = read(folder / result_folder.RECIPE).recipe, [*read_npz(folder / result_folder.MAPS).values()]
         # Another explanation may have overwritten the recipe's.
         same = before.model_dump(exclude=machine) == recipe.model_dump(exclude=machine)
-        if same and {name: maps.shape for name, maps in now.items()} == {n: maps.shape for n, maps in saved.items()}:
-            if all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items()):
+        if same and [maps.shape for maps in now] == [maps.shape for maps in saved]:
+            pairs = [*zip(now, saved, strict=True)]
+            if all(np.array_equal(*pair, equal_nan=True) for pair in pairs):
                 return 0.0
-            return max(float(abs(saved[name] - values).max(initial=0)) for name, values in now.items())
+            return max(float(abs(one - other).max(initial=0)) for one, other in pairs)
     return None

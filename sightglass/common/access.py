@@ -62,9 +62,7 @@ def choose(host: str | None, *, open_to_all: bool = False) -> Access:
         return Access("open")
     if token:
         return Access("token", token)
-    if is_local(host):
-        return Access()
-    return Access("token", secrets.token_urlsafe(32), generated=True)
+    return Access() if is_local(host) else Access("token", secrets.token_urlsafe(32), generated=True)
 
 
 def install(access: Access) -> None:

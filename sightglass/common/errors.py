@@ -88,10 +88,7 @@ def from_machine(error: BaseException) -> MachineProblem | None:
 
 
 def nearest(name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return up to `n` known names that are spelled similarly, the likeliest first.
-
-    `cutoff`: the least similarity, 0..1, by `difflib`.
-    """
+    """Return up to `n` known names spelled similarly, the likeliest first; `cutoff`: least similarity by `difflib`."""
     lowered = {each.lower(): each for each in known}
     return [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n, cutoff)]
 

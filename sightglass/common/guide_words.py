@@ -52,8 +52,7 @@ def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[st
 def _takes_value(word: str, flags: Collection[str]) -> bool:
     """Return whether a word is an option whose value is the next word, unlike `--top-k=3` and `-k3`."""
     alone = word.startswith("-") and "=" not in word and (len(word) < 3 or word[1] == "-")
-    replacement = _section("taken").get(word, word).split()
-    return alone and len(replacement) < 2 and word.replace("_", "-") not in flags
+    return alone and len(_section("taken").get(word, word).split()) < 2 and word.replace("_", "-") not in flags
 
 
 def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:

@@ -202,10 +202,7 @@ class EvaluationKind:
 
 
 def judge_row(labels: RunLabels, key: str, row: Json, indices: Mapping[str, int]) -> EvaluatedPicture:
-    """Put a row of a run's table beside the class of its picture, None without a label.
-
-    `indices`: of the model's classes.
-    """
+    """Put a row of a run's table beside its true class, None without a label; `indices`: of its model's classes."""
     size = row["width"], row["height"]
     answers = tuple(Prediction(name, indices.get(name, 0), score) for name, score in json.loads(row["scores"]))
     if (label := labels.truth.find_class(key)) is None:
@@ -238,8 +235,7 @@ def _list_pictures(evaluation: Evaluation) -> Iterator[ErrorUnit]:
 
 
 def _describe_wrong_pictures(name: str, units: Sequence[ErrorUnit]) -> str:
-    wrong = sum(unit.wrong for unit in units)
-    return f"{name} is wrong on {wrong:,} of {plural(len(units), 'picture')}"
+    return f"{name} is wrong on {sum(unit.wrong for unit in units):,} of {plural(len(units), 'picture')}"
 
 
 def _measure_classes(evaluation: Evaluation) -> Metrics:

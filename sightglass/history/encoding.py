@@ -49,7 +49,7 @@ PAIR_FIELDS = ("method", "state", "preprocessing", "weights_sha256", "device", "
 """Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
 """Fields of a heatmap that its record stores unchanged; its arrays are in a file."""
-PAIR_KEY = ("method", "preprocessing", "weights_sha256")
+PAIR_KEY = ("method", "preprocessing", "weights_sha256", "score")
 """Fields that must agree for two comparisons of the same pictures, model and layers to be the same."""
 PAIR_HEIGHT = 160
 """Height of the two pictures of a thumbnail in pixels, before it is shrunk."""
@@ -109,7 +109,8 @@ def _describe_map(explanation: Explanation, index: int) -> MapInfo:
 def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
     """Return whether a record is of this map or pair; the picture and the model are known to agree."""
     if not isinstance(view, Similarity):
-        return (record.recipe, record.index) == (view.recipe, index)
+        # Other names of classes, or other code, are in no recipe.
+        return (record.recipe, record.index, record.predictions) == (view.recipe, index, view.predictions)
     if record.pair is None or (record.pair.sha256, record.layers) != (view.gallery.image.sha256, view.layers):
         return False
     return all(record.pair.how.get(name) == getattr(view, name) for name in PAIR_KEY)

@@ -67,8 +67,7 @@ def _fill_slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout
     placeholders = {shape.placeholder_format.idx: shape for shape in slide.placeholders}
     for item in page.items:
         if isinstance(item, Text):
-            number = _PLACEHOLDERS.get(item.name)
-            _add_text(slide.shapes, placeholders.pop(number, None), item, theme, layout)
+            _add_text(slide.shapes, placeholders.pop(_PLACEHOLDERS.get(item.name), None), item, theme, layout)
         else:
             _add_layers(slide.shapes, view, item, theme)
     for shape in placeholders.values():

@@ -155,8 +155,7 @@ def picture_files(explanation: Result, style: Style, *, npy: bool = False, bare:
         yield "gradcam_prediction.png", figure.figure(explanation, look=asdict(style))
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
-        overlay = to_png(explanation.overlay(i, **style.overlay))
-        yield f"{name}.png", embed(overlay, explanation, i, style.overlay)
+        yield f"{name}.png", embed(to_png(explanation.overlay(i, **style.overlay)), explanation, i, style.overlay)
         if bare:
             yield f"{name}_heatmap.png", embed(to_png(bare_map(explanation, i, style)), explanation, i, picture=False)
         if npy:
@@ -319,8 +318,7 @@ def comparison_files(compared: Comparison, style: Style) -> Iterator[File]:
         panels.append(panel)
         captions.append(plain_text(f"{name}: {' '.join(first_answer(explanation))}"))
     # One file, one recipe: the first model's.
-    sheet = to_jpeg(contact_sheet(panels, captions))
-    yield "comparison.jpg", embed(sheet, compared.explanations[0], 0, style.overlay)
+    yield "comparison.jpg", embed(to_jpeg(contact_sheet(panels, captions)), compared.explanations[0], 0, style.overlay)
     yield MAPS, npz_bytes(dict(zip(models, compared.maps, strict=True)))
     yield "comparison.json", to_json(results.ComparisonResult.build(compared).to_dict()).encode()
 
@@ -337,5 +335,4 @@ def proof_files(explanation: Result, index: int, proof: Proof, prefix: str = "")
     """Yield proof.png, the curves' figure with the recipe, then proof.json; `prefix`: what their names begin with."""
     curves, view = charts.figure(charts.describe_proof(proof)), embedded_recipe.view_of(explanation, index)
     yield f"{prefix}proof.png", embedded_recipe.write(curves, proved_recipe(explanation, index, proof), view)
-    values = results.ProofResult.build(explanation, index, proof).to_dict()
-    yield f"{prefix}proof.json", to_json(values).encode()
+    yield f"{prefix}proof.json", to_json(results.ProofResult.build(explanation, index, proof).to_dict()).encode()

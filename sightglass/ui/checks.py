@@ -185,8 +185,7 @@ def _draw_proof(result: proof.Proof) -> None:
     st.image(charts.figure(charts.describe_proof(result)), alt=f"The score by what is hidden. {result.sentence}")
     st.markdown(f":material/fact_check: {escape(result.sentence)}")
     st.caption(escape(" ".join(proof.lines(result))))
-    rows = [dict(zip(proof.COLUMNS, row, strict=True)) for row in proof.rows(result)]
-    tables.table(rows, right=proof.COLUMNS[1:])
+    tables.table([dict(zip(proof.COLUMNS, row, strict=True)) for row in proof.rows(result)], right=proof.COLUMNS[1:])
     st.caption("Compare lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.")
 
 

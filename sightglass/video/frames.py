@@ -229,8 +229,7 @@ class ClipExplainer(FrameExplainer):
         def work(loaded: LoadedModel) -> list[FrameRecord]:
             if self.frames_per_pass == 1:
                 return [self._record_class(frame, self._pass(loaded, frame)) for frame in frames]
-            inputs = [self._prepare(loaded, frame.pixels) for frame in frames]
-            parts = run_pass(loaded, inputs, self.layers)
+            parts = run_pass(loaded, [self._prepare(loaded, frame.pixels) for frame in frames], self.layers)
             answers = [(part, self._answers(part, self.options)[0]) for part in parts]
             usable = {part: [self._target(part, predictions)] for part, predictions in answers if predictions}
             if self.method.gradients and usable:

@@ -25,9 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
 def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
-    rows = offers.map_downloads(explained, 0, {})
-    listed = [offer for row in rows for offer in row.files]
-    files = {name: make() for _, name, make in listed}
+    files = {name: make() for row in offers.map_downloads(explained, 0, {}) for _, name, make in row.files}
     slide = views.map_view(explained)
     for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):
         files[f"deck.{kind}"] = write([slide], labelled.NAME)

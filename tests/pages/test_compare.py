@@ -137,16 +137,14 @@ def test_topk_maps_on_shared_scale(page, bus):
     view = shown(app)
     raws = [panel["maps"][0]["raw"] for panel in view.head["panels"]]
     low, high = min(map(min, raws)), max(map(max, raws))
-    result = Explainer()(bus, top_k=5, scale="shared")
-    for values, heatmap, raw in zip(view.maps, result.heatmaps, raws, strict=True):
+    for values, heatmap, raw in zip(view.maps, Explainer()(bus, top_k=5, scale="shared").heatmaps, raws, strict=True):
         scaled = (raw[0] - low + values * (raw[1] - raw[0])) / (high - low)
         np.testing.assert_allclose(scaled, heatmap.content, atol=2e-5)
     assert app.query_params["k"] == "5"
 
 
 def test_topk_link_with_averaged_layers(page, bus):
-    app = page("topk", example="bus", layers="blocks.4,bn2", k="3")
-    view = shown(app)
+    view = shown(page("topk", example="bus", layers="blocks.4,bn2", k="3"))
     result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
     assert not any(panel["maps"][0]["raw"] for panel in view.head["panels"])
     for values, heatmap in zip(view.shared, result.heatmaps, strict=True):

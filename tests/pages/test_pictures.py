@@ -114,8 +114,7 @@ def headline(app) -> str:
 def test_first_visit_shows_stored_comparison(page):
     app = page(SCREEN, tolerance="500")
     assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not offered here: it was left out."]
-    example = open_example()
-    result = finished.read(example.ready)
+    result = finished.read(open_example().ready)
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
@@ -210,8 +209,7 @@ def test_labels_dropped_after_pictures():
     assert pictures is not None and truth is None
     other, truth = uploads.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(uploads.uploads_home())
-    _, truth = uploads.open_upload(str(path))
+    _, truth = uploads.open_upload(str(Path(pictures.path).relative_to(uploads.uploads_home())))
     assert truth is not None and truth.picture_labels == {"a.png": "star"}
     for elsewhere in ("../../pictures", "/etc", "uploads/../../private"):
         with pytest.raises(ModelProblem, match="were not uploaded here"):

@@ -174,6 +174,5 @@ def closest(values: Tensor, slope: Tensor, heatmap: Heatmap) -> tuple[float, int
             own = (tokens * (slopes if heatmap.method == "hirescam" else slopes[cells].mean(0))).sum(-1)
             # Any positive multiple is the same map: a score may be a logarithm of what the module returns.
             own *= raw.abs().max() / own[cells].abs().max().clamp_min(1e-30)
-            difference = (own[cells].sort().values - raw).abs().max() / raw.abs().max()
-            found.append((float(difference), axis, own))
+            found.append((float((own[cells].sort().values - raw).abs().max() / raw.abs().max()), axis, own))
     return min(found, key=lambda each: each[0])

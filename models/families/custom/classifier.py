@@ -393,8 +393,7 @@ def _fit_step(trial: Trial, preprocessing: Preprocessing) -> tuple[Preprocessing
     height, width = preprocessing.size
     # Those of torchvision take any size.
     step = 1 if library_of(trial.module) == "torchvision" else math.gcd(height, width, STEP)
-    wider = photographs(replace(preprocessing, size=(height, width + step)))
-    if trial.run(wider[0]).answer is None:
+    if trial.run(photographs(replace(preprocessing, size=(height, width + step)))[0]).answer is None:
         preprocessing = replace(preprocessing, crop="squash")
     return preprocessing, step
 
@@ -477,8 +476,7 @@ class CustomInput(PreparedAdapter):
     def _answer(self, tensor: Tensor) -> Tensor:
         # Some modules normalise their input in place.
         output, chosen = self.module(tensor.clone()), self.spec.weights.output
-        numbers = self.measures_pixels
-        answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=numbers)
+        answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=self.measures_pixels)
         assert answer is not None
         return logits_of(answer, self.kind)
 

@@ -131,6 +131,10 @@ def _check_model(model: Any) -> None:
     """Raise ModelProblem for what is no model."""
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelProblem("A scripted module has no layers here: give the module that it was made of.")
+    parts = model.modules() if isinstance(model, nn.Module) else (model,)
+    kinds = {kind.__module__ for part in parts for kind in type(part).__mro__}
+    if not kinds.isdisjoint(("torch.export.exported_program", "torch.export._unlift")):
+        raise ModelProblem("What torch.export made shows no layers: give what torch.export.unflatten makes of it.")
     if not isinstance(model, nn.Module) and type(model).__module__.partition(".")[0] not in ("ultralytics", "keras"):
         raise ModelProblem(
             f"A {type(model).__name__} is no model: give a name of the catalogue, or a network of PyTorch, Keras, "

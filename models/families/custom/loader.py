@@ -6,18 +6,20 @@ inferred, as each explanation then says.
 """
 
 import hashlib
-import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from inspect import isroutine, signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
+from sightglass.common.files import note_files
 from sightglass.models import labels, picture_functions
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
@@ -29,6 +31,8 @@ from sightglass.models.families.custom.classifier import CustomAdapter, adapt, c
 from sightglass.models.families.torchvision import segmenters
 from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
+
+_IMPORTING = threading.RLock()
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -254,7 +258,8 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
             f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
             f"and :{name}."
         )
-    module = _import_file(path)
+    with _IMPORTING:
+        module = _import_file(path)
     if (member := getattr(module, name, None)) is not None and callable(member):
         return member  # type: ignore[no-any-return]
     networks = [
@@ -268,18 +273,22 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _import_file(path: Path) -> Any:
-    """Import a file once per content; it can import files beside it."""
-    name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    """Run a file, and those that it imports from beside it; return its module."""
+    note_files([path])
+    name, folder = f"own_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}", path.parent
+    beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/*.py")}
+    beside -= {*sys.stdlib_module_names, __name__.partition(".")[0]}
+
+    def take_out() -> dict[str, ModuleType]:
+        return {key: sys.modules.pop(key) for key in [*sys.modules] if key.partition(".")[0] in beside}
+
+    # Modules of these names may be another network's, or older than their files.
+    others = take_out()
+    sys.modules[name] = module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.path.insert(0, str(folder))
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))
     except Exception as problem:
         sys.modules.pop(name, None)
         line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
@@ -287,7 +296,9 @@ def _import_file(path: Path) -> Any:
             f"{path.name}{line} cannot be run ({type(problem).__name__}: {describe_error(problem)})."
         ) from problem
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(str(folder))
+        note_files(Path(file) for part in take_out().values() if (file := getattr(part, "__file__", None)))
+        sys.modules.update(others)
     return module
 
 

@@ -1,7 +1,4 @@
-"""Load exported models, ONNX and TorchScript files.
-
-Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
-"""
+"""Load exported models, ONNX and TorchScript files, which are explained by hiding parts of the picture."""
 
 import math
 from collections.abc import Sequence
@@ -66,8 +63,7 @@ def _find_size(spec: ModelSpec, runtime: Runtime) -> tuple[tuple[int, int], tupl
     if size := runtime.size or spec.preprocessing.sides or noted:
         return size, ()
     usual = SIZES.get(spec.task, SIZES["classify"])
-    note = f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed."
-    return (usual, usual), (note,)
+    return (usual, usual), (f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.",)
 
 
 def _noise(runtime: Runtime, count: int) -> Tensor:
@@ -101,10 +97,7 @@ def _probe(runtime: Runtime) -> tuple[Tensor, ...]:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft an exported file's table; None for other files.
-
-    Files that can run code when they are opened are only recognised.
-    """
+    """Draft an exported file's table, None for others; those that can run code when opened are only recognised."""
     suffix = path.suffix.lower()
     if suffix in ONNX and path.is_file():
         return _open(path, open_file(path))
@@ -128,7 +121,8 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     if len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs):
         # Heads have one row for a picture each; detectors have rows of boxes and of scores.
         task = "classify"
-    elif len(outputs) == 1 and (outputs[0].ndim <= 2 or is_row(outputs[0])):
+    # Maps beside a row are its features.
+    elif outputs and (outputs[0].ndim <= 2 or is_row(outputs[0])) and all(out.ndim == 4 for out in outputs[1:]):
         weights_table = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None

@@ -5,6 +5,7 @@ Each is a module from float32 (B, C, h, w) to the tensors that it answers with; 
 
 import ast
 import contextlib
+import importlib
 import json
 import re
 import warnings
@@ -16,9 +17,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models import isolated
 from sightglass.models.adapters.folding import tensors_of
+from sightglass.models.checkpoints import weights
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported import workers
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -38,7 +40,7 @@ class Runtime(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.nbytes = path.stat().st_size
+        self.nbytes = sum(part.stat().st_size for part in weights.parts_of(path))
         self.metadata: Mapping[str, Any] = {}
         """The exporter's notes, unchanged."""
         self.size: tuple[int, int] | None = None
@@ -49,8 +51,8 @@ class Runtime(nn.Module):
         """Pictures that one pass takes, where the file fixes it."""
         self.channels_last = False
         """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
-        self.takes_half = False
-        """Whether it takes float16."""
+        self.dtype = torch.float32
+        """The type of numbers that it takes."""
         self.outputs: tuple[str, ...] = ()
         """Names of the answers, where the file has them."""
         self.channels: int | None = None
@@ -71,7 +73,7 @@ class Runtime(nn.Module):
 
         Raises ModelProblem where the runtime refuses the tensor.
         """
-        inputs = tensor.half() if self.takes_half else tensor
+        inputs = tensor.to(self.dtype)
         inputs = inputs.permute(0, 2, 3, 1) if self.channels_last else inputs
         try:
             outputs = self.answer(inputs.contiguous())
@@ -110,7 +112,7 @@ class Runtime(nn.Module):
         self.channels = channels
         if dtype not in ("float", "float32", "f32", "float16", "f16"):
             raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
-        self.takes_half = dtype.endswith("16")
+        self.dtype = torch.float16 if dtype.endswith("16") else torch.float32
         self.size = (height, width) if height and width else None
         self.batch = batch
 
@@ -135,7 +137,10 @@ class OnnxRuntime(Runtime):
                 raise ModelProblem(
                     f"{path.name} keeps its weights in {Path(missing[1]).name}, which is missing: put it there."
                 ) from reason
-            raise ModelProblem(f"{path.name} is not a model that onnxruntime can open.") from reason
+            why = re.sub(r"^.*failed: ?", "", describe_error(reason))
+            raise ModelProblem(
+                f"{path.name} is not a model that onnxruntime can open ({why}): export it anew, in float32."
+            ) from reason
         except isolated.Lost as reason:
             raise ModelProblem(f"{path.name} {_LOST[reason.late]} when it was opened: export it again.") from reason
         if len(declared.inputs) != 1:
@@ -180,13 +185,15 @@ class TorchScript(Runtime):
         module = self._open(torch.device("cpu"))
         # Not a submodule: scripted parts take no hooks.
         self._module = [module]
-        self.takes_half = next((p.dtype == torch.float16 for p in module.parameters()), False)
+        self.dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         # The file does not say how many channels it takes, but the first convolution has as many.
         first = next((p.shape[1] for p in module.parameters() if p.ndim == 4), 3)
         self.channels = first if first <= MAX_CHANNELS else None
 
     def _open(self, device: torch.device) -> Any:
         self._device = device
+        # Detectors use its operations.
+        importlib.import_module("torchvision")
         # Where Ultralytics' export writes what it knows.
         extra = {"config.txt": ""}
         try:
@@ -194,7 +201,8 @@ class TorchScript(Runtime):
                 warnings.simplefilter("ignore", FutureWarning)
                 module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as reason:
-            raise ModelProblem(f"{self.path.name} is not a TorchScript file: make it with torch.jit.trace.") from reason
+            why = f"is not a TorchScript file that opens here ({describe_error(reason)})"
+            raise ModelProblem(f"{self.path.name} {why}: make it with torch.jit.trace.") from reason
         with contextlib.suppress(ValueError, RecursionError):
             self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
         return module.eval() if hasattr(module, "training") else module

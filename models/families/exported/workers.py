@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Self
 from pydantic import BaseModel, Field, ValidationError
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json
+from sightglass.common.files import Json, Stamp, stamp
 from sightglass.common.work import progress
 from sightglass.models import isolated
+from sightglass.models.checkpoints import weights
 
 WARM, MOST = 2, 4
 """Processes that work at once or wait for work, and that there are at most."""
@@ -36,13 +37,14 @@ class File(NamedTuple):
     """A file as it was when a model was opened from it."""
 
     path: Path
+    stamps: tuple[Stamp, ...]
+    """Those of its parts."""
     size: int
-    changed: int
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        about = path.stat()
-        return cls(path, about.st_size, about.st_mtime_ns)
+        stamps = tuple(map(stamp, weights.parts_of(path)))
+        return cls(path, stamps, sum(size for size, *_ in filter(None, stamps)))
 
     @property
     def set_aside(self) -> str:
@@ -165,7 +167,8 @@ class Pool:
                 other.end()
             if worker is None:
                 if File.at(file.path) != file:
-                    raise ModelProblem(f"{file.path.name} has changed since it was opened: choose the model again.")
+                    fault = "has changed" if file.path.exists() else "was removed"
+                    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
                 worker = Worker(file, device, threads)
             yield worker
         finally:

@@ -73,10 +73,7 @@ class KerasLayerModule(nn.Module):
 
 
 class Net(nn.Module):
-    """A Keras model with its layers as submodules, (B, C, h, w) to (B, n).
-
-    A nested model is a `Net` too: `backbone.conv2d_2`.
-    """
+    """A Keras model, (B, C, h, w) to (B, n), with its layers as submodules; a nested model is a `Net` too."""
 
     config = ""
     """The settings of the layers that a caller's model had, as text."""

@@ -16,7 +16,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sightglass.common.files import Json
+from sightglass.common.files import Json, note_files
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
 from sightglass.models.adapters.attention import record_attention
@@ -144,6 +144,7 @@ def draft(path: Path, saved: Checkpoint) -> TableDraft | None:
 def read_settings(path: Path) -> Json:
     """Read the configuration beside the weights, empty without any; of PromptSG's own .yml the sizes."""
     table: Any = {}
+    note_files(map(path.with_suffix, BESIDE))
     for ending, parse in BESIDE.items():
         with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
             table = parse(path.with_suffix(ending).read_text("utf-8"))

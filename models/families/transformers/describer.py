@@ -261,8 +261,7 @@ class Describer(PreparedAdapter):
         text = Text.read(reader.processor.tokenizer, prompt, answer, generated=generated)
         adapter.module, adapter.labels = reader.with_text(text), text.words
         # The same model with other words is another one.
-        digest = hashlib.sha256("\0".join((self.weights_sha256, prompt, answer)).encode())
-        adapter.weights_sha256 = digest.hexdigest()
+        adapter.weights_sha256 = hashlib.sha256("\0".join((self.weights_sha256, prompt, answer)).encode()).hexdigest()
         adapter._reader_of_others = self._reader_of_others = self._reader_of_others.with_text(text)
         adapter.others = adapter._read_others()
         return adapter

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
-from sightglass.common.files import Json
+from sightglass.common.files import Json, note_files
 from sightglass.common.legible import legible
 from sightglass.models.checkpoints import weights
 
@@ -68,6 +68,7 @@ def without_hub(folder: Path) -> Iterator[None]:
 
 def check_folder(folder: Path) -> None:
     """Raise a Problem for a folder with outside files or code."""
+    note_files(folder.iterdir())
     for index in sorted(folder.glob("*.index.json")):
         parts = read(index).get("weight_map")
         for part in parts.values() if isinstance(parts, dict) else ():

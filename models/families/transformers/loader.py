@@ -99,8 +99,7 @@ class QuerySegmenter(TransformersSegmenter):
         """Return the log of each class's sum over queries of mask times class probability, (B, classes, h, w)."""
         outputs = self._outputs(tensor)
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
-        scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
-        return scores.clamp_min(LEAST).log()
+        return torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid()).clamp_min(LEAST).log()
 
 
 class TransformersEmbedder(TransformersModel, Embedder):
@@ -131,10 +130,7 @@ Prepared = TypeVar("Prepared", bound=PreparedAdapter)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
-    """Build the model on the CPU from `weights.path` or `weights.hub`.
-
-    `{random = seed}`: untrained, from the configuration alone.
-    """
+    """Build the model on the CPU from `weights.path` or `weights.hub`; `random`: untrained, by its configuration."""
     folder = folder_of(spec)
     config = read(folder / "config.json")
     if _reads_words(config):

@@ -9,7 +9,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Value = TypeVar("Value")
+Stamp = tuple[int, ...]
+"""What tells a file from others that were or will be at its path; empty without one."""
 Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
 MAX_ARRAYS = 2**31
 """Maximum bytes of the arrays in a .npz."""
 ABANDONED = 3600.0
 """Age in seconds at which a draft is no longer being written."""
+_READ: ContextVar[dict[Path, Stamp]] = ContextVar("_READ")
 
 
 @contextlib.contextmanager
@@ -81,6 +85,32 @@ def modified(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def stamp(path: Path) -> Stamp:
+    """Return the stamp of the file that a path leads to now."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    # A copy keeps the time of its content, and some network drives number their files anew.
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+@contextlib.contextmanager
+def noted_files() -> Iterator[dict[Path, Stamp]]:
+    """Collect the files that `note_files` names, with their stamps at that time."""
+    token = _READ.set({})
+    try:
+        yield _READ.get()
+    finally:
+        _READ.reset(token)
+
+
+def note_files(paths: Iterable[Path]) -> None:
+    """Note files that are about to be read, on which depends what is made."""
+    if (read := _READ.get(None)) is not None:
+        read.update({path: stamp(path) for path in paths if path not in read})
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

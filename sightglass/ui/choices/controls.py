@@ -98,8 +98,7 @@ def for_new_picture(image: Image) -> tuple[Choices, Explainer] | None:
 
 def _is_loaded(model: ModelSpec) -> bool:
     """Return whether a model is loaded, without importing torch."""
-    module = sys.modules.get("sightglass.explain.evidence.loaded_model")
-    model_cache = getattr(module, "MODEL_CACHE", None)
+    model_cache = getattr(sys.modules.get("sightglass.explain.evidence.loaded_model"), "MODEL_CACHE", None)
     return model_cache is not None and any(loaded.adapter.spec.id == model.id for loaded in model_cache.models())
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import RECIPE_OPTIONS
+from sightglass.explain.phrases import listing
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.ui.painter import Painting
@@ -130,8 +131,7 @@ def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -
 
 def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
     """Compare a picture with the second one as in `pair`, in a callback before `go`; raises as `open_result` does."""
-    spec = _local(model, query.name)
-    choose_model(spec)
+    choose_model(_local(model, query.name))
     if pair is not None:
         layers = () if pair.automatic else pair.layers
         control_table.set_options({"method": pair.method, "layers": layers, "preprocessing": pair.preprocessing})
@@ -159,7 +159,7 @@ def go(*kept_parameters: str) -> None:
 
 
 def compare_with_file(explanation: Explanation) -> None:
-    """Say if a reopened view has other weights, and once which options are not the file's."""
+    """Say if a reopened view has other weights or preprocessing, and once which options are not the file's."""
     reopened = state.of(state.Reopened)
     recipe, now = reopened.recipe, explanation.recipe
     if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
@@ -175,11 +175,11 @@ def compare_with_file(explanation: Explanation) -> None:
         if other:
             words = f"The file has {escape(', '.join(other))}, which this page does not offer: it was left out."
             url_state.report_once(words)
-    if recipe.weights_sha256 != now.weights_sha256:
-        st.caption(
-            f":material/warning: The weights of {recipe.model} here are not those that the file was made with: its "
-            "map was different."
-        )
+    names = ["weights"] * (recipe.weights_sha256 != now.weights_sha256)
+    names += ["preprocessing"] * (recipe.prepared not in (None, now.prepared))
+    if names:
+        made = f"{recipe.model} has other {listing(names)} here than the file was made with"
+        st.caption(f":material/warning: {made}: its map was different.")
 
 
 def choose_model(spec: ModelSpec) -> None:

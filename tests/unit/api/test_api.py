@@ -265,8 +265,7 @@ def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, pict
 @pytest.mark.parametrize("end", [b"", b"\r\n--x"])
 def test_cut_off_form_is_refused(client, bus, end):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    answer = client.post("/api/explain", content=body, headers=kind)
+    answer = client.post("/api/explain", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert (answer.status_code, answer.json()["code"]) == (422, "fields")
 
 

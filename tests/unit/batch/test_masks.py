@@ -37,8 +37,7 @@ def confusions(drawn: tuple[Path, Path]) -> Any:
     explainer = Explainer(MODEL)
     counts = np.zeros((len(explainer.labels),) * 2)
     for path in sorted(drawn[0].iterdir()):
-        truth = np.asarray(Image.open(drawn[1] / path.name))
-        np.add.at(counts, (truth, explainer(path, maps=False).segmentation), 1)
+        np.add.at(counts, (np.asarray(Image.open(drawn[1] / path.name)), explainer(path, maps=False).segmentation), 1)
     return counts
 
 

@@ -1,6 +1,7 @@
 """A run over many pictures: the maps of single ones, one bad file skipped, what changed done again."""
 
 import threading
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -125,13 +126,17 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     (source / "1.jpg").write_bytes(files[8].read_bytes())
     assert run(source, MODEL, out).resumed == 2
     rows = table.read(out)
-    assert rows["picture_sha256"][1] == Image.open(files[8]).sha256
-    assert len(rows) == 3
+    assert rows["picture_sha256"][1] == Image.open(files[8]).sha256 and len(rows) == 3
 
 
 def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match=r"other settings \(method\).*choose another folder"):
         run(many, MODEL, finished_run, batch_size=4, options={"method": "hirescam"})
+    renamed = Explainer(MODEL)
+    renamed.loaded = renamed.loaded.with_adapter(copy(renamed.loaded.adapter))
+    renamed.loaded.adapter.labels = renamed.labels[::-1]
+    with pytest.raises(ModelProblem, match=r"other settings \(labels\)"):
+        run(many, renamed, finished_run, batch_size=4)
     only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
     run(only, MODEL, tmp_path)
     (tmp_path / journal.NAME).write_bytes(b'{"half\n{}\n')

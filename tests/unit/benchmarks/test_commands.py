@@ -44,8 +44,7 @@ def test_speed_report_and_reference_maps(bus, tmp_path, monkeypatch, capsys):
     (table,) = json.loads(written.read_text())["speed"]
     assert {line["id"] for line in table["lines"]} >= LINES
     assert all(line["ms"] > 0 for line in table["lines"])
-    assert table["difference"] < 1e-4
-    assert table["empty"] < 5
+    assert table["difference"] < 1e-4 and table["empty"] < 5
     assert into.read_text() == capsys.readouterr().out.removesuffix("\n")
     assert len(table["goals"]) == 7
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2

@@ -359,8 +359,9 @@ def test_explanation_of_changed_module(change: str) -> None:
     for again in (lambda: result.with_method("rise"), result.prove, lambda: result.with_method("inputxgradient")):
         with pytest.raises(ModelProblem, match=r"^Prototypes has changed since this explanation: explain again\.$"):
             again()
-    with pytest.raises(ModelProblem, match="cannot be pickled"):
-        pickle.dumps(result)
+    for whole in (result, Explainer(net)):
+        with pytest.raises(ModelProblem, match="cannot be pickled"):
+            pickle.dumps(whole)
 
 
 @pytest.mark.parametrize("name", ["plain", "hook", "writer"])

@@ -132,6 +132,9 @@ def test_replay_needs_same_picture_and_weights(explainer, pictures):
     other = recipe.model_copy(update={"weights_sha256": "0" * 64})
     with pytest.raises(ModelProblem, match="weights of efficientnet-lite0 are not those of this recipe"):
         replay(other, pictures[0])
+    prepared = replace(recipe.prepared, mean=(0.5, 0.5, 0.4))
+    with pytest.raises(ModelProblem, match=r"pictures as for this recipe: state its mean = \(0\.5, 0\.5, 0\.4\)\.$"):
+        replay(recipe.model_copy(update={"prepared": prepared}), pictures[0])
     with pytest.raises(ModelProblem):
         replay(recipe.model_copy(update={"model": "efficientnet-lite9"}), pictures[0])
 

@@ -185,8 +185,13 @@ def test_sentences_name_python_arguments(net: nn.Module) -> None:
         Explainer(net, layers="layer4_1")
     with pytest.raises(ModelProblem, match=r'ResNet takes no picture 2 x 2 .*: say preprocess={"size": \.\.\.}\.$'):
         Explainer(nn.Sequential(nn.AvgPool2d(7), net), preprocess={"size": 2}, name="ResNet")
+    row = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     with pytest.raises(ModelProblem, match="A scripted module has no layers here: give the module"):
-        Explainer(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())))
+        Explainer(torch.jit.script(row))
+    program = torch.export.export(row, (torch.rand(1, 3, 8, 8),))
+    for exported in (program, nn.Sequential(program.module())):
+        with pytest.raises(ModelProblem, match=r"torch.export made shows no layers: give what .*unflatten makes of it"):
+            Explainer(exported)
 
 
 def test_a_notebook_shows_the_live_report(net: nn.Module, bus: Path) -> None:

@@ -212,6 +212,8 @@ def test_a_seed_is_a_model_that_says_that_it_is_untrained(loader: str, arch: str
     assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert torch.equal(torch.get_rng_state(), state)
     assert first.labels and all(label.endswith("(untrained)") for label in first.labels)
+    with pytest.raises(ModelProblem, match=r"states weights\.random, .*, and weights\.path: remove one"):
+        load(own_spec(arch, loader, arch, task, random=1, path="net.pth"))
 
 
 def test_the_list_in_the_docs_is_the_catalogue() -> None:

@@ -121,8 +121,7 @@ def pictures() -> tuple[Pillow.Image, ...]:
     """The packaged photographs, and windows of them: landscape, upright, square, odd sides, small."""
     photos = {name: Pillow.open(path).convert("RGB") for name, path in photographs().items()}
     cut = [photos[name].crop(window) for name, window in WINDOWS.items()]
-    small = [photos["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))]
-    return (*photos.values(), *cut, *small)
+    return (*photos.values(), *cut, *[photos["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))])
 
 
 def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: Callable[[torch.Tensor], Any]) -> float:
@@ -147,8 +146,7 @@ def sure(net: Any) -> Any:
     """Spread the logits of an untrained network, so that its probabilities depend on the picture."""
     last = [part for part in net.modules() if isinstance(part, nn.Linear)][-1]
     with torch.no_grad():
-        spread = net.eval()(torch.randn(8, 3, 224, 224)).std(0).mean()
-        last.weight *= 2 / spread
+        last.weight *= 2 / net.eval()(torch.randn(8, 3, 224, 224)).std(0).mean()
         last.bias -= net(torch.randn(8, 3, 224, 224)).mean(0)
     return net
 

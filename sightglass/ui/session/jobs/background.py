@@ -70,8 +70,7 @@ class Job(Generic[T]):
         self._redraws = redraws
         # The thread holds no reference to this object.
         weakref.finalize(self, self.cancel.set)
-        work = (weakref.ref(self), call, self.cancel, stays)
-        self._thread = threading.Thread(target=_run, args=work, daemon=True)
+        self._thread = threading.Thread(target=_run, args=(weakref.ref(self), call, self.cancel, stays), daemon=True)
         _RUNNING[self._thread] = self.cancel
         self._thread.start()
         if name:

@@ -45,8 +45,7 @@ def _cache() -> ByteCache[Explanation]:
     def size(explanation: Explanation) -> int:
         # A map that was once resampled to the picture's own grid stays so.
         grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
-        maps = sum(array.nbytes for array in grown)
-        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
+        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + sum(array.nbytes for array in grown)
 
     return ByteCache(evidence_bytes, size)
 
@@ -71,7 +70,7 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     options, image = {"method": choices.method, **choices.options, **more}, choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
     key: Key = (image.sha256, image.name, image.notes)
-    key += (explainer.loaded.adapter.weights_sha256, explainer.model.row_hash, *sorted(options.items()))
+    key += (explainer.loaded.version, *sorted(options.items()))
     # Something else was chosen since: the slow explanation of that stops.
     running = state.of(Jobs).find(JOB, key)
     # A model that was evicted to make room must not live on here.

@@ -179,8 +179,7 @@ def test_each_box_is_in_one_row_that_names_who_misses_it(result: Explanation) ->
         return Comparison(tuple(answering(result, *boxes) for boxes in sides), ("a", "b", "c")).aligned()
 
     for _ in range(20):
-        moves = random.uniform(0, 1, (3, 4))
-        several = compare(*([shift(ball, move) for move in side] for side in moves))
+        several = compare(*([shift(ball, move) for move in side] for side in random.uniform(0, 1, (3, 4))))
         for model in range(3):
             assert sorted(s.places[model] for s in several.objects if s.places[model] is not None) == [0, 1, 2, 3]
     # The third model's box overlaps those of both others, which are too far apart.

@@ -177,8 +177,7 @@ def test_layer_beside_the_answer() -> None:
     module.aside = nn.Conv2d(3, 2, 3, padding=1)
     aside, stem = gradients(evidence_of(module, "aside", "stem"), Target(0, ""))
     assert aside.shape == (1, 2, 16, 16)
-    assert not aside.any()
-    assert stem.any()
+    assert not aside.any() and stem.any()
     with pytest.raises(ModelProblem, match="No gradient reaches this layer"):
         explained(evidence_of(module, "aside"), targets=(0,))
 
@@ -237,8 +236,7 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     cells = 16 // pool
     picture = heatmap.raw[0][4 * cells // 16 : 12 * cells // 16]
     assert heatmap.raw[0].max() > 1.5 * picture.max() > 0, "the bars are not hottest"
-    assert not heatmap.at_input[:4].any()
-    assert not heatmap.at_input[12:].any()
+    assert not heatmap.at_input[:4].any() and not heatmap.at_input[12:].any()
     assert heatmap.state == "ok"
     assert heatmap.at_input.max() == pytest.approx(1, abs=1e-4)
     row, column = np.unravel_index(heatmap.values.argmax(), WIDE)
@@ -250,8 +248,7 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
 @pytest.mark.parametrize("pool", [1, 4])
 def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
     (heatmap,) = letterboxed(pool, np.zeros((*WIDE, 3), np.uint8), targets=(0,)).heatmaps
-    assert heatmap.raw[0].max() > 0
-    assert not heatmap.values.any()
+    assert heatmap.raw[0].max() > 0 and not heatmap.values.any()
     assert heatmap.state == "no evidence"
 
 

@@ -47,8 +47,7 @@ class Repeated(recorded.Recorded[Any]):
     pool = None
 
     def replay(self) -> None:
-        parts = (self.result, self.call())
-        for old, new in zip(*map(tensors_of, parts), strict=True):
+        for old, new in zip(*map(tensors_of, (self.result, self.call())), strict=True):
             old.data.copy_(new.data)
 
 
@@ -87,8 +86,7 @@ def test_pass_is_recorded_the_second_time(graphs: None, power: int) -> None:
     assert recordings[3].averages is (power == 1)
     # An earlier picture's gradients come from a pass of its own, whatever was replayed since.
     for place in (3, 2, 0):
-        found = evidences[place].gradients(TARGETS)[0]
-        for index, gradient in enumerate(found):
+        for index, gradient in enumerate(evidences[place].gradients(TARGETS)[0]):
             activation, slope = by_autograd(module, INPUTS[place : place + 1], index)
             torch.testing.assert_close(evidences[place].activations[0][0], activation)
             torch.testing.assert_close(gradient.dense(), slope)
@@ -101,8 +99,7 @@ def test_pass_is_recorded_the_second_time(graphs: None, power: int) -> None:
 def test_function_is_explained_by_a_pass_with_a_graph(graphs: None) -> None:
     loaded = load(Net().eval())
     evidence = [explained(loaded, INPUTS[i : i + 1]) for i in range(3)][-1]
-    target = FunctionTarget(None, "sum", function=lambda outputs: outputs.sum())
-    total = evidence.gradients([target])[0][0].values
+    total = evidence.gradients([FunctionTarget(None, "sum", function=lambda outputs: outputs.sum())])[0][0].values
     classes = [gradient.values for gradient in evidence.gradients(TARGETS)[0]]
     torch.testing.assert_close(total, torch.stack(classes).sum(0))
 

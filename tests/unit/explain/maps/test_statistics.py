@@ -23,20 +23,17 @@ def bump(height, width, x, y, sigma):
 
 def test_two_by_two_by_hand():
     measured = statistics.describe(np.array([[1, 0.5], [0.5, 0]], np.float32), (10, 20, 30, 40))
-    assert measured.mean == 0.5
-    assert measured.max == 1
+    assert measured.mean == 0.5 and measured.max == 1
     assert (measured.coverage_25, measured.coverage_50, measured.coverage_75) == (0.75, 0.25, 0.25)
     assert measured.half_heat_area == 0.25  # the one cell of 1 holds half of 2
-    assert measured.entropy == pytest.approx(1.5)
-    assert measured.entropy_normalised == pytest.approx(0.75)
+    assert measured.entropy == pytest.approx(1.5) and measured.entropy_normalised == pytest.approx(0.75)
     assert measured.gini == pytest.approx(2 * (2 * 0.5 + 3 * 0.5 + 4 * 1) / (4 * 2) - 5 / 4)
     assert measured.centre == pytest.approx((17.5, 27.5))  # 15 and 25, by 3/4 and 1/4
     assert measured.spread == pytest.approx(math.sqrt(2 * 18.75) / math.hypot(20, 20))
     assert measured.peak == (15, 25)
     assert measured.regions == (statistics.Region((10, 20, 20, 30), 0.5, 1.0),)
     assert measured.quadrants == pytest.approx((0.5, 0.25, 0.25, 0))
-    assert measured.border_share == pytest.approx(0.36)
-    assert measured.histogram == (1, *[0] * 9, 2, *[0] * 8, 1)
+    assert measured.border_share == pytest.approx(0.36) and measured.histogram == (1, *[0] * 9, 2, *[0] * 8, 1)
     assert not measured.flat
     assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(measured)[:10])
 
@@ -52,8 +49,7 @@ def test_a_flat_map_is_even_in_every_number(shape):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 7)])
 def test_no_heat_at_all_gives_zeros(shape):
     measured = statistics.describe(np.zeros(shape, np.float32), (0, 0, 30, 40))
-    assert measured.centre == measured.peak == (15, 20)
-    assert measured.regions == ()
+    assert measured.centre == measured.peak == (15, 20) and measured.regions == ()
     assert measured.quadrants == (0, 0, 0, 0)
     assert measured.histogram == (shape[0] * shape[1], *[0] * 19)
     for name in ("mean", "max", "half_heat_area", "entropy", "gini", "spread", "border_share", "n_regions"):

@@ -74,8 +74,7 @@ def of_two_classes(name: str, count: int, bus: Path) -> tuple[Evidence, tuple[in
     """Maps at so many layers of the best class and of another one, and what they were made of."""
     evidence = evidence_of(LAYERS[-count:], bus)
     classes = (int(evidence.outputs.logits[0].argmax()), OTHER_CLASS)
-    options = Options(method=name, targets=classes)
-    return evidence, classes, explain(Image.open(bus), evidence, options, milliseconds={})
+    return evidence, classes, explain(Image.open(bus), evidence, Options(method=name, targets=classes), milliseconds={})
 
 
 def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
@@ -204,8 +203,7 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     size = tensor.shape[-2:]
     preprocessing = Preprocessing((size[0], size[1]), size[0], (0.0,) * 3, (1.0,) * 3)
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
-    adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
-    loaded = LoadedModel(adapter, CPU)
+    loaded = LoadedModel(Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64), CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
     return Evidence(loaded, ModelInput(tensor, geometry), layers_at(loaded, paths))
 

@@ -129,6 +129,11 @@ def test_guided_backprop_needs_relu(scene: np.ndarray) -> None:
     assert pixel_gradients.EDGES in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
     with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
         Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
+    frozen = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).requires_grad_(False)
+    head = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    net = Answering(nn.ModuleList([frozen, head]), lambda net, pictures: net[1](torch.no_grad()(net[0])(pictures)))
+    with pytest.raises(ModelProblem, match=r"No gradient of .* reaches the picture: hide parts of it, as RISE does"):
+        Explainer(net, preprocess={"size": 64})(scene, method="guidedbackprop")
 
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "edgenext_xx_small"])
@@ -154,8 +159,7 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
         weights = (query @ key.transpose(-2, -1) * block.attn.scale).softmax(-1).detach().requires_grad_()
         tokens = tokens.detach() + block.attn.proj((weights @ value).transpose(1, 2).flatten(2))
         tokens = tokens + block.mlp(block.norm2(tokens))
-        logit = net.head(net.fc_norm(net.norm(tokens).mean(1)))[0, index]
-        (gradient,) = torch.autograd.grad(logit, weights)
+        (gradient,) = torch.autograd.grad(net.head(net.fc_norm(net.norm(tokens).mean(1)))[0, index], weights)
         rows.append(F.relu(gradient)[0].mean((0, 1)))
         tokens = tokens.detach()
     return torch.stack(rows).mean(0).reshape(8, 8)

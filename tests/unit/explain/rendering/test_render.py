@@ -143,8 +143,7 @@ def test_style_parses_colours_and_modes():
 
 
 def test_no_line_where_there_is_nothing_to_outline(pixels):
-    flat = [Field(np.full((7, 7), level, np.float32), WHOLE, WHOLE) for level in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    for field in flat:
+    for field in [Field(np.full((7, 7), level, np.float32), WHOLE, WHOLE) for level in (0.0, 0.25, 0.5, 0.75, 1.0)]:
         assert np.array_equal(paint(pixels, field, Style("contour")), pixels)
 
 

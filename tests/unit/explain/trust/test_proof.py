@@ -113,8 +113,7 @@ def test_it_stops_within_a_batch(explained, monkeypatch):
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "demo-s"])
 def test_proof_runs_beside_lock_and_hooks(name, scene):
-    per = "detection" if name == "demo-s" else "class"
-    result = Explainer(name, device="cpu")(scene, per=per, top_k=1)
+    result = Explainer(name, device="cpu")(scene, per="detection" if name == "demo-s" else "class", top_k=1)
     loaded, threads, hooked, stop = result.evidence.loaded, [], [], threading.Event()
     loaded.fastest_adapter(())
     stop.set()

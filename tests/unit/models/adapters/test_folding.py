@@ -96,8 +96,7 @@ def test_folded_copy_keeps_other_modules() -> None:
     assert folded is not None and {"stem.conv", "stem.bn.drop"} <= folded.missing and "stem.bn" not in folded.missing
     outputs: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
     for name, network in (("plain", module), ("twin", folded.module)):
-        paths = {path for path, _ in module.named_modules() if path} - folded.missing
-        for path in paths:
+        for path in {path for path, _ in module.named_modules() if path} - folded.missing:
             network.get_submodule(path).register_forward_hook(
                 lambda _m, _g, out, path=path, name=name: outputs[name].update({path: out.clone()})
             )

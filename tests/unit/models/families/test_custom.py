@@ -1,5 +1,6 @@
 """An operator's own checkpoint is a model: found out, loaded, explained; where it does not fit it says what does."""
 
+import os
 import sys
 import types
 from dataclasses import replace
@@ -172,3 +173,34 @@ def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
     assert Explainer("mine", device="cpu", model_cache=model_cache).loaded is loaded
     saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")
     assert labels() == ("class 0", "class 1")
+
+
+def test_replaced_file_of_one_size_and_time_is_seen(folder: Path) -> None:
+    """A link leads to two files in turn, and names of classes change."""
+    model_cache, digests = ModelCache(), set()
+    (folder / "names.txt").write_text("a\nb", "utf-8")
+    name = table(folder, "nets.py:BlocksCNN", "net.pth", labels='"names.txt"')
+    for file in ("one.pth", "two.pth"):
+        saved(own_nets.BlocksCNN(num_classes=2), folder / file)
+        os.utime(folder / file, (1, 1))
+        (folder / "net.pth").unlink(missing_ok=True)
+        (folder / "net.pth").symlink_to(folder / file)
+        digests.add(Explainer(name, device="cpu", model_cache=model_cache).loaded.digest())
+    assert len(digests) == 2
+    before = Explainer(name, device="cpu", model_cache=model_cache).loaded
+    (folder / "names.txt").write_text("c\nd", "utf-8")
+    after = Explainer(name, device="cpu", model_cache=model_cache).loaded
+    assert after.adapter.labels == ("c", "d") and after.version != before.version
+
+
+def test_networks_import_what_lies_beside_them(folder: Path) -> None:
+    code = NETS.read_text("utf-8").replace("width: int = 8", "width: int = widths.WIDTH")
+    for width in (2, 3):
+        (folder / f"{width}").mkdir()
+        (folder / f"{width}" / "widths.py").write_text(f"WIDTH = {width}", "utf-8")
+        (folder / f"{width}" / "nets.py").write_text(f"import widths\n{code}", "utf-8")
+        saved(own_nets.BlocksCNN(width=width), folder / "net.pth")
+        loaded(folder, f"{width}/nets.py:BlocksCNN", "net.pth")
+    (folder / "3" / "widths.py").write_text("WIDTH = 2 + 2", "utf-8")
+    with pytest.raises(Problem, match="4 x 3 x 3 x 3 in the model"):
+        loaded(folder, "3/nets.py:BlocksCNN", "net.pth")

@@ -21,7 +21,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
-from sightglass.models.families.exported import runtimes
+from sightglass.models.families.exported import loader, runtimes
 from sightglass.models.families.exported.layouts import LAYOUTS, grid
 from sightglass.models.families.exported.loader import ExportedDetector, make_detector
 from sightglass.models.families.exported.loader import load as open_exported
@@ -113,16 +113,16 @@ class InMemory(runtimes.Runtime):
 
     def __init__(self, *outputs: torch.Tensor, **metadata: str) -> None:
         nn.Module.__init__(self)
-        self.path, self.nbytes, self.outputs, self.takes_half, self.channels_last = Path("m.onnx"), 0, (), False, False
+        self.path, self.nbytes, self.outputs, self.dtype, self.channels_last = Path("m.onnx"), 0, (), torch.half, False
         self.given, self.metadata, self.image_size, self.batch, self.channels = outputs, metadata, (320, 320), 1, 3
+        self.size = self.image_size
 
     def answer(self, tensor: torch.Tensor) -> Sequence[torch.Tensor]:
         return self.given
 
 
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
-    runtime = InMemory(*outputs, **(metadata or {}))
-    return make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), "")
+    return make_detector(spec(Path("m.onnx"), **weights), InMemory(*outputs, **(metadata or {})), tuple(outputs), "")
 
 
 def rows(shape: tuple[int, ...], at: int, *numbers: float, axis: int = 1) -> torch.Tensor:
@@ -208,8 +208,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     )
     loaded = LoadedModel(adapter, CPU)
     assert loaded.layers == () and {method.family for method in list_methods(loaded)} == {"mask"}
-    evidence = Evidence(loaded, model_input, ())
-    (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
+    (maps,) = METHODS["drise"].run(Evidence(loaded, model_input, ()), [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
 
@@ -234,6 +233,11 @@ def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], opt
     with pytest.raises(ModelProblem, match=words) as problem:
         read([torch.zeros(shape)], **options)
     assert "\n" not in str(problem.value)
+
+
+def test_maps_beside_a_row_are_no_boxes() -> None:
+    draft = loader._open(Path("m.onnx"), InMemory(torch.randn(1, 4), torch.rand(1, 8, 3, 3)))
+    assert draft.table["task"] == "classify"
 
 
 @pytest.mark.parametrize(
@@ -261,15 +265,16 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
     torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
     runtime = runtimes.open_file(tmp_path / "h.onnx")
-    assert (runtime.size, runtime.channels_last, runtime.takes_half) == ((32, 48), True, True)
-    (out,) = runtime.answers(torch.rand(1, 3, 32, 48))
-    assert (out.shape, out.dtype) == ((1, 3), torch.float32)
+    assert (runtime.size, runtime.channels_last, runtime.dtype) == ((32, 48), True, torch.half)
+    torch.jit.trace(nn.Conv2d(3, 3, (32, 48)).double(), torch.rand(1, 3, 32, 48).double()).save(str(tmp_path / "d.ts"))
+    for opened in (runtime, runtimes.open_file(tmp_path / "d.ts")):
+        (out,) = opened.answers(torch.rand(1, 3, 32, 48))
+        assert (out.numel(), out.dtype) == (3, torch.float32)
 
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml"]
-    for name in files:
+    for name in ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml"]:
         (tmp_path / name).touch()
     rows_by_id = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in rows_by_id.items()} == {

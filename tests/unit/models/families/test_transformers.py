@@ -183,8 +183,7 @@ def test_cams_equal_the_librarys(name: str, method: str) -> None:
     path, reshape = LAYERS[name]
     evidence = evidence_of(name, path)
     module = evidence.loaded.adapter.module
-    options = Options(method=method, targets=(1, 3))
-    result = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    result = explain(Image.open(PICTURE), evidence, Options(method=method, targets=(1, 3)), milliseconds={})
     with CAMS[method](module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
         for heatmap, index in zip(result.heatmaps, (1, 3), strict=True):
             theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
@@ -414,5 +413,4 @@ def test_projection_inside_attention_beside_an_earlier_block() -> None:
     with net.blocks[1].attn.qkv.register_forward_hook(lambda *call: outputs.append(call[2])):
         logit = net(evidence.tensor)[0, 3]
     (slope,) = torch.autograd.grad(logit, outputs[0])
-    expected = (slope * outputs[0]).sum(2)[0, 1:].reshape(8, 8).detach()
-    torch.testing.assert_close(raw, expected, atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(raw, (slope * outputs[0]).sum(2)[0, 1:].reshape(8, 8).detach(), atol=1e-8, rtol=1e-4)

@@ -18,6 +18,7 @@ from torchvision.transforms.functional import to_tensor
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
+from sightglass.models.checkpoints import weights
 from sightglass.models.labels import class_index
 from sightglass.models.load import inspect_model
 from sightglass.models.spec import TASKS
@@ -273,6 +274,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
     onnx.save_model(
         model, tmp_path / "net.onnx", save_as_external_data=True, location="net.onnx.data", size_threshold=0
     )
+    digest, data = weights.sha256_of(tmp_path / "net.onnx"), (tmp_path / "net.onnx.data").read_bytes()
+    (tmp_path / "net.onnx.data").write_bytes(data[::-1] + data[:-1])
+    assert weights.sha256_of(tmp_path / "net.onnx") != digest
     (tmp_path / "net.onnx.data").unlink()
     with pytest.raises(Problem, match=r"keeps its weights in net\.onnx\.data, which is missing"):
         Explainer(tmp_path / "net.onnx")

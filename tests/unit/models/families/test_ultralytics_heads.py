@@ -58,8 +58,7 @@ def raw(name: str, *, one_to_one: bool = False) -> tuple[Any, dict[str, torch.Te
 def some(outputs: Detections) -> tuple[int, ...]:
     """A candidate in the middle of each scale."""
     sizes = [level.shape[2] * level.shape[3] for level in outputs.levels]
-    starts = np.cumsum([0, *sizes])[:-1]
-    return tuple(int(start + size // 2) for start, size in zip(starts, sizes, strict=True))
+    return tuple(int(start + size // 2) for start, size in zip(np.cumsum([0, *sizes])[:-1], sizes, strict=True))
 
 
 @pytest.mark.usefixtures("as_built")
@@ -144,8 +143,7 @@ def test_sides_and_mask_equal_tower_outputs(name: str) -> None:
             share = bins.softmax(1) if bins.shape[1] > 1 else torch.ones_like(bins)
             # Ultralytics' own order is left, top, right, bottom; a scale of one bin is the distance itself.
             values = torch.arange(bins.shape[1]).float() if bins.shape[1] > 1 else bins
-            distances = (share * values).sum(1).tolist()
-            for side, distance in zip(SIDES, distances, strict=True):
+            for side, distance in zip(SIDES, (share * values).sum(1).tolist(), strict=True):
                 ours = adapter.scalar(outputs, Target(7, "", (anchor,), side))
                 assert float(ours) == pytest.approx(distance, abs=1e-4)
             if prototypes is None:
@@ -300,8 +298,7 @@ def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
     )
 
     def draw(*joints: Joint) -> NDArray[np.uint8]:
-        marks = PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints))
-        return draw_marks(black, [(marks, "")])
+        return draw_marks(black, [(PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints)), "")])
 
     left = Joint("a", 20, 30, 0.9)
     line, gap = draw(left, Joint("b", 70, 30, 0.9)), draw(left, Joint("b", 70, 30, 0.1))

@@ -176,9 +176,11 @@ def test_process_opens_no_file_and_no_socket(tmp_path: Path) -> None:
 def test_changed_file_is_not_run(tmp_path: Path) -> None:
     runtime = opened(write(tmp_path / "calm.onnx", "calm"))
     signalled(runtime.path, signal.SIGKILL)
-    write(tmp_path / "other.onnx", "nan").replace(runtime.path)
-    with pytest.raises(ModelProblem, match=r"calm\.onnx has changed since it was opened: choose the model again"):
-        runtime.answer(CALM)
+    other = write(tmp_path / "other.onnx", "nan")
+    for change, fault in ((lambda: other.replace(runtime.path), "has changed"), (runtime.path.unlink, "was removed")):
+        change()
+        with pytest.raises(ModelProblem, match=rf"calm\.onnx {fault} since it was opened: choose the model again"):
+            runtime.answer(CALM)
 
 
 @pytest.mark.parametrize(
