@@ -161,6 +161,8 @@ class BoxWording(Wording):
         indices = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
         best = max(indices, key=lambda index: float(scores[index]))
         highest = float(scores[best])
+        if highest > options.confidence and (hidden := result.missing(None, best)) is not None:
+            return hidden.words
         candidate = f"the best candidate was {adapter.labels[best]} at {near(highest, options.confidence)}"
         if options.classes:
             absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])
