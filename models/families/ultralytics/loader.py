@@ -200,7 +200,7 @@ def _preprocessing(module: Any) -> Preprocessing:
     steps = getattr(getattr(module, "transforms", None), "transforms", [])
     kinds = [type(step).__name__ for step in steps]
     if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
-        steps = classify_transforms().transforms
+        steps = classify_transforms(trained_size(module)[0]).transforms
     resize, crop, _, normalise = steps
     mean, std = (tuple(map(float, numbers)) for numbers in (normalise.mean, normalise.std))
     return Preprocessing(tuple(crop.size), resize.size, mean, std, resize.interpolation.value)
