@@ -211,11 +211,11 @@ class _Recorder:
         self._sizes: list[tuple[int, int]] = []
 
     def record_weights(self, _path: str, weights: Tensor) -> Tensor:
-        self._weights = weights.flatten(0, 1)[: weights.shape[0] * weights.shape[1] // self._pictures].detach()
+        self._weights = weights.flatten(0, 1)[: weights.shape[0] * weights.shape[1] // self._pictures].detach().float()
         return weights
 
     def record_sample(self, values: Tensor, places: Tensor) -> None:
-        self._samples.append(places.detach())
+        self._samples.append(places.detach().float())
         self._sizes.append((values.shape[2], values.shape[3]))
 
     def attention(self, path: str) -> CrossAttention | None:
