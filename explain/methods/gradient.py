@@ -50,8 +50,13 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
-    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow."""
-    return g.placed((g.values * g.part(a.values)).sum(0))
+    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow.
+
+    Before a norm of each place's channels they cancel: a map that is their rounding alone is 0.
+    """
+    shares = g.values * g.part(a.values)
+    heatmap, sizes = shares.sum(0), torch.linalg.vector_norm(shares, 1, 0)
+    return g.placed(heatmap * (heatmap.abs().max() > torch.finfo(shares.dtype).eps * sizes.max()))
 
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:
