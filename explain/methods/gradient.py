@@ -50,12 +50,10 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
-    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow.
-
-    Before a norm of each place's channels they cancel: a map that is their rounding alone is 0.
-    """
+    """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow."""
     shares = g.values * g.part(a.values)
     heatmap, sizes = shares.sum(0), torch.linalg.vector_norm(shares, 1, 0)
+    # They cancel before a norm of each place's channels, and a map of their rounding would be noise.
     return g.placed(heatmap * (heatmap.abs().max() > torch.finfo(shares.dtype).eps * sizes.max()))
 
 
