@@ -224,7 +224,6 @@ class Wording:
         if numbers:
             # Why one number and not another is asked of classes alone.
             return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
-        # A lone class has no others, and a lone prompt only those that its note names.
         if result.options.part == "contrast" and len(result.evidence.loaded.adapter.labels) != 1:
             return self.contrast(result, hot, index)
         return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."

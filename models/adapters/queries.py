@@ -160,10 +160,9 @@ class QueryDetector(Detector):
         strongest = super().candidate(outputs, geometry, where, index)
         if strongest is not None or where is None:
             return strongest
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        x0, y0, x1, y1 = geometry.box_to_input(where)
         boxes = outputs.boxes[0].detach().float()
-        x, y = (where[0] + where[2]) / 2 * sx + ox, (where[1] + where[3]) / 2 * sy + oy
-        point = boxes.new_tensor([x, y])
+        point = boxes.new_tensor([(x0 + x1) / 2, (y0 + y1) / 2])
         gap = torch.maximum(boxes[:, :2] - point, point - boxes[:, 2:]).clamp_min(0).norm(dim=1)
         anchor = int(gap.argmin())
         if float(gap[anchor]) > NEAR * max(geometry.input):

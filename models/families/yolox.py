@@ -164,8 +164,7 @@ class Yolox(nn.Module):
             towards_box = head.reg_convs[i](shared)
             regressions.append(head.reg_preds[i](towards_box))
             objectness.append(head.obj_preds[i](towards_box))
-        shapes = [(level.shape[2], level.shape[3]) for level in regressions]
-        centres, sides = cell_grid(shapes, STRIDES, regressions[0])
+        centres, sides = cell_grid([(level.shape[2], level.shape[3]) for level in regressions], STRIDES, regressions[0])
         strides = sides[:, None]
 
         def boxes(levels: tuple[Tensor, ...]) -> Tensor:

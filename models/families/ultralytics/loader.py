@@ -106,9 +106,7 @@ def build_untrained(arch: str, seed: int) -> Any:
     # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
     name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
     name = f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
-    if "rtdetr" in name:
-        return checkpoint.build_seeded(lambda: RTDETR(name).model, seed)
-    return checkpoint.build_seeded(lambda: YOLO(name, verbose=False).model, seed)
+    return checkpoint.build_seeded(lambda: (RTDETR(name) if "rtdetr" in name else YOLO(name)).model, seed)
 
 
 def import_quietly() -> None:
