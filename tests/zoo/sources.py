@@ -187,8 +187,7 @@ def transformers_cases() -> Iterator[Case]:
         for kind, names in getattr(modeling_auto, f"MODEL_FOR_{purpose}_MAPPING_NAMES").items():
             for name in [names] if isinstance(names, str) else names:
                 task = "embed" if purpose == "IMAGE" else None
-                case = Case("Transformers", name, partial(build_small, name, kind), save_folder, task)
-                found.setdefault(name, case)
+                found.setdefault(name, Case("Transformers", name, partial(build_small, name, kind), save_folder, task))
     yield from found.values()
 
 

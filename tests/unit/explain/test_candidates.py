@@ -21,7 +21,6 @@ from sightglass.explain.methods.gradient import add_evenly
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.demo.pictures import pictures
@@ -130,8 +129,8 @@ def test_a_missing_box_says_what_it_is_and_why(where, label, only, words):
 
 def test_filtered_class_that_loses_its_place_is_said() -> None:
     result = Explainer("demo-s")(next(iter(pictures("references"))), classes=("moon-outside",), confidence=0.01)
-    lost = "moon-outside at 3 % is not shown because moon-inside at 42 % scores higher at the same place."
-    assert describe_boxes(result).replace(NBSP, " ") == f"A {lost}"
+    sentence = result.task.wording.nothing(result).replace(NBSP, " ")
+    assert sentence.startswith("A moon-outside at 3 % is not shown because moon-inside at 42 % scores higher")
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:

@@ -30,8 +30,7 @@ DEMO = [spec for spec in catalog.catalog().values() if spec.loader == "demo" and
 @pytest.mark.parametrize("spec", DEMO, ids=lambda spec: spec.id)
 def test_every_demo_model_is_packaged_and_answers(spec: ModelSpec) -> None:
     assert catalog.available(spec)
-    scene = draw(sample(9, task=spec.task, held_out=True))
-    result = Explainer(spec.id)(scene.pixels, top_k=1, confidence=0.1)
+    result = Explainer(spec.id)(draw(sample(9, task=spec.task, held_out=True)).pixels, top_k=1, confidence=0.1)
     assert result.heatmaps[0].state == "ok"
     assert result.notes
 

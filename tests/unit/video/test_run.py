@@ -196,8 +196,7 @@ def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, 
 
 def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path) -> None:
     detector = Explainer(DETECTOR)
-    summary = run(moving, detector, tmp_path, settings=EXACT)
-    rows = json.loads((summary.folder / "timeline.json").read_text())["rows"]
+    rows = json.loads((run(moving, detector, tmp_path, settings=EXACT).folder / "timeline.json").read_text())["rows"]
     of = {number: [row for row in rows if row["object"] == number] for number in (1, 2)}
     assert all(len(found) == 18 and len({row["answer"] for row in found}) == 1 for found in of.values())
     # Everything moves to the right, by 0.4 pixels a frame.
@@ -270,8 +269,7 @@ def test_segmentation_clip_follows_class() -> None:
         alone = segmenter(Image(frame.pixels), targets=(expected,))
         assert seen.score == pytest.approx(next(p.score for p in alone.predictions if p.label == expected))
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
-        painter = Painter(looking, 160, 160)
-        ((_, mine),) = painter.maps(record)
+        ((_, mine),) = Painter(looking, 160, 160).maps(record)
         assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
 
 
@@ -331,8 +329,7 @@ def test_only_a_window_is_in_memory() -> None:
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
     columns = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
-    answer = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
-    return columns | answer
+    return columns | {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
 
 
 TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]

@@ -88,8 +88,7 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_gradients_equal_autograd_at_patches(name: str, folders: dict[str, Path]) -> None:
-    result = explainer(folders[name])
-    explanation = result(PIXELS, vocabulary=PROMPTS)
+    explanation = explainer(folders[name])(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
     assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
     evidence = explanation.evidence
@@ -137,8 +136,7 @@ def test_words_per_session(folders: dict[str, Path]) -> None:
 
 
 def test_similarity_draws_attention_without_words(folders: dict[str, Path], bus: Path, tmp_path: Path) -> None:
-    arguments = ["similarity", bus, bus, "--model", folders["clip"], "--out", tmp_path]
-    assert main([*map(str, arguments)]) == 0
+    assert main(["similarity", str(bus), str(bus), "--model", str(folders["clip"]), "--out", str(tmp_path)]) == 0
     assert (tmp_path / "similarity.jpg").is_file()
 
 

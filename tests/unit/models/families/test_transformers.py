@@ -183,8 +183,7 @@ def test_cams_equal_the_librarys(name: str, method: str) -> None:
     path, reshape = LAYERS[name]
     evidence = evidence_of(name, path)
     module = evidence.loaded.adapter.module
-    options = Options(method=method, targets=(1, 3))
-    result = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    result = explain(Image.open(PICTURE), evidence, Options(method=method, targets=(1, 3)), milliseconds={})
     with CAMS[method](module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
         for heatmap, index in zip(result.heatmaps, (1, 3), strict=True):
             theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
