@@ -428,6 +428,8 @@ class Explainer:
             return loaded
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
+        if options.vocabulary and options.examples:
+            raise ModelProblem("A picture is searched for words or for what examples show: give one of the two.")
         read = options.examples or (adapter.takes_prompt and not options.answer)
         key = (
             *(options.vocabulary, options.examples, options.prompt, options.answer),

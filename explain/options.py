@@ -364,7 +364,7 @@ def _parse_vocabulary(value: Any) -> tuple[str, ...]:
 def _parse_examples(value: Any) -> tuple[Any, ...]:
     """Read boxes xyxy with their names."""
     pairs = tuple((tuple(box), str(name)) for box, name in value)
-    if not all(len(box) == 4 and all(map(math.isfinite, box)) for box, _ in pairs):
+    if not all(len(box) == 4 and all(map(math.isfinite, box)) and name.strip() for box, name in pairs):
         raise ValueError
     return pairs
 

@@ -70,6 +70,11 @@ class Geometry:
         first = min(max(round(low), 0), size - 1)
         return first, max(min(round(high), size), first + 1)
 
+    def box_to_input(self, box: Box) -> Box:
+        """Map an xyxy box of the original picture to pixels of the input."""
+        (sy, sx), (oy, ox) = self.scale, self.offset
+        return box[0] * sx + ox, box[1] * sy + oy, box[2] * sx + ox, box[3] * sy + oy
+
     def box_to_original(self, box: Box) -> Box:
         """Map an xyxy box of the input to original pixels, clipped to the picture."""
         x0, y0, x1, y1 = np.clip(self.points_to_original((box[:2], box[2:])), 0, self.original[::-1]).ravel().tolist()

@@ -111,10 +111,8 @@ def to_mask(area: Any, width: int, height: int) -> NDArray[np.bool_]:
 def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
     """Return a box's rows and columns in the input's content."""
     left, top, _, _ = geometry.content
-    x0, y0, x1, y1 = box
-    (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-    rows = slice(max(round(y0 * sy + oy) - top, 0), max(round(y1 * sy + oy) - top, 0))
-    return rows, slice(max(round(x0 * sx + ox) - left, 0), max(round(x1 * sx + ox) - left, 0))
+    x0, y0, x1, y1 = map(round, geometry.box_to_input(box))
+    return slice(max(y0 - top, 0), max(y1 - top, 0)), slice(max(x0 - left, 0), max(x1 - left, 0))
 
 
 def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Prediction]) -> NDArray[np.float32]:

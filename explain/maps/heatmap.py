@@ -266,6 +266,7 @@ def heatmaps(
     """
     if not targets:
         return ()
+    raws = [raw.float() for raw in raws]
     arrays = [raw.cpu().numpy() for raw in raws]
     contents = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
     magnitudes = [np.abs(raw) for raw in contents] if signed else contents

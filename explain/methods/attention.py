@@ -39,9 +39,9 @@ class HeadWeights:
 
     module: AttentionModule
     weights: Tensor
-    """(heads, queries, keys), rows sum to 1."""
+    """(heads, queries, keys) float32, rows sum to 1."""
     slopes: Tensor
-    """(heads, queries, keys), a target's gradient."""
+    """(heads, queries, keys) float32, a target's gradient."""
     rows: Tensor
     """(queries,) bool: the queries that count: the class token where the prediction is read from it, else every patch;
     all queries that are other tokens than the keys."""
@@ -88,7 +88,9 @@ def compute_gradients(
             read = (slopes[last].expand_as(recorded[last])[0] != 0).any(-1).any(0)
             rows = {path: _rows(modules[path], modules[last], read) for path in recorded}
             yield [
-                HeadWeights(modules[path], weights[0].detach(), slopes[path].expand_as(weights)[0], rows[path])
+                HeadWeights(
+                    modules[path], weights[0].detach().float(), slopes[path].expand_as(weights)[0].float(), rows[path]
+                )
                 for path, weights in recorded.items()
             ]
 
@@ -202,7 +204,7 @@ def _relevance(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
     scalar = adapter.scalar(reading.outputs, target)
     (gradient,) = torch.autograd.grad(scalar, reading.weights, retain_graph=True, materialize_grads=True)
-    return _to_map(reading.module, gradient.clamp_min(0).mean((0, 1, 2)))
+    return _to_map(reading.module, gradient.float().clamp_min(0).mean((0, 1, 2)))
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

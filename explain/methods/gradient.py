@@ -51,7 +51,10 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
     """Return HiResCAM's map: sum_c g_c A_c, place by place; faithful where only linear layers follow."""
-    return g.placed((g.values * g.part(a.values)).sum(0))
+    shares = g.values * g.part(a.values)
+    heatmap, sizes = shares.sum(0), torch.linalg.vector_norm(shares, 1, 0)
+    # They cancel before a norm of each place's channels, and a map of their rounding would be noise.
+    return g.placed(heatmap * (heatmap.abs().max() > torch.finfo(shares.dtype).eps * sizes.max()))
 
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:

@@ -15,6 +15,7 @@ from sightglass.explain.tasks.parts import (
     Answers,
     Change,
     Decoder,
+    Found,
     Movement,
     ScoreOutputs,
     Scorer,
@@ -137,9 +138,7 @@ class WordScorer(Scorer):
     def score(self, result: Result, index: int) -> float | None:
         return max(result.predictions[place].score for place in words_of(result.heatmaps[index].target))
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         answers = self.follow(evidence, target, before.options)(evidence.outputs)
         return float(answers.score[0]), target.label if bool(answers.stays[0]) else "another word", target
 

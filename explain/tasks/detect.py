@@ -12,7 +12,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kinds, listing, percent, plural, quantity
-from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
@@ -107,9 +107,7 @@ class BoxScorer(Scorer):
             for t in targets
         )
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         """Return the boxes' mean score, the first one's class, and their candidates."""
         import torch
 
@@ -161,6 +159,8 @@ class BoxWording(Wording):
         indices = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
         best = max(indices, key=lambda index: float(scores[index]))
         highest = float(scores[best])
+        if highest > options.confidence and (hidden := result.missing(None, best)) is not None:
+            return hidden.words
         candidate = f"the best candidate was {adapter.labels[best]} at {near(highest, options.confidence)}"
         if options.classes:
             absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
-from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Movement, ScoreOutputs, Scorer
 from sightglass.explain.tasks.wording import Answer, Wording
 from sightglass.models.adapter import Prediction, Target
 
@@ -44,9 +44,7 @@ class VectorScorer(Scorer):
 
         return of_picture
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         return float(cosine(before.evidence, evidence.outputs)[0]), "", target
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:

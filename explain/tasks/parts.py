@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
 
+Found = tuple[float, str, Target | None]
+"""A target's score in a changed picture, the answer (empty for none), and the target there, or None."""
 LISTED = 3
 """Classes of either picture whose scores are compared."""
 
@@ -224,10 +226,8 @@ class Scorer:
         indices = (heatmap.target.index for heatmap in result.heatmaps)
         return tuple(order.index(index) + 1 if index in order else None for index in indices)
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return a target's score in a changed picture, the answer (empty for none), and the target there, or None."""
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
+        """Return what is found of a target in a changed picture."""
         adapter, index = evidence.loaded.adapter, scored_class(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target

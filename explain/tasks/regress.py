@@ -10,7 +10,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.parts import Change, Decoder, Movement, ScoreOutputs, Scorer
+from sightglass.explain.tasks.parts import Change, Decoder, Found, Movement, ScoreOutputs, Scorer
 from sightglass.explain.tasks.segment import move, pixels_inside
 from sightglass.explain.tasks.wording import COMPARED, Wording
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
@@ -32,9 +32,7 @@ class NumberScorer(Scorer):
         model = evidence.loaded.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         score, _, target_there = super().find_again(before, evidence, movement, target)
         return score, "", target_there
 
@@ -117,9 +115,7 @@ class DepthDecoder(Decoder):
 class DepthScorer(NumberScorer):
     """The number at a point or in an area; of the whole picture the mean."""
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         if not isinstance(target, PlaceTarget):
             return super().find_again(before, evidence, movement, target)
         adapter = cast("PixelNumbers", evidence.loaded.adapter)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, percent, plain_text
-from sightglass.explain.tasks.parts import Answers, Change, Decoder, Movement, ScoreOutputs, Scorer, scored_class
+from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import COMPARED, NAMED, Wording
 from sightglass.models.adapter import AreaTarget, Prediction, Span, Target
 from sightglass.models.geometry import fill_polygon
@@ -65,9 +65,7 @@ class PixelScorer(Scorer):
 
         return of_pixels
 
-    def find_again(
-        self, before: Result, evidence: Evidence, movement: Movement, target: Target
-    ) -> tuple[float, str, Target | None]:
+    def find_again(self, before: Result, evidence: Evidence, movement: Movement, target: Target) -> Found:
         if not isinstance(target, AreaTarget):
             return super().find_again(before, evidence, movement, target)
         adapter, moved = cast("Segmenter", evidence.loaded.adapter), move(target, evidence, movement)

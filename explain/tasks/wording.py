@@ -218,7 +218,7 @@ class Wording:
         if numbers:
             # Why one number and not another is asked of classes alone.
             return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
-        if result.options.part == "contrast":
+        if result.options.part == "contrast" and len(result.evidence.loaded.adapter.labels) != 1:
             return self.contrast(result, hot, index)
         return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
 

@@ -77,7 +77,7 @@ class _ExplicitAttention(TorchFunctionMode):
         if weights.ndim == 4:
             return self._record(weights)
         if weights.ndim == 3:
-            return self._record(weights[:, None])[:, 0]
+            return self._record(weights[None])[0]
         return self._record(weights.flatten(0, -4)).view_as(weights)
 
     def _softmax(self, args: Sequence[Any], options: Mapping[str, Any], out: Tensor) -> Tensor:

@@ -277,8 +277,7 @@ class Detector(Adapter):
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
         eligible, worth = torch.ones_like(scores, dtype=torch.bool), scores
         if where is not None:
-            (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-            x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
+            x0, y0, x1, y1 = geometry.box_to_input(where)
             boxes = outputs.boxes[0].detach().float()
             if x1 - x0 > 1 and y1 - y0 > 1:
                 from torchvision.ops import box_iou

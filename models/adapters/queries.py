@@ -149,7 +149,7 @@ class QueryDetector(Detector):
     def forward(self, tensor: Tensor) -> QueryDetections:
         if not self.cross_attention:
             return self.read_queries(tensor)
-        with record_queries(self.module, self.cross_attention, self.memory) as recorded:
+        with record_queries(self.module, self.cross_attention, self.memory, len(tensor)) as recorded:
             outputs = self.read_queries(tensor)
         return replace(outputs, attended=recorded.attention(self.cross_attention))
 
@@ -160,10 +160,9 @@ class QueryDetector(Detector):
         strongest = super().candidate(outputs, geometry, where, index)
         if strongest is not None or where is None:
             return strongest
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        x0, y0, x1, y1 = geometry.box_to_input(where)
         boxes = outputs.boxes[0].detach().float()
-        x, y = (where[0] + where[2]) / 2 * sx + ox, (where[1] + where[3]) / 2 * sy + oy
-        point = boxes.new_tensor([x, y])
+        point = boxes.new_tensor([(x0 + x1) / 2, (y0 + y1) / 2])
         gap = torch.maximum(boxes[:, :2] - point, point - boxes[:, 2:]).clamp_min(0).norm(dim=1)
         anchor = int(gap.argmin())
         if float(gap[anchor]) > NEAR * max(geometry.input):
@@ -172,12 +171,12 @@ class QueryDetector(Detector):
 
 
 @contextmanager
-def record_queries(module: nn.Module, path: str, memory: str) -> "Iterator[_Recorder]":
+def record_queries(module: nn.Module, path: str, memory: str, pictures: int) -> "Iterator[_Recorder]":
     """Record the cross-attention at `path` while the context lasts, and the size of the map that `memory` returns.
 
-    `memory`: empty where none does. Other threads' passes are not recorded.
+    `memory`: empty where none does; `pictures`: in the batch. Other threads' passes are not recorded.
     """
-    recorder, caller = _Recorder(), threading.get_ident()
+    recorder, caller = _Recorder(pictures), threading.get_ident()
     attention_module, contexts = module.get_submodule(path), ExitStack()
 
     def enter(*_: Any) -> None:
@@ -203,18 +202,19 @@ def record_queries(module: nn.Module, path: str, memory: str) -> "Iterator[_Reco
 class _Recorder:
     """Recorder of the first picture's cross-attention."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: int) -> None:
+        self._pictures = pictures
         self.memory: tuple[int, int] | None = None
         self._weights: Tensor | None = None
         self._samples: list[Tensor] = []
         self._sizes: list[tuple[int, int]] = []
 
     def record_weights(self, _path: str, weights: Tensor) -> Tensor:
-        self._weights = weights[0].detach()
+        self._weights = weights.flatten(0, 1)[: weights.shape[0] * weights.shape[1] // self._pictures].detach().float()
         return weights
 
     def record_sample(self, values: Tensor, places: Tensor) -> None:
-        self._samples.append(places.detach())
+        self._samples.append(places.detach().float())
         self._sizes.append((values.shape[2], values.shape[3]))
 
     def attention(self, path: str) -> CrossAttention | None:

@@ -231,7 +231,9 @@ class _Run:
         """Return a function that overlays a picture's attention; None for a model without spatial attention."""
         if all(attention.grid is None for attention in self.explainer.loaded.survey.attentions):
             return None
-        return lambda image: self.explainer(image, method="attention", top_k=1).overlay(0)
+        # Attention is the same for any words.
+        words = ("something",) if self.explainer.loaded.adapter.takes_words and not self.explainer.labels else ()
+        return lambda image: self.explainer(image, method="attention", top_k=1, vocabulary=words).overlay(0)
 
     def _explain(self, query: Image, other: Image) -> Similarity:
         return engine.similarity(self.explainer, query, other, **self.arguments)

@@ -55,6 +55,8 @@ class PredictionResult(PlainResult):
     """0..1; of a regression the number itself."""
     box: Box | None
     """xyxy in pixels of the picture; null for a classifier."""
+    corners: list[tuple[Number, Number]] | None = Field(default=None, exclude_if=lambda corners: corners is None)
+    """Four corners (x, y) of a rotated box, also outside of the picture; `box` is the upright one around them."""
     joints: list[Joint] = Field(default=[], exclude_if=lambda joints: not joints)
     """Joints of a pose, in the model's order, in pixels of the picture."""
     unit: str | None = Field(default=None, exclude_if=lambda unit: unit is None)

@@ -290,8 +290,7 @@ def test_labels_after_run_and_errors_open(page, scenes):
     press(app, "Next")
     assert (parameter(app, "error"), app.button(key="pictures-turn-left").disabled) == (unit.id, False)
     app.button(key="pictures-explore").click().run()
-    recipe = session(app, Reopened).recipe
-    assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+    assert session(app, Reopened).recipe.targets == ((unit.answer.anchor, unit.answer.index),)
 
 
 @pytest.fixture
@@ -378,8 +377,7 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
         assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text
     app.button(key="pictures-explore").click().run()
     assert session(app, Controls).picture.name == "grey-1.png"
-    folder = session(app, PicturesPage).job.plans[0].folder
-    app = finish(page(SCREEN, run=folder.name))
+    app = finish(page(SCREEN, run=session(app, PicturesPage).job.plans[0].folder.name))
     assert len(opened(app)) == scenes_among + 2
     assert make_deck(app)[0].pictures[-1].caption == "nothing found"
 

@@ -108,8 +108,7 @@ def test_the_library_and_the_project_import_each_their_own(fresh: Path, project:
 def _serving(fresh: Path, tmp_path: Path) -> Iterator[str]:
     port = free_port()
     command = [str(fresh / "sightglass"), "dashboard", "--no-browser", f"--port={port}", "--host=127.0.0.1"]
-    environment = _environment(tmp_path)
-    options: Any = {"cwd": tmp_path, "env": environment, "stdout": subprocess.DEVNULL}
+    options: Any = {"cwd": tmp_path, "env": _environment(tmp_path), "stdout": subprocess.DEVNULL}
     with running(command, f"http://127.0.0.1:{port}/_stcore/health", **options):
         yield f"http://127.0.0.1:{port}"
 

@@ -165,8 +165,7 @@ class ClipClassifier(Classifier):
         features: Tensor = self.module(tensor)
         if self.rows is None:
             return PhraseLogits(features.new_zeros(len(features), 0), features)
-        logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
-        logits = logits + (self.towers.bias or 0.0)
+        logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T + (self.towers.bias or 0.0)
         count = len(self.labels)
         return PhraseLogits(logits[:, :count], features, rival=logits[:, count:] if count == 1 else None)
 

@@ -106,9 +106,7 @@ def build_untrained(arch: str, seed: int) -> Any:
     # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
     name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
     name = f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
-    if "rtdetr" in name:
-        return checkpoint.build_seeded(lambda: RTDETR(name).model, seed)
-    return checkpoint.build_seeded(lambda: YOLO(name, verbose=False).model, seed)
+    return checkpoint.build_seeded(lambda: (RTDETR(name) if "rtdetr" in name else YOLO(name)).model, seed)
 
 
 def import_quietly() -> None:
@@ -200,7 +198,7 @@ def _preprocessing(module: Any) -> Preprocessing:
     steps = getattr(getattr(module, "transforms", None), "transforms", [])
     kinds = [type(step).__name__ for step in steps]
     if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
-        steps = classify_transforms().transforms
+        steps = classify_transforms(trained_size(module)[0]).transforms
     resize, crop, _, normalise = steps
     mean, std = (tuple(map(float, numbers)) for numbers in (normalise.mean, normalise.std))
     return Preprocessing(tuple(crop.size), resize.size, mean, std, resize.interpolation.value)

@@ -118,8 +118,7 @@ def _mask(box: Box, geometry: Geometry, height: int, width: int) -> Tensor:
     rows, columns = geometry.original
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
         raise ModelProblem("A box is empty or lies outside its picture: draw it around what to look for.")
-    (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-    left, top, right, bottom = ((x0 * sx + ox) / 8, (y0 * sy + oy) / 8, (x1 * sx + ox) / 8, (y1 * sy + oy) / 8)
+    left, top, right, bottom = (edge / 8 for edge in geometry.box_to_input(box))
     across, down = torch.arange(width), torch.arange(height)
     covered: Tensor = ((across >= left) & (across < right))[None] & ((down >= top) & (down < bottom))[:, None]
     if not bool(covered.any()):

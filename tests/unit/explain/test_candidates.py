@@ -23,6 +23,7 @@ from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.demo.pictures import pictures
 from sightglass.models.geometry import Geometry, ModelInput, picture_cells
 from sightglass.models.spec import ModelSpec
 from tests.weights import picture, real
@@ -124,6 +125,12 @@ def test_the_boxes_that_are_shown() -> None:
 )
 def test_a_missing_box_says_what_it_is_and_why(where, label, only, words):
     assert words in (explained(classes=only) if only else explained()).missing(where, label).words.replace(NBSP, " ")
+
+
+def test_filtered_class_that_loses_its_place_is_said() -> None:
+    result = Explainer("demo-s")(next(iter(pictures("references"))), classes=("moon-outside",), confidence=0.01)
+    sentence = result.task.wording.nothing(result).replace(NBSP, " ")
+    assert sentence.startswith("A moon-outside at 3 % is not shown because moon-inside at 42 % scores higher")
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:

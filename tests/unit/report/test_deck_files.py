@@ -101,8 +101,7 @@ def test_proofs_are_charts(opened: Any):
 
 
 def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
-    movie = named(opened.slides[7])["Clip"]
-    with Pillow.open(BytesIO(movie.poster_frame.blob)) as poster:
+    with Pillow.open(BytesIO(named(opened.slides[7])["Clip"].poster_frame.blob)) as poster:
         assert poster.size == (160, 96)
     assert [part.blob for part in opened.part.package.iter_parts() if part.partname.endswith(".mp4")] == [VIEWS[5].clip]
 
@@ -165,8 +164,7 @@ def test_the_theme_is_that_of_every_file(theme: Theme):
     view = VIEWS[1]
     assert f'<html lang="en" class="{theme.name}">' in deck_html([view], TITLE, theme).decode()
     slide = pytest.importorskip("pptx").Presentation(BytesIO(deck_pptx([view], TITLE, theme))).slides[0]
-    title = slide.shapes.title.text_frame.paragraphs[0].runs[0]
-    assert tuple(title.font.color.rgb) == theme.ink
+    assert tuple(slide.shapes.title.text_frame.paragraphs[0].runs[0].font.color.rgb) == theme.ink
     pdf = deck_pdf([view], TITLE, theme)
     assert pdf != deck_pdf([view], TITLE, next(one for one in THEMES.values() if one is not theme))
 

@@ -76,8 +76,7 @@ def test_a_slide_is_a_large_picture_and_a_short_statement(scenes: dict[str, View
     scene = scenes[name]
     assert len(scene.title.split(" ")) <= MAX_WORDS and ".jpg" not in scene.title and not scene.title.endswith("…")
     for page in pages(scene):
-        covered = share([item.rect for item in page.items if isinstance(item, Visual)])
-        assert covered >= LARGE or name == "title"
+        assert share([item.rect for item in page.items if isinstance(item, Visual)]) >= LARGE or name == "title"
         words = {item.name: item.text for item in page.items if isinstance(item, Text)}
         assert words["title"] == scene.title and not words["title"].endswith("…")
         assert not any(words.get(part, "").endswith("…") for part in ("text", "answers", "footer", "Key"))

@@ -407,3 +407,9 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     np.testing.assert_allclose(cells, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
     again, _ = projection(x, places)
     assert torch.equal(inside, again)
+
+
+def test_hirescam_that_a_norm_cancels_is_zero() -> None:
+    values = torch.randn(64, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (slope,) = torch.autograd.grad(((values - values.mean(0)) / values.std(0))[:32].sum(), values)
+    assert not method("hirescam").compute(Activation(values.detach()), Gradient.from_values(slope)).any()

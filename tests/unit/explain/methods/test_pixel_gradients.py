@@ -148,6 +148,13 @@ def test_attention_that_is_not_over_one_grid_is_refused(name: str, scene: np.nda
             explainer(scene, method=method)
 
 
+@pytest.mark.parametrize("method", ["attention", "chefer", "legrad", "rollout"])
+def test_attention_in_half_precision(method: str, scene: np.ndarray) -> None:
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=3, img_size=64, embed_dim=24, depth=2).eval()
+    full, half = (Explainer(net.to(kind))(scene, method=method, targets=(1,)) for kind in (torch.float, torch.bfloat16))
+    np.testing.assert_allclose(half.heatmaps[0].raw[0], full.heatmaps[0].raw[0], rtol=0.1, atol=2e-5)
+
+
 def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Tensor:
     """Return LeGrad's map (8, 8) of a timm ViT without a class token: each layer's gradient, by its equations."""
     tokens = net._pos_embed(net.patch_embed(picture))

@@ -276,6 +276,8 @@ def test_why_is_answered_in_a_sentence() -> None:
     why = replace(result, options=replace(result.options, part="contrast"))
     assert describe_map(why, 1).startswith("Why **acoustic guitar** and not minibus? ")
     assert describe(why, "yellow").headline.endswith("Yellow shows the evidence for minibus over the other classes.")
+    lone = replace(explanation(blob(), labels=("minibus",), scores=(0.9,)), options=why.options)
+    assert "other classes" not in describe(lone, "yellow").headline
 
 
 def test_looks_says_where_and_of_what() -> None:

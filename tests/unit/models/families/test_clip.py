@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from sightglass.cli import main
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
@@ -131,6 +132,11 @@ def test_words_per_session(folders: dict[str, Path]) -> None:
         result(PIXELS)
     adapter = result.loaded.adapter
     assert adapter.embedding(adapter.run(adapter.prepare(PIXELS, "trained").tensor)).shape == (1, 24)
+
+
+def test_similarity_draws_attention_without_words(folders: dict[str, Path], bus: Path, tmp_path: Path) -> None:
+    assert main(["similarity", str(bus), str(bus), "--model", str(folders["clip"]), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "similarity.jpg").is_file()
 
 
 def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:

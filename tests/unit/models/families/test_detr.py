@@ -55,9 +55,10 @@ SQUARE = {"size": {"height": 128, "width": 128}}
 """What an RT-DETR's processor makes of a picture here."""
 
 
-def _detr() -> tuple[Any, Any]:
+def _detr(kind: str = "Detr") -> tuple[Any, Any]:
     body = transformers.ResNetConfig(**RESNET, out_features=["stage4"])
-    config = transformers.DetrConfig(**{**SMALL, "encoder_layers": 2}, backbone_config=body, num_queries=12)
+    sizes = {**SMALL, "encoder_layers": 2, "num_queries": 12}
+    config = getattr(transformers, f"{kind}Config")(**sizes, backbone_config=body, use_timm_backbone=False)
     return config, transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})
 
 
@@ -109,12 +110,13 @@ def _rf_detr() -> tuple[Any, Any]:
 
 KINDS = {
     "DetrForObjectDetection": _detr,
+    "TableTransformerForObjectDetection": lambda: _detr("TableTransformer"),
     "RTDetrForObjectDetection": _rt_detr,
     "RTDetrV2ForObjectDetection": lambda: _rt_detr("V2"),
     "DFineForObjectDetection": _d_fine,
     "RfDetrForObjectDetection": _rf_detr,
 }
-DEFORMABLE = [name for name in KINDS if not name.startswith("Detr")]
+DEFORMABLE = list(KINDS)[2:]
 
 
 @pytest.fixture(scope="module")
@@ -205,8 +207,9 @@ def test_maps_equal_autograd(name: str, layers: dict[str, str], folders: Path, b
 
 
 @pytest.mark.parametrize("head", [None, 2])
-def test_query_attention_equals_transformers(head: int | None, loaded_of: Any) -> None:
-    loaded = loaded_of("DetrForObjectDetection")
+@pytest.mark.parametrize("name", list(KINDS)[:2])
+def test_query_attention_equals_transformers(name: str, head: int | None, loaded_of: Any) -> None:
+    loaded = loaded_of(name)
     evidence, net = evidence_of(loaded), loaded.adapter.module
     usual = net.config._attn_implementation
     net.config._attn_implementation = "eager"

@@ -128,7 +128,8 @@ def test_ultralytics_classifier_logits_and_input() -> None:
     adapter = built("yolo11n-cls", "classify")
     pixels = picture("bus.jpg")
     model_input = adapter.prepare(pixels, "trained")
-    assert torch.allclose(model_input.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
+    # Its `predict` takes the size of `args`, 640 of a network built from a .yaml.
+    assert torch.allclose(model_input.tensor[0], classify_transforms(640)(Image.fromarray(pixels)), atol=1.01 / 255)
     outputs = adapter.run(model_input.tensor)
     logits = outputs.logits
     probabilities, raw = build("yolo11n-cls").fuse(verbose=False)(model_input.tensor)

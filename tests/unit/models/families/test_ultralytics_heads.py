@@ -51,8 +51,7 @@ def raw(name: str, *, one_to_one: bool = False) -> tuple[Any, dict[str, torch.Te
     with torch.no_grad():
         decoded, towers = reference(picture(count=2))
     decoded, prototypes = decoded if isinstance(decoded, tuple) else (decoded, None)
-    branch = "one2one" if one_to_one else "one2many"
-    return decoded, towers.get(branch, towers), prototypes
+    return decoded, towers.get("one2one" if one_to_one else "one2many", towers), prototypes
 
 
 def some(outputs: Detections) -> tuple[int, ...]:
@@ -165,7 +164,7 @@ def test_rotated_box_hull_and_overlap() -> None:
         outputs = adapter.run(picture(count=2))
     geometry = adapter.prepare(np.zeros((*SIZE, 3), np.uint8), "trained").geometry
     first, second = adapter.predictions(outputs, geometry, [100, 101], [0, 0])
-    assert len(first.corners) == 4
+    assert PredictionResult.model_validate(first).corners == list(first.corners) and len(first.corners) == 4
     rows = torch.cat((decoded[:, :4], decoded[:, -1:]), 1)[0, :, [100, 101]].T
     assert adapter.overlap(first, second) == pytest.approx(float(batch_probiou(rows[:1], rows[1:])), abs=1e-3)
     x, y = (outputs.centres[100] / outputs.units[100]).tolist()

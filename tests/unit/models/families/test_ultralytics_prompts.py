@@ -151,13 +151,16 @@ def test_words_and_examples_in_recipe(encoder: None, bus: Path) -> None:
     explainer: Any = Explainer("yoloe-11s-seg", model_cache=cache)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     result = explainer(bus, vocabulary="red bus, person", **options)
-    prompted = result.evidence.loaded
-    assert prompted.adapter.labels == ("red bus", "person")
+    assert result.evidence.loaded.adapter.labels == ("red bus", "person")
     assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is result.evidence
     assert result.recipe.vocabulary == ("red bus", "person")
     boxed = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
     assert boxed.evidence.loaded.adapter.labels == ("this bus",)
     assert boxed.recipe.examples == ((BOXES[0], "this bus"),)
     assert boxed.heatmaps[0].state == "ok"
-    with pytest.raises(ModelProblem, match="outside its picture"):
-        explainer(bus, examples=[((2000, 2000, 2100, 2100), "nothing")], **options)
+    wrong = {"outside its picture": ((2000, 2000, 2100, 2100), "nothing"), "and its name": (BOXES[0], " ")}
+    for sentence, example in wrong.items():
+        with pytest.raises(ModelProblem, match=sentence):
+            explainer(bus, examples=[example], **options)
+    with pytest.raises(ModelProblem, match="give one of the two"):
+        explainer(bus, vocabulary="red bus", examples=[(BOXES[0], "this bus")], **options)
