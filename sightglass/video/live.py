@@ -243,7 +243,7 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
         )
-    return FrameExplainer(explainer, options, chosen)
+    return FrameExplainer(explainer, options)
 
 
 def find_quick_method(spec: ModelSpec, method: str | None) -> str:
