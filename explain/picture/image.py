@@ -242,4 +242,6 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
         raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
     if len(data) > max_bytes:
         raise TooLarge(f"{name} is too large; give at most {max_bytes:,} bytes.")
+    if not data:
+        raise ImageProblem(f"{name} is empty: give a picture file.")
     return bytes(data)

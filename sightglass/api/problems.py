@@ -127,7 +127,7 @@ def _from_http(error: HTTPException) -> ApiProblem:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "GET, POST")
         return ApiProblem(405, "method", f"Use {allowed} here.", {"Allow": allowed})
-    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.")
+    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.').replace('. ', ': ')}.")
 
 
 def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> ApiProblem:
