@@ -133,6 +133,21 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
     write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
 
 
+def find_lost(folder: Path, journal: Journal, items: Iterable[Item]) -> set[str]:
+    """Return the keys of pictures that are done, and whose files are no longer all there."""
+    here = {path.name for path in (folder / FOLDER).rglob("*.*")}
+    names = {item.key: PurePosixPath(stem(item)).name for item in items if item.key in journal.done}
+    lost = {key for key, name in names.items() if f"{name}.jpg" not in here}
+    # A picture without a map has no other file.
+    bare = {key for key, name in names.items() if not {f"{name}.npy", f"{name}.npz"} & here}
+    return {
+        outcome["key"]
+        for outcome in journal.outcomes(sorted(lost | bare))
+        for row in outcome.get("rows", ())
+        if outcome["key"] in lost or "cells" in row
+    }
+
+
 def changed_look(style: Style) -> dict[str, Any]:
     """Return the settings of a style that differ from the viewer's defaults, by name."""
     look = {name: getattr(style, name) for name in ("mode", "colormap", "alpha")}
