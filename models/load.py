@@ -9,6 +9,7 @@ file brings.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +63,9 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         from sightglass.models.picture_functions import check_used
 
-        return _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
+        adapter = _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
+        adapter.notes += _note_unread(spec)
+        return adapter
     except (Problem, Cancelled, MemoryError):
         raise
     except ImportError as problem:
@@ -91,6 +94,26 @@ def _check_task(adapter: Adapter) -> Adapter:
     if adapter.spec.task not in tasks:
         raise ModelProblem(f'{adapter.spec.id} is a model to {kind}: say task = "{kind}" in its table.')
     return adapter
+
+
+READERS = {
+    "args": r"custom \w+ .+:",
+    "key": r"custom|torchvision\.segmenters",
+    "layout": r"exported detect",
+    "output": r"custom|keras|exported (?!detect)",
+    "sketch": r"keras",
+    "template": r"clip",
+    "unit": r"\S+ regress",
+}
+"""Patterns of the loader, task and architecture of models that read a key of `weights`; others ignore it."""
+
+
+def _note_unread(spec: ModelSpec) -> tuple[str, ...]:
+    """Return a note on the keys of a table that have no effect, if there are any."""
+    about = f"{spec.loader} {spec.task} {spec.arch}"
+    stated = [key for key in READERS if getattr(spec.weights, key) not in (None, {})]
+    names = ", ".join(f"weights.{key}" for key in stated if not re.match(READERS[key], about))
+    return (f"A model of this kind does not read {names}: leave that out of its table.",) if names else ()
 
 
 LOADERS = ("exported", "keras", "transformers", "custom")
