@@ -64,7 +64,12 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         from sightglass.models.picture_functions import check_used
 
         adapter = _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
-        adapter.notes += _note_unread(spec)
+        about, stated = (
+            f"{spec.loader} {spec.task} {spec.arch}",
+            (key for key in READERS if getattr(spec.weights, key) not in (None, {})),
+        )
+        if names := ", ".join(f"weights.{key}" for key in stated if not re.match(READERS[key], about)):
+            adapter.notes += (f"A model of this kind does not read {names}: leave that out of its table.",)
         return adapter
     except (Problem, Cancelled, MemoryError):
         raise
@@ -98,24 +103,13 @@ def _check_task(adapter: Adapter) -> Adapter:
 
 READERS = {
     "args": r"custom \w+ .+:",
-    "key": r"custom|torchvision\.segmenters",
-    "layout": r"exported detect",
-    "output": r"custom|keras|exported (?!detect)",
-    "sketch": r"keras",
-    "template": r"clip",
+    "layout": "exported detect",
+    "output": "custom|keras|exported (?!detect)",
+    "sketch": "keras",
+    "template": "clip",
     "unit": r"\S+ regress",
 }
-"""Patterns of the loader, task and architecture of models that read a key of `weights`; others ignore it."""
-
-
-def _note_unread(spec: ModelSpec) -> tuple[str, ...]:
-    """Return a note on the keys of a table that have no effect, if there are any."""
-    about = f"{spec.loader} {spec.task} {spec.arch}"
-    stated = [key for key in READERS if getattr(spec.weights, key) not in (None, {})]
-    names = ", ".join(f"weights.{key}" for key in stated if not re.match(READERS[key], about))
-    return (f"A model of this kind does not read {names}: leave that out of its table.",) if names else ()
-
-
+"""Patterns of the loader, task and architecture that read a key of `weights`, where others ignore it."""
 LOADERS = ("exported", "keras", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 

@@ -55,8 +55,7 @@ class BoxNumbers:
     @property
     def printed(self) -> dict[str, int]:
         """Return the four shares as whole percents with the sum 100."""
-        shares = (self.own_only, self.shared, self.elsewhere, self.outside)
-        return dict(zip(WHERE, whole_percents(shares), strict=True))
+        return dict(zip(WHERE, whole_percents((self.own_only, self.shared, self.elsewhere, self.outside)), strict=True))
 
     @property
     def printed_inside(self) -> str:

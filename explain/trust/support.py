@@ -170,8 +170,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     origin = weakref.ref(loaded.origin)
     key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row_hash, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
-    others = tuple(other for other in maps if other.source != explanation.image.sha256)
-    return others or _random(explanation, index)
+    return tuple(other for other in maps if other.source != explanation.image.sha256) or _random(explanation, index)
 
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:

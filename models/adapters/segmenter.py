@@ -183,8 +183,7 @@ class Segmenter(PreparedAdapter):
         against = target.against if isinstance(target, AreaTarget) else None
         rival = others.amax(1) if against is None else logits[:, against]
         margin = (logits[:, target.index] - rival).mean(1)
-        share = (logits.argmax(1) == target.index).double().mean(1)
-        return logits.softmax(1)[:, target.index].mean(1), margin, share
+        return logits.softmax(1)[:, target.index].mean(1), margin, (logits.argmax(1) == target.index).double().mean(1)
 
     def check_answer(self, outputs: Any) -> None:
         # The scores of all pixels take longer than many a network.

@@ -202,8 +202,7 @@ def _may_hold_names(file: Path) -> bool:
 
 def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
     """Return whether loading a model runs its files' code."""
-    arch = str(answers.get("arch") or draft.arch)
-    return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
+    return ".py" in str(answers.get("arch") or draft.arch) or any(unknown.key == TRUST for unknown in draft.unknown)
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:

@@ -114,13 +114,11 @@ class Answers:
         extra = [pair for pair in (chosen, *known[len(shown) :]) if pair in known and pair not in best]
         if not extra:
             return base
-        targets = (*best, *dict.fromkeys(extra))
-        return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=targets)
+        return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=(*best, *dict.fromkeys(extra)))
 
     def complete(self, explanation: Explanation) -> Explanation:
         """Return an explanation with the map of the chosen class."""
-        label = None if self.boxes else state.of(state.ChosenAnswer).label
-        return explain_job.select_class(explanation, label)[0]
+        return explain_job.select_class(explanation, None if self.boxes else state.of(state.ChosenAnswer).label)[0]
 
     def find_map(self, explanation: Explanation) -> int | None:
         """List the answers; return the index of the chosen one's map, None without one."""

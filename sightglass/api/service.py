@@ -141,8 +141,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:
     """Return the first map's overlay as a PNG with its recipe."""
-    drawn = to_png(explanation.overlay(0, **style.overlay))
-    return embed(drawn, explanation, 0, style.overlay, picture=False)
+    return embed(to_png(explanation.overlay(0, **style.overlay)), explanation, 0, style.overlay, picture=False)
 
 
 def check_mapped(explanation: Explanation) -> None:

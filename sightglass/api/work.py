@@ -225,9 +225,7 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     values: Json = {}
     for name in form:
         about = schema.model_fields.get(name)
-        items: list[Any] = [
-            bytes(await item.read()) if isinstance(item, UploadFile) else item for item in form.getlist(name)
-        ]
+        items: list[Any] = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
         if about is not None and get_origin(about.annotation) is tuple:
             values[name] = [] if items == [""] else [_read_number(item) for item in items]
         elif about is not None and len(items) > 1:

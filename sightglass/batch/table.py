@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -135,17 +136,12 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
 
 def find_lost(folder: Path, journal: Journal, items: Iterable[Item]) -> set[str]:
     """Return the keys of pictures that are done, and whose files are no longer all there."""
-    here = {path.name for path in (folder / FOLDER).rglob("*.*")}
+    here = Counter(path.stem for path in (folder / FOLDER).rglob("*.*"))
     names = {item.key: PurePosixPath(stem(item)).name for item in items if item.key in journal.done}
-    lost = {key for key, name in names.items() if f"{name}.jpg" not in here}
-    # A picture without a map has no other file.
-    bare = {key for key, name in names.items() if not {f"{name}.npy", f"{name}.npz"} & here}
-    return {
-        outcome["key"]
-        for outcome in journal.outcomes(sorted(lost | bare))
-        for row in outcome.get("rows", ())
-        if outcome["key"] in lost or "cells" in row
-    }
+    outcomes = journal.outcomes([key for key, name in names.items() if here[name] < 2])
+    rows = ((outcome["key"], row) for outcome in outcomes for row in outcome.get("rows", ()))
+    # The overlay and, of a map, what it was drawn from.
+    return {key for key, row in rows if here[names[key]] < (2 if "cells" in row else 1)}
 
 
 def changed_look(style: Style) -> dict[str, Any]:

@@ -225,8 +225,7 @@ class _Run:
         self.console.table(("measure", "value"), rows, right=("value",))
         if report.without_match:
             self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
-        written = result_folder.write(folder, files())
-        return self.console.finish(folder, written, report.summary(), report.failed)
+        return self.console.finish(folder, result_folder.write(folder, files()), report.summary(), report.failed)
 
     def _attend(self) -> similarity_files.Attend | None:
         """Return a function that overlays a picture's attention; None for a model without spatial attention."""

@@ -129,8 +129,7 @@ class Decision:
 
     def gap(self, first: ModelScore, second: ModelScore) -> Estimate:
         """Return the advantage of `second` over `first` in AP or accuracy, on redrawn pictures."""
-        value = second.score.value - first.score.value
-        return self._widen(estimate(value, second.metrics.drawn - first.metrics.drawn))
+        return self._widen(estimate(second.score.value - first.score.value, second.metrics.drawn - first.metrics.drawn))
 
     def _widen(self, gap: Estimate) -> Estimate:
         """Return a gap with an interval that holds for all pairs at once, and is never empty; none of a stopped run."""
@@ -351,8 +350,7 @@ class Decision:
     @property
     def words(self) -> str:
         """The scores with their intervals, losses and gains, and what was not counted."""
-        gap = f"Allowed gap: {_points(self.tolerance)}."
-        return " ".join(filter(None, (self.comparison, gap, self.remarks)))
+        return " ".join(filter(None, (self.comparison, f"Allowed gap: {_points(self.tolerance)}.", self.remarks)))
 
     @property
     def remarks(self) -> str:

@@ -298,8 +298,7 @@ class ClipExplainer(FrameExplainer):
 
     def _box_target(self, box: Prediction) -> Target:
         anchors = () if box.anchor is None else (box.anchor,)
-        both = self.options.evidence == "both"
-        return Target(box.index, box.label, anchors, self.options.part, both_ways=both)
+        return Target(box.index, box.label, anchors, self.options.part, both_ways=self.options.evidence == "both")
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

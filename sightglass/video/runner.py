@@ -155,8 +155,7 @@ class _Run:
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""
         waiting = max(2, min(FRAMES_AHEAD, BYTES // (clip.about.width * clip.about.height * 3)))
-        frames = clip.frames(self.settings.start, self.settings.end, first=first, every=every)
-        return read_ahead(frames, waiting)
+        return read_ahead(clip.frames(self.settings.start, self.settings.end, first=first, every=every), waiting)
 
     def _explain(self) -> Iterator[Sequence[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""

@@ -66,8 +66,7 @@ def _find_size(spec: ModelSpec, runtime: Runtime) -> tuple[tuple[int, int], tupl
     if size := runtime.size or spec.preprocessing.sides or noted:
         return size, ()
     usual = SIZES.get(spec.task, SIZES["classify"])
-    note = f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed."
-    return (usual, usual), (note,)
+    return (usual, usual), (f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.",)
 
 
 def _noise(runtime: Runtime, count: int) -> Tensor:

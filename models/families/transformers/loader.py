@@ -99,8 +99,7 @@ class QuerySegmenter(TransformersSegmenter):
         """Return the log of each class's sum over queries of mask times class probability, (B, classes, h, w)."""
         outputs = self._outputs(tensor)
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
-        scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
-        return scores.clamp_min(LEAST).log()
+        return torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid()).clamp_min(LEAST).log()
 
 
 class TransformersEmbedder(TransformersModel, Embedder):
@@ -300,8 +299,7 @@ def prepare(
         base = described or replace(base, size=processor.size)
     preprocessing = base.changed(spec.preprocessing.for_channels(channels, base.channels))
     inferred = not described and (processor is None or spec.preprocessing.stated())
-    notes = note_preprocessing(spec, preprocessing, "as no file states it") if inferred else ()
-    return preprocessing, processor, notes
+    return preprocessing, processor, note_preprocessing(spec, preprocessing, "as no file states it") if inferred else ()
 
 
 def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:

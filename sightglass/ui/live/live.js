@@ -12,7 +12,6 @@ import { Link } from "./link.js";
 
 /**
  * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[], held: boolean}} Head
- *   held: whether the page shows the checks of a frame that is frozen
  * @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame
  * @typedef {import("./link.js").Answer} Answer
  * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Capture  a frame as it was taken and sent, and when
@@ -164,11 +163,9 @@ export class Live {
       this.#setPin(null);
       this.link.choose(head.choice);
     }
-    if (!before) {
-      // It was frozen when this page was left.
-      if (head.held) this.#freeze(false);
-      this.link.start();
-    }
+    // It was frozen when this page was left.
+    if (!before && head.held) this.#freeze(false);
+    if (!before) this.link.start();
     this.#draw();
   }
 
