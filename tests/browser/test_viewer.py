@@ -98,8 +98,7 @@ def scene(visit: Callable[..., sync.Page]) -> Scene:
 
     def go(name: str = "explore", *, width: int = 1440, **query: object) -> sync.Page:
         more = "".join(f"&{name}={value}" for name, value in query.items())
-        page = visit(f"/?scene={name}{more}", viewport={"width": width, "height": 900}, color_scheme="light")
-        return ready(page)
+        return ready(visit(f"/?scene={name}{more}", viewport={"width": width, "height": 900}, color_scheme="light"))
 
     return go
 

@@ -292,8 +292,7 @@ def test_labels_after_run_and_errors_open(page, scenes):
     press(app, "Next")
     assert (parameter(app, "error"), app.button(key="pictures-turn-left").disabled) == (unit.id, False)
     app.button(key="pictures-explore").click().run()
-    recipe = session(app, Reopened).recipe
-    assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+    assert session(app, Reopened).recipe.targets == ((unit.answer.anchor, unit.answer.index),)
 
 
 @pytest.fixture

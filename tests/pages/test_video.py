@@ -225,7 +225,6 @@ def test_detector_frame_opens_on_explore(page, model, picture, fit):
     data = jpeg(picture)
     box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[-1]
     shown = {"label": box.label, "box": {"anchor": box.anchor, "index": box.index}}
-    # What is tested and saved of it is the map on the screen: of this box, not of its class.
     handed(app, "freeze", data, at=0.5, **shown)
     assert ("targets", ((box.anchor, box.index),)) in session(app, explain_job.Explained).last
     handed(app, "open", data, **shown)

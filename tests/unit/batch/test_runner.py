@@ -127,11 +127,9 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     rows = table.read(out)
     assert rows["picture_sha256"][1] == Image.open(files[8]).sha256
     assert len(rows) == 3
-    # As one of which a file was deleted.
     for suffix in (".jpg", ".npy"):
         out.joinpath(rows["file"][0]).with_suffix(suffix).unlink()
         assert run(source, MODEL, out).resumed == 2 and out.joinpath(rows["file"][0]).with_suffix(suffix).is_file()
-    # Other pictures of the same names may be as large and as old; those that are gone were moved.
     with pytest.raises(ModelProblem, match="holds results of other pictures"):
         run(many, MODEL, out)
     assert run(source.rename(tmp_path / "moved"), MODEL, out).nothing_new

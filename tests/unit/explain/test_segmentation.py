@@ -117,8 +117,7 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
         def score(at: tuple[int, int, int], by: float) -> float:
             moved = body.double().clone()
             moved[0][at] += by
-            logits = net.double().head(moved)
-            return float(adapter.scalar(type(evidence.outputs)(logits), target))
+            return float(adapter.scalar(type(evidence.outputs)(net.double().head(moved)), target))
 
         rng = np.random.default_rng(2)
         for _ in range(20):

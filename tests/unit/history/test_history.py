@@ -168,8 +168,7 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: Similarity) -> No
 def test_a_pair_is_exported(history: History, pair: Similarity) -> None:
     record = history.keep(pair)
     files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
-    written = {"query.jpg", "other.webp", "similarity.jpg", "maps.npz", "similarity.json"}
-    assert set(files) == written | {"record.json"}
+    assert set(files) == {"query.jpg", "other.webp", "similarity.jpg", "maps.npz", "similarity.json"} | {"record.json"}
     assert Image.open(files["query.jpg"]).sha256 == pair.query.image.sha256
     assert json.loads(files["record.json"])["pair"]["name"] == "part $x$.png"
 

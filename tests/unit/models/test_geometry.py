@@ -121,8 +121,7 @@ def pictures() -> tuple[Pillow.Image, ...]:
     """The packaged photographs, and windows of them: landscape, upright, square, odd sides, small."""
     photos = {name: Pillow.open(path).convert("RGB") for name, path in photographs().items()}
     cut = [photos[name].crop(window) for name, window in WINDOWS.items()]
-    small = [photos["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))]
-    return (*photos.values(), *cut, *small)
+    return (*photos.values(), *cut, *[photos["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))])
 
 
 def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: Callable[[torch.Tensor], Any]) -> float:

@@ -85,8 +85,7 @@ def whole() -> View:
         Picture("Lite", JPEG, (6, 4), "cat 50 %", cat, (("cat", 0.5), ("dog", 0.25)), (box,)),
         Picture("Large", JPEG, (6, 4), "dog", dog),
     )
-    display = Style("contour", "viridis", 0.5, 0.25)
-    return View("A title", "A sentence.", pictures, (CHART,), display=display)
+    return View("A title", "A sentence.", pictures, (CHART,), display=Style("contour", "viridis", 0.5, 0.25))
 
 
 def test_view_survives_packing() -> None:

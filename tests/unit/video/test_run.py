@@ -293,8 +293,7 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert np.allclose(mine.content, expected.content, atol=1e-3)
     drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
     # Over grey, so that every colour is the map's.
-    without = painter.paint(frame.pixels, record, ()).astype(int)
-    assert np.ptp(without, axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
+    assert np.ptp(painter.paint(frame.pixels, record, ()).astype(int), axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
@@ -331,8 +330,7 @@ def test_only_a_window_is_in_memory() -> None:
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
     columns = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
-    answer = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
-    return columns | answer
+    return columns | {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
 
 
 TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]

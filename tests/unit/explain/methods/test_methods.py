@@ -74,8 +74,7 @@ def of_two_classes(name: str, count: int, bus: Path) -> tuple[Evidence, tuple[in
     """Maps at so many layers of the best class and of another one, and what they were made of."""
     evidence = evidence_of(LAYERS[-count:], bus)
     classes = (int(evidence.outputs.logits[0].argmax()), OTHER_CLASS)
-    options = Options(method=name, targets=classes)
-    return evidence, classes, explain(Image.open(bus), evidence, options, milliseconds={})
+    return evidence, classes, explain(Image.open(bus), evidence, Options(method=name, targets=classes), milliseconds={})
 
 
 def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
@@ -225,7 +224,6 @@ HAND = {
     "layercam": torch.tensor([[1 + 2, 0], [6 + 12, 0]], dtype=torch.float32),
     # All places lie on the line (1, 2): their distance along it from the middle, 2.5.
     "eigencam": (RED - 2.5) * 5**0.5,
-    # Its gradients are the same everywhere: they times what lies above the channels' means.
     "pathgradient": torch.tensor([[-1.5 - 3, 0.5 + 0], [1 + 2, 0 - 3]]),
 }
 

@@ -76,8 +76,7 @@ def evidence_of(adapter: Any, height: int = 96, width: int = 96, bars: int = 0) 
 
 
 def detection(anchor: int, part: Any = "all") -> Target:
-    index = 1 if anchor == 1 else 0
-    return Target(index, "", (anchor,), part)
+    return Target(1 if anchor == 1 else 0, "", (anchor,), part)
 
 
 def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:

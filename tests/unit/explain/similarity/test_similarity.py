@@ -171,8 +171,7 @@ def reference(
             continue
         hits.append(reports[0][0])
         precisions.append(sum(share for _, share in reports) / len(reports))
-    curve = [sum(hit <= k for hit in hits) / len(hits) for k in range(1, ranks + 1)]
-    return curve, sum(precisions) / len(precisions)
+    return [sum(hit <= k for hit in hits) / len(hits) for k in range(1, ranks + 1)], sum(precisions) / len(precisions)
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +205,7 @@ def test_folders_of_market_are_evaluated_by_its_protocol(reid: Explainer, market
     def read(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
         files = [path for path in sorted((market / name).iterdir()) if not path.name.startswith("-1")]
         named = [re.match(r"(\d+)_c(\d)", path.name) for path in files]
-        vectors = np.stack([embedding(reid, Image.open(path)) for path in files])
-        return [(m[1], m[2]) for m in named if m], vectors
+        return [(m[1], m[2]) for m in named if m], np.stack([embedding(reid, Image.open(path)) for path in files])
 
     (queries, q), (gallery, g) = read("query"), read("gallery")
     curve, mean = reference(q @ g.T, queries, gallery, ranks=len(gallery))

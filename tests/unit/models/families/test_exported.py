@@ -121,8 +121,7 @@ class InMemory(runtimes.Runtime):
 
 
 def read(outputs: Sequence[torch.Tensor], metadata: dict[str, str] | None = None, **weights: Any) -> ExportedDetector:
-    runtime = InMemory(*outputs, **(metadata or {}))
-    return make_detector(spec(Path("m.onnx"), **weights), runtime, tuple(outputs), "")
+    return make_detector(spec(Path("m.onnx"), **weights), InMemory(*outputs, **(metadata or {})), tuple(outputs), "")
 
 
 def rows(shape: tuple[int, ...], at: int, *numbers: float, axis: int = 1) -> torch.Tensor:

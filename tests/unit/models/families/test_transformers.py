@@ -414,5 +414,4 @@ def test_projection_inside_attention_beside_an_earlier_block() -> None:
     with net.blocks[1].attn.qkv.register_forward_hook(lambda *call: outputs.append(call[2])):
         logit = net(evidence.tensor)[0, 3]
     (slope,) = torch.autograd.grad(logit, outputs[0])
-    expected = (slope * outputs[0]).sum(2)[0, 1:].reshape(8, 8).detach()
-    torch.testing.assert_close(raw, expected, atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(raw, (slope * outputs[0]).sum(2)[0, 1:].reshape(8, 8).detach(), atol=1e-8, rtol=1e-4)

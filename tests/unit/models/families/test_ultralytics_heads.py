@@ -51,15 +51,13 @@ def raw(name: str, *, one_to_one: bool = False) -> tuple[Any, dict[str, torch.Te
     with torch.no_grad():
         decoded, towers = reference(picture(count=2))
     decoded, prototypes = decoded if isinstance(decoded, tuple) else (decoded, None)
-    branch = "one2one" if one_to_one else "one2many"
-    return decoded, towers.get(branch, towers), prototypes
+    return decoded, towers.get("one2one" if one_to_one else "one2many", towers), prototypes
 
 
 def some(outputs: Detections) -> tuple[int, ...]:
     """A candidate in the middle of each scale."""
     sizes = [level.shape[2] * level.shape[3] for level in outputs.levels]
-    starts = np.cumsum([0, *sizes])[:-1]
-    return tuple(int(start + size // 2) for start, size in zip(starts, sizes, strict=True))
+    return tuple(int(start + size // 2) for start, size in zip(np.cumsum([0, *sizes])[:-1], sizes, strict=True))
 
 
 @pytest.mark.usefixtures("as_built")
@@ -300,8 +298,7 @@ def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
     )
 
     def draw(*joints: Joint) -> NDArray[np.uint8]:
-        marks = PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints))
-        return draw_marks(black, [(marks, "")])
+        return draw_marks(black, [(PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints)), "")])
 
     left = Joint("a", 20, 30, 0.9)
     line, gap = draw(left, Joint("b", 70, 30, 0.9)), draw(left, Joint("b", 70, 30, 0.1))

@@ -95,8 +95,7 @@ def trained() -> YoloxDetector:
 
 @cache
 def built(depthwise: bool = True) -> YoloxDetector:
-    module = lively(Yolox(1, 16, depthwise, 80))
-    return YoloxDetector(spec_of("built"), module, [str(index) for index in range(80)], "")
+    return YoloxDetector(spec_of("built"), lively(Yolox(1, 16, depthwise, 80)), [str(index) for index in range(80)], "")
 
 
 def picture(name: str) -> NDArray[np.uint8]:
