@@ -392,8 +392,7 @@ class Explainer:
                     f"{self.model.id} to the CPU."
                 ) from error
             self._free_memory()
-        loaded = self._get(torch.device("cpu"))
-        return work(loaded, ("The GPU ran out of memory: this was computed on the CPU.",))
+        return work(self._get(torch.device("cpu")), ("The GPU ran out of memory: this was computed on the CPU.",))
 
     def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
         """Return `work(loaded, notes)`; a caller's module that has changed its answers is adapted again."""

@@ -288,8 +288,7 @@ class Result:
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W); NaN outside the model's crop."""
         adapter = cast("PixelNumbers", self.evidence.loaded.adapter)
-        has_numbers = adapter.measures_pixels
-        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if has_numbers else None
+        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry) if adapter.measures_pixels else None
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the explained pixels, bool (H, W); None for other tasks."""

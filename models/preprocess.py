@@ -88,9 +88,7 @@ class Preprocessing:
         values = stated.stated()
         counts = {key: values[key] if key == "channels_in" else len(values[key]) for key in COUNTED if key in values}
         if len({*counts.values()}) > 1:
-            sizes = ", ".join(
-                f"{key} {'is' if key == 'channels_in' else 'has'} {count}" for key, count in counts.items()
-            )
+            sizes = ", ".join(f"{key} {'is' if key == 'channels_in' else 'has'} {size}" for key, size in counts.items())
             raise ModelProblem(f"The preprocessing contradicts itself ({sizes}): give a number for each channel.")
         count = next(iter(counts.values()), self.channels)
         same = count == self.channels

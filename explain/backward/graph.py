@@ -149,9 +149,7 @@ class Graph:
             if step.name != "CatBackward0" or not joins_channels(step) or inputs.count(None) != 1:
                 continue
             # Convolutions without groups.
-            plain = (
-                read.name == "ConvolutionBackward0" and read.node._saved_groups == 1 for read in readers.get(out, ())
-            )
+            plain = (use.name == "ConvolutionBackward0" and use.node._saved_groups == 1 for use in readers.get(out, ()))
             if out in self.sources or out in self.ends or not all(plain):
                 continue
             images, channels, height, width = self.shapes[out]

@@ -113,9 +113,7 @@ class Evidence:
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
         self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
-        self.activations = [
-            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
-        ]
+        self.activations = [as_map(t.detach().float(), layer) for t, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 
     def _check_row(self) -> None:

@@ -63,8 +63,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                     maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
-    paths = ("all",) if method.id == "fullgrad" else evidence.paths
-    return RawMaps(evidence.stacked(method.id, targets), paths)
+    return RawMaps(evidence.stacked(method.id, targets), ("all",) if method.id == "fullgrad" else evidence.paths)
 
 
 @contextmanager

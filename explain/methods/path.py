@@ -24,26 +24,29 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Compute the raw maps of some targets; those that were computed are held."""
     if missing := evidence.missing(method.id, targets):
         with evidence.loaded.lock, torch.enable_grad():
-            for target in missing:
-                evidence.raws[method.id, target] = []
-            for layer, output in zip(evidence.layers, evidence.recorded, strict=True):
-                for target, raw in zip(missing, _integrate(evidence, layer, output.detach(), missing), strict=True):
-                    evidence.raws[method.id, target].append(raw)
+            recorded = [*zip(evidence.layers, (output.detach() for output in evidence.recorded), strict=True)]
+            grids = [as_map(output, layer)[0, 0].float() for layer, output in recorded]
+            raws = [_integrate(evidence, layer, output, missing) for layer, output in recorded]
+            for target, *by_layer in zip(missing, *raws, strict=True):
+                # A box may come from one of several scales.
+                evidence.raws[method.id, target] = require_any(by_layer, grids)
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 
-def _integrate(evidence: Evidence, layer: Layer, output: Tensor, targets: Sequence[Target]) -> list[Tensor]:
-    """Return the targets' raw maps (h, w) at one layer."""
+def _integrate(evidence: Evidence, layer: Layer, output: Tensor, targets: Sequence[Target]) -> list[Tensor | None]:
+    """Return the targets' raw maps (h, w) at one layer, None where no gradient arrives."""
     adapter = evidence.loaded.adapter
     pictures, channels = (axis % output.ndim for axis in AXES.get(layer.layout, (0, 1)))
     mean = output.mean([axis for axis in range(output.ndim) if axis not in (pictures, channels)], keepdim=True)
-    totals = [torch.zeros_like(output) for _ in targets]
+    totals: list[Tensor | None] = [None] * len(targets)
     module = adapter.module.get_submodule(layer.path)
     for step in range(STEPS):
         leaf = (mean + (step + 0.5) / STEPS * (output - mean)).requires_grad_()
         with module.register_forward_hook(lambda *_, leaf=leaf: leaf.clone()):
             outputs = adapter.run(evidence.tensor)
-        for total, target in zip(totals, targets, strict=True):
-            (slope,) = require_any(gradients(adapter.scalar(outputs, target), [leaf]), [leaf])
-            total += slope / STEPS
-    return [as_map((output - mean) * total, layer)[0].sum(0).float() for total in totals]
+        for index, target in enumerate(targets):
+            (slope,) = gradients(adapter.scalar(outputs, target), [leaf])
+            if slope is not None:
+                total = totals[index]
+                totals[index] = slope / STEPS if total is None else total + slope / STEPS
+    return [None if total is None else as_map((output - mean) * total, layer)[0].sum(0).float() for total in totals]

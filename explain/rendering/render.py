@@ -186,16 +186,14 @@ def sided_colours(ground: int) -> Floats:
     return np.where(_LEVELS[:, None] > 128, raises, lowers)
 
 
-def _mix(
-    shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0, brightness: float = 1.0
-) -> Table:
+def _mix(shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0, keeps: float = 1.0) -> Table:
     """Return the table that lays shares of colours over a picture.
 
     `dark`, `white`: the colours over black and over white, by default the same. `grey`: share of its own colours that
-    the picture loses. `brightness`: share of its light that it keeps where `shares` are 0.
+    the picture loses. `keeps`: share of its light that it keeps where `shares` are 0.
     """
     # What is coloured the most loses no light, so that its detail remains.
-    left = (1 - shares) * (1 - (1 - brightness) * (1 - shares / (shares.max() or 1)))
+    left = (1 - shares) * (1 - (1 - keeps) * (1 - shares / (shares.max() or 1)))
     shares = shares[:, None]
     light = left[:, None] * grey + shares * ((dark if white is None else white) - dark) / 255
     return (left * (1 - grey)).astype(np.float32), light.astype(np.float32), (shares * dark).astype(np.float32)

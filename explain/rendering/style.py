@@ -23,8 +23,7 @@ _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a
 @functools.cache
 def colormaps() -> tuple[str, ...]:
     """Return the names of every colormap, the perceptually uniform ones first."""
-    others = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM)
-    return (*_UNIFORM, *sorted(others))
+    return (*_UNIFORM, *sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM)))
 
 
 def colormap_name(name: str | int) -> str:

@@ -210,9 +210,7 @@ _DEPTH = replace(
     granularities=("class", "pixel"),
     meaning_of_row="",
 )
-TASKS = {
-    task.id: task for task in (_CLASSIFY, _MULTILABEL, _DETECT, _SEGMENT, _REGRESS, _EMBED, _DESCRIBE, _POSE, _DEPTH)
-}
+TASKS = {row.id: row for row in (_CLASSIFY, _MULTILABEL, _DETECT, _SEGMENT, _REGRESS, _EMBED, _DESCRIBE, _POSE, _DEPTH)}
 """By id: those that a model's row states, and two that its adapter finds."""
 
 

@@ -226,8 +226,7 @@ def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Ch
     listed = [
         Change(box.label, box.score, after[partner[i]].score if i in partner else None) for i, box in enumerate(before)
     ]
-    new = [Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()]
-    return (*listed, *new)
+    return (*listed, *[Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()])
 
 
 def assign(boxes: Sequence[Prediction], others: Sequence[Prediction]) -> dict[int, int]:
@@ -256,8 +255,7 @@ def measure_overlap(a: Prediction, b: Prediction) -> float:
 def boxes_of(outputs: Detections, target: Target) -> Tensor:
     """Return a target's boxes, (m, 4) xyxy, or its class's strongest box."""
     assert target.index is not None
-    anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
-    return outputs.boxes[0, list(anchors)].detach().float()
+    return outputs.boxes[0, list(target.anchors or (int(outputs.scores[0, target.index].argmax()),))].detach().float()
 
 
 def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:

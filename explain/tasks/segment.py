@@ -70,8 +70,7 @@ class PixelScorer(Scorer):
             return super().find_again(before, evidence, movement, target)
         adapter, moved = cast("Segmenter", evidence.loaded.adapter), move(target, evidence, movement)
         score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
-        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
-        return float(score[0]), adapter.labels[most], moved
+        return float(score[0]), adapter.labels[int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())], moved
 
 
 class PixelWording(Wording):

@@ -318,6 +318,4 @@ def _correlate_references(
     }
     if box is not None:
         references["box"] = cv2.GaussianBlur(box, (0, 0), max(controls.SIGMA * max(box.shape), 1.0))
-    return {
-        name: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for name, values in references.items()
-    }
+    return {key: float(np.mean(rank_correlations(rescale(coarse(values)), maps))) for key, values in references.items()}

@@ -48,7 +48,10 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         items = pairs.choose(explainer, choices.image)
     with main:
         ranked = _rank(choices, explainer, items)
-        missing = _missing_name(choices)
+        # The name of a link's second picture, which it cannot carry, until others than examples are here.
+        if name := url_state.read_once(LACKS):
+            url_state.remember(LACKS, shorten(name, image_source.MAX_NAME))
+        missing = url_state.memory(LACKS) if pairs.is_example(choices.image) else ""
         if not ranked.hits:
             title.markdown("## There is no other picture to compare with.")
         elif missing:
@@ -57,13 +60,6 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         else:
             _draw_pair(choices, explainer, ranked, title)
         _draw_notes(ranked, instead)
-
-
-def _missing_name(choices: Choices) -> str:
-    """Return the name of a link's second picture that it cannot carry, until others than examples are here."""
-    if name := url_state.read_once(LACKS):
-        url_state.remember(LACKS, shorten(name, image_source.MAX_NAME))
-    return (url_state.memory(LACKS) or "") if pairs.is_example(choices.image) else ""
 
 
 def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:

@@ -56,24 +56,21 @@ def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
 
 def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
     first, present = specs[0], sum(spec.id in here for spec in specs)
+    known = [model_picker.megabytes(spec) if spec.id in here else spec.megabytes for spec in specs]
+    ends = sorted(number for number in known if number is not None)
     missing = "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here"
     return {
         "Model": first.family,
         "For": TASKS[first.task].title,
         "Sizes": ", ".join(spec.size or spec.id for spec in specs) if len(specs) > 1 else "",
-        "File": _describe_sizes(specs, here),
+        "File": " to ".join(
+            dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:])
+        ),
         "State": "set aside" if added and any(map(_set_aside, specs)) else missing,
         "Licence": "yours" if added else ", ".join(dict.fromkeys(spec.licence for spec in specs)),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(first.source.removeprefix("https://").split("/")[:3]),
     }
-
-
-def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
-    """Return how large the files are, or the downloads: `19 MB to 25 MB`."""
-    known = [model_picker.megabytes(spec) if spec.id in here else spec.megabytes for spec in specs]
-    ends = sorted(number for number in known if number is not None)
-    return " to ".join(dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:]))
 
 
 def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:

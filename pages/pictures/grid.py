@@ -168,9 +168,7 @@ def _filter(result: Result, model: int, view: str, class_name: str | None) -> li
         pictures = result.find_differing(model) if chosen is None else {id.rpartition("#")[0] for id in chosen}
         frame = frame[frame["picture"].isin(pictures or ())]
     left_out = {*(() if scores.sure else ("unsure", "sure")), *(("smallest", "largest") if kind.names_classes else ())}
-    orders = {
-        name: title for name, (title, column, _) in finished.ORDERS.items() if name not in left_out and column in frame
-    }
+    orders = {name: title for name, (title, by, _) in finished.ORDERS.items() if name not in left_out and by in frame}
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )

@@ -42,19 +42,21 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
             st.caption(note)
     if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
-    options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if choices.options.get(name)}
+    options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if name in choices.options}
     if "half" in explainer.loaded.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
         # About four times as many frames a second.
         options["preprocessing"] = "half"
-    visit.model, visit.preprocessing = choices.model, options.get("preprocessing", "trained")
+    visit.model = choices.model
     canvas.live(choices.model, method, options)
-    if (frozen := visit.frozen) is not None:
+    # Without a map on the screen there is nothing to test or save.
+    if (frozen := visit.frozen) is not None and frozen.label is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
     """Draw the checks of a frozen frame's map, and its files."""
-    explanation = explain_job.explain(choices, explainer, **options)
+    box: dict[str, Any] = {"per": "detection", "targets": (frozen.pair,)} if frozen.pair else {}
+    explanation = explain_job.explain(choices, explainer, **options, **box)
     if explanation is not None:
         explanation, index = explain_job.select_class(explanation, frozen.label)
         checks.draw(explanation, index)
@@ -70,6 +72,6 @@ def _open(frame: LiveFrame) -> None:
     chosen.label, chosen.pair, chosen.generation = frame.label, frame.pair, chosen.generation + 1
     chosen.picture = frame.image.sha256
     if visit.model is not None and task_of(visit.model).explains("detection"):
-        control_table.set_options({"preprocessing": visit.preprocessing})
+        control_table.set_options({"preprocessing": visit.choice["options"].get("preprocessing", "trained")})
         chosen.model = visit.model.id
     reopen.open_explore()

@@ -160,7 +160,7 @@ class _Session:
             self.choosing = asyncio.create_task(self._choose(message))
         # A pin that comes while a model is loaded is of the model before.
         elif self.explainer is not None:
-            classes = len(self.explainer.frames.explainer.loaded.adapter.labels)
+            classes = len(self.explainer.frames.loaded.adapter.labels)
             if message.pin is not None and message.pin.index >= classes:
                 raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
             self.explainer.requested_pin = message.pin
@@ -178,7 +178,7 @@ class _Session:
             await self.socket.send_json({"type": "problem", "sentence": sentence, "fatal": False})
             return
         self.switch(LiveExplainer(chosen))
-        spec, adapter = chosen.explainer.model, chosen.explainer.loaded.adapter
+        spec, adapter = chosen.explainer.model, chosen.loaded.adapter
         about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "labels": list(adapter.labels)}
         await self.socket.send_json({"type": "ready", **about, "detects": task_of(adapter).explains("detection")})
 

@@ -1,7 +1,7 @@
 """Errors as problem details (RFC 9457)."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Any
@@ -127,7 +127,7 @@ def _from_http(error: HTTPException) -> ApiProblem:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "GET, POST")
         return ApiProblem(405, "method", f"Use {allowed} here.", {"Allow": allowed})
-    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.")
+    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.').replace('. ', ': ')}.")
 
 
 def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> ApiProblem:
@@ -142,14 +142,11 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
         else:
             missing = error["type"] == "missing"
             message = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
-            invalid.setdefault(_describe_field(error["loc"]), []).append(message)
+            # With its list indices.
+            first, *rest = error["loc"] or ("",)
+            field = ".".join((str(first), *map(str, takewhile(lambda part: isinstance(part, int), rest))))
+            invalid.setdefault(f"the field {field!r}" if error["loc"] else "the body", []).append(message)
     # A union has an error of each branch.
     sentences = [f"{field} {' or '.join(dict.fromkeys(messages))}" for field, messages in invalid.items()] + unknown
     text = "; ".join(sentences[:5])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
-
-
-def _describe_field(loc: Sequence[str | int]) -> str:
-    """Return the field of an error location, with its list indices."""
-    indices = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
-    return f"the field {'.'.join((str(loc[0]), *indices))!r}" if loc else "the body"

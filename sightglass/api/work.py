@@ -223,14 +223,13 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     values: Json = {}
     for name in form:
         about = schema.model_fields.get(name)
-        items: list[Any] = [
-            bytes(await item.read()) if isinstance(item, UploadFile) else item for item in form.getlist(name)
-        ]
+        items: list[Any] = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
         if about is not None and get_origin(about.annotation) is tuple:
             values[name] = [] if items == [""] else [_read_number(item) for item in items]
+        elif about is not None and len(items) > 1:
+            raise ApiProblem(422, "fields", f"The field {name!r} was sent {len(items)} times: send it once.")
         elif items != [""]:
-            # Several are none that the schema takes, and it says so.
-            values[name] = items if len(items) > 1 else items[0]
+            values[name] = items[0]
     for picture, name in PICTURES.items():
         file = form.get(picture)
         if isinstance(file, UploadFile) and file.filename and name in schema.model_fields:

@@ -11,10 +11,12 @@ from pydantic import TypeAdapter
 
 from sightglass import examples
 from sightglass.batch import table
+from sightglass.batch.journal import count_done
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import modified, write_file
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import example_meant
-from sightglass.explain.picture.source import local_path
+from sightglass.explain.picture.source import find, local_path
 from sightglass.models import catalog
 
 FILE = "run.json"
@@ -102,6 +104,22 @@ def read_facts(folder: Path) -> RunFacts | None:
     first, *others = facts.plans
     beside = (replace(plan, folder=folder.parent / plan.folder) for plan in others)
     return replace(facts, plans=(replace(first, folder=folder), *beside))
+
+
+def check_source(folder: Path, facts: RunFacts) -> None:
+    """Raise ModelProblem where a folder holds results of other pictures; those that are gone may have been moved."""
+    before = read_facts(folder)
+    if before is None or {*before.source} & {*facts.source} or not count_done(folder):
+        return
+    first, *others = before.source
+    try:
+        find(before.source if others else first)
+    except ModelProblem:
+        return
+    raise ModelProblem(
+        f"{folder} holds results of other pictures ({first}): choose another folder, or start over (on the command "
+        "line: --restart)."
+    )
 
 
 def list_runs(base: Path) -> list[RunFacts]:

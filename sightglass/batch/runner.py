@@ -138,6 +138,8 @@ class BatchJob:
         self.work = Work(explainer, self, folder.absolute())
         if facts := self.facts or run_store.describe_run(self.source, model, self.work.call_options, folder):
             self.facts = replace(facts, pictures=len(self.items))
+            if self.resume:
+                run_store.check_source(folder, facts)
 
     def open(self, stack: contextlib.ExitStack) -> None:
         """Read the labels, choose the engine, and lock the journal until `stack` closes."""
@@ -179,6 +181,7 @@ class BatchJob:
         self._started, items, done = time.monotonic(), self.items, self.journal.done
         pending = {item.key for item in items if (entry := done.get(item.key)) is None or entry.stamp != item.stamp}
         pending |= run_labels.find_lacking(self.work, self.journal, items)
+        pending |= table.find_lost(self.folder, self.journal, items)
         finished = self._resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.

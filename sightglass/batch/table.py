@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -131,6 +132,16 @@ def write_files(stem: Path, explanation: Explanation, style: Style, side: int | 
         write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
     overlay = embedded_recipe.write(to_jpeg(small, QUALITY), explanation.recipe, view)
     write_file(stem.with_name(f"{stem.name}.jpg"), overlay)
+
+
+def find_lost(folder: Path, journal: Journal, items: Iterable[Item]) -> set[str]:
+    """Return the keys of pictures that are done, and whose files are no longer all there."""
+    here = Counter(path.stem for path in (folder / FOLDER).rglob("*.*"))
+    names = {item.key: PurePosixPath(stem(item)).name for item in items if item.key in journal.done}
+    outcomes = journal.outcomes([key for key, name in names.items() if here[name] < 2])
+    rows = ((outcome["key"], row) for outcome in outcomes for row in outcome.get("rows", ()))
+    # The overlay and, of a map, what it was drawn from.
+    return {key for key, row in rows if here[names[key]] < (2 if "cells" in row else 1)}
 
 
 def changed_look(style: Style) -> dict[str, Any]:

@@ -125,9 +125,7 @@ def settings() -> Settings:
 def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
     # A blank variable is one that is not set.
     texts = {name: text.strip() for name, text in environment if text.strip()}
-    values: dict[str, Any] = {
-        field: texts[variable(field)] for field in Settings.model_fields if variable(field) in texts
-    }
+    values: dict[str, Any] = {name: texts[variable(name)] for name in Settings.model_fields if variable(name) in texts}
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -166,9 +164,7 @@ def check() -> None:
         if not (re.fullmatch(_SERVICE, name) or (name.endswith("_PORT") and "://" in value))
     )
     if unknown:
-        hints = (
-            f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in unknown
-        )
+        hints = (f"There is no setting {key}: {did_you_mean(key, names, 'see docs/settings.md.')}" for key in unknown)
         raise SettingProblem(" ".join(hints))
 
 

@@ -167,12 +167,12 @@ def encode_pair(similarity: Similarity) -> tuple[Record, Files]:
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """Raise errors of damaged files as a Problem."""
+    """Raise errors of files that are damaged or contradict each other as a Problem."""
     try:
         yield
     except Problem:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
         raise Problem(DAMAGED) from error
 
 
@@ -262,18 +262,20 @@ class RecordFiles:
         curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
         return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
 
-    def export_record(self, record: Record) -> Iterator[tuple[str, bytes]]:
-        """Yield the saved files, what is drawn of them, and the record as JSON."""
+    @_reading()
+    def export_record(self, record: Record) -> dict[str, bytes]:
+        """Return the saved files, what is drawn of them, and the record as JSON; raise Problem for a damaged record."""
         if record.damaged:
             raise Problem(record.damaged)
-        for path in sorted(self.locate(record.id).glob("*.*")):
-            if path.name not in (RECORD, "thumbnail.jpg"):
-                yield path.name.replace("picture", "query") if record.pair else path.name, path.read_bytes()
+        files = {path.name: path.read_bytes() for path in sorted(self.locate(record.id).glob("*.*"))}
+        for name in (RECORD, "thumbnail.jpg"):
+            files.pop(name, None)
         if record.pair:
-            yield from similarity_files.pair_files(self.similarity(record))
+            files = {name.replace("picture", "query"): data for name, data in files.items()}
+            files |= dict(similarity_files.pair_files(self.similarity(record)))
         elif record.maps:
-            yield "overlay.png", overlay(record, self.picture(record), self.heatmaps(record)[record.index])
-        yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
+            files["overlay.png"] = overlay(record, self.picture(record), self.heatmaps(record)[record.index])
+        return files | {RECORD: to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()}
 
 
 def _read_curve(plain: Json) -> Any:
@@ -288,10 +290,12 @@ def overlay(record: Record, image: Image, heatmap: Heatmap) -> bytes:
     """Return the picture under the selected map as a PNG with the recipe."""
     pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
     view = record.view.model_copy(update={"index": record.index, "label": record.labels[record.index][:200]})
-    assert record.checked_recipe is not None
+    if record.checked_recipe is None:
+        raise Problem(DAMAGED)
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))
 
 
+@_reading()
 def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
     """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
     task, spec = task_of(record.task), catalog().get(record.model)

@@ -218,7 +218,7 @@ class History(encoding.RecordFiles):
             subject = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
             folder = f"{number:03}_{label_stem(record.picture_name.rsplit('.', 1)[0])}_{label_stem(subject)}"
             try:
-                files = dict(self.export_record(record))
+                files = self.export_record(record)
             except Problem as problem:
                 # One damaged record must not stop the others.
                 files = {"damaged.txt": f"{problem}\n".encode()}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
 from sightglass.common.files import to_json
@@ -89,7 +89,7 @@ class Record:
     predictions: tuple[Prediction, ...] = ()
     """All of them, best first."""
     labels: tuple[str, ...] = ()
-    index: int = 0
+    index: Annotated[int, Field(ge=0)] = 0
     """The selected map."""
     score: float | None = None
     """Score of that map's target, 0..1; of a pair the cosine, -1..1."""

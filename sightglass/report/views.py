@@ -157,8 +157,7 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     """Return how a view is drawn first from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
-    alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
-    return replace(style, alpha=alpha, cells=False)
+    return replace(style, alpha=min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha, cells=False)
 
 
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:

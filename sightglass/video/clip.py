@@ -153,9 +153,7 @@ class Clip:
             )
         return seconds
 
-    def frames(
-        self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
-    ) -> Iterator[Frame]:
+    def frames(self, start: float = 0, end: float | None = None, *, first: int = 0, every: int = 1) -> Iterator[Frame]:
         """Yield every n-th frame from `start` to `end` (exclusive), in seconds, from number `first` on."""
         self.skipped, self.cut_off = 0, False
         number, about, last = 0, self.about, None
@@ -252,9 +250,7 @@ class ReceivedClip(Clip):
             about: ClipInfo = _ABOUT.validate_python(process.about["about"])
             return about
 
-    def frames(
-        self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
-    ) -> Iterator[Frame]:
+    def frames(self, start: float = 0, end: float | None = None, *, first: int = 0, every: int = 1) -> Iterator[Frame]:
         self.skipped, self.cut_off = 0, False
         with self._process(start=start, end=end, first=first, every=every) as process:
             while True:

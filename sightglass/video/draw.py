@@ -73,8 +73,7 @@ class Painter:
         contents = np.stack([heatmap.content for heatmap in maps] or [np.zeros((1, 1), np.float32)])
         strongest = np.take_along_axis(contents, np.abs(contents).argmax(0)[None], 0)[0]
         kind: Kind = "signed" if self._explainer.signed else "heat"
-        cells = maps[0].cells if maps else None
-        return Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
+        return Field(strongest, self.geometry.extent, self.geometry.seen, kind, maps[0].cells if maps else None)
 
     def _draw_boxes(self, pixels: Pixels, boxed: Sequence[tuple[AnswerRecord, Box]]) -> Pixels:
         height, width = self.geometry.original

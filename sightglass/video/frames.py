@@ -22,7 +22,7 @@ from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import method_of, pass_size
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods.method import Method, Request
+from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.decode import Pixels
 from sightglass.explain.tasks import task_of
@@ -89,10 +89,14 @@ class FrameExplainer:
     A frame takes one pass and one gradient, without what only saved pictures need: digests, caches, statistics.
     """
 
-    def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
-        self.explainer, self.options, self.method = explainer, options, method
-        self.task = task_of(explainer.loaded.adapter)
-        self.signed = method.signed and options.evidence == "both"
+    def __init__(self, explainer: Explainer, options: Options) -> None:
+        """Raises ModelProblem for options that the model cannot take."""
+        self.explainer, self.options = explainer, options
+        self.loaded = self.with_vocabulary(explainer.loaded)
+        self.loaded.adapter.check_preprocessing(options.preprocessing)
+        self.method = method_of(self.loaded, options)
+        self.task = task_of(self.loaded.adapter)
+        self.signed = self.method.signed and options.evidence == "both"
         """Whether maps keep their signs."""
 
     def with_vocabulary(self, loaded: LoadedModel) -> LoadedModel:
@@ -135,10 +139,8 @@ class ClipExplainer(FrameExplainer):
         options = explainer.options(by_name, by_name.pop("question", None))
         if options.examples:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
-        self.loaded = explainer.with_vocabulary(explainer.loaded, options, None)
+        super().__init__(explainer, options)
         adapter = self.loaded.adapter
-        adapter.check_preprocessing(options.preprocessing)
-        super().__init__(explainer, options, method_of(self.loaded, options))
         if not self.task.scored:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
@@ -295,8 +297,7 @@ class ClipExplainer(FrameExplainer):
 
     def _box_target(self, box: Prediction) -> Target:
         anchors = () if box.anchor is None else (box.anchor,)
-        both = self.options.evidence == "both"
-        return Target(box.index, box.label, anchors, self.options.part, both_ways=both)
+        return Target(box.index, box.label, anchors, self.options.part, both_ways=self.options.evidence == "both")
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

@@ -239,11 +239,9 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
             f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {quick}."
         )
     options = explainer.options({**options_by_name, "method": chosen.id})
-    if len(options.vocabulary) > MAX_WORDS:
-        raise ModelProblem(
-            f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
-        )
-    return FrameExplainer(explainer, options, chosen)
+    if (count := len(options.vocabulary)) > MAX_WORDS:
+        raise ModelProblem(f"A camera looks for at most {MAX_WORDS} things, not {count:,}: give fewer.")
+    return FrameExplainer(explainer, options)
 
 
 def find_quick_method(spec: ModelSpec, method: str | None) -> str:

@@ -19,7 +19,7 @@ from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
-from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs import background, explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
@@ -207,6 +207,7 @@ def handed(app, act: str, data: bytes, **more):
 
 
 def test_camera_gets_choices_of_address(page):
+    assert head(page("video", source="camera", model="demo-s", confidence="0"))["choice"]["options"]["confidence"] == 0
     app = page("video", source="camera", method="scorecam")
     sent = head(app)
     assert (sent["choice"]["model"], sent["choice"]["method"]) == ("efficientnet-lite0", "gradcam")
@@ -222,8 +223,11 @@ def test_detector_frame_opens_on_explore(page, model, picture, fit):
     app = page("video", source="camera", model=model)
     assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
     data = jpeg(picture)
-    box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[1]
-    handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
+    box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[-1]
+    shown = {"label": box.label, "box": {"anchor": box.anchor, "index": box.index}}
+    handed(app, "freeze", data, at=0.5, **shown)
+    assert ("targets", ((box.anchor, box.index),)) in session(app, explain_job.Explained).last
+    handed(app, "open", data, **shown)
     assert session(app, state.Navigation).page == "explore"
     assert session(app, state.Controls).picture.name == "live.jpg"
     assert session(app, state.ChosenAnswer).pair == (box.anchor, box.index)
@@ -234,7 +238,7 @@ def test_frozen_frame_has_checks_and_slide(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     app = page("video", source="camera", model="demo-cls-s")
     assert "Add to deck" not in [button.label for button in app.button], "what moves cannot be added"
-    app = handed(app, "freeze", jpeg("scene 1"))
+    app = handed(app, "freeze", jpeg("scene 1"), label="star")
     assert re.fullmatch(r"heatmap_\d{8}_\d{6}\.jpg", session(app, LiveVisit).frozen.image.name)
     assert "Checking…" in [block.proto.popover.label for block in app.get("popover")]
     for label in ("Add to deck", "Add the slide"):
@@ -242,9 +246,11 @@ def test_frozen_frame_has_checks_and_slide(page, monkeypatch, tmp_path):
         assert not app.error
     (deck,) = History().decks.all()
     assert len(deck.slides) == 1 and History().search().total == 0
-    app.session_state["live"] = {"frame": {"act": "go on", "at": 2.0}}
-    app.run()
+    assert head(app)["held"] and not head(handed(app, "go on", b"", at=2.0).run())["held"]
     assert "Checking…" not in [block.proto.popover.label for block in app.get("popover")]
+    handed(app, "freeze", jpeg("scene 1"), label="star", at=3.0)
+    next(box for box in app.selectbox if box.key == "fit-classify").set_value("squash").run()
+    assert session(app, LiveVisit).frozen is None, "the frame was fitted otherwise"
 
 
 def test_what_is_no_frame_changes_nothing(page):

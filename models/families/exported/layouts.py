@@ -79,8 +79,7 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Cand
     centres, strides = (part.to(rows) for part in cells)
     # A cell counts from its own top left here, and not from its centre.
     middle = rows[..., :2] * strides[:, None] + centres - strides[:, None] / 2
-    decoded = torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)
-    return _yolov5([decoded], count, size)
+    return _yolov5([torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)], count, size)
 
 
 def _corners(boxes: Tensor) -> Tensor:

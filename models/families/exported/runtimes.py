@@ -65,8 +65,7 @@ class Runtime(nn.Module):
     def forward(self, tensor: Tensor) -> dict[str | int, Tensor]:
         """Return the answers to (B, C, h, w) by their names or places."""
         parts = [*self.answer_all(tensor)]
-        names = self.outputs or range(len(parts[0]))
-        return dict(zip(names, map(torch.cat, zip(*parts, strict=True)), strict=True))
+        return dict(zip(self.outputs or range(len(parts[0])), map(torch.cat, zip(*parts, strict=True)), strict=True))
 
     def answers(self, tensor: Tensor) -> tuple[Tensor, ...]:
         """Return the answers of one pass, floats as float32, on the tensor's own device.

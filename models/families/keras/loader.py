@@ -201,9 +201,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
     grey = channels == 1
     plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=grey, crop="squash")
     plain = replace(plain, interpolation="bicubic") if grey else plain
-    mean, std = (
-        numbers * channels if numbers and len(numbers) == 1 else numbers for numbers in (table.mean, table.std)
-    )
+    mean, std = (values * channels if values and len(values) == 1 else values for values in (table.mean, table.std))
     prepared = plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
     if (table.interpolation, table.antialias, table.crop) == (None, None, None):
         way = "Pillow's resize of a grey picture" if grey else "image_dataset_from_directory of Keras"

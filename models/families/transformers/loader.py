@@ -296,8 +296,7 @@ def prepare(
         base = described or replace(base, size=processor.size)
     preprocessing = base.changed(spec.preprocessing.for_channels(channels, base.channels))
     inferred = not described and (processor is None or spec.preprocessing.stated())
-    notes = note_preprocessing(spec, preprocessing, "as no file states it") if inferred else ()
-    return preprocessing, processor, notes
+    return preprocessing, processor, note_preprocessing(spec, preprocessing, "as no file states it") if inferred else ()
 
 
 def use_processor(adapter: Prepared, processor: Processor | None) -> Prepared:

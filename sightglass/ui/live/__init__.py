@@ -7,12 +7,13 @@ wants to go on with it.
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
+from sightglass.common.files import Json
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
 from sightglass.models.spec import ModelSpec
@@ -45,8 +46,8 @@ class LiveVisit:
     """The one that is held on the screen."""
     model: ModelSpec | None = None
     """The model that looks at the frames."""
-    preprocessing: str = "trained"
-    """How frames are fitted for it."""
+    choice: Json = field(default_factory=dict)
+    """Its id, the method and the options, as the browser got them."""
     last: float = 0
     """Milliseconds at which the browser sent its last message, by its clock: each is followed once."""
 
@@ -55,7 +56,11 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     choice = {"model": model.id, "method": method, "options": dict(options)}
-    sent = _component(key="live", data={"choice": choice, "colormaps": tables()}).frame
+    if choice != visit.choice:
+        # As in the browser: the frame that is held was explained otherwise.
+        visit.choice, visit.frozen = choice, None
+    held = visit.frozen is not None
+    sent = _component(key="live", data={"choice": choice, "colormaps": tables(), "held": held}).frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
         visit.last, visit.frame = at, _parse_frame(sent)

@@ -11,7 +11,7 @@ import { recall } from "../viewer/settings.js";
 import { Link } from "./link.js";
 
 /**
- * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[]}} Head
+ * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[], held: boolean}} Head
  * @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame
  * @typedef {import("./link.js").Answer} Answer
  * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Capture  a frame as it was taken and sent, and when
@@ -159,9 +159,12 @@ export class Live {
     this.#send = setTriggerValue;
     this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
+      this.#frozen = false;
       this.#setPin(null);
       this.link.choose(head.choice);
     }
+    // It was frozen when this page was left.
+    if (!before && head.held) this.#freeze(false);
     if (!before) this.link.start();
     this.#draw();
   }

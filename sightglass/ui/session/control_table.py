@@ -418,7 +418,5 @@ CONTROLS = (
 
 def set_options(options: Mapping[str, Any]) -> None:
     """Have the controls begin anew with values of options, in a callback."""
-    controls = [control for control in CONTROLS if control.option in options]
-    url_state.link(
-        **{control.name: url_state.to_text(control.codec[0](options[control.option])) for control in controls}
-    )
+    controls = [row for row in CONTROLS if row.option in options]
+    url_state.link(**{row.name: url_state.to_text(row.codec[0](options[row.option])) for row in controls})

@@ -63,6 +63,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
+        (b"", 422, "image", "is empty"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide, 413, "size", "pixels"),
     ):
@@ -188,10 +189,10 @@ def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus:
         return told(client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields), 422, "fields")
 
     assert "did you mean model?" in post(modell="x")
-    assert "valid integer" in post(top_k=["1", "2"]) and "valid integer" in post(top_k="many")
+    assert "sent 2 times" in post(top_k=["1", "2"]) and "valid integer" in post(top_k="many")
     assert post(alpha="nan") == "The field 'alpha' should be a finite number."
     two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
-    assert "base64" in told(client.post("/api/explain", files=two), 422, "fields")
+    assert "'image' was sent 2 times" in told(client.post("/api/explain", files=two), 422, "fields")
     assert "'top_k'" in told(client.post("/api/explain?top_k=1", files={"image": bus.read_bytes()}), 422, "fields")
     assert "did you mean here?" in told(client.get("/api/models?hre=true"), 422, "fields")
     assert told(client.get("/api/models?here="), 422, "fields").startswith("The field 'here' should be a valid bool")

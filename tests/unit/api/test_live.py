@@ -54,6 +54,8 @@ def test_live_socket_answers_and_switches(client, frame):
         assert socket.receive_json()["detects"]
         boxes = head(socket.receive_bytes())
         assert (boxes["n"], boxes["place"]) == (3, 0) and all(len(box["box"]) == 4 for box in boxes["answers"])
+        assert choose(socket, "demo-clip", options={"vocabulary": ["star", "ball"]})["labels"] == ["star", "ball"]
+        assert "'qqq'" in choose(socket, "demo-clip", options={"vocabulary": ["qqq"]})["sentence"]
         refused = choose(socket, "demo-cls-s", method="drise")
         assert refused["type"] == "problem" and not refused["fatal"]
         assert "no-such" in choose(socket, "no-such-model")["sentence"]

@@ -127,6 +127,12 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     assert run(source, MODEL, out).resumed == 2
     rows = table.read(out)
     assert rows["picture_sha256"][1] == Image.open(files[8]).sha256 and len(rows) == 3
+    for suffix in (".jpg", ".npy"):
+        out.joinpath(rows["file"][0]).with_suffix(suffix).unlink()
+        assert run(source, MODEL, out).resumed == 2 and out.joinpath(rows["file"][0]).with_suffix(suffix).is_file()
+    with pytest.raises(ModelProblem, match="holds results of other pictures"):
+        run(many, MODEL, out)
+    assert run(source.rename(tmp_path / "moved"), MODEL, out).nothing_new
 
 
 def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run: Path, tmp_path: Path) -> None:

@@ -83,8 +83,7 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
         find("memory://in")[0].open()
 
     # It says nothing of its size.
-    endless = SimpleNamespace(open=lambda *_: io.BytesIO(b"\0" * (MAX_BYTES + 100)))
-    assert len(fetch(endless, "x")) == MAX_BYTES + 1
+    assert len(fetch(SimpleNamespace(open=lambda *_: io.BytesIO(b"\0" * (MAX_BYTES + 100))), "x")) == MAX_BYTES + 1
     broken = SimpleNamespace(open=Mock(side_effect=OSError("reset by peer")))
     with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
         fetch(broken, "x")

@@ -36,8 +36,7 @@ def test_a_proof_is_written_and_said(call: Any) -> None:
     how, folder = ["prove", "scene.png", "-m", "demo-cls-s", "--filling", "mean"], Path("out")
     code, said, _ = call(*how, "--out", "out", "--also", "html", "--steps", "4", "--filling", "linear")
     assert code == 0
-    names = ["proof.json", "proof.png", "report.html"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    assert sorted(path.name for path in folder.iterdir()) == ["proof.json", "proof.png", "report.html"]
     written = json.loads((folder / "proof.json").read_text("utf-8"))
     assert written["sentence"] in html.unescape((folder / "report.html").read_text("utf-8"))
     assert plain_text(written["sentence"]) in said and "rank correlation" not in said

@@ -1,5 +1,6 @@
 """The store loses nothing to damage, full disks, other writers and crashes, and says in a sentence what goes wrong."""
 
+import json
 import os
 import sqlite3
 import threading
@@ -33,6 +34,15 @@ def test_a_damaged_record_says_so_and_the_others_are_shown(history: History, noi
         assert [name.partition("/")[2] for name, _ in history.export([bad.id])] == ["damaged.txt"]
     history.delete([bad.id])
     same_maps(history, good, noise)
+
+
+def test_a_record_that_contradicts_itself_is_exported_as_damaged(history: History, noise: Explanation) -> None:
+    record = history.keep(noise)
+    (file,) = history.folder.rglob("record.json")
+    plain = json.loads(file.read_bytes())
+    for wrong in ({"recipe": None}, {"labels": []}, {"index": len(noise.heatmaps)}, {"index": -1}):
+        file.write_text(json.dumps(plain | wrong))
+        assert [name.partition("/")[2] for name, _ in history.export([record.id])] == ["damaged.txt"]
 
 
 @pytest.mark.parametrize("harm", ["damaged", "gone"])

@@ -160,5 +160,4 @@ def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
     done = task.exam(task.trained(), task.held_out)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     # Angles in degrees vary more than shares.
-    within = 0.1 if "error" in metrics else 0.01
-    assert {name: done[name] for name in numbers} == pytest.approx(numbers, abs=within)
+    assert {name: done[name] for name in numbers} == pytest.approx(numbers, abs=0.1 if "error" in metrics else 0.01)

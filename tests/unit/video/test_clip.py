@@ -71,8 +71,7 @@ def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
     assert [number_of(frame.pixels) for frame in list(opened.frames())] == [*range(10), *range(13, 30)]
     assert opened.skipped == 3
     # Reading on: as if it had never stopped.
-    rest = list(opened.frames(first=16))
-    assert [frame.number for frame in rest] == list(range(16, 27))
+    assert [frame.number for frame in list(opened.frames(first=16))] == list(range(16, 27))
     apart = ReceivedClip(path)
     assert apart.about == opened.about
     for span in ({}, {"first": 3, "every": 4}, {"start": 0.5, "end": 1.0}):

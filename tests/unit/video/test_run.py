@@ -291,8 +291,7 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert np.allclose(mine.content, expected.content, atol=1e-3)
     drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
     # Over grey, so that every colour is the map's.
-    without = painter.paint(frame.pixels, record, ()).astype(int)
-    assert np.ptp(without, axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
+    assert np.ptp(painter.paint(frame.pixels, record, ()).astype(int), axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:

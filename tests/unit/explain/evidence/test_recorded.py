@@ -162,8 +162,7 @@ def test_unrecordable_pass_is_run_and_logged_once(
     monkeypatch.setattr(recorded, "Recorded", kind)
     caplog.set_level("INFO")
     loaded = load(module.eval())
-    evidences = [explained(loaded, INPUTS[i : i + 1]) for i in range(4)]
-    assert all(evidence._recording is None for evidence in evidences)
+    assert all(evidence._recording is None for evidence in [explained(loaded, INPUTS[i : i + 1]) for i in range(4)])
     (line,) = [record.getMessage() for record in caplog.records if "CUDA graph" in record.getMessage()]
     assert line.startswith("a pass of net is not recorded") and line.endswith(words)
 

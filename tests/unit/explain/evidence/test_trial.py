@@ -123,8 +123,7 @@ def test_frame(frame: Callable[[Tensor], Tensor], middle: tuple[int, int], reque
     heat = F.interpolate(cells, (64, 64), mode="bilinear")[0, 0]
     at = [float(heat.sum(axis) @ (torch.arange(64) + 0.5) / heat.sum()) for axis in (1, 0)]
     assert at == pytest.approx(middle, abs=4)
-    rolled = "rolls the picture around its edges" in " ".join(result.notes)
-    assert rolled == ("rolled" in request.node.callspec.id)
+    assert ("rolls the picture around its edges" in " ".join(result.notes)) == ("rolled" in request.node.callspec.id)
 
 
 @pytest.mark.parametrize("method", ["scorecam", "guidedgradcam"])

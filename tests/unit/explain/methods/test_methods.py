@@ -223,6 +223,7 @@ HAND = {
     "layercam": torch.tensor([[1 + 2, 0], [6 + 12, 0]], dtype=torch.float32),
     # All places lie on the line (1, 2): their distance along it from the middle, 2.5.
     "eigencam": (RED - 2.5) * 5**0.5,
+    "pathgradient": torch.tensor([[-1.5 - 3, 0.5 + 0], [1 + 2, 0 - 3]]),
 }
 
 
@@ -230,6 +231,12 @@ HAND = {
 def test_numbers_worked_out_by_hand(name: str) -> None:
     (raw,) = METHODS[name].run(by_hand(2 * RED), [Target(0, "class 0")]).maps
     torch.testing.assert_close(raw[0], HAND[name], rtol=1e-5, atol=1e-5)
+
+
+def test_path_gradient_of_a_box_from_one_of_two_scales() -> None:
+    result = Explainer("demo-s")("scene-3.png", method="pathgradient", per="detection", top_k=1)
+    fine, coarse = result.heatmaps[0].raw
+    assert fine.any() and not coarse.any()
 
 
 @pytest.mark.parametrize("name", [*GRADIENT, *EIGEN])

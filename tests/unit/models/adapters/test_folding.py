@@ -140,8 +140,7 @@ def test_unfoldable_modules_are_left(caplog: pytest.LogCaptureFixture) -> None:
 def test_folded_copy_at_layers(name: str, bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     loaded = explainer.loaded
-    folded = loaded.fastest_adapter(layers_at(loaded, (name,))) is not loaded.adapter
-    assert folded == ("bn2" in name)
+    assert (loaded.fastest_adapter(layers_at(loaded, (name,))) is not loaded.adapter) == ("bn2" in name)
     result = explainer(bus, layers=name, targets=("minibus", "goldfish"))
     evidence = result.evidence
     with unfold():
