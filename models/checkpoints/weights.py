@@ -71,18 +71,17 @@ def parts_of(path: Path) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=1024)
 def _parts_of(path: Path, at: Stamp) -> tuple[Path, ...]:
-    parts = {path: None}
+    names: dict[str, None] = {}
     # Somebody's file may hold anything.
     with contextlib.suppress(Exception):
         if path.name.endswith(".index.json"):
-            for name in json.loads(path.read_bytes())["weight_map"].values():
-                parts[path.parent / name] = None
+            names.update(dict.fromkeys(map(str, json.loads(path.read_bytes())["weight_map"].values())))
         elif path.suffix.lower() == ".onnx":
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 for found in _ELSEWHERE.finditer(data):
-                    name = data[found.end() : found.end() + (found[1] or found[2])[0]]
-                    parts[path.parent / os.fsdecode(name)] = None
-    return tuple(parts)
+                    names[os.fsdecode(data[found.end() : found.end() + (found[1] or found[2])[0]])] = None
+    inside = (name for name in names if not os.path.isabs(name) and ".." not in Path(name).parts)
+    return (path, *(path.parent / name for name in inside))
 
 
 def download(url: str, to: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
