@@ -48,6 +48,8 @@ def _damaged(name: str) -> ImageProblem:
 
 
 def _kind_of(data: bytes, name: str) -> str:
+    if not data:
+        raise ImageProblem(f"{name} is empty: send or copy it again.")
     head = data[:1024]
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
         # The brand mif1 alone may be either, so the compatible brands decide.

@@ -320,7 +320,7 @@ def bomb() -> bytes:
         (torch.zeros((2, 3, 4, 4)), "."),
         (torch.tensor([0.0, 255.0]).reshape(1, 1, 2), "0 to 255"),
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
-        (b"", "known kind"),
+        (b"", "is empty: send"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "Video"),
         (".", "is a folder"),
         ("missing.png", "no file missing.png"),
