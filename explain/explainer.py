@@ -240,8 +240,7 @@ class Explainer:
         hooks: _Hooks = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
             return self._explain_one(*self._request(source, bgr, question, options), hooks)
-        rows = _split_targets(options.pop("targets", None), len(source))
-        pairs = zip(source, rows, strict=True)
+        pairs = zip(source, _split_targets(options.pop("targets", None), len(source)), strict=True)
         # A lazily opened picture or file is read by one thread.
         in_parallel = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
         if self.loaded.device.type == "cpu" or not in_parallel:
@@ -392,8 +391,7 @@ class Explainer:
                     f"{self.model.id} to the CPU."
                 ) from error
             self._free_memory()
-        loaded = self._get(torch.device("cpu"))
-        return work(loaded, ("The GPU ran out of memory: this was computed on the CPU.",))
+        return work(self._get(torch.device("cpu")), ("The GPU ran out of memory: this was computed on the CPU.",))
 
     def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
         """Return `work(loaded, notes)`; a caller's module that has changed its answers is adapted again."""

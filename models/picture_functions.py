@@ -210,8 +210,7 @@ class SizedFunction(PictureFunction):
         white = float(np.mean([1 / std for std in base.std]))
         for name, antialias in FILTERS:
             described = replace(base, interpolation=name, antialias=antialias)
-            ours = prepare(noise, described, "trained").tensor
-            if float((ours - theirs).abs().mean()) / white <= ALIKE:
+            if float((prepare(noise, described, "trained").tensor - theirs).abs().mean()) / white <= ALIKE:
                 if turned.input == geometry.input:
                     return described
                 # The sides depend on the picture's: a short side is all that can be said.

@@ -144,8 +144,7 @@ class PreprocessingTable(Table):
 
     def over(self, other: "PreprocessingTable") -> "PreprocessingTable":
         """Return the table completed by what another states."""
-        values = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
-        return replace(other, **values)
+        return replace(other, **{key: value for key in self.__slots__ if (value := getattr(self, key)) is not None})
 
     def for_channels(self, count: int, usual: int = 3) -> Self:
         """Return the table for `count` channels, unless they are usual or the table says how many there are."""

@@ -249,8 +249,7 @@ class Comparison:
     def agreement(self, first: int, second: int) -> Agreement | None:
         """Return the similarity of two models' maps, cached; None unless they are of the same."""
         alike = any(first in group and second in group for group in self.groups)
-        both = alike and self.has_map(first) and self.has_map(second)
-        return self._agreements[first][second] if both else None
+        return self._agreements[first][second] if alike and self.has_map(first) and self.has_map(second) else None
 
     @property
     def overlaps(self) -> str:

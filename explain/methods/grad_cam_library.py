@@ -42,8 +42,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
     done, passes = 0, len(missing)
     if method.passes == "channels":
-        of_layers = (-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
-        passes *= 1 + sum(of_layers)
+        passes *= 1 + sum(-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
 
     def tick() -> None:
         nonlocal done
@@ -58,14 +57,12 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                 if linear is None and cam is None:
                     # FullGrad sums over the norms too.
                     layers = None if method.id == "fullgrad" else evidence.layers
-                    adapter = opened.enter_context(loaded.workshop(layers))
-                    cam = _cam(adapter, method, evidence.layers, tick, batch)
+                    cam = _cam(opened.enter_context(loaded.workshop(layers)), method, evidence.layers, tick, batch)
                 with torch.enable_grad(), exact(loaded.device):
                     maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
-    paths = ("all",) if method.id == "fullgrad" else evidence.paths
-    return RawMaps(evidence.stacked(method.id, targets), paths)
+    return RawMaps(evidence.stacked(method.id, targets), ("all",) if method.id == "fullgrad" else evidence.paths)
 
 
 @contextmanager

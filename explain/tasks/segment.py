@@ -236,8 +236,7 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
                 f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
                 "that it finds."
             )
-        answered = dict.fromkeys(prediction.index for prediction in predictions)
-        explained = indices or [*answered][: options.top_k]
+        explained = indices or [*dict.fromkeys(prediction.index for prediction in predictions)][: options.top_k]
         return [AreaTarget(i, adapter.labels[i]).with_pixels(outputs.classes == i) for i in explained]
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])

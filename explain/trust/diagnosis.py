@@ -175,8 +175,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     asked = pair or range(len(labels))
     maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
     if len(maps) < 2:
-        empty = listing([labels[i] for i in asked if i not in maps])
-        return f"Empty maps cannot be compared: {empty}."
+        return f"Empty maps cannot be compared: {listing([labels[i] for i in asked if i not in maps])}."
     every = combinations(maps, 2)
     if pair is None and len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in every):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."

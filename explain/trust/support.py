@@ -170,8 +170,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     origin = weakref.ref(loaded.origin)
     key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row_hash, heatmap.method, evidence.paths, shared)
     maps = _CACHE.get_or_make(key, lambda: tuple(_explain_bundled(explanation, heatmap.method, shared)))
-    others = tuple(other for other in maps if other.source != explanation.image.sha256)
-    return others or _random(explanation, index)
+    return tuple(other for other in maps if other.source != explanation.image.sha256) or _random(explanation, index)
 
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
@@ -195,8 +194,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
             continue
         for place, target in enumerate(targets):
             assert raw is not None
-            layer_maps = [layer[place : place + 1] for layer in raw.maps]
-            values = on_content(layer_maps, evidence.geometry, raw.layers)
+            values = on_content([layer[place : place + 1] for layer in raw.maps], evidence.geometry, raw.layers)
             if explanation.task.explains("detection"):
                 box = predictions[place].box
                 assert box is not None

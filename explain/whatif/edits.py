@@ -201,8 +201,7 @@ def _blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     small = coarse(pixels.astype(np.float32), SIDE)
     blurred = support.blur(torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None])
-    values = blurred[0].numpy().transpose(1, 2, 0)
-    return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
+    return np.ascontiguousarray(np.rint(np.clip(blurred[0].numpy().transpose(1, 2, 0), 0, 255)).astype(np.uint8))
 
 
 @own_modes()

@@ -119,8 +119,7 @@ class Answers:
 
     def complete(self, explanation: Explanation) -> Explanation:
         """Return an explanation with the map of the chosen class."""
-        label = None if self.boxes else state.of(state.ChosenAnswer).label
-        return explain_job.select_class(explanation, label)[0]
+        return explain_job.select_class(explanation, None if self.boxes else state.of(state.ChosenAnswer).label)[0]
 
     def find_map(self, explanation: Explanation) -> int | None:
         """List the answers; return the index of the chosen one's map, None without one."""
@@ -283,9 +282,8 @@ def _restore(base: Explanation, *, boxes: bool) -> None:
     if boxes and number.isdecimal() and 0 < int(number[:9]) <= len(predictions):
         chosen.pair, chosen.model = pair_of(predictions[int(number) - 1]), base.model.id
     elif label and not boxes:
-        labels = base.evidence.loaded.adapter.labels
         try:
-            chosen.label = base.task.decoder.find_label(label, labels)
+            chosen.label = base.task.decoder.find_label(label, base.evidence.loaded.adapter.labels)
         except Problem:
             url_state.leave_out("class", label)
 

@@ -246,8 +246,7 @@ def make_images(job: PicturesJob, result: Result, model: int, tiles: Sequence[Ti
             if tile.unit is None:
                 with Pillow.open(folder / tile.file) as opened:
                     return _fit(opened.convert("RGB"))
-            pixels = items[tile.picture].open().pixels
-            return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, TILE_SIZE)))
+            return _fit(Pillow.fromarray(draw_tile(items[tile.picture].open().pixels, tile.unit, TILE_SIZE)))
         except (OSError, KeyError, Problem):
             return b""
 

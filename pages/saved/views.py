@@ -125,8 +125,7 @@ def _draw_actions(result: SearchResult) -> None:
         st.caption(f"{len(ticked)} selected", width="content")
         if len(ticked) == 2 and not any(record.pair for record in ticked):
             help = "One picture by two models, or two pictures."
-            compare = partial(_compare, *ticked)
-            st.button("Compare", icon=":material/compare:", on_click=compare, help=help)
+            st.button("Compare", icon=":material/compare:", on_click=partial(_compare, *ticked), help=help)
         saving.make_deck("saved", saving.NEW_TITLE, lambda: (_make_slide(record, {}) for record in ticked))
         _draw_delete([record.id for record in ticked], key="saved-delete")
         clear = browsing.ticked.clear

@@ -135,8 +135,7 @@ def _choose_clip() -> Clip | None:
     )
     if file is None:
         return None
-    path = state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer()))
-    return ReceivedClip(path, file.name)
+    return ReceivedClip(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:

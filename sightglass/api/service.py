@@ -78,8 +78,7 @@ def explain(request: ExplainRequest) -> Explanation:
     style_of(request)  # raises before any work
     image = open_picture(request.image, request.name)
     # The first detector that is here takes a while to find.
-    defaults = {"": settings().api_model, "segment": "demo-seg"}
-    name = request.model or defaults.get(request.verb) or detector()
+    name = request.model or {"": settings().api_model, "segment": "demo-seg"}.get(request.verb) or detector()
     task = task_of(local_model(name))
     if request.verb not in ("", task.verb):
         raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
@@ -141,8 +140,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
 
 def overlay_png(explanation: Explanation, style: Style) -> bytes:
     """Return the first map's overlay as a PNG with its recipe."""
-    drawn = to_png(explanation.overlay(0, **style.overlay))
-    return embed(drawn, explanation, 0, style.overlay, picture=False)
+    return embed(to_png(explanation.overlay(0, **style.overlay)), explanation, 0, style.overlay, picture=False)
 
 
 def check_mapped(explanation: Explanation) -> None:

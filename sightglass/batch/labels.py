@@ -58,8 +58,7 @@ def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        document = to_json({**corrections(folder), **changes}, ensure_ascii=False)
-        write_file(folder / CORRECTIONS, document.encode())
+        write_file(folder / CORRECTIONS, to_json({**corrections(folder), **changes}, ensure_ascii=False).encode())
 
 
 def find_class(name: str, known: Sequence[str]) -> str:

@@ -61,8 +61,7 @@ def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[
         explanation.prove(0, steps=STEPS)
         yield views.map_view(explanation)
     judged, *others = decision.limits if decision else (plural(len(rows), "picture"), words, left_out)
-    sentence = "\n".join(filter(None, others))
-    yield views.new_view([], title=judged.removesuffix("."), sentence=sentence, kind="text")
+    yield views.new_view([], title=judged.removesuffix("."), sentence="\n".join(filter(None, others)), kind="text")
 
 
 def _choose_examples(objects: Sequence[Json]) -> dict[str, str]:

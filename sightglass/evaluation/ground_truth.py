@@ -76,8 +76,7 @@ class TrueBox:
         wide, high = size if self.relative else (1, 1)
         x0, y0, x1, y1 = self.box
         left, top = max(0.0, x0 * wide), max(0.0, y0 * high)
-        box = (left, top, min(x1 * wide, size[0]), min(y1 * high, size[1]))
-        return replace(self, box=box, relative=False)
+        return replace(self, box=(left, top, min(x1 * wide, size[0]), min(y1 * high, size[1])), relative=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,8 +238,7 @@ def _list_pictures(evaluation: Evaluation) -> Iterator[ErrorUnit]:
 
 
 def _describe_wrong_pictures(name: str, units: Sequence[ErrorUnit]) -> str:
-    wrong = sum(unit.wrong for unit in units)
-    return f"{name} is wrong on {wrong:,} of {plural(len(units), 'picture')}"
+    return f"{name} is wrong on {sum(unit.wrong for unit in units):,} of {plural(len(units), 'picture')}"
 
 
 def _measure_classes(evaluation: Evaluation) -> Metrics:

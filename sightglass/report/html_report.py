@@ -99,8 +99,7 @@ def _describe_map(result: Result, index: int, style: Style) -> Json:
     boxes = [box for box in explained_boxes(result, index) if box.explained]
 
     def draw(style: Style) -> str:
-        drawing = mark(paint(small, field, style), boxes, size[0] / WIDTH, style)
-        return data_url(to_jpeg(drawing, 80), "jpeg")
+        return data_url(to_jpeg(mark(paint(small, field, style), boxes, size[0] / WIDTH, style), 80), "jpeg")
 
     return {
         "headline": description.headline,

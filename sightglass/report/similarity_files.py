@@ -69,8 +69,7 @@ def pair_files(similarity: Similarity, attend: Attend | None = None) -> Iterator
 def match_file(similarity: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = similarity.gallery.image.name
-    captions = [similarity.query.image.name, f"{rank}. {name}"]
-    sheet = _draw_sheet(draw_pair(similarity), captions, _title(similarity))
+    sheet = _draw_sheet(draw_pair(similarity), [similarity.query.image.name, f"{rank}. {name}"], _title(similarity))
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 

@@ -131,8 +131,7 @@ def made_by(results: Sequence[Result], index: int = 0) -> str:
     models = list(dict.fromkeys(result.model.name for result in results))
     first = results[0]
     used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
-    method = METHODS[used].name if used in METHODS else used
-    return " · ".join(filter(None, (listing(models), method)))[:MAX_MADE]
+    return " · ".join(filter(None, (listing(models), METHODS[used].name if used in METHODS else used)))[:MAX_MADE]
 
 
 def statement(*texts: str) -> str:
@@ -157,8 +156,7 @@ def display_of(look: Mapping[str, Any] | None) -> Style:
     """Return how a view is drawn first from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
-    alpha = min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha
-    return replace(style, alpha=alpha, cells=False)
+    return replace(style, alpha=min(style.alpha, 0.6) if style.mode == "spotlight" else style.alpha, cells=False)
 
 
 def describe_bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:

@@ -64,8 +64,7 @@ class Painter:
         height, width = pixels.shape[:2]
         if (width, height) == self.size:
             return pixels
-        shrinks = self.size[0] <= width and self.size[1] <= height
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        method = cv2.INTER_AREA if self.size[0] <= width and self.size[1] <= height else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
 
     def _strongest(self, maps: Sequence[Heatmap]) -> Field:
@@ -73,8 +72,7 @@ class Painter:
         contents = np.stack([heatmap.content for heatmap in maps] or [np.zeros((1, 1), np.float32)])
         strongest = np.take_along_axis(contents, np.abs(contents).argmax(0)[None], 0)[0]
         kind: Kind = "signed" if self._explainer.signed else "heat"
-        cells = maps[0].cells if maps else None
-        return Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
+        return Field(strongest, self.geometry.extent, self.geometry.seen, kind, maps[0].cells if maps else None)
 
     def _draw_boxes(self, pixels: Pixels, boxed: Sequence[tuple[AnswerRecord, Box]]) -> Pixels:
         height, width = self.geometry.original

@@ -229,8 +229,7 @@ class ClipExplainer(FrameExplainer):
         def work(loaded: LoadedModel) -> list[FrameRecord]:
             if self.frames_per_pass == 1:
                 return [self._record_class(frame, self._pass(loaded, frame)) for frame in frames]
-            inputs = [self._prepare(loaded, frame.pixels) for frame in frames]
-            parts = run_pass(loaded, inputs, self.layers)
+            parts = run_pass(loaded, [self._prepare(loaded, frame.pixels) for frame in frames], self.layers)
             answers = [(part, self._answers(part, self.options)[0]) for part in parts]
             usable = {part: [self._target(part, predictions)] for part, predictions in answers if predictions}
             if self.method.gradients and usable:
@@ -296,8 +295,7 @@ class ClipExplainer(FrameExplainer):
 
     def _box_target(self, box: Prediction) -> Target:
         anchors = () if box.anchor is None else (box.anchor,)
-        both = self.options.evidence == "both"
-        return Target(box.index, box.label, anchors, self.options.part, both_ways=both)
+        return Target(box.index, box.label, anchors, self.options.part, both_ways=self.options.evidence == "both")
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:

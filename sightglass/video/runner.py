@@ -113,8 +113,7 @@ class _Run:
             shutil.rmtree(self.work, ignore_errors=True)
             for name in (CLIP, TIMELINE_CSV, TIMELINE_JSON):
                 (self.folder / name).unlink(missing_ok=True)
-        summary = self._read_finished() or self._make_results()
-        return replace(summary, seconds=time.monotonic() - started)
+        return replace(self._read_finished() or self._make_results(), seconds=time.monotonic() - started)
 
     def _read_finished(self) -> Summary | None:
         """Return the result of an earlier run that came to its end, if any."""
@@ -155,8 +154,7 @@ class _Run:
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""
         waiting = max(2, min(FRAMES_AHEAD, BYTES // (clip.about.width * clip.about.height * 3)))
-        frames = clip.frames(self.settings.start, self.settings.end, first=first, every=every)
-        return read_ahead(frames, waiting)
+        return read_ahead(clip.frames(self.settings.start, self.settings.end, first=first, every=every), waiting)
 
     def _explain(self) -> Iterator[Sequence[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""

@@ -49,8 +49,7 @@ class Victims:
     def run(self, work: str, folder: Path, *, step: int = 0) -> End:
         """Fork and do the work in the folder; `step`: die at that step."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        asked = {"work": work, "folder": str(folder), "step": step}
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps({"work": work, "folder": str(folder), "step": step}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "the process that forks has ended"

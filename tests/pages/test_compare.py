@@ -145,8 +145,7 @@ def test_topk_maps_on_shared_scale(page, bus):
 
 
 def test_topk_link_with_averaged_layers(page, bus):
-    app = page("topk", example="bus", layers="blocks.4,bn2", k="3")
-    view = shown(app)
+    view = shown(page("topk", example="bus", layers="blocks.4,bn2", k="3"))
     result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
     assert not any(panel["maps"][0]["raw"] for panel in view.head["panels"])
     for values, heatmap in zip(view.shared, result.heatmaps, strict=True):

@@ -324,8 +324,7 @@ def test_edit_changes_answer_sentence_and_map(page):
     app = page("", example="bus", edit="1")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("mean", True)), 1):
-        edit = painted(app, turn, FRONT, fill=fill, keep=keep)
-        image = edits.edited(original, edits.parse(edit)).image
+        image = edits.edited(original, edits.parse(painted(app, turn, FRONT, fill=fill, keep=keep))).image
         before, after = Explainer()(original), Explainer()(image, targets=("minibus",))
         assert paper(app)["turn"] == turn
         first, best = before.predictions[0], after.predictions[0]

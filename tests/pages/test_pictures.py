@@ -114,8 +114,7 @@ def headline(app) -> str:
 def test_first_visit_shows_stored_comparison(page):
     app = page(SCREEN, tolerance="500")
     assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not offered here: it was left out."]
-    example = open_example()
-    result = finished.read(example.ready)
+    result = finished.read(open_example().ready)
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
@@ -210,8 +209,7 @@ def test_labels_dropped_after_pictures():
     assert pictures is not None and truth is None
     other, truth = uploads.read_uploads([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(uploads.uploads_home())
-    _, truth = uploads.open_upload(str(path))
+    _, truth = uploads.open_upload(str(Path(pictures.path).relative_to(uploads.uploads_home())))
     assert truth is not None and truth.picture_labels == {"a.png": "star"}
     for elsewhere in ("../../pictures", "/etc", "uploads/../../private"):
         with pytest.raises(ModelProblem, match="were not uploaded here"):
@@ -292,8 +290,7 @@ def test_labels_after_run_and_errors_open(page, scenes):
     press(app, "Next")
     assert (parameter(app, "error"), app.button(key="pictures-turn-left").disabled) == (unit.id, False)
     app.button(key="pictures-explore").click().run()
-    recipe = session(app, Reopened).recipe
-    assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+    assert session(app, Reopened).recipe.targets == ((unit.answer.anchor, unit.answer.index),)
 
 
 @pytest.fixture
@@ -380,8 +377,7 @@ def test_pictures_without_answer(page, tmp_path, made, scenes_among):
         assert not re.search(r"\b(nan|NaN|None|NaT)\b", text), text
     app.button(key="pictures-explore").click().run()
     assert session(app, Controls).picture.name == "grey-1.png"
-    folder = session(app, PicturesPage).job.plans[0].folder
-    app = finish(page(SCREEN, run=folder.name))
+    app = finish(page(SCREEN, run=session(app, PicturesPage).job.plans[0].folder.name))
     assert len(opened(app)) == scenes_among + 2
     assert make_deck(app)[0].pictures[-1].caption == "nothing found"
 

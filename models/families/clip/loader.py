@@ -146,8 +146,7 @@ class ClipClassifier(Classifier):
         """Set the classes; the vector of a class is the mean over its templates."""
         self.labels = tuple(words)
         phrases = [template.replace("{}", word) for word in words for template in templates]
-        rows = self.towers.vectors(phrases).reshape(len(words), len(templates), -1)
-        self.rows = F.normalize(rows.mean(1), dim=1)
+        self.rows = F.normalize(self.towers.vectors(phrases).reshape(len(words), len(templates), -1).mean(1), dim=1)
         self.notes = self.towers.notes
         if len(words) == 1:
             neutral = F.normalize(self.towers.vectors(NEUTRAL).mean(0, keepdim=True), dim=1)

@@ -79,8 +79,7 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Cand
     centres, strides = (part.to(rows) for part in cells)
     # A cell counts from its own top left here, and not from its centre.
     middle = rows[..., :2] * strides[:, None] + centres - strides[:, None] / 2
-    decoded = torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)
-    return _yolov5([decoded], count, size)
+    return _yolov5([torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)], count, size)
 
 
 def _corners(boxes: Tensor) -> Tensor:
@@ -119,9 +118,8 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
-    shape = tuple(outputs[0].shape)
     if outputs[0].ndim == 3 and len(outputs) < 4:
-        _, rows, columns = shape
+        _, rows, columns = tuple(outputs[0].shape)
         # After the four sides and the objectness.
         classes = columns - 5
         few = rows <= 1000 and rows > columns

@@ -232,8 +232,7 @@ class NumberedLayers:
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return choices of target layers among `layers`, the maps that the head reads first."""
         inputs = [f"model.{source}" for source in self.module.model[-1].f]
-        backbone = [f"model.{index}" for index in range(self._backbone)]
-        presets = name_presets(layers, inputs, backbone, self._size)
+        presets = name_presets(layers, inputs, [f"model.{index}" for index in range(self._backbone)], self._size)
         scripts = tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if {layer.path for layer in layers}.issuperset(scripts):
             presets[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts

@@ -99,8 +99,7 @@ def _import() -> None:
         if spec is not None and spec.origin:
             # A fifth of what `import torch` takes. Python's own loader would keep the interpreter to itself meanwhile,
             # so that a browser waits for Streamlit's files; a foreign function lets others run.
-            library = Path(spec.origin).parent / "lib" / "libtorch.so"
-            ctypes.CDLL(None).dlopen(os.fsencode(library), os.RTLD_NOW)
+            ctypes.CDLL(None).dlopen(os.fsencode(Path(spec.origin).parent / "lib" / "libtorch.so"), os.RTLD_NOW)
     finally:
         gc.enable()
 

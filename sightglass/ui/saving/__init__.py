@@ -189,14 +189,12 @@ def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> No
     help = "Make slides of these results, and open them on Saved."
     if st.button("Make deck", icon=":material/co_present:", key=f"make-deck-{screen}", help=help):
         with page.report_problems(), st.spinner("Making the slides…", show_time=False):
-            deck = store().decks.create(title, make())
-            st.switch_page(page.script("saved"), query_params={"deck": deck.id})
+            st.switch_page(page.script("saved"), query_params={"deck": store().decks.create(title, make()).id})
 
 
 def view_settings(key: str) -> ViewSettings:
     """Return the settings of the page's viewer; none in the first run, before the browser has sent them."""
-    result = _view_settings(key=key, data={})
-    reported = json.loads(result.settings or "{}").items()
+    reported = json.loads(_view_settings(key=key, data={}).settings or "{}").items()
     return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}
 
 

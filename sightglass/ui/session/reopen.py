@@ -130,8 +130,7 @@ def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -
 
 def open_pictures(model: str, query: Image, pair: Similarity | None = None) -> None:
     """Compare a picture with the second one as in `pair`, in a callback before `go`; raises as `open_result` does."""
-    spec = _local(model, query.name)
-    choose_model(spec)
+    choose_model(_local(model, query.name))
     if pair is not None:
         layers = () if pair.automatic else pair.layers
         control_table.set_options({"method": pair.method, "layers": layers, "preprocessing": pair.preprocessing})

@@ -102,8 +102,7 @@ def difference_pane(explanation: Explanation, pair: tuple[int, int]) -> Pane:
     """Return the difference of two answers' maps, the first in red."""
     a, b = (explanation.heatmaps[index] for index in pair)
     values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
-    sides = (a.target.label, b.target.label)
-    return Pane(maps=(difference_map(values, a.seen, sides, extent=extent),))
+    return Pane(maps=(difference_map(values, a.seen, (a.target.label, b.target.label), extent=extent),))
 
 
 def difference_title(explanation: Explanation, pair: tuple[int, int]) -> str:

@@ -39,8 +39,7 @@ CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story
 
 @pytest.fixture(scope="module")
 def opened() -> Any:
-    pptx = pytest.importorskip("pptx")
-    return pptx.Presentation(BytesIO(deck_pptx(VIEWS, TITLE)))
+    return pytest.importorskip("pptx").Presentation(BytesIO(deck_pptx(VIEWS, TITLE)))
 
 
 def named(slide: Any) -> dict[str, Any]:
@@ -165,10 +164,8 @@ def test_text_fit_cuts_at_sentence_or_word():
 def test_the_theme_is_that_of_every_file(theme: Theme):
     view = VIEWS[1]
     assert f'<html lang="en" class="{theme.name}">' in deck_html([view], TITLE, theme).decode()
-    pptx = pytest.importorskip("pptx")
-    slide = pptx.Presentation(BytesIO(deck_pptx([view], TITLE, theme))).slides[0]
-    title = slide.shapes.title.text_frame.paragraphs[0].runs[0]
-    assert tuple(title.font.color.rgb) == theme.ink
+    slide = pytest.importorskip("pptx").Presentation(BytesIO(deck_pptx([view], TITLE, theme))).slides[0]
+    assert tuple(slide.shapes.title.text_frame.paragraphs[0].runs[0].font.color.rgb) == theme.ink
     pdf = deck_pdf([view], TITLE, theme)
     assert pdf != deck_pdf([view], TITLE, next(one for one in THEMES.values() if one is not theme))
 

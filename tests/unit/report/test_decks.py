@@ -85,8 +85,7 @@ def whole() -> View:
         Picture("Lite", JPEG, (6, 4), "cat 50 %", cat, (("cat", 0.5), ("dog", 0.25)), (box,)),
         Picture("Large", JPEG, (6, 4), "dog", dog),
     )
-    display = Style("contour", "viridis", 0.5, 0.25)
-    return View("A title", "A sentence.", pictures, (CHART,), display=display)
+    return View("A title", "A sentence.", pictures, (CHART,), display=Style("contour", "viridis", 0.5, 0.25))
 
 
 def test_view_survives_packing() -> None:
@@ -108,8 +107,7 @@ def test_view_survives_packing() -> None:
 
 
 def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
-    view = unpack(pack(views.map_view(cropped)))
-    (picture,) = view.pictures
+    (picture,) = unpack(pack(views.map_view(cropped))).pictures
     assert (picture.size, picture.name) == ((1200, 300), "EfficientNet-Lite0")
     assert picture.answers == tuple((p.label, round(p.score, 5)) for p in cropped.predictions[:5])
     heatmap, item = cropped.heatmaps[0], picture.map

@@ -58,8 +58,7 @@ def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> 
 
 
 def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanation) -> None:
-    other = Explainer("efficientnet-lite1")(bus, top_k=1)
-    comparison = Comparison((bus_explained, other), ("small", "medium"))
+    comparison = Comparison((bus_explained, Explainer("efficientnet-lite1")(bus, top_k=1)), ("small", "medium"))
     view = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
     assert view.display.mode == "map"
     assert [picture.name for picture in view.pictures] == ["Small", "Medium", "Difference"]

@@ -270,8 +270,7 @@ def test_segmentation_clip_follows_class() -> None:
         alone = segmenter(Image(frame.pixels), targets=(expected,))
         assert seen.score == pytest.approx(next(p.score for p in alone.predictions if p.label == expected))
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
-        painter = Painter(looking, 160, 160)
-        ((_, mine),) = painter.maps(record)
+        ((_, mine),) = Painter(looking, 160, 160).maps(record)
         assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
 
 

@@ -45,8 +45,7 @@ def _cache() -> ByteCache[Explanation]:
     def size(explanation: Explanation) -> int:
         # A map that was once resampled to the picture's own grid stays so.
         grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
-        maps = sum(array.nbytes for array in grown)
-        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
+        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + sum(array.nbytes for array in grown)
 
     return ByteCache(evidence_bytes, size)
 

@@ -101,8 +101,7 @@ def test_pass_is_recorded_the_second_time(graphs: None, power: int) -> None:
 def test_function_is_explained_by_a_pass_with_a_graph(graphs: None) -> None:
     loaded = load(Net().eval())
     evidence = [explained(loaded, INPUTS[i : i + 1]) for i in range(3)][-1]
-    target = FunctionTarget(None, "sum", function=lambda outputs: outputs.sum())
-    total = evidence.gradients([target])[0][0].values
+    total = evidence.gradients([FunctionTarget(None, "sum", function=lambda outputs: outputs.sum())])[0][0].values
     classes = [gradient.values for gradient in evidence.gradients(TARGETS)[0]]
     torch.testing.assert_close(total, torch.stack(classes).sum(0))
 

@@ -154,8 +154,7 @@ def by_hand(net: torch.nn.Module, picture: torch.Tensor, index: int) -> torch.Te
         weights = (query @ key.transpose(-2, -1) * block.attn.scale).softmax(-1).detach().requires_grad_()
         tokens = tokens.detach() + block.attn.proj((weights @ value).transpose(1, 2).flatten(2))
         tokens = tokens + block.mlp(block.norm2(tokens))
-        logit = net.head(net.fc_norm(net.norm(tokens).mean(1)))[0, index]
-        (gradient,) = torch.autograd.grad(logit, weights)
+        (gradient,) = torch.autograd.grad(net.head(net.fc_norm(net.norm(tokens).mean(1)))[0, index], weights)
         rows.append(F.relu(gradient)[0].mean((0, 1)))
         tokens = tokens.detach()
     return torch.stack(rows).mean(0).reshape(8, 8)

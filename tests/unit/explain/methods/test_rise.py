@@ -55,8 +55,7 @@ class Patches(Detector):
 
     def run(self, tensor: torch.Tensor) -> Detections:
         lit = torch.stack([tensor[:, :, y : y + 8, x : x + 8].mean((1, 2, 3)) for y, x in PATCHES], 1)  # (B, 3)
-        share = torch.tensor([[0.9, 0.2, 0.5], [0.1, 0.6, 0.5]])
-        logits = torch.logit(lit[:, None] * share, 1e-6)  # (B, 2, 3)
+        logits = torch.logit(lit[:, None] * torch.tensor([[0.9, 0.2, 0.5], [0.1, 0.6, 0.5]]), 1e-6)  # (B, 2, 3)
         boxes = torch.tensor(BOXES).T[None].expand(len(tensor), 4, 3)
         return Detections(
             (logits[..., None],),

@@ -77,8 +77,7 @@ def test_each_filling_changes_its_area_only():
     middle = rectangle(0.25, 0.25, 0.75, 0.75)
     inside = box(5, 15, 10, 30)
     for fill in edits.FILLS:
-        image = edited(PICTURE, Edit((middle,), fill)).image
-        np.testing.assert_array_equal(image.pixels[~inside], RAMP[~inside])
+        np.testing.assert_array_equal(edited(PICTURE, Edit((middle,), fill)).image.pixels[~inside], RAMP[~inside])
     assert (edited(PICTURE, Edit((middle,), "grey")).image.pixels[inside] == 128).all()
     mean = edited(PICTURE, Edit((middle,), "mean")).image.pixels[inside]
     np.testing.assert_array_equal(mean, np.tile(np.rint(RAMP.mean((0, 1))), (200, 1)))

@@ -87,16 +87,14 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_gradients_equal_autograd_at_patches(name: str, folders: dict[str, Path]) -> None:
-    result = explainer(folders[name])
-    explanation = result(PIXELS, vocabulary=PROMPTS)
+    explanation = explainer(folders[name])(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
     assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
     evidence = explanation.evidence
     target = explanation.heatmaps[0].target
     ((ours,),) = evidence.gradients([target])
     logits = evidence.outputs.logits[0]
-    others = [index for index in range(3) if index != target.index]
-    scalar = logits[target.index] - logits[others].logsumexp(0)
+    scalar = logits[target.index] - logits[[index for index in range(3) if index != target.index]].logsumexp(0)
     (theirs,) = torch.autograd.grad(scalar, evidence.recorded, retain_graph=True)
     torch.testing.assert_close(ours.values, as_map(theirs, evidence.layers[0])[0])
     assert ours.values.abs().sum() > 0

@@ -173,8 +173,7 @@ def test_boxes_are_those_of_the_library_each_with_its_query(name: str, loaded_of
     assert {p.label for p in predictions} <= set(NAMES.values())
     height, width = PICTURE.shape[:2]
     for prediction, box in zip(predictions, expected["boxes"][order].tolist(), strict=True):
-        clipped = np.clip(box, 0, [width, height, width, height])
-        np.testing.assert_allclose(prediction.box, clipped, atol=0.05)
+        np.testing.assert_allclose(prediction.box, np.clip(box, 0, [width, height, width, height]), atol=0.05)
         # A box is its query.
         cx, cy, w, h = answer.pred_boxes[0, prediction.anchor].tolist()
         raw = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * [width, height, width, height]

@@ -208,8 +208,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     )
     loaded = LoadedModel(adapter, CPU)
     assert loaded.layers == () and {method.family for method in list_methods(loaded)} == {"mask"}
-    evidence = Evidence(loaded, model_input, ())
-    (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
+    (maps,) = METHODS["drise"].run(Evidence(loaded, model_input, ()), [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
 

@@ -150,8 +150,7 @@ def test_nested_model_and_single_logit(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     result = sketch(picture)
     with keras().device("cpu"):
-        model_input = sketch.loaded.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
-        score = model(model_input)[0, 0].item()
+        score = model(sketch.loaded.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1))[0, 0].item()
     assert {p.label: p.score for p in result.predictions}["dog"] == pytest.approx(score, abs=1e-5)
     # What speaks for the one speaks against the other.
     first, second = (sketch(picture, targets=(name,), part="contrast").heatmaps[0].raw[0] for name in ("cat", "dog"))

@@ -81,8 +81,7 @@ def test_the_encoders_are_clips():
         assert torch.allclose(tokens[:, 0], clip.encode_image(x), atol=1e-5)
         ids = open_clip.get_tokenizer("ViT-B-32")(["A photo of a tall person."])
         word = clip.token_embedding(ids)[0, 5]
-        text = mine.text_encoder(word.expand(2, -1))
-        assert torch.allclose(text[:1], clip.encode_text(ids), atol=1e-5)
+        assert torch.allclose(mine.text_encoder(word.expand(2, -1))[:1], clip.encode_text(ids), atol=1e-5)
 
 
 def test_the_configuration_is_stated_or_clips():
@@ -151,8 +150,7 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
         tokens = module.image_encoder(tensor)
         text = module.mim.ln_text(module.text_encoder(module.inversion(tokens[:, 0])))
         attention = torch.nn.MultiheadAttention(64, 4, batch_first=True)
-        own = module.mim.cross_attention.state_dict()
-        attention.load_state_dict(own)
+        attention.load_state_dict(module.mim.cross_attention.state_dict())
         patches = module.mim.ln_patches(tokens[:, 1:])
         read, weights = attention(text[:, None], patches, patches)
     assert np.allclose(attention_map.ravel(), weights[0, 0].numpy(), atol=1e-6)

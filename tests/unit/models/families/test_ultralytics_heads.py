@@ -300,8 +300,7 @@ def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
     )
 
     def draw(*joints: Joint) -> NDArray[np.uint8]:
-        marks = PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints))
-        return draw_marks(black, [(marks, "")])
+        return draw_marks(black, [(PoseWording().marks(result, Prediction("person", 0, 0.9, joints=joints)), "")])
 
     left = Joint("a", 20, 30, 0.9)
     line, gap = draw(left, Joint("b", 70, 30, 0.9)), draw(left, Joint("b", 70, 30, 0.1))

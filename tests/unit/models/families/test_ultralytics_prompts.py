@@ -151,8 +151,7 @@ def test_words_and_examples_in_recipe(encoder: None, bus: Path) -> None:
     explainer: Any = Explainer("yoloe-11s-seg", model_cache=cache)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     result = explainer(bus, vocabulary="red bus, person", **options)
-    prompted = result.evidence.loaded
-    assert prompted.adapter.labels == ("red bus", "person")
+    assert result.evidence.loaded.adapter.labels == ("red bus", "person")
     assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is result.evidence
     assert result.recipe.vocabulary == ("red bus", "person")
     boxed = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
