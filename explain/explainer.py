@@ -478,8 +478,7 @@ class Explainer:
         if loaded.device.type == "cuda":
             # Not the device, on which another thread may be recording a pass.
             torch.cuda.current_stream(loaded.device).synchronize()
-        done = time.perf_counter()
-        return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
+        return evidence, {"prepare": (prepared - start) * 1e3, "model": (time.perf_counter() - prepared) * 1e3}
 
 
 def _path_in(model: Any, layer: Any) -> str | None:
