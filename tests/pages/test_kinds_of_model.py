@@ -266,8 +266,7 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     assert {button.label for button in app.button} & {"All numbers", "Save"} == set()
     explainer = Explainer("demo-s")
     paths = [stage.path for stage in explainer.loaded.adapter.stages(explainer.layers)]
-    layers = tuple(path for path in paths if path != "model.19")
-    strip = explainer(scene, per="detection", targets=(3,), layers=layers)
+    strip = explainer(scene, per="detection", targets=(3,), layers=tuple(path for path in paths if path != "model.19"))
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     assert headline(app).startswith("Rod-cross 4, layer by layer. Inside its box: ")

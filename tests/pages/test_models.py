@@ -61,8 +61,7 @@ def rows(app: AppTest) -> dict[str, dict[str, object]]:
 
 
 def choose(app: AppTest, family: str) -> AppTest:
-    place = [*rows(app)].index(family)
-    app.session_state["models-list"] = {"selection": {"rows": [place], "columns": [], "cells": []}}
+    app.session_state["models-list"] = {"selection": {"rows": [[*rows(app)].index(family)], "columns": [], "cells": []}}
     return app.run()
 
 

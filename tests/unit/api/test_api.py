@@ -156,8 +156,7 @@ def test_unsure_answer_is_saved_in_history(client, bus, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/api/explain", "/api/similarity", "/predict_with_gradcam"])
 def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> None:
-    paths = client.get("/api/openapi.json").json()["paths"]
-    body = paths[path]["post"]["requestBody"]["content"]["application/json"]
+    body = client.get("/api/openapi.json").json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     assert client.post(path, json=body["example"]).status_code == 200
 
 
@@ -265,8 +264,7 @@ def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, pict
 @pytest.mark.parametrize("end", [b"", b"\r\n--x"])
 def test_cut_off_form_is_refused(client, bus, end):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    answer = client.post("/api/explain", content=body, headers=kind)
+    answer = client.post("/api/explain", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert (answer.status_code, answer.json()["code"]) == (422, "fields")
 
 

@@ -204,8 +204,7 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     size = tensor.shape[-2:]
     preprocessing = Preprocessing((size[0], size[1]), size[0], (0.0,) * 3, (1.0,) * 3)
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
-    adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
-    loaded = LoadedModel(adapter, CPU)
+    loaded = LoadedModel(Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64), CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
     return Evidence(loaded, ModelInput(tensor, geometry), layers_at(loaded, paths))
 

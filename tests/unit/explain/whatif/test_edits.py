@@ -145,8 +145,7 @@ def at(label: str, score: float, left: float) -> Prediction:
 
 def text(task: str, differences: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
     predictions = (Prediction(best, 0, 0.62),) if best else ()
-    model = SimpleNamespace(unit_of=lambda _: "")
-    before = SimpleNamespace(model=model, predictions=predictions, task=task_of(task))
+    before = SimpleNamespace(model=SimpleNamespace(unit_of=lambda _: ""), predictions=predictions, task=task_of(task))
     return plain_text(sentence(before, differences, edit))
 
 

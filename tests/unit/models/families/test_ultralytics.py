@@ -248,8 +248,7 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatc
 
 def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
     adapter = built(name, task)
-    model_input = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
-    return survey(adapter, model_input.tensor).short
+    return survey(adapter, adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0]).tensor).short
 
 
 NECKS = {
