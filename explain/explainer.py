@@ -241,8 +241,7 @@ class Explainer:
         hooks: _Hooks = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         if not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview)):
             return self._explain_one(*self._request(source, bgr, question, options), hooks)
-        rows = _split_targets(options.pop("targets", None), len(source))
-        pairs = zip(source, rows, strict=True)
+        pairs = zip(source, _split_targets(options.pop("targets", None), len(source)), strict=True)
         # A lazily opened picture or file is read by one thread.
         in_parallel = all(isinstance(item, (str, os.PathLike, bytes, np.ndarray)) for item in source)
         if self.loaded.device.type == "cpu" or not in_parallel:
@@ -478,8 +477,7 @@ class Explainer:
         if loaded.device.type == "cuda":
             # Not the device, on which another thread may be recording a pass.
             torch.cuda.current_stream(loaded.device).synchronize()
-        done = time.perf_counter()
-        return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
+        return evidence, {"prepare": (prepared - start) * 1e3, "model": (time.perf_counter() - prepared) * 1e3}
 
 
 def _path_in(model: Any, layer: Any) -> str | None:

@@ -423,8 +423,7 @@ def _write(sink: Any, head: Json, arrays: Sequence[Array]) -> None:
     arrays = [np.ascontiguousarray(array) for array in arrays]
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("there are texts where numbers should be")
-    lists = {"arrays": [[array.shape, array.dtype.str] for array in arrays]}
-    sink.write(json.dumps(head | lists).encode() + b"\n")
+    sink.write(json.dumps(head | {"arrays": [[array.shape, array.dtype.str] for array in arrays]}).encode() + b"\n")
     for array in arrays:
         sink.write(array.reshape(-1).view(np.uint8).data)
     sink.flush()

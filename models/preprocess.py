@@ -289,8 +289,7 @@ def _resize(
         values = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float64))
         places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
         options: Any = {"mode": preprocessing.interpolation, "padding_mode": "border", "align_corners": False}
-        sampled = torch.nn.functional.grid_sample(values, places, **options)[0].float()
-        return np.asarray(sampled.permute(1, 2, 0))
+        return np.asarray(torch.nn.functional.grid_sample(values, places, **options)[0].float().permute(1, 2, 0))
     height, width = pixels.shape[:2]
     high, wide = round(height * scale[0]), round(width * scale[1])
     (y0, y1), (x0, x1) = window

@@ -156,12 +156,11 @@ def measure(heatmap: Heatmap, boxes: Sequence[Prediction], others: Sequence[Pred
         return float((values * part).sum(dtype=np.float64)) / total
 
     own_only, shared = share(own_cover * (1 - other_cover)), share(own_cover * other_cover)
-    peak = np.unravel_index(int(values.argmax()), values.shape)
     return BoxNumbers(
         inside=own_only + shared,
         area=area,
         ratio=(own_only + shared) / area if area else 0.0,
-        hit=bool(own_cover[peak] >= 0.5),
+        hit=bool(own_cover[np.unravel_index(int(values.argmax()), values.shape)] >= 0.5),
         elsewhere=share(other_cover * (1 - own_cover)),
         entropy=entropy,
         own_only=own_only,

@@ -233,8 +233,7 @@ def _strips(grids: tuple[tuple[int, float], ...], pixels: int, device: torch.dev
         n = width // count
         # Of three strips the middle one, with a column on either side. Beyond the ends every column is as the last.
         shares.append(bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
-        near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
-        columns.append(near.clamp(0, width - 1) + before)
+        columns.append((torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)).clamp(0, width - 1) + before)
         before += width
     return torch.cat(columns, 1).flatten().to(device), torch.cat(shares).contiguous()
 
@@ -301,8 +300,7 @@ def _raw_ends(ranges: Sequence[Tensor], count: int, signed: bool) -> list[tuple[
     # Both scalings undone, in double precision.
     low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
     before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
-    beginnings = low + lowest * before
-    ends = [(float(at), float(at + by)) for at, by in zip(beginnings, after * before, strict=True)]
+    ends = [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]
     return [(-high, high) for _, high in ends] if signed else ends
 
 
@@ -310,10 +308,9 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     """Rescale maps from their raw values."""
     first = maps[0]
     raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(heatmap.raw for heatmap in maps), strict=True)]
-    targets = [heatmap.target for heatmap in maps]
     return heatmaps(
         raws,
-        targets,
+        [heatmap.target for heatmap in maps],
         method=first.method,
         layers=first.layers,
         geometry=first.geometry,

@@ -148,8 +148,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
 
     Raises Cancelled within one block of a stop.
     """
-    device = evidence.loaded.device
-    with torch.enable_grad(), exact(device), evidence.loaded.workshop() as adapter:
+    with torch.enable_grad(), exact(evidence.loaded.device), evidence.loaded.workshop() as adapter:
         readings = []
         modules = attentions(evidence.loaded)
         for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, modules)):

@@ -42,8 +42,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
     done, passes = 0, len(missing)
     if method.passes == "channels":
-        of_layers = (-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
-        passes *= 1 + sum(of_layers)
+        passes *= 1 + sum(-(-layer.shape[0] // batch) + (method.id == "ablationcam") for layer in evidence.layers)
 
     def tick() -> None:
         nonlocal done

@@ -209,8 +209,7 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
                 g = torch.stack([sample[layer][place].dense() for sample in slopes])
                 squares, cubes = (g**2).mean(0), (g**3).mean(0)
                 alpha = squares / (2 * squares + (cubes * before.values).sum((1, 2), keepdim=True) + 1e-8)
-                weights = (alpha * g[-1].clamp_min(0)).sum((1, 2), keepdim=True)
-                raws.append((weights * last.values).sum(0))
+                raws.append(((alpha * g[-1].clamp_min(0)).sum((1, 2), keepdim=True) * last.values).sum(0))
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 

@@ -211,8 +211,7 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
     if options.at:
         check_in_picture(options.at, evidence)
         x, y = adapter.find_pixel(outputs, evidence.geometry, *np.reshape(options.at, (-1, 2)).mean(0).tolist())
-        here = int(classes[y, x])
-        return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
+        return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (int(classes[y, x]),)]
     classes_asked = {class_index(name, adapter.labels) for name in names}
     numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
     regions = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
@@ -233,8 +232,7 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
                 f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
                 "that it finds."
             )
-        answered = dict.fromkeys(prediction.index for prediction in predictions)
-        explained = indices or [*answered][: options.top_k]
+        explained = indices or [*dict.fromkeys(prediction.index for prediction in predictions)][: options.top_k]
         return [AreaTarget(i, adapter.labels[i]).with_pixels(outputs.classes == i) for i in explained]
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])

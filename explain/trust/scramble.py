@@ -311,9 +311,8 @@ def _correlate_references(
 ) -> dict[Verdict, float]:
     """Return the mean rank correlation of maps with each map that no model made."""
     left, top, right, bottom = explanation.evidence.geometry.content
-    picture = explanation.evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()
     references: dict[Verdict, Values] = {
-        "edges": controls.edges(picture),
+        "edges": controls.edges(explanation.evidence.tensor[0, :, top:bottom, left:right].float().cpu().numpy()),
         "centre": controls.centre(heatmap.content.shape),
     }
     if box is not None:

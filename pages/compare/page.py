@@ -12,8 +12,7 @@ TABS = {"models": "One picture", "pictures": "Two pictures"}
 @page.show_errors
 def compare() -> None:
     bar = st.container(key="controls")
-    head = st.container(horizontal=True, vertical_alignment="center", key="compare-head")
-    with head:
+    with st.container(horizontal=True, vertical_alignment="center", key="compare-head"):
         look: dict[str, Any] = {"key": "compare-tab", "name": "tab", "label_visibility": "collapsed"}
         tab = url_state.widget(st.segmented_control, "Compare", TABS, "models", **look)
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."

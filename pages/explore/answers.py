@@ -281,9 +281,8 @@ def _restore(base: Explanation, *, boxes: bool) -> None:
     if boxes and number.isdecimal() and 0 < int(number[:9]) <= len(predictions):
         chosen.pair, chosen.model = pair_of(predictions[int(number) - 1]), base.model.id
     elif label and not boxes:
-        labels = base.evidence.loaded.adapter.labels
         try:
-            chosen.label = base.task.decoder.find_label(label, labels)
+            chosen.label = base.task.decoder.find_label(label, base.evidence.loaded.adapter.labels)
         except Problem:
             url_state.leave_out("class", label)
 

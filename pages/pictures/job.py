@@ -120,8 +120,7 @@ def _run(
 
 def _report_part(progress: Progress, number: int, plans: Sequence[RunPlan], share: float, words: str) -> None:
     """Report the progress of one of several plans as that of all."""
-    model = f"{plans[number].model}: " if len(plans) > 1 else ""
-    progress((number + share) / len(plans), model + words)
+    progress((number + share) / len(plans), (f"{plans[number].model}: " if len(plans) > 1 else "") + words)
 
 
 def _follow_other_run(plan: RunPlan, pictures: int) -> tuple[float, str]:

@@ -214,8 +214,7 @@ def _offer_rerun(job: ClipJob, choices: Choices) -> None:
         return
     help, icon = "Explain the same clip with the model, method and layers that are chosen now.", ":material/refresh:"
     if st.button("Explain again with these choices", icon=icon, type="tertiary", help=help):
-        same = choices.model.id == job.plan.model
-        targets = tuple(job.plan.options.get("targets") or ()) if same else ()
+        targets = tuple(job.plan.options.get("targets") or ()) if choices.model.id == job.plan.model else ()
         _start(_make_plan(job.plan.clip, choices, job.plan.settings, targets))
 
 

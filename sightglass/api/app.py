@@ -62,8 +62,7 @@ class CountRequests:
         finally:
             # The pattern: a client must not choose the label.
             route = str(getattr(scope.get("route"), "path", None) or "other")
-            seconds = time.perf_counter() - begun
-            metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, seconds)
+            metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, time.perf_counter() - begun)
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

@@ -99,10 +99,9 @@ def explain(request: GuideRequest, _: str) -> GuideAnswer:
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
     heatmap = explanation.heatmaps[0]
     # A requested class need not be among the best ones, which alone are listed.
-    score = explanation.task.scorer.score(explanation, 0) or 0.0
     return GuideAnswer(
         prediction=heatmap.target.label,
-        confidence=min(max(score, 0.0), 1.0),
+        confidence=min(max(explanation.task.scorer.score(explanation, 0) or 0.0, 0.0), 1.0),
         gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, GUIDE_STYLE))),
         gradcam_overlay=base64_text(service.overlay_png(explanation, GUIDE_STYLE)),
     )

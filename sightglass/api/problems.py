@@ -140,8 +140,7 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
             advice = advice or did_you_mean(field, known, "GET /api/docs lists them")
             unknown.append(f"there is no field {field!r}: {advice}")
         else:
-            missing = error["type"] == "missing"
-            message = "is missing: send it" if missing else describe_invalid(str(error["msg"]))
+            message = "is missing: send it" if error["type"] == "missing" else describe_invalid(str(error["msg"]))
             # With its list indices.
             first, *rest = error["loc"] or ("",)
             field = ".".join((str(first), *map(str, takewhile(lambda part: isinstance(part, int), rest))))

@@ -78,8 +78,7 @@ def explain(request: ExplainRequest) -> Explanation:
     style_of(request)  # raises before any work
     image = open_picture(request.image, request.name)
     # The first detector that is here takes a while to find.
-    defaults = {"": settings().api_model, "segment": "demo-seg"}
-    name = request.model or defaults.get(request.verb) or detector()
+    name = request.model or {"": settings().api_model, "segment": "demo-seg"}.get(request.verb) or detector()
     task = task_of(local_model(name))
     if request.verb not in ("", task.verb):
         raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")

@@ -100,8 +100,7 @@ class Work:
         self.call_options, by_name = dict(job.options or {}), dict(job.options or {})
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
         # Words apply to all pictures; examples are boxes of one.
-        words = replace(options, examples=())
-        loaded: LoadedModel = explainer.with_vocabulary(explainer.loaded, words, None)
+        loaded: LoadedModel = explainer.with_vocabulary(explainer.loaded, replace(options, examples=()), None)
         self._together = pass_size(loaded, options) > 1
         self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""

@@ -154,13 +154,12 @@ def recipe(settings: Json, row: Row) -> Recipe:
     """Return the recipe of one row's map; `settings` as in the journal."""
     # A row without a map has NaN as its class.
     target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
-    targets = () if target is None else ((anchor, target) if anchor is not None else target,)
     return Recipe.model_validate(
         {
             **settings["recipe"],
             "picture_sha256": row["picture_sha256"],
             "picture_name": PurePosixPath(row["picture"]).name,
-            "targets": targets,
+            "targets": () if target is None else ((anchor, target) if anchor is not None else target,),
         }
     )
 

@@ -88,8 +88,7 @@ def _describe_error(error: Exception) -> tuple[str, int]:
     # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
         message = str(error.format_message()).strip().rstrip(".")
-        advice = message if message.endswith("?") else f"{message}: see --help."
-        return _describe_option(error) or advice, 2
+        return _describe_option(error) or (message if message.endswith("?") else f"{message}: see --help."), 2
     if (problem := from_machine(error)) is not None:
         return str(problem), 1
     if isinstance(error, OSError):

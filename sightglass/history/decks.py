@@ -119,10 +119,9 @@ class Decks:
         id = secrets.token_hex(8)
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = tuple(map(_new_slide(id), views))
-        deck = Deck(id, _name(title), slides)
         with self._history.writing():
             self._history.check_room(sum(len(slide.packed) for slide in slides))
-            save(self._folder, deck)
+            save(self._folder, Deck(id, _name(title), slides))
         return self.get(id)
 
     def change(

@@ -266,8 +266,7 @@ def pages(view: View, number: int = 1) -> list[Page]:
     if view.clip is not None:
         bodies = [_compose(view, "one", view.sentence, Visual("clip", LAYOUTS["one"].pictures))]
     elif view.scores:
-        layout = LAYOUTS["two"]
-        bodies = [("two", [Visual("chart", layout.pictures), *_list_texts(view, "two", view.sentence)])]
+        bodies = [("two", [Visual("chart", LAYOUTS["two"].pictures), *_list_texts(view, "two", view.sentence)])]
     elif not view.pictures:
         bodies = [_compose(view, "title" if view.kind == "words" else "text", view.sentence.strip())]
     else:

@@ -256,8 +256,7 @@ def _data_files(explanation: Result) -> Iterator[File]:
         yield MAPS, npz_bytes(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
-        prefix = f"{stem(explanation, index)}_" if number else ""
-        yield from proof_files(explanation, index, proof, prefix)
+        yield from proof_files(explanation, index, proof, f"{stem(explanation, index)}_" if number else "")
     yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
@@ -281,10 +280,9 @@ def method_files(explanation: Explanation, style: Style) -> Iterator[File]:
     offered = list_methods(explanation.evidence.loaded)
     names = [method.id for method in offered if method.quick and method.family != "control"]
     panels = [item.overlay(0, **style.overlay) for item in explanation.with_methods(*names)]
-    captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet(
         [explanation.image.pixels, *panels],
-        ["picture", *captions],
+        ["picture", *[METHODS[name].name_for(explanation.model.task) for name in names]],
         columns=4,
         title=f"{explanation.model.id}: {_name_map(explanation, 0)}",
     )

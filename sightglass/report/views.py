@@ -131,8 +131,7 @@ def made_by(results: Sequence[Result], index: int = 0) -> str:
     models = list(dict.fromkeys(result.model.name for result in results))
     first = results[0]
     used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
-    method = METHODS[used].name if used in METHODS else used
-    return " · ".join(filter(None, (listing(models), method)))[:MAX_MADE]
+    return " · ".join(filter(None, (listing(models), METHODS[used].name if used in METHODS else used)))[:MAX_MADE]
 
 
 def statement(*texts: str) -> str:

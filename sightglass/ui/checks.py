@@ -124,8 +124,7 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
     with st.container(key="checks", horizontal=True, gap="xsmall"):
         if tiles:
             for id, (name, hint) in TILES.items():
-                label = f"{name} **{_word(known.get(id))}**"
-                with st.popover(label, key=f"tile-{id}", width="stretch", wrap=True):
+                with st.popover(f"{name} **{_word(known.get(id))}**", key=f"tile-{id}", width="stretch", wrap=True):
                     card(id, hint)
             check_plays.draw(explanation, index, found)
             return

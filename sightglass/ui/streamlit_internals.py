@@ -7,6 +7,7 @@ No other file imports a module of Streamlit's, except for types, or uses a name 
 import hashlib
 import inspect
 import mmap
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
-from starlette.routing import BaseRoute, Route
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from sightglass.common.errors import SettingProblem
 
@@ -98,12 +99,12 @@ def prepare_server() -> None:
     _replace("__init__", _open_file)
 
 
-def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
+def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:
     """Return routes for `st.App(__file__, routes=...)` that answer the pages with Streamlit's index and our styles.
 
     Styles that arrive with a page's first elements come too late: what was drawn without them moves. Where it is not
-    told its address, Streamlit looks for the server below the page's, too. `names`: addresses of the pages; `base`: the
-    path at which a proxy shows the server.
+    told its address, Streamlit looks for the server below the page's, too. `names`: addresses of the pages, in any
+    case; the first one's leads to the root. `base`: the path at which a proxy shows the server.
     """
     folder = Path(__file__).parent / "widgets"
     style = f"<style>{(folder / 'layout.css').read_text('utf-8')}</style>"
@@ -112,10 +113,20 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[BaseRoute]:
     head = f"<script>{where}</script>{style}</head>"
     index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", head, 1)
 
-    async def answer(_: Request) -> HTMLResponse:
+    first, *_ = names = [*names]
+
+    async def answer(request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        # Streamlit knows a page in small letters alone, and the first one by no name.
+        page, query = name.lower().removeprefix(first), request.url.query
+        if page != name:
+            return RedirectResponse(f"./{page}?{query}" if query else f"./{page}")
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
 
-    return [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
+    found = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
+    for route in found:
+        route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
+    return found
 
 
 def _replace(name: str, value: Any) -> None:

@@ -64,8 +64,7 @@ class Painter:
         height, width = pixels.shape[:2]
         if (width, height) == self.size:
             return pixels
-        shrinks = self.size[0] <= width and self.size[1] <= height
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        method = cv2.INTER_AREA if self.size[0] <= width and self.size[1] <= height else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(pixels, self.size, interpolation=method), dtype=np.uint8)
 
     def _strongest(self, maps: Sequence[Heatmap]) -> Field:

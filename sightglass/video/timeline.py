@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
-from sightglass.explain.phrases import plain_text
+from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -207,10 +207,12 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
     chart = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.16, subplot_titles=titles)
     for i, curve in enumerate(curves):
         line = {"dash": DASHES[i % len(DASHES)], "color": curve.color, "width": 1 if i else 2.5}
-        look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{y:.0%}"}
+        look: Json = {"line": line, "marker": {"size": 3}, "mode": "lines+markers", "hovertemplate": "%{text}"}
         look |= {"x": curve.points["seconds"].tolist(), "name": curve.name, "legendgroup": curve.name}
         for row, column in enumerate(("score", "area"), start=1):
-            chart.add_scatter(y=curve.points[column].tolist(), showlegend=row == 1, row=row, col=1, **look)
+            values = curve.points[column].tolist()
+            look |= {"y": values, "text": [*map(percent, values)], "showlegend": row == 1}
+            chart.add_scatter(row=row, col=1, **look)
     chart.add_scatter(
         x=[moment.seconds for moment in moments],
         y=[1.0] * len(moments),

@@ -102,6 +102,28 @@ def test_every_page_is_accessible_and_fits(browser: Browser, server: str) -> Non
     assert wrong == [] and len(grounds) == 2
 
 
+def test_keys_enter_and_leave_popovers_in_sight(browser: Browser, server: str) -> None:
+    page = opened(browser, server, 1440)
+    options, more = page.locator(".st-key-options button").first, page.locator(".more").first
+    options.press("Enter")
+    page.get_by_test_id("stPopoverBody").wait_for()
+    options.press("Tab")
+    expect(page.get_by_test_id("stPopoverBody").locator(":focus")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(options).to_be_focused()
+    more.press("Enter")
+    page.locator(".mode").first.press("Escape")
+    expect(more).to_be_focused()
+    page.get_by_test_id("stTopNavLink").first.focus()
+    expect(page.get_by_test_id("stTopNavLink").first).to_have_css("outline-style", "solid")
+    page.emulate_media(media="print")
+    expect(page.get_by_test_id("stHeader")).to_be_hidden()
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.goto(f"{server}/saved?deck=cheat")
+    page.get_by_role("button", name="Present").wait_for()
+    assert found(page, "a deck in the dark", "color-contrast") == []
+
+
 def test_phone_order_of_map_controls_links(browser: Browser, server: str) -> None:
     page = opened(browser, server, 390)
 

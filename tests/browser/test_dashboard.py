@@ -98,6 +98,11 @@ def test_refused_files_say_why(visit, tmp_path: Path):
     chip = page.locator("[data-testid=stFileChip][data-why]")
     expect(chip).to_have_attribute("data-why", re.compile(r"64.*MB or smaller"))
     expect(chip).to_be_visible()
+    # As a browser refuses to read a folder.
+    page.route("**/upload_file/**", lambda route: route.abort())
+    drop(page, ("folder", b""))
+    expect(chip.last).to_have_attribute("data-why", re.compile("cannot be read: drop the pictures in a folder"))
+    page.unroute("**/upload_file/**")
     drop(page, ("a-picture-with-quite-a-long-name.jpg", b"no picture"))
     expect(page.get_by_test_id("stToast")).to_contain_text("is not a picture")
     expect(page.get_by_test_id("stToast")).to_contain_text("; a clip is for Video.")

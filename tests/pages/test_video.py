@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
 from sightglass.history import History
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video
@@ -73,6 +74,7 @@ def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None
     assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.0 on Explore"
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Score"
+    assert figure["data"][0]["text"] == [*map(percent, figure["data"][0]["y"])]
     seconds = sorted({x for curve in figure["data"] if curve.get("name") for x in curve["x"] if x is not None})
     assert seconds == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     assert app.get("video")

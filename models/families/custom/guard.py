@@ -111,8 +111,7 @@ class ModuleGuard:
             if self.patch is not None:
                 self.patch()
             yield
-            written = bool(writes.before) or before != _signature(snapshot.tensors)
-            self._writes = written or bool(self._writes)
+            self._writes = bool(writes.before) or before != _signature(snapshot.tensors) or bool(self._writes)
 
 
 def _same(first: Collection[object], second: Collection[object]) -> bool:

@@ -118,9 +118,8 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
-    shape = tuple(outputs[0].shape)
     if outputs[0].ndim == 3 and len(outputs) < 4:
-        _, rows, columns = shape
+        _, rows, columns = tuple(outputs[0].shape)
         # After the four sides and the objectness.
         classes = columns - 5
         few = rows <= 1000 and rows > columns

@@ -317,8 +317,7 @@ class TwoStage(TorchvisionDetector):
         pictures = [picture.padded(most) for picture in pictures]
 
         def boxes(tensors: tuple[Tensor, ...]) -> Tensor:
-            deltas = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
-            pairs = zip(deltas, pictures, strict=True)
+            pairs = zip(tensors[0][..., 0].transpose(1, 2), pictures, strict=True)
             return torch.stack([heads.box_coder.decode_single(row, picture.proposals) for row, picture in pairs])
 
         first = pictures[0].proposals

@@ -299,8 +299,7 @@ class Describer(PreparedAdapter):
         own = shares.expand(len(others.shares), -1, -1).gather(2, others.ids.to(shares.device))
         theirs = others.shares.to(own)
         # All tokens that are unlikely with a reference count as one.
-        rest = (own.sum(-1) - theirs.sum(-1)).abs()
-        change = ((own - theirs).abs().sum(-1) + rest).mean(0) / 2
+        change = ((own - theirs).abs().sum(-1) + (own.sum(-1) - theirs.sum(-1)).abs()).mean(0) / 2
         return [float(change[first:last].max()) for first, last in self.module.text.spans]
 
     def gains(self, outputs: Logits) -> list[float]:
@@ -392,8 +391,7 @@ class Routes:
 
     def __init__(self, encoded: Any, pictures: int) -> None:
         self.encoded = encoded
-        deep = getattr(encoded, "deepstack_features", None) or ()
-        self.routes = (encoded.pooler_output, *deep)
+        self.routes = (encoded.pooler_output, *(getattr(encoded, "deepstack_features", None) or ()))
         rows = [torch.cat([part.flatten(0, -2) for part in route]) for route in self.routes]
         self.widths = [row.shape[1] for row in rows]
         self.tokens: Tensor = torch.cat(rows, 1).reshape(pictures, -1, sum(self.widths))

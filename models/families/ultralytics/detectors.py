@@ -218,8 +218,7 @@ CAM_SCRIPTS = (10, 12, 14, 16, 18)
 def trained_size(module: Any) -> tuple[int, int]:
     """Return the side in pixels that a model was trained with, and the stride that it is a multiple of."""
     stride = max(int(module.stride.max()), 32)
-    size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
-    return -(-size // stride) * stride, stride
+    return -(-int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640))) // stride) * stride, stride
 
 
 class NumberedLayers:
@@ -318,9 +317,8 @@ class YoloDetector(LetterboxedSteps, Detector):
         if not self.nms:
             return super().select_boxes(outputs, confidence, iou)
         # On a CPU: the library's suppression reads many single numbers, each a GPU synchronisation.
-        candidates = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
-            candidates,
+            torch.cat(self._rows(outputs, scores), 1).cpu(),
             confidence,
             iou,
             agnostic=not self.multi_class_nms,

@@ -129,9 +129,8 @@ def _mask(box: Box, geometry: Geometry, height: int, width: int) -> Tensor:
 
 def text_embeddings(encoder: str, words: tuple[str, ...]) -> Tensor:
     """Embed words by one of `ENCODERS`, (1, K, D) float32 on the CPU; raise ModelProblem without its files."""
-    spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
     try:
-        path = str(locate(spec))
+        path = str(locate(ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])))
     except WeightsProblem as problem:
         raise ModelProblem(f"Words need a text encoder: {problem}") from problem
     if importlib.util.find_spec("clip") is None:

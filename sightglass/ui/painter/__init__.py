@@ -86,10 +86,9 @@ def painting(image: Image) -> Painting:
 
 def painter(image: Image) -> None:
     """Draw the picture for painting, last in a run."""
-    blobs = [picture(image), jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred")]
     draw(
         state.of(Painting),
-        blobs,
+        [picture(image), jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred")],
         key=KEY,
         id=image.sha256,
         name=image.name,

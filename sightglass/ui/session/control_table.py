@@ -151,8 +151,7 @@ class Control:
             default = next(iter(choices))
         elif default is None:
             default = self.codec[0](OFFERED[self.option].default)
-        kind = "page" if page.methods else spec.task
-        key = (self.key or self.name).format(id=spec.id, task=spec.task, kind=kind)
+        key = (self.key or self.name).format(id=spec.id, task=spec.task, kind="page" if page.methods else spec.task)
         read = partial(self.parse, page)
         return {"key": key, "options": choices, "default": default, "name": self.name, "read": read}
 

@@ -17,6 +17,8 @@ from sightglass.ui.session.markdown import escape, shorten
 
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""
+VALUED = ("checkbox", "number_input", "slider", "text_input", "toggle")
+"""Kinds of widgets without options."""
 T = TypeVar("T")
 
 
@@ -89,6 +91,13 @@ def widget(
     # Not on every run: it would undo what a person is changing right now.
     if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
+    # A browser that first draws it now, in a popover that opens, begins with its default.
+    elif kind in VALUED:
+        about["value"] = value
+    elif kind in ("multiselect", "pills", "segmented_control"):
+        about["default"] = value
+    elif value in (listed := list(options or ())):
+        about["index"] = listed.index(value)
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
@@ -96,7 +105,7 @@ def widget(
     if kind == "multiselect":
         # With it, a typed name and Enter would take every name that it is a part of.
         about.setdefault("select_all", False)
-    if kind not in ("checkbox", "number_input", "slider", "text_input", "toggle"):
+    if kind not in VALUED:
         about["options"] = list(options or ())
     chosen = draw(label, key=key, **about)
     before = memory(key)

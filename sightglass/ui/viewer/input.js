@@ -307,6 +307,7 @@ export class Input {
     hear("full", "click", () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()));
     sheet.addEventListener("beforetoggle", ({ newState }) => {
       more.setAttribute("aria-expanded", String(newState === "open"));
+      if (newState === "closed" && sheet.matches(":focus-within")) more.focus();
       const { right, bottom } = more.getBoundingClientRect();
       Object.assign(sheet.style, { top: `${bottom + 4}px`, right: `${document.documentElement.clientWidth - right}px` });
     }, { signal });

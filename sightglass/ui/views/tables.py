@@ -60,6 +60,6 @@ def _no_formulas(rows: Sequence[Mapping[str, Any]], right: Collection[str]) -> l
     ]
 
 
-def score(format: str = "%.0f %%") -> Any:
+def score(format: str = "%.1f %%") -> Any:
     """Return the configuration of a 0–100 column: bar and number."""
     return st.column_config.ProgressColumn(min_value=0, max_value=100, format=format)

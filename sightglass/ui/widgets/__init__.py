@@ -55,8 +55,7 @@ def rows(
             row["mood"] = item.mood
     for row, length in zip(listed, before, strict=False):
         row["before"] = _share(length)
-    pair = ticked_pair(key, ticks, ticked) or ()
-    data = {"name": key, "rows": listed, "chosen": index, "ticked": pair}
+    data = {"name": key, "rows": listed, "chosen": index, "ticked": ticked_pair(key, ticks, ticked) or ()}
     data |= {"ticks": 0 if maps else ticks, "plain": bool(before), "keys": keys}
     data |= {} if maps is None else {"maps": maps}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.

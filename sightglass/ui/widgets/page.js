@@ -34,6 +34,9 @@ export function keepPlaces({ history, location }) {
 
 const UPLOADER = '[data-testid="stFileUploader"]';
 
+/** Why the browser sent a file that was dropped no further. */
+const UNREAD = "It cannot be read: drop the pictures in a folder, not the folder, or send it again.";
+
 /** Give files to the picture's own drop field, if the page has one. @param {FileList|undefined} files */
 function upload(files) {
   const input = document.querySelector(`.st-key-picture-bar ${UPLOADER} input`);
@@ -83,6 +86,18 @@ export function announce(document) {
   }).observe(document.body, CHANGES);
 }
 
+/** Let Tab lead from a popover's button into the popover, which is the last part of the page. @param {Document} document */
+export function enterPopovers(document) {
+  document.addEventListener("keydown", ({ key, shiftKey, target }) => {
+    const over = document.querySelector('[data-testid="stPopoverBody"]');
+    const opener = target instanceof Element && target.matches('[data-testid="stPopoverButton"][aria-expanded="true"]');
+    if (key !== "Tab" || shiftKey || !opener || !(over instanceof HTMLElement)) return;
+    // From there the key goes on to the first that takes it.
+    over.tabIndex = -1;
+    over.focus();
+  });
+}
+
 /** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Document} document */
 export function present(document) {
   // Only a click's own handler may ask for it.
@@ -103,13 +118,17 @@ function showInFull(document) {
   }
   for (const chip of document.querySelectorAll('[data-testid="stFileChip"][aria-invalid="true"]')) {
     const why = document.getElementById(chip.getAttribute("aria-describedby") ?? "");
-    if (why?.textContent) chip.setAttribute("data-why", why.textContent);
+    if (why?.textContent) chip.setAttribute("data-why", why.textContent.includes("Network Error") ? UNREAD : why.textContent);
   }
+  // Streamlit names them by a heading that they do not have.
+  for (const toast of document.querySelectorAll('[data-testid="stToast"]:not([aria-label])')) toast.setAttribute("aria-label", "Message");
   // Streamlit scrolls to the chosen picture before what is beside the strip takes its place.
   for (const strip of document.querySelectorAll('.st-key-picture-bar [role="radiogroup"]:not([data-watched])')) {
     strip.setAttribute("data-watched", "");
     const show = () => strip.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
     new ResizeObserver(show).observe(strip);
+    // Streamlit goes to the last one, and from there to what is behind the strip.
+    strip.addEventListener("keydown", (event) => event instanceof KeyboardEvent && event.key === "Tab" && setTimeout(show));
   }
 }
 
@@ -118,5 +137,6 @@ if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   takeFiles(window);
   announce(document);
   new MutationObserver(() => showInFull(document)).observe(document.body, CHANGES);
+  enterPopovers(document);
   present(document);
 }

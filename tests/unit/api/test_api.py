@@ -156,8 +156,7 @@ def test_unsure_answer_is_saved_in_history(client, bus, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/api/explain", "/api/similarity", "/predict_with_gradcam"])
 def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> None:
-    paths = client.get("/api/openapi.json").json()["paths"]
-    body = paths[path]["post"]["requestBody"]["content"]["application/json"]
+    body = client.get("/api/openapi.json").json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     assert client.post(path, json=body["example"]).status_code == 200
 
 

@@ -126,8 +126,7 @@ def test_everything_is_on_the_disk_before_its_row_is(history, noise, monkeypatch
     monkeypatch.setattr(os, "fsync", noted(sync, lambda file: os.readlink(f"/proc/self/fd/{file}")))
     monkeypatch.setattr(os, "replace", noted(move, lambda draft, to: (str(draft), to.name)))
     monkeypatch.setattr(history, "_index", noted(put, lambda *_: "row"))
-    record = history.keep(noise)
-    folder = history.folder / "records" / record.id  # type: ignore[operator]
+    folder = history.folder / "records" / history.keep(noise).id  # type: ignore[operator]
     before = events[: events.index("row")]
     moved = [event for event in before if isinstance(event, tuple)]
     assert {name for _, name in moved} == {path.name for path in folder.iterdir()}

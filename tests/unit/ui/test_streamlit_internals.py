@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,6 +67,14 @@ def test_large_uploads_stay_on_the_disk(files, size: int, kind: type) -> None:
     file = UploadedFile(UploadedFileRec("1", "a.zip", "", received[0]), FileURLs())
     assert isinstance(received[0], kind) and file.size == size
     assert file.getvalue() == data == bytes(file.getbuffer())
+
+
+@pytest.mark.parametrize(
+    ("path", "page"), [("/Compare?a=1", "./compare?a=1"), ("/EXPLORE", "./"), ("/p/explore", "./"), ("/compare", None)]
+)
+def test_pages_are_found_in_any_case(path: str, page: str | None) -> None:
+    app = Starlette(routes=streamlit_internals.styled_routes(["explore", "compare"], "/p"))
+    assert TestClient(app).get(path, follow_redirects=False).headers.get("location") == page
 
 
 def test_who_has_a_file_cannot_work_out_its_address(files, monkeypatch):

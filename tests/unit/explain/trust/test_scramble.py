@@ -85,8 +85,7 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     """A method that never asks the model: the picture's edges, whatever the weights."""
 
     def edges(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
-        picture = evidence.tensor[0].cpu().numpy()  # type: ignore[attr-defined]
-        return RawMaps([torch.from_numpy(controls.edges(picture))[None]], ("bn2",))
+        return RawMaps([torch.from_numpy(controls.edges(evidence.tensor[0].cpu().numpy()))[None]], ("bn2",))
 
     monkeypatch.setattr(Method, "run", edges)
     module._CACHE.clear()

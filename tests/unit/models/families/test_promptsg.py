@@ -80,8 +80,8 @@ def test_the_encoders_are_clips():
         tokens = mine.image_encoder(x)
         assert torch.allclose(tokens[:, 0], clip.encode_image(x), atol=1e-5)
         ids = open_clip.get_tokenizer("ViT-B-32")(["A photo of a tall person."])
-        text = mine.text_encoder(clip.token_embedding(ids)[0, 5].expand(2, -1))
-        assert torch.allclose(text[:1], clip.encode_text(ids), atol=1e-5)
+        word = clip.token_embedding(ids)[0, 5]
+        assert torch.allclose(mine.text_encoder(word.expand(2, -1))[:1], clip.encode_text(ids), atol=1e-5)
 
 
 def test_the_configuration_is_stated_or_clips():

@@ -249,8 +249,7 @@ def reference_chefer(weights: list[torch.Tensor]) -> torch.Tensor:
     """Chefer et al. 2021, as in their own notebook."""
     relevance = torch.eye(weights[0].shape[-1])
     for one in weights:
-        cam = (one.grad[0] * one[0]).clamp(min=0).mean(0)  # type: ignore[index]
-        relevance = relevance + cam @ relevance
+        relevance = relevance + (one.grad[0] * one[0]).clamp(min=0).mean(0) @ relevance
     return relevance
 
 
