@@ -9,7 +9,6 @@ file brings.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,14 +64,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         from sightglass.models.picture_functions import check_used
 
-        adapter = _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
-        about, stated = (
-            f"{spec.loader} {spec.task} {spec.arch}",
-            (key for key in READERS if getattr(spec.weights, key) not in (None, {})),
-        )
-        if names := ", ".join(f"weights.{key}" for key in stated if not re.match(READERS[key], about)):
-            adapter.notes += (f"A model of this kind does not read {names}: leave that out of its table.",)
-        return adapter
+        return _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
     except (Problem, Cancelled, MemoryError):
         raise
     except ImportError as problem:
@@ -103,15 +95,6 @@ def _check_task(adapter: Adapter) -> Adapter:
     return adapter
 
 
-READERS = {
-    "args": r"custom \w+ .+:",
-    "layout": "exported detect",
-    "output": "custom|keras|exported (?!detect)",
-    "sketch": "keras",
-    "template": "clip",
-    "unit": r"\S+ regress",
-}
-"""Patterns of the loader, task and architecture that read a key of `weights`, where others ignore it."""
 LOADERS = ("exported", "keras", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 

@@ -43,8 +43,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
         vector = _decompose(rows - shift)
     offset = mean @ vector
     scores = rows @ vector - offset
-    level = rows.mean(1) - mean.mean()
-    agrees = scores @ level + (places - count) * offset * mean.mean()
+    agrees = scores @ (rows.mean(1) - mean.mean()) + (places - count) * offset * mean.mean()
     scores, elsewhere = (-scores, offset) if agrees < 0 else (scores, -offset)
     return scores.reshape(height, width).to(x.dtype), elsewhere.to(x.dtype)
 

@@ -290,8 +290,7 @@ def _balance(heat: Values, total: float, across: Floats, down: Floats) -> tuple[
     # The sums over rows and columns are enough, as shares.
     columns, rows = heat.sum(axis=0, dtype=np.float64) / total, heat.sum(axis=1, dtype=np.float64) / total
     centre = float(columns @ across), float(rows @ down)
-    variance = float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)
-    return centre, max(0.0, variance) ** 0.5
+    return centre, max(0.0, float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)) ** 0.5
 
 
 def _share_by_part(heat: Values, total: float) -> tuple[tuple[float, float, float, float], float]:

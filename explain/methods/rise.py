@@ -71,8 +71,7 @@ class PictureMasks:
         left, top, right, bottom = self.geometry.content
         (height, width), (h, w) = self.geometry.input, self.cells
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
-        across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
-        return self.sample(start, stop, down, across)
+        return self.sample(start, stop, down, ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left))
 
 
 def draw_masks(count: int, geometry: Geometry, seed: int = 0) -> PictureMasks:

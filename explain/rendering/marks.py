@@ -186,8 +186,7 @@ def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> P
     occupied: list[Place] = []
     for (x, y), name in names:
         half, tall = (math.ceil(text_width(name, size)) + 2 * (size // 3)) // 2, round(1.5 * size)
-        box = (x - half, y + tall // 2, x + half, y + tall)
-        occupied.append(add_label(out, name, box, size, occupied))
+        occupied.append(add_label(out, name, (x - half, y + tall // 2, x + half, y + tall), size, occupied))
     return out
 
 

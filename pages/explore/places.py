@@ -176,8 +176,7 @@ def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if not area.at:
         return {}
     # Before its control is drawn a link may name it.
-    span = PER.value(Page(explainer))
-    per = span if task.explains("region") and len(area.at) == 2 else "class"
+    per = PER.value(Page(explainer)) if task.explains("region") and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
     choice = {} if area.class_index is None else {"targets": (area.class_index,)}
     return {"at": area.at, "per": per, **against, **choice}

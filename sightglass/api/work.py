@@ -153,8 +153,7 @@ def add_route(
     form = body | {"properties": body["properties"] | dict.fromkeys(files, file)}
     binary = {MEDIA_TYPES[format]: {"schema": {"type": "string", "format": "binary"}} for format in formats[1:]}
     # The page offers the first, which has a file picker.
-    example = dict.fromkeys(files, _GREY)
-    content = {FORM: {"schema": form}, MEDIA_TYPES["json"]: {"schema": body, "example": example}}
+    content = {FORM: {"schema": form}, MEDIA_TYPES["json"]: {"schema": body, "example": dict.fromkeys(files, _GREY)}}
     router.add_api_route(
         path,
         ask,

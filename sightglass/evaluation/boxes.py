@@ -137,8 +137,7 @@ def _average(
         before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
         counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
         per_hit = per_box[:, hits]
-        true = np.cumsum(per_hit, 1, np.int32)
-        precision = true / (counts + np.spacing(1))
+        precision = np.cumsum(per_hit, 1, np.int32) / (counts + np.spacing(1))
         precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
         # Of each right box, (boxes of all draws,); after the last one there is no recall, and no precision.
         precisions = np.append(np.repeat(precision, per_hit.ravel()), 0.0)

@@ -275,8 +275,7 @@ class Decision:
     def limits(self) -> tuple[str, ...]:
         """What was judged, how its intervals hold, and what was not counted, a sentence each."""
         counts = Counter(row["label"] for row in list_objects((self.reference,)))
-        pictures = self.reference.evaluation.pictures
-        judged = f"{plural(len(pictures), 'labelled picture')}."
+        judged = f"{plural(len(self.reference.evaluation.pictures), 'labelled picture')}."
         least = f"{plural(len(counts), 'class')}, each {plural(min(counts.values()), 'time')} or more."
         counted = self.left_out or "No label was left out."
         return tuple(filter(None, (judged, least, f"Intervals: {self._level}.", *self._cautions, counted)))

@@ -184,6 +184,5 @@ def remove_upload(file_id: str) -> None:
 def media_url(data: bytes, mimetype: str, place: str) -> str:
     """Return a file's address below the page's, good while the page shows it; `place`: what the page names it by."""
     # Without it: put the bytes themselves into the Markdown.
-    manager = _objects["get_instance"][1]().media_file_mgr
-    url: str = _objects["add"][1](manager, data, mimetype, place)
+    url: str = _objects["add"][1](_objects["get_instance"][1]().media_file_mgr, data, mimetype, place)
     return url.lstrip("/")

@@ -182,8 +182,7 @@ class Clip:
         """Return the frame at a time, or the last one. Raises ImageProblem."""
         # Most frames are shown for less than half a second.
         for start in (max(0.0, seconds - 0.5), 0.0):
-            frames = takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start))
-            if last := deque(frames, maxlen=1):
+            if last := deque(takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start)), maxlen=1):
                 return last[0]
         raise ImageProblem(f"{self.name} has no frame at that time any more: choose the clip again.")
 

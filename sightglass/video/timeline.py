@@ -176,8 +176,7 @@ def read_curves(
 
     area = "half_heat_area"
     names = ["seconds", "answer", "score", "object", "map", area]
-    missing = {"object": "", area: ""}
-    frame = pd.read_csv(folder / TIMELINE_CSV, usecols=names, keep_default_na=False, na_values=missing)
+    frame = pd.read_csv(folder / TIMELINE_CSV, usecols=names, keep_default_na=False, na_values={"object": "", area: ""})
     frame["seconds"] -= start
     frame["stretch"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
     frame["area"] = frame[area].where(frame["map"] == "ok")

@@ -168,11 +168,6 @@ def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPa
         load(catalog.spec("timm/any"))
 
 
-def test_keys_that_a_model_does_not_read_are_said() -> None:
-    notes = load(catalog.spec("demo-cls-s").with_weights(layout="yolox", output=0, unit="°")).notes
-    assert "does not read weights.layout, weights.output, weights.unit: leave that out of its table." in notes[-1]
-
-
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> None:
     import timm
