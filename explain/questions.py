@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 Question = Literal["where", "why"]
 STRIDE = 8
-"""Pixels of the input per cell of the finest map that answers why: coarser cells blur a mark into the object around
-it."""
+"""Pixels of the input per cell of the finest map that answers why: coarser ones blur a mark into what is around it."""
 
 
 class Preset(TypedDict):

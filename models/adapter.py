@@ -40,8 +40,7 @@ Axis = Literal["x", "y", "visibility"]
 Span = Literal["class", "region", "pixel"]
 """Which pixels of a segmentation are explained: see `AreaTarget.span`."""
 Record = Callable[[str, "Tensor"], "Tensor"]
-"""Called with a path and attention weights (B, heads, queries, keys); returns what is used in their place, usually the
-same."""
+"""Called with a path and attention weights (B, heads, queries, keys); returns those to use, usually the same."""
 Progress = Callable[[int, int], None]
 """Called with (bytes done, total bytes or 0) of a download; may raise `Cancelled` to stop."""
 

@@ -213,9 +213,7 @@ def _layer_norm(
 
 
 def _gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    if _frozen(input):
-        return _Gelu.apply(input, approximate)  # type: ignore[no-any-return]
-    return F.gelu(input, approximate=approximate)
+    return _Gelu.apply(input, approximate) if _frozen(input) else F.gelu(input, approximate=approximate)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **keywords: Any) -> Tensor:

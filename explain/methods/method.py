@@ -32,8 +32,7 @@ RUNNERS: dict[Family, str] = {
     "path": "path",
     "mask": "rise",
 }
-"""Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); of other families:
-`gradient`."""
+"""Modules here whose `run` returns RawMaps of (evidence, method, targets, request); of other families: `gradient`."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 GUIDED = ("guidedbackprop", "guidedgradcam")

@@ -143,8 +143,7 @@ _LINES = {"overlay": ((0.5, 1.75), (0.8, 1.75)), "contour": ((0.25, 0.9), (0.5, 
 DASH = 6
 """Pixels of the screen of a dash, and of the gap after it, around what lowers."""
 _FRAME = ((0.75, 0.75), (2.0, 1.25))
-"""Lines of the frame around what the model saw, and of its corners: width and extra width of the halo, in pixels of the
-screen."""
+"""Width of the frame around what the model saw and of its corners, and of the halo besides, in pixels of the screen."""
 _CORNER, _INSET = 0.06, 2.0
 """Length of a corner as a share of the frame's shorter side; pixels of the screen between the frame and the edge."""
 _FINE = 320  # approximate number of cells a side of the traced field

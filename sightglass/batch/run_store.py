@@ -20,8 +20,7 @@ from sightglass.explain.picture.source import find, local_path
 from sightglass.models import catalog
 
 FILE = "run.json"
-"""In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how
-many."""
+"""In the folder of results; its journal names what results depend on: not where or how many the pictures are."""
 MAX_LISTED = 20
 """Runs that a page lists."""
 

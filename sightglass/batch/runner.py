@@ -108,8 +108,7 @@ class BatchJob:
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
     facts: run_store.RunFacts | None = None
-    """What the page Pictures lists the run by, and goes on with; by default the source itself, if the next process can
-    find it."""
+    """What Pictures lists the run by and goes on with; by default the source, if the next process can find it."""
 
     def run(self) -> Summary:
         """Run the job, or what an earlier run has left of it.

@@ -44,8 +44,7 @@ class EvaluatedPicture:
     truths: tuple[TrueBox, ...] = field(default=(), repr=False)
     """Labelled objects in pixels, under the names of the model's classes, with those that are not counted."""
     truth: str | None = None
-    """The class of the whole picture, for a classifier, under the model's name; empty: it is not counted; None: it has
-    no label."""
+    """A classifier's class of the whole picture, under the model's name; empty: not counted; None: without a label."""
     predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, Cells] = field(default_factory=dict, repr=False)
