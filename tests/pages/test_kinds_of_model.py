@@ -245,8 +245,7 @@ def test_click_beside_boxes_shows_candidate(page, result):
     choose_row(app, 0)
     assert app.query_params["box"] == "1" and "candidate" in texts(app)
     press(app, "Back to the boxes")
-    assert len(shown(app).maps) == len(result.heatmaps)
-    assert "candidate" not in texts(app)
+    assert len(shown(app).maps) == len(result.heatmaps) and "candidate" not in texts(app)
 
 
 def test_chosen_box_without_map_gets_one(page, scene):

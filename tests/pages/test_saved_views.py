@@ -76,8 +76,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
     press(app, "Save", fails=True)
-    assert "make it writable" in texts(app)
-    assert shown(app).maps
+    assert "make it writable" in texts(app) and shown(app).maps
     app = page(SCREEN, fails=True)
     assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
 
@@ -94,8 +93,7 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
 def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, made):
     app = page(SCREEN)
     app.button(key=f"saved-open-{full['large']}").click().run()
-    assert app.query_params["kept"] in (full["large"], [full["large"]])
-    assert not app.error
+    assert app.query_params["kept"] in (full["large"], [full["large"]]) and not app.error
     for given, heatmap in zip(shown(app).maps, made["large"].heatmaps, strict=True):
         np.testing.assert_allclose(given, heatmap.content, atol=1 / 65535)
     record = store.get(full["large"])
@@ -119,8 +117,7 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
     app.run()
     assert store.get(id).note == "the roof, and the door"
     app.multiselect(key=f"saved-{id}-tags").set_value(["odd"]).run()
-    assert not app.error
-    assert store.get(id).tags == ("odd",)
+    assert not app.error and store.get(id).tags == ("odd",)
 
 
 def test_record_is_deleted_after_a_question(page, store, full):

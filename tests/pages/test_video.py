@@ -76,8 +76,7 @@ def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None
     assert figure["layout"]["annotations"][0]["text"] == "Score"
     assert figure["data"][0]["text"] == [*map(percent, figure["data"][0]["y"])]
     seconds = sorted({x for curve in figure["data"] if curve.get("name") for x in curve["x"] if x is not None})
-    assert seconds == pytest.approx([i / 25 for i in range(7)], abs=0.01)
-    assert app.get("video")
+    assert seconds == pytest.approx([i / 25 for i in range(7)], abs=0.01) and app.get("video")
 
 
 def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:

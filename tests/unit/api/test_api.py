@@ -135,8 +135,7 @@ def test_models(client: TestClient, bus: Path) -> None:
     send_form(client, "explain", bus, model="demo-cls-s")
     body = client.get("/api/models?here=true").json()
     models = {model["id"]: model for model in body["models"]}
-    assert body["default"] in models
-    assert models["demo-cls-s"]["method"] == "layercam"
+    assert body["default"] in models and models["demo-cls-s"]["method"] == "layercam"
     listed = {model["id"]: model for model in client.get("/api/models?task=detect").json()["models"]}
     assert {model["task"] for model in listed.values()} == {"detect"}
     assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)

@@ -97,8 +97,7 @@ def test_queue_timeout_frees_its_place(queue: WorkQueue) -> None:
     with pytest.raises(ApiProblem, match=rf"after {limit:g} s") as stopped:
         loops.run(queue.run(deaf, timeout=limit))
     assert stopped.value.status == 504
-    assert told.wait(patience(20))
-    assert queue.running == 1
+    assert told.wait(patience(20)) and queue.running == 1
     end.set()
     until(lambda: not len(queue))
 

@@ -66,8 +66,7 @@ def test_batch_labels_prints_evaluation(labels, call):
     code, out, err = call(*HOW, "--labels", "labels.csv")
     out, evaluation = plain_text(out), stored.load(Path("run"))
     objects = evaluation.objects
-    assert code == 0
-    assert f"on {objects} labelled objects in {SCENES} labelled pictures." in out
+    assert code == 0 and f"on {objects} labelled objects in {SCENES} labelled pictures." in out
     assert "95 % interval" in out and "at the threshold of 25 %. Errors:" in out
     assert "Not counted: Stern (" in out and "--match LABEL=CLASS" in out
     count = len(labels.read_text("utf-8").splitlines())

@@ -90,8 +90,7 @@ def test_what_is_written_is_no_formula_and_is_read_back(text: str) -> None:
     ],
 )
 def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> None:
-    assert legible(given) == shown
-    assert len(legible("x" * 10_000)) == MAX_NAME
+    assert legible(given) == shown and len(legible("x" * 10_000)) == MAX_NAME
 
 
 def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,8 +103,7 @@ def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert str(Problem("a\nb\u202e cannot be read.")) == "a b cannot be read."
     Console(as_json=True).fail(f"{folder} cannot be read.")
     said = capsys.readouterr()
-    assert said.err == f"{short}\n"
-    assert json.loads(said.out) == {"error": short}
+    assert said.err == f"{short}\n" and json.loads(said.out) == {"error": short}
 
 
 def test_no_name_reaches_a_terminal_as_a_code(capsys: pytest.CaptureFixture[str]) -> None:

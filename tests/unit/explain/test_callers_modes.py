@@ -154,8 +154,7 @@ def test_the_last_of_several_threads_puts_it_back() -> None:
     assert strict(), "somebody is still in a pass"
     leave.set()
     thread.join()
-    assert states == [True]
-    assert switches() == before
+    assert states == [True] and switches() == before
 
 
 def test_exact_passes_on_gpu_only(monkeypatch):
@@ -170,5 +169,4 @@ def test_exact_passes_on_gpu_only(monkeypatch):
     monkeypatch.setattr(adapter.module, "to", lambda *_, **__: adapter.module)
     with LoadedModel(adapter, GPU).lock:
         adapter.run(model_input.tensor)
-    assert calls == [False, True]
-    assert sightglass.explain.evidence.determinism._inside == 0
+    assert calls == [False, True] and sightglass.explain.evidence.determinism._inside == 0

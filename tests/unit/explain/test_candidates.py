@@ -139,8 +139,7 @@ def test_the_whole_picture_sums_the_strongest_candidates() -> None:
     assert set(heatmap.target.anchors) == {anchor(2, 2), anchor(2, 3), anchor(5, 5)}
     parts = explained(per="detection", iou=0.95)
     np.testing.assert_allclose(sum(h.raw[0] for h in parts.heatmaps), heatmap.raw[0], atol=1e-7)
-    assert result.recipe.targets == (-1,)
-    assert len(result.own(0)) == 2
+    assert result.recipe.targets == (-1,) and len(result.own(0)) == 2
 
 
 def test_parts_of_a_box() -> None:

@@ -117,8 +117,7 @@ def test_cached_evidence_runs_no_model(explainer, bus, monkeypatch):
     run = kind.run
     monkeypatch.setattr(kind, "run", lambda adapter, tensor: passes.append(1) or run(adapter, tensor))
     again = explainer(bus.read_bytes(), top_k=2)
-    assert passes == []
-    assert again.milliseconds["model"] == again.milliseconds["prepare"] == 0
+    assert passes == [] and again.milliseconds["model"] == again.milliseconds["prepare"] == 0
     same(first, again)
     explainer(bus, top_k=2, preprocessing="squash")
     explainer(bus, top_k=2, layers="blocks.4")
@@ -257,8 +256,7 @@ def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     cache: ByteCache[bytearray] = ByteCache(100, len)
     for name, size in (("a", 40), ("b", 40), ("c", 20)):
         cache.put(name, bytearray(size))
-    assert (len(cache), cache.nbytes) == (3, 100)
-    assert cache.get("a") is not None
+    assert (len(cache), cache.nbytes) == (3, 100) and cache.get("a") is not None
     cache.put("d", bytearray(1))
     assert cache.get("b") is None
     assert [len(value) for value in cache.values()] == [20, 40, 1], "least recently used first"
@@ -365,8 +363,7 @@ def test_full_gpu_loads_on_cpu(bus, full):
 def test_a_bad_option_is_one_sentence_with_the_value(explainer, bus, options, sentence):
     with pytest.raises(ModelProblem) as caught:
         explainer(bus, **options)
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:

@@ -46,8 +46,7 @@ def test_answer_on_own_transform(net: nn.Module, bus: Path) -> None:
     tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
     with torch.no_grad():
         expected = net(tensor).softmax(1)[0]
-    assert result.model.id == "leaves"
-    assert result.heatmaps[0].layers == ("layer4.1",)
+    assert result.model.id == "leaves" and result.heatmaps[0].layers == ("layer4.1",)
     assert {p.label: p.score for p in result.predictions} == pytest.approx(
         dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
     )

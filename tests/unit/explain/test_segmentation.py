@@ -74,8 +74,7 @@ def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     library_target = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
     with getattr(library, METHODS[name])(logits_of(module), [module.get_submodule(heatmap.layers[0])]) as cam:
         expected = cam(evidence.tensor.clone().requires_grad_(), targets=[library_target])[0]
-    assert np.abs(heatmap.at_input - expected).max() < CLOSE
-    assert expected.std() > 0.05
+    assert np.abs(heatmap.at_input - expected).max() < CLOSE and expected.std() > 0.05
 
 
 def test_segmentation_resize_and_long_picture() -> None:
@@ -109,8 +108,7 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
     adapter, evidence, target = result.evidence.loaded.adapter, result.evidence, result.heatmaps[0].target
     (gradient,) = evidence.gradients([target])[0]
     values, net, step = gradient.values, adapter.module, 1e-2
-    assert tuple(values.shape[1:]) == gradient.shape
-    assert float(values.abs().max()) > 0.01
+    assert tuple(values.shape[1:]) == gradient.shape and float(values.abs().max()) > 0.01
     with torch.no_grad():
         body = net.body(evidence.tensor)
 

@@ -54,8 +54,7 @@ def test_a_detector_keeps_its_boxes(history: History) -> None:
     same_maps(history, record, result)
     empty = history.keep(result.with_options(confidence=0.999))
     assert (empty.predictions, empty.labels, empty.label) == ((), (), None)
-    assert history.heatmaps(empty) == ()
-    assert history.thumbnail(empty)
+    assert history.heatmaps(empty) == () and history.thumbnail(empty)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +81,7 @@ def test_any_picture_comes_back_pixel_for_pixel(history: History, noise: Explana
         "long": lambda: Image(chance.integers(0, 256, (2, 17_000, 3), dtype=np.uint8), "a.tif"),
     }[kind]()
     picture = history.picture(history.keep(replace(noise, image=image, heatmaps=())))
-    assert picture.sha256 == image.sha256
-    assert np.array_equal(picture.pixels, image.pixels)
+    assert picture.sha256 == image.sha256 and np.array_equal(picture.pixels, image.pixels)
 
 
 def test_notes_and_tags_are_kept_and_found(history: History, photo: Explanation) -> None:
@@ -93,8 +91,7 @@ def test_notes_and_tags_are_kept_and_found(history: History, photo: Explanation)
     assert (changed.note, changed.tags) == ("line one\nline two", ("New", "x"))
     assert history.annotate(record.id, tags=[]).note == changed.note
     assert history.search(text="line two").total == 1
-    assert history.search(text="first").total == 0
-    assert history.choices()["tag"] == {}
+    assert history.search(text="first").total == 0 and history.choices()["tag"] == {}
     with pytest.raises(Problem, match="deleted"):
         history.annotate("nobody", note="")
 
@@ -162,8 +159,7 @@ def test_a_pair_comes_back_bit_for_bit(history: History, pair: Similarity) -> No
     files, expected = (dict(similarity_files.pair_files(item)) for item in (restored, pair))
     assert files == expected
     assert (record.score, record.note, record.tags) == (pair.score, "the same street", ("street",))
-    assert record.headline == results.describe_similarity(pair)
-    assert again.find(pair) == record
+    assert record.headline == results.describe_similarity(pair) and again.find(pair) == record
 
 
 def test_a_pair_is_exported(history: History, pair: Similarity) -> None:
@@ -239,8 +235,7 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(unsure: Explanation, 
     record = save_unsure(unsure, score + 1e-6, mine)
     assert (record.tags, record.recipe) == ((UNSURE,), unsure.recipe)
     assert len(mine.heatmaps(record)) == 1
-    assert save_unsure(unsure, 1.0, mine) == record
-    assert mine.search().total == 1
+    assert save_unsure(unsure, 1.0, mine) == record and mine.search().total == 1
 
 
 def test_save_below_setting_and_logged_failure(unsure, tmp_path, monkeypatch, caplog):
@@ -302,8 +297,7 @@ def test_choices_narrow_and_are_counted(few: History, noise: Explanation) -> Non
     assert names(few, model="efficientnet-lite0", tag="street") == "ba"
     assert names(few, tag="STREET") == ""
     # The class of the map that was looked at, and the first answer.
-    assert names(few, label=second) == "b"
-    assert names(few, label=first, text="plate") == "ea"
+    assert names(few, label=second) == "b" and names(few, label=first, text="plate") == "ea"
     assert names(few, model="nothing") == ""
     choices = few.choices()
     assert choices["model"] == {"efficientnet-lite0": 5}
@@ -312,8 +306,6 @@ def test_choices_narrow_and_are_counted(few: History, noise: Explanation) -> Non
 
 
 def test_pages_and_days(few: History) -> None:
-    assert names(few) == "edcba"
-    assert names(few, limit=2, offset=1) == "dc"
-    assert few.search(limit=2, offset=4).total == 5
-    assert names(few, offset=99) == ""
+    assert names(few) == "edcba" and names(few, limit=2, offset=1) == "dc"
+    assert few.search(limit=2, offset=4).total == 5 and names(few, offset=99) == ""
     assert names(few, since=few.search().records[2].created) == "edc"

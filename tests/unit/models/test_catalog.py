@@ -43,8 +43,7 @@ def test_every_model_says_what_it_is() -> None:
         assert spec.source.startswith(("https://", "docs/")), spec.id
         assert spec.weights != WeightsTable() and spec.task in TASKS, spec.id
         assert bool(spec.weights.url or spec.weights.hub) == (spec.megabytes is not None), spec.id
-        assert callable(loader_module(spec.loader).load)
-        assert catalog.spec(spec.id) is spec
+        assert callable(loader_module(spec.loader).load) and catalog.spec(spec.id) is spec
 
 
 def test_unknown_models_get_a_hint() -> None:
@@ -104,8 +103,7 @@ arch = "resnet10t"
     assert catalog.spec("resnet18").target_layers == ("layer3",)
     assert catalog.spec("resnet18").weights.sha256 == "f37072fd"
     assert catalog.spec("resnet18").megabytes == 46.8
-    assert catalog.spec("mine").family == "mine"
-    assert not catalog.faults()
+    assert catalog.spec("mine").family == "mine" and not catalog.faults()
 
 
 @pytest.mark.parametrize(
@@ -129,8 +127,7 @@ def test_wrong_table_is_named(text: str, words: list[str], models_file: Path) ->
     models_file.write_text(text)
     message = " ".join(catalog.faults().values())
     assert [word for word in words if word not in message] == []
-    assert "\n" not in message
-    assert len(catalog.catalog()) >= len(EVERY)
+    assert "\n" not in message and len(catalog.catalog()) >= len(EVERY)
     assert catalog.spec("resnet18").target_layers == ()
     # What may be in a table that cannot be told apart is told with its fault; a table of its own has its own.
     match = {'[model."leaf"]': r'^models\.toml: .*\[model\."leaf"\]', '[model."resnet': "'leaf': "}

@@ -62,8 +62,7 @@ def test_a_dot_in_the_input_maps_back_to_its_pixel(way, shape, preprocessing):
         blob = np.exp(-(((rows[:, None] - at_y) / wide_y) ** 2) - ((columns - at_x) / wide_x) ** 2).astype(np.float32)
         peak = np.unravel_index(geometry.to_original(blob).argmax(), shape)
         slack = [1 + 0.5 / scale if scale < 1 else 0 for scale in geometry.scale]
-        assert abs(peak[0] - y) <= slack[0]
-        assert abs(peak[1] - x) <= slack[1]
+        assert abs(peak[0] - y) <= slack[0] and abs(peak[1] - x) <= slack[1]
 
 
 @ways
@@ -78,8 +77,7 @@ def test_a_block_in_the_picture_is_where_the_geometry_says(way, shape, preproces
     pixels[y0:y1, x0:x1] = 255
     model_input = prepare(pixels, preprocessing, way)
     assert model_input.tensor.shape == (1, 3, *preprocessing.size)
-    assert model_input.tensor.dtype == torch.float32
-    assert model_input.geometry == geometry
+    assert model_input.tensor.dtype == torch.float32 and model_input.geometry == geometry
     mean, std = preprocessing.mean[0], preprocessing.std[0]
     bright = (model_input.tensor[0, 0].numpy() * std + mean) > 0.5
     for axis, (low, high) in enumerate(((y0, y1), (x0, x1))):
@@ -98,11 +96,9 @@ def test_unseen_is_zero_seen_is_covered(way, shape, preprocessing):
     geometry = geometry_of(shape, preprocessing, way)
     left, top, right, bottom = geometry.seen
     back = geometry.to_original(np.ones((7, 7), np.float32))
-    assert back.shape == shape
-    assert back.dtype == np.float32
+    assert back.shape == shape and back.dtype == np.float32
     inside = back[top:bottom, left:right]
-    assert inside.size
-    assert np.allclose(inside, 1, atol=1e-6)
+    assert inside.size and np.allclose(inside, 1, atol=1e-6)
     assert np.isclose(back.sum(), inside.sum())
     if way in ("squash", "letterbox"):
         assert (left, top, right, bottom) == (0, 0, shape[1], shape[0])

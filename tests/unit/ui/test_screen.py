@@ -83,8 +83,7 @@ def test_the_payload_follows_picture_and_maps_alone():
         boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
         return pack(Image(black), [Pane(), Pane(maps)], boxes)
 
-    assert packed() == packed()
-    assert packed(chosen=1) == packed()
+    assert packed() == packed() and packed(chosen=1) == packed()
     assert packed(scale=0.5) != packed()
     assert packed(chosen=1, both=False) != packed(both=False)  # no list to choose from: Python says which
     with pytest.raises(ValueError, match=r"must lie within 0\.\.1, got 0 to 2"):
@@ -169,5 +168,4 @@ def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     image_picker.store_upload(image_picker.uploads())
     assert image_picker.uploads() == []
     assert [image.name for image in pictures.own.values()] == ["1.png", "2.png"]
-    assert pictures.chosen == [*pictures.own][-1]
-    assert "broken.png" in (pictures.problem or "")
+    assert pictures.chosen == [*pictures.own][-1] and "broken.png" in (pictures.problem or "")

@@ -168,8 +168,7 @@ def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
             cancel.set()
 
     first = run(moving, explainer, tmp_path, settings=EXACT, progress=stop, cancel=cancel)
-    assert first.cancelled
-    assert first.explained == 8
+    assert first.cancelled and first.explained == 8
     assert not first.clip.exists()
     second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: reports.append(it))
     assert (second.cancelled, second.resumed, second.explained) == (False, True, 18)
@@ -306,8 +305,7 @@ def values(records: list[FrameRecord], tau: float) -> list[float]:
 
 def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
     series = values([record(i, float(i == 30)) for i in range(61)], 0.1)
-    assert int(np.argmax(series)) == 30
-    assert series == pytest.approx(series[::-1], abs=1e-7)
+    assert int(np.argmax(series)) == 30 and series == pytest.approx(series[::-1], abs=1e-7)
     assert series[29] / series[30] == pytest.approx(math.exp(-0.04 / 0.1), rel=0.01)
     assert sum(series) == pytest.approx(1, abs=1e-6)
 
@@ -322,8 +320,7 @@ def test_only_a_window_is_in_memory() -> None:
             yield record(i, 1.0, seconds=i / 1000)
 
     for number, smoothed in enumerate(smooth_maps(records(), 1.0)):
-        assert smoothed.number == number
-        assert read - number <= parts.HALF_WINDOW + 1
+        assert smoothed.number == number and read - number <= parts.HALF_WINDOW + 1
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:

@@ -165,8 +165,7 @@ def test_only_a_matched_object_is_compared_and_its_scores(result: Explanation) -
     # One class at different places is not one object, and another class at one place neither.
     for boxes in ((shift(ball, 0.5), shift(gear, 0.5)), (replace(ball, index=gear.index, label=gear.label),)):
         apart = compare(*boxes)
-        assert (apart.subject, apart.ends, apart.overlaps) == (None, None, "")
-        assert apart.mixed
+        assert (apart.subject, apart.ends, apart.overlaps) == (None, None, "") and apart.mixed
     # Where a nearer box takes the object, a second one of its class is another.
     two = compare(shift(ball, 0.2, anchor=1), replace(ball, score=0.3), gear)
     assert two.subject and two.subject.places == (0, 1) and two.ends == (0, 1)

@@ -237,11 +237,9 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     picture = heatmap.raw[0][4 * cells // 16 : 12 * cells // 16]
     assert heatmap.raw[0].max() > 1.5 * picture.max() > 0, "the bars are not hottest"
     assert not heatmap.at_input[:4].any() and not heatmap.at_input[12:].any()
-    assert heatmap.state == "ok"
-    assert heatmap.at_input.max() == pytest.approx(1, abs=1e-4)
+    assert heatmap.state == "ok" and heatmap.at_input.max() == pytest.approx(1, abs=1e-4)
     row, column = np.unravel_index(heatmap.values.argmax(), WIDE)
-    assert 10 <= row < 20
-    assert 20 <= column < 30
+    assert 10 <= row < 20 and 20 <= column < 30
     assert heatmap.values[:3].max() < 0.05, "heat of the bar bleeds into the picture"
 
 

@@ -82,8 +82,7 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
     masks, drawn = draw_masks(3000, geometry(96, 64)), torch.Generator().manual_seed(0)
     assert masks.cells == (16, 12)
     full = masks.full(0, 3000, CPU)
-    assert full.shape == (3000, 96, 64)
-    assert 0 <= full.min() <= full.max() <= 1
+    assert full.shape == (3000, 96, 64) and 0 <= full.min() <= full.max() <= 1
     assert (full.mean(0) - 0.5).abs().max() < 0.05
     grid = (torch.rand(3000, 4 + 2, 3 + 2, generator=drawn) < 0.5).float()[7]
     down, across = torch.rand(3000, 2, generator=drawn)[7].tolist()
@@ -226,8 +225,7 @@ def test_the_patch_that_decides_is_the_hottest_place(box: tuple[int, int, int, i
     assert maps.shape == (2, 28, 28)
     row, column = divmod(int(maps[0].argmax()), 28)
     left, top, right, bottom = (side * 28 / 64 for side in box)
-    assert left - 1 <= column <= right
-    assert top - 1 <= row <= bottom
+    assert left - 1 <= column <= right and top - 1 <= row <= bottom
     # What speaks for one class speaks against the only other one, and what is nowhere near does neither.
     torch.testing.assert_close(maps[1], -maps[0], atol=1e-6, rtol=0)
     far = maps[0, -4:, -4:] if box[0] == 8 else maps[0, :4, -1:] if box[0] == 0 else maps[0, :4, :4]
@@ -248,6 +246,5 @@ def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     shown = windows.full(0, 98, torch.device("cpu"))
     assert shown.shape == (98, 32, 64)
     hidden = (1 - shown).sum(0)
-    assert hidden.min() >= 1
-    assert hidden.max() == 4
+    assert hidden.min() >= 1 and hidden.max() == 4
     assert occluded(evidence((0, 0, 64, 64), (64, 64), "letterbox"), masks=98).isfinite().all()

@@ -151,8 +151,7 @@ def test_a_jpeg_an_avif_and_a_heic_are_turned_once() -> None:
     heif.from_pillow(wide).save(out, exif=exif)
     for data in (*doors, out.getvalue()):
         pixels = Image.open(data).pixels.astype(int)
-        assert pixels.shape == (64, 32, 3)
-        assert np.abs(pixels[5, 5] - B).max() < 12
+        assert pixels.shape == (64, 32, 3) and np.abs(pixels[5, 5] - B).max() < 12
         assert np.abs(pixels[-5, 5] - R).max() < 12
 
 
@@ -227,8 +226,7 @@ def test_the_first_frame_of_several(kind: str) -> None:
     frames = [pil.new("RGB", (8, 8), colour) for colour in (R, G, B)]
     options = {"lossless": True} if kind == "WEBP" else {}
     image = Image.open(saved(frames[0], kind, save_all=True, append_images=frames[1:], **options))
-    assert (image.pixels == R).all()
-    assert image.notes == ("Only the first frame is used.",)
+    assert (image.pixels == R).all() and image.notes == ("Only the first frame is used.",)
 
 
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "HEIC"]
@@ -391,30 +389,25 @@ def test_only_plain_jpeg_is_kept_as_it_came() -> None:
 )
 def test_the_same_numbers_come_out_of_every_file(data: bytes) -> None:
     image = Image.open(data, name="field")
-    assert image.planes.dtype == np.uint16
-    assert np.array_equal(image.planes, WIDE)
-    assert not image.planes.flags.writeable
-    assert image.pixels.shape == (40, 50, 3)
+    assert image.planes.dtype == np.uint16 and np.array_equal(image.planes, WIDE)
+    assert not image.planes.flags.writeable and image.pixels.shape == (40, 50, 3)
     assert any("8 channels of uint16; the first three are shown" in note for note in image.notes)
     assert image.sha256 == Image.open(WIDE).sha256
     changed = WIDE.copy()
     changed[3, 4, 7] += 1
     # A channel that nobody sees is part of the picture all the same.
     other = Image.open(changed)
-    assert np.array_equal(other.pixels, image.pixels)
-    assert other.sha256 != image.sha256
+    assert np.array_equal(other.pixels, image.pixels) and other.sha256 != image.sha256
 
 
 def test_what_every_reader_knows_stays_what_it_was() -> None:
     rgb = DICE.integers(0, 256, (40, 50, 3)).astype(np.uint8)
     for data in (npy(rgb), tif(rgb, photometric="rgb")):
         image = Image.open(data)
-        assert image.planes is None
-        assert np.array_equal(image.pixels, rgb)
+        assert image.planes is None and np.array_equal(image.pixels, rgb)
     see_through = np.dstack((rgb, np.full((40, 50), 128, np.uint8)))
     image = Image.open(tif(see_through, photometric="rgb", extrasamples=["unassalpha"]))
-    assert image.planes is None
-    assert "Transparent areas are shown on white." in image.notes
+    assert image.planes is None and "Transparent areas are shown on white." in image.notes
     # Four bands that are not said to be see-through.
     bands = Image.open(tif(see_through, photometric="rgb", extrasamples=["unspecified"])).planes
     assert np.array_equal(bands, see_through)
@@ -568,12 +561,10 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     last = Target(1, "last")
     (made,) = METHODS["hirescam"].run(evidence, [last]).maps
     row, column = divmod(int(made[0].argmax()), 32)
-    assert 4 <= row < 12
-    assert 20 <= column < 28
+    assert 4 <= row < 12 and 20 <= column < 28
     (hidden,) = METHODS["occlusion"].run(evidence, [last]).maps
     row, column = divmod(int(hidden[0].argmax()), hidden.shape[2])
-    assert 3 <= row * 32 / hidden.shape[1] < 13
-    assert 19 <= column * 32 / hidden.shape[2] < 29
+    assert 3 <= row * 32 / hidden.shape[1] < 13 and 19 <= column * 32 / hidden.shape[2] < 29
 
 
 def test_a_picture_that_does_not_fit_is_said() -> None:

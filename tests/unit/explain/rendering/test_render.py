@@ -158,8 +158,7 @@ def test_small_regions_have_no_line():
 def test_chosen_box_is_on_top():
     grey = np.full((200, 200, 3), 100, np.uint8)
     out = draw_marks(grey, [((box_mark((20, 60, 150, 150)),), label) for label in "12"], chosen=0)
-    assert out[100, 20].min() > 200
-    assert out[100, 22].max() < 60
+    assert out[100, 20].min() > 200 and out[100, 22].max() < 60
     assert np.array_equal(out[100, 60:120], grey[100, 60:120])
     assert out[57, 23].min() > 200  # the chosen label is white and has the first place, though the other was given last
     assert np.array_equal(grey, np.full_like(grey, 100))
@@ -246,8 +245,7 @@ def test_contour_points_and_dashes():
 def test_contour_level_is_not_rounded():
     field = np.array([[0.1, 0.9]], np.float32)
     # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
-    assert float(np.float32(0.9)) < 0.9
-    assert not contours.trace(field, 0.9)
+    assert float(np.float32(0.9)) < 0.9 and not contours.trace(field, 0.9)
     assert len(contours.trace(field, float(np.float32(0.9)))) == 1
 
 

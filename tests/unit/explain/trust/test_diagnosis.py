@@ -161,8 +161,7 @@ def test_alike_maps() -> None:
     )
     assert "alike" not in kinds(shifted, 1)
     apart = explanation(blob(), blob(34, 36))
-    assert apart.agreement(0, 1).iou_top20 < ALIKE
-    assert "alike" not in kinds(apart)
+    assert apart.agreement(0, 1).iou_top20 < ALIKE and "alike" not in kinds(apart)
 
 
 def test_empty_maps_are_not_compared() -> None:
@@ -259,8 +258,7 @@ def test_empty_map_has_one_finding(state: str, words: str) -> None:
     result = explanation(np.zeros((SIZE, SIZE), np.float32), state=state, cells=(7, 7))
     (finding,) = diagnose(result)
     assert (finding.kind, finding.level) == (state, "serious")
-    assert finding.text.startswith(words)
-    assert describe_map(result) == finding.text
+    assert finding.text.startswith(words) and describe_map(result) == finding.text
 
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
@@ -350,8 +348,7 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(published, scene, monk
         explainer(scene, per="detection", top_k=1, method="hirescam", layers=layers)
         for layers in (explainer.default_layers, (first,))
     )
-    assert find_independent(own, 0) is not None
-    assert find_independent(other, 0) is None
+    assert find_independent(own, 0) is not None and find_independent(other, 0) is None
     monkeypatch.setattr(diagnosis, "is_packaged", lambda _: False)
     assert find_independent(own, 0) is None
 

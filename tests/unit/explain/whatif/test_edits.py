@@ -63,8 +63,7 @@ def test_brush_covers_half_its_width():
 
     away = np.minimum(distance(*path[:2]), distance(*path[1:]))
     radius = size * side / 2
-    assert mask[away < radius - 1.5].all()
-    assert not mask[away > radius + 1.5].any()
+    assert mask[away < radius - 1.5].all() and not mask[away > radius + 1.5].any()
 
 
 def test_keep_inverts_marks():
@@ -123,8 +122,7 @@ def test_what_is_no_edit_changes_nothing(given):
 def test_hostile_marks_are_bounded():
     wide = parse({"marks": [{"kind": "brush", "points": [-9, 1e8, 0.5, 0.5], "size": 1e8}], "fill": "grey"})
     assert wide.marks[0].points == ((-1, 2), (0.5, 0.5))
-    assert wide.marks[0].size == edits.SIZES[1]
-    assert edited(PICTURE, wide).hidden.any()
+    assert wide.marks[0].size == edits.SIZES[1] and edited(PICTURE, wide).hidden.any()
     assert len(parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000}).marks) == edits.MAX_MARKS
 
 

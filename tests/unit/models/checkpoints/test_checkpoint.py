@@ -77,8 +77,7 @@ def test_however_it_was_saved_the_tensors_are_the_same(kind: str, zipped: bool, 
     torch.save(contents_of(kind, net, tmp_path), path, _use_new_zipfile_serialization=zipped)
     loaded = checkpoint.open_(path)
     assert same(loaded.tensors, net)
-    assert not (tmp_path / "ran").exists()
-    assert loaded.others == ()
+    assert not (tmp_path / "ran").exists() and loaded.others == ()
     if kind == "whole":
         assert loaded.whole.endswith(".Net")
     if kind == "hostile":
@@ -89,8 +88,7 @@ def test_checkpoint_of_several_models(net: Net, tmp_path: Path) -> None:
     other = Net()
     torch.save({"ema": other.state_dict(), "model": net.state_dict()}, tmp_path / "net.pth")
     loaded = checkpoint.open_(tmp_path / "net.pth")
-    assert (loaded.key, loaded.others) == ("model", ("ema",))
-    assert same(loaded.tensors, net)
+    assert (loaded.key, loaded.others) == ("model", ("ema",)) and same(loaded.tensors, net)
     assert same(checkpoint.open_(tmp_path / "net.pth", "ema").tensors, other)
     with pytest.raises(WeightsProblem, match="no tensors under 'teacher': say 'ema' or 'model'"):
         checkpoint.open_(tmp_path / "net.pth", "teacher")
@@ -125,8 +123,7 @@ def test_what_is_no_checkpoint_is_called_what_it_is(sentence: str, net: Net, tmp
     path.write_bytes(content) if isinstance(content, bytes) else content(net, path)
     with pytest.raises(WeightsProblem, match=sentence) as caught:
         checkpoint.read(path)
-    assert str(caught.value).count(". ") == 0
-    assert not (tmp_path / "ran").exists()
+    assert str(caught.value).count(". ") == 0 and not (tmp_path / "ran").exists()
 
 
 def test_old_checkpoint_writes_no_source(net: Net, tmp_path: Path) -> None:
@@ -252,10 +249,8 @@ def test_offline_says_in_one_sentence_what_to_do(setting, tmp_path, network, mon
 def test_download_lands_whole_and_tells_how_far_it_is(network: Network) -> None:
     told: list[tuple[int, int]] = []
     path = weights.locate(spec_of(url="http://here/tiny.pth"), progress=lambda done, total: told.append((done, total)))
-    assert path.read_bytes() == BODY
-    assert path.parent == weights.cache()
-    assert told[-1] == (len(BODY), len(BODY))
-    assert told == sorted(told)
+    assert path.read_bytes() == BODY and path.parent == weights.cache()
+    assert told[-1] == (len(BODY), len(BODY)) and told == sorted(told)
     assert weights.locate(spec_of(url="http://here/tiny.pth")) == path
     assert network.asked == ["/tiny.pth"]
 

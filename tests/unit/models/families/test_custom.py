@@ -131,8 +131,7 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     torch.save(own_nets.BlocksCNN(), folder / "net.pth")
     (question,) = (unknown for unknown in inspect_model(folder / "net.pth").unknown if unknown.key == "arch")
     assert f"{folder / 'nets.py'}:BlocksCNN" in question.choices
-    assert "a whole BlocksCNN" in question.question
-    assert not (folder / "ran").exists()
+    assert "a whole BlocksCNN" in question.question and not (folder / "ran").exists()
 
 
 def test_yolov5_checkpoint_is_refused(folder, monkeypatch):
@@ -167,8 +166,7 @@ def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
         name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 2 }", **keys)
         return Explainer(name, device="cpu", model_cache=model_cache).labels
 
-    assert labels()[0] == "class 0"
-    assert labels(labels='["a", "b", "c"]') == ("a", "b", "c")
+    assert labels()[0] == "class 0" and labels(labels='["a", "b", "c"]') == ("a", "b", "c")
     loaded = Explainer("mine", device="cpu", model_cache=model_cache).loaded
     assert Explainer("mine", device="cpu", model_cache=model_cache).loaded is loaded
     saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")

@@ -99,8 +99,7 @@ def test_a_look_at_the_file_writes_its_table(folder):
     draft = inspect_model(folder / "sketch.keras")
     assert draft.loader == "keras"
     assert draft.table["weights"]["labels"].endswith("label_mapping.json")
-    assert draft.table["weights"]["preprocessing"] == {"range": 1}
-    assert draft.unknown == ()
+    assert draft.table["weights"]["preprocessing"] == {"range": 1} and draft.unknown == ()
 
 
 def test_inverted_drawing_is_noted(folder):

@@ -88,8 +88,7 @@ def test_the_configuration_is_stated_or_clips():
     config = Config(size=(256, 128), stride=12, classes=9)
     config_file = {"size": [256, 128], "stride": 12}
     assert read_config({"classifier.weight": torch.zeros(9, 512)}, config_file, "a.pth") == config
-    assert config.grid == (21, 10)
-    assert read_config({}, {}, "a.pth") == Config(classes=0)
+    assert config.grid == (21, 10) and read_config({}, {}, "a.pth") == Config(classes=0)
     with pytest.raises(ModelProblem, match="unknown key guidance"):
         read_config({}, {"guidance": "reweight"}, "a.pth")
 
@@ -131,8 +130,7 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
     headless = {key: value for key, value in net().state_dict().items() if key != "classifier.weight"}
     adapter = loader.load(spec(saved(tmp_path, replace(SMALL, classes=0), headless)))
     tensor = adapter.prepare(picture, "trained").tensor
-    assert adapter.labels == ()
-    assert adapter.embedding(adapter.run(tensor)).shape == (1, 64)
+    assert adapter.labels == () and adapter.embedding(adapter.run(tensor)).shape == (1, 64)
     assert adapter.attention_map(picture).shape == (12, 6)
 
 
@@ -186,5 +184,4 @@ def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     expected = (crossing @ mixed[1:])[0, 1:].reshape(12, 6)
     assert np.allclose(explainer(picture, method="rollout", top_k=1).heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
     weighed = explainer(picture, method="chefer", top_k=1).heatmaps[0]
-    assert weighed.raw[0].shape == (12, 6)
-    assert weighed.state == "ok"
+    assert weighed.raw[0].shape == (12, 6) and weighed.state == "ok"

@@ -235,8 +235,7 @@ def test_a_file_of_any_name_is_what_it_holds(name: str, tmp_path: Path, monkeypa
     assert spec.family == "best"
     assert spec.task == ("classify" if name.endswith("-cls") else "detect")
     adapter = load(spec)
-    assert type(adapter) is KINDS[name]
-    assert ("mask" in adapter.parts) == name.endswith("-seg")
+    assert type(adapter) is KINDS[name] and ("mask" in adapter.parts) == name.endswith("-seg")
 
 
 def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,8 +267,7 @@ def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
     presets = adapter.presets(layers)
     assert next(iter(presets)) == "all neck outputs"
     assert presets["all neck outputs"] == neck == adapter.default_layers(layers)
-    assert presets["backbone end"] == (end,)
-    assert presets["backbone P3"] == (third,)
+    assert presets["backbone end"] == (end,) and presets["backbone P3"] == (third,)
     assert ("Ultralytics' 10 12 14 16 18" in presets) == scripts
     known = {layer.path: layer for layer in layers}
     scales = {name: paths[0] for name, paths in presets.items() if name.startswith("neck P")}

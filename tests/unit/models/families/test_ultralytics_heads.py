@@ -92,8 +92,7 @@ def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
         decoded, confidence, 0.5, nc=len(adapter.labels), rotated=turned, agnostic=name.startswith("yoloe")
     )
     anchors, classes = adapter.select_boxes(outputs, confidence, 0.5)
-    assert len(rows) == len(anchors) > 0
-    assert rows[:, 5].tolist() == classes.tolist()
+    assert len(rows) == len(anchors) > 0 and rows[:, 5].tolist() == classes.tolist()
     assert torch.allclose(rows[:, 4], outputs.scores[0, classes, anchors], atol=1e-5)
     if not turned:
         assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
@@ -109,8 +108,7 @@ def test_end_to_end_head_without_nms(name: str) -> None:
     confidence = float(decoded[0, 100, 4])
     anchors, classes = adapter.select_boxes(outputs, confidence, 0.0)
     shown = decoded[0][decoded[0, :, 4] > confidence]
-    assert not adapter.nms
-    assert len(shown) == len(anchors) > 90
+    assert not adapter.nms and len(shown) == len(anchors) > 90
     assert torch.allclose(shown[:, 4], outputs.scores[0, classes, anchors], atol=1e-6)
     assert shown[:, 5].tolist() == classes.tolist()
     if not name.endswith("-obb"):
@@ -221,8 +219,7 @@ def test_a_vocabulary_that_is_built_in_needs_no_prompt() -> None:
     with torch.no_grad():
         (decoded, prototypes), towers = module.fuse(verbose=False)(picture(count=2))
         outputs = adapter.run(picture(count=2))
-    assert type(adapter) is YoloDetector
-    assert adapter.labels[79] == "thing 79"
+    assert type(adapter) is YoloDetector and adapter.labels[79] == "thing 79"
     assert 0 < outputs.count == decoded.shape[2] < 16 * 24 + 8 * 12 + 4 * 6
     assert torch.allclose(outputs.logits, towers["scores"], atol=1e-4)
     assert torch.allclose(outputs.boxes, xywh2xyxy(decoded[:, :4].transpose(1, 2)), atol=1e-2)

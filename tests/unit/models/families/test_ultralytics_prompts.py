@@ -59,8 +59,7 @@ def test_words_are_asked_as_the_library_asks_them(name: str, encoder: None) -> N
         decoded = reference(tensor)[0]
         decoded = decoded[0] if isinstance(decoded, tuple) else decoded
         outputs = adapter.run(tensor)
-    assert adapter.labels == tuple(words)
-    assert outputs.logits.shape == (1, 3, 126)
+    assert adapter.labels == tuple(words) and outputs.logits.shape == (1, 3, 126)
     assert torch.allclose(outputs.scores, decoded[:, 4:7], atol=1e-5)
 
 
