@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from inspect import isroutine, signature
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,8 @@ from sightglass.models.families.torchvision import segmenters
 from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
-_IMPORTING = threading.RLock()
+_IMPORTING, _LEFT = threading.RLock(), set[str]()
+"""The lock of `_import_file`, and names of modules that it left in `sys.modules`, for imports in their functions."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -262,14 +264,9 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
         module = _import_file(path)
     if (member := getattr(module, name, None)) is not None and callable(member):
         return member  # type: ignore[no-any-return]
-    networks = [
-        key
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
-    ]
-    raise ModelProblem(
-        f"There is no {name} in {path.name}: it has {', '.join(networks) or 'no class of torch.nn.Module'}."
-    )
+    own = (value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__)
+    networks = ", ".join(kind.__name__ for kind in own if issubclass(kind, nn.Module)) or "no class of torch.nn.Module"
+    raise ModelProblem(f"There is no {name} in {path.name}: it has {networks}.")
 
 
 def _import_file(path: Path) -> Any:
@@ -278,6 +275,8 @@ def _import_file(path: Path) -> Any:
     name, folder = f"own_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}", path.parent
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/*.py")}
     beside -= {*sys.stdlib_module_names, __name__.partition(".")[0]}
+    # Beside torch are libraries, of which some cannot be imported twice.
+    beside = beside if folder.resolve() != Path(str(nn.__file__)).resolve().parents[2] else set()
 
     def take_out() -> dict[str, ModuleType]:
         return {key: sys.modules.pop(key) for key in [*sys.modules] if key.partition(".")[0] in beside}
@@ -296,9 +295,14 @@ def _import_file(path: Path) -> Any:
             f"{path.name}{line} cannot be run ({type(problem).__name__}: {describe_error(problem)})."
         ) from problem
     finally:
-        sys.path.remove(str(folder))
-        note_files(Path(file) for part in take_out().values() if (file := getattr(part, "__file__", None)))
+        imported = take_out()
         sys.modules.update(others)
+        sys.path.remove(str(folder))
+    note_files(Path(file) for part in imported.values() if (file := getattr(part, "__file__", None)))
+    own = {key: part for key, part in imported.items() if not PathFinder.find_spec(key.partition(".")[0])}
+    if others.keys() <= _LEFT:
+        sys.modules.update(own)
+        _LEFT.update(own)
     return module
 
 

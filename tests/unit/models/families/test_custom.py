@@ -191,8 +191,9 @@ def test_replaced_file_of_one_size_and_time_is_seen(folder: Path) -> None:
     assert after.adapter.labels == ("c", "d") and after.version != before.version
 
 
-def test_networks_import_what_lies_beside_them(folder: Path) -> None:
+def test_networks_import_what_lies_beside_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = NETS.read_text("utf-8").replace("width: int = 8", "width: int = widths.WIDTH")
+    code = code.replace("super().__init__()", "super().__init__()\n        import widths")
     for width in (2, 3):
         (folder / f"{width}").mkdir()
         (folder / f"{width}" / "widths.py").write_text(f"WIDTH = {width}", "utf-8")
@@ -201,4 +202,9 @@ def test_networks_import_what_lies_beside_them(folder: Path) -> None:
         loaded(folder, f"{width}/nets.py:BlocksCNN", "net.pth")
     (folder / "3" / "widths.py").write_text("WIDTH = 2 + 2", "utf-8")
     with pytest.raises(Problem, match="4 x 3 x 3 x 3 in the model"):
+        loaded(folder, "3/nets.py:BlocksCNN", "net.pth")
+    with monkeypatch.context() as patch:
+        # As if torch, which cannot be imported twice, were installed into the folder.
+        patch.setattr(nn, "__file__", f"{folder.resolve()}/3/torch/nn/__init__.py")
+        patch.setitem(sys.modules, "widths", types.SimpleNamespace(WIDTH=3))
         loaded(folder, "3/nets.py:BlocksCNN", "net.pth")
