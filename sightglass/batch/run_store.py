@@ -16,7 +16,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import modified, write_file
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import example_meant
-from sightglass.explain.picture.source import find, local_path
+from sightglass.explain.picture.source import Item, find, local_path
 from sightglass.models import catalog
 
 FILE = "run.json"
@@ -105,20 +105,21 @@ def read_facts(folder: Path) -> RunFacts | None:
     return replace(facts, plans=(replace(first, folder=folder), *beside))
 
 
-def check_source(folder: Path, facts: RunFacts) -> None:
+def check_source(folder: Path, facts: RunFacts, items: Sequence[Item]) -> None:
     """Raise ModelProblem where a folder holds results of other pictures; those that are gone may have been moved."""
     before = read_facts(folder)
     if before is None or {*before.source} & {*facts.source} or not count_done(folder):
         return
     first, *others = before.source
     try:
-        find(before.source if others else first)
-    except ModelProblem:
+        known = {(item.name, item.stamp) for item in find(before.source if others else first)}
+    except (ModelProblem, OSError):
         return
-    raise ModelProblem(
-        f"{folder} holds results of other pictures ({first}): choose another folder, or start over (on the command "
-        "line: --restart)."
-    )
+    if any(at != "missing" for _, at in known) and known.isdisjoint((item.name, item.stamp) for item in items):
+        raise ModelProblem(
+            f"{folder} holds results of other pictures ({first}): choose another folder, or start over (on the command "
+            "line: --restart)."
+        )
 
 
 def list_runs(base: Path) -> list[RunFacts]:

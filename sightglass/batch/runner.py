@@ -138,7 +138,7 @@ class BatchJob:
         if facts := self.facts or run_store.describe_run(self.source, model, self.work.call_options, folder):
             self.facts = replace(facts, pictures=len(self.items))
             if self.resume:
-                run_store.check_source(folder, facts)
+                run_store.check_source(folder, facts, self.items)
 
     def open(self, stack: contextlib.ExitStack) -> None:
         """Read the labels, choose the engine, and lock the journal until `stack` closes."""

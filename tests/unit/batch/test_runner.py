@@ -132,6 +132,7 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
         assert run(source, MODEL, out).resumed == 2 and out.joinpath(rows["file"][0]).with_suffix(suffix).is_file()
     with pytest.raises(ModelProblem, match="holds results of other pictures"):
         run(many, MODEL, out)
+    assert run(f"{source}/*.jpg", MODEL, out).nothing_new
     assert run(source.rename(tmp_path / "moved"), MODEL, out).nothing_new
 
 
