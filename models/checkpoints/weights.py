@@ -207,7 +207,8 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
         raise WeightsProblem(f"{spec.weights.path or name}, the weights of {spec.id}, {why}: {_advice(spec)}")
     try:
-        return download(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
+        note_files([path := download(url, cache() / name, sha256=spec.weights.sha256, progress=progress)])
+        return path
     except WeightsProblem as problem:
         raise WeightsProblem(f"{str(problem).rstrip('.')}: {_advice(spec)}") from problem
 

@@ -79,12 +79,7 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     """Return the ranked gallery, cached."""
     preprocessing = choices.options.get("preprocessing", "trained")
     # Items have stamps: the same ones in the same order are the same gallery.
-    key = (
-        explainer.loaded.version,
-        choices.image.sha256,
-        tuple((item.key, item.stamp) for item in items),
-        preprocessing,
-    )
+    key = explainer.loaded.version, choices.image.sha256, [(item.key, item.stamp) for item in items], preprocessing
     with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
