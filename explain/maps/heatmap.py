@@ -138,7 +138,7 @@ class Heatmap:
 def on_content(
     raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
 ) -> NDArray[np.float32]:
-    """Return the first of raw maps over the content, float32 in 0..1; `signed`: a signed map's `Heatmap.strength`."""
+    """Return the first raw map over the content, float32 in 0..1; `signed`: as `Heatmap.strength` of a signed map."""
     left, top, right, bottom = geometry.content
     scaled, _ = scale_maps(raws, geometry, "own", layers, signed=signed)
     values: NDArray[np.float32] = scaled[0, top:bottom, left:right].cpu().numpy()

@@ -157,7 +157,7 @@ class Similarity:
     layers: tuple[str, ...]
     preprocessing: str
     state: State
-    """`ok`, or why both maps are 0: `indistinct` where they differ about as little as the query and its mirror."""
+    """`ok`, or why both maps are 0: `indistinct` where the pictures differ as little as the query and its mirror."""
     notes: tuple[str, ...] = ()
     weights_sha256: str = ""
     device: str = ""

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
-    """Return the map to test and its number; raise ModelProblem for an empty one, `why` says what it bars."""
+    """Return the map to test and its number; ModelProblem for an empty one, with `why`: what cannot be done with it."""
     selected = explanation._map(index)
     if selected.measured.state != "ok":
         raise ModelProblem(f"The map of {selected.measured.target.label} is empty: {why}.")

@@ -85,7 +85,7 @@ class MapResult(PlainResult):
     ends: tuple[Number, Number] | None
     """The raw values that 0 and 1 stand for, of a signed map -1 and 1; null for a mix of layers."""
     signed: bool
-    """Whether values are -1..1: positive ones raise what is explained, others lower it. In a PNG 0 is middle grey."""
+    """Whether values are -1..1: positive ones raise what is explained, negative ones lower it; in a PNG 0 is grey."""
     outside: Number | None = None
     """Share of a segmentation's map, 0..1, that lies outside of the pixels that it explains."""
     raising: Number | None

@@ -113,17 +113,17 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:
     head = f"<script>{where}</script>{style}</head>"
     index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", head, 1)
 
-    first, *_ = names = [*names]
+    pages = [*names]
 
     async def answer(request: Request) -> Response:
         name = request.url.path.rpartition("/")[2]
         # Streamlit knows a page in small letters alone, and the first one by no name.
-        page, query = name.lower().removeprefix(first), request.url.query
+        page, query = name.lower().removeprefix(pages[0]), request.url.query
         if page != name:
             return RedirectResponse(f"./{page}?{query}" if query else f"./{page}")
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
 
-    found = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *names)]
+    found = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *pages)]
     for route in found:
         route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
     return found

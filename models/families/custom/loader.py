@@ -247,9 +247,7 @@ def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes:
     # The caller's code may raise anything.
     except Exception as problem:
         absent = re.search(r"missing .*'(\w+)'", str(problem))
-        hint = (
-            f"; say what it takes as weights.args, or by `models add --set weights.args.{absent[1]}=3" if absent else ""
-        )
+        hint = f"; say it in weights.args, or by `models add --set weights.args.{absent[1]}=3`" if absent else ""
         raise ModelProblem(f"{name} raised {type(problem).__name__} ({describe_error(problem)}){hint}.") from problem
 
 
