@@ -85,7 +85,7 @@ def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]
         device=str(loaded.device),
         versions=versions(),
     )
-    code = [weights.sha256_of(file) for file in sorted(files) if file.suffix == ".py"]
+    code = [weights.sha256_of(file) for file in sorted(files) if file.suffix == ".py" and file.is_file()]
     names = hashlib.sha256("\n".join(loaded.adapter.labels).encode()).hexdigest()
     return {"recipe": recipe.model_dump(mode="json"), "targets": options.targets, "labels": names, "code": code}
 

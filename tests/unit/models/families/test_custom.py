@@ -12,9 +12,11 @@ import torch
 import torchvision
 from torch import nn
 
+from sightglass.batch.engines import list_settings
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
+from sightglass.explain.options import Options
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
 from sightglass.models.load import inspect_model, load
@@ -189,6 +191,9 @@ def test_replaced_file_of_one_size_and_time_is_seen(folder: Path) -> None:
     (folder / "names.txt").write_text("c\nd", "utf-8")
     after = Explainer(name, device="cpu", model_cache=model_cache).loaded
     assert after.adapter.labels == ("c", "d") and after.version != before.version
+    assert len(list_settings(after, Options(method="gradcam"), after.layers)["code"]) == 1
+    (folder / "nets.py").unlink()
+    assert not list_settings(after, Options(method="gradcam"), after.layers)["code"]
 
 
 def test_networks_import_what_lies_beside_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
