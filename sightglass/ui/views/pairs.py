@@ -120,7 +120,7 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     depends_on = (
         *(side.image.sha256 + side.image.name for side in pair.sides),
-        *(pair.model.row_hash, pair.weights_sha256, pair.method, pair.layers, pair.preprocessing),
+        *(pair.model.row_hash, pair.weights_sha256, pair.method, pair.layers, pair.preprocessing, pair.score),
         unseen,
     )
 
