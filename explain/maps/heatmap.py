@@ -233,7 +233,8 @@ def _strips(grids: tuple[tuple[int, float], ...], pixels: int, device: torch.dev
         n = width // count
         # Of three strips the middle one, with a column on either side. Beyond the ends every column is as the last.
         shares.append(bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
-        columns.append((torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)).clamp(0, width - 1) + before)
+        near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
+        columns.append(near.clamp(0, width - 1) + before)
         before += width
     return torch.cat(columns, 1).flatten().to(device), torch.cat(shares).contiguous()
 

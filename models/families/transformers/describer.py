@@ -299,7 +299,8 @@ class Describer(PreparedAdapter):
         own = shares.expand(len(others.shares), -1, -1).gather(2, others.ids.to(shares.device))
         theirs = others.shares.to(own)
         # All tokens that are unlikely with a reference count as one.
-        change = ((own - theirs).abs().sum(-1) + (own.sum(-1) - theirs.sum(-1)).abs()).mean(0) / 2
+        rest = (own.sum(-1) - theirs.sum(-1)).abs()
+        change = ((own - theirs).abs().sum(-1) + rest).mean(0) / 2
         return [float(change[first:last].max()) for first, last in self.module.text.spans]
 
     def gains(self, outputs: Logits) -> list[float]:
