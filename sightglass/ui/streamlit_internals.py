@@ -123,10 +123,10 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:
             return RedirectResponse(f"./{page}?{query}" if query else f"./{page}")
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
 
-    found = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *pages)]
-    for route in found:
+    routes = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *pages)]
+    for route in routes:
         route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
-    return found
+    return routes
 
 
 def _replace(name: str, value: Any) -> None:

@@ -225,10 +225,10 @@ def test_detector_frame_opens_on_explore(page, model, picture, fit):
     assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
     data = jpeg(picture)
     box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[-1]
-    shown = {"label": box.label, "box": {"anchor": box.anchor, "index": box.index}}
-    handed(app, "freeze", data, at=0.5, **shown)
+    box_map = {"label": box.label, "box": {"anchor": box.anchor, "index": box.index}}
+    handed(app, "freeze", data, at=0.5, **box_map)
     assert ("targets", ((box.anchor, box.index),)) in session(app, explain_job.Explained).last
-    handed(app, "open", data, **shown)
+    handed(app, "open", data, **box_map)
     assert session(app, state.Navigation).page == "explore"
     assert session(app, state.Controls).picture.name == "live.jpg"
     assert session(app, state.ChosenAnswer).pair == (box.anchor, box.index)

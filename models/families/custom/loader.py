@@ -262,8 +262,8 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
         module = _import_file(path)
     if (member := getattr(module, name, None)) is not None and callable(member):
         return member  # type: ignore[no-any-return]
-    own = (value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__)
-    networks = ", ".join(kind.__name__ for kind in own if issubclass(kind, nn.Module)) or "no class of torch.nn.Module"
+    classes = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+    networks = ", ".join(one.__name__ for one in classes if issubclass(one, nn.Module)) or "no class of torch.nn.Module"
     raise ModelProblem(f"There is no {name} in {path.name}: it has {networks}.")
 
 
@@ -297,10 +297,10 @@ def _import_file(path: Path) -> Any:
         sys.modules.update(others)
         sys.path.remove(str(folder))
     note_files(Path(file) for part in imported.values() if (file := getattr(part, "__file__", None)))
-    own = {key: part for key, part in imported.items() if not PathFinder.find_spec(key.partition(".")[0])}
+    helpers = {key: part for key, part in imported.items() if not PathFinder.find_spec(key.partition(".")[0])}
     if others.keys() <= _LEFT:
-        sys.modules.update(own)
-        _LEFT.update(own)
+        sys.modules.update(helpers)
+        _LEFT.update(helpers)
     return module
 
 

@@ -119,7 +119,7 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
     if outputs[0].ndim == 3 and len(outputs) < 4:
-        _, rows, columns = tuple(outputs[0].shape)
+        _, rows, columns = outputs[0].shape
         # After the four sides and the objectness.
         classes = columns - 5
         few = rows <= 1000 and rows > columns

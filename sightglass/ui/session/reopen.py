@@ -178,8 +178,8 @@ def compare_with_file(explanation: Explanation) -> None:
     names = ["weights"] * (recipe.weights_sha256 != now.weights_sha256)
     names += ["preprocessing"] * (recipe.prepared not in (None, now.prepared))
     if names:
-        made = f"{recipe.model} has other {listing(names)} here than the file was made with"
-        st.caption(f":material/warning: {made}: its map was different.")
+        difference = f"{recipe.model} has other {listing(names)} here than the file was made with"
+        st.caption(f":material/warning: {difference}: its map was different.")
 
 
 def choose_model(spec: ModelSpec) -> None:

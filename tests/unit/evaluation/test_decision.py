@@ -131,10 +131,10 @@ def test_exchange_counts_what_is_gained_and_lost() -> None:
     # Of paired shares, after Bonett and Price, the variance of b - c is (b + c + 2 - (b - c)^2 / n), about.
     half = 1.96 * np.sqrt(5 + 15 + 2 - 10**2 / 100)
     assert low == pytest.approx(10 - half, abs=2) and high == pytest.approx(10 + half, abs=2)
-    one = compare(
+    rarely_worse = compare(
         *(classify(name, np.arange(100) >= n, np.zeros(100, int)) for n, name in ((1, "small"), (0, "large")))
     )
-    assert one.gaps["small"].high - 0.01 == pytest.approx(1.96 * np.sqrt(1 + 2) / 102, abs=0.005)
+    assert rarely_worse.gaps["small"].high - 0.01 == pytest.approx(1.96 * np.sqrt(1 + 2) / 102, abs=0.005)
     boxed = detectors(0, 0.2, count=30)
     gained, lost = ({(row["picture"], row["x0"]) for row in rows} for rows in boxed.exchanged)
     alone = boxed.compared.right != boxed.reference.right
