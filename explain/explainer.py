@@ -224,8 +224,7 @@ class Explainer:
     ) -> Explanation | list[Explanation]:
         """Explain one picture, or each of a list.
 
-        A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of one, or
-        Image.
+        A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), or a batch of one, or Image.
 
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as

@@ -142,8 +142,7 @@ def _listed_file(name: str) -> ModelSpec | None:
 def model_file(path: str | Path) -> Path:
     """Return the absolute path of a model's file.
 
-    A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS. Raises WeightsProblem
-    for an address.
+    A relative path is also searched in the folders of SIGHTGLASS_WEIGHTS. Raises WeightsProblem for an address.
     """
     if weights.is_address(path):
         # The longest, as one id may begin like another.

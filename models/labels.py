@@ -65,8 +65,7 @@ def stated_names(spec: ModelSpec) -> tuple[str, ...]:
     """Return the operator's names of outputs or labels, or none.
 
     The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
-    that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
-    anything else.
+    that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem for anything else.
     """
     return parse_names(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
 
@@ -74,8 +73,7 @@ def stated_names(spec: ModelSpec) -> tuple[str, ...]:
 def parse_names(names: Any, model: str) -> tuple[str, ...]:
     """Parse a caller's class names: list, mapping, or path of a file.
 
-    Repeated names get their class number, except the first. Raises ModelProblem, one sentence, with
-    the model's name.
+    Repeated names get their class number, except the first. Raises ModelProblem with the model's name.
     """
     subject, in_file = f"The labels of {model}", isinstance(names, (str, PathLike))
     try:

@@ -2,8 +2,7 @@
 
 A `loader` is a file of `models/families` (`timm`), a file in one of its folders (`torchvision.detectors`), or a folder
 whose `loader.py` is meant (`ultralytics`). Each in `LOADERS` has a function `inspect(path)`, which returns a
-`TableDraft`, or None for another kind of file, or raises a Problem for a broken one. None of them runs code that the
-file brings.
+`TableDraft`, or None for another kind of file, or raises a Problem for a broken one. None runs code of the file.
 """
 
 from __future__ import annotations

@@ -92,11 +92,11 @@ def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
         st.session_state[key] = [*linked]
     ticked = st.pills(
         "Classes to compare",
-        # By number: two classes of ImageNet are called crane.
         range(len(labels)),
         selection_mode="multi",
         key=key,
-        format_func=lambda i: escape(labels[i]),
+        # Two classes of ImageNet are called crane.
+        format_func=url_state.distinct(dict(enumerate(map(escape, labels)))).__getitem__,
         label_visibility="collapsed",
         help="Tick two classes to see what speaks for the first and not for the second.",
     )

@@ -21,11 +21,9 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 for kept in ("CLIPS", "HEATMAPS", "HISTORY", "OWN_MODELS"):
-    if f"SIGHTGLASS_{kept}" not in os.environ:
-        # No test writes to what the person who runs it has kept.
-        folder = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
-        os.environ[f"SIGHTGLASS_{kept}"] = folder
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # No test writes to what the person who runs it has kept, nor to what another process of tests keeps.
+    folder = os.environ[f"SIGHTGLASS_{kept}"] = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 # What nobody holds any more is let go of at the end, where libraries count what they have left.

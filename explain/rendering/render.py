@@ -2,9 +2,8 @@
 
 A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
 Pixels are uint8 (H, W, 3) RGB; a map's values are float32 (h, w) in 0..1, or -1..1 with a sign, on a grid of their own
-(`style.Field`). `seen` is (x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was
-given. The rest is dimmed, unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme
-around it.
+(`style.Field`). `seen` is (x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part that the model was given. The
+rest is dimmed, unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme.
 """
 
 import math
@@ -44,8 +43,7 @@ _DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a s
 def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
     """Draw a field over the picture as the viewer does.
 
-    `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as if the picture were
-    shown 500 pixels long.
+    `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as of a picture 500 long.
     """
     height, width = check_pixels(pixels).shape[:2]
     x0, y0, x1, y1 = seen = field.seen

@@ -1,8 +1,7 @@
 """Test whether a map matters to the answer (permutation test), and prove it by curves.
 
 The null hypothesis: as much of the answer is in what maps of other pictures mark. Shares are hidden, and then alone
-kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks verdict` measures the
-error rates.
+kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `benchmarks verdict` measures error rates.
 
 Hidden pixels are filled in one of three ways, only on the part of the model's input that is picture. Steps of deletion
 and of insertion, of all maps, share batches of one model without gradients.
@@ -275,8 +274,7 @@ def prove(
 
 
 BATCH_CPU, BATCH_GPU = 4, 64
-"""Pictures in one pass. On a CPU 8 took up to a third longer each, 2 a quarter, and others wait for the model until a
-pass is over."""
+"""Pictures in one pass. On a CPU 8 took up to a third longer each, 2 a quarter, and others wait meanwhile."""
 
 
 class Perturber:

@@ -73,8 +73,7 @@ _RENAMED = (
 def load(spec: ModelSpec, progress: Progress | None = None) -> "YoloxDetector":
     """Open a Megvii or MMDetection checkpoint on the CPU, by its tensors.
 
-    Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
-    for.
+    Raises WeightsProblem where the file holds no YOLOX, ModelProblem for an untrained one of no known size.
     """
     if (seed := spec.weights.random) is not None:
         module = build_untrained(spec.arch, seed, classes=len(labels.stated_names(spec)) or 80)
@@ -140,8 +139,7 @@ def _shape(tensors: dict[str, Tensor]) -> tuple[int, int, bool, int]:
 class Yolox(nn.Module):
     """Megvii's network, by Megvii's names; from blue, green, red (B, 3, h, w), 0..255, to `Detections`.
 
-    `blocks`: bottlenecks of a short stage, three times the depth that Megvii gives; `channels`: those of the stem, 64
-    times its width.
+    `blocks`: bottlenecks of a short stage, three times Megvii's depth; `channels`: of the stem, 64 times its width.
     """
 
     def __init__(self, blocks: int, channels: int, depthwise: bool, classes: int) -> None:

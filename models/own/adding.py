@@ -49,8 +49,7 @@ def parse_value(text: str) -> Any:
 def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unknown, ...]]:
     """Fill a draft's table with answers; return open questions too.
 
-    With one open the model cannot be loaded. The first is whether to trust a file that runs code, unless `TRUST` is
-    answered with yes.
+    With one open the model does not load. The first is whether to trust a file that runs code, unless `TRUST` is yes.
     """
     table: Toml = {"loader": draft.loader, **({"arch": draft.arch} if draft.arch else {}), **_copy(draft.table)}
     values = {key: value for key, value in answers.items() if key != TRUST}

@@ -1,7 +1,6 @@
 """Summarise finished runs over the same pictures: tables, headline, models, classes and causes of errors.
 
-Maps are the first of each picture, on the small grid of the table (`explain.maps.heatmap.CELLS`), which covers it
-as a square.
+Maps are the first of each picture, on the table's square grid over it (`explain.maps.heatmap.CELLS`).
 """
 
 import contextlib

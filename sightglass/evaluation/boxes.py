@@ -1,7 +1,6 @@
 """Average precision and recall (AP, AR) of boxes as COCO defines them, and what is right and wrong of each box.
 
-Boxes are matched with labels by pycocotools. Precision is averaged here, so that pictures can be drawn again for an
-interval.
+Boxes are matched with labels by pycocotools. Precision is averaged here, to draw pictures again for an interval.
 """
 
 import hashlib
@@ -76,8 +75,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
 def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
     """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
 
-    `labels`, `boxes`: rows of the columns above, picture by picture. `weights`: (draws, pictures), how often each
-    picture counts.
+    `labels`, `boxes`: rows of the columns above, picture by picture. `weights`: (draws, pictures), times it counts.
     """
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 

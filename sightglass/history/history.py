@@ -2,8 +2,7 @@
 
 A history is a folder: `records` has a folder of files for each record, `index.db` an index of them in SQLite, `decks`
 the slides. A record's folder has `record.json`, written last, with everything except pictures and numbers.
-An index that is lost or outdated is rebuilt from the folders: the next process finishes or removes what a killed one
-left.
+A lost or outdated index is rebuilt from the folders: the next process finishes or removes what a killed one left.
 """
 
 import contextlib
@@ -65,8 +64,7 @@ _ID = re.compile(r"[0-9a-f]{16}")
 class History(encoding.RecordFiles):
     """Saved explanations in one folder. Threads may share a History, and processes its folder.
 
-    Every method raises Problem, one sentence that says what to do, if the folder cannot be used or the history is
-    switched off.
+    Every method raises Problem, one sentence that says what to do, if the history is off or its folder cannot be used.
 
     >>> history = History()
     >>> record = history.keep(explanation, note="looks at the number plate", tags=["plates"])
@@ -210,9 +208,8 @@ class History(encoding.RecordFiles):
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of the records' files, in a folder for each record.
 
-        They are the picture, its maps as numbers, the overlay with the recipe, its proof, and `record.json`; for a pair
-        both pictures and what `similarity` writes; for a damaged record `damaged.txt`. Raises Problem for an id that
-        does not exist.
+        They are the picture, its maps as numbers, the overlay with the recipe, its proof and `record.json`; of a pair
+        both pictures and what `similarity` writes; of a damaged record `damaged.txt`. Raises Problem for an unknown id.
         """
         for number, record in enumerate(map(self.get, dict.fromkeys(ids)), 1):
             subject = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task

@@ -1,8 +1,7 @@
 """Embed a recipe in a file's metadata.
 
 PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. Each holds the same line of JSON, and can also hold the original
-picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the
-file.
+picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore them, and do not save them.
 
 Files are untrusted: Pillow reads only the metadata, and one line of JSON of bounded length is validated by a schema.
 """

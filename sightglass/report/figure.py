@@ -1,7 +1,6 @@
 """Figure for a paper: picture, map, overlay.
 
-It is drawn by matplotlib without its global state (no pyplot) and with its own font; the same explanation gives the
-same bytes.
+It is drawn by matplotlib without its global state (no pyplot) and with its own font: the same bytes each time.
 """
 
 from __future__ import annotations

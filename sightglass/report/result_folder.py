@@ -71,8 +71,7 @@ def find_other(folder: Path, image: Image) -> str | None:
 def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
     """Return a folder per picture: `out` itself for a single one, else one inside it, named after it with a suffix.
 
-    `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem where they cannot
-    be written to.
+    `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem if unwritable.
     """
     folders = [out] if out is not None and len(names) == 1 else []
     for name in names if not folders else ():

@@ -151,7 +151,7 @@ def until(page: Page, test: Callable[[], object], what: str, *, pause: float = 5
     """Try again, every `pause` milliseconds, until it is so; `what` says what is wrong where it never is."""
     end = time.monotonic() + LIMIT / 1e3
     while not test():
-        assert time.monotonic() < end, what
+        assert time.monotonic() < end, f"{what}; the page says: {page.locator('body').inner_text()}"
         page.wait_for_timeout(pause)
 
 

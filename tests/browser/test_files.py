@@ -177,7 +177,9 @@ def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> 
     page.keyboard.press("d")
     page.frame_locator("iframe").last.locator("section.present h2").wait_for()
     # Into the deck of another test of this process, if there is one.
-    page.get_by_role("dialog").get_by_role("button", name="Add the slide").click()
+    add = page.get_by_role("dialog").get_by_role("button", name="Add the slide")
+    sync.expect(add).to_be_in_viewport(ratio=1)
+    add.click()
     page.get_by_role("link", name=re.compile("^Slide .* of ")).click()
     page.get_by_role("button", name="Earlier").wait_for()
     # Streamlit's own message has no name.

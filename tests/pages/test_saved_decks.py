@@ -32,10 +32,7 @@ def stage_of(app):
 
 
 def three(history):
-    deck = history.decks.create("For Monday")
-    for i in range(3):
-        history.decks.add(deck.id, View(f"Slide {i}", "A sentence.", kind="words"))
-    return history.decks.get(deck.id)
+    return history.decks.create("For Monday", (View(f"Slide {i}", "A sentence.", kind="words") for i in range(3)))
 
 
 def test_a_view_becomes_a_slide_and_no_record(page, history):
@@ -52,6 +49,14 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
     assert [len(deck.slides) for deck in history.decks.all()] == [2] and history.search().total == 0
     view = history.decks.all()[0].slides[1].view
     assert view.title.startswith("Tripod, 9") and view.pictures[0].map is not None
+
+
+def test_a_slide_goes_to_the_chosen_one_of_two_decks_of_one_name(page, history):
+    last, first = (history.decks.create("For Monday").id for _ in range(2))
+    app = press(page(), "Add to deck")
+    app.selectbox(key="slide-deck-1").select_index(0)
+    press(app, "Add the slide")
+    assert [len(history.decks.get(id).slides) for id in (first, last)] == [1, 0]
 
 
 @pytest.mark.parametrize(

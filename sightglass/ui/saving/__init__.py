@@ -17,7 +17,7 @@ from sightglass.history import records as limits
 from sightglass.report import deck_html, offers, views
 from sightglass.report.embedded_recipe import list_checks
 from sightglass.ui.declare import declare
-from sightglass.ui.session import page, state
+from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import SETTINGS, ViewSettings
@@ -151,23 +151,30 @@ def _draw_dialog(draft: Draft) -> None:
     number = adding.number
     look = view_settings(f"slide-look-{number}")
     view = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    # Above the slide, whose height is known later: nothing that is clicked moves.
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if adding.deck:
+            deck = store().decks.get(adding.deck)
+            label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
+            st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
+        else:
+            # As they were when it opened: another window may change a deck, and so its label.
+            names = state.latest("decks", number, _name_decks)
+            key, help = f"slide-deck-{number}", "The slide is added at its end. Change its texts on the page Saved."
+            if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
+                key, help = f"slide-new-{number}", "What the new deck is called."
+                st.text_input("Name of the new deck", NEW_TITLE, key=key, max_chars=120, help=help)
+            act: Any = {"on_click": _add, "args": (number, view)}
+            st.button("Add the slide", icon=":material/add:", key=f"slide-add-{number}", type="primary", **act)
+    page.say_problem()
     stage(deck_html.deck_html([view], view.title), key=str(number))
-    if adding.deck:
-        deck = store().decks.get(adding.deck)
-        label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
-        st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
-    else:
-        decks = {deck.id: deck for deck in store().decks.all()}
-        names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
-        names[NEW] = "A new deck"
-        key, help = f"slide-deck-{number}", "The slide is added at its end. Change its texts on the page Saved."
-        # The first one was changed last.
-        if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
-            key, help = f"slide-new-{number}", "What the new deck is called."
-            st.text_input("Name of the new deck", NEW_TITLE, key=key, max_chars=120, help=help)
-        act: Any = {"on_click": _add, "args": (number, view)}
-        st.button("Add the slide", icon=":material/add:", key=f"slide-add-{number}", type="primary", **act)
-        page.say_problem()
+
+
+def _name_decks() -> dict[str, str]:
+    """Return the label of each deck by its id, last changed first, and of a new one."""
+    decks = store().decks.all()
+    names = {deck.id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for deck in decks}
+    return url_state.distinct(names | {NEW: "A new deck"})
 
 
 def _add(number: int, view: View) -> None:

@@ -17,7 +17,7 @@ from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, area_name, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
-from sightglass.ui.session import control_table, page
+from sightglass.ui.session import control_table, page, url_state
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
 
@@ -195,13 +195,14 @@ def draw_timeline(
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
     )
     if moments:
+        labels = {i: f"{clock(moment.seconds)} {escape(moment.words)}" for i, moment in enumerate(moments)}
         label, help = plural(len(moments), "moment"), "All moments of change; a click on one starts the player there."
         with st.popover(label, icon=":material/flag:", key=f"{key}-moments", help=help):
             st.radio(
                 f"Each at most {step:.2g} s after the change",
                 range(len(moments)),
                 index=None,
-                format_func=lambda i: f"{clock(moments[i].seconds)} {escape(moments[i].words)}",
+                format_func=url_state.distinct(labels).__getitem__,
                 key=f"{key}-moment",
                 on_change=follow_moment,
                 help="Where the answer or what is seen changes: the player starts at the second before it.",
