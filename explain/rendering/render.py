@@ -43,7 +43,7 @@ _DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a s
 def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
     """Draw a field over the picture as the viewer does.
 
-    `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as of a picture 500 long.
+    `unit`: picture pixels per screen pixel, for the width of lines; by default for a picture shown 500 pixels long.
     """
     height, width = check_pixels(pixels).shape[:2]
     x0, y0, x1, y1 = seen = field.seen

@@ -75,7 +75,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
 def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
     """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
 
-    `labels`, `boxes`: rows of the columns above, picture by picture. `weights`: (draws, pictures), times it counts.
+    `labels`, `boxes`: rows of the columns above, by picture. `weights`: (draws, pictures), how often each counts.
     """
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 

@@ -237,7 +237,7 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
 def read(path: Path | str) -> GroundTruth:
     """Read labels: a table, JSON, COCO, YOLO or VOC, a folder or a `.zip`.
 
-    A table has a file, a label and perhaps a box's corners a row; its separator, encoding and columns are found.
+    Rows of a table have a file, a label and maybe a box's corners; separator, encoding and columns are found.
 
     Raises Problem for a file that is none of these.
     """
