@@ -87,6 +87,8 @@ def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
     """Draw the choice of two classes; return their indices, None without two."""
     if len(labels) < 2:
         return None
+    # Two classes of ImageNet are called crane.
+    labels = [*url_state.distinct(dict(enumerate(labels))).values()]
     key = f"ticked-{labels}"
     if (linked := url_state.read_pair_once("ticked", labels)) is not None:
         st.session_state[key] = [*linked]
@@ -95,8 +97,7 @@ def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
         range(len(labels)),
         selection_mode="multi",
         key=key,
-        # Two classes of ImageNet are called crane.
-        format_func=url_state.distinct(dict(enumerate(map(escape, labels)))).__getitem__,
+        format_func=lambda i: escape(labels[i]),
         label_visibility="collapsed",
         help="Tick two classes to see what speaks for the first and not for the second.",
     )

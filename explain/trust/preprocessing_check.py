@@ -39,7 +39,7 @@ class Reading:
 def readings(loaded: LoadedModel, image: Image) -> tuple[Reading, ...]:
     """Return the answers under up to `MOST` preprocessings, the model's own first.
 
-    Runs the model once for each of about nine ways. Empty where it is not known, or has no three channels.
+    Runs the model once for each of about nine ways. Empty without a known preprocessing of three channels.
     """
     now, function = loaded.adapter.preprocessing, loaded.adapter.function
     described = function is None or function.description is not None

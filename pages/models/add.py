@@ -19,7 +19,7 @@ from sightglass.models.load import TRUST, TableDraft, Unknown
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 from sightglass.ui.choices import controls, model_picker
-from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.session.state import Choices
@@ -176,15 +176,15 @@ def _ask_one(unknown: Unknown) -> str:
     if not unknown.choices:
         return st.text_input(unknown.question, key=key, help=help)
 
-    parts = ((choice, *choice.rpartition(":")) for choice in unknown.choices)
-    # Without the folders of a zip file.
-    names = {each: f"{Path(file).name}, class {name}" if is_own_class(each) else each for each, file, _, name in parts}
-    labels = url_state.distinct(names)
+    def without_folder(choice: str) -> str:
+        file, _, name = choice.rpartition(":")
+        return f"{Path(file).name}, class {name}" if is_own_class(choice) else choice
+
     chosen = st.selectbox(
         unknown.question,
         unknown.choices,
         index=0 if is_own_class(unknown.choices[0]) else None,
-        format_func=lambda choice: labels.get(choice, choice),
+        format_func=without_folder,
         accept_new_options=unknown.key == "arch",
         key=key,
         help="Choose one, or type another name." if unknown.key == "arch" else help,

@@ -348,7 +348,7 @@ class ProbeResult:
 def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
     """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
 
-    `task` is the caller's; None: inferred. Raises ModelProblem if it takes no usual picture or returns no numbers.
+    `task` is the caller's; None: inferred. Raises ModelProblem if it takes no usual picture or returns no row or map.
     """
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")

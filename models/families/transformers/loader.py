@@ -363,7 +363,7 @@ def _class(arch: str) -> Any:
 def load_network(kind: Any, folder: Path, path: Path, optional: str = "") -> Any:
     """Load a folder's weights, the file `path`, into a class of Transformers, without running code of the folder.
 
-    The part `optional` is left out if the file lacks it. Raises WeightsProblem for a missing or misshapen one.
+    Its part `optional` may be missing. Raises WeightsProblem where another tensor is missing or of another shape.
     """
     import transformers
 

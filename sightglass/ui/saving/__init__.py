@@ -152,7 +152,7 @@ def _draw_dialog(draft: Draft) -> None:
     look = view_settings(f"slide-look-{number}")
     view = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
     # Above the slide, whose height is known later: nothing that is clicked moves.
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with page.report_problems(), st.container(horizontal=True, vertical_alignment="bottom"):
         if adding.deck:
             deck = store().decks.get(adding.deck)
             label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
@@ -182,6 +182,8 @@ def _add(number: int, view: View) -> None:
     decks, widgets = store().decks, st.session_state
     with page.keeping_problem():
         deck = str(widgets.get(f"slide-deck-{number}", NEW))
+        # One that was deleted elsewhere is offered no more.
+        widgets.pop("latest-decks", None)
         if deck == NEW:
             deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
         decks.add(deck, view)
