@@ -88,7 +88,7 @@ def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
     if len(labels) < 2:
         return None
     # Two classes of ImageNet are called crane.
-    labels = [*url_state.distinct(dict(enumerate(labels))).values()]
+    labels = url_state.distinct(labels)
     key = f"ticked-{labels}"
     if (linked := url_state.read_pair_once("ticked", labels)) is not None:
         st.session_state[key] = [*linked]

@@ -142,8 +142,7 @@ class Answers:
         # A choice that the page made itself is another list, which starts there.
         generation = state.of(state.ChosenAnswer).generation
         key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
-        labels = {i: heatmap.target.label for i, heatmap in enumerate(explanation.heatmaps)}
-        mapped = [] if self.boxes else [*url_state.distinct(labels).values()]
+        mapped = [] if self.boxes else url_state.distinct(each.target.label for each in explanation.heatmaps)
         ticks = len(mapped) if len(mapped) > 1 else 0
         if mapped and (linked := url_state.read_pair_once(TICKED, mapped)) is not None:
             url_state.remember(f"{TICKED}-{key}", linked)

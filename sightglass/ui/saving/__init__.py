@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,8 @@ class Adding:
     """Counts the dialogs: each has its own fields."""
     deck: str = ""
     """Id of the deck that its slide was added to."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Labels of the decks to choose from, by their ids: another window may change a deck, and so its label."""
 
 
 def add_to_deck(screen: str, draft: Draft) -> None:
@@ -141,7 +143,7 @@ def add_to_deck(screen: str, draft: Draft) -> None:
     if is_off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
         return
     adding = state.of(Adding)
-    adding.number, adding.deck = adding.number + 1, ""
+    adding.number, adding.deck, adding.names = adding.number + 1, "", {}
     show = page.report_problems()(partial(_draw_dialog, draft))
     page.open_window("Present this, or add it to a deck", show, width="large", icon=icon)
 
@@ -158,8 +160,7 @@ def _draw_dialog(draft: Draft) -> None:
             label, query = f"Slide {len(deck.slides)} of {escape(deck.title)}", {"deck": deck.id}
             st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
         else:
-            # As they were when it opened: another window may change a deck, and so its label.
-            names = state.latest("decks", number, _name_decks)
+            names = adding.names = adding.names or _name_decks()
             key, help = f"slide-deck-{number}", "The slide is added at its end. Change its texts on the page Saved."
             if st.selectbox("Deck", list(names), format_func=names.__getitem__, key=key, help=help) == NEW:
                 key, help = f"slide-new-{number}", "What the new deck is called."
@@ -173,8 +174,8 @@ def _draw_dialog(draft: Draft) -> None:
 def _name_decks() -> dict[str, str]:
     """Return the label of each deck by its id, last changed first, and of a new one."""
     decks = store().decks.all()
-    names = {deck.id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for deck in decks}
-    return url_state.distinct(names | {NEW: "A new deck"})
+    labels = [*(f"{deck.title} ({plural(len(deck.slides), 'slide')})" for deck in decks), "A new deck"]
+    return dict(zip([*(deck.id for deck in decks), NEW], url_state.distinct(labels), strict=True))
 
 
 def _add(number: int, view: View) -> None:
@@ -183,7 +184,7 @@ def _add(number: int, view: View) -> None:
     with page.keeping_problem():
         deck = str(widgets.get(f"slide-deck-{number}", NEW))
         # One that was deleted elsewhere is offered no more.
-        widgets.pop("latest-decks", None)
+        state.of(Adding).names = {}
         if deck == NEW:
             deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
         decks.add(deck, view)

@@ -4,7 +4,7 @@ Streamlit's own binding writes a menu's label into the address; labels change, i
 value of a widget that is not on the page, so values are remembered here.
 """
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -99,7 +99,7 @@ def widget(
     elif value in (listed := list(options or ())):
         about["index"] = listed.index(value)
     if isinstance(options, dict):
-        about["format_func"] = distinct(options).__getitem__
+        about["format_func"] = dict(zip(options, distinct(options.values()), strict=True)).__getitem__
     if kind == "segmented_control":
         about["required"] = True
     if kind == "multiselect":
@@ -118,15 +118,15 @@ def widget(
     return default if chosen is None else chosen
 
 
-def distinct(labels: Mapping[T, str]) -> dict[T, str]:
+def distinct(labels: Iterable[str]) -> list[str]:
     """Number labels that repeat: Streamlit tells options apart by their labels alone."""
-    options: dict[str, T] = {}
-    for option, label in labels.items():
+    names: dict[str, None] = {}
+    for label in labels:
         name, number = label, 1
-        while name in options:
+        while name in names:
             name, number = f"{label} ({number + 1})", number + 1
-        options[name] = option
-    return {option: name for name, option in options.items()}
+        names[name] = None
+    return list(names)
 
 
 def recall_value(

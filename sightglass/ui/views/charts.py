@@ -195,14 +195,14 @@ def draw_timeline(
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
     )
     if moments:
-        labels = {i: f"{clock(moment.seconds)} {escape(moment.words)}" for i, moment in enumerate(moments)}
+        labels = url_state.distinct(f"{clock(moment.seconds)} {escape(moment.words)}" for moment in moments)
         label, help = plural(len(moments), "moment"), "All moments of change; a click on one starts the player there."
         with st.popover(label, icon=":material/flag:", key=f"{key}-moments", help=help):
             st.radio(
                 f"Each at most {step:.2g} s after the change",
                 range(len(moments)),
                 index=None,
-                format_func=url_state.distinct(labels).__getitem__,
+                format_func=labels.__getitem__,
                 key=f"{key}-moment",
                 on_change=follow_moment,
                 help="Where the answer or what is seen changes: the player starts at the second before it.",
