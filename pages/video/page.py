@@ -14,6 +14,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video, describe, headline, open_example
+from sightglass.ui import player
 from sightglass.ui.choices import controls
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
@@ -37,6 +38,7 @@ STEP = 0.1
 
 @page.show_errors
 def video() -> None:
+    jobs.open_frame()
     bar, top, main = st.container(key="video-bar"), st.container(key="video-top"), st.container()
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
@@ -83,7 +85,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
             if choices is None:
                 st.badge("Example", icon=":material/science:", color="blue")
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
-            st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
+            st.markdown(f"##{'' if choices else '#'} {headline(job)}", width="content", help=about)
         with st.container(width="content", **row):
             jobs.draw_slide_button(job)
             if choices is not None:
@@ -179,10 +181,9 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
         # Equal ends leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
-    # The player's ends are whole seconds.
-    first = math.floor(start)
-    until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(clip.path), start_time=first, end_time=until, width=480)
+    with st.container(key="video-cut"):
+        st.video(str(clip.path), width=480)
+        player.cut("video-cut", start, end)
     return replace(settings, start=start, end=end)
 
 
