@@ -19,7 +19,8 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, megabytes, plural
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.decode import Pixels
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import Task, task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
@@ -100,14 +101,31 @@ def read_plan(name: str) -> ClipPlan | None:
         return None
 
 
+NEWEST_SIDE = 640
+"""Pixels of the longer side of the frame that is shown during the work."""
+
+
+@dataclass
+class Newest:
+    """The frame that was explained last, under its map."""
+
+    seconds: float = 0.0
+    jpeg: bytes = b""
+    """Empty before the first."""
+
+    def take(self, seconds: float, pixels: Pixels) -> None:
+        self.seconds, self.jpeg = seconds, to_jpeg(Image(pixels).thumbnail(NEWEST_SIDE))
+
+
 class ClipJob(Job["Summary"]):
     """One run over a clip, or the reading of a finished one."""
 
     def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
         """`stopped`: say what was done and run nothing."""
         self.plan = plan
+        self.newest = Newest()
         done = (plan.folder / RESULT).is_file()
-        call = (lambda **_: read_result(plan.folder)) if done else partial(_run, plan, stopped)
+        call = (lambda **_: read_result(plan.folder)) if done else partial(_run, plan, stopped, self.newest)
         super().__init__(call, name=plan.name, reads=done)
 
     @property
@@ -136,12 +154,12 @@ class ClipJob(Job["Summary"]):
         return task_of(catalog.catalog().get(self.plan.model) or "")
 
 
-def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any) -> Summary:
+def _run(plan: ClipPlan, stopped: bool, newest: Newest, *, progress: Any, cancel: Any, **_: Any) -> Summary:
     stop = threading.Event() if stopped else cancel
     if stopped:
         stop.set()
     run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
-    run = partial(run, progress=progress, cancel=stop)
+    run = partial(run, progress=progress, preview=newest.take, cancel=stop)
     nothing = Summary(plan.folder, resumed=True, cancelled=True)
     follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
     return background.wait_for_folder(run, follow, progress, cancel) or nothing
@@ -169,6 +187,8 @@ class Video:
     """The session's clip."""
 
     job: ClipJob | None = None
+    recorded: Clip | None = None
+    """A clip from the camera, until another is chosen."""
     generation: int = 0
     """Counts uploaders: a new one is empty."""
     opened: tuple[ClipPlan, float] | None = None
@@ -191,6 +211,22 @@ def headline(job: ClipJob) -> str:
     if not job.moments:
         return f"{frames}, and nothing changes for longer than an instant"
     return capital(name_moments(job.moments)) or f"{plural(len(job.moments), 'moment')} in {frames}"
+
+
+@st.fragment(run_every=0.5)
+def draw_newest(job: ClipJob) -> None:
+    """Draw the frame that was explained last, while others are."""
+    from sightglass.report.html_page import data_url  # imports Jinja
+
+    newest = job.newest
+    if newest.jpeg:
+        at = f"The frame at {clock(newest.seconds)} under its map"
+        about = job.plan.clip.about
+        # As large as the player that follows.
+        look = f"width:{round(MAX_HEIGHT * about.width / about.height)}px;max-width:100%;border-radius:6px"
+        # A media file of Streamlit's would stay for as long as the session.
+        st.html(f'<img src="{data_url(newest.jpeg, "jpeg")}" alt="{at}" style="{look}">')
+        st.caption(f"{at}, not yet smoothed.")
 
 
 MAX_HEIGHT = 560

@@ -66,13 +66,13 @@ NAMED = 3
 
 def name_moments(moments: Sequence[Moment]) -> str:
     """Return `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`; empty without any, or with more than `NAMED`."""
-    # A moment of an unsure model has no label.
-    named = [moment for moment in moments if moment.kind in ("answer", "object") and moment.label]
+    named = [moment for moment in moments if moment.kind in ("answer", "object")]
     if len(named) > NAMED:
         return ""
     times: dict[tuple[Kind, str], list[str]] = {}
     for moment in named:
-        times.setdefault((moment.kind, moment.label), []).append(clock(moment.seconds))
+        # A moment of an unsure model has no label.
+        times.setdefault((moment.kind, moment.label or UNSURE), []).append(clock(moment.seconds))
     parts = [f"{_name(kind, label, len(found))} from {listing(found)}" for (kind, label), found in times.items()]
     return "; ".join(parts) if len(parts) < len(named) else listing(parts)
 

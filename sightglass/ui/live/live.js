@@ -1,14 +1,16 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
 import { contextOf, hiddenContext, resize, withLightness } from "../../browser/canvas.js";
-import { component, find, hearIn, percent, themeOf, write } from "../../browser/component.js";
+import { broadcast, component, find, hearIn, onBroadcast, percent, themeOf, write } from "../../browser/component.js";
 import { createMap, Layer } from "../../browser/draw.js";
 import { reduced } from "../../browser/geometry.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
 import { bytes } from "../../browser/unpack.js";
 import { outlineBoxes } from "../viewer/marks.js";
-import { recall } from "../viewer/settings.js";
+import { optionOf } from "../viewer/controls.js";
+import { keep, recall } from "../viewer/settings.js";
 import { Link } from "./link.js";
+import { Recorder } from "./recorder.js";
 
 /**
  * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[], held: boolean}} Head
@@ -22,6 +24,10 @@ import { Link } from "./link.js";
 const SIDE = 640;
 const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 const QUALITY = 0.88;
+/** Of a snapshot. */
+const SNAPSHOT_QUALITY = 0.92;
+/** Ways of drawing a map that have an opacity. */
+const OPAQUE = ["overlay", "blend", "spotlight"];
 const MAX_ANSWERS = 8;
 /** Milliseconds that a frame should wait at the server: the next one is taken so much later. */
 const WAIT_MS = 6;
@@ -139,7 +145,16 @@ export class Live {
       },
       answer: (answer, capture) => this.#answer(answer, capture),
     });
+    this.recorder = new Recorder((left) => this.#showRecording(left));
     const hear = hearIn(root, signal);
+    hear("snapshot", "click", () => void this.#takeSnapshot());
+    hear("record", "click", () => this.#record());
+    hear("colormap", "change", ({ value }) => {
+      this.#restyle({ colormap: value });
+      broadcast("colormap", { name: value });
+    });
+    hear("alpha", "input", ({ value }) => this.#restyle({ alpha: Number(value) }));
+    onBroadcast("colormap", () => this.#draw(), signal);
     hear("start", "click", () => void this.#start());
     hear("freeze", "click", () => this.#freeze(!this.#frozen));
     hear("open", "click", () => void this.#handOver("open"));
@@ -147,6 +162,7 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.#pump(), { signal });
     signal.addEventListener("abort", () => {
       clearTimeout(this.#timer);
+      this.recorder.cancel();
       this.link.stop();
       this.#stop();
     });
@@ -158,6 +174,7 @@ export class Live {
     this.#head = head;
     this.#send = setTriggerValue;
     this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
+    if (!before) find(this.root, ".colormap").replaceChildren(...head.colormaps.map(({ name }) => optionOf(name)));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
       this.#frozen = false;
       this.#setPin(null);
@@ -182,6 +199,7 @@ export class Live {
       this.video.srcObject = this.#stream;
       await this.video.play();
       this.root.toggleAttribute("data-on", true);
+      this.#draw();
       this.#pump();
     } catch (error) {
       this.#showCameraError(error instanceof Error ? error.name : "");
@@ -197,6 +215,7 @@ export class Live {
   }
 
   #stop() {
+    this.recorder.cancel();
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = this.video.srcObject = null;
     this.root.toggleAttribute("data-on", false);
@@ -249,16 +268,31 @@ export class Live {
 
   #draw() {
     const { root, screen } = this, { dark, font } = themeOf(root), answer = screen.shown?.answer ?? null;
-    const settings = recall(sessionStorage, null, [...this.#luts.keys()]);
+    const settings = this.#recall();
     const lut = this.#luts.get(settings.colormap) ?? [...this.#luts.values()][0];
     screen.draw({ settings, lut, dark, range: null }, font);
     const text = describeFollowed(answer, this.#pin, this.#detects);
     write(find(root, ".follows"), text);
     this.canvas.setAttribute("aria-label", `The camera with its map. ${text}`);
     this.#list(answer);
-    for (const name of [".freeze", ".open"]) find(root, name).disabled = !screen.shown;
+    for (const name of [".freeze", ".open", ".snapshot"]) find(root, name).disabled = !screen.shown;
+    find(root, ".record").disabled = !this.#stream || !window.MediaRecorder;
+    find(root, ".colormap").value = settings.colormap;
+    find(root, ".alpha").value = String(settings.alpha);
+    find(root, ".alpha").disabled = !OPAQUE.includes(settings.mode);
+    write(find(root, ".percent"), percent(settings.alpha));
     find(root, ".freeze").setAttribute("aria-pressed", String(this.#frozen));
     write(find(root, ".freeze"), this.#frozen ? "Go on" : "Freeze");
+  }
+
+  #recall() {
+    return recall(sessionStorage, null, [...this.#luts.keys()]);
+  }
+
+  /** Draw the map otherwise, here and on every page. @param {Partial<import("../../common/style.js").Style>} change */
+  #restyle(change) {
+    keep(sessionStorage, { ...this.#recall(), ...change });
+    this.#draw();
   }
 
   /** @param {Answer|null} answer */
@@ -292,6 +326,32 @@ export class Live {
     else this.#send("frame", { act: "go on", at: Date.now() });
     this.#draw();
     this.#pump();
+  }
+
+  /** Hand over the picture with its map, as it is on the screen. */
+  async #takeSnapshot() {
+    const { canvas } = this, at = Date.now();
+    const blob = /** @type {Blob|null} */ (await new Promise((resolve) => {
+      canvas.toBlob(resolve, "image/jpeg", SNAPSHOT_QUALITY);
+    }));
+    if (blob) this.#send("frame", { act: "snapshot", jpeg: await base64(blob), at });
+  }
+
+  #record() {
+    if (this.recorder.isOn) this.recorder.stop();
+    else if (this.#stream) this.recorder.start(this.#stream, (clip) => void this.#sendClip(clip));
+  }
+
+  /** @param {number|null} left */
+  #showRecording(left) {
+    const button = find(this.root, ".record");
+    button.setAttribute("aria-pressed", String(left !== null));
+    write(button, left === null ? "Record" : `Stop, ${left} s left`);
+  }
+
+  /** @param {Blob} clip */
+  async #sendClip(clip) {
+    this.#send("frame", { act: "clip", clip: await base64(clip), mime: clip.type, at: Date.now() });
   }
 
   /** Go on with the frame on the screen. @param {"open"|"freeze"} act */

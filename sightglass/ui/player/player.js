@@ -46,6 +46,8 @@ class Player {
   /** Seconds of the frame that is shown. */
   #at = 0;
   #timer = 0;
+  /** Whether the player goes to where it begins, which nobody asked for. */
+  #beginning = false;
   #line = document.createElement("div");
   #pressed = /** @type {PointerEvent|null} */ (null);
   #watched = /** @type {HTMLVideoElement|null} */ (null);
@@ -109,7 +111,9 @@ class Player {
   }
 
   #begin() {
-    if (this.#head && this.video && this.video.readyState > 0) this.#seek(this.#head.begin);
+    if (!this.#head || !this.video?.readyState) return;
+    this.#beginning = true;
+    this.#seek(this.#head.begin);
   }
 
   /** @param {number} seconds */
@@ -126,7 +130,8 @@ class Player {
     if (typeof end === "number" && !video.paused && video.currentTime >= end) video.pause();
     if (!video.requestVideoFrameCallback) this.#show(video.currentTime);
     clearTimeout(this.#timer);
-    if (video.paused) this.#timer = window.setTimeout(() => this.#tell(), STANDS_MS);
+    if (this.#beginning) this.#beginning = type !== "seeked" && type !== "play";
+    else if (video.paused) this.#timer = window.setTimeout(() => this.#tell(), STANDS_MS);
   }
 
   /** Hear of each frame that a video shows. @param {HTMLVideoElement} video */
