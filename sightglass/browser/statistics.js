@@ -186,6 +186,20 @@ export class Measured {
     return counts;
   }
 
+  /** Return the share of the evidence above each of `steps` + 1 levels, from 0 to 1. @param {number} steps */
+  curve(steps) {
+    const { values, total } = this;
+    const sums = Array(steps + 2).fill(0);
+    for (const value of values) sums[Math.min(steps + 1, Math.ceil(value * steps - this.rounding))] += value;
+    const shares = [];
+    let above = total;
+    for (let step = 0; step <= steps; step++) {
+      above -= sums[step];
+      shares.push(total ? Math.max(0, above) / total : 0);
+    }
+    return shares;
+  }
+
   /** Return how many values fall into each of `BINS` equal steps from what lowers most to what raises most. */
   get sides() {
     const counts = Array(BINS).fill(0);
