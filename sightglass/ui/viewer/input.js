@@ -168,6 +168,7 @@ export class Input {
       if (!isFree(event)) return;
       const place = state.placeOf(event.key);
       if (place >= 0) this.#choose(place);
+      if (event.key === "p") viewer.swap();
       if (event.key === "?") find(root, ".keys").togglePopover();
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;
@@ -178,7 +179,7 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && viewer.showPlain(false), { signal });
     window.addEventListener("blur", () => viewer.showPlain(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
-    onBroadcast("colormap", ({ name }) => state.head.id && this.#set({ colormap: name }), signal);
+    onBroadcast("restyle", ({ changes, done }) => state.head.id && this.#set(changes, done), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);
     root.addEventListener("fullscreenchange", () => {
       find(root, ".full .icon").textContent = viewer.isFull() ? "fullscreen_exit" : "fullscreen";

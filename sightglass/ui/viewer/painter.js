@@ -119,6 +119,8 @@ export class Painter {
   #moving = 0;
   #flying = false;
   #next = onceAFrame(() => this.draw());
+  /** Called once panels are drawn. @type {(style: Painted) => void} */
+  after = () => {};
 
   /** @param {HTMLElement} root @param {import("./state.js").State} state */
   constructor(root, state) {
@@ -174,6 +176,7 @@ export class Painter {
       else if (panel.dirty) painted = this.#paint(panel, picture, rect, style);
       this.#outline(panel, rect);
     }
+    if (painted) this.after(style);
     if (!this.#moving && !panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
   }
 
@@ -189,8 +192,9 @@ export class Painter {
 
   /** Draw what is over the pixels, unless it is there already. @param {Panel} panel @param {number[]} rect */
   #outline(panel, rect) {
-    const { state } = this, { settings, head, plain, choice, region } = state, { width, height, density: scale, lines: context } = panel;
-    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes].join();
+    const { state } = this, { settings, head, choice, region } = state, { width, height, density: scale, lines: context } = panel;
+    const plain = state.plain !== state.swapped;
+    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes, settings.outlines].join();
     const covers = state.shot(panel)?.cover, cover = covers && state.picture ? covers(state.picture) : null;
     if (panel.outlined === key && !cover && !state.cover) return;
     panel.outlined = cover || state.cover ? "" : key;
@@ -201,7 +205,7 @@ export class Painter {
       const [x0, y0, x1, y1] = rect, across = cover.width / head.size[0], down = cover.height / head.size[1];
       context.drawImage(cover, x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down, 0, 0, width, height);
     } else if (!plain && !panel.pictured) state.cover?.(context, rect);
-    const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
+    const boxes = plain || !settings.outlines ? [] : boxesShown(panel, state.panels, head.boxes, choice);
     const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);
     panel.labels = panel.boxes ? [] : labels;
     if (region && !plain) outlineRegion(context, width, height, rect, region);

@@ -7,14 +7,14 @@ import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, facts: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
+ * @typedef {{title: string, note: string, facts: string, rows?: [string, string][], maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
  *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
  *   pictured: it has a picture of its own
  * @typedef {import("./painter.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], height: number,
- *   columns: number|null, line: string, beside: boolean, area: boolean, touch: string, private: string, lacks: string[], dimmed: boolean, together: boolean,
+ *   columns: number|null, line: string, beside: boolean, area: boolean, touch: string, private: string, lacks: string[], dimmed: boolean, together: boolean, instruments: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
@@ -22,7 +22,7 @@ import { onPhone } from "./painter.js";
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", facts: "", maps: [], boxes: null } },
   ...{ grids: [], boxes: [], choice: null, keys: [], height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
-  ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
+  ...{ private: "", lacks: [], dimmed: false, together: false, instruments: false, initial: null, colormaps: [] },
 };
 
 export class State {
@@ -43,6 +43,8 @@ export class State {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
+  /** Whether the small picture and the map have changed places. */
+  swapped = false;
   /** Draws what a hand has put over the picture. @type {((context: CanvasRenderingContext2D, rect: number[]) => void)|null} */
   cover = null;
   /** What a check shows in place of the maps. @type {import("../../browser/component.js").Play|null} */
@@ -71,7 +73,8 @@ export class State {
 
   /** Return the map a panel shows. @param {Panel} panel */
   shown(panel) {
-    return this.plain ? null : (this.shot(panel) ?? { map: this.mapOf(panel) }).map;
+    // While it is held the space bar shows what is not there.
+    return this.plain !== this.swapped ? null : (this.shot(panel) ?? { map: this.mapOf(panel) }).map;
   }
 
   maps() {

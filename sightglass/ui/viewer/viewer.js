@@ -1,12 +1,13 @@
 // A picture and its maps: what Streamlit calls, what Python sends and is told, and what stands around the pictures.
 
 import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
-import { createMap, Layer, readingAt } from "../../browser/draw.js";
+import { createMap, Layer, readingAt, scaling } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { optionOf, showControls } from "./controls.js";
+import { endsOf, optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
+import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
 import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
@@ -35,12 +36,16 @@ export class Viewer {
     this.root = root;
     this.signal = signal;
     this.painter = new Painter(root, this.state);
+    this.inset = new Inset(root, this.state);
+    this.painter.after = (style) => this.inset.draw(style);
+    this.inset.button.addEventListener("click", () => this.swap(), { signal });
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
     onBroadcast("settings", (answer) => {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
     onBroadcast("play", (play) => this.#isPages() && this.#play(play), signal);
+    onBroadcast("look", () => this.tellShown(), signal);
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
@@ -154,6 +159,7 @@ export class Viewer {
     state.panels = listed.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
+    root.classList.toggle("instrumented", head.instruments);
     root.classList.toggle("dimmed", head.dimmed);
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
@@ -199,8 +205,11 @@ export class Viewer {
   arrange() {
     const { state } = this;
     if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
+    this.inset.place(widthOf(find(this.root, ".panels")));
+    if (!this.inset.offered) this.state.swapped = false;
     this.#placeCross();
     this.painter.redraw();
+    this.tellShown();
   }
 
   isFull() {
@@ -277,6 +286,38 @@ export class Viewer {
     state.point = at && state.picture && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
     this.#placeCross();
     this.readOut(aloud);
+    this.tellShown();
+  }
+
+  /** Tell the instruments which maps are on the page, and how they are drawn. */
+  tellShown() {
+    const { state } = this;
+    if (!this.#isPages() || !state.head.instruments) return;
+    const style = state.style();
+    const all = state.maps();
+    const mapped = state.panels.filter((panel) => state.mapOf(panel));
+    const heated = mapped.filter((panel) => state.mapOf(panel)?.kind !== "difference");
+    const panels = heated.length ? heated : mapped;
+    const maps = panels.map((panel) => {
+      const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
+      const value = state.point && readingAt(map, state.point, style).value;
+      const { rows = [] } = panel;
+      return { map, rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
+    });
+    broadcast("shown", {
+      ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },
+      pointed: panels.findIndex(({ element }) => element.matches(":hover")),
+      columns: this.#columns(panels),
+      boxed: state.head.boxes.length > 0 || panels.some(({ boxes }) => boxes?.length),
+    });
+  }
+
+  /** Return where panels are, if they stand in one row. @param {import("./painter.js").Panel[]} panels */
+  #columns(panels) {
+    if (panels.length < 2) return [];
+    const places = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect());
+    if (places.some(({ top }) => Math.abs(top - places[0].top) > 1)) return [];
+    return places.map(({ left, width }) => ({ left, width }));
   }
 
   #placeCross() {
@@ -322,6 +363,15 @@ export class Viewer {
     this.painter.redraw();
   }
 
+  /** Let the small picture and the map change places. */
+  swap() {
+    const { state } = this;
+    if (!this.inset.offered) return;
+    state.swapped = !state.swapped;
+    for (const panel of state.panels) this.painter.fade(panel);
+    this.painter.redraw();
+  }
+
   /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
   choose(index, byHand = false) {
     const { state, state: { choice: before } } = this, single = state.head.keys.length > 0;
@@ -345,6 +395,7 @@ export class Viewer {
   showControls() {
     showControls(this.root, this.state, this.#maps());
     this.#explainLines();
+    this.tellShown();
   }
 }
 
