@@ -12,6 +12,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.ui import checks, saving
 from sightglass.ui import live as canvas
 from sightglass.ui.choices import controls
+from sightglass.ui.instruments import instruments
 from sightglass.ui.session import control_table, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -36,8 +37,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     if frame is not None:
         _open(frame)
         reopen.go()
-    # Colours and opacity stand beside the camera.
-    choices, explainer = controls.draw(place=bar, colors=False)
+    choices, explainer = controls.draw(place=bar)
     with title:
         warning = f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
         st.markdown(f"## {warning if choices.model.example else 'The camera, frame by frame'}")
@@ -51,6 +51,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         options["preprocessing"] = "half"
     visit.model = choices.model
     canvas.live(choices.model, method, options)
+    instruments()
     if visit.snapshot is not None:
         _draw_snapshot(visit.snapshot)
     # Without a map on the screen there is nothing to test or save.

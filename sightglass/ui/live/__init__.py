@@ -46,7 +46,7 @@ class Snapshot:
     name: str
     jpeg: bytes
     folder: str
-    """Where it was saved; empty where that folder cannot be written to."""
+    """Name of the folder where it was saved; empty where that cannot be written to."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _save_snapshot(sent: Json) -> Snapshot | None:
     # Encoded anew: what a browser sends could be anything.
     jpeg = to_jpeg(Image.open(data, name="snapshot.jpg").pixels, QUALITY)
     try:
-        return Snapshot(heatmap_files.save(jpeg), jpeg, str(settings().heatmaps))
+        return Snapshot(heatmap_files.save(jpeg), jpeg, settings().heatmaps.name)
     except OSError:
         return Snapshot(f"{heatmap_files.stem()}.jpg", jpeg, "")
 
