@@ -62,7 +62,8 @@ class Player {
     hear("open", "click", () => this.#open());
     find(root, ".moments").addEventListener("click", ({ target }) => this.#choose(target), { signal });
     // Streamlit may put another video in place of the first: events of media do not rise, but are seen on their way down.
-    for (const type of ["loadedmetadata", "play", "pause", "seeked", "timeupdate"]) {
+    // At `loadedmetadata` it puts the video to its own start.
+    for (const type of ["loadeddata", "play", "pause", "seeked", "timeupdate"]) {
       document.addEventListener(type, ({ target }) => target === this.video && this.#hear(type), { signal, capture: true });
     }
     document.addEventListener("pointerdown", (event) => (this.#pressed = this.#isOnChart(event) ? event : null), { signal, capture: true });
@@ -118,14 +119,17 @@ class Player {
 
   /** @param {number} seconds */
   #seek(seconds) {
-    if (this.video) this.video.currentTime = seconds + INTO_FRAME;
+    const { video } = this;
+    if (!video) return;
+    this.#follow(video);
+    video.currentTime = seconds + INTO_FRAME;
   }
 
   /** @param {string} type of the video's event */
   #hear(type) {
     const { video } = this, end = this.#head?.end;
     if (!video) return;
-    if (type === "loadedmetadata") this.#begin();
+    if (type === "loadeddata") this.#begin();
     this.#follow(video);
     if (typeof end === "number" && !video.paused && video.currentTime >= end) video.pause();
     if (!video.requestVideoFrameCallback) this.#show(video.currentTime);
