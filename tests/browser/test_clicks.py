@@ -63,8 +63,9 @@ QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
     combobox How the picture is fitted | ?fit
-INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own;
-    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink|rainbow|spring|summer|twilight.*|winter) | -
+INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own <;
+    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
+    radio (rainbow|spring|summer|twilight.*|winter) | -
 VIEWER: button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
@@ -74,12 +75,12 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
+/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
     radio (Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
     button Draw | map <; link See a cheat | /saved
-/?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
+/?SCENE&edit=1: =INSTRUMENTS; button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;
     button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
