@@ -13,7 +13,7 @@ from sightglass.evaluation import decision
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, download, listing, percent, plural
+from sightglass.explain.phrases import count, download, listing, plural
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.describe import lacks_map
@@ -28,6 +28,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.viewer import Box, Pane
 from sightglass.ui.views import panels
+from sightglass.ui.views.comparison_table import NONE, ComparisonTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
+    from sightglass.ui.views.comparison_table import Row
 
 MAX_MODELS = 4
 FIRST_MODELS = 3
@@ -239,11 +241,11 @@ def _bar(explanation: Explanation) -> float | None:
 
 def _pane(comparison: Comparison, index: int) -> Pane:
     explanation, name = comparison.explanations[index], comparison.names[index]
-    task, facts = explanation.task, _facts(comparison, index)
+    task = explanation.task
     note = task.wording.answer(explanation)
     absent = [each.prediction for each in comparison.objects if each.places[index] is None]
     dashed = [Box(p.box, f"{p.label} missed", marks=(replace(box_mark(p.box), hollow=True),)) for p in absent if p.box]
-    pane = Pane(title=name, note=note, boxes=tuple(dashed), facts=facts)
+    pane = Pane(title=name, note=note, boxes=tuple(dashed), rows=_rows(comparison, index))
     if not explanation.heatmaps:
         return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
     note = task.wording.name_map(explanation, 0) if task.names_classes else note
@@ -254,14 +256,17 @@ def _pane(comparison: Comparison, index: int) -> Pane:
     return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
 
 
-def _facts(comparison: Comparison, index: int) -> str:
-    """Return the two lines below a model's picture: what it costs, and what it says and looks at."""
+def _rows(comparison: Comparison, index: int) -> tuple[Row, ...]:
+    """Return the rows below a model's picture: what it says, how similar its map is, and what it costs."""
     explanation = comparison.explanations[index]
     size = download(model_picker.megabytes(explanation.model)).removeprefix("about ")
-    costs = [_describe_time(comparison, index), size, f"{count(explanation.evidence.loaded.parameters)} parameters"]
-    says = [f"Half the evidence on {percent(numbers.half_heat_area)}" for numbers in explanation.statistics[:1]]
-    says += [] if comparison.objects else [explanation.task.wording.own_answer(explanation)]
-    return "\n".join(" · ".join(filter(None, parts)) for parts in (costs, says))
+    return (
+        ("Answer", explanation.task.wording.answer(explanation)),
+        *ComparisonTable(comparison.names, comparison.agreement).rows(index),
+        ("Time", _describe_time(comparison, index)),
+        ("Size", size or NONE),
+        ("Parameters", count(explanation.evidence.loaded.parameters)),
+    )
 
 
 def _describe_time(comparison: Comparison, index: int) -> str:

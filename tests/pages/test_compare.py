@@ -39,9 +39,9 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
         # Nothing is timed until somebody asks.
         size, parameters = weights.locate(result.model).stat().st_size / 1e6, result.evidence.loaded.parameters / 1e6
-        costs = f"Time not measured · {size:.{size < 9.95:d}f}{NBSP}MB · {parameters:.1f}{NBSP}M parameters"
-        half = f"Half the evidence on {percent(result.statistics[0].half_heat_area)}"
-        assert view.head["panels"][i]["facts"] == f"{costs}\n{half}"
+        rows = dict(view.head["panels"][i]["rows"])
+        assert rows["Answer"] == f"{own[i].label} {percent(own[i].score)}"
+        assert (rows["Size"], rows["Parameters"]) == (f"{size:.{size < 9.95:d}f}{NBSP}MB", f"{parameters:.1f}{NBSP}M")
     titles = ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
     assert view.titles == titles
     # Only maps of one class are compared: the last is of another.
@@ -57,7 +57,7 @@ def test_family_sizes_compared_for_one_class_or_own(page, bus):
     rows = received(app, "answer_list")[0]["rows"]
     assert (shown(app).head["keys"], shown(app).titles) == (["s", "m", "l", ""], titles)
     assert [row["label"] for row in rows] == titles and received(app, "answer_list")[0]["keys"] == ["s", "m", "l", ""]
-    assert "own answer trolleybus" in shown(app).head["panels"][2]["facts"]
+    assert dict(shown(app).head["panels"][2]["rows"])["Answer"].startswith("trolleybus ")
     for i, name in enumerate(SIZES):
         expected = Explainer(name)(bus, targets=[own[0].label])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
@@ -77,7 +77,7 @@ def test_times_not_shown_on_busy_machine(page, monkeypatch, steady):
     # What a browser shows that draws it only now, as the popover opens.
     assert len(app.multiselect(key="models").proto.default) == 2
     expected = [each.text for each in times] if steady else ["Time not measurable now"] * 2
-    assert [panel["facts"].partition(" · ")[0] for panel in shown(app).head["panels"]][:2] == expected
+    assert [dict(panel["rows"])["Time"] for panel in shown(app).head["panels"][:2]] == expected
     # No size between is compared, or a model of another family: there are letters for what is small and large.
     assert shown(app).head["keys"] == ["s", "l", ""]
     assert shown(page("compare", models="demo-cls-s,demo-vit")).head["keys"] == ["", "", ""]

@@ -173,7 +173,7 @@ export class Viewer {
       const part = find.bind(null, panel.element);
       part(".title").textContent = part(".title").title = title;
       part(".note").textContent = note;
-      part(".facts").textContent = panel.facts;
+      part(".facts").textContent = panel.rows.map(([name, value]) => `${name}: ${value}`).join("\n");
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
