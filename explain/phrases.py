@@ -12,10 +12,15 @@ _NUMBER = re.compile(r",?\s(?:[<>]\s)?[\d.]+(?:\s%)?$")
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`."""
+    """Format a share: 0.716 is `72 %`, 0.925 `93 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`; `percent` in component.js."""
+    if 0 < share < 0.01:
+        return f"<{NBSP}1{NBSP}%"
     # What misses 1 by a rounding error is all of it.
-    limit = f"<{NBSP}1" if 0 < share < 0.01 else f">{NBSP}99" if 0.995 <= share < 1 - 1e-6 else ""
-    return f"{limit or signed(share * 100, '.0f')}{NBSP}%"
+    if 0.995 <= share < 1 - 1e-6:
+        return f">{NBSP}99{NBSP}%"
+    # A half is rounded up, as people and browsers do it.
+    whole = math.floor(100 * share + 0.5) if math.isfinite(share) else share
+    return f"{signed(whole, '.0f')}{NBSP}%"
 
 
 def quantity(value: float, unit: str = "") -> str:

@@ -18,12 +18,15 @@ from sightglass.common.files import Json
 from sightglass.common.style import CHOICES, DEFAULTS, ENDS
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
+GRAY = "gray"
+"""The colormap from black to white, which OpenCV has no name for."""
 
 
 @functools.cache
 def colormaps() -> tuple[str, ...]:
     """Return the names of every colormap, the perceptually uniform ones first."""
-    return (*_UNIFORM, *sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM)))
+    of_opencv = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")}
+    return (*_UNIFORM, *sorted((of_opencv | {GRAY}) - set(_UNIFORM)))
 
 
 def colormap_name(name: str | int) -> str:
@@ -58,8 +61,11 @@ def tables() -> list[Json]:
 
 @functools.cache
 def _table(name: str) -> "Pixels":
-    code = getattr(cv2, f"COLORMAP_{name.upper()}")
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], code)[:, 0, ::-1].copy()
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    if name == GRAY:
+        table = np.repeat(levels, 3, axis=1)
+    else:
+        table = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{name.upper()}"))[:, 0, ::-1].copy()
     table.setflags(write=False)
     return np.asarray(table, dtype=np.uint8)
 

@@ -43,7 +43,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colors=False))
+    choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered))
     with right:
         items = pairs.choose(explainer, choices.image)
     with main:

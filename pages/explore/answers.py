@@ -13,7 +13,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
-from sightglass.explain.trust.diagnosis import area_name, describe, describe_independent
+from sightglass.explain.trust.diagnosis import describe, describe_independent
 from sightglass.models.adapter import Prediction
 from sightglass.pages.explore import places
 from sightglass.pages.explore.places import pair_of
@@ -217,19 +217,10 @@ class Answers:
                 st.markdown(f":material/filter_center_focus: {sentence}")
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
-        """Draw the map's most important numbers."""
-        measured = explanation.box_numbers(index) if self.boxes else None
-        with st.container(horizontal=True):
-            if measured is None:
+        """Draw what the instruments do not show: the number itself and its scale, and what raises it."""
+        if not self.boxes:
+            with st.container(horizontal=True):
                 charts.draw_numbers(explanation, index)
-            else:
-                title = f"Evidence inside {'the boxes' if len(explanation.own(index)) > 1 else 'its box'}"
-                unit = f"on {percent(measured.area)} {area_name(explanation.heatmaps[index].geometry)}"
-                help = (
-                    "The share inside, also where other boxes overlap; below it, the box's share of the visible area."
-                )
-                charts.draw_metric(title, measured.printed_inside, unit, help)
-        charts.numbers_button(explanation, index)
 
 
 def list_rows(explanation: Explanation, candidate: Prediction | None = None) -> list[Row]:

@@ -21,6 +21,7 @@ from sightglass.pages.explore.answers import Answers, Row
 from sightglass.pages.explore.sentence import Sentence
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
+from sightglass.ui.instruments import Numbers, instruments, numbers_of
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -96,10 +97,13 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
     if index is not None:
         with beside:
             answers.draw_numbers(explanation, index)
-            if not image_source.is_own():
-                help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
-                look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
-                st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
+            instruments(view, _numbers(answers, explanation))
+            with st.container(horizontal=True, vertical_alignment="center"):
+                charts.numbers_button(explanation, index)
+                if not image_source.is_own():
+                    help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
+                    look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
+                    st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
 
@@ -125,7 +129,7 @@ def _write_headline(text: str) -> None:
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:
     image, maps = explanation.image, answers.maps(explanation)
-    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT}
+    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT, "instruments": True}
     if answers.pair is not None:
         panes = [*(Pane(maps=(maps[i],)) for i in answers.pair), panels.difference_pane(explanation, answers.pair)]
         return panels.draw_viewer(
@@ -142,6 +146,12 @@ def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimm
         places.explain_click(view, explanation)
         return view
     return panels.draw_viewer(image, panes, marks=answers.marks(explanation), beside=True, **look)
+
+
+def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers]:
+    """Return the numbers of the viewer's maps, in its order; a difference, which is the last, has none."""
+    shown = range(len(explanation.heatmaps)) if answers.pair is None else answers.pair
+    return [numbers_of(explanation, i) for i in shown]
 
 
 def _draw_below(answers: Answers, explanation: Explanation, index: int | None, view: View) -> None:

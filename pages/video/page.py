@@ -48,7 +48,7 @@ def video() -> None:
     if camera == "camera":
         draw_camera(place, top)
         return
-    choices, explainer = controls.draw(place=place, colors=False)
+    choices, explainer = controls.draw(place=place)
     video = state.of(Video)
     job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
     # For reloads.

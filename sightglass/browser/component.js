@@ -9,10 +9,21 @@ import { unpack } from "./unpack.js";
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null,
  *   settings: {settings?: object}, touched: {rows: Touches|null}, play: Play|null,
- *   colormap: {name: string}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
+ *   shown: Shown, look: null, restyle: {changes: Partial<import("../common/style.js").Style>, done: boolean}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
  *   ask: lists repeat what they last sent; settings: the last
  *   viewer of the page fills them in; touched: answers while the picture is covered by hand, or values of maps where it is
- *   pointed at, by their rows' labels; play: what a check shows in place of the maps; colormap: chosen for all viewers
+ *   pointed at, by their rows' labels; play: what a check shows in place of the maps; shown: the maps on the page, after each change of
+ *   them, of how they are drawn and of what is pointed at; look: whoever shows maps says so again; restyle: settings of all viewers,
+ *   `done` once a hand has let go
+ */
+/**
+ * @typedef {{map: import("./draw.js").HeatMap, place: number, value: number|null, ends: [string, string], rows: [string, string][]} &
+ *   import("./draw.js").Scaled} ShownMap  place: in the list of all maps; value: where it is pointed at, on the scale; ends: what its
+ *   0 and its 1 are called; rows: facts about it
+ * @typedef {{id: string, maps: ShownMap[], pointed: number, columns: {left: number, width: number}[], boxed: boolean,
+ *   colormaps: Map<string, Uint8Array>, settings: import("../common/style.js").Style, style: import("./draw.js").Painted}} Shown
+ *   id: of what Python sent; pointed: the map under the pointer, by its place among `maps`; columns: of the maps that stand beside
+ *   each other, in CSS pixels of the window; boxed: whether there are boxes
  */
 /** @typedef {Record<string, {share?: number|null, text: string, before?: number}>} Touches */
 /**

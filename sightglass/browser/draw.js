@@ -60,7 +60,7 @@ function smoothOf(grid, cells) {
  * Return the values that a map is shown by, and gain and offset to the chosen scale.
  * @param {HeatMap} map @param {Painted} style @returns {Scaled}
  */
-function scaling(map, { settings: { scale }, range, reach = null }) {
+export function scaling(map, { settings: { scale }, range, reach = null }) {
   const { own, shared, raw, kind } = map, plain = { grid: own, gain: 1, offset: 0 };
   if (scale !== "shared") return plain;
   if (shared) return { ...plain, grid: shared };

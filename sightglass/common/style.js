@@ -5,10 +5,10 @@
  * @typedef {"auto"|"single"|"beside"} Layout  where the plain picture is: auto: beside a portrait, where there is room
  * @typedef {"auto"|"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps; auto: as the page has it
  * @typedef {{mode: Mode, layout: Layout, alpha: number, colormap: string, threshold: number, scale: Scale,
- *   cells: boolean, boxes: string}} Style
+ *   cells: boolean, boxes: string, outlines: boolean}} Style
  */
 
-/** @type {Style} alpha: opacity where the map is highest, of a blend everywhere; boxes: #rrggbb */
+/** @type {Style} alpha: opacity where the map is highest, of a blend everywhere; boxes: #rrggbb of the outlines, which are boxes, joints and lines */
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
@@ -17,7 +17,8 @@ export const DEFAULTS = {
   "threshold": 0.0,
   "scale": "auto",
   "cells": false,
-  "boxes": "#ffffff"
+  "boxes": "#ffffff",
+  "outlines": true
 };
 
 /**

@@ -22,7 +22,6 @@ from sightglass.ui.session.control_table import Page
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import Choices
-from sightglass.ui.viewer import palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,6 @@ def draw(
     sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
-    colors: bool = True,
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
@@ -62,13 +60,11 @@ def draw(
     with controls, st.container(horizontal=True, key="choices", **look):
         model = model_picker.choose(sized=sized)
         question_place = st.container(key="question", width="content")
-        help = "The method, the layers, how the picture is fitted, and the colours."
+        help = "The method, the layers, and how the picture is fitted."
         popover = st.popover("Options", icon=":material/tune:", key="options", help=help)
     shown = Page(load(model.id), methods)
     with popover:
         _draw_options(shown)
-        if colors:
-            palette()
     with question_place:
         control_table.VOCABULARY.choose(shown)
         question = None if methods else _choose_question(shown)

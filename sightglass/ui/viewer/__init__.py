@@ -24,7 +24,7 @@ from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.rendering.marks import Mark, box_mark
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.rendering.style import Kind, colormaps, tables
+from sightglass.explain.rendering.style import Kind, tables
 from sightglass.ui.declare import declare
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class ViewerOptions:
     can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
     and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
     cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
-    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise. `instruments`:
+    the page draws them, and so the viewer has neither a scale nor an opacity of its own.
     """
 
     initial: Mapping[str, str] | None = None
@@ -125,6 +126,7 @@ class ViewerOptions:
     lacks: tuple[str, ...] = ()
     dimmed: bool = False
     together: bool = False
+    instruments: bool = False
 
 
 DEFAULTS = ViewerOptions()
@@ -133,7 +135,14 @@ Grid = tuple["NDArray[np.float32]", Kind]
 
 
 def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS) -> bytes:
-    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps][JPEG of a panel]...
+    """Return the payload: [u32 header length][JSON, padded to 4][JPEG][maps][JPEG of a panel]..."""
+    return pack_data(*_describe(image, panels, boxes, options))
+
+
+def _describe(
+    image: Image, panels: Sequence[Pane], boxes: Sequence[Box], options: ViewerOptions
+) -> tuple[Json, list[bytes]]:
+    """Return the payload's header and blobs.
 
     The header's `id` is a digest of the content. Maps are uint16, each value but a row's first as its difference from
     the one before, all deflated together.
@@ -156,7 +165,7 @@ def pack(image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), option
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
-    return pack_data(head | {"id": digest.hexdigest()}, blobs)
+    return head | {"id": digest.hexdigest()}, blobs
 
 
 def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> bytes:
@@ -270,14 +279,14 @@ SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
 _component = declare("viewer", __file__, "point", "region", "edit")
-_LIST = '<label class="component palette">Colours<select class="all" style="height: 38px"></select></label>'
-_palette = declare("palette", __file__, html=_LIST)
 
 
 @dataclass(frozen=True)
 class View:
     """The viewer's report to Python."""
 
+    id: str = ""
+    """The digest of what it shows, which `instruments` go by."""
     point: tuple[float, float] | None = None
     """Where it was clicked, in original pixels: for one run only."""
     box: int | None = None
@@ -292,13 +301,9 @@ def viewer(
     image: Image, panels: Sequence[Pane], boxes: Sequence[Box] = (), options: ViewerOptions = DEFAULTS, *, key: str
 ) -> View:
     """Show a picture with panels of maps over it."""
-    result = _component(key=key, data=pack(image, panels, boxes, options))
+    head, blobs = _describe(image, panels, boxes, options)
+    result = _component(key=key, data=pack_data(head, blobs))
     point, box = parse_point(result.point, image.sha256)
     region = parse_region(result.region, image.sha256, (image.width, image.height))
     edit = result.edit if isinstance(result.edit, dict) and result.edit.get("picture") == image.sha256 else {}
-    return View(point, box, region, edit.get("edit"))
-
-
-def palette() -> None:
-    """Draw the list of all colormaps, for every viewer of this browser."""
-    _palette(key="palette", data={"names": colormaps()})
+    return View(head["id"], point, box, region, edit.get("edit"))

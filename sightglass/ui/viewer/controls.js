@@ -74,6 +74,21 @@ function showSigned(root, threshold, reach, unit, dark) {
   if (threshold) bar.setAttribute("aria-valuetext", `from ${threshold.toFixed(2)}, either way`);
 }
 
+/**
+ * Return what the ends of a map's scale are called.
+ * @param {import("./state.js").HeatMap} map @param {import("../../browser/draw.js").Painted} style @param {string} usual scale of the page
+ * @returns {[string, string]}
+ */
+export function endsOf({ kind, raw, unit = "" }, { settings: { scale }, range, reach }, usual) {
+  if (kind === "difference") return ["Second", "First"];
+  if (kind === "signed") {
+    const most = scale === "shared" ? (reach ?? null) : (raw?.[1] ?? null);
+    return most === null ? ["Lowers", "Raises"] : [`Lowers ${withUnit(-most, unit)}`, `Raises ${withUnit(most, unit)}`];
+  }
+  const [low, high] = range ?? [0, 0];
+  return scale === "shared" && usual !== "shared" && range ? [digits(low), `${digits(high)} raw`] : ["Weak", "Strong"];
+}
+
 /** @param {string} name of a colormap */
 export function optionOf(name) {
   const words = name.replaceAll("_", " ");

@@ -178,7 +178,7 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && viewer.showPlain(false), { signal });
     window.addEventListener("blur", () => viewer.showPlain(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
-    onBroadcast("colormap", ({ name }) => state.head.id && this.#set({ colormap: name }), signal);
+    onBroadcast("restyle", ({ changes, done }) => state.head.id && this.#set(changes, done), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);
     root.addEventListener("fullscreenchange", () => {
       find(root, ".full .icon").textContent = viewer.isFull() ? "fullscreen_exit" : "fullscreen";

@@ -44,7 +44,7 @@ export function createFigure() {
     '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i></div>' +
-    '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div><p class="facts"></p>';
+    '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div>';
   return element;
 }
 
@@ -190,7 +190,7 @@ export class Painter {
   /** Draw what is over the pixels, unless it is there already. @param {Panel} panel @param {number[]} rect */
   #outline(panel, rect) {
     const { state } = this, { settings, head, plain, choice, region } = state, { width, height, density: scale, lines: context } = panel;
-    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes].join();
+    const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes, settings.outlines].join();
     const covers = state.shot(panel)?.cover, cover = covers && state.picture ? covers(state.picture) : null;
     if (panel.outlined === key && !cover && !state.cover) return;
     panel.outlined = cover || state.cover ? "" : key;
@@ -201,7 +201,7 @@ export class Painter {
       const [x0, y0, x1, y1] = rect, across = cover.width / head.size[0], down = cover.height / head.size[1];
       context.drawImage(cover, x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down, 0, 0, width, height);
     } else if (!plain && !panel.pictured) state.cover?.(context, rect);
-    const boxes = plain ? [] : boxesShown(panel, state.panels, head.boxes, choice);
+    const boxes = plain || !settings.outlines ? [] : boxesShown(panel, state.panels, head.boxes, choice);
     const labels = outlineBoxes(context, width, height, rect, boxes, state.font, settings.boxes);
     panel.labels = panel.boxes ? [] : labels;
     if (region && !plain) outlineRegion(context, width, height, rect, region);

@@ -1,11 +1,11 @@
 // A picture and its maps: what Streamlit calls, what Python sends and is told, and what stands around the pictures.
 
 import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
-import { createMap, Layer, readingAt } from "../../browser/draw.js";
+import { createMap, Layer, readingAt, scaling } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { optionOf, showControls } from "./controls.js";
+import { endsOf, optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
 import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
@@ -41,6 +41,7 @@ export class Viewer {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
     onBroadcast("play", (play) => this.#isPages() && this.#play(play), signal);
+    onBroadcast("look", () => this.tellShown(), signal);
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
@@ -154,6 +155,7 @@ export class Viewer {
     state.panels = listed.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
+    root.classList.toggle("instrumented", head.instruments);
     root.classList.toggle("dimmed", head.dimmed);
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
@@ -173,7 +175,6 @@ export class Viewer {
       const part = find.bind(null, panel.element);
       part(".title").textContent = part(".title").title = title;
       part(".note").textContent = note;
-      part(".facts").textContent = panel.rows.map(([name, value]) => `${name}: ${value}`).join("\n");
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
@@ -201,6 +202,7 @@ export class Viewer {
     if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
     this.#placeCross();
     this.painter.redraw();
+    this.tellShown();
   }
 
   isFull() {
@@ -277,6 +279,37 @@ export class Viewer {
     state.point = at && state.picture && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
     this.#placeCross();
     this.readOut(aloud);
+    this.tellShown();
+  }
+
+  /** Tell the instruments which maps are on the page, and how they are drawn. */
+  tellShown() {
+    const { state } = this;
+    if (!this.#isPages() || !state.head.instruments) return;
+    const style = state.style();
+    const all = state.maps();
+    const mapped = state.panels.filter((panel) => state.mapOf(panel));
+    const heated = mapped.filter((panel) => state.mapOf(panel)?.kind !== "difference");
+    const panels = heated.length ? heated : mapped;
+    const maps = panels.map((panel) => {
+      const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
+      const value = state.point && readingAt(map, state.point, style).value;
+      return { map, rows: panel.rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
+    });
+    broadcast("shown", {
+      ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },
+      pointed: panels.findIndex(({ element }) => element.matches(":hover")),
+      columns: this.#columns(panels),
+      boxed: state.head.boxes.length > 0 || panels.some(({ boxes }) => boxes?.length),
+    });
+  }
+
+  /** Return where panels are, if they stand in one row. @param {import("./painter.js").Panel[]} panels */
+  #columns(panels) {
+    if (panels.length < 2) return [];
+    const places = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect());
+    if (places.some(({ top }) => Math.abs(top - places[0].top) > 1)) return [];
+    return places.map(({ left, width }) => ({ left, width }));
   }
 
   #placeCross() {
@@ -345,6 +378,7 @@ export class Viewer {
   showControls() {
     showControls(this.root, this.state, this.#maps());
     this.#explainLines();
+    this.tellShown();
   }
 }
 

@@ -50,7 +50,7 @@ def draw_metric(label: str, value: str, measure: str, help: str | None = None) -
 
 
 def draw_numbers(explanation: Explanation, index: int) -> None:
-    """Draw a map's most important numbers; none for empty maps."""
+    """Draw the number that is explained with its scale, and what raises it; neither for empty maps."""
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
@@ -60,7 +60,6 @@ def draw_numbers(explanation: Explanation, index: int) -> None:
     if (raising := explanation.heatmaps[index].raising) is not None:
         title = f"Raises the {explanation.quantity}"
         draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
-    draw_metric(HALF, percent(explanation.statistics[index].half_heat_area), area_name(explanation.evidence.geometry))
 
 
 def draw_all_numbers(explanation: Explanation, index: int) -> None:

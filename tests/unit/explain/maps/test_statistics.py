@@ -1,7 +1,9 @@
 """The numbers of a map, worked out by hand on tiny ones and by other libraries on larger ones."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -143,3 +145,24 @@ def test_cells_of_signed_map_are_its_size() -> None:
     size = np.abs(cv2.resize(heatmap.values, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
     assert heatmap.signed and float(heatmap.measured.content.min()) < -0.1
     assert np.corrcoef(size.ravel(), small_map(heatmap).ravel())[0, 1] > 0.9
+
+
+CASES = json.loads((Path(__file__).parents[3] / "statistics_cases.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_numbers_that_the_browser_has_too(case):
+    values = np.abs(np.array(case["values"], np.float32))
+    measured = statistics.describe(values, tuple(case["extent"]))
+    for expected in case["above"]:
+        above = statistics.describe_above(values, expected["level"])
+        assert above.area == pytest.approx(expected["area"])
+        assert above.evidence == pytest.approx(expected["evidence"], abs=1e-6)
+        assert above.regions == expected["regions"]
+    half = statistics.describe_above(values, 0.5)
+    assert measured.coverage_50 == half.area
+    assert measured.evidence_50 == half.evidence
+    assert measured.half_heat_area == pytest.approx(case["half"])
+    assert measured.entropy_normalised == pytest.approx(case["scatter"], abs=1e-6)
+    assert measured.peak == pytest.approx(case["peak"])
+    assert list(measured.histogram) == case["histogram"]

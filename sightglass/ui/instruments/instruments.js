@@ -1,0 +1,206 @@
+// The instruments of a page's maps: distribution with threshold, colours, opacity, and numbers that follow them.
+
+import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize, themeOf } from "../../browser/component.js";
+import { DEFAULTS } from "../../common/style.js";
+import { drawDistribution, gradientOf } from "./distribution.js";
+import { numbersOf } from "./numbers.js";
+
+/**
+ * @typedef {import("../../browser/component.js").Shown} Shown
+ * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[]}} Head
+ */
+
+/** CSS pixels from which the instruments stand in one row. */
+const WIDE = 640;
+const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
+
+/** Return a button of a colormap, coloured by it. @param {string} name @param {Uint8Array} lut @param {boolean} named */
+function swatchOf(name, lut, named) {
+  const words = name.replaceAll("_", " ");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("role", "radio");
+  button.dataset.name = name;
+  button.title = Reflect.get(TITLES, name) ?? words;
+  button.setAttribute("aria-label", button.title);
+  const strip = document.createElement("i");
+  strip.style.background = gradientOf(lut);
+  button.append(strip);
+  if (named) button.append(words);
+  return button;
+}
+
+class Instruments {
+  /** @type {Head} */
+  #head = { of: "", numbers: [], rows: [], swatches: [] };
+  /** @type {Shown|null} */
+  #shown = null;
+  #colormaps = 0;
+  #draw = onceAFrame(() => this.#show());
+
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
+    this.root = root;
+    const hear = hearIn(root, signal);
+    onBroadcast("shown", (shown) => {
+      this.#shown = shown;
+      this.#draw();
+    }, signal);
+    for (const name of ["alpha", "threshold"]) {
+      hear(name, "input", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }, false));
+      hear(name, "change", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }));
+      // The two clicks have moved the handle to where they were.
+      hear(name, "dblclick", () => this.#set({ [name]: Reflect.get(DEFAULTS, name) }));
+    }
+    hear("from", "change", ({ value }) => this.#set({ threshold: Math.min(1, Math.max(0, Number(value) || 0)) }));
+    hear("show", "change", ({ checked }) => this.#set({ outlines: checked }));
+    for (const list of [".swatches", ".colormaps"]) this.#listen(find(root, list));
+    const all = find(root, ".colormaps");
+    const more = find(root, ".more");
+    all.addEventListener("beforetoggle", () => {
+      const { right, bottom } = more.getBoundingClientRect();
+      const { clientWidth, clientHeight } = document.documentElement;
+      all.style.right = `${Math.max(8, clientWidth - right)}px`;
+      all.style.top = `${Math.max(8, Math.min(bottom + 4, clientHeight - 420))}px`;
+    }, { signal });
+    onResize(root, () => {
+      root.classList.toggle("wide", root.clientWidth >= WIDE);
+      this.#draw();
+    }, signal);
+    window.addEventListener("resize", this.#draw, { signal });
+  }
+
+  /** @param {import("../../browser/component.js").Payload<Head>} payload */
+  show({ data }) {
+    this.#head = data;
+    // Whatever shows maps says so at once; what is mounted later says so by itself.
+    broadcast("look", null);
+    this.#draw();
+  }
+
+  /** @param {Partial<import("../../common/style.js").Style>} changes @param {boolean} [done] */
+  #set(changes, done = true) {
+    broadcast("restyle", { changes, done });
+  }
+
+  /** Choose colours by a click or the arrow keys. @param {HTMLElement} list */
+  #listen(list) {
+    list.addEventListener("click", ({ target }) => {
+      const button = target instanceof Element ? target.closest("button") : null;
+      if (button) this.#set({ colormap: button.dataset.name });
+    });
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const buttons = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("button")]);
+      const at = buttons.findIndex((button) => button.matches(":focus"));
+      const next = buttons[(at + step + buttons.length) % buttons.length];
+      next.focus();
+      next.click();
+    });
+  }
+
+  #show() {
+    const { root } = this;
+    const shown = this.#shown;
+    // Until then it keeps its place: what is below does not move.
+    root.classList.toggle("waiting", !shown?.maps.length);
+    if (!shown?.maps.length) return this.#reserve();
+    this.#fillColours(shown);
+    const { settings } = shown;
+    const heats = shown.maps.some(({ map }) => map.kind === "heat");
+    const coloured = ["overlay", "blend", "spotlight"].includes(settings.mode);
+    find(root, ".alpha").value = String(settings.alpha);
+    find(root, ".alpha").disabled = !coloured;
+    find(root, ".alpha").setAttribute("aria-valuetext", `${Math.round(100 * settings.alpha)} %`);
+    find(root, ".percent").textContent = `${Math.round(100 * settings.alpha)}\u00a0%`;
+    find(root, ".outlines").hidden = !shown.boxed;
+    find(root, ".show").checked = settings.outlines;
+    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (root.querySelectorAll("[role=radio]"))) {
+      const chosen = button.dataset.name === settings.colormap;
+      button.setAttribute("aria-checked", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+      button.disabled = !heats;
+    }
+    this.#showDistribution(shown);
+    this.#showNumbers(shown);
+  }
+
+  /** Write as many rows as a map's numbers have. */
+  #reserve() {
+    const table = find(this.root, ".numbers");
+    if (table.children.length) return;
+    const { numbers: [first = {}], rows } = this.#head;
+    table.classList.add("single");
+    table.replaceChildren(...rows.filter(({ id }) => id in first).map(() => document.createElement("div")));
+  }
+
+  /** @param {Shown} shown */
+  #fillColours({ colormaps }) {
+    if (this.#colormaps === colormaps.size) return;
+    this.#colormaps = colormaps.size;
+    const buttons = (/** @type {string[]} */ names, /** @type {boolean} */ named) =>
+      names.map((name) => swatchOf(name, /** @type {Uint8Array} */ (colormaps.get(name)), named));
+    find(this.root, ".swatches").replaceChildren(...buttons(this.#head.swatches.filter((name) => colormaps.has(name)), false));
+    find(this.root, ".colormaps").replaceChildren(...buttons([...colormaps.keys()], true));
+  }
+
+  /** @param {Shown} shown */
+  #showDistribution(shown) {
+    const { root } = this;
+    const { maps, settings, pointed } = shown;
+    const item = maps[pointed] ?? maps[0];
+    const signed = item.map.kind !== "heat";
+    const range = find(root, ".threshold");
+    range.min = signed ? "-1" : "0";
+    range.value = String(settings.threshold);
+    range.setAttribute("aria-valuetext", settings.threshold ? `from ${settings.threshold.toFixed(2)}` : "all values");
+    find(root, ".from").value = settings.threshold.toFixed(2);
+    find(root, ".name").textContent = maps.length > 1 ? item.map.title : "";
+    find(root, ".low").textContent = item.ends[0];
+    find(root, ".high").textContent = item.ends[1];
+    drawDistribution(find(root, "canvas"), item, shown, themeOf(root).dark);
+  }
+
+  /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
+  #showNumbers(shown) {
+    const { root } = this;
+    const { rows, numbers, of } = this.#head;
+    const table = find(root, ".numbers");
+    const known = of === shown.id ? numbers : [];
+    const columns = shown.maps.map((item) => numbersOf(item, shown, rows, known[item.place] ?? {}));
+    const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
+    table.classList.toggle("single", columns.length === 1);
+    this.#place(table, shown);
+    const cells = labels.flatMap((id) => columns.map((column, i) => {
+      const number = column.find((each) => each.id === id);
+      const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
+      const cell = document.createElement("div");
+      cell.setAttribute("role", "cell");
+      cell.title = label?.help ?? "";
+      const name = document.createElement("span");
+      name.className = i ? "unseen" : "label";
+      name.textContent = i ? `${shown.maps[i].map.title}, ${label?.label}` : (label?.label ?? "");
+      const value = document.createElement("b");
+      value.className = "value";
+      value.textContent = number?.text ?? "–";
+      cell.append(name, value);
+      return cell;
+    }));
+    table.replaceChildren(...cells);
+  }
+
+  /** Give a table the columns of the maps above it. @param {HTMLElement} table @param {Shown} shown */
+  #place(table, { maps, columns }) {
+    const { left } = this.root.getBoundingClientRect();
+    const beside = columns.length === maps.length && maps.length > 1;
+    table.classList.toggle("under", beside);
+    table.style.gridTemplateColumns = beside ? columns.map(({ width }) => `${width}px`).join(" ") : "";
+    table.style.marginLeft = beside ? `${Math.max(0, columns[0].left - left)}px` : "";
+    table.style.columnGap = beside ? `${columns[1].left - columns[0].left - columns[0].width}px` : "";
+    table.style.setProperty("--count", String(maps.length));
+  }
+}
+
+export default component(".instruments", Instruments);
