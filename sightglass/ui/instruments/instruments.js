@@ -7,7 +7,8 @@ import { numbersOf } from "./numbers.js";
 
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
- * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[]}} Head
+ * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[],
+ *   later: Record<string, string[]>}} Head  later: values of the viewer's rows by their names, each by the place of its map
  */
 
 /** CSS pixels from which the instruments stand in one row. */
@@ -32,7 +33,7 @@ function swatchOf(name, lut, named) {
 
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [] };
+  #head = { of: "", numbers: [], rows: [], swatches: [], later: {} };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -166,10 +167,13 @@ class Instruments {
   /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
   #showNumbers(shown) {
     const { root } = this;
-    const { rows, numbers, of } = this.#head;
+    const { rows, numbers, of, later } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
-    const columns = shown.maps.map((item) => numbersOf(item, shown, rows, known[item.place] ?? {}));
+    const columns = shown.maps.map((item) => {
+      const fixed = item.rows.map(([name, text]) => /** @type {[string, string]} */ ([name, later[name]?.[item.place] ?? text]));
+      return numbersOf({ ...item, rows: fixed }, shown, rows, known[item.place] ?? {});
+    });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
     this.#place(table, shown);
