@@ -191,13 +191,13 @@ export class Measured {
     const { values, total } = this;
     const sums = Array(steps + 2).fill(0);
     for (const value of values) sums[Math.min(steps + 1, Math.ceil(value * steps - this.rounding))] += value;
-    const shares = [];
+    const curve = [];
     let above = total;
     for (let step = 0; step <= steps; step++) {
       above -= sums[step];
-      shares.push(total ? Math.max(0, above) / total : 0);
+      curve.push(total ? Math.max(0, above) / total : 0);
     }
-    return shares;
+    return curve;
   }
 
   /** Return how many values fall into each of `BINS` equal steps from what lowers most to what raises most. */

@@ -173,10 +173,6 @@ FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
 """What demo-s finds in the scene."""
 
 
-def metrics(app) -> dict[str, tuple[str, str]]:
-    return {element.label: (element.value, element.delta) for element in app.metric}
-
-
 @pytest.fixture
 def result(scene):
     return Explainer("demo-s")(scene, per="detection", top_k=answers.MAX_MAPS)
@@ -192,18 +188,15 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
         assert (box["tag"], box["index"]) == (str(i), i - 1)
     for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
-    numbers = result.box_numbers(0)
-    assert metrics(app)["Evidence inside its box"] == (
-        numbers.printed_inside,
-        f"on {percent(numbers.area)} of the picture",
-    )
+    inside = [numbers["box"] for numbers in received(app, "instruments")[0]["numbers"]]
+    of_boxes = [result.box_numbers(i) for i in range(len(result.heatmaps))]
+    assert inside == [f"{numbers.printed_inside} on {percent(numbers.area)}" for numbers in of_boxes]
     assert "box" not in app.query_params
     choose_row(app, 3)
     numbers = result.box_numbers(3)
     parts = [f"{share}{NBSP}% " for share in numbers.printed.values()]
     assert f"Evidence for **rod-cross 4**: {parts[0]}in its own box only, {parts[1]}shared with" in texts(app)
     assert f"{parts[3]}outside all boxes." in texts(app)
-    assert metrics(app)["Evidence inside its box"][0] == numbers.printed_inside
     assert app.query_params["box"] == "4"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sightglass.explain.maps.statistics import MEANING, Statistics, format_value
+from sightglass.explain.phrases import percent
 from sightglass.ui.declare import declare
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SWATCHES = ("inferno", "jet", "turbo", "viridis", "cividis", "gray")
 """The colormaps in sight; the first is the default, `cividis` is read by people who confuse red and green."""
+_ON = "on which share of the visible area."
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("area", "Area above", "How much of the area is stronger than the threshold; without one, than half of the scale."),
     ("evidence", "Its evidence", "How much of all evidence lies there."),
@@ -26,8 +28,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("half", "Half the evidence on", MEANING["half_heat_area"]),
     ("scatter", "Scatter", MEANING["entropy_normalised"]),
     ("peak", "Strongest at", MEANING["peak"]),
-    ("box", "Inside its box", "The share of the evidence inside the box, also where other boxes overlap."),
-    ("boxes", "Inside its boxes", "The share of the evidence inside the boxes, also where others overlap."),
+    ("box", "Inside its box", f"The evidence inside, also where other boxes overlap, {_ON}"),
+    ("boxes", "Inside its boxes", f"The evidence inside, also where others overlap, {_ON}"),
 )
 """Of each number its id, its label and its meaning, in the order in which they are shown."""
 _STATISTICS = {
@@ -56,7 +58,8 @@ def numbers_of(explanation: Explanation, index: int) -> Numbers:
     numbers = printed(explanation.statistics[index])
     boxes = explanation.box_numbers(index) if explanation.task.explains("detection") else None
     if boxes is not None:
-        numbers["box" if len(explanation.own(index)) == 1 else "boxes"] = boxes.printed_inside
+        row = "box" if len(explanation.own(index)) == 1 else "boxes"
+        numbers[row] = f"{boxes.printed_inside} on {percent(boxes.area)}"
     return numbers
 
 

@@ -40,6 +40,12 @@ PARTS: dict[str, str] = {
     "signed": "what raises it and what lowers it",
     "lowers": "what lowers it",
 }
+WITHIN = {
+    "picture": "in the whole picture",
+    "inside": "inside its boxes",
+    "shared": "inside its boxes, rescaled over all",
+    "each": "inside its boxes, rescaled in each",
+}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 MAPS = "explore topk compare"
@@ -410,7 +416,17 @@ CONTROLS = (
     Control("iou", "iou", pages=MAPS, shared=True, boxes=True, codec=PERCENT),
     Control("masks", "masks", pages=MAPS),
     Control("head", "head", pages=MAPS, shared=True),
-    Control("within", "within", pages="explore topk", boxes=True),
+    Control(
+        "within",
+        "within",
+        "selectbox",
+        "Show evidence",
+        "Only inside the boxes a map can be rescaled, so that the strongest place there has the full colour "
+        "(renormalize in many guides). Numbers stay those of the whole map.",
+        pages="explore topk",
+        boxes=True,
+        choices=lambda page: WITHIN,
+    ),
     *ELSEWHERE,
 )
 

@@ -110,8 +110,8 @@ class ViewerOptions:
     can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
     and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
     cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
-    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise. `instruments`:
-    the page draws them, and so the viewer has neither a scale nor an opacity of its own.
+    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    `instruments`: the page draws them, and so the viewer has neither a scale nor an opacity of its own.
     """
 
     initial: Mapping[str, str] | None = None

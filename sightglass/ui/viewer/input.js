@@ -168,6 +168,7 @@ export class Input {
       if (!isFree(event)) return;
       const place = state.placeOf(event.key);
       if (place >= 0) this.#choose(place);
+      if (event.key === "p") viewer.swap();
       if (event.key === "?") find(root, ".keys").togglePopover();
       if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
       if (event.key !== " ") return;

@@ -119,6 +119,8 @@ export class Painter {
   #moving = 0;
   #flying = false;
   #next = onceAFrame(() => this.draw());
+  /** Called once panels are drawn. @type {(style: Painted) => void} */
+  after = () => {};
 
   /** @param {HTMLElement} root @param {import("./state.js").State} state */
   constructor(root, state) {
@@ -174,6 +176,7 @@ export class Painter {
       else if (panel.dirty) painted = this.#paint(panel, picture, rect, style);
       this.#outline(panel, rect);
     }
+    if (painted) this.after(style);
     if (!this.#moving && !panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
   }
 
@@ -189,7 +192,8 @@ export class Painter {
 
   /** Draw what is over the pixels, unless it is there already. @param {Panel} panel @param {number[]} rect */
   #outline(panel, rect) {
-    const { state } = this, { settings, head, plain, choice, region } = state, { width, height, density: scale, lines: context } = panel;
+    const { state } = this, { settings, head, choice, region } = state, { width, height, density: scale, lines: context } = panel;
+    const plain = state.plain !== state.swapped;
     const { canvas } = context, key = [head.id, canvas.width, canvas.height, width, ...rect, choice, plain, region, settings.boxes, settings.outlines].join();
     const covers = state.shot(panel)?.cover, cover = covers && state.picture ? covers(state.picture) : null;
     if (panel.outlined === key && !cover && !state.cover) return;

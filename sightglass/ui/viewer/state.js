@@ -43,6 +43,8 @@ export class State {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
+  /** Whether the small picture and the map have changed places. */
+  swapped = false;
   /** Draws what a hand has put over the picture. @type {((context: CanvasRenderingContext2D, rect: number[]) => void)|null} */
   cover = null;
   /** What a check shows in place of the maps. @type {import("../../browser/component.js").Play|null} */
@@ -71,7 +73,8 @@ export class State {
 
   /** Return the map a panel shows. @param {Panel} panel */
   shown(panel) {
-    return this.plain ? null : (this.shot(panel) ?? { map: this.mapOf(panel) }).map;
+    // While it is held the space bar shows what is not there.
+    return this.plain !== this.swapped ? null : (this.shot(panel) ?? { map: this.mapOf(panel) }).map;
   }
 
   maps() {

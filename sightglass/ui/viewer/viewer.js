@@ -7,6 +7,7 @@ import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { endsOf, optionOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
+import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
 import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
@@ -35,6 +36,9 @@ export class Viewer {
     this.root = root;
     this.signal = signal;
     this.painter = new Painter(root, this.state);
+    this.inset = new Inset(root, this.state);
+    this.painter.after = (style) => this.inset.draw(style);
+    this.inset.button.addEventListener("click", () => this.swap(), { signal });
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
     onBroadcast("settings", (answer) => {
@@ -200,6 +204,8 @@ export class Viewer {
   arrange() {
     const { state } = this;
     if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
+    this.inset.place(widthOf(find(this.root, ".panels")));
+    if (!this.inset.offered) this.state.swapped = false;
     this.#placeCross();
     this.painter.redraw();
     this.tellShown();
@@ -352,6 +358,15 @@ export class Viewer {
   showPlain(plain) {
     if (this.state.plain === plain) return;
     this.state.plain = plain;
+    this.painter.redraw();
+  }
+
+  /** Let the small picture and the map change places. */
+  swap() {
+    const { state } = this;
+    if (!this.inset.offered) return;
+    state.swapped = !state.swapped;
+    for (const panel of state.panels) this.painter.fade(panel);
     this.painter.redraw();
   }
 

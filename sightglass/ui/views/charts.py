@@ -68,12 +68,12 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
     numbers = list_numbers(explanation.statistics[index])
     rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in numbers]
-    tables.table(rows, right=["value"], height=320)
+    tables.text_table(rows, right=["value"])
     if regions:
         st.markdown("### Regions with most evidence")
         names = ("box", "share of evidence", "peak")
         cells = [(format_value("box", at.box), percent(at.share_of_heat), f"{at.peak:.2f}") for at in regions]
-        tables.table([dict(zip(names, row, strict=True)) for row in cells], right=names)
+        tables.text_table([dict(zip(names, row, strict=True)) for row in cells], right=names)
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
