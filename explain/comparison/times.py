@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.work.progress import check
-from sightglass.explain.phrases import milliseconds
+from sightglass.explain.phrases import NBSP, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,13 @@ class Timing:
 
     @property
     def text(self) -> str:
-        """The median with its range, `34 ms (30 ms to 40 ms)`."""
-        return f"{milliseconds(self.median)} ({milliseconds(self.fastest)} to {milliseconds(self.slowest)})"
+        """The median with its range, `34 ms (30–40 ms)`."""
+        least, most = milliseconds(self.fastest), milliseconds(self.slowest)
+        number, unit = least.split(NBSP)
+        # The unit once, where it is the same.
+        if most.endswith(f"{NBSP}{unit}"):
+            least = number
+        return f"{milliseconds(self.median)} ({least}–{most})"
 
 
 def measure_in_turns(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import count, download
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks.wording import Answer
 from sightglass.ui import widgets
 from sightglass.ui.choices import model_picker
-from sightglass.ui.instruments import Numbers, instruments, numbers_of
+from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import url_state
 from sightglass.ui.session.jobs import time_job
 from sightglass.ui.session.markdown import sentence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.explain import Explanation
+    from sightglass.explain import Explanation, Image
     from sightglass.explain.comparison.models import Comparison
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.viewer import View
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 HEIGHT_BESIDE = 520
 """CSS pixels of the maps in a window of 900: below a portrait, the instruments are in sight."""
 HEIGHT_LARGE = 590
-TIME = "Time"
-"""Name of the row whose numbers come after the maps."""
 MEASURING = "measuring…"
 NOT_TIMED = "cannot be measured"
 
@@ -87,18 +86,27 @@ class Maps:
     def _draw_numbers(self, view: View) -> None:
         """Draw the instruments and the table below the maps; time the models meanwhile."""
         mapped = [place for place, pane in enumerate(self._panes) if pane.maps]
-        times, why = self.comparison.times, time_job.failure(self.comparison)
-        later = [times[place] if times else NOT_TIMED if why else MEASURING for place in mapped]
-        instruments(view, [self._numbers(place) for place in mapped], later={TIME: later})
-        if why:
+        costs = {name: [column[place] for place in mapped] for name, column in self._list_costs().items()}
+        instruments(view, [numbers_of(self.comparison.explanations[place], 0) for place in mapped], more=costs)
+        if why := time_job.failure(self.comparison):
             st.caption(f":material/info: The models cannot be timed: {sentence(why)}")
         time_job.follow(self.comparison)
 
-    def _numbers(self, place: int) -> Numbers:
-        return numbers_of(self.comparison.explanations[place], 0)
+    def _list_costs(self) -> dict[str, list[str]]:
+        """Return what the models cost, by the names of the rows."""
+        timings = self.comparison.timings
+        explanations = self.comparison.explanations
+        waiting = NOT_TIMED if time_job.failure(self.comparison) else MEASURING
+        time = "Time" if all_steady(timings) else f"Time, {BESIDE_OTHER_WORK}"
+        sizes = [download(model_picker.megabytes(each.model)).removeprefix("about ") for each in explanations]
+        return {
+            time: [timing.text for timing in timings] or [waiting] * len(explanations),
+            "Size": [size or NONE for size in sizes],
+            "Parameters": [count(each.evidence.loaded.parameters) for each in explanations],
+        }
 
     @property
-    def _image(self):
+    def _image(self) -> Image:
         return self.comparison.explanations[0].image
 
     @property
@@ -132,16 +140,9 @@ class Maps:
         return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
 
     def _rows(self, place: int) -> tuple[Row, ...]:
-        """Return what a model says, how similar its map is, and what it costs."""
+        """Return what a model says, and how similar its map is to the first one."""
         explanation = self.comparison.explanations[place]
-        size = download(model_picker.megabytes(explanation.model)).removeprefix("about ")
-        return (
-            ("Answer", explanation.task.wording.answer(explanation)),
-            *self.table.rows(place),
-            (TIME, MEASURING),
-            ("Size", size or NONE),
-            ("Parameters", count(explanation.evidence.loaded.parameters)),
-        )
+        return ("Answer", explanation.task.wording.answer(explanation)), *self.table.rows(place)
 
     def _list_differences(self) -> list[Pane]:
         """Return the difference of the first and the last map of one class or object, if there may be one."""

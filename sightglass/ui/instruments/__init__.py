@@ -67,7 +67,7 @@ def instruments(
     view: View | None = None,
     numbers: Sequence[Numbers] = (),
     *,
-    later: Mapping[str, Sequence[str]] | None = None,
+    more: Mapping[str, Sequence[str]] | None = None,
     key: str = "instruments",
 ) -> None:
     """Draw the instruments of the page's viewer or camera.
@@ -76,9 +76,9 @@ def instruments(
         view: What the viewer returned; its maps are the ones that `numbers` are of.
         numbers: Of each of the viewer's maps, in their order, its printed numbers; those that are missing are computed
             in the browser.
-        later: Of the viewer's rows that come later than its maps, by their names, the values below each map.
+        more: Rows below the others by their names, each with a value for each of the viewer's maps.
         key: The component's key on the page.
     """
     rows = [dict(zip(("id", "label", "help"), row, strict=True)) for row in ROWS]
     data: Json = {"of": view.id if view is not None else "", "numbers": list(numbers), "rows": rows}
-    _component(key=key, data=data | {"later": later or {}, "swatches": SWATCHES})
+    _component(key=key, data=data | {"more": more or {}, "swatches": SWATCHES})

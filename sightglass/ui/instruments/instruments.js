@@ -8,11 +8,9 @@ import { numbersOf } from "./numbers.js";
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
  * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[],
- *   later: Record<string, string[]>}} Head  later: values of the viewer's rows by their names, each by the place of its map
+ *   more: Record<string, string[]>}} Head  more: rows below the others by their names, each value by the place of its map
  */
 
-/** CSS pixels from which the instruments stand in one row. */
-const WIDE = 640;
 const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
 
 /** Return a button of a colormap, coloured by it. @param {string} name @param {Uint8Array} lut @param {boolean} named */
@@ -33,7 +31,7 @@ function swatchOf(name, lut, named) {
 
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [], later: {} };
+  #head = { of: "", numbers: [], rows: [], swatches: [], more: {} };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -64,10 +62,7 @@ class Instruments {
       all.style.right = `${Math.max(8, clientWidth - right)}px`;
       all.style.top = `${Math.max(8, Math.min(bottom + 4, clientHeight - 420))}px`;
     }, { signal });
-    onResize(root, () => {
-      root.classList.toggle("wide", root.clientWidth >= WIDE);
-      this.#draw();
-    }, signal);
+    onResize(root, this.#draw, signal);
     window.addEventListener("resize", this.#draw, { signal });
   }
 
@@ -167,12 +162,12 @@ class Instruments {
   /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
   #showNumbers(shown) {
     const { root } = this;
-    const { rows, numbers, of, later } = this.#head;
+    const { rows, numbers, of, more } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
     const columns = shown.maps.map((item) => {
-      const fixed = item.rows.map(([name, text]) => /** @type {[string, string]} */ ([name, later[name]?.[item.place] ?? text]));
-      return numbersOf({ ...item, rows: fixed }, shown, rows, known[item.place] ?? {});
+      const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
+      return [...numbersOf(item, shown, rows, known[item.place] ?? {}), ...below];
     });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);

@@ -66,5 +66,5 @@ def test_fastest_only_of_times_that_are_apart_and_steady(timings, fastest) -> No
 
 
 def test_times_of_a_busy_machine_say_so() -> None:
-    assert describe_times((QUICK, SLOW))[0].replace("\u00a0", " ") == "20 ms (19 ms to 22 ms)"
+    assert describe_times((QUICK, SLOW))[0].replace("\u00a0", " ") == "20 ms (19–22 ms)"
     assert all(text.endswith(", beside other work") for text in describe_times((SLOW, BUSY)))
