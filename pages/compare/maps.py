@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer import View
     from sightglass.ui.views.comparison_table import Row
 
-HEIGHT_BESIDE = 520
-"""CSS pixels of the maps in a window of 900: below a portrait, the instruments are in sight."""
 HEIGHT_LARGE = 590
+"""CSS pixels of the picture in a window of 900."""
 MEASURING = "measuring…"
 NOT_TIMED = "cannot be measured"
 
@@ -57,7 +56,7 @@ class Maps:
         """Draw a picture for each model; return where a list belongs."""
         with st.container(key="stage"):
             view = panels.draw_viewer(
-                self._image, self._panes, key="viewer-compare", height=HEIGHT_BESIDE, instruments=True
+                self._image, self._panes, key="viewer-compare", height=panels.HIGHEST, instruments=True
             )
         self._draw_numbers(view)
         return st.container()

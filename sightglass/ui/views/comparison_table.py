@@ -30,8 +30,10 @@ class ComparisonTable:
     agreement: Callable[[int, int], Agreement | None]
     """Return the similarity of two maps by their places; None where they are not compared."""
 
-    def rows(self, index: int) -> tuple[Row, Row]:
-        """Return the rows below a map: how similar it is to the first one."""
+    def rows(self, index: int) -> tuple[Row, ...]:
+        """Return the rows below a map: how similar it is to the first one; none of a single map."""
+        if len(self.names) < 2:
+            return ()
         agreement = self.agreement(0, index) if index else None
         overlap, correlation = NONE, NONE
         if agreement is not None:
