@@ -224,6 +224,7 @@ def _draw_stages(boxes: Answers, item: Row) -> str:
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
-    panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
+    view = panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns, instruments=True)
+    instruments(view)
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"
