@@ -10,12 +10,12 @@ import streamlit as st
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.describe import lacks_map
-from sightglass.explain.trust.diagnosis import LIKELY, agreement_sentence, count_likely
+from sightglass.explain.trust.diagnosis import LIKELY, agreement_sentence, count_likely, describe_single
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
 from sightglass.ui.instruments import instruments, numbers_of
-from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -26,9 +26,8 @@ from sightglass.ui.views.comparison_table import ComparisonTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain import Explanation
     from sightglass.explain.maps.statistics import Agreement
-    from sightglass.ui.session.state import Choices
 
 UNLIKELY = "unlikely"
 """Name in the address of the choice of answers below 1 %."""
@@ -64,13 +63,15 @@ def topk() -> None:
             charts.draw_findings(explanation, 0)
             charts.fit_switch(explanation)
             return
+        every = explanation
         with unlikely:
-            explanation = _leave_out_unlikely(explanation, choices, explainer)
+            explanation = _leave_out_unlikely(every)
         table = ComparisonTable(_labels(explanation), partial(_agreement, explanation))
         pair = _draw_maps(explanation, table)
         with beside:
             checks.draw(explanation, 0)
-        agreement = agreement_sentence(explanation, pair)
+        single = len(explanation.heatmaps) == 1 < len(every.heatmaps)
+        agreement = describe_single(explanation) if single else agreement_sentence(explanation, pair)
         if pair is None:
             title.markdown(f"## {escape(controls.add_warning(choices, agreement))}")
         else:
@@ -85,19 +86,20 @@ def topk() -> None:
         reopen.compare_with_file(explanation)
 
 
-def _leave_out_unlikely(explanation: Explanation, choices: Choices, explainer: Explainer) -> Explanation:
+def _leave_out_unlikely(explanation: Explanation) -> Explanation:
     """Draw the choice of answers below 1 %, if there are any; return an explanation without them until it is made."""
     likely, every = count_likely(explanation), len(explanation.heatmaps)
-    # Words of a sentence do not compete, and another map of them takes a sentence of its own.
-    if likely == every or explainer.loaded.adapter.takes_prompt:
+    if likely == every:
         url_state.set_url(UNLIKELY, None)
         return explanation
     label, help = f"{every - likely} more below {percent(LIKELY)}", "Also show answers that the model hardly considers."
     if url_state.widget(st.toggle, label, None, False, key="topk-unlikely", name=UNLIKELY, help=help):
         return explanation
-    shown = explain_job.explain(choices, explainer, wait=True, top_k=likely)
-    assert shown is not None  # only what runs in a thread can be
-    return shown
+
+    def make() -> Explanation:
+        return explain_job.with_checks(explanation.with_options(top_k=likely))
+
+    return state.latest("likely", (explanation, likely), make)
 
 
 def _labels(explanation: Explanation) -> list[str]:
@@ -113,19 +115,15 @@ def _agreement(explanation: Explanation, first: int, second: int) -> Agreement |
 def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
     places = range(len(explanation.heatmaps))
-    maps = [panels.to_map(explanation, place) for place in places]
+    maps = [panels.to_map(explanation, place, half=False) for place in places]
     panes = [Pane(maps=(maps[place],), rows=(("Score", maps[place].note), *table.rows(place))) for place in places]
     above = st.container(key="stage")
     numbers = st.container()
     pair = _choose_pair(table.names)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
-    look: dict[str, Any] = {
-        "key": "viewer-topk",
-        "together": True,
-        "instruments": True,
-        **panels.arrange(explanation.image, len(panes)),
-    }
+    look: dict[str, Any] = {"key": "viewer-topk", "together": True, "instruments": True}
+    look |= {"beside": len(panes) == 1, **panels.arrange(explanation.image, len(panes))}
     with above:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
     with numbers:

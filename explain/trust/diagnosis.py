@@ -205,6 +205,12 @@ def count_likely(explanation: Result) -> int:
     return len(explanation.heatmaps)
 
 
+def describe_single(explanation: Result) -> str:
+    """Describe the best answer, beside which no other one is likely."""
+    best = explanation.task.wording.name_map(explanation, 0).replace(", ", " ")
+    return f"{capital(best)}; every other answer is below {percent(LIKELY)}."
+
+
 def unseen(explanation: Result) -> float:
     """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen

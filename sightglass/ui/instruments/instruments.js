@@ -29,6 +29,18 @@ function swatchOf(name, lut, named) {
   return button;
 }
 
+/** Return the head of a column of a table that does not stand under its map. @param {string} title */
+function headOf(title) {
+  const head = document.createElement("div");
+  head.className = "head";
+  head.setAttribute("role", "columnheader");
+  const name = document.createElement("span");
+  name.className = "cut";
+  name.textContent = head.title = title;
+  head.append(name);
+  return head;
+}
+
 class Instruments {
   /** @type {Head} */
   #head = { of: "", numbers: [], rows: [], swatches: [], more: {} };
@@ -171,7 +183,8 @@ class Instruments {
     });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
-    this.#place(table, shown);
+    const beside = this.#place(table, shown);
+    const heads = beside || columns.length === 1 ? [] : shown.maps.map(({ map }) => headOf(map.title));
     const cells = labels.flatMap((id) => columns.map((column, i) => {
       const number = column.find((each) => each.id === id);
       const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
@@ -187,10 +200,10 @@ class Instruments {
       cell.append(name, value);
       return cell;
     }));
-    table.replaceChildren(...cells);
+    table.replaceChildren(...heads, ...cells);
   }
 
-  /** Give a table the columns of the maps above it. @param {HTMLElement} table @param {Shown} shown */
+  /** Give a table the columns of the maps above it; return whether they stand in one row. @param {HTMLElement} table @param {Shown} shown */
   #place(table, { maps, columns }) {
     const { left } = this.root.getBoundingClientRect();
     const beside = columns.length === maps.length && maps.length > 1;
@@ -199,6 +212,7 @@ class Instruments {
     table.style.marginLeft = beside ? `${Math.max(0, columns[0].left - left)}px` : "";
     table.style.columnGap = beside ? `${columns[1].left - columns[0].left - columns[0].width}px` : "";
     table.style.setProperty("--count", String(maps.length));
+    return beside;
   }
 }
 
