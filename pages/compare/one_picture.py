@@ -114,7 +114,7 @@ def _make_slides(comparison: Comparison) -> Iterator[View]:
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Choose two to four models, at first the family's sizes."""
+    """Choose two to four models, at first the family's sizes; return them in order of size."""
     specs, local = catalog.catalog(), model_picker.local_models()
     if url_state.memory("models-of") not in (None, chosen.family):
         st.session_state["models"] = _first_models(chosen)
@@ -129,7 +129,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         )
         look: dict[str, Any] = {"max_selections": MAX_MODELS, "help": help} | linked
         ids = url_state.widget(st.multiselect, "Models, two to four", labels, _first_models(chosen), **look)
-    return [specs[key] for key in ids]
+    return sorted((specs[key] for key in ids), key=lambda spec: model_picker.megabytes(spec) or 0.0)
 
 
 def _first_models(chosen: ModelSpec) -> list[str]:
