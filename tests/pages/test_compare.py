@@ -244,6 +244,38 @@ def test_topk_difference_of_two_classes(page, bus):
     assert difference.min() < -0.1 and difference.max() > 0.1
 
 
+def test_topk_maps_stand_with_their_numbers(page, bus):
+    app = page("topk", example="bus")
+    result = Explainer()(bus, top_k=4)
+    for i, heatmap in enumerate(result.heatmaps):
+        assert rows(app, i)["Score"] == percent(result.predictions[i].score)
+        expected = "–" if not i else percent(result.agreement(0, i).iou_top20)
+        assert rows(app, i)["Overlap with first"] == expected
+        assert received(app, "instruments")[0]["numbers"][i]["half"] == percent(result.statistics[i].half_heat_area)
+        assert app.table[0].value.columns[i + 1] == heatmap.target.label
+    # A portrait's in one row, others in two; a tenth of a window of 1440 by 900 is 360 by 360.
+    assert shown(app).head["columns"] is None
+    head = shown(page("topk", example="china")).head
+    (width, height), most = head["size"], head["height"]
+    assert head["columns"] == 2 and most * most * width / height >= 360 * 360
+
+
+def test_topk_offers_answers_below_a_hundredth(page):
+    result = Explainer()(image_source.example("cameraman"), top_k=4)
+    assert [prediction.score < 0.01 for prediction in result.predictions] == [False, True, True, True]
+    app = page("topk", example="cameraman")
+    assert shown(app).titles == ["tripod"]
+    assert app.markdown[0].value == f"## Tripod 98{NBSP}%; every other answer is below 1{NBSP}%."
+    (more,) = app.toggle
+    assert more.label == f"3 more below 1{NBSP}%"
+    more.set_value(True).run()
+    assert shown(app).titles == [prediction.label for prediction in result.predictions]
+    assert shown(page("topk", example="cameraman", unlikely="1")).titles == shown(app).titles
+    # Where answers compete, it is not offered; such a picture is among the first.
+    assert not page("topk", example="bus").toggle
+    assert "bus" in list(image_source.EXAMPLES)[:3]
+
+
 def listed(app: AppTest) -> list[tuple[str, str]]:
     return [(row["label"], row["text"]) for row in received(app, "answer_list")[0]["rows"]]
 
