@@ -79,6 +79,9 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         if comparison.objects:
             with list_place:
                 _choose_object(comparison, target)
+        for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
+            if words := explanation.task.wording.whole_answer(explanation):
+                st.caption(f"{escape(name)}: {escape(words)}")
         if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
             st.caption(escape(words))
         with st.container(horizontal=True, vertical_alignment="center"):
