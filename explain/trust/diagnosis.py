@@ -50,6 +50,8 @@ UNDECIDED, MIN_CLASSES = 0.97, 3
 EVEN = 0.33
 """Share of the picture that half of the evidence is on, from which it counts as scattered: an even map has 50 %. None
 of 20 photographs has as much (EfficientNet-Lite0, at most 31 %); four of five pictures of noise do (31 to 37 %)."""
+LIKELY = 0.01
+"""Score from which an answer is shown unasked beside the best one."""
 SAME_PLACE = 0.5
 """Overlap of two maps' hottest fifths from which they highlight the same place."""
 HALF = 0.5
@@ -190,6 +192,23 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
         both = f"{labels[first]} and {labels[second]}"
         verdict = f"The maps of {both} mark" if independent else f"The evidence for {both} lies in"
     return f"{verdict} {where} ({percent(overlap)} overlap)."
+
+
+def count_likely(explanation: Result) -> int:
+    """Return how many maps, the first ones and at least one, are of answers from `LIKELY` on."""
+    for place in range(1, len(explanation.heatmaps)):
+        score = explanation.task.scorer.score(explanation, place)
+        # The length of a bar: numbers have none, and are neither likely nor unlikely.
+        share = None if score is None else explanation.task.wording.bar(score)
+        if share is not None and share < LIKELY:
+            return place
+    return len(explanation.heatmaps)
+
+
+def describe_single(explanation: Result) -> str:
+    """Describe the best answer, beside which no other one is likely."""
+    best = explanation.task.wording.name_map(explanation, 0).replace(", ", " ")
+    return f"{capital(best)}; every other answer is below {percent(LIKELY)}."
 
 
 def unseen(explanation: Result) -> float:

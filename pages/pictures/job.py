@@ -23,7 +23,7 @@ from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.comparison.times import measure_in_turns
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import open_one

@@ -85,11 +85,11 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
-    +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
+    switch . more below 1 % | ?unlikely; =INSTRUMENTS; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
-    button (Remove .*|Clear all) | ?models <; button Measure times | words; radio One picture | -;
+    button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
-    radio Large | ?arrangement; button Make deck | /saved; +SAVE; +ACTS;
+    button Measure again | words; button Time and size as a chart | words; =INSTRUMENTS; button Make deck | /saved; +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;

@@ -65,7 +65,7 @@ test("the reading of one map, of several, and where the model did not see", () =
 
 test("of panels with keys one is shown, chosen by its key or number", () => {
   globalThis.innerWidth = 1440;
-  const state = new State(), panel = (title, maps) => ({ title, note: "", facts: "", maps, boxes: null });
+  const state = new State(), panel = (title, maps) => ({ title, note: "", rows: [], maps, boxes: null });
   state.listed = [panel("small", [{}]), panel("large", []), panel("Difference", [{}])];
   state.head = { ...state.head, plain: panel("Picture", []), keys: ["s", "l", ""], size: [90, 160], beside: true };
   assert.deepEqual(["s", "L", "3", "m", "4", "Enter"].map((key) => state.placeOf(key)), [0, 1, 2, -1, -1, -1]);

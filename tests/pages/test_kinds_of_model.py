@@ -79,7 +79,7 @@ def test_words_of_an_answer(page):
 def test_words_beside_another_model_and_under_an_edit(page):
     says = Explainer("demo-vlm")(load_bundled(CAPTIONED))
     app = page("compare", model="demo-vlm", example=CAPTIONED, models="demo-vlm,demo-cls-s")
-    assert f" · “{says.options.answer}”" in shown(app).head["panels"][0]["facts"]
+    assert f": “{says.options.answer}”" in texts(app)
     app = page(model="demo-vlm", example=CAPTIONED, answer="a red star and", edit="1")
     assert shown(app).head["panels"][0]["maps"][0]["title"] == "star"
 

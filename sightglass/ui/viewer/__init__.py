@@ -89,7 +89,7 @@ class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
-    the viewer's, over the same place. `facts`: lines below it.
+    the viewer's, over the same place. `rows`: names and values below it, of the same names in all panels.
     """
 
     maps: tuple[Map, ...] = ()
@@ -97,7 +97,7 @@ class Pane:
     note: str = ""
     boxes: tuple[Box, ...] | None = None
     picture: Image | None = None
-    facts: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> by
 
 def _describe_panel(panel: Pane, grids: list[Grid]) -> Json:
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    head = {"title": panel.title, "note": panel.note, "facts": panel.facts, "pictured": panel.picture is not None}
+    head = {"title": panel.title, "note": panel.note, "rows": panel.rows, "pictured": panel.picture is not None}
     return head | {"maps": _describe_maps(panel.maps, grids), "boxes": boxes}
 
 

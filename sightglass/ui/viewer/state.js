@@ -7,7 +7,7 @@ import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, facts: string, rows?: [string, string][], maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
+ * @typedef {{title: string, note: string, rows: [string, string][], maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
  *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
  *   pictured: it has a picture of its own
  * @typedef {import("./painter.js").Panel} Panel
@@ -20,7 +20,7 @@ import { onPhone } from "./painter.js";
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
-  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", facts: "", maps: [], boxes: null } },
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", rows: [], maps: [], boxes: null } },
   ...{ grids: [], boxes: [], choice: null, keys: [], height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
   ...{ private: "", lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };

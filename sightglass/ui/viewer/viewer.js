@@ -176,7 +176,6 @@ export class Viewer {
       const part = find.bind(null, panel.element);
       part(".title").textContent = part(".title").title = title;
       part(".note").textContent = note;
-      part(".facts").textContent = panel.facts;
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
@@ -298,8 +297,7 @@ export class Viewer {
     const maps = panels.map((panel) => {
       const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
       const value = state.point && readingAt(map, state.point, style).value;
-      const { rows = [] } = panel;
-      return { map, rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
+      return { map, rows: panel.rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
     });
     broadcast("shown", {
       ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },

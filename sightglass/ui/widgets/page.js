@@ -125,7 +125,12 @@ function showInFull(document) {
   // Streamlit scrolls to the chosen picture before what is beside the strip takes its place.
   for (const strip of document.querySelectorAll('.st-key-picture-bar [role="radiogroup"]:not([data-watched])')) {
     strip.setAttribute("data-watched", "");
-    const show = () => strip.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+    const show = () => {
+      const chosen = strip.querySelector('[aria-checked="true"]')?.getBoundingClientRect();
+      const { left, width } = strip.getBoundingClientRect();
+      // The strip alone: the page would be scrolled to a strip that is below the maps.
+      if (chosen) strip.scrollLeft += chosen.left + chosen.width / 2 - left - width / 2;
+    };
     new ResizeObserver(show).observe(strip);
     // Streamlit goes to the last one, and from there to what is behind the strip.
     strip.addEventListener("keydown", (event) => event instanceof KeyboardEvent && event.key === "Tab" && setTimeout(show));
