@@ -75,7 +75,8 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
+/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; button .* \d+ % | ?class; checkbox Compare .* | own;
+    combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
     radio (Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
@@ -89,7 +90,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
-    button Measure again | words; button Time and size as a chart | words; =INSTRUMENTS; button Make deck | /saved; +SAVE; +ACTS;
+    button Measure again | words; button Time and size as a chart | words; =INSTRUMENTS; button Make deck | /saved;
+    +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
