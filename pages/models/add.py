@@ -130,7 +130,7 @@ def _register() -> None:
             controls.load(model_id)
     except BaseException:
         # Its files stay, for other answers.
-        adding.remove(store.table(), model_id)
+        store.withdraw(model_id)
         model_picker.forget_menu()
         raise
     now.id, now.folder, now.draft = model_id, None, None
