@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.trust.proof import Proof
 
+ACCENT = "#1C8D97"
+"""The accent of both themes of pages, for their charts."""
 Way = Literal["hidden", "kept"]
 LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
     "map": ("This map", "#111111", ()),
