@@ -77,7 +77,8 @@ class Tile:
 
 def draw(job: PicturesJob, result: Result) -> int:
     """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
-    remembered, charts = state.of(PicturesPage), st.container()
+    remembered = state.of(PicturesPage)
+    charts = st.container()
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL_WIDTH, key="pictures-rail")

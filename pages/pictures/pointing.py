@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHOSEN = "pictures-chosen"
 """Key of the chosen mark in the session: its chart and its name, as the address has them."""
 ADDRESS = "chosen"
+PANEL = "pictures-charts"
 FILTERS = {"pictures-label": None, "pictures-answer": None, "pictures-unsure": False}
 """Filters that a click on a chart takes back, so that all of its pictures are shown."""
 
@@ -69,7 +70,11 @@ def draw(result: Result, model: int) -> Chosen | None:
     if not run_charts.has_charts(result, model):
         return None
     linked = bool(url_state.memory(CHOSEN) or st.query_params.get(ADDRESS))
-    panel = st.expander("Charts", linked, key="pictures-charts", icon=":material/bar_chart:", on_change="rerun")
+    if PANEL not in st.session_state:
+        opened = url_state.memory(PANEL)
+        st.session_state[PANEL] = linked if opened is None else opened
+    panel = st.expander("Charts", key=PANEL, icon=":material/bar_chart:", on_change="rerun")
+    url_state.remember(PANEL, panel.open)
     if not (panel.open or linked):
         return None
     charts = run_charts.read_charts(result, model)

@@ -27,7 +27,9 @@ def read_charts(result: Result, model: int) -> tuple[Chart, ...]:
 
 
 def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
-    folder, report, fit = result.plans[model].folder, result.reports[model], result.fits[model]
+    folder = result.plans[model].folder
+    report = result.reports[model]
+    fit = result.fits[model]
     if fit is None:
         points = _list_points(result.frames[model])
         charts = (Numbers(points, table.read_scores(folder).unit),) if points else ()

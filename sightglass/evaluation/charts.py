@@ -374,7 +374,10 @@ class PrecisionRecall(Chart):
 
     @property
     def note(self) -> str:
-        words = "At an overlap (IoU) of a half; the mean of each curve is the AP50."
+        words = (
+            "At an overlap (IoU) of a half; the precision is the highest at that recall or a higher one, "
+            "so that the mean of each curve is its AP50."
+        )
         if len(self.curves) <= MAX_CURVES:
             return words
         others = len(self.curves) - MAX_CURVES
@@ -383,7 +386,8 @@ class PrecisionRecall(Chart):
     def select(self, mark: Mark) -> Selection | None:
         if len(mark) != 2 or not mark[1].isdecimal() or int(mark[1]) >= len(boxes.RECALLS):
             return None
-        name, recall = mark[0], int(mark[1])
+        name = mark[0]
+        recall = int(mark[1])
         if name and name not in self.shown:
             return None
         classes = [name] if name else [*self.curves]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.evaluation import charts
 from sightglass.evaluation.boxes import RECALLS
 from sightglass.explain.phrases import capital, listing, milliseconds, percent, plural, quantity, shorten
-from sightglass.explain.rendering.marks import COLORS
-from sightglass.report.charts import ACCENT
+from sightglass.report.charts import ACCENT, COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -198,7 +197,8 @@ def _bounded(chart: charts.Reliability, each: charts.ScoreBin) -> bool:
 
 
 def _draw_confusion(chart: charts.Confusion, chosen: Mark) -> Any:
-    names, pairs = chart.classes, [*chart.cells]
+    names = chart.classes
+    pairs = [*chart.cells]
     places = {name: place for place, name in enumerate(names)}
     figure = new_figure(CELL * len(names) + AXES)
     shares = []
@@ -259,20 +259,21 @@ def _describe_class(number: str, each: charts.ClassScore) -> str:
 
 def _draw_precision(chart: charts.PrecisionRecall, chosen: Mark) -> Any:
     figure = new_figure(HEIGHT)
+    mean = f"mean of {plural(len(chart.curves), 'class')}"
     figure.add_scatter(
         x=RECALLS.tolist(),
         y=chart.mean.tolist(),
-        name="mean of all classes",
+        name=mean,
         mode="lines+markers",
         line={"width": 3},
         marker={"size": 4},
         hovertext=[
-            f"mean of {plural(len(chart.curves), 'class')}: precision {percent(value)} at a recall of {percent(recall)}"
+            f"{mean}: precision {percent(value)} at a recall of {percent(recall)} or more"
             for recall, value in zip(RECALLS, chart.mean, strict=True)
         ],
-        **_marks(chart, [("", str(place)) for place in range(len(RECALLS))], chosen),
+        **_curve_marks(chart, "", chosen),
     )
-    for name, color, dash in zip(chart.shown, COLORS, DASHES, strict=False):
+    for name, color, dash in zip(chart.shown, COLORS[1:], DASHES, strict=False):
         curve = chart.curves[name]
         figure.add_scatter(
             x=RECALLS.tolist(),
@@ -282,21 +283,31 @@ def _draw_precision(chart: charts.PrecisionRecall, chosen: Mark) -> Any:
             line={"width": 1.5, "dash": dash, "color": f"rgb{color}"},
             marker={"size": 4},
             hovertext=[_describe_recall(name, curve, place) for place in range(len(RECALLS))],
-            **_marks(chart, [(name, str(place)) for place in range(len(RECALLS))], chosen),
+            **_curve_marks(chart, name, chosen),
         )
     figure.update_xaxes(title="Recall: objects that are found", range=[0, 1.01], tickformat=".0%", dtick=0.2)
     figure.update_yaxes(title="Precision: boxes that are right", range=[0, 1.03], tickformat=".0%", dtick=0.2)
     return figure
 
 
+def _curve_marks(chart: charts.PrecisionRecall, name: str, chosen: Mark) -> Json:
+    """Return the marks of a curve; as points of a line they are small, but for the chosen one."""
+    marks = [(name, str(place)) for place in range(len(RECALLS))]
+    sizes: Json = {"selected": {"marker": {"size": 12}}, "unselected": {"marker": {"opacity": 1, "size": 4}}}
+    return _marks(chart, marks, chosen) | sizes
+
+
 def _describe_recall(name: str, curve: charts.PrecisionCurve, place: int) -> str:
-    name, recall = escape_text(name), percent(RECALLS[place])
-    right, counted = int(curve.right[place]), int(curve.boxes[place])
+    name = escape_text(name)
+    recall = percent(RECALLS[place])
+    right = int(curve.right[place])
+    counted = int(curve.boxes[place])
     if math.isnan(curve.scores[place]):
         return f"{name}: no recall of {recall}; {right:,} of {plural(curve.objects, 'object')} in {counted:,} boxes"
     score = percent(curve.scores[place])
     found = f"{right:,} of {plural(counted, 'box')} right, {right:,} of {plural(curve.objects, 'object')}"
-    return f"{name}: precision {percent(curve.precision[place])} at a recall of {recall}<br>score of {score}: {found}"
+    best = percent(curve.precision[place])
+    return f"{name}: precision {best} at a recall of {recall} or more<br>from a score of {score}: {found}"
 
 
 def _draw_numbers(chart: charts.Numbers, chosen: Mark) -> Any:
@@ -308,7 +319,7 @@ def _draw_numbers(chart: charts.Numbers, chosen: Mark) -> Any:
         x=[point.true for point in chart.points],
         y=[point.predicted for point in chart.points],
         mode="markers",
-        marker={"size": 9},
+        marker={"size": 9, "color": ACCENT},
         showlegend=False,
         hovertext=[
             f"{escape_text(point.picture)}<br>{quantity(point.predicted, chart.unit)}, "
@@ -337,10 +348,11 @@ def _marks(chart: Chart, marks: Sequence[Sequence[str]], chosen: Mark = ()) -> J
 
 def _whiskers(scores: Iterable[Estimate | None], scale: float = 1.0) -> Mapping[str, Any]:
     """Return the error bars of scores; none of a score that is None."""
-    above, below = list[float](), list[float]()
+    above: list[float | None] = []
+    below: list[float | None] = []
     for score in scores:
-        above.append(0.0 if score is None else scale * (score.high - score.value))
-        below.append(0.0 if score is None else scale * (score.value - score.low))
+        above.append(None if score is None else scale * (score.high - score.value))
+        below.append(None if score is None else scale * (score.value - score.low))
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
 
 
