@@ -284,6 +284,11 @@ class ClassScores(Chart):
             sentences.append(f"Without a number: {plural(self.unscored, 'class')}.")
         return " ".join(sentences)
 
+    def keep_lowest(self, most: int) -> ClassScores:
+        """Return the chart of at most that many classes."""
+        shown = self.scores[:most]
+        return replace(self, scores=shown, left_out=self.left_out + len(self.scores) - len(shown))
+
     def select(self, mark: Mark) -> Selection | None:
         return next((each.selection for each in self.scores if (each.name,) == mark), None)
 
