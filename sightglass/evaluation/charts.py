@@ -303,18 +303,18 @@ def _select_labelled(evaluation: Evaluation, report: ErrorReport | None, name: s
     return len(units), Selection.of_units(f"labelled {name}", units)
 
 
+def _has_object(picture: EvaluatedPicture, name: str) -> bool:
+    return any(truth.counted and truth.label == name for truth in picture.truths)
+
+
+def _has_box(picture: EvaluatedPicture, name: str, threshold: float) -> bool:
+    return any(box.label == name and box.score >= threshold for box in picture.predictions)
+
+
 def _select_objects(evaluation: Evaluation, report: ErrorReport | None, name: str) -> tuple[int, Selection]:
     """Select the pictures with a labelled object of a class, or a box at the threshold that is called so."""
-    labelled = {
-        picture.key
-        for picture in evaluation.pictures
-        if any(truth.counted and truth.label == name for truth in picture.truths)
-    }
-    answered = {
-        picture.key
-        for picture in evaluation.pictures
-        if any(box.label == name and box.score >= evaluation.threshold for box in picture.predictions)
-    }
+    labelled = {picture.key for picture in evaluation.pictures if _has_object(picture, name)}
+    answered = {picture.key for picture in evaluation.pictures if _has_box(picture, name, evaluation.threshold)}
     units = frozenset(unit.id for unit in (report.units if report else ()) if name in (unit.label, unit.predicted))
     return len(labelled), Selection(f"{name}, labelled or answered", frozenset(labelled | answered), units)
 
@@ -389,19 +389,20 @@ class PrecisionRecall(Chart):
         return f"{words} The {MAX_CURVES} classes with the lowest AP; {others:,} others are in the mean only."
 
     def select(self, mark: Mark) -> Selection | None:
-        if len(mark) != 2 or not mark[1].isdecimal() or int(mark[1]) >= len(boxes.RECALLS):
+        place = {(name, str(index)): (name, index) for name in ("", *self.shown) for index in range(len(boxes.RECALLS))}
+        if mark not in place:
             return None
-        name = mark[0]
-        recall = int(mark[1])
-        if name and name not in self.shown:
-            return None
+        name, recall = place[mark]
         classes = [name] if name else [*self.curves]
-        numbers = {number for each in classes for number in self.curves[each].find_pictures(recall).tolist()}
-        pictures = frozenset(self.pictures[number] for number in numbers)
+        pictures = self._find_pictures(classes, recall)
         words = f"boxes up to a recall of {percent(boxes.RECALLS[recall])}"
         words = f"{name} {words}" if name else f"{words} in each class"
         limits = {each: self.curves[each].scores[recall] for each in classes}
         return Selection(words, pictures, frozenset(unit.id for unit in self.report.units if _reaches(unit, limits)))
+
+    def _find_pictures(self, classes: Sequence[str], recall: int) -> frozenset[str]:
+        numbers = [number for name in classes for number in self.curves[name].find_pictures(recall)]
+        return frozenset(self.pictures[number] for number in numbers)
 
 
 def _reaches(unit: ErrorUnit, limits: Mapping[str, float]) -> bool:

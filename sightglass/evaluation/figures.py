@@ -88,12 +88,14 @@ def size_and_time_figure(models: Sequence[ModelPoint]) -> Any:
     Models without a time are left out (`describe_untimed`). A model without an overlap has a hollow marker.
     """
     timed = [model for model in models if model.milliseconds is not None]
+    sizes = [model.megabytes for model in timed]
+    times = [model.milliseconds or 0.0 for model in timed]
     figure = new_figure(320)
     figure.add_scatter(
-        x=[model.megabytes for model in timed],
-        y=[model.milliseconds for model in timed],
-        text=[_label_model(model) for model in timed],
-        customdata=[_describe_model(model) for model in timed],
+        x=sizes,
+        y=times,
+        text=[*map(_label_model, timed)],
+        customdata=[*map(_describe_model, timed)],
         hovertemplate="%{customdata}<extra></extra>",
         mode="markers+text",
         textposition="top center",
@@ -103,13 +105,10 @@ def size_and_time_figure(models: Sequence[ModelPoint]) -> Any:
             "symbol": ["circle-open" if model.overlap is None else "circle" for model in timed],
             "opacity": 0.8,
         },
+        unselected={"marker": {"opacity": 0.8}},
     )
-    if timed:
-        figure.update_xaxes(range=[0, FREE * max(model.megabytes for model in timed)])
-        figure.update_yaxes(range=[0, FREE * max(model.milliseconds or 0.0 for model in timed)])
-    figure.update_xaxes(title="Size of the weights", ticksuffix=" MB")
-    figure.update_yaxes(title="Time of one pass", ticksuffix=" ms")
-    figure.update_traces(unselected={"marker": {"opacity": 0.8}})
+    figure.update_xaxes(title="Size of the weights", ticksuffix=" MB", range=[0, FREE * max(sizes, default=1)])
+    figure.update_yaxes(title="Time of one pass", ticksuffix=" ms", range=[0, FREE * max(times, default=1)])
     return figure
 
 
