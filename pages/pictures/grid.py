@@ -78,18 +78,17 @@ class Tile:
 def draw(job: PicturesJob, result: Result) -> int:
     """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
     remembered = state.of(PicturesPage)
-    charts = st.container()
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    charts = st.container()
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL_WIDTH, key="pictures-rail")
         grid = st.container()
         side = st.container(width=PANEL_WIDTH, key="pictures-panel") if remembered.opened else None
     model = _choose_model(result, rail)
-    with charts:
-        chosen = pointing.draw(result, model)
     with top:
         look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model), "all", **look)
+    chosen = pointing.draw(result, model, top, charts)
     class_name = _draw_classes(result, model, grid) if view == "class" else None
     with grid:
         cause = _draw_causes(job, result, model) if view == "wrong" else None

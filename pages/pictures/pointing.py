@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 CHOSEN = "pictures-chosen"
 """Key of the chosen mark in the session: its chart and its name, as the address has them."""
 ADDRESS = "chosen"
-PANEL = "pictures-charts"
 FILTERS = {"pictures-label": None, "pictures-answer": None, "pictures-unsure": False}
 """Filters that a click on a chart takes back, so that all of its pictures are shown."""
 
@@ -65,37 +64,33 @@ class Chosen:
             st.button("Show all", icon=icon, key="pictures-show-all", help=help, on_click=_choose_none)
 
 
-def draw(result: Result, model: int) -> Chosen | None:
-    """Draw the charts of a model, by its index, in an expander; return what is chosen in them."""
+def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator) -> Chosen | None:
+    """Draw a switch at the `top` and, once it is on, the charts of a model, by its index; return what is chosen."""
     if not run_charts.has_charts(result, model):
         return None
+    with top:
+        help = "Charts of the scores, classes and errors: a click on a mark shows its pictures."
+        opened = url_state.widget(st.toggle, "Charts", None, False, key="pictures-charts", name="charts", help=help)
     linked = bool(url_state.memory(CHOSEN) or st.query_params.get(ADDRESS))
-    if PANEL not in st.session_state:
-        opened = url_state.memory(PANEL)
-        st.session_state[PANEL] = linked if opened is None else opened
-    panel = st.expander("Charts", key=PANEL, icon=":material/bar_chart:", on_change="rerun")
-    url_state.remember(PANEL, panel.open)
-    if not (panel.open or linked):
+    if not (opened or linked):
         return None
     charts = run_charts.read_charts(result, model)
     marks = _Marks(charts)
     chosen: str = url_state.recall_value(CHOSEN, marks, "", name=ADDRESS)
     url_state.remember(CHOSEN, chosen, "", name=ADDRESS)
-    if panel.open:
-        with panel:
-            line = _draw_charts(charts, chosen)
-    else:
-        line = st.container(**ROW)
+    with place:
+        line = _draw_charts(charts, chosen) if opened else st.container(**ROW)
     selection = marks.find(chosen)
     return None if selection is None else Chosen(selection, line)
 
 
 def _draw_charts(charts: Sequence[Chart], chosen: str) -> DeltaGenerator:
     """Draw the choice of a chart, and that chart; return the place beside the choice, which is in sight with it."""
-    with st.container(**ROW, horizontal_alignment="distribute"):
-        chart = _choose_chart(charts, chosen)
-        line = st.container(**ROW, width="content")
-    _draw_chart(chart, chosen)
+    with st.container(border=True, key="pictures-chart"):
+        with st.container(**ROW, horizontal_alignment="distribute"):
+            chart = _choose_chart(charts, chosen)
+            line = st.container(**ROW, width="content")
+        _draw_chart(chart, chosen)
     return line
 
 

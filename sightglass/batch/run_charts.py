@@ -32,8 +32,7 @@ def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
     fit = result.fits[model]
     if fit is None:
         points = _list_points(result.frames[model])
-        charts = (Numbers(points, table.read_scores(folder).unit),) if points else ()
-        return charts, 0
+        return ((Numbers(points, table.read_scores(folder).unit),) if points else ()), 0
     evaluation = stored.load(folder) if report is None else report.evaluation
     charts = list_charts(evaluation, report, fit.by_class, stopped=result.stopped)
     return charts, evaluation.nbytes

@@ -178,7 +178,8 @@ class Reliability(Chart):
         return [(place, each) for place, each in enumerate(self.bins) if each.units]
 
     def select(self, mark: Mark) -> Selection | None:
-        chosen = {(str(place),): each for place, each in self.filled}.get(mark)
+        bins: dict[Mark, ScoreBin] = {(str(place),): each for place, each in self.filled}
+        chosen = bins.get(mark)
         if chosen is None:
             return None
         return Selection.of_units(f"answers with a score of {chosen.words}", chosen.units)
@@ -193,7 +194,7 @@ class Confusion(Chart):
 
     classes: tuple[str, ...]
     """By name: those with most wrong answers."""
-    cells: Mapping[tuple[str, str], tuple[ErrorUnit, ...]]
+    cells: Mapping[Mark, tuple[ErrorUnit, ...]]
     """The pictures of a labelled and an answered class, both among `classes`."""
     left_out: int = 0
     """Classes that are not shown."""
@@ -215,7 +216,7 @@ class Confusion(Chart):
         return sum(len(units) for (of, _), units in self.cells.items() if of == label)
 
     def select(self, mark: Mark) -> Selection | None:
-        units = self.cells.get(mark)  # type: ignore[call-overload]
+        units = self.cells.get(mark)
         if units is None:
             return None
         label, answer = mark
@@ -225,7 +226,7 @@ class Confusion(Chart):
 
 def confuse(units: Sequence[ErrorUnit], most: int = MAX_CONFUSED) -> Confusion:
     """Return the confusion matrix of a classifier's pictures, of at most `most` classes."""
-    pairs: dict[tuple[str, str], list[ErrorUnit]] = {}
+    pairs: dict[Mark, list[ErrorUnit]] = {}
     mistaken = Counter[str]()
     for unit in units:
         if unit.label is None or unit.predicted is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sightglass.common.files import Json
+    from sightglass.evaluation.boxes import PrecisionCurve
     from sightglass.evaluation.charts import Chart, Mark
     from sightglass.evaluation.intervals import Estimate
 
@@ -225,7 +226,7 @@ def _draw_confusion(chart: charts.Confusion, chosen: Mark) -> Any:
     return figure
 
 
-def _describe_cell(pair: tuple[str, str], count: int) -> str:
+def _describe_cell(pair: Mark, count: int) -> str:
     label, answer = map(escape_text, pair)
     counted = plural(count, "picture")
     return f"{counted} of {label}: right" if label == answer else f"{counted} of {label}, taken for {answer}"
@@ -296,7 +297,7 @@ def _curve_marks(chart: charts.PrecisionRecall, name: str, chosen: Mark) -> Json
     return _marks(chart, marks, chosen) | sizes
 
 
-def _describe_recall(name: str, curve: charts.PrecisionCurve, place: int) -> str:
+def _describe_recall(name: str, curve: PrecisionCurve, place: int) -> str:
     name = escape_text(name)
     recall = percent(RECALLS[place])
     right = int(curve.right[place])

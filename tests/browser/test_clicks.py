@@ -92,7 +92,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
-/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
+/pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes) | ?chart;
+    radio Scores | ?chart; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
     (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
@@ -350,8 +351,8 @@ def test_a_cell_of_the_confusion_matrix_shows_its_pictures(visit) -> None:
     page.get_by_role("combobox", name="Label").click()
     page.get_by_role("option", name="star", exact=True).click()
     page.get_by_text("Charts", exact=True).click()
-    page.get_by_role("radio", name="Confusion matrix").click()
-    figure = page.locator(".st-key-pictures-charts .js-plotly-plot")
+    page.get_by_text("Confusion matrix", exact=True).click()
+    figure = page.locator(".st-key-pictures-chart .js-plotly-plot")
     still(page)
     # Near its corner: all of the cell is one mark.
     marks = figure.evaluate("chart => chart.data[0].customdata")

@@ -141,7 +141,7 @@ def test_a_mark_of_a_chart_shows_its_pictures(page):
     result = finished.read(open_example().ready)
     frame = result.frames[0]
     taken = {*frame[(frame["truth"] == "plate-triangle") & (frame["predicted"] == "plate-square")]["picture"]}
-    app = page(SCREEN, chosen="confusion,plate-triangle,plate-square")
+    app = page(SCREEN, charts="1", chosen="confusion,plate-triangle,plate-square")
     assert {*opened(app)} == taken and len(taken) == 2
     assert "**2 pictures**: plate-triangle taken for plate-square" in texts(app)
     (element,) = app.get("plotly_chart")
@@ -154,6 +154,8 @@ def test_a_mark_of_a_chart_shows_its_pictures(page):
     press(app, "Show all")
     assert len(opened(app)) == 24 and "chosen" not in app.query_params
     assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes").value == "confusion"
+    app.toggle(key="pictures-charts").set_value(False).run()
+    assert not app.get("plotly_chart") and len(opened(app)) == 24
     # Of another model the mark may be none.
     app = page(SCREEN, chosen="confusion,plate-triangle,plate-square", of="demo-cls-l")
     assert len(opened(app)) == 24 and "plate-triangle taken for" not in texts(app)
