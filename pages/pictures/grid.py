@@ -17,6 +17,7 @@ from PIL import ImageOps
 from sightglass.batch import finished, journal, relabel, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
+from sightglass.evaluation.charts import Selection
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
 from sightglass.evaluation.label_changes import LabelChange
@@ -26,6 +27,7 @@ from sightglass.explain.rendering.marks import COLORS
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
+from sightglass.pages.pictures import pointing
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import embedded_recipe
 from sightglass.ui.session import page, reopen, state, url_state
@@ -68,11 +70,16 @@ class Tile:
     """The picture under its map, in the folder of the run."""
     unit: ErrorUnit | None = None
 
+    def is_in(self, selection: Selection) -> bool:
+        """Return whether it is among what is chosen."""
+        return selection.holds(self.picture, "" if self.unit is None else self.unit.id)
+
 
 def draw(job: PicturesJob, result: Result) -> int:
     """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
     remembered = state.of(PicturesPage)
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    charts = st.container()
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL_WIDTH, key="pictures-rail")
         grid = st.container()
@@ -81,13 +88,16 @@ def draw(job: PicturesJob, result: Result) -> int:
     with top:
         look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model), "all", **look)
+    chosen = pointing.draw(result, model, top, charts)
     class_name = _draw_classes(result, model, grid) if view == "class" else None
     with grid:
-        ids = _draw_causes(job, result, model) if view == "wrong" else None
+        cause = _draw_causes(job, result, model) if view == "wrong" else None
     with rail:
         tiles = _filter(result, model, view, class_name)
-    if ids is not None:
-        tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
+    for selection in filter(None, (cause, chosen.selection if chosen is not None else None)):
+        tiles = [tile for tile in tiles if tile.is_in(selection)]
+    if chosen is not None:
+        chosen.describe(len({tile.picture for tile in tiles}))
     with grid:
         if tiles:
             _draw_page(job, result, model, tiles)
@@ -299,8 +309,8 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
         st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
 
 
-def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | None:
-    """Draw the groups of wrong answers by what their evidence lies on; return the ids of the chosen group's units."""
+def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | None:
+    """Draw the groups of wrong answers by what their evidence lies on; return the chosen one."""
     plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
         return None
@@ -321,7 +331,8 @@ def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | Non
     st.markdown("  \n".join(f":small[{escape(cause.sentence)}]" for cause in causes))
     names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
     chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
-    return next(({*cause.units} for cause in causes if cause.where == chosen), None)
+    ids = {unit for cause in causes if cause.where == chosen for unit in cause.units}
+    return Selection.of_units(chosen, (unit for unit in report.units if unit.id in ids)) if chosen else None
 
 
 def open_panel(picture: str, unit: str = "") -> None:

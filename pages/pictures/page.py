@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, relabel, run_slides, run_store, table, uploads
+from sightglass.batch import (
+    finished,
+    labels,
+    relabel,
+    run_charts,
+    run_report,
+    run_slides,
+    run_store,
+    table,
+    uploads,
+)
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MAX_MODELS, TOLERANCE, Decision, list_objects
@@ -303,9 +313,12 @@ def _draw_export(job: PicturesJob, result: Result, model: int) -> None:
             ("Decision, .json", "decision.json", lambda: to_json(decision.summarise(), ensure_ascii=False)),
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
+    owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
+    if run_charts.has_charts(result, model):
+        make = partial(run_report.html, result, model, job.source.name)
+        offers.append((f"Charts{owner}, .html", "charts.html", make))
     if not job.example:
         folder = result.plans[model].folder
-        owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
         offers.append((f"Table{owner}, .csv", table.CSV, (folder / table.CSV).read_bytes))
         if (report := result.reports[model]) is not None:
             ending = "json" if kind_of(report.evaluation.task).counts_objects else "csv"

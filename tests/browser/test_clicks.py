@@ -97,7 +97,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
-/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
+/pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes) | ?chart;
+    radio Scores | ?chart; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
     (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
@@ -348,3 +349,31 @@ def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
     expect(shown).not_to_have_attribute("src", before)
     page.keyboard.press("ArrowLeft")
     expect(shown).to_have_attribute("src", before)
+
+
+def test_a_cell_of_the_confusion_matrix_shows_its_pictures(visit) -> None:
+    page = visit("/pictures?model=demo-cls-s&order=source")
+    page.get_by_role("combobox", name="Label").click()
+    page.get_by_role("option", name="star", exact=True).click()
+    page.get_by_text("Charts", exact=True).click()
+    page.get_by_text("Confusion matrix", exact=True).click()
+    figure = page.locator(".st-key-pictures-chart .js-plotly-plot")
+    still(page)
+    # Near its corner: all of the cell is one mark.
+    marks = figure.evaluate("chart => chart.data[0].customdata")
+    cell = figure.locator(".barlayer .point").nth(marks.index(["confusion", "plate-triangle", "plate-square"]))
+    box = cell.bounding_box()
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    line = page.get_by_text("2 pictures: plate-triangle taken for plate-square")
+    expect(line).to_be_visible()
+    tiles = page.locator('[class*="st-key-pictures-tile-"]')
+    expect(tiles).to_have_count(2)
+    expect(tiles.filter(has_text="plate-square")).to_have_count(2)
+    expect(tiles.filter(has_text="is: plate-triangle")).to_have_count(2)
+    page.reload()
+    expect(line).to_be_visible()
+    expect(tiles).to_have_count(2)
+    page.get_by_role("button", name="Show all").click()
+    expect(line).to_be_hidden()
+    expect(tiles).to_have_count(24)
+    expect(figure).to_be_visible()

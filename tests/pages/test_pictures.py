@@ -137,6 +137,31 @@ def test_first_visit_shows_stored_comparison(page):
     assert session(app, Controls).picture.name == first.rpartition("/")[2]
 
 
+def test_a_mark_of_a_chart_shows_its_pictures(page):
+    result = finished.read(open_example().ready)
+    frame = result.frames[0]
+    taken = {*frame[(frame["truth"] == "plate-triangle") & (frame["predicted"] == "plate-square")]["picture"]}
+    app = page(SCREEN, charts="1", chosen="confusion,plate-triangle,plate-square")
+    assert {*opened(app)} == taken and len(taken) == 2
+    assert "**2 pictures**: plate-triangle taken for plate-square" in texts(app)
+    (element,) = app.get("plotly_chart")
+    assert json.loads(element.proto.spec)["layout"]["xaxis"]["title"]["text"] == "Answer"
+    assert "Confusion matrix" in element.proto.alt
+    # Filters and views choose among these.
+    app.segmented_control(key="pictures-view").set_value("wrong").run()
+    assert {*opened(app)} == taken
+    app.segmented_control(key="pictures-view").set_value("all").run()
+    press(app, "Show all")
+    assert len(opened(app)) == 24 and "chosen" not in app.query_params
+    assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes").value == "confusion"
+    app.toggle(key="pictures-charts").set_value(False).run()
+    assert not app.get("plotly_chart") and len(opened(app)) == 24
+    # Of another model the mark may be none.
+    app = page(SCREEN, chosen="confusion,plate-triangle,plate-square", of="demo-cls-l")
+    assert len(opened(app)) == 24 and "plate-triangle taken for" not in texts(app)
+    assert any("is not offered here: it was left out." in toast.value for toast in app.toast)
+
+
 def test_two_models_run_and_picture_opens(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
     app = choose(page(SCREEN, models="efficientnet-lite2", **how), many)
