@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,10 +15,13 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video, describe, headline, open_example
+from sightglass.ui import player
 from sightglass.ui.choices import controls
+from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.views import charts
 from sightglass.video import Settings
 from sightglass.video.clip import ACCEPTED, Clip, ReceivedClip
 
@@ -37,6 +41,8 @@ STEP = 0.1
 
 @page.show_errors
 def video() -> None:
+    jobs.open_frame()
+    _take_recording()
     bar, top, main = st.container(key="video-bar"), st.container(key="video-top"), st.container()
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
@@ -61,6 +67,7 @@ def video() -> None:
             top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.")
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
+            jobs.draw_newest(job)
         elif job.failure is not None:
             top.markdown("## Frame by frame")
             page.show_failure(job.failure, "a clip failed")
@@ -83,7 +90,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
             if choices is None:
                 st.badge("Example", icon=":material/science:", color="blue")
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
-            st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
+            st.markdown(f"##{'' if choices else '#'} {headline(job)}", width="content", help=about)
         with st.container(width="content", **row):
             jobs.draw_slide_button(job)
             if choices is not None:
@@ -124,6 +131,23 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
         _draw_result(st.container(), example)
 
 
+def _take_recording() -> None:
+    """Go on with a clip from the camera as with an uploaded one."""
+    visit = state.of(LiveVisit)
+    recording = visit.recording
+    if recording is None:
+        return
+    visit.recording = None
+    video = state.of(Video)
+    video.job = None
+    video.generation += 1
+    with page.keeping_problem():
+        path = jobs.add_clip(recording.data)
+        video.recorded = ReceivedClip(path, f"camera_{datetime.now():%Y%m%d_%H%M%S}{recording.ending}")
+    url_state.set_url("clip", None)
+    url_state.link(source="file")
+
+
 def _choose_clip() -> Clip | None:
     video = state.of(Video)
     file = st.file_uploader(
@@ -134,7 +158,8 @@ def _choose_clip() -> Clip | None:
         help=f"{ACCEPTED}. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
-        return None
+        return video.recorded
+    video.recorded = None
     return ReceivedClip(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
 
 
@@ -179,10 +204,12 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
         # Equal ends leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
-    # The player's ends are whole seconds.
-    first = math.floor(start)
-    until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(clip.path), start_time=first, end_time=until, width=480)
+    with st.container(key="video-cut"):
+        st.video(str(clip.path), width=480)
+        player.cut("video-cut", start, end)
+    if clip is state.of(Video).recorded:
+        help = "The recording, without maps."
+        charts.download("Download the recording", clip.path.read_bytes, clip.name, key="video-recorded", help=help)
     return replace(settings, start=start, end=end)
 
 
@@ -202,6 +229,7 @@ def _draw_another_button() -> None:
         # A job that no session has is stopped.
         video = state.of(Video)
         video.job = None
+        video.recorded = None
         video.generation += 1
         url_state.set_url("clip", None)
         st.rerun()

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
 from sightglass.report.charts import ACCENT, COLORS
 
@@ -39,11 +39,12 @@ MAX_MOMENTS = 1000
 """Maximum moments of a clip."""
 
 
-def clock(seconds: float) -> str:
-    """Format a time in a clip: `0:07.4`, `1:02:03.0`."""
-    minutes, rest = divmod(round(seconds, 1), 60)
+def clock(seconds: float, digits: int = 1) -> str:
+    """Format a time in a clip: `0:07.4`, `1:02:03.0`; with two digits `0:07.43`."""
+    minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    ending = f"{rest:0{3 + digits}.{digits}f}"
+    return f"{hours}:{minutes:02}:{ending}" if hours else f"{minutes}:{ending}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,28 @@ class Moment:
     words: str
     object: int | None = None
     label: str = ""
+
+
+NAMED = 3
+"""Moments that a sentence names; of more it says nothing."""
+
+
+def name_moments(moments: Sequence[Moment]) -> str:
+    """Return `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`; empty without any, or with more than `NAMED`."""
+    named = [moment for moment in moments if moment.kind in ("answer", "object")]
+    if len(named) > NAMED:
+        return ""
+    times: dict[tuple[Kind, str], list[str]] = {}
+    for moment in named:
+        # A moment of an unsure model has no label.
+        times.setdefault((moment.kind, moment.label or UNSURE), []).append(clock(moment.seconds))
+    parts = [f"{_name(kind, label, len(found))} from {listing(found)}" for (kind, label), found in times.items()]
+    return "; ".join(parts) if len(parts) < len(named) else listing(parts)
+
+
+def _name(kind: Kind, label: str, number: int) -> str:
+    # An answer that comes twice is one answer, and two objects are two.
+    return plural(number, label) if kind == "object" and number > 1 else label
 
 
 def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
@@ -221,7 +244,6 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
         row=1,
         col=1,
     )
-    chart.update_traces(unselected={"marker": {"opacity": 1}})
     chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
     chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
     chart.update_yaxes(range=[0, 1], row=1, col=1)
@@ -229,7 +251,6 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
         height=280,
         margin={"l": 0, "r": 0, "t": 24, "b": 0},
         dragmode=False,
-        clickmode="event+select",
         legend={"orientation": "h", "y": -0.2},
     )
     return chart

@@ -110,7 +110,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
     =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every;
-    button .* moments? | opens; radio 0:.* | words; button Add to deck Shortcut D | opens; button Upload | file;
+    button 0:.* | ?moment; button Add to deck Shortcut D | opens; button Upload | file;
     radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
     =SIZES; =QUESTION
