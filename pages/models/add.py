@@ -44,7 +44,7 @@ HELP = (
 
 
 @dataclass
-class Adding:
+class Adding(state.Kept):
     """What this session is adding."""
 
     generation: int = 0
