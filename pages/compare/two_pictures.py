@@ -41,10 +41,11 @@ MAX_LISTED = 50
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
+    # Before the pictures are drawn, which it is one of.
+    image_source.borrow(url_state.read_once(OTHER))
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
     choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered, colors=False))
-    image_source.borrow(url_state.read_once(OTHER))
     with right:
         items = pairs.choose(explainer, choices.image)
     with main:

@@ -99,7 +99,7 @@ def draw_bar(place: DeltaGenerator) -> None:
         help = "Draw a sketch; the explanation updates as you draw."
         kind: Any = "primary" if url_state.memory("draw") else "secondary"
         st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
-    _draw_undo(pictures)
+    _draw_undo(place, pictures)
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
@@ -114,10 +114,10 @@ def _draw_delete(chosen: str) -> None:
     st.button(label, key="delete-picture", type="tertiary", on_click=act, help=help)
 
 
-def _draw_undo(pictures: image_source.Pictures) -> None:
+def _draw_undo(bar: DeltaGenerator, pictures: image_source.Pictures) -> None:
     """Draw the line at the window's foot that brings a deleted picture back, for as long as it can."""
     # What is drawn on some runs only must not move what follows.
-    place = st.container(key="undo-line")
+    place = bar.container(key="undo-line")
     if pictures.deleted is None:
         return
     # Its own place for each deletion: its minute begins then (layout.css).
@@ -130,10 +130,10 @@ def _draw_undo(pictures: image_source.Pictures) -> None:
 def draw_missing(name: str) -> None:
     """Draw what a link is about whose picture is not here, and a large drop field for it."""
     label = shorten(st.query_params.get("class", ""), image_source.MAX_NAME)
-    picture = escape(name) or "a picture"
-    about = f"{escape(label)} in {picture}" if label else picture
-    st.markdown(f"## This link is about {about}.")
-    st.markdown("The picture is not on this server any more. Drop it here to see its map, or choose another one above.")
+    about = " in ".join(escape(part) for part in (label, name) if part)
+    st.markdown(f"## This link is about {about or 'a picture that is not here'}.")
+    kept = "This server keeps an upload for an hour after its last use, and does not have this picture."
+    st.markdown(f"{kept} Drop it here to see its map, or choose another one above.")
     help = "The picture that the link is about, or any other. The choices of the link stay."
     look: dict[str, Any] = {"accept_multiple_files": True, "max_upload_size": upload_megabytes(), "help": help}
     st.file_uploader(f"Drop {name or 'the picture'} here", key=MISSING, **look)
