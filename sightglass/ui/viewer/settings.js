@@ -131,9 +131,9 @@ export function keep(storage, settings, link = readStored(storage).link) {
 /**
  * Return the address with everything of the view that is not the default.
  * @param {string} href @param {Style} settings @param {Viewport} viewport
- * @param {{private?: string, keeps?: number|null}} [own] the name of a picture that is no example, and whether it is kept
+ * @param {{private?: string, keeps?: number|null}} [link] the name of a picture that is no example, and whether it is kept
  */
-export function linkTo(href, settings, viewport, { private: name = "", keeps = null } = {}) {
+export function linkTo(href, settings, viewport, { private: own = "", keeps = null } = {}) {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(DEFAULTS)) {
@@ -145,13 +145,13 @@ export function linkTo(href, settings, viewport, { private: name = "", keeps = n
   else url.searchParams.delete("zoom");
   if (keeps === null) url.searchParams.delete("picture");
   // For whoever opens it once the picture is gone.
-  if (name) url.searchParams.set("named", name);
+  if (own) url.searchParams.set("named", own);
   return url.href;
 }
 
 /**
  * Say how long a copied link opens an own picture; empty for an example.
- * @param {{private: string, keeps: number|null}} own @param {number} now milliseconds @param {string} [locale] of the time
+ * @param {{private: string, keeps: number|null}} link @param {number} now milliseconds @param {string} [locale] of the time
  */
 export function linkLasts({ private: name, keeps }, now, locale) {
   if (!name || keeps === null) return "";

@@ -215,9 +215,10 @@ export class Viewer {
 
   /** @param {Element|null} saved  around the button where the view is in Saved; its class has the record's id */
   async #copyLink(saved) {
-    const { state, state: { head } } = this, record = saved?.className.match(/st-key-saved-link-([0-9a-f]+)/)?.[1];
-    const address = record ? new URL(`saved?kept=${record}`, location.href).href
-      : linkTo(location.href, state.settings, state.viewport, head);
+    const { state } = this, { head } = state;
+    const record = saved?.className.match(/st-key-saved-link-([0-9a-f]+)/)?.[1];
+    const own = () => linkTo(location.href, state.settings, state.viewport, head);
+    const address = record ? new URL(`saved?kept=${record}`, location.href).href : own();
     // Without https, browsers deny the clipboard to pages from another machine.
     const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
     const message = copied ? "Link copied to the clipboard." : address;
