@@ -11,18 +11,20 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import streamlit as st
 
 from sightglass.common.settings import MIB
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.ui.session import state
 from sightglass.ui.session.state import Kept
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from sightglass.explain.evidence.cache import ByteCache
 
 COOKIE = "sightglass-browser"
 COOKIE_AGE = 30 * 24 * 3600
@@ -80,9 +82,13 @@ class Tabs:
     """The state of all tabs, in memory only, at most 256 MiB of those used last; thread-safe."""
 
     clock: Callable[[], float] = time.monotonic
-    _cache: ByteCache[_Snapshot] = field(
-        default_factory=lambda: ByteCache(256 * MIB, lambda snapshot: snapshot.nbytes, disposable=False)
-    )
+
+    @cached_property
+    def _cache(self) -> ByteCache[_Snapshot]:
+        # Of the engine, which the server's start does not wait for.
+        from sightglass.explain.evidence.cache import ByteCache
+
+        return ByteCache(256 * MIB, lambda snapshot: snapshot.nbytes, disposable=False)
 
     def keep(self, tab: tuple[str, str], address: Address, states: dict[str, Kept]) -> None:
         """Keep the state of a tab at an address."""
