@@ -45,7 +45,7 @@ HELP = (
 
 
 @dataclass
-class Adding:
+class Adding(state.Kept):
     """What this session is adding."""
 
     generation: int = 0

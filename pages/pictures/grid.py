@@ -206,7 +206,9 @@ def _filter_rows(frame: Frame, scores: table.Scores, view: str) -> Frame:
     """Draw the filters of pictures; return the rows that match."""
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
-    unsure = scores.sure and st.checkbox(f"Unsure: below {percent(UNSURE)}", key="pictures-unsure")
+    unsure = scores.sure and url_state.widget(
+        st.checkbox, f"Unsure: below {percent(UNSURE)}", None, False, key="pictures-unsure"
+    )
     rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
     if predicted is not None:
         rows = rows[rows["predicted"] == predicted]
@@ -218,7 +220,8 @@ def _choose(title: str, values: Any, key: str) -> str | None:
     options = sorted(values.dropna().unique())
     if len(options) < 2:
         return None
-    chosen: str | None = st.selectbox(title, options, index=None, placeholder="any", key=key)
+    look: dict[str, Any] = {"index": None, "placeholder": "any"}
+    chosen: str | None = url_state.widget(st.selectbox, title, options, None, key=key, **look)
     return chosen
 
 
@@ -233,7 +236,7 @@ def _filter_units(report: ErrorReport, class_name: str | None, chosen: set[str] 
     if class_name is None:
         names = {"": "any"} | {name: name for name in sorted({unit.about for unit in report.units})}
         class_name = url_state.widget(st.selectbox, "Class", names, "", key="pictures-about", name="about")
-    small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
+    small = url_state.widget(st.checkbox, f"Smaller than {SMALL} px", None, False, key="pictures-small")
     units = report.select(kind, class_name)
     if chosen is not None:
         units = [unit for unit in report.units if unit.id in chosen and class_name in ("", unit.about)]

@@ -42,7 +42,7 @@ FILES = {
 
 
 @dataclass
-class Editing:
+class Editing(state.Kept):
     """Which slide is edited."""
 
     slide: str = ""

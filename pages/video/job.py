@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import streamlit as st
 from pydantic import TypeAdapter
@@ -32,6 +32,7 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.state import Kept
 from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
@@ -183,16 +184,37 @@ def open_example() -> ClipJob:
 
 
 @dataclass
-class Video:
+class Video(Kept):
     """The session's clip."""
 
     job: ClipJob | None = None
-    recorded: Clip | None = None
-    """A clip from the camera, until another is chosen."""
+    clip: tuple[Path, str] | None = None
+    """Path and name of one that was uploaded or recorded, and is not explained yet."""
+    uploaded: bool = False
+    """Whether the uploader has its file."""
+    recorded: bool = False
+    """Whether `clip` is from the camera."""
+    name: str = ""
+    """The folder of the explained clip that a reload finds again."""
     generation: int = 0
     """Counts uploaders: a new one is empty."""
     opened: tuple[ClipPlan, float] | None = None
     """A clip and the second of its drawn clip that opens on Explore in the next run."""
+
+    def kept(self) -> Self:
+        """Return what is found on the disk again."""
+        return type(self)(
+            clip=self.clip, recorded=self.recorded, name=self.name if self.job is None else self.job.plan.name
+        )
+
+    def choose(self, path: Path | None, name: str) -> Clip | None:
+        """Take the uploader's file, or without one the clip from before; return it."""
+        if path is not None:
+            self.clip, self.uploaded, self.recorded = (path, name), True, False
+        elif self.uploaded:
+            # It was taken out of the uploader.
+            self.clip, self.uploaded = None, False
+        return ReceivedClip(*self.clip) if self.clip is not None and self.clip[0].is_file() else None
 
 
 def describe(plan: ClipPlan) -> str:

@@ -18,10 +18,10 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.models.checkpoints import weights
-from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.visitor import Visitor
 from sightglass.ui.views import pairs
-from tests.pages.conftest import parameter, press, received, rerun_until, shown, texts
+from tests.pages.conftest import parameter, press, received, rerun_until, session, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 LEAF = """
@@ -330,17 +330,17 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     app = page("compare", example="bus", tab="pictures")
     images = [Image.open(path) for path in pictures[1:3]]
     for image in images:
-        own = app.session_state[state.key(image_source.Pictures)]
-        image_source.UPLOADS.put(image)
-        own.chosen = image_source.token(image)
-        own.own[own.chosen] = image_source.OwnPicture.of(image)
+        image_source.UPLOADS.put(session(app, Visitor).owner, image)
+        session(app, image_source.Pictures).chosen = image_source.token(image)
         app.run()
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]
-    # A link cannot carry either, and says so where it is copied and where it is opened.
+    # A link has both for as long as they are kept; then it asks for them.
     viewers = [viewer.head for viewer in (shown(app, 0), shown(app, 1))]
-    assert {(v["private"], *v["lacks"]) for v in viewers} == {(images[1].name, f"the picture {images[0].name}")}
-    other = page("compare", example="bus", tab="pictures", lacks=parameter(app, "lacks"))
+    assert {(v["private"], v["keeps"], *v["lacks"]) for v in viewers} == {(images[1].name, 3600)}
+    friend = page("compare", **{name: parameter(app, name) for name in app.query_params})
+    assert names(friend) == names(app)
+    other = page("compare", example="bus", tab="pictures", lacks=parameter(app, "lacks"), other="0" * 20)
     assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
     assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]

@@ -55,7 +55,10 @@ def draw(
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
         # First: also a model that cannot be loaded leaves the choice of a picture.
         image_picker.draw_bar(picture)
-        image_source.require_picture()
+        missing = image_source.missing_name()
+        if missing is not None:
+            image_picker.draw_missing(missing)
+            st.stop()
     look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center", "gap": "xsmall"}
     with controls, st.container(horizontal=True, key="choices", **look):
         model = model_picker.choose(sized=sized)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import history
+from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.history import records as limits
@@ -20,6 +22,7 @@ from sightglass.ui.declare import declare
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS, ViewSettings
 from sightglass.ui.views import charts
 
@@ -78,14 +81,32 @@ def save_and_export(
     help = "Keep it in Saved, or download files: the picture as you see it, figures, reports, clips and data."
     page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
     if view:
-        link_button()
+        link_button(saved)
     if slide is not None:
         add_to_deck(screen, slide)
 
 
-def link_button() -> None:
-    """Draw the button that copies the address of the view, in the browser: `viewer.js`."""
-    st.button("Copy link", icon=":material/link:", key="copy-link", help="Copy the address of this view as you see it.")
+def link_button(saved: Sequence[tuple[Explanation | Similarity, Json]] = ()) -> None:
+    """Draw the button that copies the address of the view, in the browser: `viewer.js`.
+
+    `saved`: as of `save_and_export`. A view of an own picture that is in Saved is linked to there: it lasts longer.
+    """
+    record = _find_kept(saved)
+    place = st.container(key=f"saved-link-{record.id}", width="content") if record is not None else nullcontext()
+    help = "Copy the address of this view as you see it."
+    with place:
+        st.button("Copy link", icon=":material/link:", key="copy-link", help=help)
+
+
+def _find_kept(saved: Sequence[tuple[Explanation | Similarity, Json]]) -> Record | None:
+    """Return the record of the one view of an own picture, if it is in Saved."""
+    if len(saved) != 1 or is_off() or not image_source.is_own():
+        return None
+    [(item, more)] = saved
+    # Where Saved cannot be read, the link is the page's own.
+    with suppress(Problem):
+        return store().find(item, more.get("index", 0))
+    return None
 
 
 def save_map(

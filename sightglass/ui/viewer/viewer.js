@@ -9,7 +9,7 @@ import { endsOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
-import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
+import { isNewLink, linkLasts, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
@@ -49,9 +49,9 @@ export class Viewer {
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
-      // The page has nothing to do for it: it would run for the same view.
-      event.stopPropagation();
-      void this.#copyLink();
+      // The page has nothing to do for it but to keep an own picture for longer: it would run for the same view.
+      if (!this.state.head.keeps) event.stopPropagation();
+      void this.#copyLink(copies.closest('[class*="st-key-saved-link-"]'));
     }, { signal, capture: true });
     let room = 0;
     onResize(root, () => {
@@ -218,15 +218,21 @@ export class Viewer {
     return this.state.head.id && !host.closest('[role="dialog"]');
   }
 
-  async #copyLink() {
-    const { state } = this, { private: name, lacks } = state.head;
-    const address = linkTo(location.href, state.settings, state.viewport, name);
+  /** @param {Element|null} saved  around the button where the view is in Saved; its class has the record's id */
+  async #copyLink(saved) {
+    const { state } = this, { head } = state;
+    const record = saved?.className.match(/st-key-saved-link-([0-9a-f]+)/)?.[1];
+    const own = () => linkTo(location.href, state.settings, state.viewport, head);
+    const address = record ? new URL(`saved?kept=${record}`, location.href).href : own();
     // Without https, browsers deny the clipboard to pages from another machine.
     const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
     const message = copied ? "Link copied to the clipboard." : address;
-    const left = [...(name ? [`your picture ${name}`] : []), ...lacks, ...(state.region ? ["the marked area"] : [])];
-    const asks = name ? ": whoever opens it is asked for the picture" : "";
-    this.say(message + (left.length ? ` It does not include ${left.join(" or ")}${asks}.` : ""));
+    if (record) return this.say(`${message} It opens the view that you keep in Saved.`);
+    const gone = head.private && head.keeps === null;
+    const left = [...(gone ? [`your picture ${head.private}`] : []), ...head.lacks, ...(state.region ? ["the marked area"] : [])];
+    const asks = gone ? ": whoever opens it is asked for the picture" : "";
+    const without = left.length ? ` It does not include ${left.join(" or ")}${asks}.` : "";
+    this.say(message + linkLasts(head, Date.now()) + without);
   }
 
   #maps() {

@@ -149,7 +149,7 @@ def draw_viewer(image: Image, panels: Sequence[Pane], *, key: str, marks: Sequen
         image,
         panels,
         marks,
-        ViewerOptions(start.settings, private=image_source.unlinked_name(), **options),
+        ViewerOptions(start.settings, **image_source.describe_link(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
     )
