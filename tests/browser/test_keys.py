@@ -91,3 +91,30 @@ def test_escape_closes_a_window_whose_button_is_gone(visit: Callable[..., sync.P
     page.keyboard.press("Escape")
     sync.expect(window).to_have_count(0)
     assert pixels(page).shape == before.shape
+
+
+def test_d_adds_the_view_at_once_and_a_line_takes_it_back_or_presents_it(visit: Callable[..., sync.Page]) -> None:
+    page = visit(PAGE)
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    field = page.get_by_role("combobox", name="Another class")
+    field.click()
+    page.keyboard.type("d")
+    sync.expect(field).to_have_value("d")
+    page.keyboard.press("Escape")
+    # A radio of the strip, which Streamlit takes for a field.
+    page.get_by_role("radio", name="s", exact=True).click()
+    settled(page)
+    line = page.locator(".added")
+    sync.expect(line).to_be_hidden()
+    page.keyboard.press("D")
+    sync.expect(line).to_contain_text("slide 1.")
+    sync.expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    sync.expect(line).to_be_hidden()
+    settled(page)
+    page.keyboard.press("d")
+    sync.expect(line).to_contain_text("slide 1.")
+    page.get_by_role("button", name="Present").click()
+    page.frame_locator("iframe").last.locator("section.present h2").wait_for()
+    assert page.evaluate("() => document.fullscreenElement !== null")
