@@ -70,7 +70,7 @@ VIEWER: button Side by side with the plain picture | map; button Full screen | f
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Edit the picture | -
-ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
+ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck | opens
 SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
@@ -110,7 +110,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
     =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every;
-    button 0:.* | ?moment; button Add to deck Shortcut D | opens; button Upload | file;
+    button 0:.* | ?moment; button Add to deck | opens; button Upload | file;
     radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
     =SIZES; =QUESTION
@@ -121,7 +121,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
     button Open in Explore | /; button Copy link | "Link copied;
-    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
+    button Add to deck | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
 /saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button (My deck|.*scene.*) | -;

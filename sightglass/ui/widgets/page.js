@@ -98,6 +98,18 @@ export function enterPopovers(document) {
   });
 }
 
+/** Parts that Escape closes, the topmost first. */
+const OPEN = ['[data-testid="stDialog"] button[aria-label="Close"]', '[data-testid="stPopoverButton"][aria-expanded="true"]'];
+
+/** Let Escape close what is open also where the button that had the focus is gone, as after a download. @param {Document} document */
+export function closeByEscape(document) {
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (key !== "Escape" || target !== document.body) return;
+    const open = OPEN.map((selector) => document.querySelector(selector)).find(Boolean);
+    if (open instanceof HTMLElement) open.click();
+  });
+}
+
 /** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Document} document */
 export function present(document) {
   // Only a click's own handler may ask for it.
@@ -143,5 +155,6 @@ if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   announce(document);
   new MutationObserver(() => showInFull(document)).observe(document.body, CHANGES);
   enterPopovers(document);
+  closeByEscape(document);
   present(document);
 }
