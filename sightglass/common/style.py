@@ -9,6 +9,8 @@ DEFAULTS: dict[str, Any] = _CONSTANTS["DEFAULTS"]
 """Default of each setting of a view, by name; the viewer has the same."""
 OVERLAY: dict[str, float] = _CONSTANTS["OVERLAY"]
 """How an overlay changes the picture; each number is explained in `style.js`."""
+TINT: dict[str, list[float]] = _CONSTANTS["TINT"]
+"""How its colours change with the picture's lightness, at the level 0 and at 1."""
 ENDS: dict[str, list[float]] = _CONSTANTS["ENDS"]
 """Shares of a colormap at which an overlay's colours begin and end, by its name, or `others`."""
 SIGNED: dict[str, dict[str, list[list[int]]]] = _CONSTANTS["SIGNED"]
