@@ -137,7 +137,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
     field = npy(np.full((48, 48, 5), 0.1, np.float32))
     app = page(model="bands", fails=True)
     # A photograph does not fit: one sentence, and everything else stays in place.
-    assert "cameraman.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
+    assert "coffee.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
     app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)

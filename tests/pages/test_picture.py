@@ -50,7 +50,7 @@ def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
 
 def own(app: AppTest) -> list[str]:
     names = bar(app)["names"]
-    return names[: names.index("Cameraman")]
+    return names[: names.index("Coffee")]
 
 
 def test_late_request_brings_no_earlier_picture_back(page):
@@ -113,7 +113,7 @@ def test_delete_drops_an_upload(page):
     press(app, "Delete")
     assert bar(app)["name"] == "a.png" and own(app) == ["a.png"] and UPLOADS.get(chosen) is None
     press(app, "Delete")
-    assert bar(app)["name"] == "cameraman.jpg" and not own(app) and "Delete" not in labels(app)
+    assert bar(app)["name"] == "coffee.jpg" and not own(app) and "Delete" not in labels(app)
     # What the server has dropped itself stands in the bar no more.
     upload(app, "c.png")
     UPLOADS.drop(bar(app)["chosen"])
