@@ -13,6 +13,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.explain.whatif import touch
@@ -81,7 +82,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         st.rerun()
     with title:
         if finished:
-            _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
+            said = answers.headline(explanation, index), charts.say_fit(explanation)
+            _write_headline(controls.add_warning(answers.choices, " ".join(filter(None, said))))
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
@@ -120,7 +122,10 @@ def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
 
 
 def _write_headline(text: str) -> None:
-    st.markdown(f"## {escape(text)}", width="stretch")
+    hot = VIEWER_STYLE.hot.capitalize()
+    # The browser writes the name of the colour that it shows there: headline.js.
+    marked = escape(text).replace(f". {hot} ", f". *{hot}* ", 1)
+    st.markdown(f"## {marked}", width="stretch")
 
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:

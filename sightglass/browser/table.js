@@ -46,10 +46,10 @@ export function overlayColours(lut, name) {
 }
 
 /** Steps of the circle of hues: 256 between red and yellow. */
-const HUES = 1536;
+export const HUES = 1536;
 
 /** Return a colour's hue, 0..1536: from red by yellow, green and blue to red; of greys 0. @param {number} r @param {number} g @param {number} b */
-function hueOf(r, g, b) {
+export function hueOf(r, g, b) {
   const most = Math.max(r, g, b), range = most - Math.min(r, g, b);
   if (range === 0) return 0;
   if (most === r) return Math.round((256 * (g - b)) / range) + (g < b ? HUES : 0);

@@ -58,6 +58,15 @@ export const SIGNED = {
   }
 };
 
+/** What a sentence calls the strongest place of a map by its mode, where that is no colour. @type {Record<string, string>} */
+export const COLOURLESS = { "contour": "the inside of the lines", "spotlight": "the bright part", "picture": "the map" };
+
+/** Names of hues, and the degrees from which each is called so. */
+export const HUE_NAMES = {
+  "from": [0, 15, 45, 70, 165, 200, 250, 290, 330],
+  "names": ["red", "orange", "yellow", "green", "turquoise", "blue", "violet", "magenta", "red"]
+};
+
 /** @type {{mode: Mode[], layout: Layout[], scale: Scale[]}} */
 export const CHOICES = {
   "mode": ["overlay", "blend", "map", "contour", "spotlight", "picture"],

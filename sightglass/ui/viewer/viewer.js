@@ -6,6 +6,7 @@ import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { optionOf, showControls } from "./controls.js";
+import { Headline, hotOf } from "./headline.js";
 import { Input } from "./input.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
 import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
@@ -37,6 +38,7 @@ export class Viewer {
     this.painter = new Painter(root, this.state);
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
+    this.headline = new Headline(signal);
     onBroadcast("settings", (answer) => {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
@@ -343,7 +345,9 @@ export class Viewer {
   }
 
   showControls() {
-    showControls(this.root, this.state, this.#maps());
+    const { state } = this;
+    showControls(this.root, state, this.#maps());
+    if (this.#isPages()) this.headline.say(hotOf(state.settings, state.lut()));
     this.#explainLines();
   }
 }
