@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
+    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 AHEAD = 0.16
@@ -98,12 +100,20 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
     if index is not None:
         with beside:
             answers.draw_numbers(explanation, index)
+            _draw_way_back(choices.model)
             if not image_source.is_own():
                 help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
                 look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
                 st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
+
+
+def _draw_way_back(model: ModelSpec) -> None:
+    """Draw the way back to the photograph in whose place the model's own scene is shown."""
+    if photograph := image_source.replaced():
+        help, go = "On a photograph this model's answers mean nothing.", partial(image_source.insist, model.id)
+        st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:

@@ -67,7 +67,9 @@ def test_the_headline_names_the_colour_that_is_shown(visit):
         expect(headline(page).locator("em")).to_have_text(Style(colormap=name).hot.capitalize())
     # A headline that comes later, too.
     page.locator("[data-testid=stMain]").get_by_role("button", name=re.compile("^cup ")).first.click()
-    expect(headline(page)).to_have_text(re.compile(f"{Style(colormap=name).hot.capitalize()} shows the evidence for cup[.]$"))
+    expect(headline(page)).to_have_text(
+        re.compile(f"{Style(colormap=name).hot.capitalize()} shows the evidence for cup[.]$")
+    )
 
 
 def test_canvas_equals_edit_undo_and_original(visit):

@@ -21,6 +21,7 @@ from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_file
 from sightglass.models.demo.pictures import example_named as example_named
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
 
@@ -145,6 +146,10 @@ class Pictures:
     """The name of a link's picture that it cannot carry, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
+    replaced: str = ""
+    """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
+    insisted: set[str] = field(default_factory=set)
+    """Ids of such models that a person had explain a photograph nevertheless."""
 
     def opened(self, key: str | None) -> Image | None:
         """Return one of the session's own pictures, decoded again if needed."""
@@ -269,6 +274,7 @@ def _choose_own(image: Image, picture: OwnPicture) -> None:
     pictures, key = state.of(Pictures), token(image)
     pictures.own.setdefault(key, picture)
     pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, key, None, ""
+    pictures.replaced = ""
 
 
 def choose_by_id(key: str) -> bool:
@@ -287,7 +293,34 @@ def choose_by_id(key: str) -> bool:
 def choose_example(name: str) -> None:
     """Choose an example by its name."""
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.missing = name, None, ""
+    pictures.chosen, pictures.problem, pictures.missing, pictures.replaced = name, None, "", ""
+
+
+def adapt_to_model(model: ModelSpec) -> bool:
+    """Choose what the model knows in a photograph's place, or the photograph again; return whether that is another."""
+    pictures = state.of(Pictures)
+    photograph = pictures.replaced or pictures.chosen or ""
+    if pictures.replaced and not model.example:
+        choose_example(photograph)
+        return True
+    if not model.example or not is_photograph() or model.id in pictures.insisted:
+        return False
+    choose_example(model.example)
+    pictures.replaced = photograph
+    return True
+
+
+def insist(model_id: str) -> None:
+    """Go back to the photograph, which the model then explains although it knows none."""
+    pictures = state.of(Pictures)
+    pictures.insisted.add(model_id)
+    choose_example(pictures.replaced)
+
+
+def replaced() -> str:
+    """Return the file name of the photograph in whose place an example is shown; empty for none."""
+    name = state.of(Pictures).replaced
+    return example_file(name)[1] if name else ""
 
 
 def remove(key: str) -> None:
