@@ -191,19 +191,6 @@ class Wording:
         """Return the answer as a sentence without subject and verb: `minibus, 62 %.`"""
         return f"{result.predictions[0].label}, {percent(result.predictions[0].score)}."
 
-    def summary(self, result: Result, index: int) -> str:
-        """Return the answer without the model's name: `Minibus, 62 %.`"""
-        if not result.predictions:
-            return ""
-        text, best = capital(self.describe_answer(result, index)), result.predictions[0]
-        if result.task.evaluation != "classes":
-            return text
-        if best.score < UNSURE:
-            text = f"Unsure. {text}"
-        if result.heatmaps and result.heatmaps[index].target.index != best.index:
-            text += f" The map is of {result.heatmaps[index].target.label}."
-        return text
-
     def list_answers(self, result: Result) -> list[str]:
         """Return a line per answer with an area: `star: 12 % of the picture`."""
         return []

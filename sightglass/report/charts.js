@@ -1,3 +1,4 @@
+/* global Plotly */
 // Draw the figures that the page holds.
 
 for (const place of document.querySelectorAll("[data-figure]")) {

@@ -55,7 +55,7 @@ CHANGED = f"""([what, over, before]) => {{
 # Streamlit's own or stays for a while. Rows are clicked in their order; the first one of a pattern counts.
 ROWS = r"""
 PICTURE: button Upload | file;
-    radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    radio (Coffee|Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Stamped|Red star|Person) | ?example;
     button Draw | /
 MODEL: button .*Options | opens; combobox Model | ?model <
 SIZES: radio (s|m|l) | ?model
@@ -79,7 +79,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
-    radio (Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    radio (Coffee|Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Stamped|Red star|Person) | ?example;
     button Draw | map <; link See a cheat | /saved
 /?SCENE&edit=1: =INSTRUMENTS; button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;

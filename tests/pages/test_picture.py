@@ -59,7 +59,7 @@ def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
 
 def own(app: AppTest) -> list[str]:
     names = bar(app)["names"]
-    return names[: names.index("Cameraman")]
+    return names[: names.index("Coffee")]
 
 
 def test_late_request_brings_no_earlier_picture_back(page):
@@ -129,7 +129,7 @@ def test_delete_can_be_undone(page):
     choose(app, first)
     assert "Undo" not in labels(app) and own(app) == ["c.png", "a.png"]
     press(press(app, "Delete"), "Delete")
-    assert bar(app)["name"] == "cameraman.jpg" and not own(app) and "Delete" not in labels(app)
+    assert bar(app)["name"] == "coffee.jpg" and not own(app) and "Delete" not in labels(app)
 
 
 def test_what_the_server_has_dropped_is_in_the_bar_no_more(page):

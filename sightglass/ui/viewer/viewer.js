@@ -6,6 +6,7 @@ import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { endsOf, showControls } from "./controls.js";
+import { Headline, hotOf } from "./headline.js";
 import { Input } from "./input.js";
 import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
@@ -41,6 +42,7 @@ export class Viewer {
     this.inset.button.addEventListener("click", () => this.swap(), { signal });
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
+    this.headline = new Headline(signal);
     onBroadcast("settings", (answer) => {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
@@ -394,7 +396,9 @@ export class Viewer {
   }
 
   showControls() {
-    showControls(this.root, this.state);
+    const { state } = this;
+    showControls(this.root, state);
+    if (this.#isPages()) this.headline.say(hotOf(state.settings, state.lut()));
     this.#explainLines();
     this.tellShown();
   }

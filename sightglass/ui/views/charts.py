@@ -14,7 +14,7 @@ import streamlit as st
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import CROPPED, area_name, diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, describe_fit, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
 from sightglass.ui.session import control_table, page
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
+WHOLE = "Whole picture"
 
 
 def download(
@@ -84,13 +85,26 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
     draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
 
 
+def say_fit(explanation: Explanation) -> str:
+    """Say that most of the picture was cut off and what to choose, or that it was enlarged; empty for neither."""
+    said, whole = describe_fit(explanation), _find_whole(explanation)
+    cut = unseen(explanation) > MOSTLY
+    return f"{said.removesuffix('.')}: choose {WHOLE}." if cut and whole is not None else said
+
+
+def _find_whole(explanation: Explanation) -> str | None:
+    """Return the way of fitting that shows the model the whole picture; None without one."""
+    ways = explanation.evidence.loaded.adapter.preprocessings
+    return next((way for way in ("letterbox", "squash") if way in ways), None)
+
+
 def fit_switch(explanation: Explanation) -> None:
     """Draw the switch between the model's crop and the whole picture, where there is a choice."""
     ways, chosen = explanation.evidence.loaded.adapter.preprocessings, explanation.options.preprocessing
-    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    whole = _find_whole(explanation)
     if whole is None or (chosen != whole and unseen(explanation) < CROPPED):
         return
-    names, widgets = {ways[0]: "Cropped", whole: "Whole picture"}, st.session_state
+    names, widgets = {ways[0]: "Cropped", whole: WHOLE}, st.session_state
     widgets["fit"] = chosen if chosen in names else None
     st.segmented_control(
         "How much of the picture the model sees",

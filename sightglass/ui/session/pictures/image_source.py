@@ -24,6 +24,7 @@ from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_file
 from sightglass.models.demo.pictures import example_named as example_named
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
 from sightglass.ui.session.visitor import MAX_AGE, owner
@@ -280,6 +281,10 @@ class Pictures:
     """What was deleted last, until another picture is chosen."""
     deletions: int = 0
     """Counts the deletions: each has a line of its own."""
+    replaced: str = ""
+    """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
+    insisted: set[str] = field(default_factory=set)
+    """Ids of such models that a person had explain a photograph nevertheless."""
 
     def opened(self, key: str | None) -> Image | None:
         """Return one of the browser's own pictures, decoded again if needed."""
@@ -445,6 +450,34 @@ def choose_example(name: str) -> None:
 def _choose(key: str) -> None:
     pictures = state.of(Pictures)
     pictures.chosen, pictures.problem, pictures.missing, pictures.deleted = key, None, None, None
+    pictures.replaced = ""
+
+
+def adapt_to_model(model: ModelSpec) -> bool:
+    """Choose what the model knows in a photograph's place, or the photograph again; return whether that is another."""
+    pictures = state.of(Pictures)
+    photograph = pictures.replaced or pictures.chosen or ""
+    if pictures.replaced and not model.example:
+        choose_example(photograph)
+        return True
+    if not model.example or not is_photograph() or model.id in pictures.insisted:
+        return False
+    choose_example(model.example)
+    pictures.replaced = photograph
+    return True
+
+
+def insist(model_id: str) -> None:
+    """Go back to the photograph, which the model then explains although it knows none."""
+    pictures = state.of(Pictures)
+    pictures.insisted.add(model_id)
+    choose_example(pictures.replaced)
+
+
+def replaced() -> str:
+    """Return the file name of the photograph in whose place an example is shown; empty for none."""
+    name = state.of(Pictures).replaced
+    return example_file(name)[1] if name else ""
 
 
 def delete(key: str) -> None:
