@@ -62,8 +62,10 @@ SIZES: radio (s|m|l) | ?model
 QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
-    combobox How the picture is fitted | ?fit; combobox Colours | map
-VIEWER: button Side by side with the plain picture | map; button Full screen | full; combobox Colormap | map;
+    combobox How the picture is fitted | ?fit
+INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own;
+    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink|rainbow|spring|summer|twilight.*|winter) | -
+VIEWER: button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Edit the picture | -

@@ -7,7 +7,8 @@ import { numbersOf } from "./numbers.js";
 
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
- * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[]}} Head
+ * @typedef {{of: string, numbers: (Record<string, string>|null)[], rows: import("./numbers.js").Label[], swatches: string[],
+ *   empty: string}} Head  numbers: of each map; null of one without evidence; empty: what is said of it
  */
 
 /** CSS pixels from which the instruments stand in one row. */
@@ -32,7 +33,7 @@ function swatchOf(name, lut, named) {
 
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [] };
+  #head = { of: "", numbers: [], rows: [], swatches: [], empty: "" };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -131,9 +132,9 @@ class Instruments {
   #reserve() {
     const table = find(this.root, ".numbers");
     if (table.children.length) return;
-    const { numbers: [first = {}], rows } = this.#head;
+    const { numbers: [first], rows } = this.#head;
     table.classList.add("single");
-    table.replaceChildren(...rows.filter(({ id }) => id in first).map(() => document.createElement("div")));
+    table.replaceChildren(...rows.filter(({ id }) => first && id in first).map(() => document.createElement("div")));
   }
 
   /** @param {Shown} shown */
@@ -169,7 +170,7 @@ class Instruments {
     const { rows, numbers, of } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
-    const columns = shown.maps.map((item) => numbersOf(item, shown, rows, known[item.place] ?? {}));
+    const columns = shown.maps.map((item) => numbersOf(item, shown, rows, known[item.place]));
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
     this.#place(table, shown);
@@ -177,7 +178,6 @@ class Instruments {
       const number = column.find((each) => each.id === id);
       const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
       const cell = document.createElement("div");
-      cell.setAttribute("role", "cell");
       cell.title = label?.help ?? "";
       const name = document.createElement("span");
       name.className = i ? "unseen" : "label";
@@ -188,6 +188,7 @@ class Instruments {
       cell.append(name, value);
       return cell;
     }));
+    if (!cells.length) return table.replaceChildren(known[shown.maps[0].place] === null ? this.#head.empty : "");
     table.replaceChildren(...cells);
   }
 
