@@ -190,7 +190,6 @@ class Instruments {
       const number = column.find((each) => each.id === id);
       const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
       const cell = document.createElement("div");
-      cell.setAttribute("role", "cell");
       cell.title = label?.help ?? "";
       const name = document.createElement("span");
       name.className = i ? "unseen" : "label";

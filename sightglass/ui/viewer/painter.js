@@ -68,7 +68,10 @@ export function widthOf(holder) {
  */
 function mostHigh(head, rows, full) {
   if (full) return Math.max(120, (innerHeight - 130 - GAP * (rows - 1)) / rows);
-  return onPhone() ? 480 : Math.max(300, head.height + innerHeight - 900, rows > 1 && innerHeight < 900 ? 0.6 * innerHeight : 0);
+  if (onPhone()) return 480;
+  // A phone on its side shows a whole picture below its first row.
+  const least = Math.min(300, innerHeight - 130);
+  return Math.max(least, head.height + innerHeight - 900, rows > 1 && innerHeight < 900 ? 0.6 * innerHeight : 0);
 }
 
 /**

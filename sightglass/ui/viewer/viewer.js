@@ -56,7 +56,7 @@ export class Viewer {
       void this.#copyLink(copies.closest('[class*="st-key-saved-link-"]'));
     }, { signal, capture: true });
     let room = 0;
-    onResize(root, () => {
+    onResize(find(root, ".area"), () => {
       const now = widthOf(find(root, ".panels"));
       if (now === room || !this.state.head.id) return;
       room = now;

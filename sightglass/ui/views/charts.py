@@ -172,7 +172,7 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
         rows += f"<span>{text}</span>"
         spoken.append(f"{name}: {text}, {100 * bar.low:.1f} to {100 * bar.high:.1f}")
     label = f"95 % intervals, in hundredths. {'; '.join(spoken)}."
-    style = "display:grid;grid-template-columns:9em 1fr 8.6em;gap:2px 10px;font-size:13px;white-space:pre-line"
+    style = "display:grid;grid-template-columns:9em 1fr 8.6em;gap:2px 10px;font-size:.8667rem;white-space:pre-line"
     st.html(f'<div style="{style}" role="img" aria-label="{label}">{rows}</div>')
 
 
