@@ -102,7 +102,7 @@ def _say_unlisted() -> None:
     if not ids:
         return
     words = f"models.toml does not name {listing(ids, MOST_NAMED)}, whose files are here"
-    advice = "put a copy of it back, or delete their folders by hand."
+    advice = "put a copy of models.toml back, or delete by hand what nobody needs."
     st.warning(escape(f"{words}: {advice}"), icon=":material/warning:")
 
 

@@ -79,7 +79,7 @@ def test_damaged_list_of_added_models_is_named(page, kept):
     table.write_text("", "utf-8")
     app.run()
     (warning,) = app.warning
-    assert warning.value.startswith("models.toml does not name leaf, whose files are here: put a copy of it back")
+    assert warning.value.startswith("models.toml does not name leaf, whose files are here: put a copy of models.toml")
     assert app.file_uploader
     assert (kept / "leaf" / "leaf.pth").read_bytes() == b"weights"
 
