@@ -155,6 +155,8 @@ class Style:
     cells: bool = DEFAULTS["cells"]
     boxes: str = DEFAULTS["boxes"]
     """The colour of boxes: a name, or `#00ff00`."""
+    outlines: bool = DEFAULTS["outlines"]
+    """Whether boxes, joints and lines are drawn."""
 
     def __post_init__(self) -> None:
         parse_color(self.boxes)

@@ -129,7 +129,7 @@ def _write_headline(text: str) -> None:
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:
     image, maps = explanation.image, answers.maps(explanation)
-    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT, "instruments": True}
+    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT}
     if answers.pair is not None:
         panes = [*(Pane(maps=(maps[i],)) for i in answers.pair), panels.difference_pane(explanation, answers.pair)]
         return panels.draw_viewer(
@@ -148,7 +148,7 @@ def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimm
     return panels.draw_viewer(image, panes, marks=answers.marks(explanation), beside=True, **look)
 
 
-def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers]:
+def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | None]:
     """Return the numbers of the viewer's maps, in its order; a difference, which is the last, has none."""
     shown = range(len(explanation.heatmaps)) if answers.pair is None else answers.pair
     return [numbers_of(explanation, i) for i in shown]
@@ -224,7 +224,7 @@ def _draw_stages(boxes: Answers, item: Row) -> str:
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
-    view = panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns, instruments=True)
+    view = panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
     instruments(view)
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"

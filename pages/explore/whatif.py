@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
@@ -174,8 +174,7 @@ def _draw_map(
         panel, marks = Pane(maps=(panels.to_map(after, 0, note=note),)), panels.boxes(after, 0)
     else:
         panel, marks = panels.plain_pane(after.image), panels.boxes(after)
-    look: dict[str, Any] = {"height": HEIGHT, "marks": marks, "lacks": lacks, "instruments": bool(after.heatmaps)}
-    view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", **look)
+    view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
     if after.heatmaps:
         instruments(view, [numbers_of(after, 0)])
         return

@@ -257,9 +257,8 @@ def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(describe(explanation, HIGHLIGHT_HELP).headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
-    mapped = bool(explanation.heatmaps)
-    view = panels.draw_viewer(image, panes, key="viewer-models", height=360, instruments=mapped)
-    if mapped:
+    view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
+    if explanation.heatmaps:
         instruments(view, [numbers_of(explanation, 0)])
 
 

@@ -17,12 +17,12 @@ from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import Answer
-from sightglass.explain.trust.diagnosis import area_name
 from sightglass.history.encoding import record_view
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import saving
+from sightglass.ui.instruments import instruments, printed
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
@@ -227,11 +227,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             st.markdown("### Predictions")
             items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
-            if record.maps[index].state == "ok":
-                info = record.maps[index]
-                charts.draw_metric(charts.HALF, percent(info.statistics.half_heat_area), area_name(info.geometry))
-            else:
-                st.caption(charts.NOTHING)
+            beside = st.container()
             if (proof := saving.store().proof(record, index)) is not None:
                 st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
@@ -244,7 +240,10 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             for p in info.boxes
             if p.box is not None
         )
-        viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        view = viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        if maps:
+            with beside:
+                instruments(view, [printed(info.statistics) if info.state == "ok" else None for info in record.maps])
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -81,6 +81,8 @@ def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style) -> NDArray[np.uint8]:
     """Draw boxes with their names, the explained one bolder; `scale`: pixels of a unit."""
+    if not style.outlines:
+        return pixels
     explained = [i for i, box in enumerate(boxes) if box.explained]
     height, width = pixels.shape[:2]
     items = [([Mark("polygon", tuple((x * width, y * height) for x, y in box.points))], box.text) for box in boxes]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SWATCHES = ("inferno", "jet", "turbo", "viridis", "cividis", "gray")
 """The colormaps in sight; the first is the default, `cividis` is read by people who confuse red and green."""
+EMPTY = "This map is empty: there is nothing to measure."
 _ON = "on which share of the visible area."
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("area", "Area above", "How much of the area is stronger than the threshold; without one, than half of the scale."),
@@ -51,10 +52,10 @@ def printed(statistics: Statistics) -> Numbers:
     return {id: format_value(name, getattr(statistics, name)) for id, name in _STATISTICS.items()}
 
 
-def numbers_of(explanation: Explanation, index: int) -> Numbers:
-    """Return the printed numbers of an explanation's map; none of a map without evidence."""
+def numbers_of(explanation: Explanation, index: int) -> Numbers | None:
+    """Return the printed numbers of an explanation's map; None of a map without evidence."""
     if explanation.heatmaps[index].state != "ok":
-        return {}
+        return None
     numbers = printed(explanation.statistics[index])
     boxes = explanation.box_numbers(index) if explanation.task.explains("detection") else None
     if boxes is not None:
@@ -65,7 +66,7 @@ def numbers_of(explanation: Explanation, index: int) -> Numbers:
 
 def instruments(
     view: View | None = None,
-    numbers: Sequence[Numbers] = (),
+    numbers: Sequence[Numbers | None] = (),
     *,
     more: Mapping[str, Sequence[str]] | None = None,
     key: str = "instruments",
@@ -74,11 +75,11 @@ def instruments(
 
     Args:
         view: What the viewer returned; its maps are the ones that `numbers` are of.
-        numbers: Of each of the viewer's maps, in their order, its printed numbers; those that are missing are computed
-            in the browser.
+        numbers: Of each of the viewer's maps, in their order, its printed numbers; None of a map that is empty. Those
+            that are missing are computed in the browser.
         more: Rows below the others by their names, each with a value for each of the viewer's maps.
         key: The component's key on the page.
     """
     rows = [dict(zip(("id", "label", "help"), row, strict=True)) for row in ROWS]
     data: Json = {"of": view.id if view is not None else "", "numbers": list(numbers), "rows": rows}
-    _component(key=key, data=data | {"more": more or {}, "swatches": SWATCHES})
+    _component(key=key, data=data | {"more": more or {}, "swatches": SWATCHES, "empty": EMPTY})

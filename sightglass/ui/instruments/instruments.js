@@ -7,8 +7,9 @@ import { numbersOf } from "./numbers.js";
 
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
- * @typedef {{of: string, numbers: Record<string, string>[], rows: import("./numbers.js").Label[], swatches: string[],
- *   more: Record<string, string[]>}} Head  more: rows below the others by their names, each value by the place of its map
+ * @typedef {{of: string, numbers: (Record<string, string>|null)[], rows: import("./numbers.js").Label[], swatches: string[],
+ *   empty: string, more: Record<string, string[]>}} Head  numbers: of each map; null of one without evidence; empty: what is said of
+ *   it; more: rows below the others by their names, each value by the place of its map
  */
 
 const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
@@ -43,7 +44,7 @@ function headOf(title) {
 
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [], more: {} };
+  #head = { of: "", numbers: [], rows: [], swatches: [], empty: "", more: {} };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -139,9 +140,9 @@ class Instruments {
   #reserve() {
     const table = find(this.root, ".numbers");
     if (table.children.length) return;
-    const { numbers: [first = {}], rows } = this.#head;
+    const { numbers: [first], rows } = this.#head;
     table.classList.add("single");
-    table.replaceChildren(...rows.filter(({ id }) => id in first).map(() => document.createElement("div")));
+    table.replaceChildren(...rows.filter(({ id }) => first && id in first).map(() => document.createElement("div")));
   }
 
   /** @param {Shown} shown */
@@ -179,7 +180,7 @@ class Instruments {
     const known = of === shown.id ? numbers : [];
     const columns = shown.maps.map((item) => {
       const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
-      return [...numbersOf(item, shown, rows, known[item.place] ?? {}), ...below];
+      return [...numbersOf(item, shown, rows, known[item.place]), ...below];
     });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
@@ -200,6 +201,7 @@ class Instruments {
       cell.append(name, value);
       return cell;
     }));
+    if (!cells.length) return table.replaceChildren(known[shown.maps[0].place] === null ? this.#head.empty : "");
     table.replaceChildren(...heads, ...cells);
   }
 

@@ -111,7 +111,8 @@ class ViewerOptions:
     and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
     cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
     is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
-    `instruments`: the page draws them, and so the viewer has neither a scale nor an opacity of its own.
+
+    Their scale, colours and opacity are those of `sightglass.ui.instruments`, which a page with maps draws, too.
     """
 
     initial: Mapping[str, str] | None = None
@@ -126,7 +127,6 @@ class ViewerOptions:
     lacks: tuple[str, ...] = ()
     dimmed: bool = False
     together: bool = False
-    instruments: bool = False
 
 
 DEFAULTS = ViewerOptions()

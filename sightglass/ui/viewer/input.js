@@ -2,7 +2,6 @@
 
 import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast, themeOf } from "../../browser/component.js";
 import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../browser/geometry.js";
-import { DEFAULTS } from "../../common/style.js";
 import { keep } from "./settings.js";
 
 /** Pixels that a finger or the mouse may move in a click. */
@@ -282,7 +281,7 @@ export class Input {
     viewer.say(`Opacity ${Math.round(100 * alpha)} %.`);
   }
 
-  /** Connect the toolbar and the colour bar. @param {AbortSignal} signal */
+  /** Connect the toolbar. @param {AbortSignal} signal */
   #wire(signal) {
     const { viewer, viewer: { root, state } } = this, hear = hearIn(root, signal), sheet = find(root, ".sheet"), more = find(root, ".more");
     let before = {};
@@ -291,14 +290,6 @@ export class Input {
       this.#set({ mode: /** @type {Style["mode"]} */ (value), ...(guides ? { colormap: "jet", alpha: 0.5 } : before) });
       before = guides ? { colormap, alpha } : {};
     });
-    for (const name of ["alpha", "threshold"]) {
-      // Left of the middle of a signed map's bar is as far from 0 as right of it.
-      hear(name, "input", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }, false));
-      hear(name, "change", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }));
-      // The two clicks have moved the handle to where they were.
-      hear(name, "dblclick", () => this.#set({ [name]: Reflect.get(DEFAULTS, name) }));
-    }
-    hear("colormap", "change", ({ value }) => this.#set({ colormap: value }));
     hear("shared", "change", ({ checked }) => this.#set({ scale: checked === (state.usualScale() === "shared") ? "auto" : checked ? "shared" : "own" }));
     hear("cells", "change", ({ checked }) => this.#set({ cells: checked }));
     hear("boxes", "input", ({ value }) => this.#set({ boxes: value }));

@@ -57,11 +57,9 @@ export function panelOf(listed, element, layer) {
   return { ...listed, element, canvas, base: contextOf(canvas, true), lines: contextOf(over), layer, labels: [], ...sizes };
 }
 
-/** Return the width for all panels: that of the place around them, without the scale beside them. @param {HTMLElement} holder */
+/** Return the width for all panels: that of the place around them. @param {HTMLElement} holder */
 export function widthOf(holder) {
-  const { parentElement: area, nextElementSibling: scale } = holder;
-  const beside = onPhone() ? 0 : /** @type {HTMLElement} */ (scale).offsetWidth;
-  return (area?.clientWidth ?? 0) - (beside && beside + GAP / 2);
+  return holder.parentElement?.clientWidth ?? 0;
 }
 
 /**

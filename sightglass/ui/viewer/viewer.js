@@ -5,7 +5,7 @@ import { createMap, Layer, readingAt, scaling } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
-import { endsOf, optionOf, showControls } from "./controls.js";
+import { endsOf, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
@@ -62,7 +62,7 @@ export class Viewer {
     }, signal);
     signal.addEventListener("abort", () => {
       for (const { picture } of [this.state, ...this.state.listed]) picture?.bitmap.close();
-      for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
+      find(root, ".panels").replaceChildren();
     });
   }
 
@@ -131,7 +131,6 @@ export class Viewer {
   /** Take the first payload, without its pixels: its panels, its colormaps, the settings of a link or of before. @param {Head} head */
   #begin(head) {
     this.#replaceMaps(head, new Uint16Array(0));
-    find(this.root, ".colormap").replaceChildren(...head.colormaps.map(({ name }) => optionOf(name)));
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNewLink(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
     this.state.settings = recall(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
@@ -159,13 +158,11 @@ export class Viewer {
     state.panels = listed.map((panel, i) =>
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     root.classList.toggle("bare", !state.maps().length);
-    root.classList.toggle("instrumented", head.instruments);
     root.classList.toggle("dimmed", head.dimmed);
     find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
     find(root, ".measure").hidden = !head.area;
     find(root, ".edit").hidden = !head.touch;
     find(root, ".boxed").hidden = !head.boxes.length && !state.panels.some(({ boxes }) => boxes?.length);
-    find(root, ".colours").hidden = !state.maps().some(({ kind }) => kind === "heat");
     find(root, ".shared").disabled = !state.shares();
     this.caption();
     this.arrange();
@@ -291,7 +288,7 @@ export class Viewer {
   /** Tell the instruments which maps are on the page, and how they are drawn. */
   tellShown() {
     const { state } = this;
-    if (!this.#isPages() || !state.head.instruments) return;
+    if (!this.#isPages()) return;
     const style = state.style();
     const all = state.maps();
     const mapped = state.panels.filter((panel) => state.mapOf(panel));
@@ -391,7 +388,7 @@ export class Viewer {
   }
 
   showControls() {
-    showControls(this.root, this.state, this.#maps());
+    showControls(this.root, this.state);
     this.#explainLines();
     this.tellShown();
   }

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
-HALF = "Half the evidence"
-NOTHING = "This map is empty: there is nothing to measure."
 
 
 def download(
@@ -52,7 +50,6 @@ def draw_metric(label: str, value: str, measure: str, help: str | None = None) -
 def draw_numbers(explanation: Explanation, index: int) -> None:
     """Draw the number that is explained with its scale, and what raises it; neither for empty maps."""
     if explanation.heatmaps[index].state != "ok":
-        st.caption(NOTHING)
         return
     label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
