@@ -118,3 +118,30 @@ def test_d_adds_the_view_at_once_and_a_line_takes_it_back_or_presents_it(visit: 
     page.get_by_role("button", name="Present").click()
     page.frame_locator("iframe").last.locator("section.present h2").wait_for()
     assert page.evaluate("() => document.fullscreenElement !== null")
+
+
+def test_the_whole_screen_has_the_answers_and_the_tiles(visit: Callable[..., sync.Page]) -> None:
+    page = visit(PAGE)
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    shown = {
+        "the headline": page.locator(".st-key-headline h2"),
+        "the answers": page.locator(".st-key-answers .rows"),
+        "the tiles": page.locator(".st-key-tile-stable"),
+    }
+    height = {name: part.bounding_box()["height"] for name, part in shown.items()}
+    page.get_by_role("button", name="Full screen").click()
+    sync.expect(page.get_by_test_id("stTopNavLink").first).to_be_hidden()
+    for name, part in shown.items():
+        sync.expect(part, name).to_be_in_viewport(ratio=1)
+    for name in ("the answers", "the tiles"):
+        assert shown[name].bounding_box()["height"] > 1.3 * height[name], f"{name} are no larger"
+    second = page.locator(".rows .label").nth(1).inner_text()
+    page.locator(".rows button").nth(1).click()
+    sync.expect(page.locator(".panel .title").last).to_have_text(second)
+    # The answers follow a hand that covers the picture.
+    page.locator("canvas.base").first.press("t")
+    sync.expect(page.locator(".rows .was").first).to_be_visible()
+    page.evaluate("document.exitFullscreen()")
+    sync.expect(page.get_by_test_id("stTopNavLink").first).to_be_visible()
+    sync.expect(page.locator(".viewer.staged")).to_have_count(0)

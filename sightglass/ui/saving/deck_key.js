@@ -57,7 +57,7 @@ class DeckKey {
     if (!number || number === this.#shown) return;
     this.#shown = number;
     this.#slide = slide;
-    write(find(root, ".line"), line);
+    write(find(root, ".said"), line);
     for (const name of ["undo", "present"]) find(root, `.${name}`).hidden = !slide;
     root.classList.add("shown");
     this.#leave();

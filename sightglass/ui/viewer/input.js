@@ -1,6 +1,6 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast, themeOf } from "../../browser/component.js";
+import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast } from "../../browser/component.js";
 import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../browser/geometry.js";
 import { freeKey, isBehindWindow } from "../../browser/keys.js";
 import { keep } from "./settings.js";
@@ -172,11 +172,7 @@ export class Input {
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
     onBroadcast("restyle", ({ changes, done }) => state.head.id && this.#set(changes, done), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);
-    root.addEventListener("fullscreenchange", () => {
-      find(root, ".full .icon").textContent = viewer.isFull() ? "fullscreen_exit" : "fullscreen";
-      Object.assign(state, themeOf(root));
-      viewer.arrange();
-    }, { signal });
+    document.addEventListener("fullscreenchange", () => viewer.fit(), { signal });
   }
 
   /** Connect a new panel. @param {HTMLElement} figure */
@@ -310,8 +306,7 @@ export class Input {
     hear("measure", "click", () => this.#measure(!state.measuring && !state.region));
     hear("edit", "click", () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }));
     hear("full", "click", () => {
-      if (viewer.isFull()) return void document.exitFullscreen();
-      void root.requestFullscreen();
+      void viewer.toggleFull();
       // Space would press the button again, in place of hiding the map.
       find(root, ".base").focus({ preventScroll: true });
     });

@@ -18,6 +18,11 @@ import { Touch } from "./touch.js";
 
 /** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
 const FIRST_MS = 40;
+/** Attribute of the page while a viewer fills the screen with the answers and the tiles beside it: `layout.css`. */
+const STAGED = "data-stage";
+/** CSS pixels above and below the pictures on the whole screen: alone, and besides the headline and the tiles. */
+const AROUND = 130;
+const STAGE_AROUND = 110;
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
@@ -63,6 +68,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
+      document.documentElement.removeAttribute(STAGED);
       for (const { picture } of [this.state, ...this.state.listed]) picture?.bitmap.close();
       find(root, ".panels").replaceChildren();
     });
@@ -202,7 +208,7 @@ export class Viewer {
   /** Fit the panels into the available room. */
   arrange() {
     const { state } = this;
-    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
+    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.#fullHeight())) return;
     this.inset.place(widthOf(find(this.root, ".panels")));
     if (!this.inset.offered) this.state.swapped = false;
     this.#placeCross();
@@ -211,7 +217,51 @@ export class Viewer {
   }
 
   isFull() {
+    return this.#fills() || this.#isStaged();
+  }
+
+  /** Whether it alone fills the screen. */
+  #fills() {
     return /** @type {ShadowRoot} */ (this.root.getRootNode()).fullscreenElement === this.root;
+  }
+
+  /** Whether it fills the screen with the answers and the tiles beside it. */
+  #isStaged() {
+    const { documentElement: page, fullscreenElement } = document;
+    return page.hasAttribute(STAGED) && fullscreenElement === page && this.#isOnStage();
+  }
+
+  /** Whether answers stand beside it. */
+  #isOnStage() {
+    const { host } = /** @type {ShadowRoot} */ (this.root.getRootNode());
+    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers"));
+  }
+
+  /** Fill the screen, or leave it. */
+  toggleFull() {
+    const { documentElement: page } = document;
+    if (this.isFull()) return document.exitFullscreen();
+    if (!this.#isOnStage()) return this.root.requestFullscreen();
+    page.setAttribute(STAGED, "");
+    return page.requestFullscreen().catch(() => page.removeAttribute(STAGED));
+  }
+
+  /** Fit into the screen, or back into the page. */
+  fit() {
+    const { root, state } = this, full = this.isFull();
+    if (!document.fullscreenElement) document.documentElement.removeAttribute(STAGED);
+    root.classList.toggle("staged", this.#isStaged());
+    find(root, ".full .icon").textContent = full ? "fullscreen_exit" : "fullscreen";
+    Object.assign(state, themeOf(root));
+    this.arrange();
+  }
+
+  /** Return the CSS pixels for the pictures on the whole screen; 0 where they do not fill it. */
+  #fullHeight() {
+    if (this.#fills()) return innerHeight - AROUND;
+    if (!this.#isStaged()) return 0;
+    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-checks")];
+    return innerHeight - STAGE_AROUND - parts.reduce((sum, part) => sum + part.getBoundingClientRect().height, 0);
   }
 
   /** Whether it is a viewer of the page, in no window over it. */
