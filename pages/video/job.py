@@ -208,13 +208,19 @@ class Video(Kept):
         )
 
     def choose(self, path: Path | None, name: str) -> Clip | None:
-        """Take the uploader's file, or without one the clip from before; return it."""
-        if path is not None:
-            self.clip, self.uploaded, self.recorded = (path, name), True, False
-        elif self.uploaded:
+        """Take the uploader's file, or without one the clip from before; return it. Raises Problem."""
+        chosen = self.clip if path is None else (path, name)
+        if path is None and self.uploaded:
             # It was taken out of the uploader.
-            self.clip, self.uploaded = None, False
-        return ReceivedClip(*self.clip) if self.clip is not None and self.clip[0].is_file() else None
+            chosen = None
+        self.clip, self.uploaded = None, path is not None
+        self.recorded = self.recorded and path is None
+        if chosen is None or not chosen[0].is_file():
+            return None
+        clip = ReceivedClip(*chosen)
+        # What cannot be read is not asked for again.
+        self.clip = chosen
+        return clip
 
 
 def describe(plan: ClipPlan) -> str:

@@ -18,7 +18,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
-from sightglass.ui.session import control_table
+from sightglass.ui.session import control_table, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import MAX_OWN, UNDO, Pictures, Uploads, token
@@ -130,6 +130,17 @@ def test_delete_can_be_undone(page):
     assert "Undo" not in labels(app) and own(app) == ["c.png", "a.png"]
     press(press(app, "Delete"), "Delete")
     assert bar(app)["name"] == "coffee.jpg" and not own(app) and "Delete" not in labels(app)
+
+
+def test_what_is_deleted_in_another_tab_is_not_shown(page):
+    browser = {state.key(Visitor): Visitor("me", "")}
+    app = upload(page("", browser), "a.png")
+    other = page("", browser)
+    assert own(other) == ["a.png"] and bar(other)["name"] == "cameraman.jpg"
+    press(choose(other, bar(app)["chosen"]), "Delete")
+    assert bar(app.run())["name"] == "cameraman.jpg" and "no longer on the server" in bar(app)["problem"]
+    press(other, "Undo")
+    assert own(app.run()) == ["a.png"]
 
 
 def test_what_the_server_has_dropped_is_in_the_bar_no_more(page):

@@ -69,7 +69,8 @@ def draw_bar(place: DeltaGenerator) -> None:
     own = {token(each): (each.name, each.thumbnail, each.name, each.size) for each in image_source.list_own()[::-1]}
     thumbs = {id: _label(id, *shown) for id, shown in (own | _examples()).items()}
     chosen = image_source.current_id()
-    if chosen is not None and st.session_state.get(bar.strip) != chosen:
+    # One that is shown still, but not kept any more, is not among them.
+    if chosen in thumbs and st.session_state.get(bar.strip) != chosen:
         bar.number += 1
     with place.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-bar"):
         st.file_uploader(

@@ -179,6 +179,13 @@ class Uploads:
             hold = self._hold(owner, key)
             return hold is not None and hold.lent
 
+    def is_deleted(self, owner: str, key: str) -> bool:
+        """Return whether an owner's picture was deleted just now."""
+        with self._lock:
+            upload = self._find(key)
+            hold = None if upload is None else upload.holds.get(owner)
+            return hold is not None and hold.deleted is not None
+
     def use(self, owner: str, key: str) -> None:
         """Keep an owner's picture for another hour."""
         with self._lock:
@@ -291,6 +298,9 @@ class Pictures:
         if key is None or key in EXAMPLES:
             return None
         UPLOADS.use(owner(), key)
+        if UPLOADS.is_deleted(owner(), key):
+            # In another tab.
+            self.last = None
         if self.last is None or token(self.last) != key:
             self.last = UPLOADS.get(owner(), key)
         return self.last
