@@ -74,8 +74,11 @@ def _name_color(red: float, green: float, blue: float) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if saturation < 0.12:
         return "white" if value > 0.85 else "grey"
-    name = HUE_NAMES["names"][sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1]
-    return ("dark " if value < 0.35 else "pale " if saturation < 0.3 else "") + name
+    place = sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1
+    name = str(HUE_NAMES["names"][place])
+    if value < 0.35:
+        return f"dark {name}"
+    return f"pale {name}" if saturation < 0.3 else name
 
 
 Pixels = npt.NDArray[np.uint8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -69,7 +69,7 @@ class Maps:
             rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
             widgets.rows(rows, key=self._list_key, keys=keys)
             more = st.container()
-        look = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
+        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
         with left, st.container(key="stage"):
             view = panels.draw_viewer(self._image, panes, **look)
         self._draw_numbers(view)

@@ -66,7 +66,7 @@ def _draw_snapshot(snapshot: Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(saved if snapshot.folder else lost, width="content")
         help = "The picture with its map, as it was on the screen."
-        charts.download("Download", snapshot.jpeg, snapshot.name, key="live-snapshot", help=help)
+        charts.download("Download", lambda: snapshot.jpeg, snapshot.name, key="live-snapshot", help=help)
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:

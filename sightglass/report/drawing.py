@@ -103,7 +103,8 @@ def _open(file: bytes, size: tuple[int, int], place: Place) -> NDArray[np.uint8]
     opened = Pillow.open(BytesIO(file))
     if place == WHOLE:
         opened.draft("RGB", size)
-    box = tuple(share * side for share, side in zip(place, opened.size * 2, strict=True))
+    left, top, right, bottom = place
+    box = left * opened.width, top * opened.height, right * opened.width, bottom * opened.height
     drawn = opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
     return np.asarray(drawn)
 

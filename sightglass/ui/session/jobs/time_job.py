@@ -87,7 +87,7 @@ def _poll(comparison: Comparison) -> None:
     if job is None or not job.poll() or state.of(page.PageRun).window:
         return
     if job.failure is None:
-        timed.timings[key] = job.result
+        timed.timings[key] = job.result or ()
     elif not job.stopped:
         timed.failed[key] = page.describe_failure(job.failure, "models could not be timed")
     jobs.stop(JOB)
