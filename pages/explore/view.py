@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.explain.whatif import touch
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
+    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 AHEAD = 0.16
@@ -82,7 +85,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         st.rerun()
     with title:
         if finished:
-            _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
+            said = answers.headline(explanation, index), charts.say_fit(explanation)
+            _write_headline(controls.add_warning(answers.choices, " ".join(filter(None, said))))
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
@@ -98,6 +102,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         with beside:
             answers.draw_numbers(explanation, index)
             instruments(view, _numbers(answers, explanation))
+            _draw_way_back(choices.model)
             with st.container(horizontal=True, vertical_alignment="center"):
                 charts.numbers_button(explanation, index)
                 if not image_source.is_own():
@@ -106,6 +111,13 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
+
+
+def _draw_way_back(model: ModelSpec) -> None:
+    """Draw the way back to the photograph in whose place the model's own scene is shown."""
+    if photograph := image_source.replaced():
+        help, go = "On a photograph this model's answers mean nothing.", partial(image_source.insist, model.id)
+        st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -124,12 +136,15 @@ def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
 
 
 def _write_headline(text: str) -> None:
-    st.markdown(f"## {escape(text)}", width="stretch")
+    hot = VIEWER_STYLE.hot.capitalize()
+    # The browser writes the name of the colour that it shows there: headline.js.
+    marked = escape(text).replace(f". {hot} ", f". *{hot}* ", 1)
+    st.markdown(f"## {marked}", width="stretch")
 
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:
     image, maps = explanation.image, answers.maps(explanation)
-    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT, "instruments": True}
+    look: dict[str, Any] = {"key": "viewer", "height": HEIGHT}
     if answers.pair is not None:
         panes = [*(Pane(maps=(maps[i],)) for i in answers.pair), panels.difference_pane(explanation, answers.pair)]
         return panels.draw_viewer(
@@ -148,7 +163,7 @@ def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimm
     return panels.draw_viewer(image, panes, marks=answers.marks(explanation), beside=True, **look)
 
 
-def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers]:
+def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | None]:
     """Return the numbers of the viewer's maps, in its order; a difference, which is the last, has none."""
     shown = range(len(explanation.heatmaps)) if answers.pair is None else answers.pair
     return [numbers_of(explanation, i) for i in shown]
@@ -224,6 +239,7 @@ def _draw_stages(boxes: Answers, item: Row) -> str:
         panes.append(Pane(maps=(layer,), boxes=outlines))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
-    panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
+    view = panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
+    instruments(view)
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"

@@ -21,6 +21,7 @@ from sightglass.report import views as report_views
 from sightglass.report.offers import Files
 from sightglass.ui import painter, saving, widgets
 from sightglass.ui.choices import controls
+from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
@@ -173,8 +174,9 @@ def _draw_map(
         panel, marks = Pane(maps=(panels.to_map(after, 0, note=note),)), panels.boxes(after, 0)
     else:
         panel, marks = panels.plain_pane(after.image), panels.boxes(after)
-    panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
+    view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=HEIGHT, marks=marks, lacks=lacks)
     if after.heatmaps:
+        instruments(view, [numbers_of(after, 0)])
         return
     if not original.evidence.loaded.gradients:
         why = lacks_map(original.evidence.loaded, ", and other methods are too slow to follow a brush")

@@ -19,6 +19,7 @@ from sightglass.models.load import TRUST, TableDraft, Unknown
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 from sightglass.ui.choices import controls, model_picker
+from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, without_keys
@@ -44,7 +45,7 @@ HELP = (
 
 
 @dataclass
-class Adding:
+class Adding(state.Kept):
     """What this session is adding."""
 
     generation: int = 0
@@ -129,7 +130,7 @@ def _register() -> None:
             controls.load(model_id)
     except BaseException:
         # Its files stay, for other answers.
-        adding.remove(store.table(), model_id)
+        store.withdraw(model_id)
         model_picker.forget_menu()
         raise
     now.id, now.folder, now.draft = model_id, None, None
@@ -256,7 +257,9 @@ def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(describe(explanation, HIGHLIGHT_HELP).headline))}**")
     panes = [Pane(maps=(panels.to_map(explanation, 0),))] if explanation.heatmaps else [panels.plain_pane(image)]
-    panels.draw_viewer(image, panes, key="viewer-models", height=360)
+    view = panels.draw_viewer(image, panes, key="viewer-models", height=360)
+    if explanation.heatmaps:
+        instruments(view, [numbers_of(explanation, 0)])
 
 
 def _draw_meaning(spec: ModelSpec, explainer: Explainer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import streamlit as st
@@ -17,12 +17,12 @@ from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import Answer
-from sightglass.explain.trust.diagnosis import area_name
 from sightglass.history.encoding import record_view
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import saving
+from sightglass.ui.instruments import instruments, printed
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
@@ -51,11 +51,15 @@ MAX_EXPORT = 250_000_000
 
 
 @dataclass
-class Browsing:
+class Browsing(state.Kept):
     """State of the page between its runs."""
 
     ticked: dict[str, Record] = field(default_factory=dict)
     """Selected records by their ids, also those that the filters hide, in the order of selection."""
+
+    def kept(self) -> Self:
+        """Return the same selection, which each session changes by itself."""
+        return type(self)({**self.ticked})
 
 
 def draw() -> None:
@@ -227,11 +231,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             st.markdown("### Predictions")
             items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
-            if record.maps[index].state == "ok":
-                info = record.maps[index]
-                charts.draw_metric(charts.HALF, percent(info.statistics.half_heat_area), area_name(info.geometry))
-            else:
-                st.caption(charts.NOTHING)
+            beside = st.container()
             if (proof := saving.store().proof(record, index)) is not None:
                 st.caption(f"Proof: {escape(proof.sentence)}")
             if (checks := record.checks_of(index)) is not None:
@@ -244,7 +244,10 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             for p in info.boxes
             if p.box is not None
         )
-        viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        view = viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        if maps:
+            with beside:
+                instruments(view, [printed(info.statistics) if info.state == "ok" else None for info in record.maps])
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):

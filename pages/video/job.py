@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import streamlit as st
 from pydantic import TypeAdapter
@@ -32,6 +32,7 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.state import Kept
 from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
@@ -183,16 +184,43 @@ def open_example() -> ClipJob:
 
 
 @dataclass
-class Video:
+class Video(Kept):
     """The session's clip."""
 
     job: ClipJob | None = None
-    recorded: Clip | None = None
-    """A clip from the camera, until another is chosen."""
+    clip: tuple[Path, str] | None = None
+    """Path and name of one that was uploaded or recorded, and is not explained yet."""
+    uploaded: bool = False
+    """Whether the uploader has its file."""
+    recorded: bool = False
+    """Whether `clip` is from the camera."""
+    name: str = ""
+    """The folder of the explained clip that a reload finds again."""
     generation: int = 0
     """Counts uploaders: a new one is empty."""
     opened: tuple[ClipPlan, float] | None = None
     """A clip and the second of its drawn clip that opens on Explore in the next run."""
+
+    def kept(self) -> Self:
+        """Return what is found on the disk again."""
+        return type(self)(
+            clip=self.clip, recorded=self.recorded, name=self.name if self.job is None else self.job.plan.name
+        )
+
+    def choose(self, path: Path | None, name: str) -> Clip | None:
+        """Take the uploader's file, or without one the clip from before; return it. Raises Problem."""
+        chosen = self.clip if path is None else (path, name)
+        if path is None and self.uploaded:
+            # It was taken out of the uploader.
+            chosen = None
+        self.clip, self.uploaded = None, path is not None
+        self.recorded = self.recorded and path is None
+        if chosen is None or not chosen[0].is_file():
+            return None
+        clip = ReceivedClip(*chosen)
+        # What cannot be read is not asked for again.
+        self.clip = chosen
+        return clip
 
 
 def describe(plan: ClipPlan) -> str:

@@ -23,7 +23,7 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 from sightglass.video import Settings
-from sightglass.video.clip import ACCEPTED, Clip, ReceivedClip
+from sightglass.video.clip import ACCEPTED, Clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -56,7 +56,8 @@ def video() -> None:
         return
     choices, explainer = controls.draw(place=place)
     video = state.of(Video)
-    job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
+    job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    video.name = ""
     # For reloads.
     url_state.set_url("clip", (job.plan.name or None) if job is not None else None)
     with main:
@@ -124,6 +125,8 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(_make_plan(upload, choices, settings, targets))
+            if not state.of(Video).uploaded:
+                _draw_another_button()
         return
     head.markdown("## Frame by frame")
     example = open_example()
@@ -142,14 +145,18 @@ def _take_recording() -> None:
     video.job = None
     video.generation += 1
     with page.keeping_problem():
-        path = jobs.add_clip(recording.data)
-        video.recorded = ReceivedClip(path, f"camera_{datetime.now():%Y%m%d_%H%M%S}{recording.ending}")
+        name = f"camera_{datetime.now():%Y%m%d_%H%M%S}{recording.ending}"
+        video.clip = jobs.add_clip(recording.data), name
+        video.uploaded, video.recorded = False, True
     url_state.set_url("clip", None)
     url_state.link(source="file")
 
 
 def _choose_clip() -> Clip | None:
     video = state.of(Video)
+    if state.of(state.Navigation).arrived:
+        # The uploader of a page that was left is empty.
+        video.uploaded = False
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
@@ -158,18 +165,18 @@ def _choose_clip() -> Clip | None:
         help=f"{ACCEPTED}. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
-        return video.recorded
-    video.recorded = None
-    return ReceivedClip(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
+        return video.choose(None, "")
+    return video.choose(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
     """Choose the followed class and the explained frames."""
-    target = st.selectbox(
+    target = url_state.widget(
+        st.selectbox,
         "Follow",
         # Not None: a menu would show that as no choice yet.
-        ["", *sorted(set(explainer.labels))],
-        format_func=lambda label: label or "Whatever it says",
+        {"": "Whatever it says"} | {label: label for label in sorted(set(explainer.labels))},
+        "",
         key=f"video-class-{choices.model.id}",
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
@@ -191,23 +198,25 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
     start, end, seconds = settings.start, settings.end, clip.about.seconds
     if seconds > STEP:
         ends = round(math.ceil(seconds / STEP) * STEP, 1)
+        key = f"video-part-{clip.path.parent.name}"
         start, last = st.slider(
             "Part of the clip",
             0.0,
             ends,
-            (0.0, ends),
+            state.latest("video-part", key, lambda: url_state.memory(key) or (0.0, ends)),
             STEP,
             format="%.1f s",
-            key=f"video-part-{clip.path.parent.name}",
+            key=key,
             help="Drag an end: only this part is explained, and played here.",
         )
+        url_state.remember(key, (start, last))
         # Equal ends leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
     with st.container(key="video-cut"):
         st.video(str(clip.path), width=480)
         player.cut("video-cut", start, end)
-    if clip is state.of(Video).recorded:
+    if state.of(Video).recorded:
         help = "The recording, without maps."
         charts.download("Download the recording", clip.path.read_bytes, clip.name, key="video-recorded", help=help)
     return replace(settings, start=start, end=end)
@@ -220,7 +229,8 @@ def _make_plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[
 
 def _start(plan: ClipPlan) -> None:
     plan.save()
-    state.of(Video).job = ClipJob(plan)
+    video = state.of(Video)
+    video.job, video.clip, video.uploaded = ClipJob(plan), None, False
     st.rerun()
 
 
@@ -228,8 +238,8 @@ def _draw_another_button() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
         # A job that no session has is stopped.
         video = state.of(Video)
-        video.job = None
-        video.recorded = None
+        video.job = video.clip = None
+        video.uploaded = False
         video.generation += 1
         url_state.set_url("clip", None)
         st.rerun()

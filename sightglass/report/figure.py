@@ -64,7 +64,7 @@ def figure(
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": VIEWER_STYLE.colormap}
     settings |= {"alpha": VIEWER_STYLE.alpha, **(look or {})}
     look_style, picture = Style.of(settings), explanation.image
-    style = Style(**look_style.overlay, boxes=look_style.boxes)
+    style = Style(**look_style.overlay, boxes=look_style.boxes, outlines=look_style.outlines)
     field = explanation.heatmaps[index].field
     alone, over = (render.paint(picture.pixels, field, drawn) for drawn in (replace(style, mode="map"), style))
     panels = [reduce(panel, MAX_SIDE) for panel in (picture.pixels, alone, over)]
@@ -187,6 +187,8 @@ def _draw_boxes(
     """
     from matplotlib.patches import Polygon
 
+    if not style.outlines:
+        return
     ink, ground = (_DARK, "white") if chosen else ("white", _DARK)
     line, outline = 1.4 if chosen else 0.9, np.divide(parse_color(style.boxes), 255)
     background: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}

@@ -215,6 +215,8 @@ def _draw_boxes(
     style: Style,
     chosen: int | None = None,
 ) -> NDArray[np.uint8]:
+    if not style.outlines:
+        return pixels
     answers = explanation.task.wording.answers(explanation, predictions)
     items = [(answer.marks, plain_text(answer.line)) for answer in answers]
     return draw_marks(pixels, items, chosen=chosen, color=parse_color(style.boxes))

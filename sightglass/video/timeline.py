@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
+from sightglass.report.charts import ACCENT, COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
 """Names of a timeline's files in the folder of its clip."""
-COLORS = ((43, 165, 176), (224, 123, 46), (154, 123, 224), (76, 147, 224), (214, 84, 156), (124, 168, 58))
-"""RGB; told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
 
 
 def rgb_of(track: int) -> tuple[int, int, int]:
@@ -166,8 +165,6 @@ def read_rows(lines: Path) -> Iterator[Json]:
 
 POINTS = 600
 """Stretches of a clip, each with one point of a curve: about one for two pixels of the chart."""
-ACCENT = "#1C8D97"
-"""The accent of both themes, for charts."""
 DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
 MIN_GAP = 0.5
 """Least seconds between two points that interrupt a line."""

@@ -11,6 +11,14 @@ from tests.packages import menu
 
 pytestmark = pytest.mark.browser
 COUNT = Path(__file__).with_name("count.js").read_text("utf-8")
+CLIPPED = Path(__file__).with_name("clipped.js").read_text("utf-8")
+LARGE_TEXT = 21
+"""CSS pixels of a browser's text where its owner chose 130 % of the usual 16."""
+IN_ORDER = (".st-key-picture-bar", "canvas.base", ".st-key-headline h2", ".foot", ".st-key-instruments")
+IN_ORDER += (".st-key-answers", ".st-key-choices", ".st-key-acts")
+"""The parts of Explore on a phone, from the top."""
+MOST_BETWEEN = 24
+"""CSS pixels between two parts."""
 WORDS, CONTROLS = {"Explore": 82}, {"Explore": 30}
 """The most of a page above the fold, as a person counts them, without the three checks' answers; else 95 and 35."""
 
@@ -126,18 +134,76 @@ def test_keys_enter_and_leave_popovers_in_sight(browser: Browser, server: str) -
 
 def test_phone_order_of_map_controls_links(browser: Browser, server: str) -> None:
     page = opened(browser, server, 390)
-
-    def top(selector: str) -> float:
-        return page.locator(selector).first.bounding_box()["y"]
-
-    headline, upload = top(".st-key-headline h2"), top(".st-key-picture-bar")
-    assert upload < 70 and top("canvas.base") < 130 and top("canvas.base") < headline < top(".st-key-answers")
-    chips = page.locator(".st-key-choices > *")
-    assert len({round(box["y"] + box["height"] / 2) for box in map(Locator.bounding_box, chips.all()) if box}) == 1
+    boxes = [page.locator(part).first.bounding_box() for part in IN_ORDER]
+    tops, ends = [box["y"] for box in boxes], [box["y"] + box["height"] for box in boxes]
+    assert tops[0] < 70 and tops[1] < 130
+    gaps = [after - before for before, after in zip(ends, tops[1:], strict=False)]
+    assert all(-2 < gap <= MOST_BETWEEN for gap in gaps), dict(zip(IN_ORDER[1:], gaps, strict=True))
+    chips = [box for chip in page.locator(".st-key-choices > *").all() if (box := chip.bounding_box())]
+    assert len({round(box["y"] + box["height"] / 2) for box in chips}) == 1
+    assert max(box["x"] + box["width"] for box in chips) <= 390
     wrong = found(page, "a phone")
     links = page.locator(".st-key-bottom-bar").get_by_role("link")
     expect(links).to_have_count(len(menu()))
     for name in reversed(menu().values()):
         links.filter(has_text=name).click()
         shown(page, name)
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_a_headline_of_two_lines_moves_nothing_on_a_phone(browser: Browser, server: str) -> None:
+    page = opened(browser, server, 390)
+    below = page.locator(".st-key-instruments")
+    before = below.bounding_box()
+    text = page.locator(".st-key-headline h2 span").first
+    text.evaluate("span => { span.textContent = 'EfficientNet says tripod with much of it cut off.'; }")
+    assert text.bounding_box()["height"] > 40 and below.bounding_box() == before
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
+def test_a_phone_shows_pictures_first_and_keeps_save_in_sight(
+    browser: Browser, server: str, width: int, height: int
+) -> None:
+    page = new_page(browser, viewport={"width": width, "height": height}, has_touch=True)
+    for name in ("explore", "compare"):
+        page.goto(f"{server}/{name}")
+        shown(page, name.capitalize())
+        picture = page.locator("canvas.base").first
+        assert end(picture) <= height, name
+        save = page.get_by_role("button", name="Save", exact=True)
+        before = save.bounding_box()
+        assert min(before["width"], before["height"]) >= 44
+        page.get_by_test_id("stMain").evaluate("main => { main.scrollTop = main.scrollHeight; }")
+        assert 0 <= save.bounding_box()["y"] < before["y"], name
+    save.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_instruments_are_large_enough_for_fingers(browser: Browser, server: str) -> None:
+    page = new_page(browser, viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
+    page.goto(server)
+    shown(page, "Explore")
+    fits(page)
+    targets = page.locator(".instruments :is(.swatches button, .more, .from, .alpha, .threshold)").all()
+    assert len(targets) == 10
+    for target in targets:
+        box = target.bounding_box()
+        assert min(box["width"], box["height"]) >= 44, target
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_large_text_is_neither_cut_nor_over_other_controls(browser: Browser, server: str, width: int) -> None:
+    page, wrong = opened(browser, server, width), []
+    small = page.locator(".instruments .label").first.evaluate("label => getComputedStyle(label).fontSize")
+    session = page.context.new_cdp_session(page)
+    session.send("Page.setFontSizes", {"fontSizes": {"standard": LARGE_TEXT}})
+    for path, name in menu().items():
+        page.goto(f"{server}/{path}")
+        shown(page, name)
+        still(page)
+        wrong += [f"{name}: {problem}" for problem in page.evaluate(CLIPPED)]
+        fits(page)
+        if name == "Explore":
+            large = page.locator(".instruments .label").first.evaluate("label => getComputedStyle(label).fontSize")
+            assert float(large[:-2]) / float(small[:-2]) == pytest.approx(LARGE_TEXT / 16, abs=0.01)
+    assert wrong == [], "\n".join(wrong)

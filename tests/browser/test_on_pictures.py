@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from screen import LIMIT, at_rest, coarse, drawn, expect_picture, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
+from sightglass.explain.rendering.style import Style, colormaps
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.ui.session.pictures import image_source
@@ -56,6 +57,19 @@ def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", re.compile("to paint on. 1 mark.$"))
     page.get_by_role("button", name="Back to the map").click()
     expect(page.locator(".rows .row .text").first).to_have_text(first)
+
+
+def test_the_headline_names_the_colour_that_is_shown(visit):
+    page = visit("/", color_scheme="light")
+    expect(headline(page)).to_have_text(re.compile("Orange shows the evidence for it[.]$"))
+    for name in colormaps():
+        page.locator(".viewer .colormap").select_option(name)
+        expect(headline(page).locator("em")).to_have_text(Style(colormap=name).hot.capitalize())
+    # A headline that comes later, too.
+    page.locator("[data-testid=stMain]").get_by_role("button", name=re.compile("^cup ")).first.click()
+    expect(headline(page)).to_have_text(
+        re.compile(f"{Style(colormap=name).hot.capitalize()} shows the evidence for cup[.]$")
+    )
 
 
 def test_canvas_equals_edit_undo_and_original(visit):

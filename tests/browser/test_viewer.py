@@ -44,6 +44,7 @@ from PIL import Image
 from sightglass.ui.widgets import rows
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.tasks.wording import Answer
+from sightglass.ui.instruments import instruments
 from sightglass.ui.viewer import Map, ViewerOptions, Pane, viewer
 
 st.set_page_config(layout="wide")
@@ -73,6 +74,7 @@ else:
               Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Pane((Map("gap", "", gap(), whole, crop, kind="difference", sides=("s", "l")),))]
     view = viewer(Picture(small), panels, key="viewer")
+instruments(view)
 st.button("Copy link", key="copy-link")
 st.text(f"point {view.point} box {view.box}")
 """
@@ -183,19 +185,13 @@ def field(made: dict[str, NDArray[np.float32]], panel: int) -> Field:
 
 
 def set_to(page: sync.Page, panels: tuple[int, ...] = (0, 1, 2), **settings: object) -> dict[int, NDArray[np.uint8]]:
-    """Set controls in the page, all at once, and give back what the canvases of these panels hold then."""
+    """Change settings as the instruments do, all at once, and give back what the canvases of these panels hold then."""
     urls = page.evaluate(
         """async ([panels, settings]) => {
           const has = (e) => e.shadowRoot?.querySelector(".viewer");
           const root = [...document.querySelectorAll("*")].find(has).shadowRoot;
-          const hear = (element, type) => element.dispatchEvent(new Event(type, { bubbles: true }));
-          for (const [name, value] of Object.entries(settings)) {
-            const choice = root.querySelector(`input[name="${name}"][value="${value}"]`);
-            const control = choice ?? root.querySelector(`.${name}`);
-            if (choice || control.type === "checkbox") control.checked = choice ? true : value;
-            else control.value = value;
-            hear(control, "change");
-          }
+          const detail = { changes: settings, done: true };
+          window.dispatchEvent(new CustomEvent("sightglass:restyle", { detail }));
           await (STILL)(root.querySelector(".viewer"));
           const canvases = [...root.querySelectorAll("canvas.base")];
           return canvases.map((canvas, at) => panels.includes(at) ? canvas.toDataURL() : "").filter(Boolean);
@@ -243,11 +239,11 @@ def test_canvas_equals_python_rendering(exact, made) -> None:
     set_to(page, colormap="inferno", alpha=Style().alpha)
     # Of the values from 0 to 2 of all maps it has those from a quarter to a half.
     for shared, ends in {False: (0, 1), True: (0.25, 0.5)}.items():
-        seen = set_to(page, mode="overlay", shared=shared)
+        seen = set_to(page, mode="overlay", scale="shared" if shared else "own")
         drawn = field(made, 1)
         values = np.interp(drawn.values, (0, 1), ends).astype(np.float32)
         assert alike(seen[1], paint(picture, replace(drawn, values=values), Style(), unit=1), True), shared
-    set_to(page, shared=False)
+    set_to(page, scale="own")
 
 
 def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None:
@@ -259,7 +255,6 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     before, picture = runs(page), pixels(page, 1)
     assert max(sent) > 100_000
     sent.clear()
-    page.locator(".more").click()
     box = page.locator(".alpha").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.9 * box["width"], middle)
@@ -271,8 +266,9 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     assert apart(pixels(page, 1), held).max() == 0
     for name in ("Map", "Contour", "Spotlight", "Picture", "Overlay"):
         choose_mode(page, name)
-    page.locator(".colormap").select_option("jet")
+    page.locator(".swatches [data-name=jet]").click()
     page.locator(".threshold").fill("0.4")
+    page.locator(".viewer .more").click()
     for name in ("Shared scale", "True cells"):
         page.get_by_label(name).first.check()
     still(page)
@@ -320,16 +316,16 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     assert apart(pixels(page, 1), wide).max() == 0
     page.keyboard.press("Enter")
     page.get_by_text("point (445").wait_for()
-    page.locator(".more").press("Enter")
+    page.locator(".viewer .more").press("Enter")
     page.get_by_label("Show").focus()
     page.keyboard.press("ArrowDown")
     sync.expect(page.get_by_label("Show")).to_have_value("blend")
-    sync.expect(page.locator(".colormap")).to_have_value("jet")
+    sync.expect(page.locator(".swatches [data-name=jet]")).to_be_checked()
     page.keyboard.press("Escape")
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")
-    sync.expect(page.locator(".low")).to_have_text("From 0.01")
-    page.locator(".more").press("Enter")
+    sync.expect(page.locator(".from")).to_have_value("0.01")
+    page.locator(".viewer .more").press("Enter")
     sync.expect(page.get_by_label("Shared scale")).to_be_visible()
 
 

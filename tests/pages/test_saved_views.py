@@ -10,11 +10,11 @@ from streamlit.testing.v1 import AppTest
 from sightglass import examples
 from sightglass.batch.run_store import read_facts
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.history import History, Record
+from sightglass.ui.instruments import numbers_of
 from tests.packages import menu
 from tests.pages.conftest import press, received, shown, texts
 
@@ -98,8 +98,8 @@ def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, mad
         np.testing.assert_allclose(given, heatmap.content, atol=1 / 65535)
     record = store.get(full["large"])
     assert f"## {record.headline}" in texts(app) and "(Where is it?); saved" in texts(app)
-    assert app.metric[0].value == percent(made["large"].statistics[0].half_heat_area)
-    assert page(SCREEN, kept=full["boxes"]).metric[0].delta == "of the picture"
+    (instruments,) = received(app, "instruments")
+    assert instruments["numbers"] == [numbers_of(made["large"], i) for i in range(len(made["large"].heatmaps))]
     (chip,) = (block for block in app.get("popover") if "chip" in block.proto.id)
     assert chip.proto.popover.label == "Checks: 1 passed, 1 failed"
     assert [card.value for card in chip.caption] == ["It changes.", r"Score \*.4 to .4."]
@@ -153,7 +153,7 @@ def test_two_open_on_compare(page, store, full):
 
     app = compare("small", "large")
     assert app.multiselect(key="models").value == ["demo-cls-s", "demo-cls-m"]
-    assert [row["label"] for row in received(app, "answer_list")[0]["rows"]][2:] == ["Difference"]
+    assert shown(app).titles == ["Demo-cls-s", "Demo-cls-m"]
     assert "[full]" not in texts(app)
     assert sides(compare("small", "other")) == [store.get(full[name]).picture_name for name in ("small", "other")]
 

@@ -26,6 +26,7 @@ from sightglass.ui.session.jobs import background, explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
+from sightglass.ui.session.visitor import Visitor
 from sightglass.video import Settings
 from sightglass.video.clip import Clip
 from sightglass.video.timeline import Moment, read_curves, rgb_of
@@ -220,13 +221,20 @@ def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
-    app = page("video", model="demo-cls-s")
+    tab = {state.key(Visitor): Visitor("browser", "tab")}
+    app = page("video", tab, model="demo-cls-s")
     (uploader,) = [element for element in app.file_uploader if str(element.key).startswith("video-file")]
     uploader.upload("my walk.mp4", plan.clip.path.read_bytes(), "video/mp4").run()
     assert not app.error
     (part,) = [slider for slider in app.slider if str(slider.key).startswith("video-part")]
     assert part.value == (0.0, part.max)
     part.set_value((0.2, 0.4)).run()
+    # Neither a reload nor another page loses it.
+    tab = {state.key(Visitor): Visitor("browser", "tab")}
+    app = page("video", tab, model="demo-cls-s")
+    for name in ("pages/topk.py", "pages/video/page.py"):
+        app.switch_page(name).run()
+    assert app.markdown[0].value == "## my walk.mp4: press Explain"
     press(app, "Explain")
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))

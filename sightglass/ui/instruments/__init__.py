@@ -6,10 +6,11 @@ They change the page's viewer, and follow it, in the browser: Python is not told
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sightglass.explain.maps.statistics import MEANING, Statistics, format_value
+from sightglass.explain.phrases import percent
 from sightglass.ui.declare import declare
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SWATCHES = ("inferno", "jet", "turbo", "viridis", "cividis", "gray")
 """The colormaps in sight; the first is the default, `cividis` is read by people who confuse red and green."""
+EMPTY = "This map is empty: there is nothing to measure."
+_ON = "on which share of the visible area."
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("area", "Area above", "How much of the area is stronger than the threshold; without one, than half of the scale."),
     ("evidence", "Its evidence", "How much of all evidence lies there."),
@@ -26,8 +29,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("half", "Half the evidence on", MEANING["half_heat_area"]),
     ("scatter", "Scatter", MEANING["entropy_normalised"]),
     ("peak", "Strongest at", MEANING["peak"]),
-    ("box", "Inside its box", "The share of the evidence inside the box, also where other boxes overlap."),
-    ("boxes", "Inside its boxes", "The share of the evidence inside the boxes, also where others overlap."),
+    ("box", "Inside its box", f"The evidence inside, also where other boxes overlap, {_ON}"),
+    ("boxes", "Inside its boxes", f"The evidence inside, also where others overlap, {_ON}"),
 )
 """Of each number its id, its label and its meaning, in the order in which they are shown."""
 _STATISTICS = {
@@ -49,26 +52,35 @@ def printed(statistics: Statistics) -> Numbers:
     return {id: format_value(name, getattr(statistics, name)) for id, name in _STATISTICS.items()}
 
 
-def numbers_of(explanation: Explanation, index: int) -> Numbers:
-    """Return the printed numbers of an explanation's map; none of a map without evidence."""
+def numbers_of(explanation: Explanation, index: int) -> Numbers | None:
+    """Return the printed numbers of an explanation's map; None of a map without evidence."""
     if explanation.heatmaps[index].state != "ok":
-        return {}
+        return None
     numbers = printed(explanation.statistics[index])
     boxes = explanation.box_numbers(index) if explanation.task.explains("detection") else None
     if boxes is not None:
-        numbers["box" if len(explanation.own(index)) == 1 else "boxes"] = boxes.printed_inside
+        row = "box" if len(explanation.own(index)) == 1 else "boxes"
+        numbers[row] = f"{boxes.printed_inside} on {percent(boxes.area)}"
     return numbers
 
 
-def instruments(view: View | None = None, numbers: Sequence[Numbers] = (), *, key: str = "instruments") -> None:
+def instruments(
+    view: View | None = None,
+    numbers: Sequence[Numbers | None] = (),
+    *,
+    more: Mapping[str, Sequence[str]] | None = None,
+    key: str = "instruments",
+) -> None:
     """Draw the instruments of the page's viewer or camera.
 
     Args:
         view: What the viewer returned; its maps are the ones that `numbers` are of.
-        numbers: Of each of the viewer's maps, in their order, its printed numbers; those that are missing are computed
-            in the browser.
+        numbers: Of each of the viewer's maps, in their order, its printed numbers; None of a map that is empty. Those
+            that are missing are computed in the browser.
+        more: Rows below the others by their names, each with a value for each of the viewer's maps.
         key: The component's key on the page.
     """
     rows = [dict(zip(("id", "label", "help"), row, strict=True)) for row in ROWS]
     data: Json = {"of": view.id if view is not None else "", "numbers": list(numbers), "rows": rows}
-    _component(key=key, data=data | {"swatches": SWATCHES})
+    data |= {"more": more or {}, "swatches": SWATCHES, "empty": EMPTY}
+    _component(key=key, data=data)

@@ -30,14 +30,14 @@ export function rounded(value) {
 }
 
 /**
- * Return a map's numbers in the order of `labels`.
+ * Return a map's numbers in the order of `labels`, and then the facts about it.
  * @param {import("../../browser/component.js").ShownMap} item @param {import("../../browser/component.js").Shown} shown
- * @param {Label[]} labels @param {Record<string, string>} known printed by Python, for no threshold
+ * @param {Label[]} labels @param {Record<string, string>|null} [known] printed by Python, for no threshold; null: there is no evidence
  * @returns {Printed[]}
  */
-export function numbersOf({ map, grid, gain, offset, rows }, { settings }, labels, known) {
+export function numbersOf({ map, grid, gain, offset, rows }, { settings }, labels, known = {}) {
   const fixed = rows.map(([label, text]) => ({ id: label, label, help: "", text }));
-  if (map.kind === "difference" || map.raw?.every((end) => end === 0)) return fixed;
+  if (map.kind === "difference" || known === null) return fixed;
   const { threshold } = settings;
   const level = ((threshold || HALF) - offset) / gain;
   const moved = threshold > 0 || gain !== 1 || offset !== 0;
@@ -54,5 +54,5 @@ export function numbersOf({ map, grid, gain, offset, rows }, { settings }, label
     const named = label.id === "area" ? `${label.label} ${(threshold || HALF).toFixed(2)}` : label.label;
     return { ...label, label: named, text: texts[label.id] };
   });
-  return [...fixed, ...printed];
+  return [...printed, ...fixed];
 }

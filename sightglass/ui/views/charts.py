@@ -14,7 +14,7 @@ import streamlit as st
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import CROPPED, area_name, diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, describe_fit, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
 from sightglass.ui.session import control_table, page
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
-HALF = "Half the evidence"
-NOTHING = "This map is empty: there is nothing to measure."
+WHOLE = "Whole picture"
 
 
 def download(
@@ -52,7 +51,6 @@ def draw_metric(label: str, value: str, measure: str, help: str | None = None) -
 def draw_numbers(explanation: Explanation, index: int) -> None:
     """Draw the number that is explained with its scale, and what raises it; neither for empty maps."""
     if explanation.heatmaps[index].state != "ok":
-        st.caption(NOTHING)
         return
     label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
@@ -68,12 +66,12 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
     numbers = list_numbers(explanation.statistics[index])
     rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in numbers]
-    tables.table(rows, right=["value"], height=320)
+    tables.text_table(rows, right=["value"])
     if regions:
         st.markdown("### Regions with most evidence")
         names = ("box", "share of evidence", "peak")
         cells = [(format_value("box", at.box), percent(at.share_of_heat), f"{at.peak:.2f}") for at in regions]
-        tables.table([dict(zip(names, row, strict=True)) for row in cells], right=names)
+        tables.text_table([dict(zip(names, row, strict=True)) for row in cells], right=names)
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
@@ -87,13 +85,26 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
     draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
 
 
+def say_fit(explanation: Explanation) -> str:
+    """Say that most of the picture was cut off and what to choose, or that it was enlarged; empty for neither."""
+    said, whole = describe_fit(explanation), _find_whole(explanation)
+    cut = unseen(explanation) > MOSTLY
+    return f"{said.removesuffix('.')}: choose {WHOLE}." if cut and whole is not None else said
+
+
+def _find_whole(explanation: Explanation) -> str | None:
+    """Return the way of fitting that shows the model the whole picture; None without one."""
+    ways = explanation.evidence.loaded.adapter.preprocessings
+    return next((way for way in ("letterbox", "squash") if way in ways), None)
+
+
 def fit_switch(explanation: Explanation) -> None:
     """Draw the switch between the model's crop and the whole picture, where there is a choice."""
     ways, chosen = explanation.evidence.loaded.adapter.preprocessings, explanation.options.preprocessing
-    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    whole = _find_whole(explanation)
     if whole is None or (chosen != whole and unseen(explanation) < CROPPED):
         return
-    names, widgets = {ways[0]: "Cropped", whole: "Whole picture"}, st.session_state
+    names, widgets = {ways[0]: "Cropped", whole: WHOLE}, st.session_state
     widgets["fit"] = chosen if chosen in names else None
     st.segmented_control(
         "How much of the picture the model sees",
@@ -161,7 +172,7 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
         rows += f"<span>{text}</span>"
         spoken.append(f"{name}: {text}, {100 * bar.low:.1f} to {100 * bar.high:.1f}")
     label = f"95 % intervals, in hundredths. {'; '.join(spoken)}."
-    style = "display:grid;grid-template-columns:9em 1fr 8.6em;gap:2px 10px;font-size:13px;white-space:pre-line"
+    style = "display:grid;grid-template-columns:9em 1fr 8.6em;gap:2px 10px;font-size:.8667rem;white-space:pre-line"
     st.html(f'<div style="{style}" role="img" aria-label="{label}">{rows}</div>')
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from sightglass.common.files import csv_files
+from sightglass.ui.session.markdown import escape
 
 MAX_CONTENT_ROWS = 13
 """Rows of a table that is shown whole; longer ones scroll."""
@@ -32,6 +33,18 @@ def table(
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
+
+
+def text_table(rows: Sequence[Mapping[str, str]], *, right: Collection[str] = ()) -> None:
+    """Draw rows of literal texts whose columns are as wide as their texts; long ones take several lines.
+
+    `right`: columns that are aligned at the right.
+    """
+    names = [*rows[0]]
+    rulers = ["---:" if name in right else "---" for name in names]
+    cells = [[escape(row[name]).replace("|", "&#124;") for name in names] for row in rows]
+    lines = [names, rulers, *cells]
+    st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def choose_row(

@@ -19,10 +19,12 @@ from sightglass.explain import Explainer, Explanation
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.style import Style
 from sightglass.explain.trust.checks import Check, Checks
 from sightglass.explain.trust.proof import Proof, rows
-from sightglass.report import charts, embedded_recipe, figure, html_report, result_folder, results, table
+from sightglass.report import charts, drawing, embedded_recipe, figure, html_report, result_folder, results, table
 from sightglass.report.offers import FORMATS, Format
+from sightglass.report.views import explained_boxes
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
 
@@ -58,6 +60,15 @@ def test_svg_figure_has_text_and_paths(boxes: Explanation) -> None:
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
     assert len(white) == len(boxes.unfiltered) + 1
+
+
+def test_boxes_that_are_hidden_on_the_page_are_in_no_file(boxes: Explanation) -> None:
+    hidden = Style.of({"outlines": False})
+    plain = result_folder.one_map(boxes, 0, boxes=False)
+    assert (result_folder.one_map(boxes, 0, hidden) == plain).all()
+    assert (result_folder.one_map(boxes, 0) != plain).any()
+    assert (drawing.mark(plain, explained_boxes(boxes, 0), 1.0, hidden) == plain).all()
+    assert b"stroke: #ffffff" not in figure.figure(boxes, format="svg", look={"outlines": False})
 
 
 def test_report_is_self_contained(made: Explanation) -> None:
@@ -137,7 +148,7 @@ def test_summary_file_equals_to_dict(scene: Path, tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_null() -> None:
     unlike = Agreement(np.nan, 0.5)
     fields = {"picture": "a.png", "verdict": "", "common": (0, 0, 9, 9), "models": [], "agreement": [[unlike]]}
-    compared = results.ComparisonResult(**fields, fastest=None, label=None, mixed=None)
+    compared = results.ComparisonResult(**fields, fastest=None, steady=True, label=None, mixed=None)
     expected = [[{"rank_correlation": None, "iou_top20": 0.5}]]
     assert compared.to_dict()["agreement"] == json.loads(compared.model_dump_json())["agreement"] == expected
 

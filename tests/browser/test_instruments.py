@@ -1,0 +1,92 @@
+"""The instruments: they follow the viewer, change it without a run of the page, and say what Python says."""
+
+import pytest
+from playwright.sync_api import Page, expect
+from screen import CANVAS, settled, until
+
+from sightglass import Explainer
+from sightglass.explain.maps.statistics import describe_above, format_value
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import load_bundled
+
+pytestmark = pytest.mark.browser
+MODEL = "demo-cls-s"
+PICTURE = "scene 3"
+IN_SIGHT = [".alpha", ".plot canvas", ".threshold"]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return Explainer(MODEL)(load_bundled(PICTURE))
+
+
+@pytest.fixture
+def page(visit) -> Page:
+    page = visit(f"/?model={MODEL}&example={PICTURE.replace(' ', '+')}")
+    page.locator(CANVAS).first.wait_for()
+    expect(page.locator(".instruments .numbers .value")).to_have_count(6)
+    settled(page)
+    return page
+
+
+def printed(page: Page) -> dict[str, str]:
+    """The numbers that the page shows, by their labels."""
+    labels = page.locator(".instruments .numbers .label").all_inner_texts()
+    return dict(zip(labels, page.locator(".instruments .numbers .value").all_inner_texts(), strict=True))
+
+
+def test_everything_is_in_sight_without_a_click(page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    parts = [page.locator(f".instruments {part}") for part in IN_SIGHT]
+    parts += page.locator(".instruments .swatches button").all()
+    parts += page.locator(".instruments .numbers .value").all()
+    assert len(parts) == len(IN_SIGHT) + 6 + 6
+    for part in parts:
+        expect(part).to_be_visible()
+        box = part.bounding_box()
+        assert box["y"] + box["height"] <= 900, part
+
+
+def test_numbers_are_those_of_the_library(page, result):
+    statistics = result.statistics[0]
+    names = ("coverage_50", "evidence_50", "n_regions", "half_heat_area", "entropy_normalised", "peak")
+    assert [*printed(page).values()] == [format_value(name, getattr(statistics, name)) for name in names]
+    page.locator(".rows .answer").nth(1).click()
+    half = percent(result.statistics[1].half_heat_area)
+    until(page, lambda: printed(page)["Half the evidence on"] == half, "the numbers of another answer")
+
+
+def test_threshold_and_opacity_follow_the_hand_without_a_run(page, result):
+    sent = page.evaluate("window.socketTimes.sent")
+    box = page.locator(".instruments .threshold").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 20, steps=8)
+    page.mouse.up()
+    level = float(page.locator(".instruments .from").input_value())
+    assert 0.6 < level < 0.8
+    above = describe_above(result.heatmaps[0].coarse, level)
+    expected = [percent(above.area), percent(above.evidence), str(above.regions)]
+    assert [*printed(page).values()][:3] == expected
+    assert next(iter(printed(page))) == f"Area above {level:.2f}"
+    page.keyboard.press("]")
+    expect(page.locator(".instruments .percent")).to_have_text("90\N{NO-BREAK SPACE}%")
+    page.locator(".instruments .from").fill("0")
+    page.locator(".instruments .from").press("Enter")
+    until(page, lambda: next(iter(printed(page))) == "Area above 0.50", "no threshold")
+    assert page.evaluate("window.socketTimes.sent") == sent
+
+
+def test_colours_are_chosen_from_swatches_and_from_all(page):
+    picture = page.locator(".panel .base").last
+    before = picture.evaluate("canvas => canvas.toDataURL()")
+    jet = page.get_by_role("radio", name="jet").first
+    jet.click()
+    expect(jet).to_be_checked()
+    until(page, lambda: picture.evaluate("canvas => canvas.toDataURL()") != before, "another picture")
+    page.get_by_role("button", name="All colours").click()
+    everything = page.locator(".instruments .colormaps button")
+    assert everything.count() > 20
+    everything.filter(has_text="bone").click()
+    expect(page.locator(".instruments .swatches [aria-checked=true]")).to_have_count(0)
+    expect(everything.filter(has_text="bone")).to_be_checked()
