@@ -343,4 +343,4 @@ def test_recording_goes_on_as_an_uploaded_clip(page, monkeypatch, tmp_path):
     assert job.plan.clip.path.read_bytes() == data
     assert finished(job).summary.frames == 3
     press(app.run(), "Another clip")
-    assert session(app, Video).recorded is None
+    assert session(app, Video).clip is None
