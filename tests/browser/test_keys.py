@@ -142,6 +142,8 @@ def test_the_whole_screen_has_the_answers_and_the_tiles(visit: Callable[..., syn
     # The answers follow a hand that covers the picture.
     page.locator("canvas.base").first.press("t")
     sync.expect(page.locator(".rows .was").first).to_be_visible()
+    page.keyboard.press("d")
+    sync.expect(page.locator(".added")).to_be_in_viewport(ratio=1)
     page.evaluate("document.exitFullscreen()")
     sync.expect(page.get_by_test_id("stTopNavLink").first).to_be_visible()
     sync.expect(page.locator(".viewer.staged")).to_have_count(0)
