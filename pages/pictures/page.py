@@ -315,8 +315,8 @@ def _draw_export(job: PicturesJob, result: Result, model: int) -> None:
         ]
     owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
     if run_charts.has_charts(result, model):
-        make = partial(run_report.html, result, model, job.source.name)
-        offers.append((f"Charts{owner}, .html", "charts.html", make))
+        report_of = partial(run_report.html, result, model, job.source.name)
+        offers.append((f"Charts{owner}, .html", "charts.html", report_of))
     if not job.example:
         folder = result.plans[model].folder
         offers.append((f"Table{owner}, .csv", table.CSV, (folder / table.CSV).read_bytes))
