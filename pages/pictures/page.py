@@ -69,7 +69,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = controls.draw(place=row)
+    choices, explainer = controls.draw(place=row, colors=False)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:
@@ -86,11 +86,11 @@ def pictures() -> None:
 
 def _read_address(remembered: PicturesPage) -> None:
     """Open the run of the address: a reloaded page shows what it showed before."""
-    name = st.query_params.get("run") or remembered.run
+    name = st.query_params.get("run")
     # Another one by a link on Saved.
     if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
-    remembered.read, remembered.run = True, ""
+    remembered.read = True
     if name:
         with page.report_problems():
             if (job := jobs.open_run(name)) is None:
@@ -98,10 +98,7 @@ def _read_address(remembered: PicturesPage) -> None:
             else:
                 remembered.show(job)
                 remembered.opened, remembered.unit = (st.query_params.get(each, "") for each in ("open", "error"))
-        return
-    path = st.query_params.get("upload") or remembered.upload
-    remembered.upload = ""
-    if path:
+    elif path := st.query_params.get("upload"):
         try:
             remembered.source, remembered.truth = uploads.open_upload(path)
         except Problem:
@@ -109,10 +106,13 @@ def _read_address(remembered: PicturesPage) -> None:
 
 
 def _write_address(remembered: PicturesPage) -> None:
-    url_state.set_url("run", remembered.run_name())
+    job = remembered.job
+    url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
     url_state.set_url("open", remembered.opened or None)
     url_state.set_url("error", remembered.unit or None)
-    url_state.set_url("upload", remembered.upload_name())
+    chosen, home = remembered.source, uploads.uploads_home()
+    uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
+    url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
 
 def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer) -> None:
@@ -315,8 +315,8 @@ def _draw_export(job: PicturesJob, result: Result, model: int) -> None:
         ]
     owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
     if run_charts.has_charts(result, model):
-        make_report = partial(run_report.html, result, model, job.source.name)
-        offers.append((f"Charts{owner}, .html", "charts.html", make_report))
+        report_of = partial(run_report.html, result, model, job.source.name)
+        offers.append((f"Charts{owner}, .html", "charts.html", report_of))
     if not job.example:
         folder = result.plans[model].folder
         offers.append((f"Table{owner}, .csv", table.CSV, (folder / table.CSV).read_bytes))

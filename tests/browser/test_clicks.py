@@ -98,12 +98,12 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
 /pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes) | ?chart;
-    radio Scores | ?chart; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
+    radio Scores | ?chart <; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
     (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
     button (Page 1|Previous page) | words; button Export | opens; button Open moon.*webp | "Open in Explore;
-    button Next.* | ?open; button Previous.* | ?open; button .*, [.]csv | saves;
+    button Next.* | ?open; button Previous.* | ?open; button .*, [.]csv | saves; button Charts.*, [.]html | saves;
     button Make deck | /saved; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
     button Your pictures | -; button Upload | file; combobox Model | query <; button Open .*webp | "Open in Explore;
     button Open in Explore | /; checkbox Unsure.* | words; combobox (Label|Answer) | words;
