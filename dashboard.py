@@ -41,6 +41,7 @@ if script_context() is None:
     from sightglass.api import prepare, routes
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.ui.choices import import_ahead
+    from sightglass.ui.session.visitor import TabMiddleware
 
     try:
         prepare(st.get_option("server.address"))
@@ -48,7 +49,7 @@ if script_context() is None:
         sys.exit(str(problem))
     prepare_server()
     base = base_path()
-    middleware = [Middleware(SecurityHeaders, PAGES), Middleware(AuthMiddleware, base=base)]
+    middleware = [Middleware(SecurityHeaders, PAGES), Middleware(AuthMiddleware, base=base), Middleware(TabMiddleware)]
     answered = [*routes(base=base), *styled_routes(MENU, base)]
     app = st.App(__file__, routes=answered, middleware=middleware, lifespan=import_ahead.serving)
 else:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.describe import lacks_map
-from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.explain.trust.diagnosis import LIKELY, agreement_sentence, count_likely, describe_single
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
-from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui.instruments import instruments, numbers_of
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
+from sightglass.ui.views.comparison_table import ComparisonTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.explain import Explanation
+    from sightglass.explain.maps.statistics import Agreement
+
+UNLIKELY = "unlikely"
+"""Name in the address of the choice of answers below 1 %."""
 
 
 @page.show_errors
@@ -29,9 +39,11 @@ def topk() -> None:
     choices, explainer = controls.draw(bar)
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
-        title, right = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
+        title = st.container()
+        right = st.container(horizontal=True, width="content", vertical_alignment="center", key="topk-choices")
     with right:
         beside = st.container(width="content")
+        unlikely = st.container(width="content")
         count = TOP_K.choose(Page(explainer))
     with main:
         if METHODS[choices.method].slow:
@@ -51,11 +63,15 @@ def topk() -> None:
             charts.draw_findings(explanation, 0)
             charts.fit_switch(explanation)
             return
-        pair = _draw_maps(explanation)
+        every = explanation
+        with unlikely:
+            explanation = _leave_out_unlikely(every)
+        table = ComparisonTable(_labels(explanation), partial(_agreement, explanation))
+        pair = _draw_maps(explanation, table)
         with beside:
             checks.draw(explanation, 0)
-        # The maps before their agreement, which takes longer to compute.
-        agreement = agreement_sentence(explanation, pair)
+        single = len(explanation.heatmaps) == 1 < len(every.heatmaps)
+        agreement = describe_single(explanation) if single else agreement_sentence(explanation, pair)
         if pair is None:
             title.markdown(f"## {escape(controls.add_warning(choices, agreement))}")
         else:
@@ -65,25 +81,57 @@ def topk() -> None:
             files = lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look)  # noqa: E731
             slide = lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)  # noqa: E731
             saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
+        table.draw_matrix()
     with top:
         reopen.compare_with_file(explanation)
 
 
-def _draw_maps(explanation: Explanation) -> tuple[int, int] | None:
+def _leave_out_unlikely(explanation: Explanation) -> Explanation:
+    """Draw the choice of answers below 1 %, if there are any; return an explanation without them until it is made."""
+    likely, every = count_likely(explanation), len(explanation.heatmaps)
+    if likely == every:
+        url_state.set_url(UNLIKELY, None)
+        return explanation
+    label, help = f"{every - likely} more below {percent(LIKELY)}", "Also show answers that the model hardly considers."
+    if url_state.widget(st.toggle, label, None, False, key="topk-unlikely", name=UNLIKELY, help=help):
+        return explanation
+
+    def make() -> Explanation:
+        return explain_job.with_checks(explanation.with_options(top_k=likely))
+
+    return state.latest("likely", (explanation, likely), make)
+
+
+def _labels(explanation: Explanation) -> list[str]:
+    return [heatmap.target.label for heatmap in explanation.heatmaps]
+
+
+def _agreement(explanation: Explanation, first: int, second: int) -> Agreement | None:
+    """Return how similar two maps are; None where one is empty."""
+    empty = any(explanation.heatmaps[place].measured.state != "ok" for place in (first, second))
+    return None if empty else explanation.agreements[first][second]
+
+
+def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
-    panes = [Pane(maps=(panels.to_map(explanation, i),)) for i in range(len(explanation.heatmaps))]
-    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
-    above = st.container(key="above")
-    pair = _choose_pair(labels)
+    places = range(len(explanation.heatmaps))
+    maps = [panels.to_map(explanation, place, half=False) for place in places]
+    panes = [Pane(maps=(maps[place],), rows=(("Score", maps[place].note), *table.rows(place))) for place in places]
+    above = st.container(key="stage")
+    numbers = st.container()
+    pair = _choose_pair(table.names)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
+    look: dict[str, Any] = {"key": "viewer-topk", "together": True}
+    look |= {"beside": len(panes) == 1, **panels.arrange(explanation.image, len(panes))}
     with above:
-        marks = panels.boxes(explanation)
-        panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360, together=True)
+        view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
+    with numbers:
+        instruments(view, [numbers_of(explanation, place) for place in places])
     return pair
 
 
-def _choose_pair(labels: list[str]) -> tuple[int, int] | None:
+def _choose_pair(labels: Sequence[str]) -> tuple[int, int] | None:
     """Draw the choice of two classes; return their indices, None without two."""
     if len(labels) < 2:
         return None

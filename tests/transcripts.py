@@ -21,6 +21,7 @@ COLUMNS = "100"
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _PROGRAM, _SHELL = "$ sightglass ", "$ "
 _TIME = r"\d+(\.\d+)?[  ](ms|s|min)\b"
+_BUSY = "note: the times were measured beside other work.\n"
 _NUMBER = r"(< )?[-–]?\d[\d.,]*"
 
 
@@ -59,7 +60,8 @@ def _answered(part: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Without what differs from machine to machine: numbers, and the widths that go with them."""
+    """Without what differs from machine to machine: numbers, the widths that go with them, how busy it was."""
+    text = text.replace(_BUSY, "")
     text = re.sub(_NUMBER, "0", re.sub(_TIME, "0", text.replace("\N{NO-BREAK SPACE}", " ")))
     return re.sub(r"[ ─]+", " ", re.sub(r"(?m)[ ─]+$", "", text))
 

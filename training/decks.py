@@ -123,7 +123,7 @@ def make_story_slide(name: str, step: str) -> View:
         "on_honest": percent(on_honest),
         "thing": percent(float(thing.mask.mean())),
     }
-    numbers["heat"] = TEXTS["heat"][name].format(**numbers)
+    numbers |= {part: TEXTS[part][name].format(**numbers) for part in ("looked", "heat")}
     # Which of the two cheats is for the next step to show.
     mapped = step != "answer"
     names = ("The cheat", "The honest model") if mapped else ("One model", "Another model")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import statistics
 import sys
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations, starmap
@@ -13,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.common.work.progress import check
+from sightglass.explain.comparison.times import Timing, describe_times, find_fastest, measure_in_turns
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
-from sightglass.explain.phrases import NBSP, listing, milliseconds, percent
+from sightglass.explain.phrases import NBSP, listing, percent
 from sightglass.explain.tasks.detect import SAME, assign, measure_overlap
 from sightglass.explain.tasks.parts import find_class
 from sightglass.explain.tasks.wording import COMPARED, UNSURE
@@ -26,59 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.explanation import Explanation
     from sightglass.models.adapter import Prediction
 
 
-ROUNDS = 5
-"""Passes of each model that are timed."""
-STEADY = 1.3
-"""Median over fastest pass up to which a time says something about the model and not about the machine."""
 NOTHING = "nothing"
 """The answer of a detector that finds no box."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Milliseconds of one forward pass on a picture."""
-
-    median: float
-    fastest: float
-    slowest: float
-
-    @property
-    def steady(self) -> bool:
-        """Whether the passes took about as long; else the machine was busy."""
-        return self.median <= STEADY * self.fastest
-
-    @property
-    def text(self) -> str:
-        """The median with its range, `34 ms (30 to 40 ms)`; of a busy machine that it cannot be told."""
-        if not self.steady:
-            return "not measurable now"
-        return f"{milliseconds(self.median)} ({milliseconds(self.fastest)} to {milliseconds(self.slowest)})"
-
-
-def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tuple[Timing, ...]:
-    """Time several models in alternating passes, after one warm-up round.
-
-    What slows the machine for a while then slows all of them alike.
-    """
-    import torch
-
-    times: list[list[float]] = [[] for _ in evidences]
-    for _ in range(rounds + 1):
-        for evidence, passes in zip(evidences, times, strict=True):
-            loaded = evidence.loaded
-            with loaded.lock, torch.no_grad():
-                check()
-                start = time.perf_counter()
-                loaded.adapter.run(evidence.tensor)
-                if loaded.device.type == "cuda":
-                    torch.cuda.current_stream(loaded.device).synchronize()
-                passes.append((time.perf_counter() - start) * 1e3)
-    return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (run[1:] for run in times))
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,19 +313,20 @@ class Comparison:
     @property
     def fastest(self) -> str | None:
         """The name of the clearly fastest model, or None."""
-        order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
-        # Clearly: the ranges of times do not overlap.
-        clear = len(order) > 1 and self.timings[order[0]].slowest < self.timings[order[1]].fastest
-        return self.names[order[0]] if clear else None
+        place = find_fastest(self.timings)
+        return None if place is None else self.names[place]
+
+    @property
+    def times(self) -> list[str]:
+        """What the time of each model is, in words; empty where they were not measured."""
+        return describe_times(self.timings)
 
 
 def compare(
     ids: Sequence[str], names: tuple[str, ...], explain: Callable[[str], Explanation], *, aligned: bool
 ) -> Comparison:
-    """Return the explanations of models in turn, with their times; `aligned`: of an answer that most models share."""
-    explanations, timings = [], []
-    for name in ids:
-        explanations.append(explain(name))
-        timings.append(measure_in_turns([explanations[-1].evidence])[0])
-    comparison = Comparison(tuple(explanations), names, tuple(timings))
+    """Return the explanations of models, with times measured in turns; `aligned`: of an answer that most share."""
+    explanations = tuple(explain(name) for name in ids)
+    timings = measure_in_turns([explanation.evidence for explanation in explanations])
+    comparison = Comparison(explanations, names, timings)
     return comparison.aligned() if aligned else comparison

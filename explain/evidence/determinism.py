@@ -20,8 +20,8 @@ from sightglass.common.work.progress import check
 from sightglass.models.families.custom.guard import ModuleGuard
 
 _STATE = threading.Lock()
-_RANDOM = threading.Lock()
-"""Guards draws from the process's own generators with a seed."""
+_RANDOM = threading.RLock()
+"""Guards draws from the process's own generators with a seed; one may be inside another's."""
 _inside = 0
 _undo: list[Callable[[], None]] = []
 """Restores the switches when the last of the threads inside leaves; guarded by _STATE, as their number is."""

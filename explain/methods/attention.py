@@ -10,7 +10,8 @@ layers lists the attention modules too (`Survey.attentions`). Keys must be the p
 CLS and registers. Queries may be the same tokens, a pooling query, or words. `METHODS` names the papers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ def _to_map(module: AttentionModule, row: Tensor) -> Tensor:
 
 def compute_gradients(
     evidence: Evidence, targets: Sequence[Target], request: Request, *, last_only: bool = False
-) -> Iterator[list[HeadWeights]]:
+) -> Generator[list[HeadWeights], None, None]:
     """Yield each target's weights and gradients of every module.
 
     One forward pass with explicit attention for all targets, and one backward pass for each. With `last_only` only the
@@ -232,8 +233,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [raw]
     elif missing:
-        for target, modules in zip(missing, compute_gradients(evidence, missing, request), strict=True):
-            evidence.raws[method.id, target] = [chefer(modules)]
+        # Closed here, as it holds the model's lock between two targets.
+        with closing(compute_gradients(evidence, missing, request)) as gradients:
+            for target, modules in zip(missing, gradients, strict=True):
+                evidence.raws[method.id, target] = [chefer(modules)]
     return RawMaps(evidence.stacked(method.id, targets), ("every attention",), (UNFUSED,))
 
 

@@ -6,13 +6,15 @@ Pixels are uint8 (H, W, 3) RGB; a map's values are float32 (h, w) in 0..1, or -1
 rest is dimmed, unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme.
 """
 
+import functools
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.common.style import ENDS, OVERLAY, SIGNED
+from sightglass.common.style import ENDS, OVERLAY, SIGNED, TINT
 from sightglass.explain.rendering import contours
 from sightglass.explain.rendering.style import (
     Box,
@@ -32,7 +34,28 @@ GROUNDS = {"light": 228, "dark": 48}
 """Grey of a map alone where nothing is shown, in the two themes."""
 WHITE = (255, 255, 255)
 Floats = npt.NDArray[np.float64]
-Table = tuple[Values, Values, Values]
+Weights = npt.NDArray[np.uint8]
+
+
+class Table(NamedTuple):
+    """What a pixel becomes by its level.
+
+    pixel * keep + (the pixel by `mute`) * muted + (the pixel in grey) * light + add.
+    """
+
+    keep: Values
+    """float32 (256,)."""
+    muted: Values
+    """float32 (256,)."""
+    light: Values
+    """float32 (256, 3)."""
+    add: Values
+    """float32 (256, 3)."""
+
+
+HUES = 1536
+"""Steps of the circle of hues: 256 between red and yellow."""
+_NO_HUE = np.zeros(HUES + 1, np.uint8)
 
 _DARKEST = 0.75
 """The most that a spotlight takes from the picture: a black one hides the map's place."""
@@ -56,17 +79,21 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if style.mode == "picture":
         return out
     values = samples(field.values, field.kind)
-    grey, brightness = _fading(field.kind, style)
-    _fade(out, pixels, seen, grey, brightness * (1 if unseen == "keep" else OVERLAY["unseen"]))
+    weights = hue_weights(style.colormap) if field.kind == "heat" else _NO_HUE
+    share, brightness = _fading(field.kind, style)
+    _fade(out, pixels, seen, weights, share, brightness * (1 if unseen == "keep" else OVERLAY["unseen"]))
     inside = out[y0:y1, x0:x1]
     table = color_table(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
-        keep, light, add = table[0], table[1][:, None], table[2][:, None]
+        light, add = table.light[:, None], table.add[:, None]
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
-            under, channels = inside[rows], cv2.merge([levels] * 3)
+            under = inside[rows]
+            channels = cv2.merge([levels] * 3)
             drawn = cv2.LUT(channels, add)
-            if keep.any():
-                drawn += cv2.multiply(under, cv2.LUT(channels, keep), dtype=cv2.CV_32F)
+            if table.keep.any():
+                drawn += cv2.multiply(under, cv2.LUT(channels, table.keep), dtype=cv2.CV_32F)
+            if table.muted.any():
+                drawn += cv2.multiply(mute(under, weights), cv2.LUT(channels, table.muted), dtype=cv2.CV_32F)
             if light.any():
                 drawn += cv2.multiply(in_grey(under), cv2.LUT(channels, light), dtype=cv2.CV_32F)
             inside[rows] = cv2.add(drawn, 0, dtype=cv2.CV_8U)
@@ -101,13 +128,44 @@ def in_grey(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-def _fade(out: Pixels, source: Pixels, seen: Box, greyness: float, brightness: float) -> None:
-    """Overwrite the part of `out` outside `seen` with the faded source, which loses a share of its colours."""
+def mute(pixels: Pixels, weights: Weights) -> Pixels:
+    """Return the pixels with the share of their colours that the weights of their hues leave them."""
+    if not weights.any():
+        return in_grey(pixels)
+    kept = cv2.merge([weights.take(hues(pixels))] * 3)
+    colours = cv2.multiply(pixels, kept, scale=1 / 255)
+    return np.asarray(cv2.add(colours, cv2.multiply(in_grey(pixels), 255 - kept, scale=1 / 255)), np.uint8)
+
+
+def hues(pixels: Pixels) -> npt.NDArray[np.int16]:
+    """Return the hue of each pixel, (H, W) in 0..1536: from red by yellow, green and blue to red; of greys 0."""
+    degrees = cv2.extractChannel(cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2HSV), 0)
+    return np.asarray(cv2.addWeighted(degrees, HUES / 360, degrees, 0, 0, dtype=cv2.CV_16S), np.int16)
+
+
+@functools.cache
+def hue_weights(colormap: str) -> Weights:
+    """Return the share of its colour that each hue keeps under an overlay, uint8 (1537,) of 255.
+
+    Hues of the colormap lose theirs, so that no place looks like evidence that is none; those far from it keep theirs.
+    """
+    colours = overlay_colours(colormap)[math.ceil(255 * OVERLAY["clear"]) :]
+    coloured = colours[np.ptp(colours, axis=1) >= OVERLAY["chroma"]]
+    if not len(coloured):
+        return np.full(HUES + 1, 255, np.uint8)
+    away = abs(np.arange(HUES + 1)[:, None] - hues(coloured[None]))
+    distances = np.minimum(away, HUES - away).min(axis=1) * (360 / HUES)
+    rise = (distances - OVERLAY["near"]) / (OVERLAY["far"] - OVERLAY["near"])
+    return np.floor(255 * _smooth(np.clip(rise, 0, 1)) + 0.5).astype(np.uint8)
+
+
+def _fade(out: Pixels, source: Pixels, seen: Box, weights: Weights, share: float, brightness: float) -> None:
+    """Overwrite the part of `out` outside `seen` with the faded source, of which a share is muted."""
     x0, y0, x1, y1 = seen
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
-        if part.size and greyness:
-            part = cv2.addWeighted(part, 1 - greyness, in_grey(part), greyness, 0)
+        if part.size and share:
+            part = cv2.addWeighted(part, 1 - share, mute(part, weights), share, 0)
         out[strip] = cv2.convertScaleAbs(part, alpha=brightness) if part.size else part
 
 
@@ -119,9 +177,8 @@ def line_width(shape: tuple[int, ...]) -> int:
 def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
     """Return the table of a style; None for an uncoloured picture.
 
-    A pixel becomes pixel * keep[level] + grey * light[level] + add[level], where `grey` is the pixel without its
-    colours: `keep` is float32 (256,), `light` and `add` are float32 (256, 3). Levels of a difference and of a signed
-    map are 1 to 255, and 128 is 0. `ground` is the grey of what is below the threshold in a map alone.
+    Levels of a difference and of a signed map are 1 to 255, and 128 is 0. `ground` is the grey of what is below the
+    threshold in a map alone.
     """
     mode, alpha = style.mode, style.alpha
     levels = _LEVELS if kind == "heat" else np.floor(255 * _DISTANCES + 0.5)
@@ -146,9 +203,9 @@ def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def _fading(kind: Kind, style: Style) -> tuple[float, float]:
-    """Return the shares of its colours that the picture loses where there is no map, and of its light that it keeps."""
+    """Return the shares of the picture that is muted, and of its light that it keeps, where there is no map."""
     if kind == "heat" and style.mode == "overlay":
-        return OVERLAY["grey"] * style.alpha, 1 - (1 - OVERLAY["bright"]) * style.alpha
+        return style.alpha, 1 - (1 - OVERLAY["bright"]) * style.alpha
     alone = style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0)
     return float(kind != "heat" and alone), 1.0
 
@@ -169,8 +226,9 @@ def overlay_colours(colormap: str) -> Pixels:
 def shades(colormap: str) -> tuple[Floats, Floats]:
     """Return an overlay's colours where the picture is black and where it is white, float64 (256, 3), 0..255."""
     colours = overlay_colours(colormap) / 255
-    deepen, lighten = (1 + (OVERLAY[name] - 1) * _LEVELS[:, None] / 255 for name in ("deepen", "lighten"))
-    return 255 * OVERLAY["dark"] * colours**deepen, 255 * (1 - (1 - colours) ** lighten)
+    shares = _LEVELS[:, None] / 255
+    dark, deepen, lighten = (first + (last - first) * shares for first, last in TINT.values())
+    return 255 * dark * colours**deepen, 255 * (1 - (1 - colours) ** lighten)
 
 
 def sided_colours(ground: int) -> Floats:
@@ -184,17 +242,17 @@ def sided_colours(ground: int) -> Floats:
     return np.where(_LEVELS[:, None] > 128, raises, lowers)
 
 
-def _mix(shares: Floats, dark: Floats, white: Floats | None = None, grey: float = 0.0, keeps: float = 1.0) -> Table:
+def _mix(shares: Floats, dark: Floats, white: Floats | None = None, muted: float = 0.0, keeps: float = 1.0) -> Table:
     """Return the table that lays shares of colours over a picture.
 
-    `dark`, `white`: the colours over black and over white, by default the same. `grey`: share of its own colours that
-    the picture loses. `keeps`: share of its light that it keeps where `shares` are 0.
+    `dark`, `white`: the colours over black and over white, by default the same. `muted`: share of the picture that is
+    muted. `keeps`: share of its light that it keeps where `shares` are 0.
     """
     # What is coloured the most loses no light, so that its detail remains.
     left = (1 - shares) * (1 - (1 - keeps) * (1 - shares / (shares.max() or 1)))
     shares = shares[:, None]
-    light = left[:, None] * grey + shares * ((dark if white is None else white) - dark) / 255
-    return (left * (1 - grey)).astype(np.float32), light.astype(np.float32), (shares * dark).astype(np.float32)
+    light = shares * ((dark if white is None else white) - dark) / 255
+    return Table(*(part.astype(np.float32) for part in (left * (1 - muted), left * muted, light, shares * dark)))
 
 
 def _smooth(rise: Floats) -> Floats:

@@ -15,7 +15,7 @@ from PIL import ImageColor
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
-from sightglass.common.style import CHOICES, DEFAULTS, ENDS
+from sightglass.common.style import CHOICES, COLOURLESS, DEFAULTS, ENDS, HUE_NAMES
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 GRAY = "gray"
@@ -74,9 +74,11 @@ def _name_color(red: float, green: float, blue: float) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if saturation < 0.12:
         return "white" if value > 0.85 else "grey"
-    names = ("red", "orange", "yellow", "green", "turquoise", "blue", "violet", "magenta", "red")
-    name = names[sum(hue * 360 >= edge for edge in (15, 45, 70, 165, 200, 250, 290, 330))]
-    return ("dark " if value < 0.35 else "pale " if saturation < 0.3 else "") + name
+    place = sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1
+    name = str(HUE_NAMES["names"][place])
+    if value < 0.35:
+        return f"dark {name}"
+    return f"pale {name}" if saturation < 0.3 else name
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -200,13 +202,12 @@ class Style:
     @property
     def hot(self) -> str:
         """What a sentence calls the strongest place of a heatmap: its colour, or its look."""
-        if self.mode in _COLOURLESS:
-            return _COLOURLESS[self.mode]
+        if self.mode in COLOURLESS:
+            return COLOURLESS[self.mode]
         last = ENDS.get(self.colormap, ENDS["others"])[1] if self.mode == "overlay" else 1
         return _name_color(*_table(self.colormap)[round(255 * last)] / 255)
 
 
-_COLOURLESS = {"contour": "the inside of the lines", "spotlight": "the bright part", "picture": "the map"}
 VIEWER_STYLE = Style()
 GUIDE_STYLE = Style("blend", "jet", 0.5, boxes="#00ff00")
 """As scripts with OpenCV draw, for the routes that are named as theirs: red is high, blue is low, boxes are green."""

@@ -185,7 +185,7 @@ class WordWording(Wording):
     def answer_name(self, result: Result, most: int) -> str | None:
         return f"“{textwrap.shorten(result.options.answer.rstrip(' .'), 60, placeholder=' …')}”"
 
-    def own_answer(self, result: Result) -> str:
+    def whole_answer(self, result: Result) -> str:
         adapter: Any = result.evidence.loaded.adapter
         said = f"“{result.options.answer}”" if adapter.module.text.generated else ""
         return " ".join(filter(None, (said, against_sentence(result.predictions))))

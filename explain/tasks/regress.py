@@ -136,9 +136,6 @@ class DepthWording(NumberWording):
             text += f" {place}"
         return text, True
 
-    def summary(self, result: Result, index: int) -> str:
-        return ""
-
     def number(self, result: Result, index: int) -> str:
         if (number := number_at_place(result, index)) is None:
             return ""

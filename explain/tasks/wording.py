@@ -124,10 +124,9 @@ class Wording:
         """Return the best answer with its score, as captions show it."""
         return next((answer.line for answer in self.answers(result, result.predictions[:1])), result.task.no_answer)
 
-    def own_answer(self, result: Result) -> str:
-        """Name the best answer where the first map is of another, for comparing models; else return nothing."""
-        mapped, best = [m.target.label for m in result.heatmaps[:1]], [p.label for p in result.predictions[:1]]
-        return f"own answer {self.answer(result)}" if mapped and best and mapped != best else ""
+    def whole_answer(self, result: Result) -> str:
+        """Return a sentence of which `answer` is a summary; empty where there is none."""
+        return ""
 
     def answer_name(self, result: Result, most: int) -> str | None:
         """Return the answer without its score, to compare models, or None; `most`: kinds of things that are named."""
@@ -191,19 +190,6 @@ class Wording:
     def describe_answer(self, result: Result, index: int) -> str:
         """Return the answer as a sentence without subject and verb: `minibus, 62 %.`"""
         return f"{result.predictions[0].label}, {percent(result.predictions[0].score)}."
-
-    def summary(self, result: Result, index: int) -> str:
-        """Return the answer without the model's name: `Minibus, 62 %.`"""
-        if not result.predictions:
-            return ""
-        text, best = capital(self.describe_answer(result, index)), result.predictions[0]
-        if result.task.evaluation != "classes":
-            return text
-        if best.score < UNSURE:
-            text = f"Unsure. {text}"
-        if result.heatmaps and result.heatmaps[index].target.index != best.index:
-            text += f" The map is of {result.heatmaps[index].target.label}."
-        return text
 
     def list_answers(self, result: Result) -> list[str]:
         """Return a line per answer with an area: `star: 12 % of the picture`."""

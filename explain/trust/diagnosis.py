@@ -21,6 +21,7 @@ from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, listing, percent
+from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import describe_direction
@@ -50,10 +51,14 @@ UNDECIDED, MIN_CLASSES = 0.97, 3
 EVEN = 0.33
 """Share of the picture that half of the evidence is on, from which it counts as scattered: an even map has 50 %. None
 of 20 photographs has as much (EfficientNet-Lite0, at most 31 %); four of five pictures of noise do (31 to 37 %)."""
+LIKELY = 0.01
+"""Score from which an answer is shown unasked beside the best one."""
 SAME_PLACE = 0.5
 """Overlap of two maps' hottest fifths from which they highlight the same place."""
 HALF = 0.5
 """Share of the evidence outside the object above which it is a caution."""
+MOSTLY = 0.5
+"""Share of the picture that the model did not see from which its whole is recommended."""
 MUCH_BETTER = 0.2
 """Difference of two methods' hits on drawn scenes, between their 95 % intervals, for which the better one is named."""
 PAPER = 0.7
@@ -75,20 +80,11 @@ class Statement:
     """The label of what the map is of."""
     place: str = ""
     """Where the map is strongest, after the label; the whole sentence where there is no label."""
-    answer: str = ""
-    """The title without the model: `Minibus, 87 %.`"""
-    caution: str = ""
-    """The meaning of the map's colours where it is not the evidence for the answer."""
 
     @property
     def headline(self) -> str:
         """The sentences above a picture and its map."""
         return " ".join(filter(None, (self.title, self.meaning)))
-
-    @property
-    def short(self) -> str:
-        """Return the answer, and the meaning of unusual colours."""
-        return " ".join(filter(None, (self.answer or self.title, self.caution)))
 
     def markdown(self) -> str:
         """Return the sentence about the place, the label in bold."""
@@ -102,17 +98,14 @@ class Statement:
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations; `hot`: what the strongest place is called."""
     wording = explanation.task.wording
-    (title, named), meaning, caution = wording.headline(explanation, index), "", ""
+    (title, named), meaning = wording.headline(explanation, index), ""
     if named is not None and explanation.heatmaps and explanation.heatmaps[index].state == "ok":
-        caution, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
-        if not caution and method.shows:
-            caution = f"{hot.capitalize()} is {method.shows}."
-        meaning = caution or wording.meaning(explanation, hot, index, named=named)
-        usual = explanation.quantity == "score" and explanation.options.part == "class"
-        if explanation.heatmaps[index].signed or not usual:
-            caution = meaning
+        meaning, method = describe_independent(explanation, index), METHODS[explanation.heatmaps[index].method]
+        if not meaning and method.shows:
+            meaning = f"{hot.capitalize()} is {method.shows}."
+        meaning = meaning or wording.meaning(explanation, hot, index, named=named)
     place = _describe_place(explanation, index, with_area=True) if explanation.heatmaps else ("", "", "")
-    return Statement(title, meaning, *place, answer=wording.summary(explanation, index), caution=caution)
+    return Statement(title, meaning, *place)
 
 
 def describe_map(explanation: Result, index: int = 0, *, with_area: bool = True) -> str:
@@ -192,10 +185,40 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     return f"{verdict} {where} ({percent(overlap)} overlap)."
 
 
+def count_likely(explanation: Result) -> int:
+    """Return how many maps, the first ones and at least one, are of answers from `LIKELY` on."""
+    for place in range(1, len(explanation.heatmaps)):
+        score = explanation.task.scorer.score(explanation, place)
+        # The length of a bar: numbers have none, and are neither likely nor unlikely.
+        share = None if score is None else explanation.task.wording.bar(score)
+        if share is not None and share < LIKELY:
+            return place
+    return len(explanation.heatmaps)
+
+
+def describe_single(explanation: Result) -> str:
+    """Describe the best answer, beside which no other one is likely."""
+    best = explanation.task.wording.name_map(explanation, 0).replace(", ", " ")
+    return f"{capital(best)}; every other answer is below {percent(LIKELY)}."
+
+
 def unseen(explanation: Result) -> float:
     """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
+
+
+def describe_fit(explanation: Result) -> str:
+    """Say that most of the picture was cut off, or that it was enlarged; empty for neither."""
+    hidden, geometry = unseen(explanation), explanation.evidence.geometry
+    if hidden > MOSTLY:
+        much = percent(hidden) if hidden < NEARLY else "Nearly all"
+        return f"{much} of the picture is cut off."
+    (height, width), (rows, columns) = geometry.original, geometry.input
+    if height * width < rows * columns:
+        size, enlarged = size_in_pixels(width, height), size_in_pixels(columns, rows)
+        return f"Its {size} pixels were enlarged to the model's {enlarged}."
+    return ""
 
 
 def area_name(geometry: Geometry) -> str:

@@ -32,8 +32,8 @@ SYNONYMS = MappingProxyType(
 CAPTIONED_SIDE = 96
 """Side in pixels of the scenes of named colours and shapes."""
 
-SCENES = ("scene 1", "scene 2", "scene 3", "one thing", "a rod")
-"""Names of the drawn examples, none of which was seen in training."""
+SCENES = ("scene 1", "scene 2", "scene 3", "one thing", "a rod", "stamped")
+"""Names of the drawn examples, none of which was seen in training; one has the stamp that demo-cls-cheat goes by."""
 CAPTIONED, PERSON = "red star", "person"
 DRAWN = (*SCENES, CAPTIONED, PERSON)
 EXAMPLES = (*packaged.PHOTOGRAPHS, *DRAWN)

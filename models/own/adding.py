@@ -85,11 +85,15 @@ def write(to: Path, id_: str, table: Toml, *, force: bool = False) -> None:
 
 
 def remove(to: Path, id_: str) -> None:
-    """Remove a model's table from a models.toml; everything else in it stays."""
+    """Remove a model's table from a models.toml; everything else in it stays.
+
+    Raises ModelProblem where the file cannot be read, or has no table of that id.
+    """
     with file_lock(to):
+        whole, _ = _read(to)
         try:
-            before, after = _split_around(to.read_text("utf-8-sig"), id_)
-        except (OSError, ValueError, LookupError, RecursionError) as problem:
+            before, after = _split_around(whole, id_)
+        except (ValueError, LookupError) as problem:
             raise ModelProblem(f"{to.name} has no model {id_}: check its name, or reload the page.") from problem
         write_file(to, f"{before}{after}".encode())
 
@@ -169,13 +173,9 @@ def file_lock(to: Path) -> Iterator[None]:
 
 def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
     """Return the text of the file with the table in it; raise ModelProblem as `write` does."""
-    try:
-        whole = to.read_text("utf-8-sig") if to.exists() else ""
-        models = tomllib.loads(whole).get("model", {})
-    except (OSError, ValueError, RecursionError) as problem:
-        raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
+    whole, models = _read(to)
     text = text_of(id_, table)
-    if not isinstance(models, dict) or id_ not in models:
+    if id_ not in models:
         return f"{whole.rstrip()}\n\n{text}" if whole.strip() else text
     if not force:
         raise ModelProblem(f"{to.name} has a model {id_} already: give another --name, or --force to overwrite it.")
@@ -204,9 +204,36 @@ def _split_around(whole: str, id_: str) -> tuple[str, str]:
 
 
 def tables(path: Path) -> dict[str, Toml]:
-    """Return the tables of a models.toml by model id."""
+    """Return the tables of a models.toml by model id, none without a file.
+
+    Raises ModelProblem where the file cannot be read, which does not mean that it names no models.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[str, dict[str, Toml]]:
+    """Return the text of a models.toml, and its tables by model id."""
     try:
-        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8-sig")).get("model", {})
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return by_id
+        text = path.read_text("utf-8-sig")
+        by_id = tomllib.loads(text).get("model", {})
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise _unreadable(path, "the file that it links to is missing") from error
+        return "", {}
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, "it is not UTF-8") from error
+    except RecursionError as error:
+        raise _unreadable(path, "it is nested too deeply") from error
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
+    if not isinstance(by_id, dict):
+        raise _unreadable(path, "model is not a table")
+    return text, by_id
+
+
+def _unreadable(path: Path, reason: str) -> ModelProblem:
+    return ModelProblem(
+        f"{path} cannot be read ({reason}), so no model is added or removed: correct it, or put a copy of it back."
+    )

@@ -68,9 +68,27 @@ def table() -> Path:
 
 
 def list_own() -> tuple[ModelSpec, ...]:
-    """Return the models that were added here."""
-    known = {} if refusal() else catalog.catalog()
-    return tuple(known[id_] for id_ in (tables() if known else ()) if id_ in known)
+    """Return the models that were added here; none while their table is `unreadable`."""
+    if refusal() or unreadable():
+        return ()
+    known = catalog.catalog()
+    return tuple(known[id_] for id_ in tables() if id_ in known)
+
+
+def unreadable() -> str:
+    """Return why the table of the added models cannot be read, and what to do; empty if it can."""
+    try:
+        tables()
+    except ModelProblem as problem:
+        return str(problem)
+    return ""
+
+
+def unlisted() -> tuple[str, ...]:
+    """Return the ids of models whose files are here, and which their table does not name."""
+    listed = tables()
+    own = (path for path in _folders() if path.name not in listed and not _waits(path))
+    return tuple(path.name for path in own if any(path.iterdir()))
 
 
 def receive(files: Iterable[tuple[str, Data]]) -> Path:
@@ -94,7 +112,7 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
             budget = isolated.run(name, 0, int, _unpack, into, name, budget)
     except BaseException as error:
         if into is not None:
-            shutil.rmtree(into, ignore_errors=True)
+            discard(into)
         if problem := from_machine(error):
             raise problem from error
         raise
@@ -206,7 +224,10 @@ def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
-    """Write the table of received files, and return the model's id; raise ModelProblem for an open question."""
+    """Write the table of received files, and return the model's id.
+
+    Raises ModelProblem for an open question, and where the table of the added models is `unreadable`.
+    """
     if runs_code(draft, answers) and (why := code_refusal()):
         raise ModelProblem(why)
     filled, open_ = adding.fill(draft, answers)
@@ -219,7 +240,15 @@ def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> st
         spec = catalog.of_table(id_, filled, to)
         if not runs_code(draft, answers):
             _isolated(into, type(None), _load, spec)
-    adding.write(to, id_, filled, force=True)
+    # First, as files that wait may be deleted.
+    if not _claim(into):
+        raise ModelProblem(f"The files of {id_} are no longer here: drop them again.")
+    try:
+        with without_paths():
+            adding.write(to, id_, filled, force=True)
+    except BaseException:
+        _let_wait(into)
+        raise
     return id_
 
 
@@ -246,26 +275,66 @@ def change(id_: str, values: Mapping[str, object]) -> None:
     filled = tables()[id_]
     for key, value in values.items():
         adding.put(filled, key, value)
-    adding.write(table(), id_, filled, force=True)
+    with without_paths():
+        adding.write(table(), id_, filled, force=True)
 
 
 def remove(id_: str) -> None:
     """Remove an added model: its table and all of its files."""
-    if id_ not in tables():
-        raise ModelProblem(f"There is no model {id_} of yours: check its name, or reload the page.")
-    adding.remove(table(), id_)
+    withdraw(id_)
     discard(folder() / id_)
 
 
+def withdraw(id_: str) -> None:
+    """Remove an added model's table; its files wait for another one, or to be discarded."""
+    if id_ not in tables():
+        raise ModelProblem(f"There is no model {id_} of yours: check its name, or reload the page.")
+    with without_paths():
+        adding.remove(table(), id_)
+    _let_wait(folder() / id_)
+
+
 def discard(into: Path) -> None:
-    """Delete received files that do not become a model."""
-    if into.parent == folder():
+    """Delete received files that wait to become a model."""
+    if into.parent == folder() and _claim(into):
         shutil.rmtree(into, ignore_errors=True)
 
 
 def tables() -> dict[str, Toml]:
-    """Return the tables of the added models, by their ids."""
-    return adding.tables(table())
+    """Return the tables of the added models, by their ids; raise ModelProblem where they are `unreadable`."""
+    with without_paths():
+        return adding.tables(table())
+
+
+def _marker(into: Path) -> Path:
+    """Return the empty file that lies beside a folder while it waits to become a model.
+
+    Only such folders are ever deleted, whatever the table of the added models says.
+    """
+    return into.with_name(f".{into.name}.waiting")
+
+
+def _let_wait(into: Path) -> None:
+    _marker(into).touch(mode=0o600)
+
+
+def _waits(into: Path) -> bool:
+    return _marker(into).exists()
+
+
+def _claim(into: Path) -> bool:
+    """End a folder's waiting, to register or to delete it; return False where another thread or process did."""
+    try:
+        _marker(into).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _folders() -> list[Path]:
+    """Return the folders of all models, those that wait included."""
+    root = folder()
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def _new_folder(root: Path, stem: str) -> Path:
@@ -277,6 +346,7 @@ def _new_folder(root: Path, stem: str) -> Path:
         with contextlib.suppress(FileExistsError):
             if name not in known:
                 (root / name).mkdir(parents=True, mode=0o700)
+                _let_wait(root / name)
                 return root / name
     raise ModelProblem(f"There are too many models called {first} here: remove some first.")
 
@@ -321,21 +391,37 @@ def _unpack(into: Path, name: str, budget: int) -> int:
 
 
 def _free_space(root: Path, needed: int) -> int:
-    """Delete abandoned files, recent ones too where space is short; return the bytes left."""
+    """Delete abandoned files, recent ones too where space is short; return the bytes left.
+
+    Raises ModelProblem for too many models, and where their table is `unreadable`.
+    """
     for age in (ABANDONED, SOON_ABANDONED):
-        known = tables()
-        folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-        for path in folders:
-            with contextlib.suppress(OSError):
-                if path.name not in known and abs(time.time() - path.stat().st_mtime) > age:
-                    shutil.rmtree(path, ignore_errors=True)
-        count = sum(path.is_dir() for path in folders)
+        listed = tables()
+        for path in _folders():
+            if path.name not in listed and _age(path) > age:
+                _clear_abandoned(path)
+        count = len(_folders())
         budget = int(settings().own_models_mb * MB) - sum(_size(file) for file in root.rglob("*") if file.is_file())
         if count < MAX_MODELS and needed <= budget:
             break
     if count >= MAX_MODELS:
         raise ModelProblem(f"You have {count} models here already, with those that are still asked about: remove one.")
     return budget
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since a folder's last change; 0 where it is gone."""
+    try:
+        return abs(time.time() - path.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _clear_abandoned(path: Path) -> None:
+    """Delete a folder that waits, or one without files, of a process that ended before it could wait."""
+    discard(path)
+    with contextlib.suppress(OSError):
+        path.rmdir()
 
 
 def describe_model(adapter: Adapter) -> str:

@@ -11,23 +11,20 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import decision
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, download, listing, percent, plural
-from sightglass.explain.rendering.marks import box_mark
+from sightglass.explain.phrases import listing, plural
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.tasks.describe import lacks_map
-from sightglass.explain.tasks.wording import Answer
 from sightglass.models import catalog
+from sightglass.pages.compare import chart
+from sightglass.pages.compare.maps import Maps
 from sightglass.report import offers
 from sightglass.report import views as report_views
-from sightglass.ui import saving, widgets
+from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, state, url_state
-from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.jobs import explain_job, time_job
 from sightglass.ui.session.markdown import escape, shorten
-from sightglass.ui.viewer import Box, Pane
-from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
-    from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
@@ -49,7 +45,7 @@ MAX_NAME = 24
 """Characters of a model's name, longer ones are cut."""
 OWN_ANSWERS = "own"
 """The target of each model's own answer."""
-ARRANGEMENTS = {"large": "Large", "beside": "Side by side"}
+ARRANGEMENTS = {"beside": "Side by side", "large": "Large"}
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
@@ -57,8 +53,8 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
     choices, _ = controls.draw(bar, sized=False)
     with right:
         look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
-        look["help"] = "One large picture, whose map the keys 1 to 5 change, and s, m, l; or a picture for each model."
-        arrangement = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "large", **look)
+        look["help"] = "A picture for each model; or one large picture, whose map the keys 1 to 5 change, and s, m, l."
+        arrangement = url_state.widget(st.segmented_control, "Arrangement", ARRANGEMENTS, "beside", **look)
         target_menu = st.container(width="content")
         models = _choose_models(choices.model)
     with main:
@@ -78,22 +74,24 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         if chosen != OWN_ANSWERS:
             comparison = comparison.aligned(comparison.subjects[int(chosen)])
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
-        with _draw_panels(comparison, models, large=arrangement == "large"):
-            if comparison.objects:
+        maps = Maps(comparison, models)
+        list_place = maps.draw_large() if arrangement == "large" else maps.draw_beside()
+        if comparison.objects:
+            with list_place:
                 _choose_object(comparison, target)
+        for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
+            if words := explanation.task.wording.whole_answer(explanation):
+                st.caption(f"{escape(name)}: {escape(words)}")
         if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
             st.caption(escape(words))
         with st.container(horizontal=True, vertical_alignment="center"):
             _draw_actions(comparison)
+        maps.table.draw_matrix()
+        chart.draw(comparison, maps.show_large)
 
 
 def _draw_actions(comparison: Comparison) -> None:
-    """Draw what can be done with a comparison: measure times, save, make slides."""
-    help = "Run each model five times, in turns: each picture gets the median, the fastest and the slowest."
-    if st.button("Measure times", icon=":material/timer:", help=help):
-        with st.spinner("Measuring…", show_time=False):
-            explain_job.with_times(comparison, measure=True)
-        st.rerun()
+    """Draw what can be done with a comparison: save, make slides, measure times again."""
     saved: list[tuple[Any, Json]] = [(explanation, {}) for explanation in comparison.explanations]
 
     def with_proofs() -> Comparison:
@@ -103,11 +101,15 @@ def _draw_actions(comparison: Comparison) -> None:
     slide = lambda look: report_views.models_view(with_proofs(), comparison.names, look)  # noqa: E731
     saving.save_and_export("compare", files, saved=saved, slide=slide)
     saving.make_deck("compare", comparison.explanations[0].image.name, partial(_make_slides, comparison))
+    if comparison.timings:
+        help = "Run each model ten times, in turns: below each picture stand the median, the fastest and the slowest."
+        again = partial(time_job.forget, comparison)
+        st.button("Measure again", icon=":material/timer:", on_click=again, help=help)
 
 
 def _make_slides(comparison: Comparison) -> Iterator[View]:
     """Return the slides of the models with the same class or object, their times measured, and their sizes."""
-    comparison = explain_job.with_times(comparison, measure=True)
+    comparison = time_job.measured(comparison)
     if comparison.subject is None:
         comparison = comparison.aligned()
     sizes = [decision.find_size(explanation.model.id) for explanation in comparison.explanations]
@@ -115,7 +117,7 @@ def _make_slides(comparison: Comparison) -> Iterator[View]:
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Choose two to four models, at first the family's sizes."""
+    """Choose two to four models, at first the family's sizes; return them in order of size."""
     specs, local = catalog.catalog(), model_picker.local_models()
     if url_state.memory("models-of") not in (None, chosen.family):
         st.session_state["models"] = _first_models(chosen)
@@ -130,7 +132,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         )
         look: dict[str, Any] = {"max_selections": MAX_MODELS, "help": help} | linked
         ids = url_state.widget(st.multiselect, "Models, two to four", labels, _first_models(chosen), **look)
-    return [specs[key] for key in ids]
+    return sorted((specs[key] for key in ids), key=lambda spec: model_picker.megabytes(spec) or 0.0)
 
 
 def _first_models(chosen: ModelSpec) -> list[str]:
@@ -166,7 +168,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explanation = explain_job.explain(controls.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
-    return explain_job.with_times(Comparison(tuple(explanations), _short_names(models)))
+    return time_job.with_times(Comparison(tuple(explanations), _short_names(models)))
 
 
 def _short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
@@ -202,71 +204,3 @@ def _choose_object(comparison: Comparison, target: dict[str, Any]) -> None:
         "Boxes of one class that overlap by half (IoU) are one object; same place: its maps' strongest fifths overlap."
     )
     url_state.widget(st.radio, f"Objects: {' / '.join(map(escape, comparison.names))}", help=help, **arguments)
-
-
-def _draw_panels(comparison: Comparison, models: Sequence[ModelSpec], *, large: bool) -> DeltaGenerator:
-    """Draw a picture for each model, or one of them with a list to choose from; return where more belongs."""
-    names, image = comparison.names, comparison.explanations[0].image
-    panes = [_pane(comparison, i) for i in range(len(names))]
-    if (ends := comparison.ends) is not None:
-        values = share_difference(*(comparison.maps[i] for i in ends))
-        sides = (names[ends[0]], names[ends[1]])
-        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, sides),), title="Difference"))
-    elif comparison.subject is None and comparison.shared is not None:
-        kind = "object" if comparison.objects else "class"
-        panes.append(Pane(title="Difference", note=f"choose one {kind} for all"))
-    if not large:
-        panels.draw_viewer(image, panes, key="viewer-compare", height=430)
-        return st.container()
-    sizes, families = [model.size for model in models], {model.family for model in models}
-    exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
-    keys = (*(size if exact else "" for size in sizes), "")[: len(panes)]
-    left, right = st.columns(panels.COLUMNS, gap="medium")
-    with right.container(key="answers"):
-        bars = [*map(_bar, comparison.explanations), None]
-        rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
-        widgets.rows(rows, key=f"compared-{'-'.join(names)}", keys=keys)
-        more = st.container()
-    with left.container(key="stage"):
-        panels.draw_viewer(image, panes, key="viewer-large", height=590, beside=True, keys=keys)
-    return more
-
-
-def _bar(explanation: Explanation) -> float | None:
-    score = explanation.task.scorer.score(explanation, 0) if explanation.heatmaps else None
-    return None if score is None else explanation.task.wording.bar(score)
-
-
-def _pane(comparison: Comparison, index: int) -> Pane:
-    explanation, name = comparison.explanations[index], comparison.names[index]
-    task, facts = explanation.task, _facts(comparison, index)
-    note = task.wording.answer(explanation)
-    absent = [each.prediction for each in comparison.objects if each.places[index] is None]
-    dashed = [Box(p.box, f"{p.label} missed", marks=(replace(box_mark(p.box), hollow=True),)) for p in absent if p.box]
-    pane = Pane(title=name, note=note, boxes=tuple(dashed), facts=facts)
-    if not explanation.heatmaps:
-        return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
-    note = task.wording.name_map(explanation, 0) if task.names_classes else note
-    if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
-        note = f"misses it: {note}"
-    boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen)
-    maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
-    return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
-
-
-def _facts(comparison: Comparison, index: int) -> str:
-    """Return the two lines below a model's picture: what it costs, and what it says and looks at."""
-    explanation = comparison.explanations[index]
-    size = download(model_picker.megabytes(explanation.model)).removeprefix("about ")
-    costs = [_describe_time(comparison, index), size, f"{count(explanation.evidence.loaded.parameters)} parameters"]
-    says = [f"Half the evidence on {percent(numbers.half_heat_area)}" for numbers in explanation.statistics[:1]]
-    says += [] if comparison.objects else [explanation.task.wording.own_answer(explanation)]
-    return "\n".join(" · ".join(filter(None, parts)) for parts in (costs, says))
-
-
-def _describe_time(comparison: Comparison, index: int) -> str:
-    if not comparison.timings:
-        return "Time not measured"
-    if not all(timing.steady for timing in comparison.timings):
-        return "Time not measurable now"
-    return comparison.timings[index].text

@@ -33,14 +33,16 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.ui.session.state import Choices
 
-SECOND, LACKS = "with", "lacks"
-"""Names in the address of an example as the second picture, and of one that a link cannot carry."""
+SECOND, LACKS, OTHER = "with", "lacks", "other"
+"""Names in the address of an example as the second picture, of one that is no example, and of its upload."""
 MAX_LISTED = 50
 """Pictures of a gallery in the list, the most similar ones."""
 
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
+    # Before the pictures are drawn, which it is one of.
+    image_source.borrow(url_state.read_once(OTHER))
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
     choices, explainer, instead = _find_model(*controls.draw(bar, methods=offered))
@@ -98,7 +100,9 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
         uploaded = not pairs.is_example(choices.image)
         url_state.set_url(SECOND, ranked.hits[chosen].name if chosen and not uploaded else None)
         url_state.set_url(LACKS, ranked.hits[chosen].name if uploaded else None)
-        lacks = (f"the picture {result.gallery.image.name}",) if uploaded else ()
+        own = uploaded and image_source.is_kept(ranked.hits[chosen].item.stamp)
+        url_state.set_url(OTHER, ranked.hits[chosen].item.stamp[: image_source.DIGITS] if own else None)
+        lacks = (f"the picture {result.gallery.image.name}",) if uploaded and not own else ()
         pairs.draw_pair(result, key="viewer-pair", lacks=lacks)
         actions = st.container(horizontal=True, vertical_alignment="center")
     names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
@@ -111,7 +115,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, title: D
             view=False,
             slide=lambda _: similarity_files.pair_view(result),
         )
-        saving.link_button()
+        saving.link_button([(result, {})])
     with right:
         pairs.explain_score(result)
     for note in result.notes:

@@ -11,6 +11,7 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import box_sentence, describe_boxes, row_title
 from sightglass.explain.trust.diagnosis import describe, describe_independent
@@ -23,7 +24,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Box, Map, View
 from sightglass.ui.views import charts, panels
-from sightglass.ui.widgets import HIGHLIGHT_HELP, rows, ticked_pair
+from sightglass.ui.widgets import rows, ticked_pair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -175,7 +176,7 @@ class Answers:
         if self.pair is not None:
             return panels.difference_title(explanation, self.pair)
         if not self.boxes:
-            return describe(explanation, HIGHLIGHT_HELP, index or 0).short
+            return describe(explanation, VIEWER_STYLE.hot, index or 0).headline
         only = self.choices.options["classes"] if self.base.predictions else ()
         filtered = f"Showing only {listing(list(only))}." if only else ""
         known = "" if index is None else describe_independent(explanation, index)

@@ -13,6 +13,7 @@ from sightglass.pages.explore import whatif
 from sightglass.ui import painter
 from sightglass.ui.choices import controls, image_picker
 from sightglass.ui.session import page, url_state
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def explore() -> None:
     image = image_picker.choose()
     new = controls.for_new_picture(image)
     choices, explainer = new or controls.draw(bar, image)
+    if image_source.adapt_to_model(choices.model):
+        st.rerun()
     drawn = choices
     try:
         _draw(choices, explainer, row, main)

@@ -40,7 +40,7 @@ def pair_of(prediction: Prediction) -> Pair:
 
 
 @dataclass
-class MissedPlace:
+class MissedPlace(state.Kept):
     """A place in the picture where a person missed a box."""
 
     of: tuple[str, str] | None = None

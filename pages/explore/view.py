@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.boxes import measure
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks.detect import describe_boxes
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.explain.whatif import touch
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
+    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 AHEAD = 0.16
@@ -82,7 +85,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         st.rerun()
     with title:
         if finished:
-            _write_headline(controls.add_warning(answers.choices, answers.headline(explanation, index)))
+            said = answers.headline(explanation, index), charts.say_fit(explanation)
+            _write_headline(controls.add_warning(answers.choices, " ".join(filter(None, said))))
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
@@ -98,6 +102,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         with beside:
             answers.draw_numbers(explanation, index)
             instruments(view, _numbers(answers, explanation))
+            _draw_way_back(choices.model)
             with st.container(horizontal=True, vertical_alignment="center"):
                 charts.numbers_button(explanation, index)
                 if not image_source.is_own():
@@ -106,6 +111,13 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
+
+
+def _draw_way_back(model: ModelSpec) -> None:
+    """Draw the way back to the photograph in whose place the model's own scene is shown."""
+    if photograph := image_source.replaced():
+        help, go = "On a photograph this model's answers mean nothing.", partial(image_source.insist, model.id)
+        st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -124,7 +136,10 @@ def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
 
 
 def _write_headline(text: str) -> None:
-    st.markdown(f"## {escape(text)}", width="stretch")
+    hot = VIEWER_STYLE.hot.capitalize()
+    # The browser writes the name of the colour that it shows there: headline.js.
+    marked = escape(text).replace(f". {hot} ", f". *{hot}* ", 1)
+    st.markdown(f"## {marked}", width="stretch")
 
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:

@@ -45,7 +45,7 @@ HELP = (
 
 
 @dataclass
-class Adding:
+class Adding(state.Kept):
     """What this session is adding."""
 
     generation: int = 0
@@ -130,7 +130,7 @@ def _register() -> None:
             controls.load(model_id)
     except BaseException:
         # Its files stay, for other answers.
-        adding.remove(store.table(), model_id)
+        store.withdraw(model_id)
         model_picker.forget_menu()
         raise
     now.id, now.folder, now.draft = model_id, None, None

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from sightglass.explain.phrases import download as size_of_download
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import listing, plural
 from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -17,6 +17,9 @@ from sightglass.ui.choices import image_picker, model_picker
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import tables
+
+MOST_NAMED = 5
+"""Models without a table that a sentence names."""
 
 
 def draw_list() -> None:
@@ -93,6 +96,16 @@ def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> Non
                 st.button("Remove", type="primary", on_click=_remove, args=(spec.id,), help=help)
 
 
+def _say_unlisted() -> None:
+    """Name models that lost their table."""
+    ids = store.unlisted()
+    if not ids:
+        return
+    words = f"models.toml does not name {listing(ids, MOST_NAMED)}, whose files are here"
+    advice = "put a copy of models.toml back, or delete by hand what nobody needs."
+    st.warning(escape(f"{words}: {advice}"), icon=":material/warning:")
+
+
 def _set_aside(spec: ModelSpec) -> str:
     """Return why a model is not run any more; empty while it is."""
     file = weights.find(spec)
@@ -116,7 +129,10 @@ def models() -> None:
     with adding:
         if why := store.refusal():
             st.caption(f":material/visibility: {why}")
+        elif why := store.unreadable():
+            st.error(escape(why), icon=":material/error:")
         else:
+            _say_unlisted()
             add.draw()
             if (added := add.added()) is not None:
                 add.draw_card(added, image)

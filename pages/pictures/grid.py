@@ -17,6 +17,7 @@ from PIL import ImageOps
 from sightglass.batch import finished, journal, relabel, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
+from sightglass.evaluation.charts import Selection
 from sightglass.evaluation.errors import ALL, ErrorReport, draw_tile
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorUnit, kind_of
 from sightglass.evaluation.label_changes import LabelChange
@@ -26,6 +27,7 @@ from sightglass.explain.rendering.marks import COLORS
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.wording import UNSURE
 from sightglass.models import catalog
+from sightglass.pages.pictures import pointing
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import embedded_recipe
 from sightglass.ui.session import page, reopen, state, url_state
@@ -68,11 +70,16 @@ class Tile:
     """The picture under its map, in the folder of the run."""
     unit: ErrorUnit | None = None
 
+    def is_in(self, selection: Selection) -> bool:
+        """Return whether it is among what is chosen."""
+        return selection.holds(self.picture, "" if self.unit is None else self.unit.id)
+
 
 def draw(job: PicturesJob, result: Result) -> int:
     """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
     remembered = state.of(PicturesPage)
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    charts = st.container()
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL_WIDTH, key="pictures-rail")
         grid = st.container()
@@ -81,13 +88,16 @@ def draw(job: PicturesJob, result: Result) -> int:
     with top:
         look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
         view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model), "all", **look)
+    chosen = pointing.draw(result, model, top, charts)
     class_name = _draw_classes(result, model, grid) if view == "class" else None
     with grid:
-        ids = _draw_causes(job, result, model) if view == "wrong" else None
+        cause = _draw_causes(job, result, model) if view == "wrong" else None
     with rail:
         tiles = _filter(result, model, view, class_name)
-    if ids is not None:
-        tiles = [tile for tile in tiles if {tile.id, f"{tile.id}#picture-0"} & ids]
+    for selection in filter(None, (cause, chosen.selection if chosen is not None else None)):
+        tiles = [tile for tile in tiles if tile.is_in(selection)]
+    if chosen is not None:
+        chosen.describe(len({tile.picture for tile in tiles}))
     with grid:
         if tiles:
             _draw_page(job, result, model, tiles)
@@ -196,7 +206,9 @@ def _filter_rows(frame: Frame, scores: table.Scores, view: str) -> Frame:
     """Draw the filters of pictures; return the rows that match."""
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
-    unsure = scores.sure and st.checkbox(f"Unsure: below {percent(UNSURE)}", key="pictures-unsure")
+    unsure = scores.sure and url_state.widget(
+        st.checkbox, f"Unsure: below {percent(UNSURE)}", None, False, key="pictures-unsure"
+    )
     rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
     if predicted is not None:
         rows = rows[rows["predicted"] == predicted]
@@ -208,7 +220,8 @@ def _choose(title: str, values: Any, key: str) -> str | None:
     options = sorted(values.dropna().unique())
     if len(options) < 2:
         return None
-    chosen: str | None = st.selectbox(title, options, index=None, placeholder="any", key=key)
+    look: dict[str, Any] = {"index": None, "placeholder": "any"}
+    chosen: str | None = url_state.widget(st.selectbox, title, options, None, key=key, **look)
     return chosen
 
 
@@ -223,7 +236,7 @@ def _filter_units(report: ErrorReport, class_name: str | None, chosen: set[str] 
     if class_name is None:
         names = {"": "any"} | {name: name for name in sorted({unit.about for unit in report.units})}
         class_name = url_state.widget(st.selectbox, "Class", names, "", key="pictures-about", name="about")
-    small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
+    small = url_state.widget(st.checkbox, f"Smaller than {SMALL} px", None, False, key="pictures-small")
     units = report.select(kind, class_name)
     if chosen is not None:
         units = [unit for unit in report.units if unit.id in chosen and class_name in ("", unit.about)]
@@ -299,8 +312,8 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
         st.button(label, key=key, type="tertiary", width="stretch", on_click=act)
 
 
-def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | None:
-    """Draw the groups of wrong answers by what their evidence lies on; return the ids of the chosen group's units."""
+def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | None:
+    """Draw the groups of wrong answers by what their evidence lies on; return the chosen one."""
     plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
         return None
@@ -321,7 +334,8 @@ def _draw_causes(job: PicturesJob, result: Result, model: int) -> set[str] | Non
     st.markdown("  \n".join(f":small[{escape(cause.sentence)}]" for cause in causes))
     names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
     chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
-    return next(({*cause.units} for cause in causes if cause.where == chosen), None)
+    ids = {unit for cause in causes if cause.where == chosen for unit in cause.units}
+    return Selection.of_units(chosen, (unit for unit in report.units if unit.id in ids)) if chosen else None
 
 
 def open_panel(picture: str, unit: str = "") -> None:

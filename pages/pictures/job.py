@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 from sightglass import batch
 from sightglass.batch import Summary, journal, labels, run_store, table, uploads
@@ -23,12 +23,13 @@ from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.comparison.times import measure_in_turns
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import open_one
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
+from sightglass.ui.session.state import Kept
 
 
 class PicturesJob(Job["list[Summary]"]):
@@ -152,7 +153,7 @@ def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[S
 
 
 @dataclass
-class PicturesPage:
+class PicturesPage(Kept):
     """What the session remembers of the page."""
 
     source: Source | None = None
@@ -173,6 +174,26 @@ class PicturesPage:
     """Counts what was dropped: a new field is empty."""
     by_folder: bool = False
     """Whether a click on the field chooses a folder."""
+    run: str = ""
+    upload: str = ""
+    """The run or the upload that a reload finds again, as the address has it."""
+
+    def kept(self) -> Self:
+        """Return the choices, and the names of what is read from the disk again."""
+        waiting = self.truth if self.source is None else None
+        choices: dict[str, Any] = {"truth": waiting, "matches": {**self.matches}, "by_folder": self.by_folder}
+        return type(self)(run=self.run_name() or self.run, upload=self.upload_name() or self.upload, **choices)
+
+    def run_name(self) -> str | None:
+        """Return the name of the shown run; None without one of a person's own."""
+        return None if self.job is None or self.job.example else self.job.plans[0].folder.name
+
+    def upload_name(self) -> str | None:
+        """Return where the chosen pictures are among the uploads; None without any, and where they were run."""
+        home = uploads.uploads_home()
+        if self.source is None or self.job is not None or home not in Path(self.source.path).parents:
+            return None
+        return str(Path(self.source.path).relative_to(home))
 
     def show(self, job: PicturesJob | None) -> None:
         """Show another run, or none."""

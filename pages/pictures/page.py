@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, relabel, run_slides, run_store, table, uploads
+from sightglass.batch import (
+    finished,
+    labels,
+    relabel,
+    run_charts,
+    run_report,
+    run_slides,
+    run_store,
+    table,
+    uploads,
+)
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json
 from sightglass.evaluation.decision import MAX_MODELS, TOLERANCE, Decision, list_objects
@@ -76,11 +86,11 @@ def pictures() -> None:
 
 def _read_address(remembered: PicturesPage) -> None:
     """Open the run of the address: a reloaded page shows what it showed before."""
-    name = st.query_params.get("run")
+    name = st.query_params.get("run") or remembered.run
     # Another one by a link on Saved.
     if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
-    remembered.read = True
+    remembered.read, remembered.run = True, ""
     if name:
         with page.report_problems():
             if (job := jobs.open_run(name)) is None:
@@ -88,7 +98,10 @@ def _read_address(remembered: PicturesPage) -> None:
             else:
                 remembered.show(job)
                 remembered.opened, remembered.unit = (st.query_params.get(each, "") for each in ("open", "error"))
-    elif path := st.query_params.get("upload"):
+        return
+    path = st.query_params.get("upload") or remembered.upload
+    remembered.upload = ""
+    if path:
         try:
             remembered.source, remembered.truth = uploads.open_upload(path)
         except Problem:
@@ -96,13 +109,10 @@ def _read_address(remembered: PicturesPage) -> None:
 
 
 def _write_address(remembered: PicturesPage) -> None:
-    job = remembered.job
-    url_state.set_url("run", None if job is None or job.example else job.plans[0].folder.name)
+    url_state.set_url("run", remembered.run_name())
     url_state.set_url("open", remembered.opened or None)
     url_state.set_url("error", remembered.unit or None)
-    chosen, home = remembered.source, uploads.uploads_home()
-    uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
-    url_state.set_url("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
+    url_state.set_url("upload", remembered.upload_name())
 
 
 def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer) -> None:
@@ -303,9 +313,12 @@ def _draw_export(job: PicturesJob, result: Result, model: int) -> None:
             ("Decision, .json", "decision.json", lambda: to_json(decision.summarise(), ensure_ascii=False)),
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(decision.rows))),
         ]
+    owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
+    if run_charts.has_charts(result, model):
+        make_report = partial(run_report.html, result, model, job.source.name)
+        offers.append((f"Charts{owner}, .html", "charts.html", make_report))
     if not job.example:
         folder = result.plans[model].folder
-        owner = f" of {result.names[model]}" if len(result.plans) > 1 else ""
         offers.append((f"Table{owner}, .csv", table.CSV, (folder / table.CSV).read_bytes))
         if (report := result.reports[model]) is not None:
             ending = "json" if kind_of(report.evaluation.task).counts_objects else "csv"

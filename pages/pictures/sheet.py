@@ -17,7 +17,7 @@ from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.saving import format_time
-from sightglass.ui.session import page, state
+from sightglass.ui.session import page, state, visitor
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import Choices, upload_megabytes
 from sightglass.ui.streamlit_internals import remove_upload
@@ -96,7 +96,7 @@ def _receive(files: list[uploads.File], task: Task) -> None:
     """Receive files: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     waiting = remembered.truth if remembered.source is None else None
-    pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting)
+    pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting, owner=visitor.owner())
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}

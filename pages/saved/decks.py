@@ -21,8 +21,6 @@ from sightglass.ui.session import page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
-PLAY = "play"
-"""Parameter of the address: the whole deck is shown, from that slide."""
 WORDS = (
     ("Title", View("", kind="words"), "A large title, to begin a part."),
     ("Text", View("", kind="text"), "A headline above a text, of a point a line."),
@@ -42,7 +40,7 @@ FILES = {
 
 
 @dataclass
-class Editing:
+class Editing(state.Kept):
     """Which slide is edited."""
 
     slide: str = ""
@@ -101,10 +99,10 @@ def _thumbnail(slide: Slide) -> bytes:
 
 
 def _draw_deck(deck: Deck) -> None:
-    if deck.slides and PLAY in st.query_params:
+    if deck.slides and saving.PLAY in st.query_params:
         help = "Back to the slides, to change and arrange them: Esc."
-        _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
-        first = st.query_params.get(PLAY, "")
+        _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(saving.PLAY, None), help)
+        first = st.query_params.get(saving.PLAY, "")
         start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
         _draw_stage(deck, deck.slides, "play", start=start)
         return
@@ -133,7 +131,7 @@ def _draw_deck(deck: Deck) -> None:
 
 
 def _leave() -> None:
-    for name in ("deck", PLAY):
+    for name in ("deck", saving.PLAY):
         st.query_params.pop(name, None)
     state.forget(Editing)
 
@@ -155,7 +153,8 @@ def _draw_actions(deck: Deck) -> None:
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
         help = "Show the deck from this slide on the whole screen: Esc leaves it, ? lists all keys."
-        _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
+        play = lambda: st.query_params.update({saving.PLAY: start})  # noqa: E731
+        _button("Present", "play_arrow", "play", play, help, type="primary")
         with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
             for number, view in enumerate((slide.view for slide in deck.slides), 1):
                 if words := "Left out of the files: nothing stands on it." if view.empty else view.left_out:

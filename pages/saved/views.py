@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import streamlit as st
@@ -51,11 +51,15 @@ MAX_EXPORT = 250_000_000
 
 
 @dataclass
-class Browsing:
+class Browsing(state.Kept):
     """State of the page between its runs."""
 
     ticked: dict[str, Record] = field(default_factory=dict)
     """Selected records by their ids, also those that the filters hide, in the order of selection."""
+
+    def kept(self) -> Self:
+        """Return the same selection, which each session changes by itself."""
+        return type(self)({**self.ticked})
 
 
 def draw() -> None:

@@ -12,16 +12,19 @@ from sightglass.explain.tasks import task_of
 from sightglass.ui import checks, saving
 from sightglass.ui import live as canvas
 from sightglass.ui.choices import controls
+from sightglass.ui.instruments import instruments
 from sightglass.ui.session import control_table, reopen, state
 from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.views import charts
 from sightglass.video import live
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.ui.live import LiveFrame
+    from sightglass.ui.live import LiveFrame, Snapshot
     from sightglass.ui.session.state import Choices
 
 
@@ -48,9 +51,22 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         options["preprocessing"] = "half"
     visit.model = choices.model
     canvas.live(choices.model, method, options)
+    instruments()
+    if visit.snapshot is not None:
+        _draw_snapshot(visit.snapshot)
     # Without a map on the screen there is nothing to test or save.
     if (frozen := visit.frozen) is not None and frozen.label is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
+
+
+def _draw_snapshot(snapshot: Snapshot) -> None:
+    """Say where the last snapshot is, and offer it."""
+    saved = f"Saved as {snapshot.name} in the folder {escape(snapshot.folder)} of the machine that runs Sightglass."
+    lost = "The folder of heat maps cannot be written to: download the picture, or set SIGHTGLASS_HEATMAPS."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(saved if snapshot.folder else lost, width="content")
+        help = "The picture with its map, as it was on the screen."
+        charts.download("Download", lambda: snapshot.jpeg, snapshot.name, key="live-snapshot", help=help)
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import streamlit as st
 from pydantic import TypeAdapter
@@ -18,32 +18,32 @@ from sightglass import examples, video
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
-from sightglass.explain.phrases import capital, listing, megabytes, plural
-from sightglass.explain.picture.image import Image
+from sightglass.explain.phrases import capital, megabytes, plural
+from sightglass.explain.picture.decode import Pixels
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import Task, task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
 from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
-from sightglass.ui import saving
-from sightglass.ui.session import page, reopen, url_state
+from sightglass.ui import player, saving
+from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.state import Kept
 from sightglass.ui.views import charts
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import read_result
-from sightglass.video.timeline import AnswerCurve, clock, read_curves
+from sightglass.video.timeline import AnswerCurve, Moment, clock, name_moments, read_curves
 
 MOMENT = "moment"
 """Name in the address of the seconds that the player begins at."""
 MOMENTS = 3
 """On a slide, beside the player."""
-NAMED = 3
-"""Moments that a headline names; of more it says how many they are."""
 CLIP, PLAN = "clip", "plan.json"
 """Files in a clip's folder."""
 DAYS = 7
@@ -102,14 +102,31 @@ def read_plan(name: str) -> ClipPlan | None:
         return None
 
 
+NEWEST_SIDE = 640
+"""Pixels of the longer side of the frame that is shown during the work."""
+
+
+@dataclass
+class Newest:
+    """The frame that was explained last, under its map."""
+
+    seconds: float = 0.0
+    jpeg: bytes = b""
+    """Empty before the first."""
+
+    def take(self, seconds: float, pixels: Pixels) -> None:
+        self.seconds, self.jpeg = seconds, to_jpeg(Image(pixels).thumbnail(NEWEST_SIDE))
+
+
 class ClipJob(Job["Summary"]):
     """One run over a clip, or the reading of a finished one."""
 
     def __init__(self, plan: ClipPlan, *, stopped: bool = False) -> None:
         """`stopped`: say what was done and run nothing."""
         self.plan = plan
+        self.newest = Newest()
         done = (plan.folder / RESULT).is_file()
-        call = (lambda **_: read_result(plan.folder)) if done else partial(_run, plan, stopped)
+        call = (lambda **_: read_result(plan.folder)) if done else partial(_run, plan, stopped, self.newest)
         super().__init__(call, name=plan.name, reads=done)
 
     @property
@@ -126,18 +143,24 @@ class ClipJob(Job["Summary"]):
     def curves(self) -> tuple[AnswerCurve, ...]:
         return read_curves(self.summary.folder, self.about.seconds, self.plan.settings.start, self.task)
 
+    @cached_property
+    def moments(self) -> tuple[Moment, ...]:
+        """The moments, in seconds of the drawn clip."""
+        start = self.plan.settings.start
+        return tuple(replace(each, seconds=max(0.0, each.seconds - start)) for each in self.summary.moments)
+
     @property
     def task(self) -> Task:
         """Return what the model answers."""
         return task_of(catalog.catalog().get(self.plan.model) or "")
 
 
-def _run(plan: ClipPlan, stopped: bool, *, progress: Any, cancel: Any, **_: Any) -> Summary:
+def _run(plan: ClipPlan, stopped: bool, newest: Newest, *, progress: Any, cancel: Any, **_: Any) -> Summary:
     stop = threading.Event() if stopped else cancel
     if stopped:
         stop.set()
     run = partial(video.run, plan.clip, plan.model, plan.folder, options=plan.options, settings=plan.settings)
-    run = partial(run, progress=progress, cancel=stop)
+    run = partial(run, progress=progress, preview=newest.take, cancel=stop)
     nothing = Summary(plan.folder, resumed=True, cancelled=True)
     follow = lambda: (0.0, "Another run explains this clip")  # noqa: E731
     return background.wait_for_folder(run, follow, progress, cancel) or nothing
@@ -161,12 +184,43 @@ def open_example() -> ClipJob:
 
 
 @dataclass
-class Video:
+class Video(Kept):
     """The session's clip."""
 
     job: ClipJob | None = None
+    clip: tuple[Path, str] | None = None
+    """Path and name of one that was uploaded or recorded, and is not explained yet."""
+    uploaded: bool = False
+    """Whether the uploader has its file."""
+    recorded: bool = False
+    """Whether `clip` is from the camera."""
+    name: str = ""
+    """The folder of the explained clip that a reload finds again."""
     generation: int = 0
     """Counts uploaders: a new one is empty."""
+    opened: tuple[ClipPlan, float] | None = None
+    """A clip and the second of its drawn clip that opens on Explore in the next run."""
+
+    def kept(self) -> Self:
+        """Return what is found on the disk again."""
+        return type(self)(
+            clip=self.clip, recorded=self.recorded, name=self.name if self.job is None else self.job.plan.name
+        )
+
+    def choose(self, path: Path | None, name: str) -> Clip | None:
+        """Take the uploader's file, or without one the clip from before; return it. Raises Problem."""
+        chosen = self.clip if path is None else (path, name)
+        if path is None and self.uploaded:
+            # It was taken out of the uploader.
+            chosen = None
+        self.clip, self.uploaded = None, path is not None
+        self.recorded = self.recorded and path is None
+        if chosen is None or not chosen[0].is_file():
+            return None
+        clip = ReceivedClip(*chosen)
+        # What cannot be read is not asked for again.
+        self.clip = chosen
+        return clip
 
 
 def describe(plan: ClipPlan) -> str:
@@ -179,15 +233,28 @@ def describe(plan: ClipPlan) -> str:
     return f"{plan.model}, {frames}; {smooth}{only}"
 
 
-def headline(summary: Summary) -> str:
+def headline(job: ClipJob) -> str:
     """Return the page's sentence on a finished run."""
-    if not summary.moments:
-        return f"{plural(summary.frames, 'frame')}, and nothing changes for longer than an instant"
-    # A moment of an unsure model has no label.
-    named = [moment for moment in summary.moments if moment.kind in ("answer", "object") and moment.label]
-    if not 0 < len(named) <= NAMED:
-        return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
-    return capital(listing([f"{moment.label} from {clock(moment.seconds).partition('.')[0]}" for moment in named]))
+    frames = plural(job.summary.frames, "frame")
+    if not job.moments:
+        return f"{frames}, and nothing changes for longer than an instant"
+    return capital(name_moments(job.moments)) or f"{plural(len(job.moments), 'moment')} in {frames}"
+
+
+@st.fragment(run_every=0.5)
+def draw_newest(job: ClipJob) -> None:
+    """Draw the frame that was explained last, while others are."""
+    from sightglass.report.html_page import data_url  # imports Jinja
+
+    newest = job.newest
+    if newest.jpeg:
+        at = f"The frame at {clock(newest.seconds)} under its map"
+        about = job.plan.clip.about
+        # As large as the player that follows.
+        look = f"width:{round(MAX_HEIGHT * about.width / about.height)}px;max-width:100%;border-radius:6px"
+        # A media file of Streamlit's would stay for as long as the session.
+        st.html(f'<img src="{data_url(newest.jpeg, "jpeg")}" alt="{at}" style="{look}">')
+        st.caption(f"{at}, not yet smoothed.")
 
 
 MAX_HEIGHT = 560
@@ -198,27 +265,42 @@ PAGE_WIDTH = 1392
 
 def draw(job: ClipJob, *, key: str) -> None:
     """Draw the player and its timeline."""
-    summary, start, about = job.summary, job.plan.settings.start, job.about
-    moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
+    summary, about = job.summary, job.about
     with contextlib.suppress(ValueError):
         st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.read_once(MOMENT) or 0)))
-    at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
-    url_state.set_url(MOMENT, round(at, 2), 0.0)
+    begin = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     width = round(MAX_HEIGHT * about.width / about.height)
     share = min(width / PAGE_WIDTH, 2 / 3)
-    player, beside = st.columns([share, 1 - share], gap="medium")
-    with player:
-        st.video(str(summary.clip), start_time=at, width=width)
+    with st.container(key=key):
+        video, beside = st.columns([share, 1 - share], gap="medium")
+    with video:
+        st.video(str(summary.clip), width=width)
     with beside:
-        step = job.plan.settings.every * about.seconds / max(job.summary.frames, 1)
-        charts.draw_timeline(job.curves, moments, seconds=about.seconds, step=step, score=job.task.heading, key=key)
-        label, icon = f"Open the frame at {clock(at)} on Explore", ":material/open_in_new:"
-        help, act = "The frame of the clip itself, as the picture to explain.", partial(_open, job.plan, at)
-        st.button(label, icon=icon, key=f"{key}-open", on_click=act, help=help)
+        look: dict[str, Any] = {"seconds": about.seconds, "score": job.task.heading, "key": f"{key}-chart"}
+        charts.draw_timeline(job.curves, job.moments, **look)
+        late = job.plan.settings.every * about.seconds / max(summary.frames, 1)
+        played = player.follow(key, job.moments, seconds=about.seconds, begin=begin, late=late)
+    if played.at is not None:
+        st.session_state[f"{key}-at"] = played.at
+        url_state.set_url(MOMENT, round(played.at, 3), 0.0)
     for note in summary.notes:
         st.caption(sentence(note))
     if summary.skipped:
         st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
+    if played.opened is not None:
+        state.of(Video).opened = job.plan, played.opened
+        st.rerun()
+
+
+def open_frame() -> None:
+    """Open the frame that was chosen in the last run, before the controls are drawn."""
+    video = state.of(Video)
+    if video.opened is None:
+        return
+    plan, seconds = video.opened
+    video.opened = None
+    _open(plan, seconds)
+    reopen.go()
 
 
 @page.keeping_problem()
@@ -227,7 +309,7 @@ def _open(plan: ClipPlan, seconds: float) -> None:
     at = plan.settings.start + seconds
     # Opened anew, since reading changes it and the run may be reading.
     pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
-    name = f"{plan.clip.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png"
+    name = f"{plan.clip.name.rpartition('.')[0]} {clock(at, 2).replace(':', '.')} s.png"
     image_source.choose_upload(Image(pixels, name))
     reopen.open_explore()
 
@@ -244,14 +326,14 @@ def draw_slide_button(job: ClipJob) -> None:
         if (size := summary.clip.stat().st_size) > MAX_CLIP:
             most = megabytes(MAX_CLIP)
             raise Problem(f"This clip has {megabytes(size)}, and a slide takes {most}: draw a part of it.")
-        title, first = headline(summary), next(Clip(summary.clip).frames())
-        named = [moment for moment in summary.moments if moment.label][:MOMENTS]
+        title, first = headline(job), next(Clip(summary.clip).frames())
+        named = [moment for moment in job.moments if moment.label][:MOMENTS]
         return new_view(
             [Picture.of(Image(first.pixels, summary.clip.name), summary.clip.name)],
-            title=statement(title, title.partition(",")[0]),
+            title=statement(title, title.partition(";")[0].partition(",")[0]),
             sentence=f"Where a model looked in {plan.clip.name}, frame by frame.",
             kind="clip",
-            facts=tuple(f"{clock(moment.seconds).partition('.')[0]} {moment.label}" for moment in named),
+            facts=tuple(f"{clock(moment.seconds)} {moment.label}" for moment in named),
             made=plan.model,
             clip=summary.clip.read_bytes(),
         )

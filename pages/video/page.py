@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,12 +15,15 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video, describe, headline, open_example
+from sightglass.ui import player
 from sightglass.ui.choices import controls
+from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.views import charts
 from sightglass.video import Settings
-from sightglass.video.clip import ACCEPTED, Clip, ReceivedClip
+from sightglass.video.clip import ACCEPTED, Clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -37,6 +41,8 @@ STEP = 0.1
 
 @page.show_errors
 def video() -> None:
+    jobs.open_frame()
+    _take_recording()
     bar, top, main = st.container(key="video-bar"), st.container(key="video-top"), st.container()
     with bar:
         source, place = st.columns([1, 2], vertical_alignment="center")
@@ -50,7 +56,8 @@ def video() -> None:
         return
     choices, explainer = controls.draw(place=place)
     video = state.of(Video)
-    job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
+    job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    video.name = ""
     # For reloads.
     url_state.set_url("clip", (job.plan.name or None) if job is not None else None)
     with main:
@@ -61,6 +68,7 @@ def video() -> None:
             top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.")
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
+            jobs.draw_newest(job)
         elif job.failure is not None:
             top.markdown("## Frame by frame")
             page.show_failure(job.failure, "a clip failed")
@@ -83,7 +91,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
             if choices is None:
                 st.badge("Example", icon=":material/science:", color="blue")
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
-            st.markdown(f"##{'' if choices else '#'} {headline(job.summary)}", width="content", help=about)
+            st.markdown(f"##{'' if choices else '#'} {headline(job)}", width="content", help=about)
         with st.container(width="content", **row):
             jobs.draw_slide_button(job)
             if choices is not None:
@@ -117,6 +125,8 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(_make_plan(upload, choices, settings, targets))
+            if not state.of(Video).uploaded:
+                _draw_another_button()
         return
     head.markdown("## Frame by frame")
     example = open_example()
@@ -124,8 +134,29 @@ def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -
         _draw_result(st.container(), example)
 
 
+def _take_recording() -> None:
+    """Go on with a clip from the camera as with an uploaded one."""
+    visit = state.of(LiveVisit)
+    recording = visit.recording
+    if recording is None:
+        return
+    visit.recording = None
+    video = state.of(Video)
+    video.job = None
+    video.generation += 1
+    with page.keeping_problem():
+        name = f"camera_{datetime.now():%Y%m%d_%H%M%S}{recording.ending}"
+        video.clip = jobs.add_clip(recording.data), name
+        video.uploaded, video.recorded = False, True
+    url_state.set_url("clip", None)
+    url_state.link(source="file")
+
+
 def _choose_clip() -> Clip | None:
     video = state.of(Video)
+    if state.of(state.Navigation).arrived:
+        # The uploader of a page that was left is empty.
+        video.uploaded = False
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
@@ -134,17 +165,18 @@ def _choose_clip() -> Clip | None:
         help=f"{ACCEPTED}. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
-        return None
-    return ReceivedClip(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
+        return video.choose(None, "")
+    return video.choose(state.latest("video", file.file_id, lambda: jobs.add_clip(file.getbuffer())), file.name)
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
     """Choose the followed class and the explained frames."""
-    target = st.selectbox(
+    target = url_state.widget(
+        st.selectbox,
         "Follow",
         # Not None: a menu would show that as no choice yet.
-        ["", *sorted(set(explainer.labels))],
-        format_func=lambda label: label or "Whatever it says",
+        {"": "Whatever it says"} | {label: label for label in sorted(set(explainer.labels))},
+        "",
         key=f"video-class-{choices.model.id}",
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
@@ -166,23 +198,27 @@ def _trim(clip: Clip, settings: Settings) -> Settings:
     start, end, seconds = settings.start, settings.end, clip.about.seconds
     if seconds > STEP:
         ends = round(math.ceil(seconds / STEP) * STEP, 1)
+        key = f"video-part-{clip.path.parent.name}"
         start, last = st.slider(
             "Part of the clip",
             0.0,
             ends,
-            (0.0, ends),
+            state.latest("video-part", key, lambda: url_state.memory(key) or (0.0, ends)),
             STEP,
             format="%.1f s",
-            key=f"video-part-{clip.path.parent.name}",
+            key=key,
             help="Drag an end: only this part is explained, and played here.",
         )
+        url_state.remember(key, (start, last))
         # Equal ends leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
-    # The player's ends are whole seconds.
-    first = math.floor(start)
-    until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(clip.path), start_time=first, end_time=until, width=480)
+    with st.container(key="video-cut"):
+        st.video(str(clip.path), width=480)
+        player.cut("video-cut", start, end)
+    if state.of(Video).recorded:
+        help = "The recording, without maps."
+        charts.download("Download the recording", clip.path.read_bytes, clip.name, key="video-recorded", help=help)
     return replace(settings, start=start, end=end)
 
 
@@ -193,7 +229,8 @@ def _make_plan(clip: Clip, choices: Choices, settings: Settings, targets: tuple[
 
 def _start(plan: ClipPlan) -> None:
     plan.save()
-    state.of(Video).job = ClipJob(plan)
+    video = state.of(Video)
+    video.job, video.clip, video.uploaded = ClipJob(plan), None, False
     st.rerun()
 
 
@@ -201,7 +238,8 @@ def _draw_another_button() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
         # A job that no session has is stopped.
         video = state.of(Video)
-        video.job = None
+        video.job = video.clip = None
+        video.uploaded = False
         video.generation += 1
         url_state.set_url("clip", None)
         st.rerun()

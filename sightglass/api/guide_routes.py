@@ -1,11 +1,5 @@
 """Routes named in the guides: thin wrappers of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
-import os
-import re
-from contextlib import suppress
-from datetime import datetime
-from itertools import chain, count
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -17,20 +11,17 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
 from sightglass.api.work import add_route
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import GUIDE_STYLE
 from sightglass.explain.tasks import task_of
+from sightglass.report import heatmap_files
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.html_page import base64_text
 from sightglass.report.result_folder import bare_map, every_map
 from sightglass.report.results import PlainResult
 
-HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
-MAX_HEATMAPS = 1000
-"""Files of these names in SIGHTGLASS_HEATMAPS, at most."""
 router = APIRouter(tags=["guides"])
 
 
@@ -86,8 +77,7 @@ def view_heatmap(
     path: Annotated[str, Query(max_length=200, description="`path` of an answer of POST /generate_heatmap.")],
 ) -> Response:
     """Return a heat map that POST /generate_heatmap wrote."""
-    # A whole name, so that no path leads out of the folder.
-    if HEATMAP.fullmatch(path) and (file := settings().heatmaps / path).is_file():
+    if (file := heatmap_files.find(path)) is not None:
         return Response(file.read_bytes(), media_type="image/jpeg")
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
@@ -112,24 +102,8 @@ def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
     boxed = task_of(service.local_model(request.model or settings().api_model)).explains("picture")
     explanation = request.explain(**({"per": "picture"} if boxed else {}))
     overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
-    folder = settings().heatmaps
-    folder.mkdir(parents=True, exist_ok=True)
-    name = _reserve_name(folder)
-    write_file(folder / name, embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))
-    files = [file for file in folder.glob("*.jpg") if HEATMAP.fullmatch(file.name)]
-    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
-        old.unlink(missing_ok=True)
+    name = heatmap_files.save(embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))
     return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
-
-
-def _reserve_name(folder: Path) -> str:
-    """Create an empty file named by the time, and by a number where that name is taken; return its name."""
-    stem = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}"
-    for suffix in chain([""], (f"_{number}" for number in count(2))):
-        with suppress(FileExistsError):
-            (folder / f"{stem}{suffix}.jpg").touch(exist_ok=False)
-            break
-    return f"{stem}{suffix}.jpg"
 
 
 add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)

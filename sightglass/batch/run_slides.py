@@ -11,8 +11,10 @@ import numpy as np
 
 from sightglass.batch import journal, table
 from sightglass.batch.finished import Result, describe, list_rows
+from sightglass.batch.run_charts import read_charts
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
+from sightglass.evaluation.charts import ClassScore, ClassScores
 from sightglass.evaluation.decision import Decision
 from sightglass.explain import replay
 from sightglass.explain.phrases import listing, plural, quantity
@@ -25,6 +27,8 @@ SIDE = 1600
 """Maximum pixels of the longer side of a picture on a slide."""
 EXAMPLES = 3
 """Pictures of what a model loses, and of what it gains."""
+CLASSES = 6
+"""Most classes of the slide of their scores."""
 STEPS = 10
 """Steps of the curves of the proved map."""
 
@@ -55,6 +59,8 @@ def make_deck(result: Result, open_picture: Callable[[str], Image]) -> Iterator[
             yield _draw_exchange(decision, lost, decision.reference.model, decision.compared.model, draw)
         if gained:
             yield _draw_exchange(decision, gained, decision.compared.model, decision.reference.model, draw)
+    if (classes := _draw_classes(result, place)) is not None:
+        yield classes
     # A model without gradients, or a picture without an answer, has no map to prove.
     with contextlib.suppress(Problem):
         explanation = replay(table.recipe(journal.settings_of(plan.folder), rows[proved]), open_picture(proved))
@@ -112,6 +118,22 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
     sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
     scores = tuple(replace(bar, text=bar.text + size) for bar, size in zip(list_bars(decision), sizes, strict=True))
     return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
+
+
+def _draw_classes(result: Result, model: int) -> View | None:
+    """Return the slide of the classes with the lowest scores; None without labels, or of numbers."""
+    chart = next((each for each in read_charts(result, model) if isinstance(each, ClassScores)), None)
+    if chart is None or not chart.scores:
+        return None
+    chart = chart.keep_lowest(CLASSES)
+    title = views.statement(f"{result.names[model]}: classes with the lowest {chart.number}")
+    return views.new_view([], title=title, sentence=chart.note, scores=tuple(map(_draw_bar, chart.scores)))
+
+
+def _draw_bar(each: ClassScore) -> ScoreBar:
+    score = each.score
+    ends = (score.low, score.high) if each.has_interval else (score.value, score.value)
+    return ScoreBar(each.name, f"{score.points} ({each.labelled:,})", score.value, *ends)
 
 
 def list_bars(decision: Decision) -> list[ScoreBar]:

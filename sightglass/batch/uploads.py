@@ -56,16 +56,21 @@ def uploads_home() -> Path:
 
 
 def read_uploads(
-    files: Sequence[File], task: Task, beside: Source | None = None, waiting: GroundTruth | None = None
+    files: Sequence[File],
+    task: Task,
+    beside: Source | None = None,
+    waiting: GroundTruth | None = None,
+    *,
+    owner: str = "",
 ) -> LabelledSource:
     """Store dropped files and return what is in them; raise Problem for files that are of no use.
 
     `beside`: the pictures that labels alone are about; with those of an upload they are stored. `waiting`: the labels
-    of pictures that come without any.
+    of pictures that come without any. `owner`: equal files of others are stored apart, as each may be deleted.
     """
     if sum(len(data) for _, data in files) > MAX_BYTES:
         raise Problem(f"These files have more than {MAX_BYTES >> 30} GB: drop fewer, or use sightglass batch.")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(owner.encode())
     for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]

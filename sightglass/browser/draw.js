@@ -1,8 +1,8 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { fading, tableOf } from "./table.js";
+import { fading, hueWeights, mute, NO_HUE, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
-import { haloed } from "./canvas.js";
+import { haloed, hiddenContext, resize } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
 import { cellsOf, enlarge, nearest, resample, shares, valueAt } from "./sample.js";
 import { DASH, chained, frameOf, isolines, pathOf, withoutSmall } from "./contour.js";
@@ -137,30 +137,66 @@ function drawLines(context, map, { grid, gain, offset }, settings, { width, heig
 }
 
 /**
- * Take a share of the colours out of a part of what is drawn, with OpenCV's weights but for rounding, and darken it.
- * @param {CanvasRenderingContext2D} context @param {Path2D} part @param {number} grey
- * @param {number} bright the share of its brightness that it keeps
+ * Lay a share of the muted picture over a part of what is drawn, and darken it.
+ * @param {CanvasRenderingContext2D} context @param {Path2D} part @param {HTMLCanvasElement|null} muted
+ * @param {number} share @param {number} bright the share of its brightness that it keeps
  */
-function fade(context, part, grey, bright) {
-  context.globalCompositeOperation = "saturation";
-  context.fillStyle = `rgb(0 0 0 / ${grey})`;
-  if (grey) context.fill(part, "evenodd");
-  context.globalCompositeOperation = "source-over";
+function fade(context, part, muted, share, bright) {
+  context.save();
+  context.clip(part, "evenodd");
+  context.globalAlpha = share;
+  if (muted) context.drawImage(muted, 0, 0);
+  context.restore();
   context.fillStyle = `rgb(0 0 0 / ${1 - bright * OVERLAY.unseen})`;
   context.fill(part, "evenodd");
 }
 
 /**
  * Fill `out` (RGBA) with the picture, changed at each pixel by the table's entries of its level; red and blue at once.
- * @param {Int32Array} source as `Picture` has its pixels @param {Uint8Array} levels @param {import("./table.js").Table} table
- * @param {Int32Array} out
+ * @param {Int32Array} source as `Picture` has its pixels @param {Int32Array} dull the muted picture @param {Uint8Array} levels
+ * @param {import("./table.js").Table} table @param {Int32Array} out
  */
-export function colourise(source, levels, { keep, rest }, out) {
+export function colourise(source, dull, levels, { keep, muted, rest }, out) {
   for (let i = 0; i < out.length; i++) {
-    const pixel = source[i], level = levels[i], k = keep[level], at = (level << 9) | ((pixel >>> 23) & 510);
-    const red = ((Math.imul(pixel & 0xff00ff, k) + rest[at]) >>> 8) & 0xff00ff, green = (((pixel >>> 8) & 255) * k + rest[at + 1]) & 0xff00;
+    const pixel = source[i], other = dull[i], level = levels[i], k = keep[level], m = muted[level], at = (level << 9) | ((pixel >>> 23) & 510);
+    const red = ((Math.imul(pixel & 0xff00ff, k) + Math.imul(other & 0xff00ff, m) + rest[at]) >>> 8) & 0xff00ff;
+    const green = (((pixel >>> 8) & 255) * k + ((other >>> 8) & 255) * m + rest[at + 1]) & 0xff00;
     out[i] = 0xff000000 | red | green;
   }
+}
+
+/** @typedef {{weights: Int32Array, pixels: Int32Array, canvas: HTMLCanvasElement|null}} Muted  canvas: from when it is first needed */
+
+/** Muted pictures by the pixels that they are of: all panels of a picture have one. @type {WeakMap<Int32Array, Muted>} */
+const MUTED = new WeakMap();
+
+/** Return the muted picture of pixels. @param {Int32Array} source @param {Int32Array} weights by hue */
+function mutedOf(source, weights) {
+  const known = MUTED.get(source);
+  if (known?.weights === weights) return known;
+  const muted = { weights, pixels: mute(source, weights), canvas: null };
+  MUTED.set(source, muted);
+  return muted;
+}
+
+/** @param {Muted} muted @param {Frame} frame of these pixels */
+function canvasOf(muted, { width, height }) {
+  if (muted.canvas) return muted.canvas;
+  const context = hiddenContext(true);
+  resize(context.canvas, width, height);
+  context.putImageData(new ImageData(new Uint8ClampedArray(/** @type {ArrayBuffer} */ (muted.pixels.buffer)), width), 0, 0);
+  return (muted.canvas = context.canvas);
+}
+
+/** Weights by colormap. @type {Map<string, Int32Array>} */
+const WEIGHTS = new Map();
+
+/** @param {string} kind @param {Painted} style */
+function weightsOf(kind, { settings: { colormap }, lut }) {
+  if (kind !== "heat") return NO_HUE;
+  const weights = WEIGHTS.get(colormap) ?? hueWeights(lut, colormap);
+  WEIGHTS.set(colormap, weights);
+  return weights;
 }
 
 /** The tables of a style by kinds of maps: all panels are drawn in one style. @type {WeakMap<Painted, Record<string, import("./table.js").Table|null>>} */
@@ -201,17 +237,20 @@ export class Layer {
     seen.rect(x0, y0, x1 - x0, y1 - y0);
     const outside = new Path2D(seen);
     outside.rect(0, 0, width, height);
+    const [share, bright] = fading(map.kind, settings), source = picture.pixels(frame, quick);
+    const muted = share > 0 ? mutedOf(source, weightsOf(map.kind, style)) : null;
+    const whole = x0 === 0 && y0 === 0 && x1 === width && y1 === height;
     context.save();
-    fade(context, outside, ...fading(map.kind, settings));
+    if (!whole) fade(context, outside, muted && canvasOf(muted, frame), share, bright);
     context.clip(seen);
     const scaled = scaling(map, style), tables = TABLES.get(style) ?? {};
     const table = (tables[map.kind] ??= tableOf(map.kind, settings, style.lut, style.dark ? 48 : 228));
     TABLES.set(style, tables);
     if (table) {
       if (this.#out.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-      const levels = this.#levelsOf(map, scaled, settings.cells, frame), source = picture.pixels(frame, quick);
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame), dull = muted?.pixels ?? source;
       const out = new Int32Array(this.#out.data.buffer, 4 * y0 * width, (y1 - y0) * width);
-      colourise(source.subarray(y0 * width), levels.subarray(y0 * width), table, out);
+      colourise(source.subarray(y0 * width), dull.subarray(y0 * width), levels.subarray(y0 * width), table, out);
       context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
     drawLines(context, map, scaled, settings, frame, picture.size);

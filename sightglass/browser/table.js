@@ -1,13 +1,13 @@
 // Colour tables: every setting that needs no new map is folded into one table, by which each pixel of the picture is
 // changed. The same formula as explain/rendering/render.py.
 
-import { ENDS, OVERLAY, SIGNED } from "../common/style.js";
+import { ENDS, OVERLAY, SIGNED, TINT } from "../common/style.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {{keep: Int32Array, rest: Int32Array}} Table  in 1/256: a channel becomes channel * keep[level] + rest, which is
- *   grey * light[level] + add[level] where grey is the pixel without its colours. `rest` has two numbers for each grey of each
- *   level: blue above red, and green
+ * @typedef {{keep: Int32Array, muted: Int32Array, rest: Int32Array}} Table  in 1/256: a channel becomes channel * keep[level] +
+ *   (the muted picture's) * muted[level] + rest, which is grey * light[level] + add[level] where grey is the pixel without its
+ *   colours. `rest` has two numbers for each grey of each level: blue above red, and green
  * @typedef {(level: number, channel: number) => number} Entry  0..255
  */
 
@@ -17,16 +17,17 @@ const DARKEST = 0.75;
 /**
  * Return the table that lays colours over the picture.
  * @param {(level: number) => number} share of the colours @param {Entry} dark  the colour where the picture is black
- * @param {Entry} white the same where it is white @param {number} grey the share of its own colours that the picture loses
+ * @param {Entry} white the same where it is white @param {number} dull the share of the picture that is muted
  * @param {number} bright the share of its brightness that it keeps @returns {Table}
  */
-function mix(share, dark, white = dark, grey = 0, bright = 1) {
-  const keep = new Int32Array(256), rest = new Int32Array(131072), most = share(255) || 1;
+function mix(share, dark, white = dark, dull = 0, bright = 1) {
+  const keep = new Int32Array(256), muted = new Int32Array(256), rest = new Int32Array(131072), most = share(255) || 1;
   for (let i = 0, at = 0; i < 256; i++) {
-    const s = share(i), left = 256 * (1 - s) * (1 - (1 - bright) * (1 - s / most)), whole = left * (1 - grey);
-    keep[i] = Math.round(whole);
+    const s = share(i), left = 256 * (1 - s) * (1 - (1 - bright) * (1 - s / most)), whole = Math.round(left);
+    keep[i] = Math.round(left * (1 - dull));
+    muted[i] = whole - keep[i];
     // What rounding takes from the pixel is taken from its grey, so that a sum of red never reaches blue's bits.
-    const light = (/** @type {number} */ c) => left * grey + (256 / 255) * s * (white(i, c) - dark(i, c)) + whole - keep[i];
+    const light = (/** @type {number} */ c) => (256 / 255) * s * (white(i, c) - dark(i, c)) + left - whole;
     const [red, green, blue] = [0, 1, 2].map(light);
     let [r, g, b] = [0, 1, 2].map((c) => 256 * s * dark(i, c) + 128);
     for (const end = at + 512; at < end; r += red, g += green, b += blue) {
@@ -34,7 +35,7 @@ function mix(share, dark, white = dark, grey = 0, bright = 1) {
       rest[at++] = g;
     }
   }
-  return { keep, rest };
+  return { keep, muted, rest };
 }
 
 /** Return the part of a colormap that an overlay has. @param {Uint8Array} lut 256 RGB colours @param {string} name its name */
@@ -42,6 +43,60 @@ export function overlayColours(lut, name) {
   const [first, last] = ENDS[name] ?? ENDS.others;
   const at = (/** @type {number} */ level) => Math.floor(255 * (first + (last - first) * (level / 255) ** OVERLAY.rise) + 0.5);
   return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * at(Math.floor(i / 3)) + (i % 3)]);
+}
+
+/** Steps of the circle of hues: 256 between red and yellow. */
+export const HUES = 1536;
+
+/** Return a colour's hue, 0..1536: from red by yellow, green and blue to red; of greys 0. @param {number} r @param {number} g @param {number} b */
+export function hueOf(r, g, b) {
+  const most = Math.max(r, g, b), range = most - Math.min(r, g, b);
+  if (range === 0) return 0;
+  if (most === r) return Math.round((256 * (g - b)) / range) + (g < b ? HUES : 0);
+  return most === g ? 512 + Math.round((256 * (b - r)) / range) : 1024 + Math.round((256 * (r - g)) / range);
+}
+
+/**
+ * Return the share of its colour that each hue keeps under an overlay, of 255: hues of the colormap lose theirs, so that no
+ * place looks like evidence that is none; those far from it keep theirs.
+ * @param {Uint8Array} lut 256 RGB colours @param {string} name its name
+ */
+export function hueWeights(lut, name) {
+  const colours = overlayColours(lut, name), { clear, near, far, chroma } = OVERLAY, hues = new Set();
+  for (let level = Math.ceil(255 * clear); level < 256; level++) {
+    const [r, g, b] = colours.subarray(3 * level, 3 * level + 3);
+    if (Math.max(r, g, b) - Math.min(r, g, b) >= chroma) hues.add(hueOf(r, g, b));
+  }
+  const weights = new Int32Array(HUES + 1).fill(255);
+  for (let hue = 0; hue <= HUES; hue++) {
+    let least = HUES;
+    for (const other of hues) least = Math.min(least, Math.abs(hue - other), HUES - Math.abs(hue - other));
+    const rise = ((least * 360) / HUES - near) / (far - near);
+    weights[hue] = Math.floor(255 * smooth(Math.min(1, Math.max(0, rise))) + 0.5);
+  }
+  return weights;
+}
+
+/** The weights by which a picture loses all its colours. */
+export const NO_HUE = new Int32Array(HUES + 1);
+
+/**
+ * Return a picture's pixels with the share of their colours that the weights leave them.
+ * @param {Int32Array} source as `Picture` has its pixels @param {Int32Array} weights by hue, of 255
+ */
+export function mute(source, weights) {
+  const out = new Int32Array(source.length);
+  for (let i = 0; i < out.length; i++) {
+    const pixel = source[i], r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255, grey = pixel >>> 24;
+    const kept = weights[hueOf(r, g, b)], left = (255 - kept) * grey + 127.5;
+    out[i] = 0xff000000 | (((kept * b + left) / 255) << 16) | (((kept * g + left) / 255) << 8) | ((kept * r + left) / 255);
+  }
+  return out;
+}
+
+/** Rise evenly from 0 to 1. @param {number} t */
+function smooth(t) {
+  return t * t * (3 - 2 * t);
 }
 
 /** Return how far a level, 1..255 around 128, is from 0, as 0..1. @param {number} level */
@@ -63,11 +118,11 @@ export function sidedColours(ground) {
 }
 
 /**
- * Return the shares of its colours that the picture loses where there is no map, and of its brightness that it keeps, 0..1.
+ * Return the share of the picture that is muted, and that of its brightness that it keeps where there is no map, 0..1.
  * @param {string} kind @param {Style} settings @returns {[number, number]}
  */
 export function fading(kind, { mode, alpha }) {
-  if (kind === "heat") return mode === "overlay" ? [OVERLAY.grey * alpha, 1 - (1 - OVERLAY.bright) * alpha] : [0, 1];
+  if (kind === "heat") return mode === "overlay" ? [alpha, 1 - (1 - OVERLAY.bright) * alpha] : [0, 1];
   return [mode === "map" || (["overlay", "blend"].includes(mode) && alpha > 0) ? 1 : 0, 1];
 }
 
@@ -78,7 +133,7 @@ export function fading(kind, { mode, alpha }) {
 export function tableOf(kind, settings, lut, ground) {
   const { mode, alpha, threshold, colormap } = settings, heat = kind === "heat", first = Math.round(255 * threshold);
   const level = (/** @type {number} */ i) => (heat ? i : Math.round(255 * distance(i)));
-  const smooth = (/** @type {number} */ t) => t * t * (3 - 2 * t), { clear, full, dark, deepen, lighten } = OVERLAY;
+  const { clear, full } = OVERLAY;
   const cold = (/** @type {number} */ i) => level(i) < first, colours = heat ? lut : sidedColours(ground);
   if (mode === "map") return mix(() => 1, (i, c) => (cold(i) ? ground : colours[3 * i + c]));
   if (mode === "spotlight") return mix((i) => Math.min(DARKEST, 1.25 * alpha) * (cold(i) ? 1 : 1 - smooth(Math.min(1, level(i) / 255 / 0.7))), () => 0);
@@ -90,9 +145,9 @@ export function tableOf(kind, settings, lut, ground) {
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
   const opacity = (/** @type {number} */ i) => (cold(i) ? 0 : alpha * smooth(Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)))));
-  const grown = (/** @type {number} */ most, /** @type {number} */ i) => 1 + ((most - 1) * i) / 255;
-  const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * dark * tint[3 * i + c] ** grown(deepen, i);
-  const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** grown(lighten, i));
+  const at = (/** @type {number} */ i, /** @type {number[]} */ [from, to]) => from + ((to - from) * i) / 255;
+  const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * at(i, TINT.dark) * tint[3 * i + c] ** at(i, TINT.deepen);
+  const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** at(i, TINT.lighten));
   return mix(opacity, black, white, ...fading(kind, settings));
 }
 

@@ -17,6 +17,7 @@ from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
+from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
@@ -92,6 +93,8 @@ def _report(console: Console, comparison: models.Comparison) -> None:
     value = " or ".join(dict.fromkeys(explanation.task.value for explanation in comparison.explanations))
     columns = ("map of", value, "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table(("model", *columns), rows, right=columns[1:])
+    if not all_steady(comparison.timings):
+        console.say(f"note: the times were measured {BESIDE_OTHER_WORK}.")
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:
             console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))

@@ -11,6 +11,7 @@ DASHBOARD = CHECKOUT or PACKAGE / "dashboard"
 PAGES = (CHECKOUT or PACKAGE) / "pages"
 
 PHOTOGRAPHS = {
+    "coffee": ("sightglass", "models/demo/coffee.jpg"),
     "cameraman": ("sightglass", "models/demo/cameraman.jpg"),
     "bus": ("ultralytics", "assets/bus.jpg"),
     "zidane": ("ultralytics", "assets/zidane.jpg"),

@@ -80,7 +80,7 @@ class Settings(BaseModel):
     clips: Folder = _in_data_folder("clips")
     """Where the Video page keeps uploaded clips and their results for a week."""
     heatmaps: Folder = Path("heatmaps")
-    """Where POST /generate_heatmap writes its maps."""
+    """Where POST /generate_heatmap and the camera's Snapshot write their maps."""
     history: FolderOrOff = _in_data_folder("history")
     """The history's folder; off: nothing is saved."""
     history_mb: Positive = 2048.0

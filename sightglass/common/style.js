@@ -23,13 +23,18 @@ export const DEFAULTS = {
 
 /**
  * An overlay has no colour below `clear` of the scale and all of its opacity from `full` on; the share of the colormap is the
- * level ** `rise`. Of a colour c, 0..1, black in the picture becomes `dark` c ** `deepen`, and white 1 - (1 - c) ** `lighten`,
- * so that the picture's detail remains; both exponents grow with the level from 1. At an opacity of 1 the picture loses `grey`
- * of its own colours and, where there is no map, keeps `bright` of its brightness. It keeps `unseen` of that outside what the
- * model saw.
+ * level ** `rise`. At an opacity of 1 the picture loses its own colours where their hue is within `near` degrees of the map's, and
+ * keeps them from `far` on; of the map's colours those count whose channels differ by `chroma`, of 255. Where there is no map it
+ * keeps `bright` of its brightness, and `unseen` of that outside what the model saw.
  * A line leaves out regions below `region` of the map's area.
  */
-export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "dark": 0.53, "deepen": 3, "lighten": 2.7, "grey": 1, "bright": 0.8, "unseen": 0.85, "region": 0.01 };
+export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "near": 15, "far": 45, "chroma": 40, "bright": 0.9, "unseen": 0.85, "region": 0.01 };
+
+/**
+ * Of an overlay's colour c, 0..1, black in the picture becomes `dark` c ** `deepen` and white 1 - (1 - c) ** `lighten`, so that the
+ * picture's detail remains, and the weakest colours are seen on black. Each is given at the level 0 and at 1, and is even between.
+ */
+export const TINT = { "dark": [1, 0.5], "deepen": [0.4, 3], "lighten": [1, 2.7] };
 
 /**
  * Shares of a colormap at which the colours of an overlay begin, so that the weakest are not dark, and end, so that the
@@ -52,6 +57,15 @@ export const SIGNED = {
     "raises": [[48, 48, 48], [67, 52, 48], [86, 55, 47], [103, 58, 46], [121, 60, 45], [139, 62, 44], [157, 63, 43], [175, 64, 41], [194, 64, 40]],
     "lowers": [[48, 48, 48], [53, 55, 67], [56, 61, 86], [57, 68, 107], [57, 75, 128], [54, 83, 149], [49, 90, 171], [38, 98, 193], [10, 106, 216]]
   }
+};
+
+/** What a sentence calls the strongest place of a map by its mode, where that is no colour. @type {Record<string, string>} */
+export const COLOURLESS = { "contour": "the inside of the lines", "spotlight": "the bright part", "picture": "the map" };
+
+/** Names of hues, and the degrees from which each is called so. */
+export const HUE_NAMES = {
+  "from": [0, 15, 45, 70, 165, 200, 250, 290, 330],
+  "names": ["red", "orange", "yellow", "green", "turquoise", "blue", "violet", "magenta", "red"]
 };
 
 /** @type {{mode: Mode[], layout: Layout[], scale: Scale[]}} */

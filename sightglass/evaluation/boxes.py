@@ -42,6 +42,30 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
 
     `truths`, `answers`: a list for each picture, boxes in its pixels. A class without counted labels has no AP.
     """
+    classes = _list_classes(truths, answers)
+    # The pictures as they are, then the redrawn sets.
+    weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths))])
+    # AP and recall (classes, 2, draws, thresholds).
+    redrawn = np.empty((len(classes), 2, len(weights), len(THRESHOLDS)))
+    for index, rows in enumerate(classes.values()):
+        key = len(truths), *(hashlib.blake2b(table.tobytes()).digest() for table in rows)
+        redrawn[index] = _averages.get_or_make(key, partial(_measure_class, *rows, weights))
+    parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
+    means = {name: average_classes(values) for name, values in parts.items()}
+    pictures = [set(labels[labels[:, _COUNTED] > 0, _PICTURE]) for labels, _ in classes.values()]
+    counts = [len(labelled) for labelled in pictures]
+    all_pictures = len(set().union(*pictures))
+    return Metrics(
+        {name: estimate(float(mean[0]), mean[1:], 0.0, all_pictures) for name, mean in means.items()},
+        means["ap"][1:],
+        {name: estimate(ap[0], ap[1:], 0.0, n) for name, ap, n in zip(classes, parts["ap"], counts, strict=True)},
+    )
+
+
+def _list_classes(
+    truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return the labels and boxes of each class with counted labels, rows of the columns above, by picture."""
     labels: dict[str, list[tuple[float, ...]]] = {}
     boxes: dict[str, list[tuple[float, ...]]] = {}
     for picture, (true, answered) in enumerate(zip(truths, answers, strict=True)):
@@ -53,30 +77,31 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
         for (box, corners), ignored in zip(placed, classless.tolist(), strict=True):
             boxes.setdefault(box.label, []).append((picture, *corners, box.score, ignored))
     names = sorted({label.label for true in truths for label in true if label.counted})
-    # The pictures as they are, then the redrawn sets.
-    weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths))])
-    # AP and recall (classes, 2, draws, thresholds).
-    redrawn = np.empty((len(names), 2, len(weights), len(THRESHOLDS)))
-    for index, name in enumerate(names):
-        rows = [np.array(table.get(name, ()), float).reshape(-1, 7) for table in (labels, boxes)]
-        key = len(truths), *(hashlib.blake2b(table.tobytes()).digest() for table in rows)
-        redrawn[index] = _averages.get_or_make(key, partial(_measure_class, rows[0], rows[1], weights))
-    parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
-    means = {name: average_classes(values) for name, values in parts.items()}
-    pictures = [{row[_PICTURE] for row in labels[name] if row[_COUNTED]} for name in names]
-    counts, all_pictures = map(len, pictures), len({picture for group in pictures for picture in group})
-    return Metrics(
-        {name: estimate(float(mean[0]), mean[1:], 0.0, all_pictures) for name, mean in means.items()},
-        means["ap"][1:],
-        {name: estimate(ap[0], ap[1:], 0.0, n) for name, ap, n in zip(names, parts["ap"], counts, strict=True)},
-    )
+    return {name: (_to_rows(labels.get(name, ())), _to_rows(boxes.get(name, ()))) for name in names}
 
 
-def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
-    """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
+def _to_rows(rows: Sequence[tuple[float, ...]]) -> Floats:
+    return np.array(rows, float).reshape(-1, 7)
 
-    `labels`, `boxes`: rows of the columns above, by picture. `weights`: (draws, pictures), how often each counts.
-    """
+
+@dataclass(frozen=True, eq=False)
+class _RankedBoxes:
+    """Boxes of a class, the surest first, matched with its labels as COCO does."""
+
+    right: Flags
+    """(thresholds, boxes)."""
+    counted: Flags
+    """(thresholds, boxes); False of boxes on a label that is not counted."""
+    scores: Floats
+    """(boxes,)."""
+    picture: NDArray[np.int64]
+    """(boxes,), the index of each box's picture."""
+    objects: NDArray[np.int64]
+    """(pictures,), the labelled objects that are counted."""
+
+
+def _rank(labels: Floats, boxes: Floats, pictures: int) -> _RankedBoxes:
+    """Match the boxes of one class; `labels`, `boxes`: rows of the columns above, by picture."""
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")
@@ -98,11 +123,81 @@ def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) ->
     skipped |= (boxes[:, _CLASSLESS] > 0) & ~right & ~(right[0] & ~skipped[0])
     # As pycocotools sorts them: among equal scores the first picture comes first.
     order = np.argsort(-boxes[:, _SCORE], kind="stable")
-    counted, picture_of = labels[labels[:, _COUNTED] > 0, _PICTURE], boxes[order, _PICTURE].astype(int)
-    objects = np.bincount(counted.astype(int), minlength=weights.shape[1])
-    blocks = np.array_split(weights, max(1, math.ceil(len(boxes) * len(weights) / _BLOCK)))
-    parts = [_average(right[:, order], ~skipped[:, order], picture_of, objects, block) for block in blocks]
+    counted = labels[labels[:, _COUNTED] > 0, _PICTURE].astype(int)
+    return _RankedBoxes(
+        right=right[:, order],
+        counted=~skipped[:, order],
+        scores=boxes[order, _SCORE],
+        picture=boxes[order, _PICTURE].astype(int),
+        objects=np.bincount(counted, minlength=pictures),
+    )
+
+
+def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) -> Floats:
+    """Return AP and recall of one class, (2, draws, thresholds); nan for draws without a labelled object.
+
+    `labels`, `boxes`: rows of the columns above, by picture. `weights`: (draws, pictures), how often each counts.
+    """
+    ranked = _rank(labels, boxes, weights.shape[1])
+    blocks = np.array_split(weights, max(1, math.ceil(len(ranked.scores) * len(weights) / _BLOCK)))
+    parts = [_average(ranked.right, ranked.counted, ranked.picture, ranked.objects, block) for block in blocks]
     return np.concatenate(parts, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionCurve:
+    """Precision of one class's boxes at each of `RECALLS`, at an IoU of 0.5; its mean is the class's AP50."""
+
+    precision: Floats
+    """(recalls,), the highest at this recall or beyond; 0 where the recall is not reached."""
+    scores: Floats
+    """(recalls,), the least score of the boxes with which the recall is reached; nan where it is not."""
+    boxes: NDArray[np.int64]
+    """(recalls,), how many counted boxes have that score or a higher place."""
+    right: NDArray[np.int64]
+    """(recalls,), how many of these are right."""
+    objects: int
+    """Labelled objects that are counted."""
+    ranked: _RankedBoxes
+
+    def find_pictures(self, recall: int) -> NDArray[np.int64]:
+        """Return the pictures with the boxes that count at the recall of this index."""
+        places = np.flatnonzero(self.ranked.counted[0])[: self.boxes[recall]]
+        return np.unique(self.ranked.picture[places])
+
+
+def list_curves(
+    truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]
+) -> dict[str, PrecisionCurve]:
+    """Return the precision at each recall of every class with counted labels; arguments as of `measure`."""
+    classes = _list_classes(truths, answers)
+    return {name: _draw_curve(_rank(*rows, len(truths))) for name, rows in classes.items()}
+
+
+def _draw_curve(ranked: _RankedBoxes) -> PrecisionCurve:
+    objects = int(ranked.objects.sum())
+    counted = np.flatnonzero(ranked.counted[0])
+    # Places of the right boxes among the counted ones, the surest first.
+    hits = np.flatnonzero(ranked.right[0, counted])
+    found = np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate((found / (hits + 1 + np.spacing(1)))[::-1])[::-1]
+    # The right boxes from which each recall is reached.
+    needed = np.searchsorted(np.arange(objects + 1) / objects, RECALLS).clip(1)
+    reached = needed <= len(hits)
+    places = needed[reached] - 1
+    curve = PrecisionCurve(
+        precision=np.zeros(len(RECALLS)),
+        scores=np.full(len(RECALLS), np.nan),
+        boxes=np.full(len(RECALLS), len(counted)),
+        right=np.full(len(RECALLS), len(hits)),
+        objects=objects,
+        ranked=ranked,
+    )
+    curve.precision[reached] = precision[places]
+    curve.scores[reached] = ranked.scores[counted[hits[places]]]
+    curve.boxes[reached] = hits[places] + 1
+    curve.right[reached] = needed[reached]
+    return curve
 
 
 def _to_coco(row: Floats) -> Json:

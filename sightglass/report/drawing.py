@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
@@ -16,6 +17,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style, parse_color
 from sightglass.explain.tasks.wording import Mark
 from sightglass.report import charts
+from sightglass.report.focus import WHOLE, Inset, Place, coarsen, crop, find_inset, nearest_corners
 from sightglass.report.layouts import DARK, SMALLEST, Theme, Visual, pages
 from sightglass.report.view import Box, View
 
@@ -23,6 +25,9 @@ SHARP = 12.0
 """Pixels of a unit: a slide is 1920 x 1080."""
 QUALITY = 85
 """Quality of a JPEG on a slide."""
+FRAME = 0.3
+"""Units of the frame around an enlarged part of a picture, and around its place."""
+_DARK, _WHITE = (20, 20, 20), (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -56,27 +61,71 @@ def draw_layers(
 
 
 def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[Layer]:
-    """Return a picture, and the same under its map where that is shown."""
+    """Return a picture, and the same under its map where that is shown; small evidence is enlarged in an inset."""
     picture = view.pictures[item.index]
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
-    drawings, titles = [_open(picture.jpeg, size)], [("Picture", f"The picture. {view.title}")]
-    if item.mapped and picture.map is not None:
-        label, field = picture.map.label, picture.map.field.scaled(picture.size, size)
-        style = Style() if field.kind == "difference" else view.display
-        drawings.append(paint(drawings[0], field, style, unseen=theme.name, unit=max(1.0, max(size) / 600)))
+    unit = max(1.0, max(size) / 600)
+    drawings, titles = _paint(view, item, theme, size, unit), [("Picture", f"The picture. {view.title}")]
+    if len(drawings) == 2 and picture.map is not None:
+        label = picture.map.label
         name = f"Heat map: {label or picture.name}"
         titles.append((name, f"Heat map of {label}, {picture.name}" if label else name))
     # Boxes would hide how a picture that stands beside its map looks.
     if len(drawings) == 2 or not any(other.map for other in view.pictures):
         drawings = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawings]
+    inset = None
+    if len(drawings) == 2 and picture.map is not None:
+        inset = find_inset(picture.map.field.scaled(picture.size, size), drawings[0])
+    if inset is not None:
+        parts = _paint(view, item, theme, inset.size_in(size), unit, inset.place)
+        drawings = [_add_inset(pixels, part, inset, scale) for pixels, part in zip(drawings, parts, strict=True)]
     return [Layer(*title, to_jpeg(pixels, QUALITY)) for title, pixels in zip(titles, drawings, strict=True)]
 
 
+def _paint(
+    view: View, item: Visual, theme: Theme, size: tuple[int, int], unit: float, place: Place = WHOLE
+) -> list[NDArray[np.uint8]]:
+    """Return a part of a picture at a size, and the same under its map where that is shown.
+
+    `unit`: pixels of a line that is one pixel wide on the screen.
+    """
+    picture = view.pictures[item.index]
+    plain = _open(picture.jpeg, size, place)
+    if not item.mapped or picture.map is None:
+        return [plain]
+    field = crop(coarsen(picture.map.field), picture.size, place, size)
+    style = Style() if field.kind == "difference" else view.display
+    return [plain, paint(plain, field, style, unseen=theme.name, unit=unit)]
+
+
 @functools.lru_cache(8)
-def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _open(file: bytes, size: tuple[int, int], place: Place) -> NDArray[np.uint8]:
     opened = Pillow.open(BytesIO(file))
-    opened.draft("RGB", size)
-    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
+    if place == WHOLE:
+        opened.draft("RGB", size)
+    left, top, right, bottom = place
+    box = left * opened.width, top * opened.height, right * opened.width, bottom * opened.height
+    drawn = opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    return np.asarray(drawn)
+
+
+def _add_inset(pixels: NDArray[np.uint8], part: NDArray[np.uint8], inset: Inset, scale: float) -> NDArray[np.uint8]:
+    """Return a picture with an enlarged part in a corner, and a line from there to its place, both framed."""
+    size = (pixels.shape[1], pixels.shape[0]) * 2
+    left, top, *_ = corner = [round(share * side) for share, side in zip(inset.corner, size, strict=True)]
+    place = [round(share * side) for share, side in zip(inset.place, size, strict=True)]
+    drawn = pixels.copy()
+    joined = nearest_corners(place, corner)
+    height, width = part.shape[:2]
+    frames = place, [left, top, left + width - 1, top + height - 1]
+    line = max(1, round(FRAME * scale))
+    for color, thickness in ((_DARK, line + 2), (_WHITE, line)):
+        cv2.line(drawn, *joined, color, thickness, cv2.LINE_AA)
+    drawn[top : top + height, left : left + width] = part
+    for color, thickness in ((_DARK, line + 2), (_WHITE, line)):
+        for x0, y0, x1, y1 in frames:
+            cv2.rectangle(drawn, (x0, y0), (x1, y1), color, thickness, cv2.LINE_AA)
+    return drawn
 
 
 def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style) -> NDArray[np.uint8]:

@@ -83,29 +83,36 @@ LAYOUTS = TypeAdapter(dict[str, Layout]).validate_python(tomllib.loads(_TEXT))
 """The layouts in layouts.toml, by name."""
 
 
-def arrange(aspects: Sequence[float], room: Rect) -> tuple[Rect, ...]:
-    """Return the largest pictures of one height in rows, in the middle of a room. `aspects`: width by height."""
+def arrange(aspects: Sequence[float], room: Rect, below: float = 0.0) -> tuple[Rect, ...]:
+    """Return the largest pictures of one height in rows, in the middle of a room.
+
+    `aspects`: width by height. `below`: units that are left free below each picture, for its name.
+    """
     best: tuple[Rect, ...] = ()
     for count in range(1, len(aspects) + 1):
         columns = -(-len(aspects) // count)
-        rects = _arrange_rows([aspects[start : start + columns] for start in range(0, len(aspects), columns)], room)
+        rows = [aspects[start : start + columns] for start in range(0, len(aspects), columns)]
+        rects = _arrange_rows(rows, room, below)
         if share(rects) > share(best):
             best = tuple(rects)
     return best
 
 
-def _arrange_rows(rows: Sequence[Sequence[float]], room: Rect) -> list[Rect]:
+def _arrange_rows(rows: Sequence[Sequence[float]], room: Rect, below: float) -> list[Rect]:
     """Return the largest pictures of one height in these rows of aspects, in the middle of a room."""
-    height = (room.height - GAP * (len(rows) - 1)) / len(rows)
+    height = (room.height - GAP * (len(rows) - 1)) / len(rows) - below
     height = min(height, *((room.width - GAP * (len(row) - 1)) / sum(row) for row in rows))
-    top = room.top + (room.height - height * len(rows) - GAP * (len(rows) - 1)) / 2
+    if height <= 0:
+        return []
+    step = height + below + GAP
+    top = room.top + (room.height - step * len(rows) + GAP) / 2
     rects = []
     for row in rows:
         left = room.left + (room.width - height * sum(row) - GAP * (len(row) - 1)) / 2
         for aspect in row:
             rects.append(Rect(left, top, height * aspect, height))
             left += height * aspect + GAP
-        top += height + GAP
+        top += step
     return rects
 
 
@@ -146,6 +153,8 @@ THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}
 
 LARGE = 0.6
 """Least share of the page that pictures fill, where their shape allows it."""
+NEARLY = 0.9
+"""Share of the largest pictures' area from which a layout that comes first is taken."""
 NARROW = 0.9
 """Width of a text in Arial by its width in DejaVu Sans, with which it is measured; a PDF's letters are as narrow."""
 PAD = 0.7
@@ -283,16 +292,17 @@ def is_mapped(view: View, index: int) -> bool:
 def _pictures(view: View) -> Content:
     tiles = [Visual("picture", Rect(0, 0, 0, 0), i, is_mapped(view, i)) for i in range(len(view.pictures))]
     name, tiles = _choose(view, tiles)
-    several, captions = len(view.pictures) > 1, [view.pictures[tile.index].caption for tile in tiles]
-    if LAYOUTS[name].key is None and len(view.sides) == 2:
-        # The picture of a difference is the last one.
-        captions[-1] = f"Red: {view.sides[0]}\nBlue: {view.sides[1]}"
-    tags = [_tag(caption, tile.rect) for caption, tile in zip(captions, tiles, strict=True) if several and caption]
-    return name, [*tiles, *tags, *_list_texts(view, name, view.sentence)]
+    return name, [*tiles, *_tags(view, tiles), *_list_texts(view, name, view.sentence)]
+
+
+def _tags(view: View, tiles: Sequence[Visual]) -> list[Text]:
+    """Return the names below several pictures: on them they could lie on what they speak of."""
+    captions = [(view.pictures[tile.index].caption, tile.rect) for tile in tiles]
+    return [_tag(caption, rect) for caption, rect in captions if caption and len(view.pictures) > 1]
 
 
 def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
-    """Return the first layout with large pictures, else the largest, and the pictures at their places.
+    """Return the first layout with large pictures, or nearly the largest, and the pictures at their places.
 
     Of one picture with a map, the picture without it may stand beside it.
     """
@@ -311,42 +321,47 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
     def covered(candidate: tuple[str, list[Visual]]) -> float:
         return share([tile.rect for tile in candidate[1]])
 
-    large = (candidate for candidate in arranged if covered(candidate) >= LARGE)
-    return next(large, None) or max(arranged, key=covered)
+    enough = min(LARGE, NEARLY * max(map(covered, arranged)))
+    return next(candidate for candidate in arranged if covered(candidate) >= enough)
 
 
 def _arrange(view: View, tiles: Sequence[Visual], layout: Layout) -> list[Visual]:
-    """Return pictures at their places in a layout."""
+    """Return pictures at their places in a layout, with room for their names below them."""
     sizes = [view.pictures[tile.index].size for tile in tiles]
-    rects = arrange([max(width, 1) / max(height, 1) for width, height in sizes], layout.pictures)
+    aspects = [max(width, 1) / max(height, 1) for width, height in sizes]
+    below = 0.0
+    # How many lines a name takes depends on the pictures' width, and that on the room for names.
+    for _ in range(2):
+        rects = arrange(aspects, layout.pictures, below)
+        placed = [replace(tile, rect=rect) for tile, rect in zip(tiles, rects, strict=True)]
+        below = max((tag.rect.height for tag in _tags(view, placed)), default=0.0)
+    rects = arrange(aspects, layout.pictures, below) or rects
     return [replace(tile, rect=rect) for tile, rect in zip(tiles, rects, strict=True)]
 
 
 def _tag(caption: str, picture: Rect) -> Text:
-    """Return a name at a picture's foot, each of its lines broken once at most."""
-    room = Rect(0, 0, picture.width - 2 * PAD, 2 * len(caption.splitlines()) * SMALLEST * LINE)
+    """Return a name below a picture, in two lines at most."""
+    room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
     text, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(text, room.width, size, bold=True)
-    width = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
-    height = len(lines) * size * LINE + PAD
-    rect = Rect(picture.left, picture.bottom - height, width, height)
+    rect = Rect(picture.left, picture.bottom, picture.width, len(lines) * size * LINE + PAD)
     return Text("Caption", text, rect, size, bold=True, tone="tag", anchor="middle")
 
 
 def _list_texts(view: View, name: str, sentence: str) -> Iterator[Text]:
     """Yield the title, the sentence, the answers and the key of a layout."""
     layout = LAYOUTS[name]
-    answers, rect = list(_answers(view, layout)), layout.text
-    if not answers and layout.answers is not None and layout.answers.top == rect.top:
+    answers, key, rect = list(_answers(view, layout)), list(_key(view, layout)), layout.text
+    beside = [place for place in (layout.answers, layout.key) if place is not None and place.top == rect.top]
+    if not answers and not key and beside:
         # The sentence takes their room.
-        rect = replace(rect, width=layout.answers.right - rect.left)
+        rect = replace(rect, width=beside[-1].right - rect.left)
     text, size = fit(view.title, layout.title, layout.letters, bold=True)
     yield Text("title", text, layout.title, size, bold=True, anchor=layout.anchor)
     if sentence:
         text, size = fit(sentence, rect, layout.body)
         yield Text("text", text, rect, size, tone="soft")
-    yield from answers
-    yield from _key(view, layout)
+    yield from (*answers, *key)
 
 
 def _answers(view: View, layout: Layout) -> Iterator[Text]:
@@ -372,9 +387,16 @@ def _key(view: View, layout: Layout) -> Iterator[Text]:
         sides = maps[0].ends[::-2]
     if layout.key is None or len(sides) != 2:
         return
-    line = replace(layout.key, height=SMALLEST * LINE)
-    lines = [fit(f"{color}: {side}", line, (SMALLEST,))[0] for color, side in zip(("Red", "Blue"), sides, strict=True)]
-    yield Text("Key", "\n".join(lines), layout.key, SMALLEST, tone="soft")
+    rect = layout.key
+    if layout.answers is not None and not any(_answers(view, layout)):
+        # The room of both.
+        start = layout.answers
+        rect = Rect(start.left, start.top, rect.right - start.left, rect.bottom - start.top)
+    meanings = [f"{color}: {side}" for color, side in zip(("Red", "Blue"), sides, strict=True)]
+    if not _fits("\n".join(meanings), rect, SMALLEST, bold=False):
+        half = replace(rect, height=rect.height / 2)
+        meanings = [fit(meaning, half, (SMALLEST,))[0] for meaning in meanings]
+    yield Text("Key", "\n".join(meanings), rect, SMALLEST, tone="soft")
 
 
 def _foot(view: View, layout: Layout, number: int) -> Text:

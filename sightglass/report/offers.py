@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npz_bytes, to_json
-from sightglass.explain.comparison.models import Comparison, measure_in_turns
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.comparison.times import measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style

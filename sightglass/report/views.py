@@ -274,9 +274,9 @@ def comparison_views(comparison: Comparison, names: Sequence[str], sizes: Sequen
     """Yield the slide of several models on one picture, of their times and sizes in bytes, and of each model's map."""
     view, lines = models_view(comparison, names), []
     yield view
-    for name, time, size in zip(names, comparison.timings, sizes, strict=True):
+    for name, time, size in zip(names, comparison.times, sizes, strict=True):
         weights = [quantity(size / 1e6, "MB")] if size else []
-        lines.append(f"{name}: {', '.join([f'one pass {time.text}', *weights])}")
+        lines.append(f"{name}: {', '.join([f'one pass {time}', *weights])}")
     yield new_view([], title="Time and size", sentence="\n".join(lines), kind="text", made=view.made)
     for name, result in zip(names, comparison.explanations, strict=True):
         # The title says what the map is of, which need not be the model's first answer.

@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from sightglass.common.errors import SettingProblem
+from sightglass.ui.session import visitor
 
 if TYPE_CHECKING:
     from streamlit.runtime.scriptrunner import ScriptRunContext
@@ -110,7 +111,8 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:
     style = f"<style>{(folder / 'layout.css').read_text('utf-8')}</style>"
     style += f"<style id=waits>{(folder / 'waits.css').read_text('utf-8')}</style>"
     where = "window.__streamlit = { BACKEND_BASE_URL: location.origin + location.pathname.replace(/[^/]*$/, '') };"
-    head = f"<script>{where}</script>{style}</head>"
+    tab = (folder / "tab.js").read_text("utf-8")
+    head = f"<script>{where}\n{tab}</script>{style}</head>"
     index = (Path(st.__file__).parent / "static/index.html").read_text("utf-8").replace("</head>", head, 1)
 
     pages = [*names]
@@ -121,7 +123,13 @@ def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:
         page, query = name.lower().removeprefix(pages[0]), request.url.query
         if page != name:
             return RedirectResponse(f"./{page}?{query}" if query else f"./{page}")
-        return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
+        response = HTMLResponse(index, headers={"Cache-Control": "no-cache"})
+        browser = request.cookies.get(visitor.COOKIE, "")
+        browser = browser if visitor.is_id(browser) else visitor.new_id()
+        secure, path = request.url.scheme == "https", base or "/"
+        look: dict[str, Any] = {"path": path, "secure": secure, "httponly": True, "samesite": "lax"}
+        response.set_cookie(visitor.COOKIE, browser, max_age=visitor.COOKIE_AGE, **look)
+        return response
 
     routes = [Route(f"{at}/{name}", answer) for at in dict.fromkeys(("", base)) for name in ("", *pages)]
     for route in routes:

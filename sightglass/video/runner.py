@@ -11,11 +11,11 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +41,10 @@ PARTS_AHEAD, FRAMES_AHEAD = 2, 16
 """Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
+PREVIEW_EVERY = 0.5
+"""Seconds between two frames that are shown while the model works, at least."""
+Preview = Callable[[float, Pixels], None]
+"""Takes the seconds of a frame in the clip, and the frame under its map."""
 
 
 def run(
@@ -53,15 +57,17 @@ def run(
     device: str = "auto",
     resume: bool = True,
     progress: Progress | None = None,
+    preview: Preview | None = None,
     cancel: threading.Event | None = None,
 ) -> Summary:
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
     `source`: a file, or the bundled clip `scene.mp4`, where there is no file of that name.
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
-    `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
-    in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
-    model or an option is not valid, or if `out` holds results of other settings or another clip.
+    `progress` receives the share that is done, and what is being done; `preview` the newest frame that was explained,
+    under its map before it is smoothed, at most every `PREVIEW_EVERY` seconds. Setting `cancel` ends the run after the
+    frames in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem
+    if the model or an option is not valid, or if `out` holds results of other settings or another clip.
 
     >>> run("scene.mp4", "demo-s", "out/").words
     '90 frames explained; 10 moments'
@@ -77,7 +83,7 @@ def run(
     facts = {"clip": clip.stamp(), **model_facts, **settings.facts}
     fresh = not resume or not (folder / NAME).is_file()
     with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
-        return _Run(clip, clip_explainer, folder, facts, progress, cancel).execute(fresh=fresh)
+        return _Run(clip, clip_explainer, folder, facts, progress, preview, cancel).execute(fresh=fresh)
 
 
 @dataclass
@@ -90,6 +96,7 @@ class _Run:
     facts: Json
     """Clip, model and settings, as the journal and the result have them."""
     progress: Progress | None
+    preview: Preview | None
     cancel: threading.Event | None
     count: int = 0
     """Frames explained, in all saved parts."""
@@ -97,6 +104,8 @@ class _Run:
     """Whether the last frame was explained."""
     share: float = 0.0
     """Share done, 0..1: of explaining, then of drawing."""
+    previewed: float = -PREVIEW_EVERY
+    """When a frame was shown last, by the monotonic clock."""
 
     def __post_init__(self) -> None:
         self.settings, self.work = self.explainer.settings, self.folder / WORK
@@ -190,8 +199,22 @@ class _Run:
         while batch := list(itertools.islice(frames, min(count, PART - len(part)))):
             part += self.explainer(batch)
             self._check_cancel()
+            self._show(batch[-1], part[-1])
             self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{total}")
         return part
+
+    @cached_property
+    def painter(self) -> draw.Painter:
+        """What draws the frames, once one of them was explained."""
+        return draw.Painter(self.explainer, self.clip.about.width, self.clip.about.height)
+
+    def _show(self, frame: Frame, record: FrameRecord) -> None:
+        """Hand over a frame under its map, unless one was a moment ago."""
+        now = time.monotonic()
+        if self.preview is None or now - self.previewed < PREVIEW_EVERY:
+            return
+        self.previewed = now
+        self.preview(frame.seconds, self.painter.paint(frame.pixels, record, self.painter.maps(record)))
 
     def _draw(self) -> int:
         """Draw and encode the frames; return their number."""
@@ -215,8 +238,7 @@ class _Run:
         # Before the first part nothing says at which layers maps are computed.
         parts = itertools.chain([next(parts)], parts)
         smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), self.settings.smooth)
-        painter = draw.Painter(self.explainer, self.clip.about.width, self.clip.about.height)
-        for frame, pixels, rows in in_order(self._pair(frames, smoothed), partial(_paint, painter), pool, 4):
+        for frame, pixels, rows in in_order(self._pair(frames, smoothed), partial(_paint, self.painter), pool, 4):
             file.writelines(to_json(row, None) + "\n" for row in rows)
             yield frame.pts, pixels
 

@@ -13,8 +13,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
+from sightglass.report.charts import ACCENT, COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
 """Names of a timeline's files in the folder of its clip."""
-COLORS = ((43, 165, 176), (224, 123, 46), (154, 123, 224), (76, 147, 224), (214, 84, 156), (124, 168, 58))
-"""RGB; told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
 
 
 def rgb_of(track: int) -> tuple[int, int, int]:
@@ -40,11 +39,12 @@ MAX_MOMENTS = 1000
 """Maximum moments of a clip."""
 
 
-def clock(seconds: float) -> str:
-    """Format a time in a clip: `0:07.4`, `1:02:03.0`."""
-    minutes, rest = divmod(round(seconds, 1), 60)
+def clock(seconds: float, digits: int = 1) -> str:
+    """Format a time in a clip: `0:07.4`, `1:02:03.0`; with two digits `0:07.43`."""
+    minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    ending = f"{rest:0{3 + digits}.{digits}f}"
+    return f"{hours}:{minutes:02}:{ending}" if hours else f"{minutes}:{ending}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,28 @@ class Moment:
     words: str
     object: int | None = None
     label: str = ""
+
+
+NAMED = 3
+"""Moments that a sentence names; of more it says nothing."""
+
+
+def name_moments(moments: Sequence[Moment]) -> str:
+    """Return `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`; empty without any, or with more than `NAMED`."""
+    named = [moment for moment in moments if moment.kind in ("answer", "object")]
+    if len(named) > NAMED:
+        return ""
+    times: dict[tuple[Kind, str], list[str]] = {}
+    for moment in named:
+        # A moment of an unsure model has no label.
+        times.setdefault((moment.kind, moment.label or UNSURE), []).append(clock(moment.seconds))
+    parts = [f"{_name(kind, label, len(found))} from {listing(found)}" for (kind, label), found in times.items()]
+    return "; ".join(parts) if len(parts) < len(named) else listing(parts)
+
+
+def _name(kind: Kind, label: str, number: int) -> str:
+    # An answer that comes twice is one answer, and two objects are two.
+    return plural(number, label) if kind == "object" and number > 1 else label
 
 
 def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
@@ -143,8 +165,6 @@ def read_rows(lines: Path) -> Iterator[Json]:
 
 POINTS = 600
 """Stretches of a clip, each with one point of a curve: about one for two pixels of the chart."""
-ACCENT = "#1C8D97"
-"""The accent of both themes, for charts."""
 DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
 MIN_GAP = 0.5
 """Least seconds between two points that interrupt a line."""
@@ -224,7 +244,6 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
         row=1,
         col=1,
     )
-    chart.update_traces(unselected={"marker": {"opacity": 1}})
     chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
     chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
     chart.update_yaxes(range=[0, 1], row=1, col=1)
@@ -232,7 +251,6 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
         height=280,
         margin={"l": 0, "r": 0, "t": 24, "b": 0},
         dragmode=False,
-        clickmode="event+select",
         legend={"orientation": "h", "y": -0.2},
     )
     return chart

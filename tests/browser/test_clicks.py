@@ -55,7 +55,7 @@ CHANGED = f"""([what, over, before]) => {{
 # Streamlit's own or stays for a while. Rows are clicked in their order; the first one of a pattern counts.
 ROWS = r"""
 PICTURE: button Upload | file;
-    radio (Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    radio (Coffee|Cameraman|Bus|Zidane|China|Flower|Scene .|One thing|A rod|Stamped|Red star|Person) | ?example;
     button Draw | /
 MODEL: button .*Options | opens; combobox Model | ?model <
 SIZES: radio (s|m|l) | ?model
@@ -63,38 +63,42 @@ QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
     combobox How the picture is fitted | ?fit
-INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own;
-    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink|rainbow|spring|summer|twilight.*|winter) | -
+INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own <;
+    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
+    radio (rainbow|spring|summer|twilight.*|winter) | -
 VIEWER: button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Edit the picture | -
-ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck Shortcut D | opens
+ACTS: button Save | opens; button Copy link | "Link copied; button Add to deck | opens
 SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Keep it in Saved | "See it in Saved;
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; button .* \d+ % | ?class; checkbox Compare .* | own; combobox Another class | ?class;
+/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; button .* \d+ % | ?class; checkbox Compare .* | own;
+    combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
-    radio (Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Red star|Person) | ?example;
+    radio (Coffee|Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Stamped|Red star|Person) | ?example;
     button Draw | map <; link See a cheat | /saved
-/?SCENE&edit=1: button (Eraser|Rectangle) | own; button Brush | own;
+/?SCENE&edit=1: =INSTRUMENTS; button (Eraser|Rectangle) | own; button Brush | own;
     combobox (Fill with|Brush size) | -; +ACTS;
     button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
-    +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
+    switch . more below 1 % | ?unlikely; =INSTRUMENTS; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
-    button (Remove .*|Clear all) | ?models <; button Measure times | words; radio One picture | -;
+    button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
-    radio Large | ?arrangement; button Make deck | /saved; +SAVE; +ACTS;
+    button Measure again | words; button Time and size as a chart | words; =INSTRUMENTS; button Make deck | /saved;
+    +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
-/pictures?model=demo-cls-s: radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
+/pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes) | ?chart;
+    radio Scores | ?chart; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
     (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
@@ -106,7 +110,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
     =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every;
-    button .* moments? | opens; radio 0:.* | words; button Add to deck Shortcut D | opens; button Upload | file;
+    button 0:.* | ?moment; button Add to deck | opens; button Upload | file;
     radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
     =SIZES; =QUESTION
@@ -117,7 +121,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     radio (Decks|Views) | -; -SAVE; +TABLE
 /saved?kept={kept}: button moon-inside .* | -; button .* \d+ % | map; button Everything, [.]zip | saves;
     button Open in Explore | /; button Copy link | "Link copied;
-    button Add to deck Shortcut D | opens; button All views | ?kept <; button Delete | opens;
+    button Add to deck | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
     radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
 /saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button (My deck|.*scene.*) | -;
@@ -345,3 +349,31 @@ def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
     expect(shown).not_to_have_attribute("src", before)
     page.keyboard.press("ArrowLeft")
     expect(shown).to_have_attribute("src", before)
+
+
+def test_a_cell_of_the_confusion_matrix_shows_its_pictures(visit) -> None:
+    page = visit("/pictures?model=demo-cls-s&order=source")
+    page.get_by_role("combobox", name="Label").click()
+    page.get_by_role("option", name="star", exact=True).click()
+    page.get_by_text("Charts", exact=True).click()
+    page.get_by_text("Confusion matrix", exact=True).click()
+    figure = page.locator(".st-key-pictures-chart .js-plotly-plot")
+    still(page)
+    # Near its corner: all of the cell is one mark.
+    marks = figure.evaluate("chart => chart.data[0].customdata")
+    cell = figure.locator(".barlayer .point").nth(marks.index(["confusion", "plate-triangle", "plate-square"]))
+    box = cell.bounding_box()
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    line = page.get_by_text("2 pictures: plate-triangle taken for plate-square")
+    expect(line).to_be_visible()
+    tiles = page.locator('[class*="st-key-pictures-tile-"]')
+    expect(tiles).to_have_count(2)
+    expect(tiles.filter(has_text="plate-square")).to_have_count(2)
+    expect(tiles.filter(has_text="is: plate-triangle")).to_have_count(2)
+    page.reload()
+    expect(line).to_be_visible()
+    expect(tiles).to_have_count(2)
+    page.get_by_role("button", name="Show all").click()
+    expect(line).to_be_hidden()
+    expect(tiles).to_have_count(24)
+    expect(figure).to_be_visible()

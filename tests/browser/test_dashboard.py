@@ -54,7 +54,7 @@ def test_back_leads_to_screen_before(visit):
 
 
 def test_compare_keys_and_crosshair(visit):
-    page = visit("/compare?model=demo-cls-s&example=scene+3")
+    page = visit("/compare?model=demo-cls-s&example=scene+3&arrangement=large")
     title, texts = page.locator(".panel .title").last, page.locator(".rows .text")
     expect(title).to_have_text("Demo-cls-s")
     settled(page)

@@ -173,8 +173,7 @@ def test_map_number_and_black_screen_have_keys(page: Page) -> None:
 
 def test_view_is_added_and_presented_full_screen(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
-    page.get_by_role("button", name="Add to deck").wait_for()
-    page.keyboard.press("d")
+    page.get_by_role("button", name="Add to deck").click()
     page.frame_locator("iframe").last.locator("section.present h2").wait_for()
     # Into the deck of another test of this process, if there is one.
     add = page.get_by_role("dialog").get_by_role("button", name="Add the slide")

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from screen import LIMIT, at_rest, coarse, drawn, expect_picture, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
+from sightglass.explain.rendering.style import Style, colormaps
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.ui.session.pictures import image_source
@@ -56,6 +57,19 @@ def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", re.compile("to paint on. 1 mark.$"))
     page.get_by_role("button", name="Back to the map").click()
     expect(page.locator(".rows .row .text").first).to_have_text(first)
+
+
+def test_the_headline_names_the_colour_that_is_shown(visit):
+    page = visit("/", color_scheme="light")
+    expect(headline(page)).to_have_text(re.compile("Orange shows the evidence for it[.]$"))
+    for name in colormaps():
+        page.locator(".viewer .colormap").select_option(name)
+        expect(headline(page).locator("em")).to_have_text(Style(colormap=name).hot.capitalize())
+    # A headline that comes later, too.
+    page.locator("[data-testid=stMain]").get_by_role("button", name=re.compile("^cup ")).first.click()
+    expect(headline(page)).to_have_text(
+        re.compile(f"{Style(colormap=name).hot.capitalize()} shows the evidence for cup[.]$")
+    )
 
 
 def test_canvas_equals_edit_undo_and_original(visit):
@@ -190,3 +204,43 @@ def test_frozen_camera_frame_opens_on_explore(page):
     at_rest(page)
     expect(page.locator('[aria-pressed="true"] .label')).to_have_text(name)
     assert np.abs(coarse(pixels(page)) - frozen).mean() < 3
+
+
+def test_instruments_restyle_the_camera_at_once(page):
+    sockets = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    live(page).get_by_role("button", name="Freeze").click()
+    canvas, instruments = live(page).locator("canvas"), page.locator(".instruments")
+    before = drawn(canvas)
+    instruments.locator(".swatches [data-name=gray]").click()
+    until(page, lambda: (drawn(canvas) != before).any(), "the colours stay")
+    instruments.locator(".alpha").fill("0")
+    without = drawn(canvas)[:, :, :3].astype(int)
+    until(page, lambda: (drawn(canvas) != before).any(), "the opacity stays")
+    assert np.abs(without - before[:, :, :3]).mean() > 1
+    expect(instruments.locator(".percent")).to_have_text("0\u00a0%")
+    assert not sockets, "the connection was made anew"
+
+
+def test_snapshot_is_named_and_downloaded(page):
+    live(page).get_by_role("button", name="Freeze").click()
+    before = drawn(live(page).locator("canvas"))
+    live(page).get_by_role("button", name="Snapshot").click()
+    words = page.get_by_text(re.compile(r"^Saved as heatmap_\d{8}_\d{6}\.jpg in the folder"))
+    expect(words).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename in words.inner_text()
+    picture = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    assert picture.shape == (*before.shape[:2], 3)
+    assert np.abs(picture.astype(int) - before[:, :, :3]).mean() < 3
+
+
+def test_recording_can_be_explained(page):
+    button = live(page).locator(".record")
+    button.click()
+    expect(button).to_have_text(re.compile(r"^Stop, \d+ s left$"))
+    until(page, lambda: int(re.search(r"\d+", button.inner_text())[0]) < 9, "the time that is left stays")
+    button.click()
+    expect(page.get_by_role("heading", name=re.compile(r"camera_.*\.webm: press Explain"))).to_be_visible()
+    until(page, lambda: page.evaluate("document.querySelector('video').readyState") > 1, "it cannot be played")

@@ -137,7 +137,7 @@ test("a camera is asked for once, and stopped where it is granted after the view
   const any = new Proxy(() => any, { get: (_, name) => (name === "then" ? undefined : any), set: () => true });
   const start = new EventTarget(), gone = new AbortController(), asked = [], stopped = [];
   const root = { querySelector: (name) => (name === ".start" ? start : any), toggleAttribute: () => {} };
-  Object.assign(globalThis, { document: any, ImageData: Object });
+  Object.assign(globalThis, { document: any, window: any, ImageData: Object });
   const mediaDevices = { getUserMedia: () => new Promise((grant) => asked.push(grant)) };
   Object.defineProperty(globalThis, "navigator", { value: { mediaDevices } });
   new Live(root, gone.signal);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { DEFAULTS } from "../../sightglass/common/style.js";
-import { keep, linkTo, validated, readout, recall, viewportOf } from "../../sightglass/ui/viewer/settings.js";
+import { keep, linkLasts, linkTo, validated, readout, recall, viewportOf } from "../../sightglass/ui/viewer/settings.js";
 import { State } from "../../sightglass/ui/viewer/state.js";
 
 const MAPS = ["inferno", "jet"];
@@ -38,10 +38,14 @@ test("a view goes into an address and comes out the same", () => {
   assert.equal(new URL(linkTo(url.href, DEFAULTS, WIDE)).search, "?model=m&class=a+b");
 });
 
-test("a link names an example and never an upload", () => {
-  const href = linkTo("http://x/?picture=1f2e&class=cat", DEFAULTS, { x: 0, y: 0, zoom: 1 });
-  assert.equal(href, "http://x/?class=cat");
-  assert.equal(linkTo(href, DEFAULTS, WIDE, "a b.png"), "http://x/?class=cat&missing=a+b.png");
+test("a link has an upload that is kept, and its name for later", () => {
+  const href = "http://x/?picture=1f2e&class=cat", name = "a b.png", now = new Date(2026, 0, 1, 14, 40).getTime();
+  assert.equal(linkTo(href, DEFAULTS, WIDE, { private: name, keeps: 3600 }), `${href}&named=a+b.png`);
+  assert.equal(linkTo(href, DEFAULTS, WIDE, { private: name, keeps: null }), "http://x/?class=cat&named=a+b.png");
+  assert.equal(linkLasts({ private: name, keeps: 3600 }, now, "en-GB"), " a b.png opens with it until 15:40.");
+  assert.equal(linkLasts({ private: name, keeps: 0 }, now), " a b.png opens with it for as long as its sender keeps it.");
+  assert.equal(linkLasts({ private: name, keeps: null }, now), "");
+  assert.equal(linkLasts({ private: "", keeps: null }, now), "");
 });
 
 test("storage that is forbidden or broken is no error", () => {
@@ -65,7 +69,7 @@ test("the reading of one map, of several, and where the model did not see", () =
 
 test("of panels with keys one is shown, chosen by its key or number", () => {
   globalThis.innerWidth = 1440;
-  const state = new State(), panel = (title, maps) => ({ title, note: "", facts: "", maps, boxes: null });
+  const state = new State(), panel = (title, maps) => ({ title, note: "", rows: [], maps, boxes: null });
   state.listed = [panel("small", [{}]), panel("large", []), panel("Difference", [{}])];
   state.head = { ...state.head, plain: panel("Picture", []), keys: ["s", "l", ""], size: [90, 160], beside: true };
   assert.deepEqual(["s", "L", "3", "m", "4", "Enter"].map((key) => state.placeOf(key)), [0, 1, 2, -1, -1, -1]);

@@ -1,24 +1,27 @@
 """Compare and Top-k: each map is its model's own, and the verdict is made of the numbers."""
 
+import json
 import re
+import threading
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
-from sightglass.explain.comparison import models
-from sightglass.explain.comparison.models import Timing
+from sightglass.explain.comparison import models, times
+from sightglass.explain.comparison.times import Timing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.models.checkpoints import weights
-from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.visitor import Visitor
 from sightglass.ui.views import pairs
-from tests.pages.conftest import parameter, press, received, shown, texts
+from tests.pages.conftest import parameter, press, received, rerun_until, session, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 LEAF = """
@@ -29,65 +32,137 @@ weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"]
 """
 
 
-def test_family_sizes_compared_for_one_class_or_own(page, bus):
-    app = page("compare", example="bus", target="own", arrangement="beside")
+TITLES = ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2"]
+
+
+def costs(app: AppTest) -> dict[str, list[str]]:
+    """The rows of what models cost, below the numbers of their maps."""
+    return received(app, "instruments")[0]["more"]
+
+
+def rows(app: AppTest, place: int) -> dict[str, str]:
+    """The rows below a map."""
+    return dict(shown(app).head["panels"][place]["rows"])
+
+
+def test_family_sizes_are_side_by_side_with_their_numbers(page, bus):
+    app = page("compare", example="bus", target="own")
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view = shown(app)
+    assert view.titles == TITLES and view.head["keys"] == []
     for i, result in enumerate(results):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
-        # Nothing is timed until somebody asks.
+        assert rows(app, i)["Answer"] == f"{own[i].label} {percent(own[i].score)}"
         size, parameters = weights.locate(result.model).stat().st_size / 1e6, result.evidence.loaded.parameters / 1e6
-        costs = f"Time not measured · {size:.{size < 9.95:d}f}{NBSP}MB · {parameters:.1f}{NBSP}M parameters"
-        half = f"Half the evidence on {percent(result.statistics[0].half_heat_area)}"
-        assert view.head["panels"][i]["facts"] == f"{costs}\n{half}"
-    titles = ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
-    assert view.titles == titles
+        assert costs(app)["Size"][i] == f"{size:.{size < 9.95:d}f}{NBSP}MB"
+        assert costs(app)["Parameters"][i] == f"{parameters:.1f}{NBSP}M"
     # Only maps of one class are compared: the last is of another.
     assert [result.predictions[0].label for result in results] == ["minibus", "minibus", "trolleybus"]
-    assert view.head["panels"][3]["maps"][0]["sides"] == titles[:2]
+    assert [rows(app, i)["Overlap with first"] == "–" for i in range(3)] == [True, False, True]
     assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
+
+
+def test_overlaps_stand_below_each_map_and_in_a_matrix(page, bus):
     app = page("compare", example="bus")
+    results = tuple(Explainer(name)(bus) for name in SIZES)
+    compared = models.Comparison(results, tuple(TITLES)).aligned()
+    for i in (1, 2):
+        agreement = compared.agreement(0, i)
+        assert rows(app, i)["Overlap with first"] == percent(agreement.iou_top20)
+        assert rows(app, i)["Rank correlation with first"] == f"{agreement.rank_correlation:.2f}"
+        assert rows(app, i)["Answer"].startswith(results[i].predictions[0].label)
+    (matrix,) = app.table
+    overlap = percent(compared.agreement(1, 2).iou_top20)
+    assert matrix.value["EfficientNet-Lite2"][1] == matrix.value["EfficientNet-Lite1"][2] == overlap
+    # Two have one overlap, which stands below the second.
+    assert not page("compare", example="bus", models=f"{SIZES[0]},{SIZES[1]}").table
+
+
+def test_one_large_picture_beside_the_models_to_choose_from(page, bus):
+    app = page("compare", example="bus", target="own", arrangement="large")
+    assert shown(app).titles == [*TITLES, "Difference"]
+    assert shown(app).head["panels"][3]["maps"][0]["sides"] == TITLES[:2]
+    app = page("compare", example="bus", arrangement="large")
     assert app.markdown[0].value.endswith("EfficientNet-Lite2 says trolleybus: the maps are of minibus.")
-    # One large picture at a time, beside the models to choose from.
-    rows = received(app, "answer_list")[0]["rows"]
-    assert (shown(app).head["keys"], shown(app).titles) == (["s", "m", "l", ""], titles)
-    assert [row["label"] for row in rows] == titles and received(app, "answer_list")[0]["keys"] == ["s", "m", "l", ""]
-    assert "own answer trolleybus" in shown(app).head["panels"][2]["facts"]
+    listed_rows = received(app, "answer_list")[0]["rows"]
+    assert (shown(app).head["keys"], shown(app).titles) == (["s", "m", "l", ""], [*TITLES, "Difference"])
+    assert [row["label"] for row in listed_rows] == [*TITLES, "Difference"]
+    assert received(app, "answer_list")[0]["keys"] == ["s", "m", "l", ""]
     for i, name in enumerate(SIZES):
-        expected = Explainer(name)(bus, targets=[own[0].label])
+        expected = Explainer(name)(bus, targets=["minibus"])
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
-        score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[0].label]
-        assert rows[i]["text"] == f"minibus, {percent(score)}" and rows[i]["share"] == pytest.approx(score)
+        score = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}["minibus"]
+        assert listed_rows[i]["text"] == f"minibus, {percent(score)}"
+        assert listed_rows[i]["share"] == pytest.approx(score)
     assert re.search(
         r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
     )
 
 
-@pytest.mark.parametrize("steady", [True, False])
-def test_times_not_shown_on_busy_machine(page, monkeypatch, steady):
-    times = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0 if steady else 10.0, 99.0))
-    monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
-    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
-    press(app, "Measure times")
-    # What a browser shows that draws it only now, as the popover opens.
-    assert len(app.multiselect(key="models").proto.default) == 2
-    expected = [each.text for each in times] if steady else ["Time not measurable now"] * 2
-    assert [panel["facts"].partition(" · ")[0] for panel in shown(app).head["panels"]][:2] == expected
+def test_models_stand_in_order_of_size(page):
+    app = page("compare", models=f"{SIZES[2]},{SIZES[0]}")
+    assert shown(app).titles == [TITLES[0], TITLES[2]]
     # No size between is compared, or a model of another family: there are letters for what is small and large.
+    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}", arrangement="large")
     assert shown(app).head["keys"] == ["s", "l", ""]
-    assert shown(page("compare", models="demo-cls-s,demo-vit")).head["keys"] == ["", "", ""]
+    assert shown(page("compare", models="demo-cls-s,demo-vit", arrangement="large")).head["keys"] == ["", "", ""]
     app.multiselect(key="models").set_value([SIZES[0]]).run()
     assert "two models" in texts(app)
 
 
+@pytest.mark.parametrize("steady", [True, False])
+def test_times_come_by_themselves_and_name_a_busy_machine(page, monkeypatch, steady):
+    timings = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0 if steady else 10.0, 99.0))
+    given = threading.Event()
+
+    def measure(evidences, progress):
+        given.wait()
+        return timings[: len(evidences)]
+
+    monkeypatch.setattr(times, "measure_in_turns", measure)
+    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
+    before = shown(app).head["id"]
+    assert costs(app)["Time"] == ["measuring…"] * 2
+    given.set()
+    name = "Time" if steady else "Time, beside other work"
+    rerun_until(app, lambda: costs(app).get(name) == [timing.text for timing in timings])
+    # The maps stay: nothing but the numbers came anew.
+    assert shown(app).head["id"] == before
+    given.clear()
+    press(app, "Measure again")
+    assert costs(app)["Time"] == ["measuring…"] * 2
+    given.set()
+
+
+def test_models_that_cannot_be_timed_say_why(page, monkeypatch):
+    def fail(evidences, progress):
+        raise Problem("The model's process has ended.")
+
+    monkeypatch.setattr(times, "measure_in_turns", fail)
+    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
+    rerun_until(app, lambda: costs(app)["Time"] == ["cannot be measured"] * 2)
+    assert "The models cannot be timed: The model's process has ended." in texts(app)
+
+
+def test_chart_of_times_chooses_a_model(page, monkeypatch):
+    timings = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0, 31.0))
+    monkeypatch.setattr(times, "measure_in_turns", lambda evidences, progress: timings)
+    state = {"compare-chart-open": True}
+    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}", state=state)
+    rerun_until(app, lambda: costs(app)["Time"][0] == timings[0].text)
+    (chart,) = app.get("plotly_chart")
+    (points,) = json.loads(chart.proto.spec)["data"]
+    assert points["y"] == [20.0, 30.0]
+
+
 def test_an_object_is_found_in_every_detector_or_missed(page):
     found = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-m", target="1")
-    assert shown(found).titles == ["Demo-s", "Demo-m", "Difference"]
+    assert shown(found).titles == ["Demo-s", "Demo-m"]
     missed = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-m", target="3")
     notes = [panel["maps"][0]["note"] for panel in shown(missed).head["panels"]]
     assert len(notes) == 2 and notes[1].startswith("misses it: rod-cross")
@@ -123,7 +198,7 @@ def test_own_models_without_common_class(page, own_models, bus):
 def test_two_versions_of_a_long_name_stay_apart(page, own_models):
     ids = [f"greenhouse-leaf-classifier-{version}" for version in ("old", "new")]
     own_models("".join(LEAF.replace("model.leaf", f"model.{id_}") for id_ in ids))
-    app = page("compare", models=",".join(ids))
+    app = page("compare", models=",".join(ids), arrangement="large")
     short = ["greenhouse-le…sifier-old", "greenhouse-le…sifier-new"]
     assert (
         [row["label"] for row in received(app, "answer_list")[0]["rows"]] == shown(app).titles == [*short, "Difference"]
@@ -167,6 +242,38 @@ def test_topk_difference_of_two_classes(page, bus):
     assert (last["kind"], last["sides"]) == ("difference", ["minibus", "police van"])
     difference = shown(app).maps[-1] * 2 - 1
     assert difference.min() < -0.1 and difference.max() > 0.1
+
+
+def test_topk_maps_stand_with_their_numbers(page, bus):
+    app = page("topk", example="bus")
+    result = Explainer()(bus, top_k=4)
+    for i, heatmap in enumerate(result.heatmaps):
+        assert rows(app, i)["Score"] == percent(result.predictions[i].score)
+        expected = "–" if not i else percent(result.agreement(0, i).iou_top20)
+        assert rows(app, i)["Overlap with first"] == expected
+        assert received(app, "instruments")[0]["numbers"][i]["half"] == percent(result.statistics[i].half_heat_area)
+        assert app.table[0].value.columns[i + 1] == heatmap.target.label
+    # A portrait's in one row, others in two; a tenth of a window of 1440 by 900 is 360 by 360.
+    assert shown(app).head["columns"] is None
+    head = shown(page("topk", example="china")).head
+    (width, height), most = head["size"], head["height"]
+    assert head["columns"] == 2 and most * most * width / height >= 360 * 360
+
+
+def test_topk_offers_answers_below_a_hundredth(page):
+    result = Explainer()(image_source.example("cameraman"), top_k=4)
+    assert [prediction.score < 0.01 for prediction in result.predictions] == [False, True, True, True]
+    app = page("topk", example="cameraman")
+    assert shown(app).titles == ["tripod"]
+    assert app.markdown[0].value == f"## Tripod 98{NBSP}%; every other answer is below 1{NBSP}%."
+    (more,) = app.toggle
+    assert more.label == f"3 more below 1{NBSP}%"
+    more.set_value(True).run()
+    assert shown(app).titles == [prediction.label for prediction in result.predictions]
+    assert shown(page("topk", example="cameraman", unlikely="1")).titles == shown(app).titles
+    # Where answers compete, it is not offered; such a picture is among the first.
+    assert not page("topk", example="bus").toggle
+    assert "bus" in list(image_source.EXAMPLES)[:3]
 
 
 def listed(app: AppTest) -> list[tuple[str, str]]:
@@ -223,17 +330,17 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     app = page("compare", example="bus", tab="pictures")
     images = [Image.open(path) for path in pictures[1:3]]
     for image in images:
-        own = app.session_state[state.key(image_source.Pictures)]
-        image_source.UPLOADS.put(image)
-        own.chosen = image_source.token(image)
-        own.own[own.chosen] = image_source.OwnPicture.of(image)
+        image_source.UPLOADS.put(session(app, Visitor).owner, image)
+        session(app, image_source.Pictures).chosen = image_source.token(image)
         app.run()
         assert not app.error
     assert names(app) == [images[1].name, images[0].name]
-    # A link cannot carry either, and says so where it is copied and where it is opened.
+    # A link has both for as long as they are kept; then it asks for them.
     viewers = [viewer.head for viewer in (shown(app, 0), shown(app, 1))]
-    assert {(v["private"], *v["lacks"]) for v in viewers} == {(images[1].name, f"the picture {images[0].name}")}
-    other = page("compare", example="bus", tab="pictures", lacks=parameter(app, "lacks"))
+    assert {(v["private"], v["keeps"], *v["lacks"]) for v in viewers} == {(images[1].name, 3600)}
+    friend = page("compare", **{name: parameter(app, name) for name in app.query_params})
+    assert names(friend) == names(app)
+    other = page("compare", example="bus", tab="pictures", lacks=parameter(app, "lacks"), other="0" * 20)
     assert f"also about {images[0].name}, which is not in it" in other.markdown[0].value
     assert not received(other, "viewer") and names(press(other, "Compare with others"))[0] == "bus.jpg"
     assert [name for name, _ in listed(app)] == [images[0].name]

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.history import History
 from sightglass.ui.session import state
@@ -65,7 +65,7 @@ def test_another_class_becomes_a_row(page, bus):
     row = next(item for item in received(app, "answer_list")[0]["rows"] if item["label"] == "ambulance")
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
     assert row["text"] == percent(next(p.score for p in expected if p.label == "ambulance"))
-    assert headline(app).endswith("%. The map is of ambulance.")
+    assert headline(app).endswith("%). *Orange* shows the evidence for ambulance.")
     choose_row(app, 1)
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 
@@ -75,16 +75,30 @@ def test_choice_of_the_whole_picture_stays(page, bus):
     assert app.segmented_control(key="fit").value == "trained"
     app.segmented_control(key="fit").set_value("letterbox").run()
     whole = Explainer()(bus, preprocessing="letterbox").predictions[0]
-    assert headline(app).startswith(f"{whole.label.capitalize()}, {percent(whole.score)}")
+    assert headline(app).startswith(f"EfficientNet-Lite0 says {whole.label} ({percent(whole.score)}).")
     choose(app, "china")
     assert app.segmented_control(key="fit").value == parameter(app, "fit") == "letterbox"
     app.segmented_control(key="fit").set_value("trained").run()
     assert "fit" not in app.query_params
 
 
+def test_the_headline_says_what_the_crop_takes_and_what_was_enlarged(page):
+    app = page(example="zidane")
+    unsure = "EfficientNet-Lite0 is unsure: its best answer is suit"
+    assert headline(app).startswith(unsure)
+    assert headline(app).replace(NBSP, " ").endswith("57 % of the picture is cut off: choose Whole picture.")
+    app.segmented_control(key="fit").set_value("letterbox").run()
+    assert "cut off" not in headline(app)
+    assert "enlarged" not in headline(choose(app, "coffee"))
+    small = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
+    app.file_uploader[0].upload("small.png", saved(small, "PNG"), "image/png").run()
+    assert headline(app).endswith(f"pixels were enlarged to the model's 224{NBSP}×{NBSP}224.")
+
+
 def test_two_ticked_answers_show_difference(page, bus):
     app = page(example="bus")
-    assert headline(app).startswith("Minibus") and app.button(key="copy-link").label == "Copy link"
+    says = "EfficientNet-Lite0 says minibus"
+    assert headline(app).startswith(says) and app.button(key="copy-link").label == "Copy link"
     choose_row(app, 0, ticked=[2, 0])
     assert headline(app) == "What speaks for police van and not for minibus"
     view = shown(app)
@@ -97,9 +111,9 @@ def test_two_ticked_answers_show_difference(page, bus):
     again = page(example="bus", ticked=parameter(app, "ticked"))
     assert headline(again) == headline(app) and received(again, "answer_list")[0]["ticked"] == [2, 0]
     assert headline(again.run()) == headline(app)
-    assert headline(choose_row(again, 0, ticked=[])).startswith("Minibus") and "ticked" not in again.query_params
+    assert headline(choose_row(again, 0, ticked=[])).startswith(says) and "ticked" not in again.query_params
     # A place in the list that has no map, of a late message.
-    assert headline(choose_row(app, 0, ticked=[0, 40])).startswith("Minibus")
+    assert headline(choose_row(app, 0, ticked=[0, 40])).startswith(says)
 
 
 def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
@@ -134,7 +148,7 @@ def test_evidence_switch_of_signed_methods(page, bus):
     np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [toggle for toggle in app.toggle if toggle.key == "evidence"] and "evidence" not in app.query_params
-    assert headline(app).endswith("The highlighted part is what stands out to the model.")
+    assert headline(app).endswith("*Orange* is what stands out to the model.")
 
 
 def test_uploads_of_any_shape_and_no_picture(page, pictures, upload_managers):

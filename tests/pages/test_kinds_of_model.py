@@ -16,7 +16,18 @@ from sightglass.pages.explore import answers
 from sightglass.ui.session.pictures.image_source import Pictures, token
 from sightglass.ui.session.state import ChosenArea
 from tests.corpus import npy
-from tests.pages.conftest import choose, choose_row, headline, press, received, rerun_until, session, shown, texts
+from tests.pages.conftest import (
+    choose,
+    choose_row,
+    headline,
+    parameter,
+    press,
+    received,
+    rerun_until,
+    session,
+    shown,
+    texts,
+)
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes
@@ -26,7 +37,7 @@ from training.demo.showcase import SIDE
 def test_explore_says_a_number_with_its_unit_and_scale(page):
     app = page(model="demo-regress", example="a rod")
     angle = quantity(Explainer("demo-regress")(load_bundled("a rod")).predictions[0].score, "°")
-    assert headline(app).startswith(f"Angle {angle}. Red raises angle.")
+    assert headline(app).startswith(f"Demo-regress gives angle {angle}. Red raises angle.")
     assert shown(app).head["panels"][0]["maps"][0]["note"] == angle and "%" not in angle
     first = app.metric[0]
     assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")
@@ -79,7 +90,7 @@ def test_words_of_an_answer(page):
 def test_words_beside_another_model_and_under_an_edit(page):
     says = Explainer("demo-vlm")(load_bundled(CAPTIONED))
     app = page("compare", model="demo-vlm", example=CAPTIONED, models="demo-vlm,demo-cls-s")
-    assert f" · “{says.options.answer}”" in shown(app).head["panels"][0]["facts"]
+    assert f": “{says.options.answer}”" in texts(app)
     app = page(model="demo-vlm", example=CAPTIONED, answer="a red star and", edit="1")
     assert shown(app).head["panels"][0]["maps"][0]["title"] == "star"
 
@@ -137,7 +148,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_
     field = npy(np.full((48, 48, 5), 0.1, np.float32))
     app = page(model="bands", fails=True)
     # A photograph does not fit: one sentence, and everything else stays in place.
-    assert "cameraman.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
+    assert "coffee.jpg has 3 channels, and bands takes 5 channels: choose another model" in texts(app)
     app.file_uploader[0].upload("field.npy", field, "application/octet-stream").run()
     assert not app.error and shown(app).maps
     assert "5 channels of float32; the first three are shown" in texts(app)
@@ -266,7 +277,10 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     app = page("", model="demo-s")
-    assert headline(app).startswith("Demo-s knows drawn scenes only: ")
+    shows_scene = f"{FOUND}. Demo-s knows drawn scenes only: this is one, in place of coffee.jpg."
+    assert headline(app) == shows_scene and parameter(app, "example") == "scene 3"
+    press(app, "Back to coffee.jpg")
+    assert headline(app).startswith("Demo-s knows drawn scenes only: ") and "example" not in app.query_params
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
     picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")

@@ -65,6 +65,25 @@ def choose(app: AppTest, family: str) -> AppTest:
     return app.run()
 
 
+def test_damaged_list_of_added_models_is_named(page, kept):
+    table = kept / "models.toml"
+    (kept / "leaf").mkdir(parents=True)
+    (kept / "leaf" / "leaf.pth").write_bytes(b"weights")
+    table.write_text("[model.leaf", "utf-8")
+    app = page("models", fails=True)
+    (error,) = app.error
+    assert error.value.startswith("models.toml cannot be read (")
+    assert error.value.endswith("so no model is added or removed: correct it, or put a copy of it back.")
+    assert not app.file_uploader
+    assert rows(app)
+    table.write_text("", "utf-8")
+    app.run()
+    (warning,) = app.warning
+    assert warning.value.startswith("models.toml does not name leaf, whose files are here: put a copy of models.toml")
+    assert app.file_uploader
+    assert (kept / "leaf" / "leaf.pth").read_bytes() == b"weights"
+
+
 def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     app = page("models")
     assert "Drop your own model here" in app.file_uploader[0].label

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,16 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
-from sightglass.ui.session import control_table
+from sightglass.ui.session import control_table, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
+from sightglass.ui.session.pictures.image_source import MAX_OWN, UNDO, Pictures, Uploads, token
 from sightglass.ui.session.state import Controls
+from sightglass.ui.session.visitor import MAX_AGE, Visitor
 from tests.pages.conftest import (
     bar,
     choose,
+    choose_row,
     headline,
     labels,
     parameter,
@@ -39,6 +42,12 @@ from tests.pages.conftest import (
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
 
 
+@pytest.fixture(autouse=True)
+def _uploads_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Others may have uploaded the same pictures.
+    monkeypatch.setattr(image_source, "UPLOADS", Uploads())
+
+
 def picture(name: str) -> bytes:
     width, height = SIZES[name]
     return to_png(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8))
@@ -50,7 +59,7 @@ def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
 
 def own(app: AppTest) -> list[str]:
     names = bar(app)["names"]
-    return names[: names.index("Cameraman")]
+    return names[: names.index("Coffee")]
 
 
 def test_late_request_brings_no_earlier_picture_back(page):
@@ -81,59 +90,134 @@ def test_reload_finds_upload_by_address(page):
     assert bar(again)["name"] == "c.png" and shown(again).head["size"] == SIZES["c.png"]
 
 
-def test_expired_upload_is_said(page):
-    app = page(picture="0" * 20, example="china")
-    assert bar(app)["problem"] == (
-        "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
-        "This is the example china."
-    )
-    assert bar(app)["name"] == "china.jpg" and "picture" not in app.query_params
-    choose(app, "flower")
-    assert not bar(app)["problem"]
-
-
 @pytest.mark.parametrize("name", ["", "topk", "compare"])
-def test_a_link_asks_for_the_picture_that_it_cannot_carry(page, name):
-    assert shown(upload(page(name), "c.png")).head["private"] == "c.png"
-    app = page(name, missing="c.png", **{"class": "minibus"}, fails=True)
-    assert "This link is about c.png, which is not in it" in app.error[0].value
-    assert not received(app, "viewer") and not app.get("imgs") and parameter(app, "missing") == "c.png"
-    upload(app, "c.png")
-    assert not app.error and shown(app).head["size"] == SIZES["c.png"] and "missing" not in app.query_params
+def test_link_opens_a_kept_picture_and_asks_for_a_deleted_one(page, name):
+    sender = upload(page(name), "c.png")
+    link = {"picture": bar(sender)["chosen"], "named": "c.png", "class": "minibus"}
+    assert shown(sender).head["private"] == "c.png" and shown(sender).head["keeps"] == 3600
+    friend = page(name, **link)
+    assert bar(friend)["name"] == "c.png" and own(friend) == ["c.png"] and "named" not in friend.query_params
+    # How long it is kept is not the friend's to say, nor to delete.
+    assert shown(friend).head["keeps"] == 0
+    press(friend, "Remove")
+    assert not own(friend) and own(sender.run()) == ["c.png"] and shown(sender).head["size"] == SIZES["c.png"]
+    press(sender, "Delete")
+    app = page(name, **link)
+    assert not app.error and headline(app) == "This link is about minibus in c.png."
+    assert not received(app, "viewer") and not app.get("imgs") and parameter(app, "picture") == link["picture"]
+    app.file_uploader[1].upload("c.png", picture("c.png"), "image/png").run()
+    assert not app.error and shown(app).head["size"] == SIZES["c.png"] and "named" not in app.query_params
     # Or an example, also the one that a visit without a link begins with.
-    other = choose(page(name, missing="c.png", fails=True), "bus")
-    assert not other.error and bar(other)["name"] == "bus.jpg"
+    other = choose(page(name, picture="0" * 20), "bus")
+    assert not other.error and bar(other)["name"] == "bus.jpg" and "picture" not in other.query_params
 
 
-def test_delete_drops_an_upload(page):
+def test_delete_can_be_undone(page):
     app = page()
-    for name in ("a.png", "b.png"):
+    for name in ("a.png", "b.png", "c.png"):
         upload(app, name)
-    chosen = bar(app)["chosen"]
+    first, middle, _ = (token(Image.open(picture(name))) for name in SIZES)
+    choose_row(choose(app, middle), 1)
+    before = headline(app)
     press(app, "Delete")
-    assert bar(app)["name"] == "a.png" and own(app) == ["a.png"] and UPLOADS.get(chosen) is None
+    assert own(app) == ["c.png", "a.png"] and bar(app)["name"] == "c.png"
+    press(app, "Undo")
+    assert own(app) == ["c.png", "b.png", "a.png"] and bar(app)["name"] == "b.png" and headline(app) == before
+    assert "Undo" not in labels(app)
+    # Whoever goes on has no more need of it.
     press(app, "Delete")
-    assert bar(app)["name"] == "cameraman.jpg" and not own(app) and "Delete" not in labels(app)
-    # What the server has dropped itself stands in the bar no more.
-    upload(app, "c.png")
-    UPLOADS.drop(bar(app)["chosen"])
+    choose(app, first)
+    assert "Undo" not in labels(app) and own(app) == ["c.png", "a.png"]
+    press(press(app, "Delete"), "Delete")
+    assert bar(app)["name"] == "coffee.jpg" and not own(app) and "Delete" not in labels(app)
+
+
+def test_what_is_deleted_in_another_tab_is_not_shown(page):
+    browser = {state.key(Visitor): Visitor("me", "")}
+    app = upload(page("", browser), "a.png")
+    other = page("", browser)
+    assert own(other) == ["a.png"] and bar(other)["name"] == "cameraman.jpg"
+    press(choose(other, bar(app)["chosen"]), "Delete")
+    assert bar(app.run())["name"] == "cameraman.jpg" and "no longer on the server" in bar(app)["problem"]
+    press(other, "Undo")
+    assert own(app.run()) == ["a.png"]
+
+
+def test_what_the_server_has_dropped_is_in_the_bar_no_more(page):
+    app = upload(page(), "c.png")
+    image_source.UPLOADS.drop(session(app, Visitor).owner, bar(app)["chosen"])
     assert not own(choose(app, "china"))
 
 
-def test_uploads_expire(monkeypatch):
+def uploaded(*names: str) -> list[Image]:
+    return [Image.open(picture(name), name=name) for name in names]
+
+
+def test_uploads_expire():
     now = 0.0
     uploads = Uploads(clock=lambda: now)
-    images = [Image.open(picture(name), name=name) for name in SIZES]
-    uploads.put(images[0], picture("a.png"))
-    uploads.put(images[1])
+    first, second = uploaded("a.png", "b.png")
+    uploads.put("me", first, picture("a.png"))
+    uploads.put("me", second)
     now = 3000.0
-    assert uploads.get(token(images[0])).sha256 == images[0].sha256
+    assert uploads.get("me", token(first)).sha256 == first.sha256
     now = 4000.0
-    assert uploads.get(token(images[1])) is None
-    assert uploads.get(token(images[0])).name == "a.png"
+    assert uploads.get("me", token(second)) is None
+    assert uploads.get("me", token(first)).name == "a.png"
     # A file in place of another is not taken for it.
-    uploads.put(images[1], picture("c.png"))
-    assert uploads.get(token(images[1])) is None
+    uploads.put("me", second, picture("c.png"))
+    assert uploads.get("me", token(second)) is None
+
+
+def test_deleting_leaves_what_others_uploaded():
+    now = 0.0
+    uploads = Uploads(clock=lambda: now)
+    (image,) = uploaded("a.png")
+    key = token(image)
+    for owner in ("me", "other"):
+        uploads.put(owner, replace(image, name=f"{owner}.png"))
+    uploads.delete("me", key)
+    assert uploads.get("me", key) is None and uploads.get("other", key).name == "other.png"
+    now = UNDO - 1
+    assert uploads.restore("me", key) and uploads.get("me", key).name == "me.png"
+    uploads.delete("me", key)
+    now += UNDO
+    assert not uploads.restore("me", key) and uploads.find("other", key).name == "other.png"
+
+
+def test_a_lent_picture_is_its_senders():
+    now = 0.0
+    uploads = Uploads(clock=lambda: now)
+    (image,) = uploaded("a.png")
+    key = token(image)
+    assert uploads.lend("friend", key) is None
+    uploads.put("me", image)
+    assert uploads.lend("friend", key).name == "a.png" and uploads.is_lent("friend", key)
+    uploads.drop("friend", key)
+    assert uploads.list_own("friend") == () and uploads.find("me", key)
+    uploads.lend("friend", key)
+    # Looking at it does not keep it.
+    now = MAX_AGE - 1
+    assert uploads.get("friend", key)
+    now = MAX_AGE + 1
+    assert uploads.get("friend", key) is None and uploads.lend("friend", key) is None
+    uploads.put("me", image)
+    uploads.lend("friend", key)
+    uploads.delete("me", key)
+    assert uploads.get("friend", key) is None and uploads.lend("other", key) is None
+    # What a friend has as a file, too, is the friend's own.
+    uploads.put("friend", image)
+    assert uploads.get("friend", key) and not uploads.is_lent("friend", key)
+
+
+def test_one_browser_has_twelve_uploads():
+    uploads = Uploads()
+    greys = [Image(np.full((4, 4, 3), grey, np.uint8), f"{grey}.png") for grey in range(MAX_OWN + 2)]
+    for image in greys:
+        uploads.put("me", image)
+    uploads.put("other", greys[0])
+    assert [each.name for each in uploads.list_own("me")] == [image.name for image in greys[2:]]
+    assert len(uploads.list_own("other")) == 1
 
 
 def test_exported_file_restores_its_view(page, bus):
@@ -251,7 +335,7 @@ def test_drawing_becomes_the_picture(page):
     # A late request brings nothing back, and one drawing is one picture, whatever it went through.
     drawn(app, 1, LINE)
     assert session(app, Controls).picture.sha256 == latest
-    assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
+    assert own(app) == ["drawing.png"]
 
 
 def test_a_drawing_outlives_a_restart_of_the_server(page):

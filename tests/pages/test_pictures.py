@@ -28,8 +28,10 @@ from sightglass.history import History
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, open_example
 from sightglass.report.view import View
+from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.state import ChosenAnswer, Controls, Navigation, Reopened
+from sightglass.ui.session.visitor import Visitor
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
 from tests.labelled import draw_scenes
@@ -137,6 +139,31 @@ def test_first_visit_shows_stored_comparison(page):
     assert session(app, Controls).picture.name == first.rpartition("/")[2]
 
 
+def test_a_mark_of_a_chart_shows_its_pictures(page):
+    result = finished.read(open_example().ready)
+    frame = result.frames[0]
+    taken = {*frame[(frame["truth"] == "plate-triangle") & (frame["predicted"] == "plate-square")]["picture"]}
+    app = page(SCREEN, charts="1", chosen="confusion,plate-triangle,plate-square")
+    assert {*opened(app)} == taken and len(taken) == 2
+    assert "**2 pictures**: plate-triangle taken for plate-square" in texts(app)
+    (element,) = app.get("plotly_chart")
+    assert json.loads(element.proto.spec)["layout"]["xaxis"]["title"]["text"] == "Answer"
+    assert "Confusion matrix" in element.proto.alt
+    # Filters and views choose among these.
+    app.segmented_control(key="pictures-view").set_value("wrong").run()
+    assert {*opened(app)} == taken
+    app.segmented_control(key="pictures-view").set_value("all").run()
+    press(app, "Show all")
+    assert len(opened(app)) == 24 and "chosen" not in app.query_params
+    assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes").value == "confusion"
+    app.toggle(key="pictures-charts").set_value(False).run()
+    assert not app.get("plotly_chart") and len(opened(app)) == 24
+    # Of another model the mark may be none.
+    app = page(SCREEN, chosen="confusion,plate-triangle,plate-square", of="demo-cls-l")
+    assert len(opened(app)) == 24 and "plate-triangle taken for" not in texts(app)
+    assert any("is not offered here: it was left out." in toast.value for toast in app.toast)
+
+
 def test_two_models_run_and_picture_opens(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
     app = choose(page(SCREEN, models="efficientnet-lite2", **how), many)
@@ -162,7 +189,7 @@ def test_dropped_files_survive_reload(page, pictures):
     bus = pictures[1].read_bytes()
     others = {"minibus/a": b"", "about.json": b'{"name": "mine"}'}
     data = zip_of({"minibus/1.jpg": bus, "trolleybus/2.jpg": bus, **others})
-    app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
+    app, other = (drop(page(SCREEN), ("mine.zip", data, "application/zip")) for _ in range(2))
     assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
     # Neither a reload before the run nor one after it loses them.
     assert headline(page(SCREEN, upload=parameter(app, "upload"))) == "## 2 pictures: press Run."
@@ -172,7 +199,10 @@ def test_dropped_files_survive_reload(page, pictures):
     finish(app)
     assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
     app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
-    assert not job.plans[0].folder.exists() and not list(uploads.uploads_home().iterdir())
+    assert not job.plans[0].folder.exists() and not Path(job.source.path).exists()
+    # Another visitor dropped the same file, and has not run it yet.
+    assert len(list(uploads.uploads_home().iterdir())) == 1
+    assert all(item.open() for item in session(other, PicturesPage).source.items)
 
 
 def test_what_cannot_be_used_is_one_sentence(page, monkeypatch):
@@ -435,13 +465,15 @@ def held(monkeypatch) -> Iterator[threading.Event]:
 
 
 def test_every_window_follows_a_run(page, many, held):
-    app = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
+    # Of one browser.
+    browser = {state.key(Visitor): Visitor("me", "")}
+    app = press(choose(page(SCREEN, browser, model="demo-cls-s"), many), "Run")
     job = session(app, PicturesPage).job
     address = {name: parameter(app, name) for name in app.query_params}
     assert address["run"] == job.plans[0].folder.name and "upload" not in address
     # By its address, or by the same choices.
     other = page(SCREEN, **address)
-    same = press(choose(page(SCREEN, model="demo-cls-s"), many), "Run")
+    same = press(choose(page(SCREEN, browser, model="demo-cls-s"), many), "Run")
     assert session(other, PicturesPage).job is session(same, PicturesPage).job is job and not job.finished()
     assert button(other, "Stop").help == "What is finished is kept."
     press(other, "Stop")

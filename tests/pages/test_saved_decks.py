@@ -7,7 +7,7 @@ import pytest
 from sightglass.history import History
 from sightglass.history.decks import READY
 from sightglass.report.view import View
-from tests.pages.conftest import press, texts
+from tests.pages.conftest import press, received, texts
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,29 @@ def test_a_slide_goes_to_the_chosen_one_of_two_decks_of_one_name(page, history):
     app.selectbox(key="slide-deck-1").select_index(0)
     press(app, "Add the slide")
     assert [len(history.decks.get(id).slides) for id in (first, last)] == [1, 0]
+
+
+def test_a_key_adds_the_view_to_the_deck_used_last_and_takes_it_back(page, history):
+    deck_key = lambda: {name: received(app, "deck_key")[0][name] for name in ("number", "line", "slide")}  # noqa: E731
+    app = page(model="demo-cls-s", example="scene 3")
+    assert deck_key() == {"number": 0, "line": "", "slide": ""}
+    app.session_state["deck-line-explore"] = {"add": '{"mode": "contour", "alpha": 0.3}'}
+    app.run()
+    (deck,) = history.decks.all()
+    assert deck.title == "My deck" and deck.slides[0].view.display.mode == "contour"
+    assert deck_key() == {"number": 1, "line": "Added to My deck, slide 1.", "slide": deck.slides[0].id}
+    # Said once: a later run has no line.
+    assert app.run() and deck_key()["line"] == ""
+    app.session_state["deck-line-explore"] = {"undo": deck.slides[0].id}
+    app.run()
+    assert history.decks.all() == (), "a deck that was made for the slide stays without it"
+    monday = three(history)
+    app.session_state["deck-line-explore"] = {"add": "{}"}
+    app.run()
+    assert [len(deck.slides) for deck in history.decks.all()] == [4]
+    app.session_state["deck-line-explore"] = {"present": deck_key()["slide"]}
+    app.run()
+    assert (app.query_params["deck"], app.query_params["play"]) in ((monday.id, "4"), ([monday.id], ["4"]))
 
 
 @pytest.mark.parametrize(

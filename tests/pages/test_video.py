@@ -1,9 +1,11 @@
 """Video: the packaged result, one's own, going on, frames on other pages, errors; the camera, and its frames."""
 
 import base64
+import io
 import json
 import os
 import re
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from sightglass.ui.session.jobs import background, explain_job
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
+from sightglass.ui.session.visitor import Visitor
 from sightglass.video import Settings
 from sightglass.video.clip import Clip
 from sightglass.video.timeline import Moment, read_curves, rgb_of
@@ -71,7 +74,9 @@ def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None
     app = page("video", model="demo-cls-s")
     assert not put(app, finished(ClipJob(plan))).error
     assert any("my walk.mp4: demo-cls-s, every frame" in (text.help or "") for text in app.markdown)
-    assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.0 on Explore"
+    player = received(app, "_player")[0]
+    assert (player["place"], player["begin"], player["moments"]) == ("video-timeline", 0, [])
+    assert player["seconds"] == pytest.approx(7 / 25, abs=0.01)
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Score"
     assert figure["data"][0]["text"] == [*map(percent, figure["data"][0]["y"])]
@@ -82,18 +87,54 @@ def test_finished_clip_has_timeline_and_files(page: Any, plan: ClipPlan) -> None
 def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-seg")
     job = finished(ClipJob(replace(plan, model="demo-seg")))
-    moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
+    moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure", label="gear")
     job.result = replace(job.summary, moments=(moment,))
     assert not put(app, job).error
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
     assert 0 < figure["data"][0]["y"][0] < 0.5
-    moments = app.radio(key="video-timeline-moment")
-    assert moments.label == "Each at most 0.04 s after the change"
-    assert moments.options == [f"0:00.1 {moment.words}"]
-    moments.set_value(0).run()
-    assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.1 on Explore"
+    player = received(app, "_player")[0]
+    assert player["note"] == "Each at most 0.04 s after the change."
+    # In seconds of the drawn clip, which begins at 0.2 s.
+    assert [each["words"] for each in player["moments"]] == [moment.words]
+    assert player["moments"][0]["seconds"] == pytest.approx(0.1)
+    assert app.markdown[0].value == "## Gear from 0:00.1"
     assert len(app.get("video")) == 1
+
+
+def test_the_frame_that_is_shown_is_in_the_address_and_opens(page: Any, plan: ClipPlan) -> None:
+    app = page("video", model="demo-cls-s")
+    put(app, finished(ClipJob(plan)))
+    app.session_state["video-timeline-player"] = {"at": 0.0833333}
+    assert not app.run().error
+    assert app.query_params["moment"] == "0.083"
+    assert received(app.run(), "_player")[0]["begin"] == pytest.approx(0.0833333)
+    for wrong in ("1", None, float("nan"), float("inf"), [0.1]):
+        app.session_state["video-timeline-player"] = {"at": wrong, "open": wrong}
+        assert not app.run().error
+        assert session(app, Navigation).page == "video"
+    app.session_state["video-timeline-player"] = {"open": 0.08}
+    app.run()
+    assert session(app, Navigation).page == "explore"
+    assert session(app, state.Controls).picture.name == "my walk 0.00.28 s.png"
+
+
+def test_the_newest_frame_is_shown_while_a_clip_is_explained(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
+    go_on = threading.Event()
+
+    def work(*_: Any, **__: Any) -> None:
+        go_on.wait(patience(60))
+
+    monkeypatch.setattr(jobs, "_run", work)
+    job = ClipJob(plan)
+    app = page("video", model="demo-cls-s")
+    assert "under its map" not in texts(put(app, job))
+    job.newest.take(61.24, scene(1)[0])
+    app.run()
+    go_on.set()
+    (drawn,) = [element.proto.body for element in app.get("html") if "data:image/jpeg;base64," in element.proto.body]
+    assert 'alt="The frame at 1:01.2 under its map"' in drawn
+    assert "The frame at 1:01.2 under its map, not yet smoothed." in texts(app)
 
 
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
@@ -106,7 +147,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     (image_of_frame,) = image_source.list_own()
     assert image_source.token(image_of_frame) == chosen.chosen
     image = chosen.opened(chosen.chosen)
-    assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.3 s.png"
+    assert (image.pixels == frame.pixels).all() and image.name == "my walk 0.00.28 s.png"
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
@@ -180,13 +221,20 @@ def test_curves_of_objects_seen_longest(tmp_path: Path) -> None:
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
-    app = page("video", model="demo-cls-s")
+    tab = {state.key(Visitor): Visitor("browser", "tab")}
+    app = page("video", tab, model="demo-cls-s")
     (uploader,) = [element for element in app.file_uploader if str(element.key).startswith("video-file")]
     uploader.upload("my walk.mp4", plan.clip.path.read_bytes(), "video/mp4").run()
     assert not app.error
     (part,) = [slider for slider in app.slider if str(slider.key).startswith("video-part")]
     assert part.value == (0.0, part.max)
     part.set_value((0.2, 0.4)).run()
+    # Neither a reload nor another page loses it.
+    tab = {state.key(Visitor): Visitor("browser", "tab")}
+    app = page("video", tab, model="demo-cls-s")
+    for name in ("pages/topk.py", "pages/video/page.py"):
+        app.switch_page(name).run()
+    assert app.markdown[0].value == "## my walk.mp4: press Explain"
     press(app, "Explain")
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
@@ -260,3 +308,39 @@ def test_what_is_no_frame_changes_nothing(page):
         app.session_state["live"] = {"frame": message}
         app.run()
         assert session(app, state.Navigation).page == "video"
+
+
+def test_snapshot_is_saved_and_offered(page, monkeypatch, tmp_path):
+    folder = tmp_path / "heatmaps"
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(folder))
+    app = page("video", source="camera", model="demo-cls-s")
+    handed(app, "snapshot", jpeg("scene 1"))
+    (saved_file,) = folder.iterdir()
+    assert re.fullmatch(r"heatmap_\d{8}_\d{6}\.jpg", saved_file.name)
+    assert f"Saved as {saved_file.name} in the folder heatmaps of the machine that runs Sightglass." in texts(app)
+    snapshot = session(app, LiveVisit).snapshot
+    assert snapshot.jpeg == saved_file.read_bytes()
+    assert Pillow.open(saved_file).size == Pillow.open(io.BytesIO(jpeg("scene 1"))).size
+    assert [button.proto.label for button in app.get("download_button")] == ["Download"]
+    # Another run saves nothing more, and a folder that cannot be written to leaves the download.
+    app.run()
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(saved_file / "inside"))
+    handed(app, "snapshot", jpeg("scene 1"), at=2.0)
+    assert list(folder.iterdir()) == [saved_file]
+    assert "The folder of heat maps cannot be written to" in texts(app)
+    assert [button.proto.label for button in app.get("download_button")] == ["Download"]
+
+
+def test_recording_goes_on_as_an_uploaded_clip(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
+    app = page("video", source="camera", model="demo-cls-s", clip="clip-of-before")
+    data = clip(tmp_path / "moving.webm", scene(3), codec="libvpx").read_bytes()
+    handed(app, "clip", b"", clip=base64.b64encode(data).decode(), mime="video/webm;codecs=vp8")
+    assert re.fullmatch(r"## camera\\?_\d{8}\\?_\d{6}\.webm: press Explain", app.markdown[0].value)
+    assert [button.proto.label for button in app.get("download_button")] == ["Download the recording"]
+    press(app, "Explain")
+    job = session(app, Video).job
+    assert job.plan.clip.path.read_bytes() == data
+    assert finished(job).summary.frames == 3
+    press(app.run(), "Another clip")
+    assert session(app, Video).recorded is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.demo.scenes import Spec, draw, sample
+from training.demo.scenes import Spec, draw, sample, with_stamp
 from training.demo.shapes import Thing
 
 SIDE = 576
@@ -36,13 +36,14 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
     )
 
 
-_SCENES = {"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7}
+_SCENES = {"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7, "stamped": 4}
 
 
 def scene(name: str) -> Spec:
     """Return an example by its name."""
-    task = {"one thing": "classify", "a rod": "regress"}.get(name, "detect")
-    return enlarge(sample(_SCENES[name], task=task, held_out=True))
+    task = {"one thing": "classify", "stamped": "classify", "a rod": "regress"}.get(name, "detect")
+    spec = enlarge(sample(_SCENES[name], task=task, held_out=True))
+    return with_stamp(spec) if name == "stamped" else spec
 
 
 CLIP_SIDE = 384

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
@@ -36,8 +37,40 @@ MAX_DEPTH, MAX_OBJECTS = 4, 5000
 """How deep, and how many, objects that a module's attributes hold are put back."""
 
 
+@dataclass(eq=False)
+class _Entry:
+    """One entry into a guard."""
+
+    guard: "ModuleGuard"
+    contexts: ExitStack
+    left: bool = False
+    """Whether it was left; what it changed stays until all later entries were left."""
+
+
+_OPEN: list[_Entry] = []
+"""The entries of all guards, the latest last; they belong to the thread that holds _LOCK."""
+
+
+def _close_left() -> None:
+    """Undo the latest entries that were left.
+
+    Guards change what all modules share, and modules share parts, so each change is undone before earlier ones.
+    """
+    if not _OPEN or not _OPEN[-1].left:
+        return
+    entry = _OPEN.pop()
+    entry.guard.entries.remove(entry)
+    try:
+        entry.contexts.close()
+    finally:
+        _close_left()
+
+
 class ModuleGuard:
-    """A re-entrant context in which a caller's module can be run and changed."""
+    """A re-entrant context in which a caller's module can be run and changed.
+
+    Guards of several modules may be entered at once, and left in any order.
+    """
 
     lock = _LOCK
 
@@ -51,7 +84,8 @@ class ModuleGuard:
         """Whether passes write into tensors of the module; None before the first."""
         self._snapshot: _Snapshot | None = None
         """The latest one, which holds as long as the module's dicts hold the same objects."""
-        self._entries: list[ExitStack] = []
+        self.entries: list[_Entry] = []
+        """The open ones, the latest last."""
 
     @property
     def device(self) -> torch.device:
@@ -66,21 +100,25 @@ class ModuleGuard:
     @property
     def restructured(self) -> bool:
         """Whether it has other modules than at the first entry."""
-        return not self._entries and not _same(self.parts, _parts_of(self.module))
+        return not self.entries and not _same(self.parts, _parts_of(self.module))
 
     def _tensors(self) -> Iterator[Tensor]:
         return chain(self.module.parameters(), self.module.buffers())
 
     def __enter__(self) -> Self:
-        with ExitStack() as entry:
-            entry.enter_context(_LOCK)
-            if not self._entries:
-                entry.enter_context(self._prepared())
-            self._entries.append(entry.pop_all())
+        with ExitStack() as contexts:
+            contexts.enter_context(_LOCK)
+            if not self.entries:
+                contexts.enter_context(self._prepared())
+            entry = _Entry(self, contexts.pop_all())
+        self.entries.append(entry)
+        _OPEN.append(entry)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._entries.pop().close()
+        latest = next(entry for entry in reversed(self.entries) if not entry.left)
+        latest.left = True
+        _close_left()
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
@@ -343,11 +381,18 @@ def _without_checkpoints() -> Iterator[None]:
     """Run what is checkpointed plainly, so that each module runs once."""
     names = [name for name in vars(checkpoint) if name.startswith("_checkpoint_without_reentrant_generator")]
     generators = {name: vars(checkpoint)[name] for name in names}
-    checkpoint.CheckpointFunction.apply = staticmethod(lambda function, _preserve, *args: function(*args))
+    reentrant = checkpoint.CheckpointFunction
+    own_apply = vars(reentrant).get("apply")
+    reentrant.apply = staticmethod(lambda function, _preserve, *args: function(*args))
     # The first step is before the function, and the second one after it.
     vars(checkpoint).update(dict.fromkeys(names, lambda *_args, **_more: iter([None])))
     try:
         yield
     finally:
-        del checkpoint.CheckpointFunction.apply
+        if own_apply is None:
+            # Inherited from `Function` again.
+            del reentrant.apply
+        else:
+            # That of another guard, which is still entered.
+            reentrant.apply = own_apply
         vars(checkpoint).update(generators)

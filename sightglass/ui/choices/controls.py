@@ -55,7 +55,10 @@ def draw(
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
         # First: also a model that cannot be loaded leaves the choice of a picture.
         image_picker.draw_bar(picture)
-        image_source.require_picture()
+        missing = image_source.missing_name()
+        if missing is not None:
+            image_picker.draw_missing(missing)
+            st.stop()
     look: dict[str, Any] = {"horizontal_alignment": "right", "vertical_alignment": "center", "gap": "xsmall"}
     with controls, st.container(horizontal=True, key="choices", **look):
         model = model_picker.choose(sized=sized)
@@ -99,10 +102,12 @@ def _is_loaded(model: ModelSpec) -> bool:
 
 
 def add_warning(choices: Choices, finding: str) -> str:
-    """Return a page's headline, prefixed for photographs in drawn-scene models."""
+    """Return a page's headline; say of a drawn-scene model that a photograph is not its, or was replaced."""
+    knows = f"{choices.model.name} knows drawn scenes only"
+    if choices.model.example and (photograph := image_source.replaced()):
+        return f"{finding} {knows}: this is one, in place of {photograph}."
     if not choices.model.example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
-    knows = f"{choices.model.name} knows drawn scenes only"
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sightglass.models import catalog
 from sightglass.report import embedded_recipe
 from sightglass.ui import painter
 from sightglass.ui.session import page, reopen, state, url_state
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import EXAMPLES, token
 from sightglass.ui.session.state import upload_megabytes
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from sightglass.report.embedded_recipe import Contents
 
-UPLOADER = "picture-upload"
+UPLOADER, MISSING = "picture-upload", "missing-picture"
+"""Keys of the bar's drop field, and of the large one for a link's picture that is not here."""
 
 
 @dataclass
@@ -50,7 +52,8 @@ class PictureBar:
 
 def choose() -> Image:
     """Apply the bar's new actions and return the chosen picture."""
-    if files := uploads():
+    files = uploads()
+    if files:
         store_upload(files)
     painter.take_drawing()
     reopen.go()
@@ -66,7 +69,8 @@ def draw_bar(place: DeltaGenerator) -> None:
     own = {token(each): (each.name, each.thumbnail, each.name, each.size) for each in image_source.list_own()[::-1]}
     thumbs = {id: _label(id, *shown) for id, shown in (own | _examples()).items()}
     chosen = image_source.current_id()
-    if chosen is not None and st.session_state.get(bar.strip) != chosen:
+    # One that is shown still, but not kept any more, is not among them.
+    if chosen in thumbs and st.session_state.get(bar.strip) != chosen:
         bar.number += 1
     with place.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-bar"):
         st.file_uploader(
@@ -90,15 +94,50 @@ def draw_bar(place: DeltaGenerator) -> None:
             label_visibility="collapsed",
             wrap=False,
         )
+        if chosen is not None and chosen not in EXAMPLES:
+            _draw_delete(chosen)
+        # The last one: it stays where it is.
         help = "Draw a sketch; the explanation updates as you draw."
         kind: Any = "primary" if url_state.memory("draw") else "secondary"
         st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
-        if chosen is not None and chosen not in EXAMPLES:
-            act, help = partial(image_source.remove, chosen), "Delete the picture from the server."
-            st.button("Delete", key="delete-picture", type="tertiary", on_click=act, help=help)
+    _draw_undo(place, pictures)
     if pictures.problem:
         st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
         pictures.problem = None
+
+
+def _draw_delete(chosen: str) -> None:
+    """Draw the button that deletes an own picture."""
+    label, help = "Delete", "Delete the picture from the server. You can undo that for a minute."
+    if image_source.is_borrowed(chosen):
+        label, help = "Remove", "Remove the picture from your pictures; who sent the link keeps it."
+    act = partial(image_source.delete, chosen)
+    st.button(label, key="delete-picture", type="tertiary", on_click=act, help=help)
+
+
+def _draw_undo(bar: DeltaGenerator, pictures: image_source.Pictures) -> None:
+    """Draw the line at the window's foot that brings a deleted picture back, for as long as it can."""
+    # What is drawn on some runs only must not move what follows.
+    place = bar.container(key="undo-line")
+    if pictures.deleted is None:
+        return
+    # Its own place for each deletion: its minute begins then (layout.css).
+    with place.container(horizontal=True, vertical_alignment="center", key=f"undo-{pictures.deletions}"):
+        st.markdown(f"{escape(pictures.deleted.picture.name)} is deleted.", width="content")
+        help, icon = "Bring the picture back, with its map.", ":material/undo:"
+        st.button("Undo", icon=icon, key="undo-delete", type="tertiary", help=help, on_click=image_source.undo_delete)
+
+
+def draw_missing(name: str) -> None:
+    """Draw what a link is about whose picture is not here, and a large drop field for it."""
+    label = shorten(st.query_params.get("class", ""), image_source.MAX_NAME)
+    about = " in ".join(escape(part) for part in (label, name) if part)
+    st.markdown(f"## This link is about {about or 'a picture that is not here'}.")
+    kept = "This server keeps an upload for an hour after its last use, and does not have this picture."
+    st.markdown(f"{kept} Drop it here to see its map, or choose another one above.")
+    help = "The picture that the link is about, or any other. The choices of the link stay."
+    look: dict[str, Any] = {"accept_multiple_files": True, "max_upload_size": upload_megabytes(), "help": help}
+    st.file_uploader(f"Drop {name or 'the picture'} here", key=MISSING, **look)
 
 
 def _label(id: str, name: str, webp: bytes, file_name: str, size: tuple[int, int]) -> str:
@@ -140,7 +179,8 @@ def uploads() -> list[tuple[str, bytes]]:
     Not in a callback: one that another request interrupts is never called again, and the files would be lost.
     """
     known_ids, content = state.of(PictureBar).known_ids, []
-    for file in st.session_state.get(UPLOADER) or ():
+    received = (st.session_state.get(key) or () for key in (UPLOADER, MISSING))
+    for file in chain.from_iterable(received):
         # Of an upload that is gone from the server only its id is left.
         if file.file_id not in known_ids and hasattr(file, "getvalue"):
             content.append((file.name, file.getvalue()))

@@ -6,7 +6,7 @@ They change the page's viewer, and follow it, in the browser: Python is not told
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sightglass.explain.maps.statistics import MEANING, Statistics, format_value
@@ -64,15 +64,23 @@ def numbers_of(explanation: Explanation, index: int) -> Numbers | None:
     return numbers
 
 
-def instruments(view: View | None = None, numbers: Sequence[Numbers | None] = (), *, key: str = "instruments") -> None:
+def instruments(
+    view: View | None = None,
+    numbers: Sequence[Numbers | None] = (),
+    *,
+    more: Mapping[str, Sequence[str]] | None = None,
+    key: str = "instruments",
+) -> None:
     """Draw the instruments of the page's viewer or camera.
 
     Args:
         view: What the viewer returned; its maps are the ones that `numbers` are of.
         numbers: Of each of the viewer's maps, in their order, its printed numbers; None of a map that is empty. Those
             that are missing are computed in the browser.
+        more: Rows below the others by their names, each with a value for each of the viewer's maps.
         key: The component's key on the page.
     """
     rows = [dict(zip(("id", "label", "help"), row, strict=True)) for row in ROWS]
     data: Json = {"of": view.id if view is not None else "", "numbers": list(numbers), "rows": rows}
-    _component(key=key, data=data | {"swatches": SWATCHES, "empty": EMPTY})
+    data |= {"more": more or {}, "swatches": SWATCHES, "empty": EMPTY}
+    _component(key=key, data=data)

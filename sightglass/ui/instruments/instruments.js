@@ -8,11 +8,10 @@ import { numbersOf } from "./numbers.js";
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
  * @typedef {{of: string, numbers: (Record<string, string>|null)[], rows: import("./numbers.js").Label[], swatches: string[],
- *   empty: string}} Head  numbers: of each map; null of one without evidence; empty: what is said of it
+ *   more: Record<string, string[]>, empty: string}} Head  numbers: of each map; null of one without evidence; more: rows below the others
+ *   by their names, each value by the place of its map; empty: what is said of a map without evidence
  */
 
-/** CSS pixels from which the instruments stand in one row. */
-const WIDE = 640;
 const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
 
 /** Return a button of a colormap, coloured by it. @param {string} name @param {Uint8Array} lut @param {boolean} named */
@@ -31,9 +30,21 @@ function swatchOf(name, lut, named) {
   return button;
 }
 
+/** Return the head of a column of a table that does not stand under its map. @param {string} title */
+function headOf(title) {
+  const head = document.createElement("div");
+  head.className = "head";
+  head.setAttribute("role", "columnheader");
+  const name = document.createElement("span");
+  name.className = "cut";
+  name.textContent = head.title = title;
+  head.append(name);
+  return head;
+}
+
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [], empty: "" };
+  #head = { of: "", numbers: [], rows: [], swatches: [], more: {}, empty: "" };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -64,10 +75,7 @@ class Instruments {
       all.style.right = `${Math.max(8, clientWidth - right)}px`;
       all.style.top = `${Math.max(8, Math.min(bottom + 4, clientHeight - 420))}px`;
     }, { signal });
-    onResize(root, () => {
-      root.classList.toggle("wide", root.clientWidth >= WIDE);
-      this.#draw();
-    }, signal);
+    onResize(root, this.#draw, signal);
     window.addEventListener("resize", this.#draw, { signal });
   }
 
@@ -167,13 +175,17 @@ class Instruments {
   /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
   #showNumbers(shown) {
     const { root } = this;
-    const { rows, numbers, of } = this.#head;
+    const { rows, numbers, of, more } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
-    const columns = shown.maps.map((item) => numbersOf(item, shown, rows, known[item.place]));
+    const columns = shown.maps.map((item) => {
+      const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
+      return [...numbersOf(item, shown, rows, known[item.place]), ...below];
+    });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
-    this.#place(table, shown);
+    const beside = this.#place(table, shown);
+    const heads = beside || columns.length === 1 ? [] : shown.maps.map(({ map }) => headOf(map.title));
     const cells = labels.flatMap((id) => columns.map((column, i) => {
       const number = column.find((each) => each.id === id);
       const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
@@ -189,10 +201,10 @@ class Instruments {
       return cell;
     }));
     if (!cells.length) return table.replaceChildren(known[shown.maps[0].place] === null ? this.#head.empty : "");
-    table.replaceChildren(...cells);
+    table.replaceChildren(...heads, ...cells);
   }
 
-  /** Give a table the columns of the maps above it. @param {HTMLElement} table @param {Shown} shown */
+  /** Give a table the columns of the maps above it; return whether they stand in one row. @param {HTMLElement} table @param {Shown} shown */
   #place(table, { maps, columns }) {
     const { left } = this.root.getBoundingClientRect();
     const beside = columns.length === maps.length && maps.length > 1;
@@ -201,6 +213,7 @@ class Instruments {
     table.style.marginLeft = beside ? `${Math.max(0, columns[0].left - left)}px` : "";
     table.style.columnGap = beside ? `${columns[1].left - columns[0].left - columns[0].width}px` : "";
     table.style.setProperty("--count", String(maps.length));
+    return beside;
   }
 }
 

@@ -30,7 +30,7 @@ export function rounded(value) {
 }
 
 /**
- * Return a map's numbers in the order of `labels`.
+ * Return a map's numbers in the order of `labels`, and then the facts about it.
  * @param {import("../../browser/component.js").ShownMap} item @param {import("../../browser/component.js").Shown} shown
  * @param {Label[]} labels @param {Record<string, string>|null} [known] printed by Python, for no threshold; null: there is no evidence
  * @returns {Printed[]}
@@ -54,5 +54,5 @@ export function numbersOf({ map, grid, gain, offset, rows }, { settings }, label
     const named = label.id === "area" ? `${label.label} ${(threshold || HALF).toFixed(2)}` : label.label;
     return { ...label, label: named, text: texts[label.id] };
   });
-  return [...fixed, ...printed];
+  return [...printed, ...fixed];
 }

@@ -8,18 +8,21 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from sightglass.common.files import Json
-from sightglass.explain.picture.image import Image
+from sightglass.common.settings import settings
+from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering.style import tables
 from sightglass.models.spec import ModelSpec
+from sightglass.report import heatmap_files
 from sightglass.ui.declare import declare
 from sightglass.ui.session import state
 
+QUALITY = 92
+"""Of a snapshot's JPEG, 1 to 95."""
 _component = declare("live", __file__, "frame")
 
 
@@ -36,6 +39,25 @@ class LiveFrame:
     """The candidate and the class of the box that it is of."""
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A picture with its map, as it was on the screen."""
+
+    name: str
+    jpeg: bytes
+    folder: str
+    """Name of the folder where it was saved; empty where that cannot be written to."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip from the camera, as the browser encoded it."""
+
+    data: bytes
+    ending: str
+    """Of its file: `.webm` or `.mp4`."""
+
+
 @dataclass
 class LiveVisit:
     """What the session knows of its live page."""
@@ -44,6 +66,10 @@ class LiveVisit:
     """One that was handed over, until the next run begins."""
     frozen: LiveFrame | None = None
     """The one that is held on the screen."""
+    snapshot: Snapshot | None = None
+    """The last one."""
+    recording: Recording | None = None
+    """A clip that was handed over, until the next run begins."""
     model: ModelSpec | None = None
     """The model that looks at the frames."""
     choice: Json = field(default_factory=dict)
@@ -63,25 +89,63 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     sent = _component(key="live", data={"choice": choice, "colormaps": tables(), "held": held}).frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
-        visit.last, visit.frame = at, _parse_frame(sent)
-        if sent.get("act") in ("freeze", "go on"):
-            visit.frozen, visit.frame = visit.frame, None
-        elif visit.frame is not None:
-            st.rerun()
+        visit.last = at
+        _hear(visit, sent)
 
 
-def _parse_frame(sent: Any) -> LiveFrame | None:
-    """Return the frame of a browser's message; None without a valid one. Raises ImageProblem for a broken picture."""
-    if sent.get("act") not in ("open", "freeze"):
-        return None
+def _hear(visit: LiveVisit, sent: Json) -> None:
+    """Note what the browser hands over; rerun where the page goes on with it. Raises ImageProblem if broken."""
+    act = sent.get("act")
+    if act == "go on":
+        visit.frozen = None
+    elif act == "freeze":
+        # Its map is saved under this name, as heat maps of a camera are called elsewhere.
+        visit.frozen = _parse_frame(sent, f"{heatmap_files.stem()}.jpg")
+    elif act == "open":
+        visit.frame = _parse_frame(sent, "live.jpg")
+    elif act == "snapshot":
+        visit.snapshot = _save_snapshot(sent)
+    elif act == "clip":
+        visit.recording = _parse_recording(sent)
+    if visit.frame is not None or visit.recording is not None:
+        st.rerun()
+
+
+def _decode(text: Any) -> bytes:
+    """Return the bytes of base64; empty where it is none."""
     try:
-        data = base64.b64decode(str(sent.get("jpeg", "")), validate=True)
+        return base64.b64decode(str(text), validate=True)
     except binascii.Error:
+        return b""
+
+
+def _parse_frame(sent: Json, name: str) -> LiveFrame | None:
+    """Return the frame of a browser's message; None without a valid one. Raises ImageProblem for a broken picture."""
+    data = _decode(sent.get("jpeg"))
+    if not data:
         return None
-    # A frozen frame's map is saved under this name, as heat maps of a camera are called elsewhere.
-    name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.jpg" if sent["act"] == "freeze" else "live.jpg"
     image = Image.open(data, name=name)
     label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
     return LiveFrame(image, data, label if isinstance(label, str) else None, pair)
+
+
+def _save_snapshot(sent: Json) -> Snapshot | None:
+    """Save a snapshot in the folder of heat maps; None without a picture. Raises ImageProblem for a broken one."""
+    data = _decode(sent.get("jpeg"))
+    if not data:
+        return None
+    # Encoded anew: what a browser sends could be anything.
+    jpeg = to_jpeg(Image.open(data, name="snapshot.jpg").pixels, QUALITY)
+    try:
+        return Snapshot(heatmap_files.save(jpeg), jpeg, settings().heatmaps.name)
+    except OSError:
+        return Snapshot(f"{heatmap_files.stem()}.jpg", jpeg, "")
+
+
+def _parse_recording(sent: Json) -> Recording | None:
+    """Return the clip of a browser's message; None without one."""
+    data = _decode(sent.get("clip"))
+    ending = ".mp4" if str(sent.get("mime")).startswith("video/mp4") else ".webm"
+    return Recording(data, ending) if data else None

@@ -1,14 +1,17 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
 import { contextOf, hiddenContext, resize, withLightness } from "../../browser/canvas.js";
-import { component, find, hearIn, percent, themeOf, write } from "../../browser/component.js";
-import { createMap, Layer } from "../../browser/draw.js";
+import { broadcast, component, find, hearIn, onBroadcast, percent, themeOf, write } from "../../browser/component.js";
+import { createMap, Layer, scaling } from "../../browser/draw.js";
 import { reduced } from "../../browser/geometry.js";
 import { markRow, onRow, writeRows } from "../../browser/rows.js";
+import { resample } from "../../browser/sample.js";
 import { bytes } from "../../browser/unpack.js";
+import { endsOf } from "../viewer/controls.js";
 import { outlineBoxes } from "../viewer/marks.js";
-import { recall } from "../viewer/settings.js";
+import { keep, recall } from "../viewer/settings.js";
 import { Link } from "./link.js";
+import { Recorder } from "./recorder.js";
 
 /**
  * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[], held: boolean}} Head
@@ -22,6 +25,10 @@ import { Link } from "./link.js";
 const SIDE = 640;
 const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 const QUALITY = 0.88;
+/** Of a snapshot. */
+const SNAPSHOT_QUALITY = 0.92;
+/** Milliseconds between two maps that are told to the instruments, which measure each. */
+const TOLD_MS = 200;
 const MAX_ANSWERS = 8;
 /** Milliseconds that a frame should wait at the server: the next one is taken so much later. */
 const WAIT_MS = 6;
@@ -53,6 +60,15 @@ export function describeFollowed(answer, pin, detects) {
   return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
 }
 
+/**
+ * Return the values of a map between its cells, as Python has them and as they are measured.
+ * @param {import("../../browser/sample.js").Grid} cells @param {number[]} shape rows and columns
+ */
+function growCells(cells, [rows, columns]) {
+  const rounded = { times: 1, plus: 0.5, low: 0, high: 65535.5 };
+  return resample(cells, cells.extent, columns, rows, rounded, new Uint16Array(rows * columns));
+}
+
 /** Return the map of an answer; null where there is none. @param {Answer} answer */
 export function mapOf({ head: { map }, blobs }) {
   if (!map || map.state !== "ok") return null;
@@ -64,7 +80,11 @@ export function mapOf({ head: { map }, blobs }) {
     ...{ title: map.label, note: "", text: "", kind: "heat", sides: null, raw: null, seen, extent, own: 0, shared: null },
     ...{ shape: celled ? shape : [rows, columns], cells: celled ? [rows, columns] : null },
   };
-  return createMap(head, () => values, null, celled ? { values, w: columns, h: rows, extent, kind: "heat" } : null);
+  if (!celled) return createMap(head, () => values, null);
+  const cells = { values, w: columns, h: rows, extent, kind: "heat" };
+  /** @type {Uint16Array|null} */
+  let grown = null;
+  return createMap(head, () => (grown ??= growCells(cells, shape)), null, cells);
 }
 
 /** Return what each box of an answer is called and which one the map is of. @param {Answer} answer */
@@ -102,7 +122,7 @@ class Screen {
     canvas.style.setProperty("--ratio", String(width / height));
     const rect = [0, 0, width, height], picture = { at: () => this.#plain.canvas, pixels: () => withLightness(pixels), size: [width, height] };
     this.#layer.paint(context, picture, map, style, { width, height, rect, unit: 1 });
-    if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
+    if (style.settings.outlines && style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font, style.settings.boxes);
   }
 }
 
@@ -122,6 +142,9 @@ export class Live {
   #last = -1;
   #timer = 0;
   #count = 0;
+  /** When the instruments were told of a map, and the last one that they were. */
+  #told = -TOLD_MS;
+  #measured = /** @type {import("../../browser/draw.js").HeatMap|null} */ (null);
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -139,7 +162,12 @@ export class Live {
       },
       answer: (answer, capture) => this.#answer(answer, capture),
     });
+    this.recorder = new Recorder((left) => this.#showRecording(left));
     const hear = hearIn(root, signal);
+    hear("snapshot", "click", () => void this.#takeSnapshot());
+    hear("record", "click", () => this.#record());
+    onBroadcast("restyle", ({ changes }) => this.#restyle(changes), signal);
+    onBroadcast("look", () => this.#tellShown(), signal);
     hear("start", "click", () => void this.#start());
     hear("freeze", "click", () => this.#freeze(!this.#frozen));
     hear("open", "click", () => void this.#handOver("open"));
@@ -147,6 +175,7 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.#pump(), { signal });
     signal.addEventListener("abort", () => {
       clearTimeout(this.#timer);
+      this.recorder.cancel();
       this.link.stop();
       this.#stop();
     });
@@ -182,6 +211,7 @@ export class Live {
       this.video.srcObject = this.#stream;
       await this.video.play();
       this.root.toggleAttribute("data-on", true);
+      this.#draw();
       this.#pump();
     } catch (error) {
       this.#showCameraError(error instanceof Error ? error.name : "");
@@ -197,6 +227,7 @@ export class Live {
   }
 
   #stop() {
+    this.recorder.cancel();
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = this.video.srcObject = null;
     this.root.toggleAttribute("data-on", false);
@@ -248,17 +279,44 @@ export class Live {
   }
 
   #draw() {
-    const { root, screen } = this, { dark, font } = themeOf(root), answer = screen.shown?.answer ?? null;
-    const settings = recall(sessionStorage, null, [...this.#luts.keys()]);
-    const lut = this.#luts.get(settings.colormap) ?? [...this.#luts.values()][0];
-    screen.draw({ settings, lut, dark, range: null }, font);
+    const { root, screen } = this, answer = screen.shown?.answer ?? null;
+    screen.draw(this.#style(), themeOf(root).font);
     const text = describeFollowed(answer, this.#pin, this.#detects);
     write(find(root, ".follows"), text);
     this.canvas.setAttribute("aria-label", `The camera with its map. ${text}`);
     this.#list(answer);
-    for (const name of [".freeze", ".open"]) find(root, name).disabled = !screen.shown;
-    find(root, ".freeze").setAttribute("aria-pressed", String(this.#frozen));
-    write(find(root, ".freeze"), this.#frozen ? "Go on" : "Freeze");
+    for (const name of [".freeze", ".open", ".snapshot"]) find(root, name).disabled = !screen.shown;
+    find(root, ".record").disabled = !this.#stream || !window.MediaRecorder;
+    if (this.#frozen || performance.now() - this.#told >= TOLD_MS) this.#tellShown();
+  }
+
+  #recall() {
+    return recall(sessionStorage, null, [...this.#luts.keys()]);
+  }
+
+  /** Return how maps are drawn now. @returns {import("../../browser/draw.js").Painted} */
+  #style() {
+    const settings = this.#recall(), lut = this.#luts.get(settings.colormap) ?? [...this.#luts.values()][0];
+    return { settings, lut, dark: themeOf(this.root).dark, range: null };
+  }
+
+  /** Tell the instruments of the map that is shown; they keep the last one where a frame has none. */
+  #tellShown() {
+    this.#told = performance.now();
+    const map = this.screen.shown?.map ?? this.#measured;
+    if (!map) return;
+    this.#measured = map;
+    const style = this.#style(), { answer } = /** @type {Shown} */ (this.screen.shown);
+    const maps = [{ map, rows: [], place: 0, value: null, ends: endsOf(map, style, "own"), ...scaling(map, style) }];
+    const boxed = answer.head.answers.some(({ box }) => box);
+    broadcast("shown", { id: "", maps, pointed: 0, columns: [], boxed, colormaps: this.#luts, settings: style.settings, style });
+  }
+
+  /** Draw the map otherwise, here and on every page. @param {Partial<import("../../common/style.js").Style>} change */
+  #restyle(change) {
+    keep(sessionStorage, { ...this.#recall(), ...change });
+    this.#draw();
+    this.#tellShown();
   }
 
   /** @param {Answer|null} answer */
@@ -292,6 +350,32 @@ export class Live {
     else this.#send("frame", { act: "go on", at: Date.now() });
     this.#draw();
     this.#pump();
+  }
+
+  /** Hand over the picture with its map, as it is on the screen. */
+  async #takeSnapshot() {
+    const { canvas } = this, at = Date.now();
+    const blob = /** @type {Blob|null} */ (await new Promise((resolve) => {
+      canvas.toBlob(resolve, "image/jpeg", SNAPSHOT_QUALITY);
+    }));
+    if (blob) this.#send("frame", { act: "snapshot", jpeg: await base64(blob), at });
+  }
+
+  #record() {
+    if (this.recorder.isOn) this.recorder.stop();
+    else if (this.#stream) this.recorder.start(this.#stream, (clip) => void this.#sendClip(clip));
+  }
+
+  /** @param {number|null} left */
+  #showRecording(left) {
+    const button = find(this.root, ".record");
+    button.setAttribute("aria-pressed", String(left !== null));
+    write(button, left === null ? "Record" : `Stop, ${left} s left`);
+  }
+
+  /** @param {Blob} clip */
+  async #sendClip(clip) {
+    this.#send("frame", { act: "clip", clip: await base64(clip), mime: clip.type, at: Date.now() });
   }
 
   /** Go on with the frame on the screen. @param {"open"|"freeze"} act */

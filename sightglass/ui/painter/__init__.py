@@ -45,7 +45,7 @@ _component = declare("painter", __file__, "edit")
 
 
 @dataclass
-class Painting:
+class Painting(state.Kept):
     """What was painted on one picture."""
 
     edit: Json = field(default_factory=lambda: {"marks": [], "fill": "blur", "keep": False})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import history
+from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.history import records as limits
@@ -20,6 +22,7 @@ from sightglass.ui.declare import declare
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS, ViewSettings
 from sightglass.ui.views import charts
 
@@ -39,7 +42,10 @@ Draft = Callable[[ViewSettings], "View"]
 NEW = "new"
 """The choice of a new deck, in place of a deck's id."""
 NEW_TITLE = "My deck"
+PLAY = "play"
+"""Parameter of the address of Saved: the whole deck is shown, from that slide."""
 _view_settings = declare("view_settings", __file__, "settings")
+_deck_key = declare("deck_key", __file__, "add", "undo", "present")
 
 
 def save_and_export(
@@ -78,14 +84,32 @@ def save_and_export(
     help = "Keep it in Saved, or download files: the picture as you see it, figures, reports, clips and data."
     page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
     if view:
-        link_button()
+        link_button(saved)
     if slide is not None:
         add_to_deck(screen, slide)
 
 
-def link_button() -> None:
-    """Draw the button that copies the address of the view, in the browser: `viewer.js`."""
-    st.button("Copy link", icon=":material/link:", key="copy-link", help="Copy the address of this view as you see it.")
+def link_button(saved: Sequence[tuple[Explanation | Similarity, Json]] = ()) -> None:
+    """Draw the button that copies the address of the view, in the browser: `viewer.js`.
+
+    `saved`: as of `save_and_export`. A view of an own picture that is in Saved is linked to there: it lasts longer.
+    """
+    record = _find_kept(saved)
+    place = st.container(key=f"saved-link-{record.id}", width="content") if record is not None else nullcontext()
+    help = "Copy the address of this view as you see it."
+    with place:
+        st.button("Copy link", icon=":material/link:", key="copy-link", help=help)
+
+
+def _find_kept(saved: Sequence[tuple[Explanation | Similarity, Json]]) -> Record | None:
+    """Return the record of the one view of an own picture, if it is in Saved."""
+    if len(saved) != 1 or is_off() or not image_source.is_own():
+        return None
+    [(item, more)] = saved
+    # Where Saved cannot be read, the link is the page's own.
+    with suppress(Problem):
+        return store().find(item, more.get("index", 0))
+    return None
 
 
 def save_map(
@@ -137,15 +161,77 @@ class Adding:
     """Labels of the decks to choose from, by their ids: another window may change a deck, and so its label."""
 
 
+@dataclass
+class Added:
+    """The slide that the key D added last."""
+
+    number: int = 0
+    """Counts them: the browser shows the line of each once."""
+    line: str = ""
+    """What is said of it, in the next run alone."""
+    slide: str = ""
+    """Its id."""
+    created: bool = False
+    """Whether its deck was made for it."""
+
+
 def add_to_deck(screen: str, draft: Draft) -> None:
-    """Draw the button for the dialog, which shows the slide."""
-    icon, help = ":material/slideshow:", "Make a slide of this view."
-    if is_off() or not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help, shortcut="d"):
+    """Draw the button for the dialog, which shows the slide, and hear the key that adds it without one."""
+    if is_off():
+        return
+    _hear_key(screen, draft)
+    icon = ":material/slideshow:"
+    help = "Make a slide of this view. The key D adds it at once, to the deck used last."
+    if not st.button("Add to deck", icon=icon, key=f"deck-{screen}", help=help):
         return
     adding = state.of(Adding)
     adding.number, adding.deck, adding.names = adding.number + 1, "", {}
     show = page.report_problems()(partial(_draw_dialog, draft))
     page.open_window("Present this, or add it to a deck", show, width="large", icon=icon)
+
+
+def _hear_key(screen: str, draft: Draft) -> None:
+    """Add the view to the deck used last, take it back, or present it, as the browser asks."""
+    added = state.of(Added)
+    data = {"number": added.number if added.line else 0, "line": added.line, "slide": added.slide}
+    asked = _deck_key(key=f"deck-line-{screen}", data=data)
+    added.line = ""
+    if asked.add is not None:
+        added.number += 1
+        try:
+            _add_at_once(draft(_parse_settings(asked.add)))
+        except Problem as problem:
+            added.line, added.slide = str(problem), ""
+        st.rerun()
+    if asked.undo is not None and asked.undo == added.slide:
+        with page.report_problems():
+            _take_back(added)
+    if asked.present is not None and asked.present == added.slide:
+        deck = store().decks.get(_deck_of(added.slide))
+        st.switch_page(page.script("saved"), query_params={"deck": deck.id, PLAY: str(len(deck.slides))})
+
+
+def _add_at_once(view: View) -> None:
+    """Add a slide to the deck changed last, or to a new one."""
+    decks, added = store().decks, state.of(Added)
+    known = decks.all()
+    deck = known[0] if known else decks.create(NEW_TITLE)
+    added.slide, added.created = decks.add(deck.id, view).id, not known
+    added.line = f"Added to {deck.title}, slide {len(deck.slides) + 1}."
+
+
+def _take_back(added: Added) -> None:
+    """Remove the slide added last, and its deck if that was made for it and holds no other."""
+    decks, deck = store().decks, _deck_of(added.slide)
+    decks.remove(added.slide)
+    if added.created and not decks.get(deck).slides:
+        decks.delete(deck)
+    added.slide = ""
+
+
+def _deck_of(slide: str) -> str:
+    """Return the id of a slide's deck."""
+    return slide.partition("-")[0]
 
 
 def _draw_dialog(draft: Draft) -> None:
@@ -203,7 +289,12 @@ def make_deck(screen: str, title: str, make: Callable[[], Iterable[View]]) -> No
 
 def view_settings(key: str) -> ViewSettings:
     """Return the settings of the page's viewer; none in the first run, before the browser has sent them."""
-    reported = json.loads(_view_settings(key=key, data={}).settings or "{}").items()
+    return _parse_settings(_view_settings(key=key, data={}).settings or "{}")
+
+
+def _parse_settings(text: str) -> ViewSettings:
+    """Return the settings of a view as the browser sent them."""
+    reported = json.loads(text).items()
     return {name: value for name, value in reported if name in SETTINGS and isinstance(value, bool | int | float | str)}
 
 

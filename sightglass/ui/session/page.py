@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.packaged import PAGES
 from sightglass.common.work.progress import PausableStop
-from sightglass.ui.session import state
+from sightglass.ui.session import state, visitor
 from sightglass.ui.session.markdown import sentence
 
 LOGGER = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
             tests.pause()
         navigation = state.of(state.Navigation)
         navigation.arrived, navigation.page = navigation.page != draw.__name__, draw.__name__
+        visitor.resume()
         try:
             draw()
         except Exception as failure:
@@ -58,6 +59,7 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
         finally:
             if tests is not None:
                 tests.resume()
+            visitor.keep()
 
     return run_page
 

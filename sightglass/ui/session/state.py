@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import streamlit as st
 
@@ -30,6 +31,11 @@ def of(kind: type[T]) -> T:
     return cast("T", st.session_state[key(kind)])
 
 
+def put(value: object) -> None:
+    """Make an object this session's one of its class."""
+    st.session_state[key(type(value))] = value
+
+
 def forget(kind: type) -> None:
     """Drop this session's object of a class: the next use starts afresh."""
     st.session_state.pop(key(kind), None)
@@ -46,6 +52,26 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
 def upload_megabytes(most: float = 64) -> int:
     """Return the most MB of an uploaded file, a picture's by default."""
     return int(min(most, st.get_option("server.maxUploadSize")))
+
+
+class Kept:
+    """State that a reload of its tab keeps."""
+
+    kinds: ClassVar[list[type[Kept]]] = []
+    """All classes of such state."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        Kept.kinds.append(cls)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the uploads in it."""
+        return 0
+
+    def kept(self) -> Self:
+        """Return a copy for the tab's next session, without what belongs to this session alone."""
+        return copy.copy(self)
 
 
 @dataclass
@@ -86,7 +112,7 @@ class Controls:
 
 
 @dataclass
-class ChosenArea:
+class ChosenArea(Kept):
     """The place that was chosen on a segmentation."""
 
     picture: str | None = None
@@ -102,7 +128,7 @@ class ChosenArea:
 
 
 @dataclass
-class ChosenAnswer:
+class ChosenAnswer(Kept):
     """The shown answer of a picture: a class by its label, a detector's box as (candidate, class)."""
 
     label: str | None = None
@@ -129,7 +155,7 @@ class ViewerStart:
 
 
 @dataclass
-class Reopened:
+class Reopened(Kept):
     """The recipe of the file or result that was opened last."""
 
     recipe: Recipe | None = None

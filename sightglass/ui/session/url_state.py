@@ -7,7 +7,7 @@ value of a widget that is not on the page, so values are remembered here.
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote
 
 import streamlit as st
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Memory:
+class Memory(state.Kept):
     """Each widget's last value, and the defaults that depend on the model."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -36,6 +36,10 @@ class Memory:
     """The last value of each parameter that was written to the address; None of a removed one."""
     said: set[str] = field(default_factory=set)
     """Sentences on what was left out of links."""
+
+    def kept(self) -> Self:
+        """Return the values; the address is read again, and written as a new browser page needs it."""
+        return type(self)(values={**self.values}, defaults={**self.defaults}, said={*self.said})
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
-    the viewer's, over the same place. `facts`: lines below it.
+    the viewer's, over the same place. `rows`: names and values below it, of the same names in all panels.
     """
 
     maps: tuple[Map, ...] = ()
@@ -97,7 +97,7 @@ class Pane:
     note: str = ""
     boxes: tuple[Box, ...] | None = None
     picture: Image | None = None
-    facts: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ class ViewerOptions:
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
     can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
     and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
-    cannot. `private`: the name of a picture that a link to this page cannot carry; `lacks`: what else. `dimmed`: what
-    is shown is about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    cannot. `private`: the name of a picture that is no example; `keeps`: the seconds for which a link opens it, 0: as
+    long as who sent it keeps it, None: not at all. `lacks`: what else a link cannot carry. `dimmed`: what is shown is
+    about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
 
     Their scale, colours and opacity are those of `sightglass.ui.instruments`, which a page with maps draws, too.
     """
@@ -124,6 +125,7 @@ class ViewerOptions:
     keys: tuple[str, ...] = ()
     touch: str = ""
     private: str = ""
+    keeps: int | None = None
     lacks: tuple[str, ...] = ()
     dimmed: bool = False
     together: bool = False
@@ -178,7 +180,7 @@ def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> by
 
 def _describe_panel(panel: Pane, grids: list[Grid]) -> Json:
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    head = {"title": panel.title, "note": panel.note, "facts": panel.facts, "pictured": panel.picture is not None}
+    head = {"title": panel.title, "note": panel.note, "rows": panel.rows, "pictured": panel.picture is not None}
     return head | {"maps": _describe_maps(panel.maps, grids), "boxes": boxes}
 
 

@@ -1,13 +1,24 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast, themeOf } from "../../browser/component.js";
+import { ARROWS, broadcast, find, fractionOf, hearIn, onBroadcast } from "../../browser/component.js";
 import { contains, panned, placer, smallestBox, WHOLE, zoomAt } from "../../browser/geometry.js";
+import { freeKey, isBehindWindow } from "../../browser/keys.js";
 import { keep } from "./settings.js";
 
 /** Pixels that a finger or the mouse may move in a click. */
 const SLACK = 5;
 /** Milliseconds until a finger, and the mouse, that stays on the picture does more than click. */
 const HOLD_MS = { touch: 350, mouse: 250 };
+
+/** Keys that choose a model of the page's family by its size. */
+const SIZE_KEYS = ["s", "m", "l"];
+
+/** Press the button of a size, where the page has one. @param {string} size */
+function chooseSize(size) {
+  const buttons = document.querySelectorAll('.st-key-choices [class*="st-key-size-"] button[aria-checked="false"]');
+  const button = [...buttons].find(({ textContent }) => textContent?.trim() === size);
+  if (button instanceof HTMLElement) button.click();
+}
 
 /** @typedef {import("./viewer.js").Viewer} Viewer @typedef {import("../../common/style.js").Style} Style */
 
@@ -147,14 +158,6 @@ class Pointers {
   }
 }
 
-/** Whether a key is free: space belongs to whatever else can be pressed or typed into. @param {KeyboardEvent} event */
-function isFree(event) {
-  const target = event.composedPath()[0];
-  if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
-  if (target.matches("input[type=range], input[type=radio]:checked")) return true;
-  return !target.closest("input, textarea, select, button, a, [contenteditable], [role=button], [role=tab]");
-}
-
 export class Input {
   /** @param {Viewer} viewer @param {AbortSignal} signal */
   constructor(viewer, signal) {
@@ -163,28 +166,13 @@ export class Input {
     window.addEventListener("pointerdown", (event) => {
       if (state.point && !event.composedPath().includes(find(root, ".panels"))) viewer.pointAt(null);
     }, { signal });
-    window.addEventListener("keydown", (event) => {
-      if (!isFree(event)) return;
-      const place = state.placeOf(event.key);
-      if (place >= 0) this.#choose(place);
-      if (event.key === "p") viewer.swap();
-      if (event.key === "?") find(root, ".keys").togglePopover();
-      if (event.key === "[" || event.key === "]") this.#fade(event.key === "]" ? 0.1 : -0.1);
-      if (event.key !== " ") return;
-      event.preventDefault();
-      viewer.showPlain(true);
-    }, { signal });
-    window.addEventListener("keydown", ({ key }) => key === "Escape" && state.cover && viewer.touch.clear(), { signal });
+    window.addEventListener("keydown", (event) => this.#press(event), { signal });
     window.addEventListener("keyup", ({ key }) => key === " " && viewer.showPlain(false), { signal });
     window.addEventListener("blur", () => viewer.showPlain(false), { signal });
     window.addEventListener("resize", () => state.head.id && viewer.build(), { signal });
     onBroadcast("restyle", ({ changes, done }) => state.head.id && this.#set(changes, done), signal);
     onBroadcast("choose", ({ index, byHand }) => viewer.choose(index, byHand), signal);
-    root.addEventListener("fullscreenchange", () => {
-      find(root, ".full .icon").textContent = viewer.isFull() ? "fullscreen_exit" : "fullscreen";
-      Object.assign(state, themeOf(root));
-      viewer.arrange();
-    }, { signal });
+    document.addEventListener("fullscreenchange", () => viewer.fit(), { signal });
   }
 
   /** Connect a new panel. @param {HTMLElement} figure */
@@ -193,6 +181,32 @@ export class Input {
     new Pointers(stage, this);
     canvas.addEventListener("keydown", (event) => this.#key(event, stage));
     canvas.addEventListener("blur", () => viewer.pointAt(null));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    const { viewer, viewer: { root, state } } = this, key = isBehindWindow(root) ? "" : freeKey(event);
+    if (!key) return;
+    const place = state.placeOf(key);
+    if (place >= 0) this.#choose(place);
+    else if (SIZE_KEYS.includes(key)) chooseSize(key);
+    else if (key === "p") viewer.swap();
+    else if (key === "?") find(root, ".keys").togglePopover();
+    else if (key === "[" || key === "]") this.#fade(key === "]" ? 0.1 : -0.1);
+    // Otherwise it closes what is open.
+    else if (key === "escape" && !root.querySelector(":popover-open")) this.#clear();
+    else if (key === " ") {
+      event.preventDefault();
+      viewer.showPlain(true);
+    }
+  }
+
+  /** Clear what was marked, covered or pointed at. */
+  #clear() {
+    const { viewer, viewer: { state } } = this;
+    if (state.cover) viewer.touch.clear();
+    if (state.measuring || state.region) this.#measure(false);
+    viewer.pointAt(null);
   }
 
   /** Measure an area. @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at */
@@ -221,20 +235,15 @@ export class Input {
 
   /** @param {KeyboardEvent} event @param {Element} stage */
   #key(event, stage) {
-    const { viewer, viewer: { state } } = this, { key } = event, [x, y] = state.point ?? state.original(0.5, 0.5);
+    const { viewer, viewer: { state } } = this, { key } = event, name = freeKey(event);
+    const [x, y] = state.point ?? state.original(0.5, 0.5);
     if (ARROWS[key]) viewer.pointAt(state.beside(state.point, ARROWS[key], event.shiftKey), true);
     else if (key === "Enter" && state.measuring) this.#measured(state.corner([x, y]));
     else if (key === "Enter") this.click([x, y], stage);
-    else if (key === "t" && viewer.touch.offered(stage)) {
+    else if (name === "t" && viewer.touch.offered(stage)) {
       viewer.touch.begin([x, y]);
       viewer.touch.end();
-    }
-    else if (key === "Escape") {
-      if (state.measuring) this.#measure(false);
-      viewer.pointAt(null);
-      // The list of keys closes by it, too.
-      return;
-    } else if (key === "0") viewer.view(WHOLE);
+    } else if (name === "0") viewer.view(WHOLE);
     else if ("+=-".includes(key)) {
       const { X, Y } = placer(state.visible(), 1, 1);
       viewer.view(zoomAt(state.viewport, X(x), Y(y), key === "-" ? 0.8 : 1.25));
@@ -296,7 +305,11 @@ export class Input {
     hear("beside", "click", () => this.#set({ layout: state.layout() === "beside" ? "single" : "beside" }));
     hear("measure", "click", () => this.#measure(!state.measuring && !state.region));
     hear("edit", "click", () => viewer.send.setTriggerValue("edit", { picture: state.head.picture, edit: viewer.touch.edit }));
-    hear("full", "click", () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()));
+    hear("full", "click", () => {
+      void viewer.toggleFull();
+      // Space would press the button again, in place of hiding the map.
+      find(root, ".base").focus({ preventScroll: true });
+    });
     sheet.addEventListener("beforetoggle", ({ newState }) => {
       more.setAttribute("aria-expanded", String(newState === "open"));
       if (newState === "closed" && sheet.matches(":focus-within")) more.focus();

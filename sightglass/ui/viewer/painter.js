@@ -44,7 +44,7 @@ export function createFigure() {
     '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i></div>' +
-    '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div><p class="facts"></p>';
+    '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div>';
   return element;
 }
 
@@ -64,10 +64,10 @@ export function widthOf(holder) {
 
 /**
  * Return the most that a panel may be high: what is below stays in sight. Rows that do not fit one window anyway use most of one.
- * @param {Sizes} head @param {number} rows @param {boolean} full on the whole screen
+ * @param {Sizes} head @param {number} rows @param {number} full CSS pixels for all rows on the whole screen, else 0
  */
 function mostHigh(head, rows, full) {
-  if (full) return Math.max(120, (innerHeight - 130 - GAP * (rows - 1)) / rows);
+  if (full) return Math.max(120, (full - GAP * (rows - 1)) / rows);
   if (onPhone()) return 480;
   // A phone on its side shows a whole picture below its first row.
   const least = Math.min(300, innerHeight - 130);
@@ -87,7 +87,7 @@ function columnsFor(count, room, fixed) {
 
 /**
  * Give every panel its size; all are equal.
- * @param {HTMLElement} holder @param {Panel[]} panels @param {Sizes} head @param {boolean} full on the whole screen
+ * @param {HTMLElement} holder @param {Panel[]} panels @param {Sizes} head @param {number} full CSS pixels for all rows on the whole screen, else 0
  * @returns {boolean} false where there is no room yet
  */
 export function arrange(holder, panels, head, full) {

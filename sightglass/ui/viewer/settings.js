@@ -131,9 +131,9 @@ export function keep(storage, settings, link = readStored(storage).link) {
 /**
  * Return the address with everything of the view that is not the default.
  * @param {string} href @param {Style} settings @param {Viewport} viewport
- * @param {string} [missing] the name of a picture that it cannot carry
+ * @param {{private?: string, keeps?: number|null}} [link] the name of a picture that is no example, and whether it is kept
  */
-export function linkTo(href, settings, viewport, missing = "") {
+export function linkTo(href, settings, viewport, { private: own = "", keeps = null } = {}) {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(DEFAULTS)) {
@@ -143,10 +143,21 @@ export function linkTo(href, settings, viewport, missing = "") {
   }
   if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
   else url.searchParams.delete("zoom");
-  // An upload is for who gave it.
-  url.searchParams.delete("picture");
-  if (missing) url.searchParams.set("missing", missing);
+  if (keeps === null) url.searchParams.delete("picture");
+  // For whoever opens it once the picture is gone.
+  if (own) url.searchParams.set("named", own);
   return url.href;
+}
+
+/**
+ * Say how long a copied link opens an own picture; empty for an example.
+ * @param {{private: string, keeps: number|null}} link @param {number} now milliseconds @param {string} [locale] of the time
+ */
+export function linkLasts({ private: name, keeps }, now, locale) {
+  if (!name || keeps === null) return "";
+  if (!keeps) return ` ${name} opens with it for as long as its sender keeps it.`;
+  const until = new Date(now + 1000 * keeps);
+  return ` ${name} opens with it until ${until.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" })}.`;
 }
 
 /** @param {unknown} text as `linkTo` wrote it @returns {Viewport|null} */

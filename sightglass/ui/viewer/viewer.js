@@ -6,10 +6,11 @@ import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { endsOf, showControls } from "./controls.js";
+import { Headline, hotOf } from "./headline.js";
 import { Input } from "./input.js";
 import { Inset } from "./inset.js";
 import { arrange, createFigure, Painter, panelOf, widthOf } from "./painter.js";
-import { isNewLink, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
+import { isNewLink, linkLasts, linkTo, readout, recall, sentence, valueText, viewportOf } from "./settings.js";
 import { State } from "./state.js";
 import { Touch } from "./touch.js";
 
@@ -17,6 +18,11 @@ import { Touch } from "./touch.js";
 
 /** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
 const FIRST_MS = 40;
+/** Attribute of the page while a viewer fills the screen with the answers and the tiles beside it: `layout.css`. */
+const STAGED = "data-stage";
+/** CSS pixels above and below the pictures on the whole screen: alone, and besides the headline and the tiles. */
+const AROUND = 130;
+const STAGE_AROUND = 110;
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
@@ -41,6 +47,7 @@ export class Viewer {
     this.inset.button.addEventListener("click", () => this.swap(), { signal });
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
+    this.headline = new Headline(signal);
     onBroadcast("settings", (answer) => {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
@@ -49,9 +56,9 @@ export class Viewer {
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
-      // The page has nothing to do for it: it would run for the same view.
-      event.stopPropagation();
-      void this.#copyLink();
+      // The page has nothing to do for it but to keep an own picture for longer: it would run for the same view.
+      if (!this.state.head.keeps) event.stopPropagation();
+      void this.#copyLink(copies.closest('[class*="st-key-saved-link-"]'));
     }, { signal, capture: true });
     let room = 0;
     onResize(find(root, ".area"), () => {
@@ -61,6 +68,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
+      document.documentElement.removeAttribute(STAGED);
       for (const { picture } of [this.state, ...this.state.listed]) picture?.bitmap.close();
       find(root, ".panels").replaceChildren();
     });
@@ -176,7 +184,6 @@ export class Viewer {
       const part = find.bind(null, panel.element);
       part(".title").textContent = part(".title").title = title;
       part(".note").textContent = note;
-      part(".facts").textContent = panel.facts;
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
@@ -201,7 +208,7 @@ export class Viewer {
   /** Fit the panels into the available room. */
   arrange() {
     const { state } = this;
-    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.isFull())) return;
+    if (!arrange(find(this.root, ".panels"), state.panels, state.head, this.#fullHeight())) return;
     this.inset.place(widthOf(find(this.root, ".panels")));
     if (!this.inset.offered) this.state.swapped = false;
     this.#placeCross();
@@ -210,7 +217,51 @@ export class Viewer {
   }
 
   isFull() {
+    return this.#fills() || this.#isStaged();
+  }
+
+  /** Whether it alone fills the screen. */
+  #fills() {
     return /** @type {ShadowRoot} */ (this.root.getRootNode()).fullscreenElement === this.root;
+  }
+
+  /** Whether it fills the screen with the answers and the tiles beside it. */
+  #isStaged() {
+    const { documentElement: page, fullscreenElement } = document;
+    return page.hasAttribute(STAGED) && fullscreenElement === page && this.#isOnStage();
+  }
+
+  /** Whether answers stand beside it. */
+  #isOnStage() {
+    const { host } = /** @type {ShadowRoot} */ (this.root.getRootNode());
+    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers"));
+  }
+
+  /** Fill the screen, or leave it. */
+  toggleFull() {
+    const { documentElement: page } = document;
+    if (this.isFull()) return document.exitFullscreen();
+    if (!this.#isOnStage()) return this.root.requestFullscreen();
+    page.setAttribute(STAGED, "");
+    return page.requestFullscreen().catch(() => page.removeAttribute(STAGED));
+  }
+
+  /** Fit into the screen, or back into the page. */
+  fit() {
+    const { root, state } = this, full = this.isFull();
+    if (!document.fullscreenElement) document.documentElement.removeAttribute(STAGED);
+    root.classList.toggle("staged", this.#isStaged());
+    find(root, ".full .icon").textContent = full ? "fullscreen_exit" : "fullscreen";
+    Object.assign(state, themeOf(root));
+    this.arrange();
+  }
+
+  /** Return the CSS pixels for the pictures on the whole screen; 0 where they do not fill it. */
+  #fullHeight() {
+    if (this.#fills()) return innerHeight - AROUND;
+    if (!this.#isStaged()) return 0;
+    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-checks")];
+    return innerHeight - STAGE_AROUND - parts.reduce((sum, part) => sum + part.getBoundingClientRect().height, 0);
   }
 
   /** Whether it is a viewer of the page, in no window over it. */
@@ -219,15 +270,21 @@ export class Viewer {
     return this.state.head.id && !host.closest('[role="dialog"]');
   }
 
-  async #copyLink() {
-    const { state } = this, { private: name, lacks } = state.head;
-    const address = linkTo(location.href, state.settings, state.viewport, name);
+  /** @param {Element|null} saved  around the button where the view is in Saved; its class has the record's id */
+  async #copyLink(saved) {
+    const { state } = this, { head } = state;
+    const record = saved?.className.match(/st-key-saved-link-([0-9a-f]+)/)?.[1];
+    const own = () => linkTo(location.href, state.settings, state.viewport, head);
+    const address = record ? new URL(`saved?kept=${record}`, location.href).href : own();
     // Without https, browsers deny the clipboard to pages from another machine.
     const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
     const message = copied ? "Link copied to the clipboard." : address;
-    const left = [...(name ? [`your picture ${name}`] : []), ...lacks, ...(state.region ? ["the marked area"] : [])];
-    const asks = name ? ": whoever opens it is asked for the picture" : "";
-    this.say(message + (left.length ? ` It does not include ${left.join(" or ")}${asks}.` : ""));
+    if (record) return this.say(`${message} It opens the view that you keep in Saved.`);
+    const gone = head.private && head.keeps === null;
+    const left = [...(gone ? [`your picture ${head.private}`] : []), ...head.lacks, ...(state.region ? ["the marked area"] : [])];
+    const asks = gone ? ": whoever opens it is asked for the picture" : "";
+    const without = left.length ? ` It does not include ${left.join(" or ")}${asks}.` : "";
+    this.say(message + linkLasts(head, Date.now()) + without);
   }
 
   #maps() {
@@ -298,8 +355,7 @@ export class Viewer {
     const maps = panels.map((panel) => {
       const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
       const value = state.point && readingAt(map, state.point, style).value;
-      const { rows = [] } = panel;
-      return { map, rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
+      return { map, rows: panel.rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
     });
     broadcast("shown", {
       ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },
@@ -390,7 +446,9 @@ export class Viewer {
   }
 
   showControls() {
-    showControls(this.root, this.state);
+    const { state } = this;
+    showControls(this.root, state);
+    if (this.#isPages()) this.headline.say(hotOf(state.settings, state.lut()));
     this.#explainLines();
     this.tellShown();
   }

@@ -12,12 +12,12 @@ import numpy as np
 import streamlit as st
 
 from sightglass.explain.maps.statistics import format_value
-from sightglass.explain.phrases import describe_range, listing, percent, plural
+from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import CROPPED, area_name, diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, describe_fit, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
-from sightglass.ui.session import control_table, page, url_state
+from sightglass.ui.session import control_table, page
 from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
+WHOLE = "Whole picture"
 
 
 def download(
@@ -84,13 +85,26 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
     draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
 
 
+def say_fit(explanation: Explanation) -> str:
+    """Say that most of the picture was cut off and what to choose, or that it was enlarged; empty for neither."""
+    said, whole = describe_fit(explanation), _find_whole(explanation)
+    cut = unseen(explanation) > MOSTLY
+    return f"{said.removesuffix('.')}: choose {WHOLE}." if cut and whole is not None else said
+
+
+def _find_whole(explanation: Explanation) -> str | None:
+    """Return the way of fitting that shows the model the whole picture; None without one."""
+    ways = explanation.evidence.loaded.adapter.preprocessings
+    return next((way for way in ("letterbox", "squash") if way in ways), None)
+
+
 def fit_switch(explanation: Explanation) -> None:
     """Draw the switch between the model's crop and the whole picture, where there is a choice."""
     ways, chosen = explanation.evidence.loaded.adapter.preprocessings, explanation.options.preprocessing
-    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    whole = _find_whole(explanation)
     if whole is None or (chosen != whole and unseen(explanation) < CROPPED):
         return
-    names, widgets = {ways[0]: "Cropped", whole: "Whole picture"}, st.session_state
+    names, widgets = {ways[0]: "Cropped", whole: WHOLE}, st.session_state
     widgets["fit"] = chosen if chosen in names else None
     st.segmented_control(
         "How much of the picture the model sees",
@@ -163,43 +177,14 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
 
 
 def draw_timeline(
-    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, step: float, score: str, key: str
+    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
 ) -> None:
-    """Draw a clip's chart, and all of its moments; a click on either puts its time into `<key>-at`.
-
-    `step`: seconds from one explained frame to the next. `score`: the title of the upper curves. All times are in
-    seconds since the start of the drawn clip.
-    """
+    """Draw a clip's chart over `seconds`, the length of the drawn clip; `score`: the title of the upper curves."""
     from sightglass.video.timeline import clock, timeline_figure
-
-    widgets = st.session_state
-
-    def follow_point() -> None:
-        if chosen := widgets[f"{key}-chart"].selection.points:
-            widgets[f"{key}-at"] = max(0.0, float(chosen[0]["x"]))
-
-    def follow_moment() -> None:
-        if (chosen := widgets[f"{key}-moment"]) is not None:
-            widgets[f"{key}-at"] = moments[chosen].seconds
 
     st.plotly_chart(
         timeline_figure(curves, moments, seconds=seconds, score=score),
-        key=f"{key}-chart",
-        on_select=follow_point,
-        selection_mode="points",
+        key=key,
         config={"displayModeBar": False, "scrollZoom": False},
         alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
     )
-    if moments:
-        labels = url_state.distinct(f"{clock(moment.seconds)} {escape(moment.words)}" for moment in moments)
-        label, help = plural(len(moments), "moment"), "All moments of change; a click on one starts the player there."
-        with st.popover(label, icon=":material/flag:", key=f"{key}-moments", help=help):
-            st.radio(
-                f"Each at most {step:.2g} s after the change",
-                range(len(moments)),
-                index=None,
-                format_func=labels.__getitem__,
-                key=f"{key}-moment",
-                on_change=follow_moment,
-                help="Where the answer or what is seen changes: the player starts at the second before it.",
-            )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import streamlit as st
 
 from sightglass.common import packaged
+from sightglass.common.settings import MIB
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text, plural
@@ -36,18 +38,33 @@ MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
 
 
+MAX_KEPT = 64 * MIB
+"""Bytes of the pictures to compare with that a reload keeps."""
+
+
 @dataclass
-class Gallery:
+class Gallery(state.Kept):
     """The pictures that were uploaded to compare with, or came with a record of the history."""
 
     items: tuple[Item, ...] = ()
+    size: int = 0
+    """Bytes of their files."""
     uploaders: int = 0
     """Counts deletions: each gets an uploader of its own."""
+
+    @property
+    def nbytes(self) -> int:
+        return self.size
+
+    def kept(self) -> Self:
+        """Return the same pictures, unless they are too many."""
+        return copy(self) if self.size <= MAX_KEPT else type(self)()
 
 
 def compare_with(image: Image) -> None:
     """Choose one picture to compare with, in a widget's callback."""
-    state.of(Gallery).items = (_item(image),)
+    gallery = state.of(Gallery)
+    gallery.items, gallery.size = (_item(image),), image.pixels.nbytes
 
 
 def is_example(query: Image) -> bool:
@@ -71,7 +88,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             key=key,
             max_upload_size=upload_megabytes(),
             on_change=partial(_store_uploads, key),
-            help="They are deleted from the server when the session ends.",
+            help="They are kept in the server's memory for an hour after their last use.",
         )
         page.say_problem()
         if gallery.items:
@@ -84,12 +101,14 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
 def _store_uploads(key: str) -> None:
     """Keep the uploaded files, as the uploader is empty after another page was shown."""
     files = [(file.name, file.getvalue()) for file in st.session_state.get(key) or () if hasattr(file, "getvalue")]
-    state.of(Gallery).items = tuple(find(files, most=MAX_PICTURES)) if files else ()
+    gallery = state.of(Gallery)
+    gallery.items = tuple(find(files, most=MAX_PICTURES)) if files else ()
+    gallery.size = sum(len(data) for _, data in files)
 
 
 def _delete() -> None:
     gallery = state.of(Gallery)
-    gallery.items = ()
+    gallery.items, gallery.size = (), 0
     # Deleted files would stay in the uploader: a new one is empty.
     gallery.uploaders += 1
 
@@ -129,8 +148,8 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
 
     pictures = state.latest("compared-pictures", depends_on, make)
     for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
-        line, private = plain_text(_describe(pair, side)), image_source.unlinked_name()
-        options = ViewerOptions(height=HEIGHT, line=line, private=private, lacks=lacks)
+        line, link = plain_text(_describe(pair, side)), image_source.describe_link()
+        options = ViewerOptions(height=HEIGHT, line=line, lacks=lacks, **link)
         with column:
             viewer(pictures[i], [Pane(title=side.image.name)], options=options, key=f"{key}-{i}")
     if pair.state != "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (7, 2)
 """Widths of the pictures and of the answers at their right."""
+ONE_ROW = 3
+"""Maps that always stand in one row."""
+HIGHEST = 520
+"""CSS pixels of maps in one row, in a window of 900: below them the instruments are in sight."""
+TENTH = 132_000
+"""Area of each map in two rows, in square CSS pixels: a tenth of a window of 1440 by 900."""
 
 
 def to_map(
@@ -71,6 +78,14 @@ def layer_map(
         shared=shared,
         unit=unit,
     )
+
+
+def arrange(image: Image, count: int) -> dict[str, int]:
+    """Return the viewer's options for several maps: more than three of a picture that is not high in two rows."""
+    if count <= ONE_ROW or image.width < image.height:
+        return {"height": HIGHEST}
+    height = math.ceil(math.sqrt(TENTH * image.height / image.width))
+    return {"height": height, "columns": math.ceil(count / 2)}
 
 
 def plain_pane(image: Image) -> Pane:
@@ -134,7 +149,7 @@ def draw_viewer(image: Image, panels: Sequence[Pane], *, key: str, marks: Sequen
         image,
         panels,
         marks,
-        ViewerOptions(start.settings, private=image_source.unlinked_name(), **options),
+        ViewerOptions(start.settings, **image_source.describe_link(), **options),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
     )

@@ -71,7 +71,7 @@ const CHANGES = { childList: true, subtree: true, characterData: true };
 
 /** Have the headline and the states of the checks read aloud when they have changed. @param {Document} document */
 export function announce(document) {
-  const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks) [data-testid=stMarkdownContainer]";
+  const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks, .st-key-undo-line) [data-testid=stMarkdownContainer]";
   spoken.className = "page-spoken";
   spoken.setAttribute("aria-live", "polite");
   document.body.append(spoken);
@@ -95,6 +95,18 @@ export function enterPopovers(document) {
     // From there the key goes on to the first that takes it.
     over.tabIndex = -1;
     over.focus();
+  });
+}
+
+/** Parts that Escape closes, the topmost first. */
+const OPEN = ['[data-testid="stDialog"] button[aria-label="Close"]', '[data-testid="stPopoverButton"][aria-expanded="true"]'];
+
+/** Let Escape close what is open also where the button that had the focus is gone, as after a download. @param {Document} document */
+export function closeByEscape(document) {
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (key !== "Escape" || target !== document.body) return;
+    const open = OPEN.map((selector) => document.querySelector(selector)).find(Boolean);
+    if (open instanceof HTMLElement) open.click();
   });
 }
 
@@ -125,7 +137,12 @@ function showInFull(document) {
   // Streamlit scrolls to the chosen picture before what is beside the strip takes its place.
   for (const strip of document.querySelectorAll('.st-key-picture-bar [role="radiogroup"]:not([data-watched])')) {
     strip.setAttribute("data-watched", "");
-    const show = () => strip.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+    const show = () => {
+      const chosen = strip.querySelector('[aria-checked="true"]')?.getBoundingClientRect();
+      const { left, width } = strip.getBoundingClientRect();
+      // The strip alone: the page would be scrolled to a strip that is below the maps.
+      if (chosen) strip.scrollLeft += chosen.left + chosen.width / 2 - left - width / 2;
+    };
     new ResizeObserver(show).observe(strip);
     // Streamlit goes to the last one, and from there to what is behind the strip.
     strip.addEventListener("keydown", (event) => event instanceof KeyboardEvent && event.key === "Tab" && setTimeout(show));
@@ -138,5 +155,6 @@ if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   announce(document);
   new MutationObserver(() => showInFull(document)).observe(document.body, CHANGES);
   enterPopovers(document);
+  closeByEscape(document);
   present(document);
 }

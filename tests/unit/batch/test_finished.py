@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from sightglass import examples
-from sightglass.batch import finished, run_slides, run_store, table
+from sightglass.batch import finished, run_charts, run_slides, run_store, table
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import ground_truth, kinds, stored
@@ -80,20 +80,24 @@ def test_deck_of_a_run_says_what_is_decided() -> None:
     result = finished.read(job.ready)
     assert result.decision is not None
     deck = [*run_slides.make_deck(result, job.open_picture)]
-    decided, lost, proved, limits = deck
+    decided, lost, classes, proved, limits = deck
     assert decided.title == result.decision.headline and decided.sentence == result.decision.comparison
     assert [(bar.name, bar.value) for bar in decided.scores] == [(r.model, r.score.value) for r in result.decision.rows]
     medium, large = (frame.set_index("picture")["wrong"].eq(True) for frame in result.frames[1:])
     only = medium & ~large[medium.index]
     assert lost.title == f"{only.sum()} right by Demo-cls-l and wrong by Demo-cls-m" and len(lost.pictures) == 3
     assert not (large & ~medium[large.index]).any(), "nothing is gained"
+    lowest = run_charts.read_charts(result, 1)[-1].scores[:6]
+    assert [(bar.name, bar.value) for bar in classes.scores] == [(each.name, each.score.value) for each in lowest]
+    assert all(bar.low == bar.value == bar.high for bar in classes.scores), "no class has ten pictures"
+    assert "The 6 lowest; left out: 4 with higher ones." in classes.sentence
     assert proved.charts[0].sentence == proved.sentence.replace(" %", f"{NBSP}%")
     assert limits.title == "32 labelled pictures" and "No label was left out." in limits.sentence
     assert [view.title for view in map(unpack, map(pack, deck))] == [view.title for view in deck]
     assert drawing.thumbnail(decided).startswith(b"\xff\xd8")
-    assert [view.left_out for view in deck] == [""] * 4 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
+    assert [view.left_out for view in deck] == [""] * 5 and b"Demo-cls-s" in deck_html.deck_html(deck, "T")
     alone = [*run_slides.make_deck(finished.read(job.ready[:1]), job.open_picture)]
-    assert [view.title for view in alone][::2] == [f"69{NBSP}% right (32 labelled pictures)", "32 pictures"]
+    assert (alone[0].title, alone[-1].title) == (f"69{NBSP}% right (32 labelled pictures)", "32 pictures")
 
 
 def test_models_without_labels_stand_beside_others() -> None:

@@ -41,7 +41,7 @@ def test_corrected_boxes(tmp_path: Path) -> None:
     truths = [
         [replace(box, label=box.label.replace("Stars", "star")) for box in truth.find(p.key)] for p in after.pictures
     ]
-    expected = of_pycocotools(truths, [[*picture.predictions] for picture in after.pictures])
+    expected = of_pycocotools(truths, [[*picture.predictions] for picture in after.pictures]).stats
     assert summary.scores["ap"].value == pytest.approx(expected[0])
     run(pictures, "demo-s", again, labels=truth)
     assert labels.load_summary(again).scores == summary.scores and stored.load(again).corrected == 0

@@ -50,8 +50,8 @@ def entry(picture: int, category: int, box: Sequence[float]) -> dict[str, Any]:
     return {"image_id": picture, "category_id": category, "bbox": [x0, y0, wide, high], "area": wide * high}
 
 
-def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Prediction]]) -> np.ndarray:
-    """Its averages: AP, AP50 and more; -1 of none."""
+def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Prediction]]) -> Any:
+    """Its evaluation: `stats` are AP, AP50 and more, -1 of none; `numbers` the categories by their names."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -92,15 +92,29 @@ def of_pycocotools(truths: list[list[TrueBox]], predictions: list[list[Predictio
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return evaluation.stats
+    evaluation.numbers = numbers
+    return evaluation
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_it_is_that_of_pycocotools(seed: int) -> None:
     truths, predictions = scene(seed)
-    expected, metrics = of_pycocotools(truths, predictions), boxes.measure(truths, predictions)
+    evaluation = of_pycocotools(truths, predictions)
+    expected, metrics = evaluation.stats, boxes.measure(truths, predictions)
     scores = [-1 if np.isnan(score.value) else score.value for score in metrics.scores.values()]
     assert scores == pytest.approx([expected[0], expected[1], expected[8]], abs=1e-12)
+    curves = boxes.list_curves(truths, predictions)
+    assert curves.keys() == metrics.by_class.keys()
+    for name, curve in curves.items():
+        # At the first overlap, of boxes of any size, the last number of boxes.
+        place = (0, slice(None), evaluation.numbers[name], 0, -1)
+        assert curve.precision == pytest.approx(evaluation.eval["precision"][place], abs=1e-12)
+        # A recall of 0 needs no box.
+        scores = evaluation.eval["scores"][place][1:]
+        assert np.nan_to_num(curve.scores)[1:] == pytest.approx(scores, abs=1e-12)
+    if curves:
+        mean = np.mean([curve.precision.mean() for curve in curves.values()])
+        assert mean == pytest.approx(metrics.scores["ap50"].value, abs=1e-12)
 
 
 CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))

@@ -138,6 +138,19 @@ def test_random_state_is_restored() -> None:
     assert inside[2] == (random.random(), float(np.random.rand()), float(torch.rand(())))
 
 
+def test_seeds_nest() -> None:
+    drawn = []
+    for inner in (1, None):
+        with own_random_state(7), own_random_state(inner):
+            drawn.append(random.random())
+    with own_random_state(7):
+        with own_random_state(1):
+            random.random()
+        drawn.append(random.random())
+    assert drawn[0] == random.Random(1).random()
+    assert drawn[1] == drawn[2] == random.Random(7).random()
+
+
 def test_the_last_of_several_threads_puts_it_back() -> None:
     before, inside, leave, states = switches(), threading.Barrier(2), threading.Event(), []
 

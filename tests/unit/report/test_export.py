@@ -148,7 +148,7 @@ def test_summary_file_equals_to_dict(scene: Path, tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_null() -> None:
     unlike = Agreement(np.nan, 0.5)
     fields = {"picture": "a.png", "verdict": "", "common": (0, 0, 9, 9), "models": [], "agreement": [[unlike]]}
-    compared = results.ComparisonResult(**fields, fastest=None, label=None, mixed=None)
+    compared = results.ComparisonResult(**fields, fastest=None, steady=True, label=None, mixed=None)
     expected = [[{"rank_correlation": None, "iou_top20": 0.5}]]
     assert compared.to_dict()["agreement"] == json.loads(compared.model_dump_json())["agreement"] == expected
 

@@ -32,7 +32,8 @@ KINDS = ("office", "print")
 """PPTX as LibreOffice draws it, and PDF."""
 NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "gallery", "clip", "record")
 """The slides of the pages, by what they are of; the map has its proof."""
-LARGE = 0.56
+LARGE = 0.53
+"""Least share of a slide that its pictures cover; their names stand below them."""
 
 
 @pytest.fixture(scope="module")

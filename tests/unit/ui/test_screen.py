@@ -18,6 +18,7 @@ from sightglass.ui.choices import image_picker
 from sightglass.ui.session.markdown import escape, sentence, without_keys
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.session.visitor import Visitor
 from sightglass.ui.viewer import Box, Map, Pane, pack
 from sightglass.ui.views import charts
 from tests.packages import ROOT, sources
@@ -156,8 +157,9 @@ def test_proof_curves_average_seeds():
 
 
 def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, bar = Pictures(chosen="bus"), image_picker.PictureBar()
-    monkeypatch.setattr(image_source.state, "of", lambda kind: bar if kind is image_picker.PictureBar else pictures)
+    held = {type(each): each for each in (Pictures(chosen="bus"), image_picker.PictureBar(), Visitor("me", ""))}
+    monkeypatch.setattr(image_source.state, "of", held.__getitem__)
+    monkeypatch.setattr(image_source, "UPLOADS", image_source.Uploads())
     monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)
     files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
     files.append(("broken.png", b"?"))
@@ -167,5 +169,6 @@ def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})
     image_picker.store_upload(image_picker.uploads())
     assert image_picker.uploads() == []
-    assert [image.name for image in pictures.own.values()] == ["1.png", "2.png"]
-    assert pictures.chosen == [*pictures.own][-1] and "broken.png" in (pictures.problem or "")
+    own, pictures = image_source.list_own(), held[Pictures]
+    assert [image.name for image in own] == ["1.png", "2.png"]
+    assert pictures.chosen == image_source.token(own[-1]) and "broken.png" in (pictures.problem or "")

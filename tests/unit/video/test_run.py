@@ -30,7 +30,7 @@ from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
-from sightglass.video.timeline import LASTING, rgb_of
+from sightglass.video.timeline import LASTING, Moment, clock, name_moments, rgb_of
 from sightglass.video.timeline import find_moments as moments
 from tests.clips import clip, scene
 
@@ -167,9 +167,17 @@ def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
         if "frame 8" in words:
             cancel.set()
 
-    first = run(moving, explainer, tmp_path, settings=EXACT, progress=stop, cancel=cancel)
+    shown: list[tuple[float, Any]] = []
+    monkeypatch.setattr(runner, "PREVIEW_EVERY", 0.0)
+    preview = lambda seconds, pixels: shown.append((seconds, pixels))  # noqa: E731
+    first = run(moving, explainer, tmp_path, settings=EXACT, progress=stop, preview=preview, cancel=cancel)
     assert first.cancelled and first.explained == 8
     assert not first.clip.exists()
+    # Frames under their maps, while nothing is written yet.
+    seconds, pixels = shown[-1]
+    frame = Clip(moving).frame_at(seconds)
+    assert seconds == pytest.approx(7 / 25, abs=1e-3)
+    assert (pixels == paint(frame.pixels, explainer(Image(frame.pixels), top_k=1).heatmaps[0].field, Style())).all()
     second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: reports.append(it))
     assert (second.cancelled, second.resumed, second.explained) == (False, True, 18)
     assert [share for share, _ in reports] == sorted(share for share, _ in reports)
@@ -357,3 +365,35 @@ def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[st
     events = moments(sorted(rows, key=lambda entry: entry["frame"]))
     assert [(event.kind, event.frame, event.words, event.label) for event in events] == expected
     assert LASTING > 1 / 25
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], ""),
+        (
+            [("object", 0.9333, "rod-ring"), ("gone", 1.5, "rod-ring"), ("object", 2.4, "rod-ring")],
+            "2 rod-rings from 0:00.9 and 0:02.4",
+        ),
+        (
+            [("object", 0.96, "bus"), ("object", 61.26, "person"), ("object", 3600.0, "person")],
+            "bus from 0:01.0; 2 people from 1:01.3 and 1:00:00.0",
+        ),
+        ([("object", 0.5, "bus"), ("object", 0.7, "person")], "bus from 0:00.5 and person from 0:00.7"),
+        # An answer that comes twice is no two things, and where the model is unsure it says nothing.
+        (
+            [("answer", 1.0, "cat"), ("answer", 2.0, ""), ("answer", 3.0, "cat")],
+            "cat from 0:01.0 and 0:03.0; unsure from 0:02.0",
+        ),
+        ([("object", 1.0, "cat")] * 4, ""),
+    ],
+)
+def test_moments_are_named_with_their_times(found: list[tuple[Any, float, str]], expected: str) -> None:
+    assert name_moments([Moment(at, 0, kind, "", label=label) for kind, at, label in found]) == expected
+
+
+def test_a_time_keeps_its_fractions() -> None:
+    assert [clock(at) for at in (0, 0.96, 59.95, 59.96, 3599.99)] == [
+        *("0:00.0", "0:01.0", "1:00.0", "1:00.0", "1:00:00.0")
+    ]
+    assert [clock(at, 2) for at in (0.0333, 7.428, 59.996)] == ["0:00.03", "0:07.43", "1:00.00"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ import streamlit as st
 from sightglass import history
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import evidence_bytes, settings
-from sightglass.explain.comparison import models
 from sightglass.explain.evidence import loaded_model
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
@@ -27,7 +26,6 @@ from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.comparison.models import Comparison, Timing
     from sightglass.ui.session.state import Choices
 
 WORTH_SHOWING = 0.1
@@ -35,7 +33,7 @@ WORTH_SHOWING = 0.1
 SLOTS = BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 Key = tuple[Any, ...]
-"""Picture, model and options, or the models that were timed."""
+"""Picture, model and options."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -56,9 +54,8 @@ JOB = "explain"
 
 @dataclass
 class Explained:
-    """Measured times of models, and the last finished explanation."""
+    """The last finished explanation."""
 
-    timings: dict[Key, tuple[Timing, ...]] = field(default_factory=dict)
     last: Key | None = None
 
 
@@ -161,15 +158,6 @@ def select_class(explanation: Explanation, label: str | None) -> tuple[Explanati
         return with_checks(explanation.with_targets(*indices, label)), len(labels)
     except Problem:
         return explanation, 0
-
-
-def with_times(comparison: Comparison, *, measure: bool = False) -> Comparison:
-    """Return a comparison with its models' times, if this session measured them, or with `measure` does so in turns."""
-    evidences, timings = [explanation.evidence for explanation in comparison.explanations], state.of(Explained).timings
-    key = tuple((e.loaded.adapter.spec.id, str(e.loaded.device), e.geometry.input) for e in evidences)
-    if measure:
-        timings[key] = models.measure_in_turns(evidences)
-    return replace(comparison, timings=timings.get(key, ()))
 
 
 def with_checks(explanation: Explanation) -> Explanation:

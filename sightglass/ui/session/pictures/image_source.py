@@ -1,11 +1,14 @@
 """Pictures of a session."""
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
-from typing import Self
+from itertools import count
+from typing import Any, Self
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -21,11 +24,15 @@ from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_file
 from sightglass.models.demo.pictures import example_named as example_named
+from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import state, url_state
 from sightglass.ui.session.markdown import shorten
+from sightglass.ui.session.visitor import MAX_AGE, owner
 
-MAX_AGE = 3600.0
-"""Seconds after its last use until an upload is deleted."""
+UNDO = 60.0
+"""Seconds for which a deleted picture can be brought back."""
+MAX_OWN = 12
+"""Pictures of one browser; the oldest is dropped first."""
 DIGITS = 20
 """Digits of a picture's SHA-256 in an address: enough that nobody guesses one."""
 THUMBNAIL = (104, 88)
@@ -62,63 +69,188 @@ def token(image: Image | OwnPicture) -> str:
 
 
 @dataclass
-class _StoredUpload:
+class _Hold:
+    """A browser's claim to an upload."""
+
     picture: OwnPicture
-    data: bytes | Image
+    """Under the browser's own name for it."""
+    number: int
+    """Its place among the uploads."""
     used: float
+    lent: bool = False
+    """Whether it came by a link: then it lasts as long as the upload is kept by others."""
+    deleted: float | None = None
+    """When it was deleted."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the upload is kept for it."""
+        return not self.lent and self.deleted is None
+
+    def is_over(self, now: float) -> bool:
+        if self.deleted is not None:
+            return now - self.deleted >= UNDO
+        return not self.lent and now - self.used > MAX_AGE
+
+
+@dataclass
+class _StoredUpload:
+    data: bytes | Image
+    holds: dict[str, _Hold] = field(default_factory=dict)
+    """By owner."""
 
     @property
     def nbytes(self) -> int:
         return len(self.data) if isinstance(self.data, bytes) else self.data.pixels.nbytes
 
+    def find(self, owner: str) -> _Hold | None:
+        """Return an owner's claim while the upload is there for it."""
+        hold = self.holds.get(owner)
+        if hold is None or hold.deleted is not None:
+            return None
+        return hold if hold.keeps or self.keeper() is not None else None
+
+    def keeper(self) -> _Hold | None:
+        """Return the last claim that the upload is kept for."""
+        keepers = [hold for hold in self.holds.values() if hold.keeps]
+        return max(keepers, key=lambda hold: hold.number, default=None)
+
+    def tidy(self, now: float) -> None:
+        self.holds = {owner: hold for owner, hold in self.holds.items() if not hold.is_over(now)}
+
 
 @dataclass
 class Uploads:
-    """The uploads of all people by `token`, in memory only, at most 256 MiB of those used last; thread-safe."""
+    """The uploads of all people by `token`, in memory only, at most 256 MiB of those used last; thread-safe.
+
+    Equal pictures are stored once. Each of their owners has a claim of its own: to delete it leaves those of others.
+    """
 
     clock: Callable[[], float] = time.monotonic
     _cache: ByteCache[_StoredUpload] = field(
         default_factory=lambda: ByteCache(256 * MIB, lambda upload: upload.nbytes, disposable=False)
     )
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _numbers: Iterator[int] = field(default_factory=count)
 
-    def put(self, image: Image, data: bytes = b"") -> OwnPicture:
-        """Keep a picture; `data`: its file, smaller than the pixels."""
-        upload = _StoredUpload(OwnPicture.of(image), data or image.jpeg or image, self.clock())
-        self._tidy()
-        # The cache would hold it even where it alone exceeds the budget.
-        if upload.nbytes <= self._cache.limit:
-            self._cache.put(token(image), upload)
-        else:
-            self.drop(token(image))
-        return upload.picture
+    def put(self, owner: str, image: Image, data: bytes = b"") -> OwnPicture:
+        """Keep an owner's picture; `data`: its file, smaller than the pixels."""
+        picture, key = OwnPicture.of(image), token(image)
+        with self._lock:
+            self._tidy()
+            upload = self._cache.get(key) or _StoredUpload(data or image.jpeg or image)
+            upload.holds[owner] = _Hold(picture, next(self._numbers), self.clock())
+            # The cache would hold it even where it alone exceeds the budget.
+            if upload.nbytes <= self._cache.limit:
+                self._cache.put(key, upload)
+            for oldest in self.list_own(owner)[:-MAX_OWN]:
+                self.drop(owner, token(oldest))
+        return picture
 
-    def find(self, key: str) -> OwnPicture | None:
-        """Return a picture, unopened; None if deleted or unknown."""
-        self._tidy()
-        upload = self._cache.get(key)
-        return None if upload is None else upload.picture
+    def lend(self, owner: str, key: str) -> OwnPicture | None:
+        """Let an owner see a picture of others; None if deleted or unknown."""
+        with self._lock:
+            upload = self._find(key)
+            if upload is None:
+                return None
+            hold, keeper = upload.find(owner), upload.keeper()
+            if hold is None and keeper is not None:
+                hold = _Hold(keeper.picture, next(self._numbers), self.clock(), lent=True)
+                upload.holds[owner] = hold
+            return None if hold is None else hold.picture
 
-    def get(self, key: str) -> Image | None:
-        """Return a picture, opened; None if deleted or unknown."""
-        self._tidy()
-        if (upload := self._cache.get(key)) is None:
+    def list_own(self, owner: str) -> tuple[OwnPicture, ...]:
+        """Return an owner's pictures, unopened, oldest first."""
+        with self._lock:
+            self._tidy()
+            found = (upload.find(owner) for upload in self._cache.values())
+            holds = sorted((hold for hold in found if hold is not None), key=lambda hold: hold.number)
+            return tuple(hold.picture for hold in holds)
+
+    def find(self, owner: str, key: str) -> OwnPicture | None:
+        """Return an owner's picture, unopened; None if deleted or unknown."""
+        with self._lock:
+            hold = self._hold(owner, key)
+            return None if hold is None else hold.picture
+
+    def is_lent(self, owner: str, key: str) -> bool:
+        """Return whether a picture is here only as long as others keep it."""
+        with self._lock:
+            hold = self._hold(owner, key)
+            return hold is not None and hold.lent
+
+    def is_deleted(self, owner: str, key: str) -> bool:
+        """Return whether an owner's picture was deleted just now."""
+        with self._lock:
+            upload = self._find(key)
+            hold = None if upload is None else upload.holds.get(owner)
+            return hold is not None and hold.deleted is not None
+
+    def use(self, owner: str, key: str) -> None:
+        """Keep an owner's picture for another hour."""
+        with self._lock:
+            hold = self._hold(owner, key)
+            if hold is not None:
+                hold.used = self.clock()
+
+    def get(self, owner: str, key: str) -> Image | None:
+        """Return an owner's picture, opened; None if deleted or unknown."""
+        with self._lock:
+            upload, hold = self._find(key), self._hold(owner, key)
+        if upload is None or hold is None:
             return None
-        upload.used = self.clock()
+        hold.used = self.clock()
         try:
-            data, name = upload.data, upload.picture.name
-            image = data if isinstance(data, Image) else open_received(data, name=name)
+            data, name = upload.data, hold.picture.name
+            image = replace(data, name=name) if isinstance(data, Image) else open_received(data, name=name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None
 
-    def drop(self, key: str) -> None:
-        """Delete a picture."""
-        upload = self._cache.get(key)
-        self._cache.discard(lambda other: other is upload)
+    def delete(self, owner: str, key: str) -> OwnPicture | None:
+        """Delete an owner's picture, which `restore` brings back for `UNDO` seconds; return it, None if unknown."""
+        with self._lock:
+            hold = self._hold(owner, key)
+            if hold is None:
+                return None
+            hold.deleted = self.clock()
+        # Even where nobody comes any more.
+        timer = threading.Timer(UNDO, self._tidy)
+        timer.daemon = True
+        timer.start()
+        return hold.picture
+
+    def restore(self, owner: str, key: str) -> bool:
+        """Bring a deleted picture back to its place; return whether it is there."""
+        with self._lock:
+            upload = self._find(key)
+            hold = None if upload is None else upload.holds.get(owner)
+            if hold is not None:
+                hold.deleted, hold.used = None, self.clock()
+            return self._hold(owner, key) is not None
+
+    def drop(self, owner: str, key: str) -> None:
+        """Delete an owner's picture for good."""
+        with self._lock:
+            upload = self._cache.get(key)
+            if upload is not None:
+                upload.holds.pop(owner, None)
+                self._tidy()
+
+    def _hold(self, owner: str, key: str) -> _Hold | None:
+        upload = self._find(key)
+        return None if upload is None else upload.find(owner)
+
+    def _find(self, key: str) -> _StoredUpload | None:
+        self._tidy()
+        return self._cache.get(key)
 
     def _tidy(self) -> None:
-        oldest = self.clock() - MAX_AGE
-        self._cache.discard(lambda upload: upload.used < oldest)
+        """Delete what is too old, and the uploads that nobody keeps or could bring back."""
+        with self._lock:
+            for upload in self._cache.values():
+                upload.tidy(self.clock())
+            self._cache.discard(lambda upload: all(hold.lent for hold in upload.holds.values()))
 
 
 UPLOADS = Uploads()
@@ -127,53 +259,71 @@ MAX_NAME = 60
 """Characters of a missing picture's name."""
 FIRST = EXAMPLES[0]
 """The example of a first visit."""
-MAX_OWN = 12
-"""Pictures of one session; the oldest is dropped first."""
+NAMED = "named"
+"""Name in the address of the picture's file name, in a copied link."""
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A picture that can be brought back, and what was chosen in it."""
+
+    picture: OwnPicture
+    answer: state.ChosenAnswer
+    area: state.ChosenArea
 
 
 @dataclass(eq=False)
 class Pictures:
-    """The session's pictures and the chosen one, set only by a person's acts."""
+    """The chosen picture, set only by a person's acts."""
 
-    own: dict[str, OwnPicture] = field(default_factory=dict)
-    """By `token`, oldest first; see `opened`."""
     last: Image | None = None
     """The own picture that was opened last."""
     chosen: str | None = None
     """The `token` of an own picture, or an example's name; None before the address was read."""
-    missing: str = ""
-    """The name of a link's picture that it cannot carry, until another one is chosen."""
+    missing: str | None = None
+    """The name of a link's picture that is not here, maybe empty, until another one is chosen."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
+    deleted: Deleted | None = None
+    """What was deleted last, until another picture is chosen."""
+    deletions: int = 0
+    """Counts the deletions: each has a line of its own."""
+    replaced: str = ""
+    """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
+    insisted: set[str] = field(default_factory=set)
+    """Ids of such models that a person had explain a photograph nevertheless."""
 
     def opened(self, key: str | None) -> Image | None:
-        """Return one of the session's own pictures, decoded again if needed."""
-        if key is None or key not in self.own:
+        """Return one of the browser's own pictures, decoded again if needed."""
+        if key is None or key in EXAMPLES:
             return None
+        UPLOADS.use(owner(), key)
+        if UPLOADS.is_deleted(owner(), key):
+            # In another tab.
+            self.last = None
         if self.last is None or token(self.last) != key:
-            self.last = UPLOADS.get(key)
-            if self.last is None:
-                del self.own[key]
+            self.last = UPLOADS.get(owner(), key)
         return self.last
 
 
 def list_own() -> tuple[OwnPicture, ...]:
-    """Return the session's own pictures that are still here, oldest first."""
-    return tuple(each for key, each in state.of(Pictures).own.items() if UPLOADS.find(key) is not None)
+    """Return the browser's own pictures, oldest first, the same in all of its tabs."""
+    return UPLOADS.list_own(owner())
 
 
 def own_items(exclude: str) -> tuple[Item, ...]:
-    """Return the session's other pictures, oldest first, to open one by one."""
+    """Return the browser's other pictures, oldest first, to open one by one."""
     return tuple(
-        Item(f"{each.sha256[:12]}/{each.name}", each.sha256, partial(_open_uncached, token(each)))
+        Item(f"{each.sha256[:12]}/{each.name}", each.sha256, partial(_open_uncached, owner(), token(each)))
         for each in list_own()
         if each.sha256 != exclude
     )
 
 
-def _open_uncached(key: str) -> Image:
+def _open_uncached(owner: str, key: str) -> Image:
     """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
-    if (opened := UPLOADS.get(key)) is None:
+    opened = UPLOADS.get(owner, key)
+    if opened is None:
         raise ImageProblem("This picture is no longer on the server: upload it again.")
     return opened
 
@@ -208,33 +358,44 @@ def is_own() -> bool:
     return _read_pictures().chosen not in EXAMPLES
 
 
-def unlinked_name() -> str:
-    """Return the name of a picture that a link cannot carry; empty for an example."""
+def describe_link() -> dict[str, Any]:
+    """Return what a viewer says of a link to an own picture: its name, and for how many seconds it is kept."""
     pictures = _read_pictures()
-    own = pictures.own.get(pictures.chosen or "")
-    return own.name if own is not None else ""
+    key = pictures.chosen
+    if key is None or key in EXAMPLES or pictures.last is None:
+        return {}
+    own = UPLOADS.find(owner(), key)
+    if own is None:
+        # Too large to be kept.
+        return {"private": pictures.last.name}
+    return {"private": own.name, "keeps": 0 if UPLOADS.is_lent(owner(), key) else int(MAX_AGE)}
 
 
-def require_picture() -> None:
-    """Raise ImageProblem where the link was made with a picture that is not here."""
-    if name := state.of(Pictures).missing:
-        raise ImageProblem(f"This link is about {name}, which is not in it: drop that picture here, or choose another.")
+def missing_name() -> str | None:
+    """Return the name of a link's picture that is not here, maybe empty; None if it is, or there is none."""
+    return _read_pictures().missing
 
 
 def current() -> Image:
     """Return the chosen picture, and write it to the address."""
     pictures = _read_pictures()
+    if pictures.missing is not None:
+        # Its address stays as it was opened.
+        return example(pictures.chosen or FIRST)
     image = pictures.opened(pictures.chosen)
+    if image is None and pictures.chosen not in EXAMPLES:
+        pictures.chosen, pictures.problem = _newest(), "This picture is no longer on the server: upload it again."
+        image = pictures.opened(pictures.chosen)
     url_state.set_url("picture", None if image is None else pictures.chosen)
-    url_state.set_url("example", pictures.chosen if image is None and not pictures.missing else None, FIRST)
-    url_state.set_url("missing", pictures.missing or None)
+    url_state.set_url(NAMED, None)
+    url_state.set_url("example", pictures.chosen if image is None else None, FIRST)
     return example(pictures.chosen or FIRST) if image is None else image
 
 
 def current_id() -> str | None:
     """Return the chosen picture's name in addresses; None for that of a link that is not here."""
     pictures = _read_pictures()
-    return None if pictures.missing else pictures.chosen
+    return None if pictures.missing is not None else pictures.chosen
 
 
 def _read_pictures() -> Pictures:
@@ -244,13 +405,16 @@ def _read_pictures() -> Pictures:
         linked = st.query_params.get("example")
         names = (linked, *EXAMPLES) if linked in EXAMPLES else EXAMPLES
         pictures.chosen = next(name for name in names if name and is_installed(name))
-        pictures.missing = shorten(st.query_params.get("missing", ""), MAX_NAME)
-        if (key := st.query_params.get("picture")) is not None and not choose_by_id(key):
-            pictures.problem = (
-                "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
-                f"This is the example {pictures.chosen}."
-            )
+        key = st.query_params.get("picture")
+        if key is not None and not choose_by_id(key):
+            pictures.missing = shorten(st.query_params.get(NAMED, ""), MAX_NAME)
     return pictures
+
+
+def _newest() -> str:
+    """Return the newest own picture, else the first example."""
+    own = list_own()
+    return token(own[-1]) if own else FIRST
 
 
 # The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
@@ -258,49 +422,105 @@ def _read_pictures() -> Pictures:
 
 def choose_upload(image: Image, data: bytes = b"") -> None:
     """Choose an own picture and keep it; `data`: its file."""
-    own = state.of(Pictures).own
-    own.pop(token(image), None)
-    _choose_own(image, UPLOADS.put(image, data))
-    while len(own) > MAX_OWN:
-        del own[next(iter(own))]
-
-
-def _choose_own(image: Image, picture: OwnPicture) -> None:
-    pictures, key = state.of(Pictures), token(image)
-    pictures.own.setdefault(key, picture)
-    pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, key, None, ""
+    UPLOADS.put(owner(), image, data)
+    state.of(Pictures).last = image
+    _choose(token(image))
 
 
 def choose_by_id(key: str) -> bool:
     """Choose a picture by its address name; return whether it exists."""
-    if key in EXAMPLES:
-        choose_example(key)
-        return True
-    pictures = state.of(Pictures)
-    image, picture = pictures.opened(key) or UPLOADS.get(key), pictures.own.get(key) or UPLOADS.find(key)
-    if image is None or picture is None:
-        return False
-    _choose_own(image, picture)
+    if key not in EXAMPLES:
+        borrow(key)
+        if state.of(Pictures).opened(key) is None:
+            return False
+    _choose(key)
     return True
+
+
+def borrow(key: str) -> None:
+    """Show a link's picture among the own ones, if anybody keeps it."""
+    UPLOADS.lend(owner(), key)
+
+
+def is_kept(sha256: str) -> bool:
+    """Return whether a picture is among the own ones."""
+    return UPLOADS.find(owner(), sha256[:DIGITS]) is not None
+
+
+def is_borrowed(key: str) -> bool:
+    """Return whether a picture came by a link."""
+    return UPLOADS.is_lent(owner(), key)
 
 
 def choose_example(name: str) -> None:
     """Choose an example by its name."""
+    _choose(name)
+
+
+def _choose(key: str) -> None:
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.missing = name, None, ""
+    pictures.chosen, pictures.problem, pictures.missing, pictures.deleted = key, None, None, None
+    pictures.replaced = ""
 
 
-def remove(key: str) -> None:
+def adapt_to_model(model: ModelSpec) -> bool:
+    """Choose what the model knows in a photograph's place, or the photograph again; return whether that is another."""
+    pictures = state.of(Pictures)
+    photograph = pictures.replaced or pictures.chosen or ""
+    if pictures.replaced and not model.example:
+        choose_example(photograph)
+        return True
+    if not model.example or not is_photograph() or model.id in pictures.insisted:
+        return False
+    choose_example(model.example)
+    pictures.replaced = photograph
+    return True
+
+
+def insist(model_id: str) -> None:
+    """Go back to the photograph, which the model then explains although it knows none."""
+    pictures = state.of(Pictures)
+    pictures.insisted.add(model_id)
+    choose_example(pictures.replaced)
+
+
+def replaced() -> str:
+    """Return the file name of the photograph in whose place an example is shown; empty for none."""
+    name = state.of(Pictures).replaced
+    return example_file(name)[1] if name else ""
+
+
+def delete(key: str) -> None:
     """Delete an own picture, and choose another or an example."""
     pictures = state.of(Pictures)
-    UPLOADS.drop(key)
+    picture = UPLOADS.delete(owner(), key)
+    answer, area = copy(state.of(state.ChosenAnswer)), copy(state.of(state.ChosenArea))
+    if pictures.chosen == key:
+        _choose(_newest())
     pictures.last = None
-    if pictures.own.pop(key, None) and pictures.chosen == key:
-        pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+    if picture is not None:
+        pictures.deleted, pictures.deletions = Deleted(picture, answer, area), pictures.deletions + 1
+
+
+def undo_delete() -> None:
+    """Bring the deleted picture back with what was chosen in it."""
+    pictures = state.of(Pictures)
+    deleted = pictures.deleted
+    pictures.deleted = None
+    if deleted is None:
+        return
+    if not UPLOADS.restore(owner(), token(deleted.picture)):
+        pictures.problem = f"{deleted.picture.name} is no longer on the server: upload it again."
+        return
+    # Lists on the page keep what they show: new ones take their places.
+    generation = state.of(state.ChosenAnswer).generation + 1
+    state.put(replace(deleted.answer, generation=generation))
+    state.put(deleted.area)
+    choose_by_id(token(deleted.picture))
 
 
 def replace_drawing(former: str | None, image: Image) -> None:
     """Choose a drawing in place of its former version, a `token`."""
-    if former and state.of(Pictures).own.pop(former, None):
-        UPLOADS.drop(former)
+    if former:
+        UPLOADS.drop(owner(), former)
     choose_upload(image)

@@ -16,7 +16,7 @@ from torchvision import transforms
 from torchvision.ops import box_iou
 
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
@@ -284,12 +284,3 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
     assert {Image.open(io.BytesIO(data)).size for data in pictures} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
-
-
-def test_models_are_timed_in_turns_after_a_warm_up(result, monkeypatch):
-    adapter, passes = result.evidence.loaded.adapter, []
-    monkeypatch.setattr(type(adapter), "run", lambda _self, tensor: passes.append(tensor))
-    first, second = measure_in_turns([result.evidence, result.evidence], rounds=3)
-    assert len(passes) == 2 * (1 + 3)
-    assert first.fastest <= first.median <= first.slowest and second.fastest > 0
-    assert Timing(20, 19, 90).steady and not Timing(30, 20, 31).steady

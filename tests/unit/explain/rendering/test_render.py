@@ -99,7 +99,7 @@ def test_overlay_colours_the_picture_by_its_lightness():
     picture, values = np.array([[[0, 0, 0], [255, 255, 255], [200, 100, 50]]], np.uint8), np.ones((1, 3), np.float32)
     whole = 0, 0, 3, 1
     hot = colormaps.lut("inferno")[212] / 255  # 0.83 of the colormap
-    dark, white = 255 * 0.53 * hot**3, 255 * (1 - (1 - hot) ** 2.7)
+    dark, white = 255 * 0.5 * hot**3, 255 * (1 - (1 - hot) ** 2.7)
     grey = (0.299 * 200 + 0.587 * 100 + 0.114 * 50) / 255
     for alpha in (0.3, 1):
         tint = np.array([dark, white, dark + (white - dark) * grey])
@@ -109,7 +109,31 @@ def test_overlay_colours_the_picture_by_its_lightness():
         drawn = paint(picture, Field(values, whole, whole, cells=(1, 3)), Style(alpha=alpha, cells=True))
         assert abs(drawn[0] - expected).max() <= 1
         cold = paint(picture, Field(0 * values, whole, whole), Style(alpha=alpha))
-        assert abs(cold[0] - (1 - 0.2 * alpha) * under).max() <= 1
+        assert abs(cold[0] - (1 - 0.1 * alpha) * under).max() <= 1
+
+
+@pytest.mark.parametrize("alpha", [0, 0.3, 1])
+@pytest.mark.parametrize(
+    ("colormap", "kept", "muted"),
+    [("inferno", ["blue", "cyan", "lime"], ["orange", "red", "gold"]), ("jet", ["blue"], ["cyan", "lime", "red"])],
+)
+def test_without_evidence_only_colours_far_from_the_maps_stay(colormap, kept, muted, alpha):
+    picture = np.array([[colormaps.parse_color(name) for name in kept + muted]], np.uint8)
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].astype(float)
+    expected = picture.astype(float)
+    expected[:, len(kept) :] += alpha * (grey - picture)[:, len(kept) :]
+    bright, nothing, width = 1 - 0.1 * alpha, np.zeros((1, 1), np.float32), picture.shape[1]
+    inside = paint(picture, Field(nothing, (0, 0, width, 1), (0, 0, width, 1)), Style(colormap=colormap, alpha=alpha))
+    assert abs(inside - bright * expected).max() <= 1
+    beside = cv2.copyMakeBorder(picture, 0, 0, 9, 0, cv2.BORDER_REPLICATE)
+    field = Field(nothing, (0, 0, 8, 1), (0, 0, 8, 1))
+    outside = paint(beside, field, Style(colormap=colormap, alpha=alpha), unit=0.1)[:, 9:]
+    assert abs(outside - 0.85 * bright * expected).max() <= 1.5
+
+
+def test_a_map_in_grey_leaves_the_picture_its_colours(pixels):
+    cold = Field(np.zeros((48, 64), np.float32), WHOLE, WHOLE)
+    assert abs(paint(pixels, cold, Style(colormap="bone", alpha=1)) - 0.9 * pixels).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["overlay", "blend", "map"])

@@ -1,0 +1,166 @@
+"""The maps of several models on one picture: side by side or one at a time, with their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
+from sightglass.explain.maps.statistics import share_difference
+from sightglass.explain.phrases import count, download
+from sightglass.explain.rendering.marks import box_mark
+from sightglass.explain.tasks.wording import Answer
+from sightglass.ui import widgets
+from sightglass.ui.choices import model_picker
+from sightglass.ui.instruments import instruments, numbers_of
+from sightglass.ui.session import url_state
+from sightglass.ui.session.jobs import time_job
+from sightglass.ui.session.markdown import sentence
+from sightglass.ui.viewer import Box, Pane
+from sightglass.ui.views import panels
+from sightglass.ui.views.comparison_table import NONE, ComparisonTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain import Explanation, Image
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.models.spec import ModelSpec
+    from sightglass.ui.viewer import View
+    from sightglass.ui.views.comparison_table import Row
+
+HEIGHT_LARGE = 590
+"""CSS pixels of the picture in a window of 900."""
+MEASURING = "measuring…"
+NOT_TIMED = "cannot be measured"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of a comparison on the page."""
+
+    comparison: Comparison
+    models: Sequence[ModelSpec]
+
+    @cached_property
+    def table(self) -> ComparisonTable:
+        """How similar the maps are, two by two."""
+        return ComparisonTable(self.comparison.names, self.comparison.agreement)
+
+    def draw_beside(self) -> DeltaGenerator:
+        """Draw a picture for each model; return where a list belongs."""
+        with st.container(key="stage"):
+            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", height=panels.HIGHEST)
+        self._draw_numbers(view)
+        return st.container()
+
+    def draw_large(self) -> DeltaGenerator:
+        """Draw one picture with a list of the models and their difference; return where more of a list belongs."""
+        panes = [*self._panes, *self._list_differences()]
+        keys = self._keys(len(panes))
+        left, right = st.columns(panels.COLUMNS, gap="medium")
+        with right.container(key="answers"):
+            bars = [*map(_bar, self.comparison.explanations), None]
+            rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
+            widgets.rows(rows, key=self._list_key, keys=keys)
+            more = st.container()
+        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
+        with left, st.container(key="stage"):
+            view = panels.draw_viewer(self._image, panes, **look)
+        self._draw_numbers(view)
+        return more
+
+    def show_large(self, place: int) -> None:
+        """Show the large picture of a model, by its place, from the next run on."""
+        url_state.link(arrangement="large")
+        st.session_state[self._list_key] = {"chosen": place}
+
+    def _draw_numbers(self, view: View) -> None:
+        """Draw the instruments and the table below the maps; time the models meanwhile."""
+        mapped = [place for place, pane in enumerate(self._panes) if pane.maps]
+        costs = {name: [column[place] for place in mapped] for name, column in self._list_costs().items()}
+        instruments(view, [numbers_of(self.comparison.explanations[place], 0) for place in mapped], more=costs)
+        if why := time_job.failure(self.comparison):
+            st.caption(f":material/info: The models cannot be timed: {sentence(why)}")
+        time_job.follow(self.comparison)
+
+    def _list_costs(self) -> dict[str, list[str]]:
+        """Return what the models cost, by the names of the rows."""
+        timings = self.comparison.timings
+        explanations = self.comparison.explanations
+        waiting = NOT_TIMED if time_job.failure(self.comparison) else MEASURING
+        time = "Time" if all_steady(timings) else f"Time, {BESIDE_OTHER_WORK}"
+        sizes = [download(model_picker.megabytes(each.model)).removeprefix("about ") for each in explanations]
+        return {
+            time: [timing.text for timing in timings] or [waiting] * len(explanations),
+            "Size": [size or NONE for size in sizes],
+            "Parameters": [count(each.evidence.loaded.parameters) for each in explanations],
+        }
+
+    @property
+    def _image(self) -> Image:
+        return self.comparison.explanations[0].image
+
+    @property
+    def _list_key(self) -> str:
+        """Key of the list of models in the session."""
+        return f"compared-{'-'.join(self.comparison.names)}"
+
+    @cached_property
+    def _panes(self) -> list[Pane]:
+        return [self._pane(place) for place in range(len(self.models))]
+
+    def _pane(self, place: int) -> Pane:
+        """Return a model's picture; dashed: objects that it misses."""
+        explanation, name = self.comparison.explanations[place], self.comparison.names[place]
+        task = explanation.task
+        note = task.wording.answer(explanation)
+        absent = [each.prediction for each in self.comparison.objects if each.places[place] is None]
+        dashed = [
+            Box(missed.box, f"{missed.label} missed", marks=(replace(box_mark(missed.box), hollow=True),))
+            for missed in absent
+            if missed.box
+        ]
+        pane = Pane(title=name, note=note, boxes=tuple(dashed), rows=self._rows(place))
+        if not explanation.heatmaps:
+            return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
+        note = task.wording.name_map(explanation, 0) if task.names_classes else note
+        if any(prediction not in explanation.predictions for prediction in explanation.own(0)):
+            note = f"misses it: {note}"
+        boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen)
+        maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
+        return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
+
+    def _rows(self, place: int) -> tuple[Row, ...]:
+        """Return what a model says, and how similar its map is to the first one."""
+        explanation = self.comparison.explanations[place]
+        return ("Answer", explanation.task.wording.answer(explanation)), *self.table.rows(place)
+
+    def _list_differences(self) -> list[Pane]:
+        """Return the difference of the first and the last map of one class or object, if there may be one."""
+        comparison = self.comparison
+        if (ends := comparison.ends) is not None:
+            first, last = ends
+            values = share_difference(comparison.maps[first], comparison.maps[last])
+            sides = (comparison.names[first], comparison.names[last])
+            return [Pane(maps=(panels.difference_map(values, comparison.common, sides),), title="Difference")]
+        if comparison.subject is None and comparison.shared is not None:
+            kind = "object" if comparison.objects else "class"
+            return [Pane(title="Difference", note=f"choose one {kind} for all")]
+        return []
+
+    def _keys(self, panes: int) -> tuple[str, ...]:
+        """Return the key of each large picture: its size, where different ones of one family are compared."""
+        sizes, families = [model.size for model in self.models], {model.family for model in self.models}
+        exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
+        return (*(size if exact else "" for size in sizes), "")[:panes]
+
+
+def _bar(explanation: Explanation) -> float | None:
+    score = explanation.task.scorer.score(explanation, 0) if explanation.heatmaps else None
+    return None if score is None else explanation.task.wording.bar(score)

@@ -1,0 +1,46 @@
+"""The charts of a finished run: those of its evaluation, or of its numbers."""
+
+from operator import itemgetter
+
+from sightglass.batch import table
+from sightglass.batch.finished import Frame, Result, list_rows, stamp
+from sightglass.common.settings import MIB
+from sightglass.evaluation import stored
+from sightglass.evaluation.charts import Chart, NumberPoint, Numbers, list_charts
+from sightglass.explain.evidence.cache import ByteCache
+
+_charts: ByteCache[tuple[tuple[Chart, ...], int]] = ByteCache(64 * MIB, itemgetter(1))
+"""Charts, each with the bytes of its evaluation; sessions share them."""
+
+
+def has_charts(result: Result, model: int) -> bool:
+    """Return whether one model of a result, by its index, has charts: where its pictures have labels."""
+    frame = result.frames[model]
+    return result.fits[model] is not None or ("absolute_error" in frame and frame["absolute_error"].notna().any())
+
+
+def read_charts(result: Result, model: int) -> tuple[Chart, ...]:
+    """Return the charts of one model of a result, by its index; none without labels."""
+    key = (*stamp(result.plans[model].folder), result.stopped)
+    charts, _ = _charts.get_or_make(key, lambda: _make_charts(result, model))
+    return charts
+
+
+def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
+    folder = result.plans[model].folder
+    report = result.reports[model]
+    fit = result.fits[model]
+    if fit is None:
+        points = _list_points(result.frames[model])
+        return ((Numbers(points, table.read_scores(folder).unit),) if points else ()), 0
+    evaluation = stored.load(folder) if report is None else report.evaluation
+    charts = list_charts(evaluation, report, fit.by_class, stopped=result.stopped)
+    return charts, evaluation.nbytes
+
+
+def _list_points(frame: Frame) -> tuple[NumberPoint, ...]:
+    """Return the pictures with a true number and one of the model."""
+    if "true_number" not in frame:
+        return ()
+    rows = list_rows(frame[frame["absolute_error"].notna()])
+    return tuple(NumberPoint(row["picture"], row["true_number"], row["predicted_score"]) for row in rows)

@@ -1,0 +1,170 @@
+"""Every public method of an explanation works on models in memory, and leaves them as they were."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+from torchvision import models as torchvision_models
+from torchvision import transforms
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.explanation import Explanation
+from sightglass.explain.trust.checks import Checks
+from tests.unit.explain.test_callers_module import everything
+from tests.unit.explain.test_in_memory import PICTURE, PLAIN, Net
+from tests.unit.explain.test_segmentation import Tiny
+from tests.unit.models.families.test_guard import LONGEST, shared_state
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "own": Net,
+    "of torchvision": lambda: torchvision_models.DenseNet(4, (2, 2), 8, num_classes=5),
+    "compiled": lambda: torch.compile(Net()),
+    "of pixels": Tiny,
+}
+CENTRE = (8, 8, 24, 24)
+MASK = np.pad(np.ones((16, 16), bool), 8)
+
+
+def no_boxes(explanation: Explanation) -> bool:
+    with pytest.raises(ModelProblem, match="draws no boxes"):
+        explanation.candidate(0, 0)
+    return True
+
+
+def saved_files(explanation: Explanation, folder: Path) -> bool:
+    names = ["all", "figure.png", "figure.jpg", "figure.svg", "figure.pdf", "report.html"]
+    paths = [explanation.save(folder / name) for name in names]
+    return all(path.exists() for path in paths)
+
+
+def checked(explanation: Explanation) -> bool:
+    checks = explanation.checks()
+    assert explanation.known_checks() is checks
+    return len(checks.checks) == 3
+
+
+CALLS: dict[str, Callable[[Explanation, Path], Any]] = {
+    "agreement": lambda explanation, _: explanation.agreement(0, 1).iou_top20 <= 1,
+    "area": lambda explanation, _: explanation.area() is None or explanation.area().shape == PICTURE.shape[:2],
+    "box_numbers": lambda explanation, _: explanation.box_numbers() is None,
+    "by_layer": lambda explanation, _: len(explanation.by_layer()) == 1,
+    "candidate": lambda explanation, _: no_boxes(explanation),
+    "checks": lambda explanation, _: checked(explanation),
+    "checks_key": lambda explanation, _: isinstance(hash(explanation.checks_key()), int),
+    "depth": lambda explanation, _: explanation.depth is None,
+    "diagnosis": lambda explanation, _: isinstance(explanation.diagnosis, tuple),
+    "inside": lambda explanation, _: 0 <= explanation.inside(MASK) <= 1,
+    "known_checks": lambda explanation, _: explanation.known_checks(1) is None,
+    "map_key": lambda explanation, _: explanation.map_key() != explanation.map_key(1),
+    "missing": lambda explanation, _: explanation.missing(CENTRE) is None,
+    "other_area": lambda explanation, _: explanation.other_area() is None,
+    "outside": lambda explanation, _: 0 <= explanation.with_object(CENTRE).outside() <= 1,
+    "overlap": lambda explanation, _: 0 <= explanation.overlap(0, 1) <= 1,
+    "overlay": lambda explanation, _: explanation.overlay().shape == PICTURE.shape,
+    "own": lambda explanation, _: explanation.own() == (),
+    "prove": lambda explanation, _: explanation.prove() is explanation.proofs[0],
+    "proofs": lambda explanation, _: 0 in explanation.proofs,
+    "quantity": lambda explanation, _: explanation.quantity == "score",
+    "ranks": lambda explanation, _: explanation.ranks[0] == 1,
+    "recipe": lambda explanation, _: explanation.recipe.method == explanation.heatmaps[0].method,
+    "save": saved_files,
+    "segmentation": lambda explanation, _: (
+        explanation.segmentation is None or explanation.segmentation.shape == PICTURE.shape[:2]
+    ),
+    "shared": lambda explanation, _: len(explanation.shared) == 2,
+    "statistics": lambda explanation, _: len(explanation.statistics) == 2,
+    "task": lambda explanation, _: explanation.task.explains("class") or explanation.task.explains("region"),
+    "to_dict": lambda explanation, _: bool(explanation.to_dict()),
+    "unfiltered": lambda explanation, _: explanation.unfiltered == explanation.predictions,
+    "with_method": lambda explanation, _: explanation.with_method("LayerCAM").heatmaps[0].method == "layercam",
+    "with_methods": lambda explanation, _: len(explanation.with_methods("layercam", "hirescam")) == 2,
+    "with_object": lambda explanation, _: explanation.with_object(CENTRE).object_mask.any(),
+    "with_options": lambda explanation, _: len(explanation.with_options(targets=(0,)).heatmaps) == 1,
+    "with_targets": lambda explanation, _: len(explanation.with_targets(0, 1, 2).heatmaps) == 3,
+    "with_tests": lambda explanation, _: explanation.with_tests({}).proofs == explanation.proofs,
+    "_repr_html_": lambda explanation, _: "<iframe" in explanation._repr_html_(),
+}
+
+
+def explain(net: nn.Module) -> Explanation:
+    return Explainer(net, preprocess=PLAIN)(PICTURE, top_k=2)
+
+
+def test_every_method_is_called() -> None:
+    fields = {field.name for field in dataclasses.fields(Explanation)}
+    members = {name for name, _ in inspect.getmembers_static(Explanation) if not name.startswith("_")}
+    assert members - fields == CALLS.keys() - {"_repr_html_"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", NETS)
+def test_methods_of_model_in_memory(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = NETS[kind]()
+    before = shared_state(), everything(net)
+    explanation = explain(net)
+    for name, call in CALLS.items():
+        assert call(explanation, tmp_path), name
+        assert (shared_state(), everything(net)) == before, name
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_methods_within_a_pass_of_another_explainer(same: bool, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = Net()
+    other = net if same else Net()
+    before = shared_state(), everything(net), everything(other)
+    explanation = explain(net)
+    with Explainer(other, preprocess=PLAIN).loaded.lock:
+        for name, call in CALLS.items():
+            assert call(explanation, tmp_path), name
+    assert (shared_state(), everything(net), everything(other)) == before
+
+
+def test_checks_in_several_threads() -> None:
+    torch.manual_seed(1)
+    nets = [Net(), Net()]
+    before = shared_state(), *map(everything, nets)
+    expected = [explain(net).checks() for net in nets]
+    found: list[tuple[int, Checks]] = []
+
+    def check(number: int) -> None:
+        found.append((number, explain(nets[number]).checks()))
+
+    threads = [threading.Thread(target=check, args=(number,), daemon=True) for number in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=LONGEST)
+    assert len(found) == len(threads)
+    assert all(checks == expected[number] for number, checks in found)
+    assert (shared_state(), *map(everything, nets)) == before
+
+
+def test_preprocess_that_explains_by_another_model() -> None:
+    """As one that cuts out the object that another model found."""
+    torch.manual_seed(1)
+    net, finder = Net(), Net()
+    before = shared_state(), everything(net), everything(finder)
+    find, to_tensor = Explainer(finder, preprocess=PLAIN), transforms.ToTensor()
+
+    def preprocess(picture: Pillow.Image) -> torch.Tensor:
+        assert find(picture.resize((32, 32)), top_k=1).heatmaps
+        return to_tensor(picture)
+
+    explanation = Explainer(net, preprocess=preprocess)(PICTURE, top_k=1)
+    plain = Explainer(net, preprocess=PLAIN)(PICTURE, top_k=1)
+    assert np.array_equal(explanation.heatmaps[0].values, plain.heatmaps[0].values)
+    assert explanation.prove().curves
+    assert (shared_state(), everything(net), everything(finder)) == before
