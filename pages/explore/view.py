@@ -123,7 +123,7 @@ def _draw_way_back(model: ModelSpec) -> None:
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
     """Return where the picture, the answers, and what is below these are drawn."""
     left, right = main.columns(panels.COLUMNS, gap="medium")
-    return left.container(key="stage"), right.container(key="answers"), right.container()
+    return left.container(key="stage"), right.container(key="answers"), right.container(key="beside")
 
 
 def _map_before(answers: Answers) -> tuple[Explanation, str] | None:

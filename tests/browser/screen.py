@@ -266,7 +266,10 @@ def asked(page: Page, name: str, *values: str) -> None:
 
 def fits(page: Page) -> None:
     """What is wider than its window for a moment, while it is laid out, may be; what stays so may not."""
-    page.wait_for_function("() => document.documentElement.scrollWidth - window.innerWidth <= 1")
+    page.wait_for_function(
+        """() => [document.documentElement, document.querySelector('[data-testid="stMain"]')]
+            .every(({scrollWidth}) => scrollWidth - innerWidth <= 1)"""
+    )
 
 
 # axe leaves these out unless it is asked for them.
