@@ -71,7 +71,7 @@ const CHANGES = { childList: true, subtree: true, characterData: true };
 
 /** Have the headline and the states of the checks read aloud when they have changed. @param {Document} document */
 export function announce(document) {
-  const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks, .st-key-undo-line) [data-testid=stMarkdownContainer]";
+  const spoken = document.createElement("p"), parts = ":is(.st-key-headline, .st-key-top, .st-key-checks, .st-key-undo-line .stMarkdown) [data-testid=stMarkdownContainer]";
   spoken.className = "page-spoken";
   spoken.setAttribute("aria-live", "polite");
   document.body.append(spoken);
