@@ -122,7 +122,7 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     pair = _choose_pair(table.names)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
-    look: dict[str, Any] = {"key": "viewer-topk", "together": True, "instruments": True}
+    look: dict[str, Any] = {"key": "viewer-topk", "together": True}
     look |= {"beside": len(panes) == 1, **panels.arrange(explanation.image, len(panes))}
     with above:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)

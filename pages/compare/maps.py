@@ -55,9 +55,7 @@ class Maps:
     def draw_beside(self) -> DeltaGenerator:
         """Draw a picture for each model; return where a list belongs."""
         with st.container(key="stage"):
-            view = panels.draw_viewer(
-                self._image, self._panes, key="viewer-compare", height=panels.HIGHEST, instruments=True
-            )
+            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", height=panels.HIGHEST)
         self._draw_numbers(view)
         return st.container()
 
@@ -71,7 +69,7 @@ class Maps:
             rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
             widgets.rows(rows, key=self._list_key, keys=keys)
             more = st.container()
-        look = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys, "instruments": True}
+        look = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
         with left, st.container(key="stage"):
             view = panels.draw_viewer(self._image, panes, **look)
         self._draw_numbers(view)
