@@ -120,12 +120,7 @@ class Maps:
         explanation, name = self.comparison.explanations[place], self.comparison.names[place]
         task = explanation.task
         note = task.wording.answer(explanation)
-        absent = [each.prediction for each in self.comparison.objects if each.places[place] is None]
-        dashed = [
-            Box(missed.box, f"{missed.label} missed", marks=(replace(box_mark(missed.box), hollow=True),))
-            for missed in absent
-            if missed.box
-        ]
+        dashed = self._list_missed(place)
         pane = Pane(title=name, note=note, boxes=tuple(dashed), rows=self._rows(place))
         if not explanation.heatmaps:
             return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
@@ -135,6 +130,15 @@ class Maps:
         boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen)
         maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
         return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
+
+    def _list_missed(self, place: int) -> list[Box]:
+        """Return the objects that a model misses, dashed."""
+        missed = [each.prediction for each in self.comparison.objects if each.places[place] is None]
+        return [
+            Box(each.box, f"{each.label} missed", marks=(replace(box_mark(each.box), hollow=True),))
+            for each in missed
+            if each.box
+        ]
 
     def _rows(self, place: int) -> tuple[Row, ...]:
         """Return what a model says, and how similar its map is to the first one."""
