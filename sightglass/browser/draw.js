@@ -184,7 +184,7 @@ function canvasOf(muted, { width, height }) {
   if (muted.canvas) return muted.canvas;
   const context = hiddenContext(true);
   resize(context.canvas, width, height);
-  context.putImageData(new ImageData(new Uint8ClampedArray(muted.pixels.buffer), width), 0, 0);
+  context.putImageData(new ImageData(new Uint8ClampedArray(/** @type {ArrayBuffer} */ (muted.pixels.buffer)), width), 0, 0);
   return (muted.canvas = context.canvas);
 }
 
