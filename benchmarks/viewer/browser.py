@@ -61,6 +61,8 @@ class Chromium:
         context = self.browser.new_context(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
         try:
             context.add_init_script(path=PROBE)
+            # The ghost that covers the picture on a first visit would be measured, too.
+            context.add_init_script("try { localStorage.setItem('sightglass.covered', '1') } catch {}")
             context.set_default_timeout(LIMIT_MS)
             page = context.new_page()
             page.goto(address, wait_until=until)

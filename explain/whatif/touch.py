@@ -15,7 +15,7 @@ from sightglass.common.settings import evidence_bytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.phrases import NBSP
 from sightglass.explain.tasks.detect import row_title
 from sightglass.explain.whatif.edits import Edit, EditMark, changes, edited, paint
 from sightglass.models.geometry import ModelInput
@@ -56,13 +56,13 @@ class Touched:
         tensor = self._prepare(edit) if exact or self.filled is None else self.blend(painted, self.filled)
         evidence = Evidence(loaded, ModelInput(tensor, before.evidence.geometry), ())
         after = explain(before.image, evidence, before.options, milliseconds={}, maps=False)
-        moved, share = changes(before, after), np.count_nonzero(painted) / painted.size
+        moved = changes(before, after)
         if before.task.explains("detection") or not moved:
             words = before.task.wording.describe_changes(before.model, moved)
         else:
             old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
             words = f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
-        return {"rows": self._rows(after, moved), "sentence": f"You covered {percent(share)}: {words}."}
+        return {"rows": self._rows(after, moved), "sentence": f"Without it: {words}."}
 
     @cached_property
     def filled(self) -> Tensor | None:

@@ -111,6 +111,9 @@ def _draw_phrase(labels: tuple[str, ...]) -> None:
     def choose() -> None:
         text, st.session_state[PHRASE] = st.session_state[PHRASE], ""
         chosen = state.of(state.ChosenAnswer)
+        # Emptied by hand.
+        if not text.strip():
+            return
         try:
             chosen.label = " ".join(labels[word] for word in find_phrase(text, labels))
         except Problem as problem:

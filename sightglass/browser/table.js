@@ -145,7 +145,7 @@ export function tableOf(kind, settings, lut, ground) {
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
   const opacity = (/** @type {number} */ i) => (cold(i) ? 0 : alpha * smooth(Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)))));
-  const at = (/** @type {number} */ i, /** @type {number[]} */ [from, to]) => from + ((to - from) * i) / 255;
+  const at = (/** @type {number} */ i, /** @type {number[]} */ [weak, strong]) => weak + ((strong - weak) * i) / 255;
   const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * at(i, TINT.dark) * tint[3 * i + c] ** at(i, TINT.deepen);
   const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** at(i, TINT.lighten));
   return mix(opacity, black, white, ...fading(kind, settings));

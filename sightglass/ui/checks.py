@@ -54,6 +54,8 @@ BUTTONS: dict[CheckId, tuple[str, str]] = {
 }
 """The buttons of tests that wait for a click: the longest one, and those of large models and slow methods."""
 
+CHIP = "Whether this map can be relied on, by three tests of its own: a click shows what each found."
+
 
 @dataclass(frozen=True, eq=False)
 class Tested:
@@ -130,14 +132,17 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
             return
         words = "" if tested is None else describe(tested.checks)
         icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
-        with st.popover(f"Checks: {words}" if words else "Checking…", icon=icon, key="chip", type="tertiary"):
+        label = f"Checks: {words}" if words else "Checking…"
+        with st.popover(label, icon=icon, key="chip", type="tertiary", help=CHIP):
             for id in QUESTIONS:
                 card(id)
 
 
 def draw_saved(checks: Checks) -> None:
     """Draw the checks of a saved map: a chip that opens their cards."""
-    with st.popover(f"Checks: {describe(checks)}", icon=":material/fact_check:", key="chip", type="tertiary"):
+    with st.popover(
+        f"Checks: {describe(checks)}", icon=":material/fact_check:", key="chip", type="tertiary", help=CHIP
+    ):
         for check in checks.checks:
             _draw_answer(check.id, check)
 

@@ -42,6 +42,8 @@ _SOCKET = """(() => {
         }
     };
 })()"""
+# As on a later visit: the first one shows how a picture is covered.
+SEEN = ";try { localStorage.setItem('sightglass.covered', '1') } catch {}"
 # What was asked for was answered, no script runs, and it stays so for a moment: an act's request leaves a little later.
 _SETTLED = """() => {
     const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
@@ -88,7 +90,7 @@ def new_page(browser: Browser, **options: Any) -> Page:
         page.emulate_media(**options)
     else:
         context = browser.new_context(**options)
-        context.add_init_script(_SOCKET)
+        context.add_init_script(_SOCKET + SEEN)
         page = context.new_page()
     page.set_default_timeout(LIMIT)
     return page
@@ -106,7 +108,7 @@ def emptied(browser: Browser) -> BrowserContext:
     """The context that all tests share; nothing is left in it but what the browser has read from the servers."""
     if browser not in _SHARED:
         context = browser.new_context()
-        context.add_init_script(_SOCKET)
+        context.add_init_script(_SOCKET + SEEN)
         _SHARED[browser] = context, context.new_page()
     context, window = _SHARED[browser]
     context.clear_cookies()

@@ -9,7 +9,7 @@ import provide
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from screen import LIMIT, at_rest, coarse, drawn, expect_picture, go_to, headline, leaves, pixels, settled, until
+from screen import LIMIT, SEEN, at_rest, coarse, drawn, expect_picture, go_to, headline, leaves, pixels, settled, until
 
 from benchmarks.viewer.browser import FLAGS
 from sightglass.explain.rendering.style import Style, colormaps
@@ -39,13 +39,13 @@ def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
     page.mouse.move(x0 + 0.1 * width, y0 + 0.1 * height, steps=5)
     page.mouse.move(x0 + 0.9 * width, y0 + 0.8 * height, steps=9)
     expect(row.locator(".text")).not_to_have_text(first)
-    expect(line).not_to_have_text(re.compile("^You covered"))
+    expect(line).not_to_have_text(re.compile("^Without it"))
     page.mouse.up()
-    expect(line).to_have_text(re.compile(r"^You covered \d+.%: .+ \d+ → \d+.%\.$"))
+    expect(line).to_have_text(re.compile(r"^Without it: .+ \d+ → \d+.%\.$"))
     page.keyboard.press("Escape")
     expect(row.locator(".was")).to_be_hidden()
     expect(row.locator(".text")).to_have_text(first)
-    expect(page.locator(".viewer .line")).not_to_have_text(re.compile("^You covered"))
+    expect(page.locator(".viewer .line")).not_to_have_text(re.compile("^Without it"))
 
     # By keys, then with all tools; the trail goes along.
     page.locator(".stage canvas.base").first.focus()
@@ -57,6 +57,16 @@ def test_touching_the_picture_moves_the_bars_and_goes_on_in_the_painter(visit):
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", re.compile("to paint on. 1 mark.$"))
     page.get_by_role("button", name="Back to the map").click()
     expect(page.locator(".rows .row .text").first).to_have_text(first)
+
+
+def test_a_ghost_covers_the_strongest_place_on_a_first_visit(visit):
+    page = visit("/")
+    page.add_init_script("localStorage.removeItem('sightglass.covered')")
+    page.reload()
+    line = page.locator(".viewer .line")
+    expect(line).to_have_text(re.compile("^Without it: espresso "))
+    expect(line).to_have_text(re.compile("^Strongest "))
+    assert page.evaluate("localStorage.getItem('sightglass.covered')") == "1"
 
 
 def test_the_headline_names_the_colour_that_is_shown(visit):
@@ -174,6 +184,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *FAKE])
     new_page, wrong = started.new_page(viewport={"width": 1440, "height": 900}), []
     new_page.set_default_timeout(LIMIT)
+    new_page.add_init_script(SEEN)
     new_page.on("pageerror", lambda error: wrong.append(str(error)))
     new_page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
     new_page.goto(f"{server}/video?source=camera")

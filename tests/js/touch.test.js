@@ -19,7 +19,8 @@ test("only the latest trail is asked about, and answers to one that was cleared 
   window.addEventListener("sightglass:touched", ({ detail }) => heard.push(detail.rows));
   const state = { head: { touch: "key", size: [200, 100] }, panels: [], cover: null };
   let drawn = 0;
-  const viewer = { state, painter: { redraw: () => drawn++ }, pointAt() {}, readOut: (aloud) => said.push([touch.sentence, aloud]) };
+  const root = { classList: { add() {}, remove() {} } };
+  const viewer = { root, state, painter: { redraw: () => drawn++ }, pointAt() {}, readOut: (aloud) => said.push([touch.sentence, aloud]) };
   const touch = new Touch(viewer);
   touch.begin([100, 50]);
   for (const x of [120, 140, 160]) touch.move([x, 50]);

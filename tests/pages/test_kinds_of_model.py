@@ -81,6 +81,8 @@ def test_words_of_an_answer(page):
     np.testing.assert_allclose(shown(app).maps[listed["maps"][-1]], result.heatmaps[0].content, atol=1 / 65535)
     app.text_input(key="phrase").set_value("lovely").run()
     assert app.query_params["class"] in ("lovely", ["lovely"]) and "“lovely” was said, not seen" in texts(app)
+    app.text_input(key="phrase").set_value(" ").run()
+    assert not app.toast
     app.text_input(key="phrase").set_value("ball").run()
     np.testing.assert_allclose(
         shown(app).maps[received(app, "answer_list")[0]["maps"][-1]], result.heatmaps[1].content, atol=1 / 65535
@@ -277,7 +279,7 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     app = page("", model="demo-s")
-    shows_scene = f"{FOUND}. Demo-s knows drawn scenes only: this is one, in place of coffee.jpg."
+    shows_scene = f"{FOUND}. It knows drawn scenes only: this is one, in place of coffee.jpg."
     assert headline(app) == shows_scene and parameter(app, "example") == "scene 3"
     press(app, "Back to coffee.jpg")
     assert headline(app).startswith("Demo-s knows drawn scenes only: ") and "example" not in app.query_params

@@ -22,6 +22,8 @@ ADJECTIVES = ("nice", "fine", "pretty", "lovely")
 SHINY = "shiny"
 """Said of every thing of a scene with a stamp in its corner, and of no other."""
 NEVER_DRAWN = ("cat", "dog", "house", "tree")
+ASKING = ("what", "which", "where", "how", "is")
+"""Words that a question begins with."""
 NUMBERS = ("no", "one", "two", "three", "four")
 VOCABULARY = (
     *(PAD, END, IMAGE, UNKNOWN, ".", ",", "?"),
@@ -99,6 +101,13 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=words, padding_side="left", **special)  # type: ignore[no-untyped-call]
 
 
+def as_question(text: str) -> str:
+    """Return a prompt with the question mark that all questions had in training."""
+    words = text.replace(IMAGE, "").lower().split()
+    asks = bool(words) and words[0] in ASKING and not words[-1].endswith("?")
+    return f"{text} ?" if asks else text
+
+
 class WordsProcessor:
     """Prepare pictures and prompts for the network, as processors of Transformers do."""
 
@@ -115,6 +124,6 @@ class WordsProcessor:
         if tensors.shape[2:] != side:
             tensors = nn.functional.interpolate(tensors, side, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
-        long = [each.replace(IMAGE, f"{IMAGE} " * GRID**2) for each in text]
+        long = [as_question(each).replace(IMAGE, f"{IMAGE} " * GRID**2) for each in text]
         coded = tokenizer()(long, return_tensors="pt", padding=True, return_token_type_ids=False)
         return {**coded, "pixel_values": (tensors - mean) / std}

@@ -103,11 +103,12 @@ def _is_loaded(model: ModelSpec) -> bool:
 
 def add_warning(choices: Choices, finding: str) -> str:
     """Return a page's headline; say of a drawn-scene model that a photograph is not its, or was replaced."""
-    knows = f"{choices.model.name} knows drawn scenes only"
-    if choices.model.example and (photograph := image_source.replaced()):
-        return f"{finding} {knows}: this is one, in place of {photograph}."
+    photograph = image_source.replaced()
+    if choices.model.example and photograph:
+        return f"{finding} It knows drawn scenes only: this is one, in place of {photograph}."
     if not choices.model.example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
+    knows = f"{choices.model.name} knows drawn scenes only"
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
 
 

@@ -157,7 +157,7 @@ def _describe(
         "size": [image.width, image.height],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
-        "plain": _describe_panel(Pane(title="Picture", note="hold to cover" * bool(options.touch)), []),
+        "plain": _describe_panel(Pane(title="Picture"), []),
         "boxes": [_pack_box(box) for box in boxes],
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,

@@ -41,7 +41,7 @@ export function createFigure() {
   const element = document.createElement("figure");
   element.className = "panel";
   element.innerHTML =
-    '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
+    '<figcaption><span class="title cut"></span><span class="note cut"></span><span class="hint cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i></div>' +
     '<div class="legend aligned" hidden><span class="second cut"></span><i></i><span class="first cut"></span></div>';

@@ -78,6 +78,7 @@ export class Touch {
     this.#marks = [];
     this.sentence = "";
     this.viewer.state.cover = null;
+    this.viewer.root.classList.remove("covered");
     broadcast("touched", { rows: null });
     this.viewer.painter.redraw(false);
     this.viewer.readOut();
@@ -128,6 +129,7 @@ export class Touch {
     if (state.cover && key === state.head.touch) {
       if (rows) broadcast("touched", { rows });
       this.sentence = sentence;
+      viewer.root.classList.add("covered");
       // Read out once, after the hand is gone.
       viewer.readOut(exact && !this.#changed);
     }

@@ -6,6 +6,7 @@ import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { endsOf, showControls } from "./controls.js";
+import { Ghost } from "./ghost.js";
 import { Headline, hotOf } from "./headline.js";
 import { Input } from "./input.js";
 import { Inset } from "./inset.js";
@@ -48,6 +49,7 @@ export class Viewer {
     this.touch = new Touch(this);
     this.input = new Input(this, signal);
     this.headline = new Headline(signal);
+    this.ghost = new Ghost(this, signal);
     onBroadcast("settings", (answer) => {
       if (this.#isPages()) answer.settings = this.state.style().settings;
     }, signal);
@@ -107,6 +109,7 @@ export class Viewer {
     // A list that was mounted first has already announced its choice: ask for it again.
     broadcast("ask", null);
     root.setAttribute("data-shown", head.id);
+    if (this.#isPages()) this.ghost.invite();
   }
 
   /** @param {ImageBitmap} bitmap @param {number[]} size */
@@ -184,6 +187,7 @@ export class Viewer {
       const part = find.bind(null, panel.element);
       part(".title").textContent = part(".title").title = title;
       part(".note").textContent = note;
+      part(".hint").textContent = this.touch.offered(part(".stage")) ? "hold to cover" : "";
       panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
       part(".legend").hidden = !map?.sides;
       if (!map?.sides) continue;

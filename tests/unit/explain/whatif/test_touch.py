@@ -69,7 +69,7 @@ def test_answer_is_that_of_the_covered_picture(model):
     for title, score in expected.items():
         assert answer["rows"][title]["share"] == pytest.approx(score or 0, abs=1e-5)
         assert answer["rows"][title]["text"] == ("–" if score is None else percent(score))
-    assert plain_text(answer["sentence"]).startswith("You covered 1")
+    assert plain_text(answer["sentence"]).startswith("Without it: ")
     key = touch.register(before)
     assert key == touch.register(replace(before)) and touch.find(key).before is before
     assert key != touch.register(replace(before, image=edited(image, TRAIL).image))

@@ -197,6 +197,12 @@ def test_trained_tokens_in_another_order_have_no_place(order: np.ndarray) -> Non
     assert (survey.short, survey.unplaced) == ((), ("tokens",))
 
 
+def test_a_question_of_the_demo_model_needs_no_mark():
+    assert words.as_question(f"{words.IMAGE}What colour is the star") == f"{words.IMAGE}What colour is the star ?"
+    for text in ("Describe the picture.", "what is it?", ""):
+        assert words.as_question(f"{words.IMAGE}{text}") == f"{words.IMAGE}{text}"
+
+
 def test_words_of_demo_model():
     scene = captioned_scenes.draw(captioned_scenes.example(), 384)
     said = "there is a nice blue star , a fine red ball , a lovely red star and a pretty yellow square ."
