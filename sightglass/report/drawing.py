@@ -61,7 +61,10 @@ def draw_layers(
 
 
 def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[Layer]:
-    """Return a picture, and the same under its map where that is shown; small evidence is enlarged in an inset."""
+    """Return a picture, and the same under its map if that is shown.
+
+    Small evidence is enlarged in an inset.
+    """
     picture = view.pictures[item.index]
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
     unit = max(1.0, max(size) / 600)
@@ -85,9 +88,10 @@ def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[
 def _paint(
     view: View, item: Visual, theme: Theme, size: tuple[int, int], unit: float, place: Place = WHOLE
 ) -> list[NDArray[np.uint8]]:
-    """Return a part of a picture at a size, and the same under its map where that is shown.
+    """Return a part of a picture, and the same under its map.
 
-    `unit`: pixels of a line that is one pixel wide on the screen.
+    The latter only where the map is shown. `size`: at which the part is drawn; `unit`: pixels of a line that is one
+    pixel wide on the screen.
     """
     picture = view.pictures[item.index]
     plain = _open(picture.jpeg, size, place)
@@ -110,7 +114,10 @@ def _open(file: bytes, size: tuple[int, int], place: Place) -> NDArray[np.uint8]
 
 
 def _add_inset(pixels: NDArray[np.uint8], part: NDArray[np.uint8], inset: Inset, scale: float) -> NDArray[np.uint8]:
-    """Return a picture with an enlarged part in a corner, and a line from there to its place, both framed."""
+    """Return a picture with an enlarged part of it in a corner.
+
+    A line joins it to its place; both are framed. `part`: its pixels; `scale`: pixels of a unit.
+    """
     size = (pixels.shape[1], pixels.shape[0]) * 2
     left, top, *_ = corner = [round(share * side) for share, side in zip(inset.corner, size, strict=True)]
     place = [round(share * side) for share, side in zip(inset.place, size, strict=True)]
