@@ -89,13 +89,14 @@ def topk() -> None:
 def _leave_out_unlikely(explanation: Explanation) -> Explanation:
     """Draw the choice of answers below 1 %, if there are any.
 
-    Returns an explanation without these answers until the choice is made.
+    Return an explanation without these answers until the choice is made.
     """
     likely, every = count_likely(explanation), len(explanation.heatmaps)
     if likely == every:
         url_state.set_url(UNLIKELY, None)
         return explanation
-    label, help = f"{every - likely} more below {percent(LIKELY)}", "Also show answers that the model hardly considers."
+    label = f"{every - likely} more below {percent(LIKELY)}"
+    help = "Also show answers that the model hardly considers."
     if url_state.widget(st.toggle, label, None, False, key="topk-unlikely", name=UNLIKELY, help=help):
         return explanation
 

@@ -338,7 +338,7 @@ def _waits(into: Path) -> bool:
 def _claim(into: Path) -> bool:
     """End a folder's waiting, to register or to delete it.
 
-    Returns False where another thread or process did.
+    Return False where another thread or process did.
     """
     try:
         _marker(into).unlink()

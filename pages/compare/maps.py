@@ -62,7 +62,7 @@ class Maps:
     def draw_large(self) -> DeltaGenerator:
         """Draw one picture with a list of the models and their difference.
 
-        Returns where more of a list belongs.
+        Return where more of a list belongs.
         """
         panes = [*self._panes, *self._list_differences()]
         keys = self._keys(len(panes))
@@ -123,16 +123,12 @@ class Maps:
 
     def _pane(self, place: int) -> Pane:
         """Return a model's picture; dashed: objects that it misses."""
-        explanation, name = self.comparison.explanations[place], self.comparison.names[place]
+        explanation = self.comparison.explanations[place]
+        name = self.comparison.names[place]
         task = explanation.task
         note = task.wording.answer(explanation)
-        absent = [each.prediction for each in self.comparison.objects if each.places[place] is None]
-        dashed = [
-            Box(missed.box, f"{missed.label} missed", marks=(replace(box_mark(missed.box), hollow=True),))
-            for missed in absent
-            if missed.box
-        ]
-        pane = Pane(title=name, note=note, boxes=tuple(dashed), rows=self._rows(place))
+        dashed = self._list_missed(place)
+        pane = Pane(title=name, note=note, boxes=dashed, rows=self._rows(place))
         if not explanation.heatmaps:
             return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
         note = task.wording.name_map(explanation, 0) if task.names_classes else note
@@ -141,6 +137,15 @@ class Maps:
         boxes = tuple(box for box in panels.boxes(explanation, 0) if box.chosen)
         maps = (panels.to_map(explanation, 0, title=name, note=note, half=False),)
         return replace(pane, maps=maps, note=note, boxes=(*boxes, *dashed) or None)
+
+    def _list_missed(self, place: int) -> tuple[Box, ...]:
+        """Return the dashed boxes of the objects that a model misses."""
+        absent = [each.prediction for each in self.comparison.objects if each.places[place] is None]
+        return tuple(
+            Box(missed.box, f"{missed.label} missed", marks=(replace(box_mark(missed.box), hollow=True),))
+            for missed in absent
+            if missed.box
+        )
 
     def _rows(self, place: int) -> tuple[Row, ...]:
         """Return the rows below a model's map.
@@ -172,7 +177,8 @@ class Maps:
 
         It is the model's size where different sizes of one family are compared; other pictures have none, "".
         """
-        sizes, families = [model.size for model in self.models], {model.family for model in self.models}
+        sizes = [model.size for model in self.models]
+        families = {model.family for model in self.models}
         exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
         return (*(size if exact else "" for size in sizes), "")[:panes]
 

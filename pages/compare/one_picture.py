@@ -119,7 +119,7 @@ def _make_slides(comparison: Comparison) -> Iterator[View]:
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models, at first the family's sizes.
 
-    Returns them in order of size.
+    Return them in order of size.
     """
     specs, local = catalog.catalog(), model_picker.local_models()
     if url_state.memory("models-of") not in (None, chosen.family):

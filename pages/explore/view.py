@@ -119,7 +119,8 @@ def _draw_way_back(model: ModelSpec) -> None:
     Nothing where no photograph is replaced by the model's own scene.
     """
     if photograph := image_source.replaced():
-        help, go = "On a photograph this model's answers mean nothing.", partial(image_source.insist, model.id)
+        help = "On a photograph this model's answers mean nothing."
+        go = partial(image_source.insist, model.id)
         st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 

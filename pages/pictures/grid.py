@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sightglass.batch.finished import Result
     from sightglass.batch.run_store import RunPlan
     from sightglass.common.files import Json
+    from sightglass.evaluation.causes import Cause
 
     Frame = Any
 
@@ -315,7 +316,7 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
 def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | None:
     """Draw the groups of wrong answers by what their evidence lies on.
 
-    Returns the chosen group; None without one.
+    Return the chosen group; None without one.
     """
     plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
@@ -337,8 +338,15 @@ def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | No
     st.markdown("  \n".join(f":small[{escape(cause.sentence)}]" for cause in causes))
     names = {"": "any"} | {cause.where: cause.where.removeprefix("evidence ") for cause in causes}
     chosen = url_state.widget(st.selectbox, "Evidence", names, "", key="pictures-cause", name="cause")
-    ids = {unit for cause in causes if cause.where == chosen for unit in cause.units}
-    return Selection.of_units(chosen, (unit for unit in report.units if unit.id in ids)) if chosen else None
+    return _select_cause(causes, report, chosen)
+
+
+def _select_cause(causes: Sequence[Cause], report: ErrorReport, where: str) -> Selection | None:
+    """Return the wrong answers whose evidence lies there; None without a place."""
+    if not where:
+        return None
+    ids = {unit for cause in causes if cause.where == where for unit in cause.units}
+    return Selection.of_units(where, (unit for unit in report.units if unit.id in ids))
 
 
 def open_panel(picture: str, unit: str = "") -> None:

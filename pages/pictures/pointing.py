@@ -73,7 +73,7 @@ class Chosen:
 def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator) -> Chosen | None:
     """Draw a switch and, once it is on, the charts of a model.
 
-    `model`: its index; `top`, `place`: where the switch and the charts are. Returns what is chosen in a chart; None
+    `model`: its index; `top`, `place`: where the switch and the charts are. Return what is chosen in a chart; None
     for all pictures.
     """
     if not run_charts.has_charts(result, model):
@@ -97,7 +97,7 @@ def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator)
 def _draw_charts(charts: Sequence[Chart], chosen: str) -> DeltaGenerator:
     """Draw the choice of a chart, and that chart.
 
-    Returns the place beside the choice, which is in sight with it.
+    Return the place beside the choice, which is in sight with it.
     """
     with st.container(border=True, key="pictures-chart"):
         with st.container(**ROW, horizontal_alignment="distribute"):

@@ -228,23 +228,12 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
     index = record.index if record.index < len(maps) else 0
     with right:
         if maps:
-            st.markdown("### Predictions")
-            items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
-            index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
-            beside = st.container()
-            if (proof := saving.store().proof(record, index)) is not None:
-                st.caption(f"Proof: {escape(proof.sentence)}")
-            if (checks := record.checks_of(index)) is not None:
-                page_checks.draw_saved(checks)
+            index, beside = _draw_predictions(record, index)
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
-        boxes = tuple(
-            Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(Mark("polygon", p.outline),))
-            for i, info in enumerate(record.maps)
-            for p in info.boxes
-            if p.box is not None
+        view = viewer(
+            image, panes, _list_boxes(record, index), ViewerOptions(beside=True), key=f"saved-viewer-{record.id}"
         )
-        view = viewer(image, panes, boxes, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         if maps:
             with beside:
                 instruments(view, [printed(info.statistics) if info.state == "ok" else None for info in record.maps])
@@ -257,6 +246,32 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
             st.button("Open in Explore", icon=":material/visibility:", on_click=go, help=help)
             saving.link_button()
             _draw_rest(record, index)
+
+
+def _draw_predictions(record: Record, index: int) -> tuple[int, DeltaGenerator]:
+    """Draw a record's answers, and the proof and the checks of the chosen one.
+
+    `index`: the answer that is chosen at first. Return that of the chosen one, and the place below the answers.
+    """
+    st.markdown("### Predictions")
+    items = [Answer(info.label, _score_text(record, info.score), info.score or 0.0) for info in record.maps]
+    index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
+    below = st.container()
+    if (proof := saving.store().proof(record, index)) is not None:
+        st.caption(f"Proof: {escape(proof.sentence)}")
+    if (checks := record.checks_of(index)) is not None:
+        page_checks.draw_saved(checks)
+    return index, below
+
+
+def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
+    """Return the boxes of a record's maps, those of the map `index` as chosen."""
+    return tuple(
+        Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(Mark("polygon", p.outline),))
+        for i, info in enumerate(record.maps)
+        for p in info.boxes
+        if p.box is not None
+    )
 
 
 def _draw_rest(record: Record, index: int) -> None:

@@ -45,10 +45,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
             st.caption(note)
     if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
-    options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if name in choices.options}
-    if "half" in explainer.loaded.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
-        # About four times as many frames a second.
-        options["preprocessing"] = "half"
+    options = _choose_options(choices, explainer)
     visit.model = choices.model
     canvas.live(choices.model, method, options)
     instruments()
@@ -57,6 +54,15 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     # Without a map on the screen there is nothing to test or save.
     if (frozen := visit.frozen) is not None and frozen.label is not None:
         _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
+
+
+def _choose_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
+    """Return the chosen options of a camera's frames."""
+    options: dict[str, Any] = {name: choices.options[name] for name in live.OPTIONS if name in choices.options}
+    if "half" in explainer.loaded.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
+        # About four times as many frames a second.
+        options["preprocessing"] = "half"
+    return options
 
 
 def _draw_snapshot(snapshot: Snapshot) -> None:

@@ -210,7 +210,7 @@ class Video(Kept):
     def choose(self, path: Path | None, name: str) -> Clip | None:
         """Take the uploader's file, or without one the clip from before.
 
-        Returns the clip; None without any, or once its file was taken out of the uploader. Raises Problem for one
+        Return the clip; None without any, or once its file was taken out of the uploader. Raises Problem for one
         that cannot be read.
         """
         chosen = self.clip if path is None else (path, name)
@@ -333,7 +333,8 @@ def draw_slide_button(job: ClipJob) -> None:
         if (size := summary.clip.stat().st_size) > MAX_CLIP:
             most = megabytes(MAX_CLIP)
             raise Problem(f"This clip has {megabytes(size)}, and a slide takes {most}: draw a part of it.")
-        title, first = headline(job), next(Clip(summary.clip).frames())
+        title = headline(job)
+        first = next(Clip(summary.clip).frames())
         named = [moment for moment in job.moments if moment.label][:MOMENTS]
         return new_view(
             [Picture.of(Image(first.pixels, summary.clip.name), summary.clip.name)],

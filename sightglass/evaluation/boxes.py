@@ -33,6 +33,7 @@ _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures in memory at once."""
 _PICTURE, _BOX, _SCORE, _COUNTED, _CLASSLESS, _CROWD = 0, slice(1, 5), 5, 5, 6, 6
 """Columns of a class's boxes, with their scores and whether they lie on a label without a class, and of its labels."""
+_Rows = list[tuple[float, ...]]
 _averages: ByteCache[Floats] = ByteCache(32 * 2**20, attrgetter("nbytes"))
 """Results of `_measure_class`, about 50 kB each: a corrected label changes those of its class alone."""
 
@@ -69,18 +70,31 @@ def _list_classes(
 
     Both are rows of the columns above, by picture.
     """
-    labels: dict[str, list[tuple[float, ...]]] = {}
-    boxes: dict[str, list[tuple[float, ...]]] = {}
-    for picture, (true, answered) in enumerate(zip(truths, answers, strict=True)):
+    labels = _group_labels(truths)
+    boxes = _group_boxes(truths, answers)
+    names = sorted({label.label for true in truths for label in true if label.counted})
+    return {name: (_to_rows(labels.get(name, ())), _to_rows(boxes.get(name, ()))) for name in names}
+
+
+def _group_labels(truths: Sequence[Sequence[TrueBox]]) -> dict[str, _Rows]:
+    """Return the rows of each class's labels."""
+    labels: dict[str, _Rows] = {}
+    for picture, true in enumerate(truths):
         for label in true:
             labels.setdefault(label.label, []).append((picture, *label.box, label.counted, label.crowd))
+    return labels
+
+
+def _group_boxes(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]) -> dict[str, _Rows]:
+    """Return the rows of each class's boxes."""
+    boxes: dict[str, _Rows] = {}
+    for picture, (true, answered) in enumerate(zip(truths, answers, strict=True)):
         placed = [(box, box.box) for box in answered if box.box is not None]
         # Boxes of any class are ignored on a label without a class.
         classless = find_ignored([label for label in true if not label.label], [box for box, _ in placed])
         for (box, corners), ignored in zip(placed, classless.tolist(), strict=True):
             boxes.setdefault(box.label, []).append((picture, *corners, box.score, ignored))
-    names = sorted({label.label for true in truths for label in true if label.counted})
-    return {name: (_to_rows(labels.get(name, ())), _to_rows(boxes.get(name, ()))) for name in names}
+    return boxes
 
 
 def _to_rows(rows: Sequence[tuple[float, ...]]) -> Floats:

@@ -318,7 +318,7 @@ def _has_box(picture: EvaluatedPicture, name: str, threshold: float) -> bool:
 def _select_objects(evaluation: Evaluation, report: ErrorReport | None, name: str) -> tuple[int, Selection]:
     """Select the pictures with a labelled object or a box of a class.
 
-    Boxes count from the threshold on. Returns how many pictures have such an object, too.
+    Boxes count from the threshold on. Return how many pictures have such an object, too.
     """
     labelled = {picture.key for picture in evaluation.pictures if _has_object(picture, name)}
     answered = {picture.key for picture in evaluation.pictures if _has_box(picture, name, evaluation.threshold)}

@@ -68,21 +68,25 @@ def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[
     picture = view.pictures[item.index]
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
     unit = max(1.0, max(size) / 600)
-    drawings, titles = _paint(view, item, theme, size, unit), [("Picture", f"The picture. {view.title}")]
-    if len(drawings) == 2 and picture.map is not None:
-        label = picture.map.label
-        name = f"Heat map: {label or picture.name}"
-        titles.append((name, f"Heat map of {label}, {picture.name}" if label else name))
+    drawings = _paint(view, item, theme, size, unit)
     # Boxes would hide how a picture that stands beside its map looks.
     if len(drawings) == 2 or not any(other.map for other in view.pictures):
         drawings = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawings]
+    titles = [("Picture", f"The picture. {view.title}")]
     inset = None
     if len(drawings) == 2 and picture.map is not None:
+        titles.append(_title_map(picture.map.label, picture.name))
         inset = find_inset(picture.map.field.scaled(picture.size, size), drawings[0])
     if inset is not None:
         parts = _paint(view, item, theme, inset.size_in(size), unit, inset.place)
         drawings = [_add_inset(pixels, part, inset, scale) for pixels, part in zip(drawings, parts, strict=True)]
     return [Layer(*title, to_jpeg(pixels, QUALITY)) for title, pixels in zip(titles, drawings, strict=True)]
+
+
+def _title_map(label: str, picture: str) -> tuple[str, str]:
+    """Return the name of a heat map, and what it shows."""
+    name = f"Heat map: {label or picture}"
+    return name, f"Heat map of {label}, {picture}" if label else name
 
 
 def _paint(

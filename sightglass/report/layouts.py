@@ -359,7 +359,9 @@ def _tag(caption: str, picture: Rect) -> Text:
 def _list_texts(view: View, name: str, sentence: str) -> Iterator[Text]:
     """Yield the title, the sentence, the answers and the key of a layout."""
     layout = LAYOUTS[name]
-    answers, key, rect = list(_answers(view, layout)), list(_key(view, layout)), layout.text
+    answers = list(_answers(view, layout))
+    key = list(_key(view, layout))
+    rect = layout.text
     beside = [place for place in (layout.answers, layout.key) if place is not None and place.top == rect.top]
     if not answers and not key and beside:
         # The sentence takes their room.
@@ -387,12 +389,17 @@ def _answers(view: View, layout: Layout) -> Iterator[Text]:
     yield Text("answers", text, rect, size, bold=True)
 
 
+def _signed_sides(view: View) -> tuple[str, ...]:
+    """Return what red and blue mean in a view of signed maps; empty with another map or none."""
+    maps = [picture.map for i, picture in enumerate(view.pictures) if picture.map is not None and is_mapped(view, i)]
+    if not maps or any(item.field.kind != "signed" for item in maps):
+        return ()
+    return maps[0].ends[::-2]
+
+
 def _key(view: View, layout: Layout) -> Iterator[Text]:
     """Yield what red and blue mean in signed maps and in a difference."""
-    maps = [picture.map for i, picture in enumerate(view.pictures) if picture.map is not None and is_mapped(view, i)]
-    sides = view.sides
-    if not sides and maps and all(item.field.kind == "signed" for item in maps):
-        sides = maps[0].ends[::-2]
+    sides = view.sides or _signed_sides(view)
     if layout.key is None or len(sides) != 2:
         return
     rect = layout.key

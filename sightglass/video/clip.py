@@ -166,10 +166,9 @@ class Clip:
                 except _ERRORS:
                     container.seek(0)
             for frame in self._decode(container):
-                pts = frame.pts
-                if pts is None or (last is not None and pts <= last):
-                    pts = about.begins if last is None else last + max(1, frame.duration or 1)
-                last, seconds = pts, float((pts - about.begins) * about.time_base)
+                pts = _timestamp(frame, last, about.begins)
+                last = pts
+                seconds = float((pts - about.begins) * about.time_base)
                 if seconds < start - 1e-6:
                     continue
                 if seconds >= end - 1e-6:
@@ -235,6 +234,16 @@ class Clip:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read(_SAMPLE))
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
+
+
+def _timestamp(frame: Any, last: int | None, begins: int) -> int:
+    """Return a decoded frame's `pts`, or one after the `last` frame's where it is missing or does not rise."""
+    pts = frame.pts
+    if last is None:
+        return begins if pts is None else int(pts)
+    if pts is None or pts <= last:
+        return last + max(1, frame.duration or 1)
+    return int(pts)
 
 
 SECONDS = 10.0

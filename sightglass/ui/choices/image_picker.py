@@ -127,7 +127,8 @@ def _draw_undo(bar: DeltaGenerator, pictures: image_source.Pictures) -> None:
     # Its own place for each deletion: its minute begins then (layout.css).
     with place.container(horizontal=True, vertical_alignment="center", key=f"undo-{pictures.deletions}"):
         st.markdown(f"{escape(pictures.deleted.picture.name)} is deleted.", width="content")
-        help, icon = "Bring the picture back, with its map.", ":material/undo:"
+        help = "Bring the picture back, with its map."
+        icon = ":material/undo:"
         st.button("Undo", icon=icon, key="undo-delete", type="tertiary", help=help, on_click=image_source.undo_delete)
 
 

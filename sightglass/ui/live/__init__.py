@@ -96,7 +96,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
 def _hear(visit: LiveVisit, sent: Json) -> None:
     """Note what the browser hands over.
 
-    Reruns the page where it goes on with that. Raises ImageProblem for a broken picture.
+    Rerun the page where it goes on with that. Raises ImageProblem for a broken picture.
     """
     act = sent.get("act")
     if act == "go on":

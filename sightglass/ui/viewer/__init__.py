@@ -151,7 +151,6 @@ def _describe(
     """
     grids: list[Grid] = []
     listed = [_describe_panel(panel, grids) for panel in panels]
-    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
     head = asdict(options) | {
         "picture": image.sha256,
         "size": [image.width, image.height],
@@ -159,7 +158,7 @@ def _describe(
         "grids": [values.shape for values, _ in grids],
         "plain": _describe_panel(Pane(title="Picture"), []),
         "boxes": [_pack_box(box) for box in boxes],
-        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
+        "choice": _find_choice(panels, boxes),
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
@@ -168,6 +167,13 @@ def _describe(
     for blob in blobs:
         digest.update(blob)
     return head | {"id": digest.hexdigest()}, blobs
+
+
+def _find_choice(panels: Sequence[Pane], boxes: Sequence[Box]) -> int | None:
+    """Return the index of the chosen box; None without one, and where the browser chooses among maps."""
+    if any(len(panel.maps) > 1 for panel in panels):
+        return None
+    return next((box.index for box in boxes if box.chosen), None)
 
 
 def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> bytes:

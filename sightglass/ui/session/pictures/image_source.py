@@ -479,7 +479,7 @@ def _choose(key: str) -> None:
 def adapt_to_model(model: ModelSpec) -> bool:
     """Choose what the model knows in a photograph's place, or the photograph again.
 
-    A model of drawn scenes is shown its own example, unless a person went back to the photograph. Returns whether
+    A model of drawn scenes is shown its own example, unless a person went back to the photograph. Return whether
     another picture was chosen.
     """
     pictures = state.of(Pictures)
