@@ -22,17 +22,17 @@ from tests.density import (
 )
 
 LIMITS = {
-    "nodes": 8.04,
-    "long lines": 9.1,
-    "ternaries": 52.8,
-    "walruses": 9.8,
-    "pairs": 10.4,
-    "wordy docstrings": 28.8,
-    "very branched": 65,
-    "branched": 196,
+    "nodes": 7.99,
+    "long lines": 8.8,
+    "ternaries": 51.9,
+    "walruses": 9.2,
+    "pairs": 10.0,
+    "wordy docstrings": 26.4,
+    "very branched": 64,
+    "branched": 190,
 }
 """The most that each figure of the product may be."""
-JOINED_ASSERTS = 18.0
+JOINED_ASSERTS = 17.9
 """The most percent of the tests' asserts that may be joined by `and`."""
 MOST_LINES = {"product": (PRODUCT, 66_000), "tests": (TESTS, 33_000)}
 
