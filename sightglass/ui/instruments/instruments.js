@@ -178,9 +178,11 @@ class Instruments {
     const { rows, numbers, of, more } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
+    // A place is no number to compare; the table stays short.
+    const compared = shown.maps.length > 1 ? rows.filter(({ id }) => id !== "peak") : rows;
     const columns = shown.maps.map((item) => {
       const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
-      return [...numbersOf(item, shown, rows, known[item.place]), ...below];
+      return [...numbersOf(item, shown, compared, known[item.place]), ...below];
     });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);
