@@ -32,7 +32,8 @@ class Played:
 def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: float, late: float) -> Played:
     """Draw the moments and the button beside a video and its chart, which are in the container of the key `place`.
 
-    `seconds`: of the video; `begin`: where it stands at first; `late`: after a change, at most, lies its moment; said where it is pointed at.
+    `seconds`: of the video; `begin`: where it stands at first; `late`: after a change, at most, lies its moment, which
+    is said where the moments are pointed at.
     """
     listed = [{"seconds": moment.seconds, "words": moment.words} for moment in moments]
     note = f"Moments of changes: each lies at most {late:.2g} s after its change."
