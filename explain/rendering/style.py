@@ -68,7 +68,8 @@ def _name_color(red: float, green: float, blue: float) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if saturation < 0.12:
         return "white" if value > 0.85 else "grey"
-    name = HUE_NAMES["names"][sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1]
+    place = sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1
+    name = str(HUE_NAMES["names"][place])
     return ("dark " if value < 0.35 else "pale " if saturation < 0.3 else "") + name
 
 
