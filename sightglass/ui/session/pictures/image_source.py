@@ -148,6 +148,8 @@ class Pictures:
     """What was wrong with the last upload or choice."""
     replaced: str = ""
     """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
+    named: bool = False
+    """Whether a link or a file named the chosen example: its model explains it, whatever it knows."""
     insisted: set[str] = field(default_factory=set)
     """Ids of such models that a person had explain a photograph nevertheless."""
 
@@ -249,6 +251,7 @@ def _read_pictures() -> Pictures:
         linked = st.query_params.get("example")
         names = (linked, *EXAMPLES) if linked in EXAMPLES else EXAMPLES
         pictures.chosen = next(name for name in names if name and is_installed(name))
+        pictures.named = pictures.chosen == linked
         pictures.missing = shorten(st.query_params.get("missing", ""), MAX_NAME)
         if (key := st.query_params.get("picture")) is not None and not choose_by_id(key):
             pictures.problem = (
@@ -274,7 +277,7 @@ def _choose_own(image: Image, picture: OwnPicture) -> None:
     pictures, key = state.of(Pictures), token(image)
     pictures.own.setdefault(key, picture)
     pictures.last, pictures.chosen, pictures.problem, pictures.missing = image, key, None, ""
-    pictures.replaced = ""
+    pictures.replaced, pictures.named = "", False
 
 
 def choose_by_id(key: str) -> bool:
@@ -290,16 +293,20 @@ def choose_by_id(key: str) -> bool:
     return True
 
 
-def choose_example(name: str) -> None:
-    """Choose an example by its name."""
+def choose_example(name: str, *, named: bool = False) -> None:
+    """Choose an example by its name; `named`: in a file."""
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.missing, pictures.replaced = name, None, "", ""
+    pictures.chosen, pictures.problem, pictures.missing = name, None, ""
+    pictures.replaced, pictures.named = "", named
 
 
 def adapt_to_model(model: ModelSpec) -> bool:
     """Choose what the model knows in a photograph's place, or the photograph again; return whether that is another."""
     pictures = state.of(Pictures)
     photograph = pictures.replaced or pictures.chosen or ""
+    if pictures.named:
+        pictures.named = False
+        pictures.insisted.add(model.id)
     if pictures.replaced and not model.example:
         choose_example(photograph)
         return True
