@@ -12,7 +12,10 @@ _NUMBER = re.compile(r",?\s(?:[<>]\s)?[\d.]+(?:\s%)?$")
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, 0.925 `93 %`, 0.004 `< 1 %`, and 0.996 `> 99 %`; `percent` in component.js."""
+    """Format a share as a percentage of whole numbers.
+
+    0.716 is `72 %`, 0.925 `93 %`, 0.004 `< 1 %` and 0.996 `> 99 %`, as `percent` in component.js has them.
+    """
     if 0 < share < 0.01:
         return f"<{NBSP}1{NBSP}%"
     # What misses 1 by a rounding error is all of it.

@@ -201,7 +201,10 @@ class Result:
 
     @cached_property
     def agreements(self) -> tuple[tuple[Agreement, ...], ...]:
-        """How similar each two of all maps are, [row][column]; faster than one pair after the other."""
+        """How similar each two of all maps are, [row][column].
+
+        Faster than one pair after the other.
+        """
         return agreement_matrix([heatmap.measured.coarse for heatmap in self.heatmaps])
 
     def overlap(self, first: int, second: int) -> float:

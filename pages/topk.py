@@ -87,7 +87,10 @@ def topk() -> None:
 
 
 def _leave_out_unlikely(explanation: Explanation) -> Explanation:
-    """Draw the choice of answers below 1 %, if there are any; return an explanation without them until it is made."""
+    """Draw the choice of answers below 1 %, if there are any.
+
+    Returns an explanation without these answers until the choice is made.
+    """
     likely, every = count_likely(explanation), len(explanation.heatmaps)
     if likely == every:
         url_state.set_url(UNLIKELY, None)

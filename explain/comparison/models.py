@@ -318,14 +318,20 @@ class Comparison:
 
     @property
     def times(self) -> list[str]:
-        """What the time of each model is, in words; empty where they were not measured."""
+        """The time of each model, in words.
+
+        Empty where they were not measured.
+        """
         return describe_times(self.timings)
 
 
 def compare(
     ids: Sequence[str], names: tuple[str, ...], explain: Callable[[str], Explanation], *, aligned: bool
 ) -> Comparison:
-    """Return the explanations of models, with times measured in turns; `aligned`: of an answer that most share."""
+    """Return the explanations of models, with times measured in turns.
+
+    `aligned`: all maps are of one answer, which most models share.
+    """
     explanations = tuple(explain(name) for name in ids)
     timings = measure_in_turns([explanation.evidence for explanation in explanations])
     comparison = Comparison(explanations, names, timings)

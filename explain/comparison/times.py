@@ -74,13 +74,19 @@ def all_steady(timings: Sequence[Timing]) -> bool:
 
 
 def describe_times(timings: Sequence[Timing]) -> list[str]:
-    """Return the times of models that were timed in turns; of a busy machine each says so."""
+    """Return the times of models that were timed in turns.
+
+    Where the machine was busy, each text says so.
+    """
     busy = "" if all_steady(timings) else f", {BESIDE_OTHER_WORK}"
     return [f"{timing.text}{busy}" for timing in timings]
 
 
 def find_fastest(timings: Sequence[Timing]) -> int | None:
-    """Return the place of the clearly fastest model; None where ranges overlap or the machine was busy."""
+    """Return the index of the clearly fastest model.
+
+    None where its range overlaps with the next one's, the machine was busy, or there are fewer than two models.
+    """
     if len(timings) < 2 or not all_steady(timings):
         return None
     order = sorted(range(len(timings)), key=lambda place: timings[place].median)
@@ -103,7 +109,10 @@ def _time_pass(evidence: Evidence) -> float:
 
 
 def _wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given; other devices work at once."""
+    """Wait until a GPU has done what it was given.
+
+    Other devices are not waited for.
+    """
     import torch
 
     if device.type == "cuda":

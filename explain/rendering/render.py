@@ -129,7 +129,10 @@ def in_grey(pixels: Pixels) -> Pixels:
 
 
 def mute(pixels: Pixels, weights: Weights) -> Pixels:
-    """Return the pixels with the share of their colours that the weights of their hues leave them."""
+    """Return the pixels with their colours muted by hue.
+
+    `weights`: the share of its colours that each hue keeps, as of `hue_weights`.
+    """
     if not weights.any():
         return in_grey(pixels)
     kept = cv2.merge([weights.take(hues(pixels))] * 3)
@@ -138,16 +141,20 @@ def mute(pixels: Pixels, weights: Weights) -> Pixels:
 
 
 def hues(pixels: Pixels) -> npt.NDArray[np.int16]:
-    """Return the hue of each pixel, (H, W) in 0..1536: from red by yellow, green and blue to red; of greys 0."""
+    """Return the hue of each pixel, int16 (H, W) in 0..1536.
+
+    The hues go from red by yellow, green and blue to red; greys have 0.
+    """
     degrees = cv2.extractChannel(cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2HSV), 0)
     return np.asarray(cv2.addWeighted(degrees, HUES / 360, degrees, 0, 0, dtype=cv2.CV_16S), np.int16)
 
 
 @functools.cache
 def hue_weights(colormap: str) -> Weights:
-    """Return the share of its colour that each hue keeps under an overlay, uint8 (1537,) of 255.
+    """Return the share of its colour that each hue keeps under an overlay.
 
-    Hues of the colormap lose theirs, so that no place looks like evidence that is none; those far from it keep theirs.
+    uint8 (1537,) of 255. Hues of the colormap lose theirs, so that no place looks like evidence that is none; those
+    far from it keep theirs.
     """
     colours = overlay_colours(colormap)[math.ceil(255 * OVERLAY["clear"]) :]
     coloured = colours[np.ptp(colours, axis=1) >= OVERLAY["chroma"]]
@@ -160,7 +167,10 @@ def hue_weights(colormap: str) -> Weights:
 
 
 def _fade(out: Pixels, source: Pixels, seen: Box, weights: Weights, share: float, brightness: float) -> None:
-    """Overwrite the part of `out` outside `seen` with the faded source, of which a share is muted."""
+    """Overwrite the part of `out` outside `seen` with the faded source.
+
+    `share`: how much of its colours is muted by their `weights`; `brightness`: how much of its light is kept.
+    """
     x0, y0, x1, y1 = seen
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
@@ -203,7 +213,10 @@ def color_table(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def _fading(kind: Kind, style: Style) -> tuple[float, float]:
-    """Return the shares of the picture that is muted, and of its light that it keeps, where there is no map."""
+    """Return how the picture is faded where there is no map.
+
+    Two shares, 0..1: how much of it is muted, and how much of its light it keeps.
+    """
     if kind == "heat" and style.mode == "overlay":
         return style.alpha, 1 - (1 - OVERLAY["bright"]) * style.alpha
     alone = style.mode == "map" or (style.mode in ("overlay", "blend") and style.alpha > 0)

@@ -186,7 +186,10 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
 
 
 def count_likely(explanation: Result) -> int:
-    """Return how many maps, the first ones and at least one, are of answers from `LIKELY` on."""
+    """Return how many maps, from the first one on, are of likely answers.
+
+    At least one. An answer is unlikely with a score below `LIKELY`; numbers and answers without a score are not.
+    """
     for place in range(1, len(explanation.heatmaps)):
         score = explanation.task.scorer.score(explanation, place)
         # The length of a bar: numbers have none, and are neither likely nor unlikely.
@@ -209,7 +212,10 @@ def unseen(explanation: Result) -> float:
 
 
 def describe_fit(explanation: Result) -> str:
-    """Say that most of the picture was cut off, or that it was enlarged; empty for neither."""
+    """Say that most of the picture was cut off or that it was enlarged.
+
+    Empty for neither.
+    """
     hidden, geometry = unseen(explanation), explanation.evidence.geometry
     if hidden > MOSTLY:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"

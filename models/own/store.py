@@ -76,7 +76,10 @@ def list_own() -> tuple[ModelSpec, ...]:
 
 
 def unreadable() -> str:
-    """Return why the table of the added models cannot be read, and what to do; empty if it can."""
+    """Return why the table of the added models cannot be read.
+
+    The text also says what to do. Empty if the table can be read.
+    """
     try:
         tables()
     except ModelProblem as problem:
@@ -85,7 +88,10 @@ def unreadable() -> str:
 
 
 def unlisted() -> tuple[str, ...]:
-    """Return the ids of models whose files are here, and which their table does not name."""
+    """Return the ids of models whose files their table does not name.
+
+    Files that wait to become a model do not count.
+    """
     listed = tables()
     own = (path for path in _folders() if path.name not in listed and not _waits(path))
     return tuple(path.name for path in own if any(path.iterdir()))
@@ -286,7 +292,10 @@ def remove(id_: str) -> None:
 
 
 def withdraw(id_: str) -> None:
-    """Remove an added model's table; its files wait for another one, or to be discarded."""
+    """Remove an added model's table, and let its files wait.
+
+    They wait for another table, or to be discarded. Raises ModelProblem for an unknown id.
+    """
     if id_ not in tables():
         raise ModelProblem(f"There is no model {id_} of yours: check its name, or reload the page.")
     with without_paths():
@@ -301,15 +310,19 @@ def discard(into: Path) -> None:
 
 
 def tables() -> dict[str, Toml]:
-    """Return the tables of the added models, by their ids; raise ModelProblem where they are `unreadable`."""
+    """Return the tables of the added models, by their ids.
+
+    Raises ModelProblem where they are `unreadable`.
+    """
     with without_paths():
         return adding.tables(table())
 
 
 def _marker(into: Path) -> Path:
-    """Return the empty file that lies beside a folder while it waits to become a model.
+    """Return the empty file that marks a folder as waiting.
 
-    Only such folders are ever deleted, whatever the table of the added models says.
+    It lies beside the folder while that waits to become a model. Only such folders are ever deleted, whatever the
+    table of the added models says.
     """
     return into.with_name(f".{into.name}.waiting")
 
@@ -323,7 +336,10 @@ def _waits(into: Path) -> bool:
 
 
 def _claim(into: Path) -> bool:
-    """End a folder's waiting, to register or to delete it; return False where another thread or process did."""
+    """End a folder's waiting, to register or to delete it.
+
+    Returns False where another thread or process did.
+    """
     try:
         _marker(into).unlink()
     except FileNotFoundError:
@@ -418,7 +434,10 @@ def _age(path: Path) -> float:
 
 
 def _clear_abandoned(path: Path) -> None:
-    """Delete a folder that waits, or one without files, of a process that ended before it could wait."""
+    """Delete a folder that waits, or one without files.
+
+    A folder without files is of a process that ended before it could wait.
+    """
     discard(path)
     with contextlib.suppress(OSError):
         path.rmdir()

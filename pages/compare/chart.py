@@ -21,7 +21,10 @@ KEY = "compare-chart"
 
 
 def draw(comparison: Comparison, choose: Callable[[int], None]) -> None:
-    """Draw each model's time over its size; a click on a point calls `choose` with the model's place."""
+    """Draw each model's time over its size.
+
+    A click on a point calls `choose` with the model's index.
+    """
     icon = ":material/scatter_plot:"
     opened = st.expander("Time and size as a chart", key=f"{KEY}-open", icon=icon, on_change="rerun")
     if not opened.open:

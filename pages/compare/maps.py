@@ -60,7 +60,10 @@ class Maps:
         return st.container()
 
     def draw_large(self) -> DeltaGenerator:
-        """Draw one picture with a list of the models and their difference; return where more of a list belongs."""
+        """Draw one picture with a list of the models and their difference.
+
+        Returns where more of a list belongs.
+        """
         panes = [*self._panes, *self._list_differences()]
         keys = self._keys(len(panes))
         left, right = st.columns(panels.COLUMNS, gap="medium")
@@ -76,7 +79,10 @@ class Maps:
         return more
 
     def show_large(self, place: int) -> None:
-        """Show the large picture of a model, by its place, from the next run on."""
+        """Show the large picture of a model from the next run on.
+
+        `place`: index of the model.
+        """
         url_state.link(arrangement="large")
         st.session_state[self._list_key] = {"chosen": place}
 
@@ -148,7 +154,11 @@ class Maps:
         return ("Answer", explanation.task.wording.answer(explanation)), *similar
 
     def _list_differences(self) -> list[Pane]:
-        """Return the difference of the first and the last map of one class or object, if there may be one."""
+        """Return the difference of the first and the last map, if any.
+
+        Both are of one class or object. While none is chosen for all models, the difference says so; where there
+        can be no difference, the list is empty.
+        """
         comparison = self.comparison
         if (ends := comparison.ends) is not None:
             first, last = ends
@@ -161,7 +171,10 @@ class Maps:
         return []
 
     def _keys(self, panes: int) -> tuple[str, ...]:
-        """Return the key of each large picture: its size, where different ones of one family are compared."""
+        """Return the key of each large picture.
+
+        It is the model's size where different sizes of one family are compared; other pictures have none, "".
+        """
         sizes, families = [model.size for model in self.models], {model.family for model in self.models}
         exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
         return (*(size if exact else "" for size in sizes), "")[:panes]

@@ -117,7 +117,10 @@ def _make_slides(comparison: Comparison) -> Iterator[View]:
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Choose two to four models, at first the family's sizes; return them in order of size."""
+    """Choose two to four models, at first the family's sizes.
+
+    Returns them in order of size.
+    """
     specs, local = catalog.catalog(), model_picker.local_models()
     if url_state.memory("models-of") not in (None, chosen.family):
         st.session_state["models"] = _first_models(chosen)

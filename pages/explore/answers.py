@@ -218,7 +218,10 @@ class Answers:
                 st.markdown(f":material/filter_center_focus: {sentence}")
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
-        """Draw what the instruments do not show: the number itself and its scale, and what raises it."""
+        """Draw what the instruments do not show of a map.
+
+        The number itself with its scale, and what raises it; nothing for boxes.
+        """
         if not self.boxes:
             with st.container(horizontal=True):
                 charts.draw_numbers(explanation, index)

@@ -114,7 +114,10 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
 
 
 def _draw_way_back(model: ModelSpec) -> None:
-    """Draw the way back to the photograph in whose place the model's own scene is shown."""
+    """Draw the way back to the photograph that was replaced.
+
+    Nothing where no photograph is replaced by the model's own scene.
+    """
     if photograph := image_source.replaced():
         help, go = "On a photograph this model's answers mean nothing.", partial(image_source.insist, model.id)
         st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
@@ -164,7 +167,10 @@ def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimm
 
 
 def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | None]:
-    """Return the numbers of the viewer's maps, in its order; a difference, which is the last, has none."""
+    """Return the numbers of the viewer's maps, in its order.
+
+    A difference, which is the last map, has none.
+    """
     shown = range(len(explanation.heatmaps)) if answers.pair is None else answers.pair
     return [numbers_of(explanation, i) for i in shown]
 

@@ -313,7 +313,10 @@ def _draw_tile(index: int, tile: Tile, image: bytes) -> None:
 
 
 def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | None:
-    """Draw the groups of wrong answers by what their evidence lies on; return the chosen one."""
+    """Draw the groups of wrong answers by what their evidence lies on.
+
+    Returns the chosen group; None without one.
+    """
     plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
         return None

@@ -189,7 +189,10 @@ class PicturesPage(Kept):
         return None if self.job is None or self.job.example else self.job.plans[0].folder.name
 
     def upload_name(self) -> str | None:
-        """Return where the chosen pictures are among the uploads; None without any, and where they were run."""
+        """Return where the chosen pictures are among the uploads.
+
+        None where none are chosen, where they are no uploads, and where they were run.
+        """
         home = uploads.uploads_home()
         if self.source is None or self.job is not None or home not in Path(self.source.path).parents:
             return None

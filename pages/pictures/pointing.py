@@ -49,13 +49,19 @@ class _Marks:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a person chose in a chart, and the place of the line that says so."""
+    """What a person chose in a chart, and where the page says so.
+
+    The line says what was chosen, and has the button for all pictures.
+    """
 
     selection: Selection
     line: DeltaGenerator
 
     def describe(self, pictures: int) -> None:
-        """Draw how many pictures are shown, what they have in common, and the button for all again."""
+        """Draw how many pictures are shown, and what they have in common.
+
+        With it comes the button that shows all pictures again.
+        """
         with self.line:
             words = f"**{plural(pictures, 'picture')}**: {escape(self.selection.words)}"
             st.markdown(words, width="content")
@@ -65,7 +71,11 @@ class Chosen:
 
 
 def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator) -> Chosen | None:
-    """Draw a switch at the `top` and, once it is on, the charts of a model, by its index; return what is chosen."""
+    """Draw a switch and, once it is on, the charts of a model.
+
+    `model`: its index; `top`, `place`: where the switch and the charts are. Returns what is chosen in a chart; None
+    for all pictures.
+    """
     if not run_charts.has_charts(result, model):
         return None
     with top:
@@ -85,7 +95,10 @@ def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator)
 
 
 def _draw_charts(charts: Sequence[Chart], chosen: str) -> DeltaGenerator:
-    """Draw the choice of a chart, and that chart; return the place beside the choice, which is in sight with it."""
+    """Draw the choice of a chart, and that chart.
+
+    Returns the place beside the choice, which is in sight with it.
+    """
     with st.container(border=True, key="pictures-chart"):
         with st.container(**ROW, horizontal_alignment="distribute"):
             chart = _choose_chart(charts, chosen)
@@ -122,7 +135,10 @@ def _draw_chart(chart: Chart, chosen: str) -> None:
 
 
 def _choose(key: str) -> None:
-    """Show the pictures of the mark that was clicked, in a callback; all again where none is any more."""
+    """Show the pictures of the mark that was clicked, in a callback.
+
+    Where no mark is chosen any more, all pictures are shown again.
+    """
     points = st.session_state[key].selection.points
     if not points:
         _choose_none()

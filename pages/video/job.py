@@ -208,7 +208,11 @@ class Video(Kept):
         )
 
     def choose(self, path: Path | None, name: str) -> Clip | None:
-        """Take the uploader's file, or without one the clip from before; return it. Raises Problem."""
+        """Take the uploader's file, or without one the clip from before.
+
+        Returns the clip; None without any, or once its file was taken out of the uploader. Raises Problem for one
+        that cannot be read.
+        """
         chosen = self.clip if path is None else (path, name)
         if path is None and self.uploaded:
             # It was taken out of the uploader.
@@ -293,7 +297,10 @@ def draw(job: ClipJob, *, key: str) -> None:
 
 
 def open_frame() -> None:
-    """Open the frame that was chosen in the last run, before the controls are drawn."""
+    """Open the frame that was chosen in the last run.
+
+    Called before the controls are drawn.
+    """
     video = state.of(Video)
     if video.opened is None:
         return

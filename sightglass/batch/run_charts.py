@@ -14,13 +14,19 @@ _charts: ByteCache[tuple[tuple[Chart, ...], int]] = ByteCache(64 * MIB, itemgett
 
 
 def has_charts(result: Result, model: int) -> bool:
-    """Return whether one model of a result, by its index, has charts: where its pictures have labels."""
+    """Return whether a model of a result has charts.
+
+    They need labels. `model`: its index.
+    """
     frame = result.frames[model]
     return result.fits[model] is not None or ("absolute_error" in frame and frame["absolute_error"].notna().any())
 
 
 def read_charts(result: Result, model: int) -> tuple[Chart, ...]:
-    """Return the charts of one model of a result, by its index; none without labels."""
+    """Return the charts of one model of a result.
+
+    Empty without labels. `model`: its index.
+    """
     key = (*stamp(result.plans[model].folder), result.stopped)
     charts, _ = _charts.get_or_make(key, lambda: _make_charts(result, model))
     return charts

@@ -10,9 +10,9 @@ from sightglass.report.html_page import fill, read
 
 
 def html(result: Result, model: int, source: str) -> str:
-    """Return a page with the charts of one model of a result, by its index; `source`: what its pictures are called.
+    """Return a page with the charts of one model of a result.
 
-    Raises Problem without labels.
+    `model`: its index; `source`: what its pictures are called. Raises Problem without labels.
     """
     from plotly.offline import get_plotlyjs
 
@@ -31,7 +31,10 @@ def html(result: Result, model: int, source: str) -> str:
 
 
 def _describe(chart: Chart) -> Json:
-    """Return the template values of a chart, in light colours whatever the theme of the pages is."""
+    """Return the template values of a chart.
+
+    Its colours are light whatever the theme of the pages is.
+    """
     figure = figures.draw(chart)
     figure.update_layout(template="plotly_white", font={"color": "#171717"})
     return {"title": chart.title, "note": chart.note, "figure": figure.to_json()}

@@ -121,7 +121,10 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
 
 
 def _draw_classes(result: Result, model: int) -> View | None:
-    """Return the slide of the classes with the lowest scores; None without labels, or of numbers."""
+    """Return the slide of the classes with the lowest scores.
+
+    None without labels, and for numbers.
+    """
     chart = next((each for each in read_charts(result, model) if isinstance(each, ClassScores)), None)
     if chart is None or not chart.scores:
         return None

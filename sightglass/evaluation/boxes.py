@@ -65,7 +65,10 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
 def _list_classes(
     truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]
 ) -> dict[str, tuple[Floats, Floats]]:
-    """Return the labels and boxes of each class with counted labels, rows of the columns above, by picture."""
+    """Return the labels and boxes of each class with counted labels.
+
+    Both are rows of the columns above, by picture.
+    """
     labels: dict[str, list[tuple[float, ...]]] = {}
     boxes: dict[str, list[tuple[float, ...]]] = {}
     for picture, (true, answered) in enumerate(zip(truths, answers, strict=True)):
@@ -101,7 +104,10 @@ class _RankedBoxes:
 
 
 def _rank(labels: Floats, boxes: Floats, pictures: int) -> _RankedBoxes:
-    """Match the boxes of one class; `labels`, `boxes`: rows of the columns above, by picture."""
+    """Match the boxes of one class.
+
+    `labels`, `boxes`: rows of the columns above, by picture; `pictures`: the number of all.
+    """
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")
@@ -146,7 +152,10 @@ def _measure_class(labels: Floats, boxes: Floats, weights: NDArray[np.int32]) ->
 
 @dataclass(frozen=True, eq=False)
 class PrecisionCurve:
-    """Precision of one class's boxes at each of `RECALLS`, at an IoU of 0.5; its mean is the class's AP50."""
+    """Precision of one class's boxes at each of `RECALLS`.
+
+    At an IoU of 0.5; its mean is the class's AP50.
+    """
 
     precision: Floats
     """(recalls,), the highest at this recall or beyond; 0 where the recall is not reached."""
@@ -169,7 +178,10 @@ class PrecisionCurve:
 def list_curves(
     truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]]
 ) -> dict[str, PrecisionCurve]:
-    """Return the precision at each recall of every class with counted labels; arguments as of `measure`."""
+    """Return the precision at each recall of every class with counted labels.
+
+    Arguments as of `measure`.
+    """
     classes = _list_classes(truths, answers)
     return {name: _draw_curve(_rank(*rows, len(truths))) for name, rows in classes.items()}
 

@@ -123,7 +123,10 @@ class ScoreBin:
 
 
 def bin_scores(units: Sequence[ErrorUnit]) -> tuple[ScoreBin, ...]:
-    """Return all ranges of scores with their answers; a unit without an answer is in none."""
+    """Return all ranges of scores with their answers.
+
+    A unit without an answer is in none.
+    """
     members: list[dict[bool, list[ErrorUnit]]] = [{True: [], False: []} for _ in range(BINS)]
     for unit in units:
         if unit.score is not None:
@@ -313,7 +316,10 @@ def _has_box(picture: EvaluatedPicture, name: str, threshold: float) -> bool:
 
 
 def _select_objects(evaluation: Evaluation, report: ErrorReport | None, name: str) -> tuple[int, Selection]:
-    """Select the pictures with a labelled object of a class, or a box at the threshold that is called so."""
+    """Select the pictures with a labelled object or a box of a class.
+
+    Boxes count from the threshold on. Returns how many pictures have such an object, too.
+    """
     labelled = {picture.key for picture in evaluation.pictures if _has_object(picture, name)}
     answered = {picture.key for picture in evaluation.pictures if _has_box(picture, name, evaluation.threshold)}
     units = frozenset(unit.id for unit in (report.units if report else ()) if name in (unit.label, unit.predicted))
@@ -344,7 +350,10 @@ def rank_classes(
     by_class: Mapping[str, Estimate],
     most: int = MAX_CLASSES,
 ) -> ClassScores:
-    """Return the scores of the classes with the lowest ones; `by_class`: as `EvaluationSummary` has them."""
+    """Return the scores of the classes with the lowest ones.
+
+    `by_class`: as `EvaluationSummary` has them; `most`: how many are shown.
+    """
     task = task_of(evaluation.task).evaluation
     scored = {name: score for name, score in by_class.items() if not math.isnan(score.value)}
     ranked = sorted(scored, key=lambda name: (scored[name].value, name))
@@ -358,7 +367,10 @@ def rank_classes(
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall(Chart):
-    """The precision of a detector's boxes at each recall, of single classes and in the mean of all."""
+    """The precision of a detector's boxes at each recall.
+
+    Of single classes, and in the mean of all.
+    """
 
     pictures: tuple[str, ...]
     """Their keys, which the curves number."""
@@ -407,7 +419,11 @@ class PrecisionRecall(Chart):
 
 
 def _reaches(unit: ErrorUnit, limits: Mapping[str, float]) -> bool:
-    """Return whether an error's box has at least the score by which its class reaches a recall, if it does."""
+    """Return whether an error's box is among those up to a recall.
+
+    `limits`: of each class the score by which it reaches the recall; nan where it does not, and all of its boxes
+    count. False without a box, and for other classes.
+    """
     if unit.answer is None or unit.answer.label not in limits:
         return False
     limit = limits[unit.answer.label]
@@ -478,6 +494,9 @@ def list_charts(
 
 
 def find_selection(charts: Sequence[Chart], name: str, mark: Mark) -> Selection | None:
-    """Return what a mark of the chart of this name stands for; None without such a one."""
+    """Return what a mark of the chart of this name stands for.
+
+    None without such a mark.
+    """
     selections = (chart.select(mark) for chart in charts if chart.name == name)
     return next((selection for selection in selections if selection is not None), None)

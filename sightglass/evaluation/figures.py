@@ -53,7 +53,10 @@ ACCENT_RGB = tuple(bytes.fromhex(ACCENT[1:]))
 
 
 def new_figure(height: int) -> Any:
-    """Return an empty figure whose points can be chosen by a click, and which is not zoomed by a drag."""
+    """Return an empty figure whose points can be chosen by a click.
+
+    A drag does not zoom it.
+    """
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -84,9 +87,10 @@ class ModelPoint:
 
 
 def size_and_time_figure(models: Sequence[ModelPoint]) -> Any:
-    """Return each model's time over its size; its marker and label show its map's overlap with the first model's.
+    """Return a figure of each model's time over its size.
 
-    Models without a time are left out (`describe_untimed`). A model without an overlap has a hollow marker.
+    Its marker and label show its map's overlap with the first model's; without an overlap the marker is hollow.
+    Models without a time are left out (`describe_untimed`).
     """
     timed = [model for model in models if model.milliseconds is not None]
     sizes = [model.megabytes for model in timed]
@@ -114,7 +118,10 @@ def size_and_time_figure(models: Sequence[ModelPoint]) -> Any:
 
 
 def describe_untimed(models: Sequence[ModelPoint]) -> str:
-    """Return which models the chart of sizes and times leaves out, as a sentence; empty for none."""
+    """Return which models the chart of sizes and times leaves out.
+
+    A sentence; empty for none.
+    """
     names = [model.name for model in models if model.milliseconds is None]
     return f"Not in the chart, because no time is measured: {listing(names)}." if names else ""
 
@@ -291,7 +298,10 @@ def _draw_precision(chart: charts.PrecisionRecall, chosen: Mark) -> Any:
 
 
 def _curve_marks(chart: charts.PrecisionRecall, name: str, chosen: Mark) -> Json:
-    """Return the marks of a curve; as points of a line they are small, but for the chosen one."""
+    """Return the marks of a curve.
+
+    As points of a line they are small, but for the chosen one.
+    """
     marks = [(name, str(place)) for place in range(len(RECALLS))]
     sizes: Json = {"selected": {"marker": {"size": 12}}, "unselected": {"marker": {"opacity": 1, "size": 4}}}
     return _marks(chart, marks, chosen) | sizes
@@ -335,7 +345,10 @@ def _draw_numbers(chart: charts.Numbers, chosen: Mark) -> Any:
 
 
 def _marks(chart: Chart, marks: Sequence[Sequence[str]], chosen: Mark = ()) -> Json:
-    """Return how a trace names its marks, and which of them is chosen, if any mark of the chart is."""
+    """Return how a trace names its marks, and which is chosen.
+
+    `chosen`: a mark of the chart, maybe of another trace; empty for none.
+    """
     look: Json = {
         "customdata": [[chart.name, *mark] for mark in marks],
         "hovertemplate": "%{hovertext}<extra></extra>",
@@ -371,5 +384,8 @@ _DRAW: dict[type[Chart], Callable[[Any, Mark], Any]] = {
 
 
 def draw(chart: Chart, chosen: Mark = ()) -> Any:
-    """Return a chart's figure with its `chosen` mark, if any; a mark's `customdata` is its chart and its own name."""
+    """Return a chart's figure with its `chosen` mark, if any.
+
+    A mark's `customdata` is its chart and its own name.
+    """
     return _DRAW[type(chart)](chart, chosen)

@@ -55,7 +55,10 @@ class Inset:
 
 
 def coarsen(field: Field) -> Field:
-    """Return a map whose evidence is in many specks blurred, with its maximum as before; any other as it is."""
+    """Return a map blurred if its evidence is in many specks.
+
+    Its maximum is as before. Any other map, and a difference, is returned as it is.
+    """
     if field.kind == "difference" or len(_regions(field.values)) <= SPECKS:
         return field
     blurred = cv2.GaussianBlur(field.values, (0, 0), BLUR * max(field.values.shape))
@@ -64,7 +67,10 @@ def coarsen(field: Field) -> Field:
 
 
 def find_inset(field: Field, pixels: Pixels) -> Inset | None:
-    """Return the inset of a map whose evidence is in one small place of a picture, uint8 (H, W, 3)."""
+    """Return the inset of a map with evidence in one small place.
+
+    `pixels`: the picture, uint8 (H, W, 3). None for other maps, and where the place leaves no corner free.
+    """
     height, width = pixels.shape[:2]
     place = None if field.kind == "difference" else _small_place(field, width, height)
     if place is None:
@@ -74,7 +80,10 @@ def find_inset(field: Field, pixels: Pixels) -> Inset | None:
 
 
 def crop(field: Field, before: tuple[int, int], place: Place, size: tuple[int, int]) -> Field:
-    """Return the field over a part of a picture of the size `before`, which is drawn at `size`, (width, height)."""
+    """Return the field over a part of a picture.
+
+    `before`: the picture's size; `place`: the part; `size`: that at which it is drawn. Sizes are (width, height).
+    """
     if place == WHOLE:
         return field.scaled(before, size)
     start = place[0] * before[0], place[1] * before[1]
@@ -91,7 +100,10 @@ def crop(field: Field, before: tuple[int, int], place: Place, size: tuple[int, i
 
 
 def nearest_corners(one: Sequence[int], other: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the corner of each of two boxes, xyxy, that is nearest to the other."""
+    """Return the corner of each of two boxes nearest to the other.
+
+    Boxes are xyxy.
+    """
     pairs = product(product(one[::2], one[1::2]), product(other[::2], other[1::2]))
     return min(pairs, key=lambda pair: math.dist(*pair))
 
@@ -107,7 +119,10 @@ def _strongest_half(values: Values) -> npt.NDArray[np.bool_]:
 
 
 def _regions(values: Values) -> list[tuple[float, tuple[int, int, int, int]]]:
-    """Return the evidence and the box, xyxy in samples, of each region of the strongest half."""
+    """Return the evidence and the box of each region.
+
+    Regions are those of the strongest half; boxes are xyxy in samples.
+    """
     half = _strongest_half(values)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(half.astype(np.uint8), connectivity=8)
     sums = np.bincount(labels.ravel(), weights=np.abs(values).ravel())
@@ -122,7 +137,11 @@ def _regions(values: Values) -> list[tuple[float, tuple[int, int, int, int]]]:
 
 
 def _small_place(field: Field, width: int, height: int) -> Place | None:
-    """Return the square around the evidence of a map, if nearly all of its strongest half is in one small region."""
+    """Return the square around a map's evidence, if that is small.
+
+    The strongest half must be on less than `SMALL` of the map, with at least half of it in one region, and the
+    square within `MOST` of the picture's shorter side. Else None. `width`, `height`: of the picture.
+    """
     regions = _regions(field.values)
     if not regions or _strongest_half(field.values).mean() >= SMALL:
         return None
@@ -156,7 +175,10 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _detail(pixels: Pixels, place: Place) -> float:
-    """Return how much there is to see in a part of a picture: the mean of its edges."""
+    """Return how much there is to see in a part of a picture.
+
+    The mean of its edges, in a small copy.
+    """
     height, width = pixels.shape[:2]
     scale = min(1.0, _PREVIEW / max(height, width))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -43,7 +43,10 @@ def _reserve(folder: Path) -> str:
 
 
 def find(name: str) -> Path | None:
-    """Return the file of a heat map; None where there is none of that name."""
+    """Return the file of a heat map.
+
+    None where there is none of that name.
+    """
     # A whole name, so that no path leads out of the folder.
     if not NAME.fullmatch(name):
         return None

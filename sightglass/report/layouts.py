@@ -84,9 +84,10 @@ LAYOUTS = TypeAdapter(dict[str, Layout]).validate_python(tomllib.loads(_TEXT))
 
 
 def arrange(aspects: Sequence[float], room: Rect, below: float = 0.0) -> tuple[Rect, ...]:
-    """Return the largest pictures of one height in rows, in the middle of a room.
+    """Return the largest pictures of one height in a room.
 
-    `aspects`: width by height. `below`: units that are left free below each picture, for its name.
+    They are in rows, in the middle of it. `aspects`: width by height; `below`: units that are left free below each
+    picture, for its name.
     """
     best: tuple[Rect, ...] = ()
     for count in range(1, len(aspects) + 1):
@@ -296,15 +297,19 @@ def _pictures(view: View) -> Content:
 
 
 def _tags(view: View, tiles: Sequence[Visual]) -> list[Text]:
-    """Return the names below several pictures: on them they could lie on what they speak of."""
+    """Return the names below several pictures.
+
+    On the pictures they could lie on what they speak of. Empty for a single picture.
+    """
     captions = [(view.pictures[tile.index].caption, tile.rect) for tile in tiles]
     return [_tag(caption, rect) for caption, rect in captions if caption and len(view.pictures) > 1]
 
 
 def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
-    """Return the first layout with large pictures, or nearly the largest, and the pictures at their places.
+    """Return the first layout with large pictures, or nearly the largest.
 
-    Of one picture with a map, the picture without it may stand beside it.
+    With it come the pictures at their places. Of one picture with a map, the picture without it may stand beside
+    it.
     """
 
     def list_options(shown: list[Visual]) -> list[tuple[str, list[Visual]]]:
@@ -326,7 +331,10 @@ def _choose(view: View, tiles: list[Visual]) -> tuple[str, list[Visual]]:
 
 
 def _arrange(view: View, tiles: Sequence[Visual], layout: Layout) -> list[Visual]:
-    """Return pictures at their places in a layout, with room for their names below them."""
+    """Return pictures at their places in a layout.
+
+    There is room for their names below them.
+    """
     sizes = [view.pictures[tile.index].size for tile in tiles]
     aspects = [max(width, 1) / max(height, 1) for width, height in sizes]
     below = 0.0

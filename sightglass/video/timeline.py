@@ -64,7 +64,10 @@ NAMED = 3
 
 
 def name_moments(moments: Sequence[Moment]) -> str:
-    """Return `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`; empty without any, or with more than `NAMED`."""
+    """Return the moments of answers and objects, in one phrase.
+
+    `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`. Empty without any, or with more than `NAMED`.
+    """
     named = [moment for moment in moments if moment.kind in ("answer", "object")]
     if len(named) > NAMED:
         return ""

@@ -102,7 +102,10 @@ def _is_loaded(model: ModelSpec) -> bool:
 
 
 def add_warning(choices: Choices, finding: str) -> str:
-    """Return a page's headline; say of a drawn-scene model that a photograph is not its, or was replaced."""
+    """Return a page's headline, with a warning for drawn-scene models.
+
+    It says that a photograph is not for such a model, or was replaced. `finding`: the headline without it.
+    """
     photograph = image_source.replaced()
     if choices.model.example and photograph:
         return f"{finding} It knows drawn scenes only: this is one, in place of {photograph}."

@@ -116,7 +116,10 @@ def _draw_delete(chosen: str) -> None:
 
 
 def _draw_undo(bar: DeltaGenerator, pictures: image_source.Pictures) -> None:
-    """Draw the line at the window's foot that brings a deleted picture back, for as long as it can."""
+    """Draw the line that brings a deleted picture back.
+
+    It is at the window's foot for as long as it can do so.
+    """
     # What is drawn on some runs only must not move what follows.
     place = bar.container(key="undo-line")
     if pictures.deleted is None:
@@ -129,7 +132,10 @@ def _draw_undo(bar: DeltaGenerator, pictures: image_source.Pictures) -> None:
 
 
 def draw_missing(name: str) -> None:
-    """Draw what a link is about whose picture is not here, and a large drop field for it."""
+    """Draw what a link is about whose picture is not here.
+
+    Below it is a large drop field for the picture. `name`: the picture's, or empty.
+    """
     label = shorten(st.query_params.get("class", ""), image_source.MAX_NAME)
     about = " in ".join(escape(part) for part in (label, name) if part)
     st.markdown(f"## This link is about {about or 'a picture that is not here'}.")

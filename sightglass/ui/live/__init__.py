@@ -94,7 +94,10 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
 
 
 def _hear(visit: LiveVisit, sent: Json) -> None:
-    """Note what the browser hands over; rerun where the page goes on with it. Raises ImageProblem if broken."""
+    """Note what the browser hands over.
+
+    Reruns the page where it goes on with that. Raises ImageProblem for a broken picture.
+    """
     act = sent.get("act")
     if act == "go on":
         visit.frozen = None
@@ -132,7 +135,11 @@ def _parse_frame(sent: Json, name: str) -> LiveFrame | None:
 
 
 def _save_snapshot(sent: Json) -> Snapshot | None:
-    """Save a snapshot in the folder of heat maps; None without a picture. Raises ImageProblem for a broken one."""
+    """Save a snapshot in the folder of heat maps.
+
+    Its `folder` is empty where that cannot be written to. None without a picture. Raises ImageProblem for a broken
+    one.
+    """
     data = _decode(sent.get("jpeg"))
     if not data:
         return None

@@ -30,7 +30,7 @@ class Played:
 
 
 def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: float, late: float) -> Played:
-    """Draw the moments and the button beside a video and its chart, which are in the container of the key `place`.
+    """Draw the moments and the button beside a video and its chart.
 
     `seconds`: of the video; `begin`: where it stands at first; `late`: after a change, at most, lies its moment, which
     is said where the moments are pointed at.
@@ -43,7 +43,10 @@ def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: floa
 
 
 def cut(place: str, begin: float, end: float | None) -> None:
-    """Have the video in the container of the key `place` begin and end at these seconds; None: at its own end."""
+    """Have a video begin and end at these seconds.
+
+    `place`: key of its container; `end`: None for the video's own.
+    """
     head = {"place": place, "begin": begin, "end": end, "seconds": 0.0, "moments": None, "note": ""}
     _component(key=f"{place}-player", data=head)
 

@@ -102,7 +102,10 @@ def link_button(saved: Sequence[tuple[Explanation | Similarity, Json]] = ()) -> 
 
 
 def _find_kept(saved: Sequence[tuple[Explanation | Similarity, Json]]) -> Record | None:
-    """Return the record of the one view of an own picture, if it is in Saved."""
+    """Return the record of the one view of an own picture.
+
+    None where there is no such view, or it is not in Saved.
+    """
     if len(saved) != 1 or is_off() or not image_source.is_own():
         return None
     [(item, more)] = saved
@@ -176,7 +179,10 @@ class Added:
 
 
 def add_to_deck(screen: str, draft: Draft) -> None:
-    """Draw the button for the dialog, which shows the slide, and hear the key that adds it without one."""
+    """Draw the button for the dialog that shows the slide of a view.
+
+    The key D, which is heard here too, adds the slide without the dialog.
+    """
     if is_off():
         return
     _hear_key(screen, draft)
@@ -191,7 +197,10 @@ def add_to_deck(screen: str, draft: Draft) -> None:
 
 
 def _hear_key(screen: str, draft: Draft) -> None:
-    """Add the view to the deck used last, take it back, or present it, as the browser asks."""
+    """Add the view, take it back or present it, as the browser asks.
+
+    It is added to the deck used last.
+    """
     added = state.of(Added)
     data = {"number": added.number if added.line else 0, "line": added.line, "slide": added.slide}
     asked = _deck_key(key=f"deck-line-{screen}", data=data)
@@ -221,7 +230,10 @@ def _add_at_once(view: View) -> None:
 
 
 def _take_back(added: Added) -> None:
-    """Remove the slide added last, and its deck if that was made for it and holds no other."""
+    """Remove the slide added last.
+
+    Its deck goes with it if that was made for it and holds no other slide.
+    """
     decks, deck = store().decks, _deck_of(added.slide)
     decks.remove(added.slide)
     if added.created and not decks.get(deck).slides:

@@ -70,7 +70,10 @@ class Kept:
         return 0
 
     def kept(self) -> Self:
-        """Return a copy for the tab's next session, without what belongs to this session alone."""
+        """Return a copy for the tab's next session.
+
+        What belongs to this session alone is left out.
+        """
         return copy.copy(self)
 
 

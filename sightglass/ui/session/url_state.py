@@ -38,7 +38,10 @@ class Memory(state.Kept):
     """Sentences on what was left out of links."""
 
     def kept(self) -> Self:
-        """Return the values; the address is read again, and written as a new browser page needs it."""
+        """Return the values, without what is known of the address.
+
+        The address is read again, and written as a new browser page needs it.
+        """
         return type(self)(values={**self.values}, defaults={**self.defaults}, said={*self.said})
 
 

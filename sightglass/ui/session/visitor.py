@@ -50,7 +50,10 @@ def is_id(text: str) -> bool:
 
 
 class TabMiddleware:
-    """Give a session the id of its tab as a header: Streamlit shows it those, and not the query of its WebSocket."""
+    """Give a session the id of its tab as a header.
+
+    Streamlit shows it those, and not the query of its WebSocket.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -79,7 +82,10 @@ class _Snapshot:
 
 @dataclass
 class Tabs:
-    """The state of all tabs, in memory only, at most 256 MiB of those used last; thread-safe."""
+    """The state of the tabs used last, in memory only.
+
+    At most 256 MiB of it. Thread-safe.
+    """
 
     clock: Callable[[], float] = time.monotonic
 
@@ -95,7 +101,11 @@ class Tabs:
         self._cache.put(tab, _Snapshot(address, states, self.clock()))
 
     def find(self, tab: tuple[str, str], address: Address) -> dict[str, Kept]:
-        """Return the state of a tab; none for another address, as whoever opens a link wants what is in it."""
+        """Return the state of a tab.
+
+        Empty for a tab that was not used lately, and for another address, as whoever opens a link wants what is in
+        it.
+        """
         oldest = self.clock() - MAX_AGE
         self._cache.discard(lambda snapshot: snapshot.used < oldest)
         snapshot = self._cache.get(tab)
@@ -139,7 +149,10 @@ def _address() -> Address:
 
 
 def resume() -> None:
-    """Take over the state of the session before, in the first run of a reloaded tab."""
+    """Take over the state of the session before a reload of the tab.
+
+    Only in the first run of the session after it.
+    """
     visitor = state.of(Visitor)
     if visitor.begun:
         return

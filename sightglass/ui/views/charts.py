@@ -49,7 +49,10 @@ def draw_metric(label: str, value: str, measure: str, help: str | None = None) -
 
 
 def draw_numbers(explanation: Explanation, index: int) -> None:
-    """Draw the number that is explained with its scale, and what raises it; neither for empty maps."""
+    """Draw the number that is explained, and what raises it.
+
+    The number has its scale. Nothing is drawn for empty maps.
+    """
     if explanation.heatmaps[index].state != "ok":
         return
     label, score = explanation.heatmaps[index].target.label, explanation.task.scorer.score(explanation, index)
@@ -86,14 +89,20 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
 
 
 def say_fit(explanation: Explanation) -> str:
-    """Say that most of the picture was cut off and what to choose, or that it was enlarged; empty for neither."""
+    """Say that most of the picture was cut off or that it was enlarged.
+
+    Where it was cut off, the text also says what to choose, if the model can see all of it. Empty for neither.
+    """
     said, whole = describe_fit(explanation), _find_whole(explanation)
     cut = unseen(explanation) > MOSTLY
     return f"{said.removesuffix('.')}: choose {WHOLE}." if cut and whole is not None else said
 
 
 def _find_whole(explanation: Explanation) -> str | None:
-    """Return the way of fitting that shows the model the whole picture; None without one."""
+    """Return the way of fitting that shows the model the whole picture.
+
+    None without one.
+    """
     ways = explanation.evidence.loaded.adapter.preprocessings
     return next((way for way in ("letterbox", "squash") if way in ways), None)
 
@@ -179,7 +188,10 @@ def draw_intervals(bars: Sequence[ScoreBar], lines: Sequence[float] = ()) -> Non
 def draw_timeline(
     curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
 ) -> None:
-    """Draw a clip's chart over `seconds`, the length of the drawn clip; `score`: the title of the upper curves."""
+    """Draw a clip's chart over its seconds.
+
+    `seconds`: length of the drawn clip; `score`: title of the upper curves.
+    """
     from sightglass.video.timeline import clock, timeline_figure
 
     st.plotly_chart(

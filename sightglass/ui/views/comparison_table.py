@@ -31,7 +31,10 @@ class ComparisonTable:
     """Return the similarity of two maps by their places; None where they are not compared."""
 
     def rows(self, index: int) -> tuple[Row, ...]:
-        """Return the rows below a map: how similar it is to the first one; none of a single map."""
+        """Return the rows below a map: how similar it is to the first.
+
+        Empty for a single map.
+        """
         if len(self.names) < 2:
             return ()
         agreement = self.agreement(0, index) if index else None

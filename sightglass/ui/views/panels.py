@@ -81,7 +81,10 @@ def layer_map(
 
 
 def arrange(image: Image, count: int) -> dict[str, int]:
-    """Return the viewer's options for several maps: more than three of a picture that is not high in two rows."""
+    """Return the viewer's options for several maps.
+
+    More than three maps of a picture that is not high are in two rows.
+    """
     if count <= ONE_ROW or image.width < image.height:
         return {"height": HIGHEST}
     height = math.ceil(math.sqrt(TENTH * image.height / image.width))

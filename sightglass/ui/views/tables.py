@@ -36,9 +36,10 @@ def table(
 
 
 def text_table(rows: Sequence[Mapping[str, str]], *, right: Collection[str] = ()) -> None:
-    """Draw rows of literal texts whose columns are as wide as their texts; long ones take several lines.
+    """Draw a table of literal texts.
 
-    `right`: columns that are aligned at the right.
+    Its columns are as wide as their texts; long ones take several lines. `right`: columns that are aligned at the
+    right.
     """
     names = [*rows[0]]
     rulers = ["---:" if name in right else "---" for name in names]

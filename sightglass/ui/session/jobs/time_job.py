@@ -46,7 +46,10 @@ def with_times(comparison: Comparison) -> Comparison:
 
 
 def measured(comparison: Comparison) -> Comparison:
-    """Return a comparison with the times of its models, which are measured now where they are not known."""
+    """Return a comparison with the times of its models.
+
+    Where they are not known, they are measured now.
+    """
     key, timings = _key(comparison), state.of(TimedModels).timings
     if key not in timings:
         # Both at once would slow each other.
@@ -68,7 +71,10 @@ def failure(comparison: Comparison) -> str:
 
 
 def follow(comparison: Comparison) -> None:
-    """Time the models in the background, and run the page again once that is done."""
+    """Time the models in the background.
+
+    The page is run again once that is done.
+    """
     timed, key = state.of(TimedModels), _key(comparison)
     pending = key not in timed.timings and key not in timed.failed
     st.fragment(_poll, run_every=POLL if pending else None)(comparison)

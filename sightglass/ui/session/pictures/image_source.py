@@ -208,7 +208,10 @@ class Uploads:
         return image if token(image) == key else None
 
     def delete(self, owner: str, key: str) -> OwnPicture | None:
-        """Delete an owner's picture, which `restore` brings back for `UNDO` seconds; return it, None if unknown."""
+        """Delete an owner's picture and return it; None if unknown.
+
+        For `UNDO` seconds `restore` brings it back.
+        """
         with self._lock:
             hold = self._hold(owner, key)
             if hold is None:
@@ -246,7 +249,10 @@ class Uploads:
         return self._cache.get(key)
 
     def _tidy(self) -> None:
-        """Delete what is too old, and the uploads that nobody keeps or could bring back."""
+        """Delete what is too old, and the uploads that nobody keeps.
+
+        What could still be brought back stays.
+        """
         with self._lock:
             for upload in self._cache.values():
                 upload.tidy(self.clock())
@@ -361,7 +367,11 @@ def is_own() -> bool:
 
 
 def describe_link() -> dict[str, Any]:
-    """Return what a viewer says of a link to an own picture: its name, and for how many seconds it is kept."""
+    """Return what a viewer says of a link to an own picture.
+
+    `private`: its name; `keeps`: the seconds for which it is kept, 0: as long as who sent it keeps it. Empty for
+    examples; `keeps` is missing where the picture is too large to be kept.
+    """
     pictures = _read_pictures()
     key = pictures.chosen
     if key is None or key in EXAMPLES or pictures.last is None:
@@ -374,7 +384,10 @@ def describe_link() -> dict[str, Any]:
 
 
 def missing_name() -> str | None:
-    """Return the name of a link's picture that is not here, maybe empty; None if it is, or there is none."""
+    """Return the name of a link's picture that is not here.
+
+    It may be empty. None if the picture is here, or there is none.
+    """
     return _read_pictures().missing
 
 
@@ -468,7 +481,11 @@ def _choose(key: str) -> None:
 
 
 def adapt_to_model(model: ModelSpec) -> bool:
-    """Choose what the model knows in a photograph's place, or the photograph again; return whether that is another."""
+    """Choose what the model knows in a photograph's place, or the photograph again.
+
+    A model of drawn scenes is shown its own example, unless a person went back to the photograph. Returns whether
+    another picture was chosen.
+    """
     pictures = state.of(Pictures)
     photograph = pictures.replaced or pictures.chosen or ""
     if pictures.named:
@@ -492,7 +509,10 @@ def insist(model_id: str) -> None:
 
 
 def replaced() -> str:
-    """Return the file name of the photograph in whose place an example is shown; empty for none."""
+    """Return the file name of the photograph that an example replaces.
+
+    Empty for none.
+    """
     name = state.of(Pictures).replaced
     return example_file(name)[1] if name else ""
 
