@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_library(page, result):
     assert [*printed(page).values()] == [format_value(name, getattr(statistics, name)) for name in names]
     page.locator(".rows .answer").nth(1).click()
     half = percent(result.statistics[1].half_heat_area)
-    until(page, lambda: printed(page)["Half the evidence on"] == half, "the numbers of another answer")
+    until(page, lambda: printed(page)["Half lies on"] == half, "the numbers of another answer")
 
 
 def test_threshold_and_opacity_follow_the_hand_without_a_run(page, result):

@@ -75,7 +75,7 @@ def test_overlaps_stand_below_each_map_and_in_a_matrix(page, bus):
     for i in (1, 2):
         agreement = compared.agreement(0, i)
         assert rows(app, i)["Overlap with first"] == percent(agreement.iou_top20)
-        assert rows(app, i)["Rank correlation with first"] == f"{agreement.rank_correlation:.2f}"
+        assert rows(app, i)["Rank correlation"] == f"{agreement.rank_correlation:.2f}"
         assert rows(app, i)["Answer"].startswith(results[i].predictions[0].label)
     (matrix,) = app.table
     overlap = percent(compared.agreement(1, 2).iou_top20)

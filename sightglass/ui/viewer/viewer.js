@@ -24,7 +24,7 @@ const STAGED = "data-stage";
 /** CSS pixels above and below the pictures on the whole screen: alone, and besides the headline and the tiles. */
 const AROUND = 130;
 const STAGE_AROUND = 110;
-const HINT = "Point at a picture for its values.";
+const HINT = "Point for values.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
 function writeLine(element, line) {
@@ -204,7 +204,7 @@ export class Viewer {
     const parts = [
       mode === "overlay" && maps.some(({ kind }) => kind === "heat") && (threshold ? "Line: threshold." : "Lines: half, 80 %."),
       maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
-      maps.some(({ seen }) => seen.join() !== whole) && "Frame: what was seen.",
+      maps.some(({ seen }) => seen.join() !== whole) && "Frame: seen.",
     ];
     find(this.root, ".key").textContent = parts.filter(Boolean).join(" ");
   }
