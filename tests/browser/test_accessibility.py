@@ -71,7 +71,7 @@ def too_much(page: Page, name: str) -> list[str]:
         stages = [box["width"] * box["height"] for box in boxes if box]
         assert len(stages) == 2 and min(stages) >= 0.2 * 1440 * 900
     page.set_viewport_size({"width": 1440, "height": HEIGHT})
-    over = len(words) > WORDS.get(name, 95) or len(controls) > CONTROLS.get(name, 35)
+    over = len(words) > WORDS.get(name, 100) or len(controls) > CONTROLS.get(name, 44)
     return [f"{name}: {len(words)} words, {len(controls)} controls: {words} {controls}"] if over else []
 
 
