@@ -120,7 +120,7 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     """Draw the maps; return the indices of the compared two, if any."""
     places = range(len(explanation.heatmaps))
     maps = [panels.to_map(explanation, place, half=False) for place in places]
-    panes = [Pane(maps=(maps[place],), rows=(("Score", maps[place].note), *table.rows(place))) for place in places]
+    panes = [Pane(maps=(maps[place],), rows=table.rows(place)) for place in places]
     above = st.container(key="stage")
     numbers = st.container()
     pair = _choose_pair(table.names)

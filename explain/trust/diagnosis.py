@@ -116,7 +116,7 @@ def describe_map(explanation: Result, index: int = 0, *, with_area: bool = True)
     sentence = Statement("", "", *_describe_place(explanation, index, with_area=with_area)).markdown()
     hidden = 0.0 if with_area else unseen(explanation)
     much = percent(hidden) if hidden < NEARLY else "nearly all"
-    return f"{sentence} Cut off: {much}." if hidden >= CROPPED else sentence
+    return f"{sentence} Cut: {much}." if hidden >= CROPPED else sentence
 
 
 def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tuple[str, str, str]:

@@ -148,12 +148,15 @@ class Maps:
         )
 
     def _rows(self, place: int) -> tuple[Row, ...]:
-        """Return the rows below a model's map.
+        """Return how similar a model's map is to the first one.
 
-        They say its answer, and how similar its map is to the first one.
+        Where a map is not of its model's own answer, all models have a row for their own answers.
         """
         explanation = self.comparison.explanations[place]
-        return ("Answer", explanation.task.wording.answer(explanation)), *self.table.rows(place)
+        similar = self.table.rows(place)
+        if all(map(_shows_own_answer, self.comparison.explanations)):
+            return similar
+        return ("Answer", explanation.task.wording.answer(explanation)), *similar
 
     def _list_differences(self) -> list[Pane]:
         """Return the difference of the first and the last map, if any.
@@ -181,6 +184,12 @@ class Maps:
         families = {model.family for model in self.models}
         exact = len(families) == 1 and len(set(sizes)) == len(sizes) and set(sizes) <= {"s", "m", "l"}
         return (*(size if exact else "" for size in sizes), "")[:panes]
+
+
+def _shows_own_answer(explanation: Explanation) -> bool:
+    if not explanation.heatmaps or not explanation.predictions:
+        return False
+    return explanation.heatmaps[0].target.label == explanation.predictions[0].label
 
 
 def _bar(explanation: Explanation) -> float | None:

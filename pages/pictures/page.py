@@ -69,7 +69,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = controls.draw(place=row, colors=False)
+    choices, explainer = controls.draw(place=row)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:

@@ -8,18 +8,17 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Style, parse_color
+from sightglass.explain.rendering.style import Pixels, Style, parse_color
 from sightglass.explain.tasks.wording import Mark
 from sightglass.report import charts
 from sightglass.report.focus import WHOLE, Inset, Place, coarsen, crop, find_inset, nearest_corners
 from sightglass.report.layouts import DARK, SMALLEST, Theme, Visual, pages
-from sightglass.report.view import Box, View
+from sightglass.report.view import Box, Picture, View
 
 SHARP = 12.0
 """Pixels of a unit: a slide is 1920 x 1080."""
@@ -61,41 +60,53 @@ def draw_layers(
 
 
 def _draw_picture(view: View, item: Visual, theme: Theme, scale: float) -> list[Layer]:
-    """Return a picture, and the same under its map if that is shown.
-
-    Small evidence is enlarged in an inset.
-    """
+    """Return a picture, and the same under its map where that is shown."""
     picture = view.pictures[item.index]
     size = max(1, round(item.rect.width * scale)), max(1, round(item.rect.height * scale))
-    unit = max(1.0, max(size) / 600)
-    drawings = _paint(view, item, theme, size, unit)
+    drawings, titles = _paint(view, item, theme, size, _unit(size)), [("Picture", f"The picture. {view.title}")]
+    mapped = item.mapped and picture.map is not None
+    if mapped:
+        titles.append(_name_map(picture))
     # Boxes would hide how a picture that stands beside its map looks.
-    if len(drawings) == 2 or not any(other.map for other in view.pictures):
+    if mapped or not any(other.map for other in view.pictures):
         drawings = [mark(pixels, picture.boxes, scale, view.display) for pixels in drawings]
-    titles = [("Picture", f"The picture. {view.title}")]
-    inset = None
-    if len(drawings) == 2 and picture.map is not None:
-        titles.append(_title_map(picture.map.label, picture.name))
-        inset = find_inset(picture.map.field.scaled(picture.size, size), drawings[0])
-    if inset is not None:
-        parts = _paint(view, item, theme, inset.size_in(size), unit, inset.place)
-        drawings = [_add_inset(pixels, part, inset, scale) for pixels, part in zip(drawings, parts, strict=True)]
+    if mapped:
+        drawings = _enlarge(view, item, theme, scale, drawings)
     return [Layer(*title, to_jpeg(pixels, QUALITY)) for title, pixels in zip(titles, drawings, strict=True)]
 
 
-def _title_map(label: str, picture: str) -> tuple[str, str]:
-    """Return the name of a heat map, and what it shows."""
-    name = f"Heat map: {label or picture}"
-    return name, f"Heat map of {label}, {picture}" if label else name
+def _name_map(picture: Picture) -> tuple[str, str]:
+    """Return the name of a layer with a map, and what it shows."""
+    label = picture.map.label if picture.map is not None else ""
+    name = f"Heat map: {label or picture.name}"
+    return name, f"Heat map of {label}, {picture.name}" if label else name
+
+
+def _unit(size: tuple[int, int]) -> float:
+    """Return the pixels of a line that is one pixel wide on the screen."""
+    return max(1.0, max(size) / 600)
+
+
+def _enlarge(view: View, item: Visual, theme: Theme, scale: float, drawings: list[Pixels]) -> list[Pixels]:
+    """Return a picture and the same under its map, each with an inset.
+
+    The inset shows small evidence enlarged. Without such evidence `drawings` are returned as they are.
+    """
+    picture = view.pictures[item.index]
+    size = drawings[0].shape[1], drawings[0].shape[0]
+    inset = picture.map and find_inset(picture.map.field.scaled(picture.size, size), _open(picture.jpeg, size, WHOLE))
+    if not inset:
+        return drawings
+    parts = _paint(view, item, theme, inset.size_in(size), _unit(size), inset.place)
+    return [_add_inset(pixels, part, inset, scale) for pixels, part in zip(drawings, parts, strict=True)]
 
 
 def _paint(
     view: View, item: Visual, theme: Theme, size: tuple[int, int], unit: float, place: Place = WHOLE
-) -> list[NDArray[np.uint8]]:
+) -> list[Pixels]:
     """Return a part of a picture, and the same under its map.
 
-    The latter only where the map is shown. `size`: at which the part is drawn; `unit`: pixels of a line that is one
-    pixel wide on the screen.
+    The latter only where the map is shown. `size`: at which the part is drawn; `unit`: see `_unit`.
     """
     picture = view.pictures[item.index]
     plain = _open(picture.jpeg, size, place)
@@ -107,17 +118,18 @@ def _paint(
 
 
 @functools.lru_cache(8)
-def _open(file: bytes, size: tuple[int, int], place: Place) -> NDArray[np.uint8]:
+def _open(file: bytes, size: tuple[int, int], place: Place) -> Pixels:
     opened = Pillow.open(BytesIO(file))
     if place == WHOLE:
         opened.draft("RGB", size)
+    width, height = opened.size
     left, top, right, bottom = place
-    box = left * opened.width, top * opened.height, right * opened.width, bottom * opened.height
+    box = left * width, top * height, right * width, bottom * height
     drawn = opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
     return np.asarray(drawn)
 
 
-def _add_inset(pixels: NDArray[np.uint8], part: NDArray[np.uint8], inset: Inset, scale: float) -> NDArray[np.uint8]:
+def _add_inset(pixels: Pixels, part: Pixels, inset: Inset, scale: float) -> Pixels:
     """Return a picture with an enlarged part of it in a corner.
 
     A line joins it to its place; both are framed. `part`: its pixels; `scale`: pixels of a unit.
@@ -139,7 +151,7 @@ def _add_inset(pixels: NDArray[np.uint8], part: NDArray[np.uint8], inset: Inset,
     return drawn
 
 
-def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float, style: Style) -> NDArray[np.uint8]:
+def mark(pixels: Pixels, boxes: Sequence[Box], scale: float, style: Style) -> Pixels:
     """Draw boxes with their names, the explained one bolder; `scale`: pixels of a unit."""
     if not style.outlines:
         return pixels

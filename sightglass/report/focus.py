@@ -127,7 +127,13 @@ def _regions(values: Values) -> list[tuple[float, tuple[int, int, int, int]]]:
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(half.astype(np.uint8), connectivity=8)
     sums = np.bincount(labels.ravel(), weights=np.abs(values).ravel())
     boxes: Any = statistics[:, :4].tolist()
-    return [(float(sums[i]), (x, y, x + w, y + h)) for i, (x, y, w, h) in enumerate(boxes) if i]
+    regions = []
+    # The first is what is outside all of them.
+    for index in range(1, len(boxes)):
+        left, top, width, height = boxes[index]
+        box = (left, top, left + width, top + height)
+        regions.append((float(sums[index]), box))
+    return regions
 
 
 def _small_place(field: Field, width: int, height: int) -> Place | None:
@@ -154,9 +160,14 @@ def _small_place(field: Field, width: int, height: int) -> Place | None:
 
 def _corners(width: int, height: int) -> list[Place]:
     """Return the places of an inset in the corners of a picture."""
-    across, down = (SIDE * min(width, height) / side for side in (width, height))
-    right, bottom = 1 - across, 1 - down
-    return [(x, y, x + across, y + down) for x in (0.0, right) for y in (0.0, bottom)]
+    side = SIDE * min(width, height)
+    across = side / width
+    down = side / height
+    corners = []
+    for x in (0.0, 1 - across):
+        for y in (0.0, 1 - down):
+            corners.append((x, y, x + across, y + down))
+    return corners
 
 
 def _overlap(one: Place, other: Place) -> bool:
@@ -173,5 +184,7 @@ def _detail(pixels: Pixels, place: Place) -> float:
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     edges = np.abs(cv2.Laplacian(small, cv2.CV_32F))
     rows, columns = edges.shape[:2]
-    x0, y0, x1, y1 = (round(share * side) for share, side in zip(place, (columns, rows) * 2, strict=True))
-    return float(edges[y0:y1, x0:x1].mean())
+    left, top, right, bottom = place
+    across = slice(round(left * columns), round(right * columns))
+    down = slice(round(top * rows), round(bottom * rows))
+    return float(edges[down, across].mean())

@@ -389,29 +389,40 @@ def _answers(view: View, layout: Layout) -> Iterator[Text]:
     yield Text("answers", text, rect, size, bold=True)
 
 
-def _signed_sides(view: View) -> tuple[str, ...]:
-    """Return what red and blue mean in a view of signed maps; empty with another map or none."""
-    maps = [picture.map for i, picture in enumerate(view.pictures) if picture.map is not None and is_mapped(view, i)]
-    if not maps or any(item.field.kind != "signed" for item in maps):
-        return ()
-    return maps[0].ends[::-2]
-
-
 def _key(view: View, layout: Layout) -> Iterator[Text]:
     """Yield what red and blue mean in signed maps and in a difference."""
-    sides = view.sides or _signed_sides(view)
+    sides = view.sides or _ends(view)
     if layout.key is None or len(sides) != 2:
         return
-    rect = layout.key
-    if layout.answers is not None and not any(_answers(view, layout)):
-        # The room of both.
-        start = layout.answers
-        rect = Rect(start.left, start.top, rect.right - start.left, rect.bottom - start.top)
+    rect = _key_room(view, layout, layout.key)
     meanings = [f"{color}: {side}" for color, side in zip(("Red", "Blue"), sides, strict=True)]
     if not _fits("\n".join(meanings), rect, SMALLEST, bold=False):
         half = replace(rect, height=rect.height / 2)
         meanings = [fit(meaning, half, (SMALLEST,))[0] for meaning in meanings]
     yield Text("Key", "\n".join(meanings), rect, SMALLEST, tone="soft")
+
+
+def _ends(view: View) -> tuple[str, ...]:
+    """Return what red and blue mean in signed maps.
+
+    Empty unless all maps that are drawn are signed.
+    """
+    pictures = [picture for index, picture in enumerate(view.pictures) if is_mapped(view, index)]
+    maps = [picture.map for picture in pictures if picture.map is not None]
+    if not maps or any(item.field.kind != "signed" for item in maps):
+        return ()
+    return maps[0].ends[::-2]
+
+
+def _key_room(view: View, layout: Layout, key: Rect) -> Rect:
+    """Return the place of a key.
+
+    Where there are no answers, it includes the answers' place, which is beside or above it.
+    """
+    start = layout.answers
+    if start is None or any(_answers(view, layout)):
+        return key
+    return Rect(start.left, start.top, key.right - start.left, key.bottom - start.top)
 
 
 def _foot(view: View, layout: Layout, number: int) -> Text:

@@ -237,7 +237,10 @@ class Clip:
 
 
 def _timestamp(frame: Any, last: int | None, begins: int) -> int:
-    """Return a decoded frame's `pts`, or one after the `last` frame's where it is missing or does not rise."""
+    """Return a decoded frame's `pts`, which rises from frame to frame.
+
+    Where the file's is missing or does not rise, the frame comes right after the `last` one, or at `begins`.
+    """
     pts = frame.pts
     if last is None:
         return begins if pts is None else int(pts)

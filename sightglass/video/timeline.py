@@ -247,7 +247,7 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
         row=1,
         col=1,
     )
-    chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
+    chart.update_xaxes(range=[0, seconds], ticksuffix="s")
     chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
     chart.update_yaxes(range=[0, 1], row=1, col=1)
     chart.update_layout(

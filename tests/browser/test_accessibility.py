@@ -19,8 +19,8 @@ IN_ORDER += (".st-key-answers", ".st-key-choices", ".st-key-acts")
 """The parts of Explore on a phone, from the top."""
 MOST_BETWEEN = 24
 """CSS pixels between two parts."""
-WORDS, CONTROLS = {"Explore": 100}, {"Explore": 44}
-"""The most of a page above the fold, as a person counts them, without the three checks' answers; else 95 and 35."""
+WORDS, CONTROLS = 100, 44
+"""The most of a page above the fold, as a person counts them, without the three checks' answers."""
 
 
 def found(page: Page, where: str, *only: str) -> list[str]:
@@ -71,7 +71,7 @@ def too_much(page: Page, name: str) -> list[str]:
         stages = [box["width"] * box["height"] for box in boxes if box]
         assert len(stages) == 2 and min(stages) >= 0.2 * 1440 * 900
     page.set_viewport_size({"width": 1440, "height": HEIGHT})
-    over = len(words) > WORDS.get(name, 95) or len(controls) > CONTROLS.get(name, 35)
+    over = len(words) > WORDS or len(controls) > CONTROLS
     return [f"{name}: {len(words)} words, {len(controls)} controls: {words} {controls}"] if over else []
 
 

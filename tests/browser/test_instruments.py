@@ -13,6 +13,8 @@ pytestmark = pytest.mark.browser
 MODEL = "demo-cls-s"
 PICTURE = "scene 3"
 IN_SIGHT = [".alpha", ".plot canvas", ".threshold"]
+NUMBERS = 4
+"""Of a map, in sight."""
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +37,25 @@ def printed(page: Page) -> dict[str, str]:
     return dict(zip(labels, page.locator(".instruments .numbers .value").all_inner_texts(), strict=True))
 
 
-def test_everything_is_in_sight_without_a_click(page):
-    page.set_viewport_size({"width": 1440, "height": 900})
+@pytest.mark.parametrize(("path", "least"), [("", 0.2), ("topk", 0.1), ("compare", 0.1)])
+def test_everything_is_in_sight_without_a_click(visit, path, least):
+    page = visit(f"/{path}?example=china")
+    page.locator(CANVAS).first.wait_for()
+    # Below the fold there are more.
+    numbers = page.locator(".instruments .numbers .label")
+    expect(numbers.nth(NUMBERS - 1)).to_be_visible()
+    settled(page)
     parts = [page.locator(f".instruments {part}") for part in IN_SIGHT]
     parts += page.locator(".instruments .swatches button").all()
-    parts += page.locator(".instruments .numbers .value").all()
-    assert len(parts) == len(IN_SIGHT) + 6 + 6
+    parts += numbers.all()[:NUMBERS]
+    assert len(parts) == len(IN_SIGHT) + 6 + NUMBERS
     for part in parts:
         expect(part).to_be_visible()
         box = part.bounding_box()
         assert box["y"] + box["height"] <= 900, part
+    for stage in page.locator(".stage").all():
+        box = stage.bounding_box()
+        assert box["width"] * box["height"] >= least * 1440 * 900
 
 
 def test_numbers_are_those_of_the_library(page, result):
@@ -53,7 +64,7 @@ def test_numbers_are_those_of_the_library(page, result):
     assert [*printed(page).values()] == [format_value(name, getattr(statistics, name)) for name in names]
     page.locator(".rows .answer").nth(1).click()
     half = percent(result.statistics[1].half_heat_area)
-    until(page, lambda: printed(page)["Half the evidence on"] == half, "the numbers of another answer")
+    until(page, lambda: printed(page)["Half lies on"] == half, "the numbers of another answer")
 
 
 def test_threshold_and_opacity_follow_the_hand_without_a_run(page, result):

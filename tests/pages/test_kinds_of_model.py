@@ -281,6 +281,8 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     app = page("", model="demo-s")
     shows_scene = f"{FOUND}. It knows drawn scenes only: this is one, in place of coffee.jpg."
     assert headline(app) == shows_scene and parameter(app, "example") == "scene 3"
+    # A link that names a photograph shows it.
+    assert "in place of" not in headline(page("", model="demo-s", example="bus"))
     press(app, "Back to coffee.jpg")
     assert headline(app).startswith("Demo-s knows drawn scenes only: ") and "example" not in app.query_params
     choose(app, "scene 3")

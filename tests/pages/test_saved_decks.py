@@ -39,16 +39,16 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
     app = page()
     press(app, "Add to deck")
     # The dialog shows the slide as it will be.
-    assert stage_of(app)[1][0].startswith("Tripod, 9")
+    assert stage_of(app)[1][0].startswith("Espresso, 9")
     add(app, name="For Monday")
     (deck,) = history.decks.all()
     (slide,) = deck.slides
-    assert deck.title == "For Monday" and slide.view.title.startswith("Tripod, 9")
+    assert deck.title == "For Monday" and slide.view.title.startswith("Espresso, 9")
     # Only what somebody saves is in History; the deck is the one to begin with.
     add(app)
     assert [len(deck.slides) for deck in history.decks.all()] == [2] and history.search().total == 0
     view = history.decks.all()[0].slides[1].view
-    assert view.title.startswith("Tripod, 9") and view.pictures[0].map is not None
+    assert view.title.startswith("Espresso, 9") and view.pictures[0].map is not None
 
 
 def test_a_slide_goes_to_the_chosen_one_of_two_decks_of_one_name(page, history):

@@ -94,7 +94,7 @@ def test_segmentation_timeline_and_moments(page: Any, plan: ClipPlan) -> None:
     assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
     assert 0 < figure["data"][0]["y"][0] < 0.5
     player = received(app, "_player")[0]
-    assert player["note"] == "Each at most 0.04 s after the change."
+    assert player["note"] == "Moments of changes: each lies at most 0.04 s after its change."
     # In seconds of the drawn clip, which begins at 0.2 s.
     assert [each["words"] for each in player["moments"]] == [moment.words]
     assert player["moments"][0]["seconds"] == pytest.approx(0.1)

@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("area", "Area above", "How much of the area is stronger than the threshold; without one, than half of the scale."),
     ("evidence", "Its evidence", "How much of all evidence lies there."),
     ("regions", "Regions", "How many separate areas that is; cells that touch at a corner are connected."),
-    ("half", "Half the evidence on", MEANING["half_heat_area"]),
+    ("half", "Half lies on", MEANING["half_heat_area"]),
     ("scatter", "Scatter", MEANING["entropy_normalised"]),
     ("peak", "Strongest at", MEANING["peak"]),
     ("box", "Inside its box", f"The evidence inside, also where other boxes overlap, {_ON}"),

@@ -12,6 +12,8 @@ import { numbersOf } from "./numbers.js";
  *   by their names, each value by the place of its map; empty: what is said of a map without evidence
  */
 
+/** Numbers of a single map: a table of several stays short. */
+const ALONE = new Set(["scatter", "peak"]);
 const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
 
 /** Return a button of a colormap, coloured by it. @param {string} name @param {Uint8Array} lut @param {boolean} named */
@@ -178,9 +180,10 @@ class Instruments {
     const { rows, numbers, of, more } = this.#head;
     const table = find(root, ".numbers");
     const known = of === shown.id ? numbers : [];
+    const compared = shown.maps.length > 1 ? rows.filter(({ id }) => !ALONE.has(id)) : rows;
     const columns = shown.maps.map((item) => {
       const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
-      return [...numbersOf(item, shown, rows, known[item.place]), ...below];
+      return [...numbersOf(item, shown, compared, known[item.place]), ...below];
     });
     const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
     table.classList.toggle("single", columns.length === 1);

@@ -32,11 +32,11 @@ class Played:
 def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: float, late: float) -> Played:
     """Draw the moments and the button beside a video and its chart.
 
-    `place`: key of the container of both; `seconds`: of the video; `begin`: where it stands at first; `late`: after
-    a change, at most, lies its moment.
+    `seconds`: of the video; `begin`: where it stands at first; `late`: after a change, at most, lies its moment, which
+    is said where the moments are pointed at.
     """
     listed = [{"seconds": moment.seconds, "words": moment.words} for moment in moments]
-    note = f"Each at most {late:.2g} s after the change." if moments else ""
+    note = f"Moments of changes: each lies at most {late:.2g} s after its change."
     head = {"place": place, "begin": begin, "end": None, "seconds": seconds, "moments": listed, "note": note}
     sent = _component(key=f"{place}-player", data=head)
     return Played(_read_seconds(sent.at), _read_seconds(sent.open))

@@ -95,7 +95,7 @@ class Player {
     this.#head = head;
     this.root.toggleAttribute("hidden", !head.moments);
     if (JSON.stringify(before?.moments) !== JSON.stringify(head.moments)) this.#list(head.moments ?? []);
-    write(find(this.root, ".note"), head.note);
+    find(this.root, ".moments").title = head.note;
     if (!before) this.#watch();
     // The time goes to Python and comes back: it is no wish to go there.
     if (!before || before.place !== head.place || !head.moments) this.#begin();

@@ -144,7 +144,7 @@ def choose_picture(image: Image) -> None:
     """Choose an example or one of the session's own pictures."""
     example = image_source.example_named(image.name)
     if example is not None and image_source.example(example).sha256 == image.sha256:
-        image_source.choose_example(example)
+        image_source.choose_example(example, named=True)
     else:
         image_source.choose_upload(image)
 

@@ -170,7 +170,10 @@ def _describe(
 
 
 def _find_choice(panels: Sequence[Pane], boxes: Sequence[Box]) -> int | None:
-    """Return the index of the chosen box; None without one, and where the browser chooses among maps."""
+    """Return the index of the chosen box.
+
+    None without one, and where the browser chooses among several maps of a panel.
+    """
     if any(len(panel.maps) > 1 for panel in panels):
         return None
     return next((box.index for box in boxes if box.chosen), None)

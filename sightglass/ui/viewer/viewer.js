@@ -24,7 +24,7 @@ const STAGED = "data-stage";
 /** CSS pixels above and below the pictures on the whole screen: alone, and besides the headline and the tiles. */
 const AROUND = 130;
 const STAGE_AROUND = 110;
-const HINT = "Point at a picture to read the value of every map there.";
+const HINT = "Point for values.";
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
 function writeLine(element, line) {
@@ -202,9 +202,9 @@ export class Viewer {
   #explainLines() {
     const { head: { size }, settings: { mode, threshold } } = this.state, maps = this.#maps(), whole = [0, 0, ...size].join();
     const parts = [
-      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && (threshold ? "White line: threshold." : "White lines: half, 80 %."),
+      mode === "overlay" && maps.some(({ kind }) => kind === "heat") && (threshold ? "Line: threshold." : "Lines: half, 80 %."),
       maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
-      maps.some(({ seen }) => seen.join() !== whole) && "Outside the frame: cut off.",
+      maps.some(({ seen }) => seen.join() !== whole) && "Frame: seen.",
     ];
     find(this.root, ".key").textContent = parts.filter(Boolean).join(" ");
   }

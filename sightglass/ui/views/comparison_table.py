@@ -42,7 +42,7 @@ class ComparisonTable:
         if agreement is not None:
             overlap = percent(agreement.iou_top20)
             correlation = signed(agreement.rank_correlation)
-        return ("Overlap with first", overlap), ("Rank correlation with first", correlation)
+        return ("Overlap with first", overlap), ("Rank correlation", correlation)
 
     def draw_matrix(self) -> None:
         """Draw the overlap of each two of three and more maps."""

@@ -296,6 +296,8 @@ class Pictures:
     """Counts the deletions: each has a line of its own."""
     replaced: str = ""
     """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
+    named: bool = False
+    """Whether a link or a file named the chosen example: its model explains it, whatever it knows."""
     insisted: set[str] = field(default_factory=set)
     """Ids of such models that a person had explain a photograph nevertheless."""
 
@@ -418,6 +420,7 @@ def _read_pictures() -> Pictures:
         linked = st.query_params.get("example")
         names = (linked, *EXAMPLES) if linked in EXAMPLES else EXAMPLES
         pictures.chosen = next(name for name in names if name and is_installed(name))
+        pictures.named = pictures.chosen == linked
         key = st.query_params.get("picture")
         if key is not None and not choose_by_id(key):
             pictures.missing = shorten(st.query_params.get(NAMED, ""), MAX_NAME)
@@ -465,15 +468,16 @@ def is_borrowed(key: str) -> bool:
     return UPLOADS.is_lent(owner(), key)
 
 
-def choose_example(name: str) -> None:
-    """Choose an example by its name."""
+def choose_example(name: str, *, named: bool = False) -> None:
+    """Choose an example by its name; `named`: in a file."""
     _choose(name)
+    state.of(Pictures).named = named
 
 
 def _choose(key: str) -> None:
     pictures = state.of(Pictures)
     pictures.chosen, pictures.problem, pictures.missing, pictures.deleted = key, None, None, None
-    pictures.replaced = ""
+    pictures.replaced, pictures.named = "", False
 
 
 def adapt_to_model(model: ModelSpec) -> bool:
@@ -484,6 +488,9 @@ def adapt_to_model(model: ModelSpec) -> bool:
     """
     pictures = state.of(Pictures)
     photograph = pictures.replaced or pictures.chosen or ""
+    if pictures.named:
+        pictures.named = False
+        pictures.insisted.add(model.id)
     if pictures.replaced and not model.example:
         choose_example(photograph)
         return True
