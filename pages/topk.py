@@ -26,9 +26,13 @@ from sightglass.ui.views.comparison_table import ComparisonTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.explain import Explanation
     from sightglass.explain.maps.statistics import Agreement
 
+TWO_ROWS = (2, 1)
+"""Widths of two rows of maps, and of the instruments beside them."""
 UNLIKELY = "unlikely"
 """Name in the address of the choice of answers below 1 %."""
 
@@ -121,18 +125,28 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     places = range(len(explanation.heatmaps))
     maps = [panels.to_map(explanation, place, half=False) for place in places]
     panes = [Pane(maps=(maps[place],), rows=table.rows(place)) for place in places]
-    above = st.container(key="stage")
-    numbers = st.container()
+    place_of_maps = st.container()
     pair = _choose_pair(table.names)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
-    look: dict[str, Any] = {"key": "viewer-topk", "together": True}
-    look |= {"beside": len(panes) == 1, **panels.arrange(explanation.image, len(panes))}
-    with above:
+    arrangement = panels.arrange(explanation.image, len(panes))
+    look: dict[str, Any] = {"key": "viewer-topk", "together": True, "beside": len(panes) == 1, **arrangement}
+    with place_of_maps:
+        stage, numbers = _places(two_rows="columns" in arrangement)
+    with stage:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
     with numbers:
         instruments(view, [numbers_of(explanation, place) for place in places])
     return pair
+
+
+def _places(*, two_rows: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Return where the maps and where the instruments are drawn."""
+    if not two_rows:
+        return st.container(key="stage"), st.container()
+    # Below two rows the numbers would be out of sight.
+    left, right = st.container(key="two-rows").columns(TWO_ROWS, gap="medium")
+    return left.container(key="stage"), right.container()
 
 
 def _choose_pair(labels: Sequence[str]) -> tuple[int, int] | None:

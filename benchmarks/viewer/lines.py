@@ -66,7 +66,6 @@ def frames(rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             for name, speeds in by_name.items():
                 settled(page)
-                page.locator(".more").first.click()
                 speeds.append(_speed(drag(browser, page, sliders[name], 3.0)))
     rows = [row(f"{name}: redraws a second", speeds, "", least=True) for name, speeds in by_name.items()]
     return {

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer import View
     from sightglass.ui.views.comparison_table import Row
 
+HEIGHT_BESIDE = 410
+"""CSS pixels of a picture beside others in a window of 900: numbers are in sight below it."""
 HEIGHT_LARGE = 590
 """CSS pixels of the picture in a window of 900."""
 MEASURING = "measuring…"
@@ -55,7 +57,7 @@ class Maps:
     def draw_beside(self) -> DeltaGenerator:
         """Draw a picture for each model; return where a list belongs."""
         with st.container(key="stage"):
-            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", height=panels.HIGHEST)
+            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", height=HEIGHT_BESIDE)
         self._draw_numbers(view)
         return st.container()
 

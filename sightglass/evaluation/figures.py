@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.colors import ACCENT, COLORS
 from sightglass.evaluation import charts
 from sightglass.evaluation.boxes import RECALLS
 from sightglass.explain.phrases import capital, listing, milliseconds, percent, plural, quantity, shorten
-from sightglass.report.charts import ACCENT, COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

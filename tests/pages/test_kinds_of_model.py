@@ -13,8 +13,9 @@ from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED
 from sightglass.pages.explore import answers
-from sightglass.ui.session.pictures.image_source import Pictures, token
+from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, token
 from sightglass.ui.session.state import ChosenArea
+from sightglass.ui.session.visitor import Visitor
 from tests.corpus import npy
 from tests.pages.conftest import (
     choose,
@@ -288,7 +289,7 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
     picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    session(app, Pictures).own[token(picture)] = session(app, Pictures).last = picture
+    UPLOADS.put(session(app, Visitor).owner, picture, b"")
     session(app, Pictures).chosen = token(picture)
     app.run()
     assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")

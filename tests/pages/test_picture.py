@@ -136,9 +136,9 @@ def test_what_is_deleted_in_another_tab_is_not_shown(page):
     browser = {state.key(Visitor): Visitor("me", "")}
     app = upload(page("", browser), "a.png")
     other = page("", browser)
-    assert own(other) == ["a.png"] and bar(other)["name"] == "cameraman.jpg"
+    assert own(other) == ["a.png"] and bar(other)["name"] == "coffee.jpg"
     press(choose(other, bar(app)["chosen"]), "Delete")
-    assert bar(app.run())["name"] == "cameraman.jpg" and "no longer on the server" in bar(app)["problem"]
+    assert bar(app.run())["name"] == "coffee.jpg" and "no longer on the server" in bar(app)["problem"]
     press(other, "Undo")
     assert own(app.run()) == ["a.png"]
 

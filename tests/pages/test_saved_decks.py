@@ -74,7 +74,7 @@ def test_a_key_adds_the_view_to_the_deck_used_last_and_takes_it_back(page, histo
     app.run()
     assert history.decks.all() == (), "a deck that was made for the slide stays without it"
     monday = three(history)
-    app.session_state["deck-line-explore"] = {"add": "{}"}
+    app.session_state["deck-line-explore"] = {"add": '{"press": 2}'}
     app.run()
     assert [len(deck.slides) for deck in history.decks.all()] == [4]
     app.session_state["deck-line-explore"] = {"present": deck_key()["slide"]}
@@ -83,7 +83,7 @@ def test_a_key_adds_the_view_to_the_deck_used_last_and_takes_it_back(page, histo
 
 
 @pytest.mark.parametrize(
-    ("name", "kinds"), [("pages/pictures/page.py", ["picture"] * 3 + ["text"]), ("compare", ["picture", "text"])]
+    ("name", "kinds"), [("pages/pictures/page.py", ["picture"] * 4 + ["text"]), ("compare", ["picture", "text"])]
 )
 def test_results_become_a_deck(page, history, name, kinds):
     app = press(page(name, model="demo-cls-s", example="scene 3"), "Make deck")

@@ -176,6 +176,8 @@ class Added:
     """Its id."""
     created: bool = False
     """Whether its deck was made for it."""
+    asked: str = ""
+    """What the browser asked for last, each press of the key another text: it is done once."""
 
 
 def add_to_deck(screen: str, draft: Draft) -> None:
@@ -205,7 +207,8 @@ def _hear_key(screen: str, draft: Draft) -> None:
     data = {"number": added.number if added.line else 0, "line": added.line, "slide": added.slide}
     asked = _deck_key(key=f"deck-line-{screen}", data=data)
     added.line = ""
-    if asked.add is not None:
+    if asked.add is not None and asked.add != added.asked:
+        added.asked = asked.add
         added.number += 1
         try:
             _add_at_once(draft(_parse_settings(asked.add)))

@@ -33,7 +33,7 @@ class DeckKey {
   #add() {
     const answer = /** @type {{settings?: object}} */ ({});
     broadcast("settings", answer);
-    this.#send("add", JSON.stringify(answer.settings ?? {}));
+    this.#send("add", JSON.stringify({ ...answer.settings, press: Date.now() }));
   }
 
   /** @param {"undo"|"present"} name */

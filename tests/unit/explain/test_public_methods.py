@@ -55,6 +55,7 @@ def checked(explanation: Explanation) -> bool:
 
 
 CALLS: dict[str, Callable[[Explanation, Path], Any]] = {
+    "agreements": lambda explanation, _: len(explanation.agreements) == len(explanation.heatmaps),
     "agreement": lambda explanation, _: explanation.agreement(0, 1).iou_top20 <= 1,
     "area": lambda explanation, _: explanation.area() is None or explanation.area().shape == PICTURE.shape[:2],
     "box_numbers": lambda explanation, _: explanation.box_numbers() is None,
