@@ -63,8 +63,8 @@ QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
     combobox How the picture is fitted | ?fit
-INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | own <;
-    radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
+INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | words <
+COLORMAPS: radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
     radio (rainbow|spring|summer|twilight.*|winter) | -
 VIEWER: button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
@@ -75,7 +75,7 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; button .* \d+ % | ?class; checkbox Compare .* | own;
+/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; +COLORMAPS; button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
@@ -85,8 +85,9 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     combobox (Fill with|Brush size) | -; +ACTS;
     button (Undo|Show only what I kept|Clear|Hold for the original) | -; -SAVE; =VIEWER; =PICTURE;
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
-/topk?SCENE: button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own; radio Top . | ?k; +ACTS; -SAVE; +TABLE;
-    switch . more below 1 % | ?unlikely; =INSTRUMENTS; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
+/topk?SCENE: switch . more below 1 % | -; button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own;
+    radio Top . | ?k; +ACTS; -SAVE; +TABLE;
+    =INSTRUMENTS; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
@@ -123,7 +124,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Open in Explore | /; button Copy link | "Link copied;
     button Add to deck | opens; button All views | ?kept <; button Delete | opens;
     button Delete for good | ?kept <;
-    radio (Runs|Decks|Views) | -; -SAVE; =VIEWER
+    radio (Runs|Decks|Views) | -; -SAVE; =VIEWER; =INSTRUMENTS
 /saved?tab=decks: button (See a model cheat|What is .*|Small, .*) | ?deck <; button (My deck|.*scene.*) | -;
     button New deck | ?deck <; radio Views | ?tab <; radio (Decks|Runs) | -; button Help.* | -; +TABLE
 /saved?deck=cheat: button Export | opens; button (.*, [.](html|pptx)|PDF) | saves; button Deck | opens;

@@ -33,7 +33,7 @@ def upload(page: Page, *names: str, place: str = ".st-key-picture-bar") -> None:
 
 def expect_own(page: Page, *names: str) -> None:
     """Wait until these are the own pictures, the newest first, before the first example."""
-    words = " ".join(f"{re.escape(name)} \\S+" for name in (*names, "cameraman.jpg"))
+    words = " ".join(f"{re.escape(name)} \\S+" for name in (*names, "coffee.jpg"))
     titles = "imgs => imgs.map(({title}) => title.replaceAll('\u00a0', '')).join(' ')"
     thumbnails = page.locator(".st-key-picture-bar [role=radio] img")
     thumbnails.first.wait_for()
@@ -72,7 +72,7 @@ def test_reload_and_second_tab_keep_uploads_ticks_and_choices(visit: Callable[..
     other = page.context.new_page()
     other.goto(page.url.partition("?")[0])
     expect_own(other, "b.png", "a.png")
-    expect_picture(other, "cameraman.jpg")
+    expect_picture(other, "coffee.jpg")
     other.get_by_role("radio", name="b.png").click()
     other.get_by_role("button", name="Delete").click()
     expect_own(other, "a.png")

@@ -72,9 +72,11 @@ def test_a_ghost_covers_the_strongest_place_on_a_first_visit(visit):
 def test_the_headline_names_the_colour_that_is_shown(visit):
     page = visit("/", color_scheme="light")
     expect(headline(page)).to_have_text(re.compile("Orange shows the evidence for it[.]$"))
+    page.get_by_role("button", name="All colours").click()
     for name in colormaps():
-        page.locator(".viewer .colormap").select_option(name)
+        page.locator(f".colormaps [data-name={name}]").click()
         expect(headline(page).locator("em")).to_have_text(Style(colormap=name).hot.capitalize())
+    page.keyboard.press("Escape")
     # A headline that comes later, too.
     page.locator("[data-testid=stMain]").get_by_role("button", name=re.compile("^cup ")).first.click()
     expect(headline(page)).to_have_text(
