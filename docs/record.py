@@ -56,20 +56,20 @@ def settle(page: Page) -> None:
 
 
 def scenes(page: Page, film: Film) -> None:
-    """Look at the first picture, choose another class, cover a part, drag the threshold, and ask why."""
+    """Look at the first picture, choose another class, cover a part, use the instruments, and compare three models."""
     settle(page)
     film.take(2000)
-    for label in ("reflex camera", "tripod"):
+    for label in ("cup", "espresso"):
         page.get_by_role("button", name=re.compile(f"^{label}")).first.click()
         settle(page)
         film.take(1500)
     box = page.locator(".stage").first.bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 0.3 * box["height"])
     page.mouse.down()
     page.wait_for_timeout(SETTLE_MS)
     for step in range(20):
-        page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + (0.5 + 0.02 * step) * box["height"])
+        page.mouse.move(box["x"] + (0.45 + 0.01 * step) * box["width"], box["y"] + 0.4 * box["height"])
         page.wait_for_timeout(FRAME_MS)
         film.take()
     page.mouse.up()
@@ -80,17 +80,14 @@ def scenes(page: Page, film: Film) -> None:
     for hundredth in [*range(0, 62, 4), *range(60, -1, -6)]:
         threshold.fill(str(hundredth / 100))
         film.take()
-    for mode in ("Contour", "Overlay"):
-        # In the menu, which stays closed.
-        change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
-        page.locator(".mode").first.evaluate(change, mode.lower())
+    for name in ("turbo", "viridis", "inferno"):
+        page.locator(f".swatches [data-name={name}]").click()
         page.wait_for_timeout(SETTLE_MS)
-        film.take(1000)
-    page.get_by_role("radio", name="Why").click()
-    # The headline comes before the map.
-    page.get_by_text(re.compile(r"^Why .+ and not")).first.wait_for()
+        film.take(900)
+    page.get_by_role("link", name="Compare").first.click()
+    page.locator(".viewer[data-shown] canvas.base").nth(2).wait_for()
     settle(page)
-    film.take(2500)
+    film.take(3000)
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explai
 INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | words <
 COLORMAPS: radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
     radio (rainbow|spring|summer|twilight.*|winter) | -
-VIEWER: button Side by side with the plain picture | map; button Full screen | full;
+VIEWER: button (Picture|Map) | -; button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Edit the picture | -

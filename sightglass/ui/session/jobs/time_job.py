@@ -36,6 +36,8 @@ class TimedModels:
     timings: dict[Hashable, tuple[Timing, ...]] = field(default_factory=dict)
     failed: dict[Hashable, str] = field(default_factory=dict)
     """Why models could not be timed."""
+    looks: int = 0
+    """How often the work was looked at since the page ran: the first look is in that run."""
     drawn: Hashable = None
     """The models of the last run: they are timed from a second one on, when their maps are on the screen."""
 
@@ -77,20 +79,22 @@ def follow(comparison: Comparison) -> None:
     """
     timed, key = state.of(TimedModels), _key(comparison)
     pending = key not in timed.timings and key not in timed.failed
+    timed.looks = 0
     st.fragment(_poll, run_every=POLL if pending else None)(comparison)
 
 
 def _poll(comparison: Comparison) -> None:
     """Start the work, keep what it found."""
     timed, jobs, key = state.of(TimedModels), state.of(Jobs), _key(comparison)
+    timed.looks += 1
     job = jobs.find(JOB, key)
     if key in timed.timings or key in timed.failed:
         return
     if job is None and timed.drawn == key:
         jobs.start(JOB, key, partial(_measure, _evidences(comparison)))
     timed.drawn = key
-    # Another run of the page would close a window that is open over it.
-    if job is None or not job.poll() or state.of(page.PageRun).window:
+    # Another run of the page would lose the click that this one answers, and close a window that is open over it.
+    if timed.looks == 1 or job is None or not job.poll() or state.of(page.PageRun).window:
         return
     if job.failure is None:
         timed.timings[key] = job.result or ()
