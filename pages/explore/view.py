@@ -85,8 +85,10 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         st.rerun()
     with title:
         if finished:
-            said = answers.headline(explanation, index), charts.say_fit(explanation)
-            _write_headline(controls.add_warning(answers.choices, " ".join(filter(None, said))))
+            said = [answers.headline(explanation, index)]
+            if answers.pair is None:
+                said += filter(None, [charts.say_fit(explanation)])
+            _write_headline(controls.add_warning(answers.choices, " ".join(said)))
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.

@@ -140,7 +140,7 @@ def draw_missing(name: str) -> None:
     label = shorten(st.query_params.get("class", ""), image_source.MAX_NAME)
     about = " in ".join(escape(part) for part in (label, name) if part)
     st.markdown(f"## This link is about {about or 'a picture that is not here'}.")
-    kept = "This server keeps an upload for an hour after its last use, and does not have this picture."
+    kept = "This server keeps an upload for an hour after its last use, or until its owner deletes it."
     st.markdown(f"{kept} Drop it here to see its map, or choose another one above.")
     help = "The picture that the link is about, or any other. The choices of the link stay."
     look: dict[str, Any] = {"accept_multiple_files": True, "max_upload_size": upload_megabytes(), "help": help}

@@ -23,7 +23,11 @@ SWATCHES = ("inferno", "jet", "turbo", "viridis", "cividis", "gray")
 EMPTY = "This map is empty: there is nothing to measure."
 _ON = "on which share of the visible area."
 ROWS: tuple[tuple[str, str, str], ...] = (
-    ("area", "Area above", "How much of the area is stronger than the threshold; without one, than half of the scale."),
+    (
+        "area",
+        "Area above",
+        "How much of the area that the model saw is stronger than the threshold; without one, than half of the scale.",
+    ),
     ("evidence", "Its evidence", "How much of all evidence lies there."),
     ("regions", "Regions", "How many separate areas that is; cells that touch at a corner are connected."),
     ("half", "Half lies on", MEANING["half_heat_area"]),

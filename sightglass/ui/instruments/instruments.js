@@ -32,6 +32,12 @@ function swatchOf(name, lut, named) {
   return button;
 }
 
+/** Return a typed share, 0..1; null for what is no number. @param {string} text with a point or a comma */
+export function shareOf(text) {
+  const value = Number(text.replace(",", "."));
+  return text.trim() === "" || Number.isNaN(value) ? null : Math.min(1, Math.max(0, value));
+}
+
 /** Return the head of a column of a table that does not stand under its map. @param {string} title */
 function headOf(title) {
   const head = document.createElement("div");
@@ -66,7 +72,7 @@ class Instruments {
       // The two clicks have moved the handle to where they were.
       hear(name, "dblclick", () => this.#set({ [name]: Reflect.get(DEFAULTS, name) }));
     }
-    hear("from", "change", ({ value }) => this.#set({ threshold: Math.min(1, Math.max(0, Number(value) || 0)) }));
+    hear("from", "change", ({ value }) => this.#set({ threshold: shareOf(value) ?? this.#shown?.settings.threshold ?? 0 }));
     hear("show", "change", ({ checked }) => this.#set({ outlines: checked }));
     for (const list of [".swatches", ".colormaps"]) this.#listen(find(root, list));
     const all = find(root, ".colormaps");
@@ -209,8 +215,11 @@ class Instruments {
 
   /** Give a table the columns of the maps above it; return whether they stand in one row. @param {HTMLElement} table @param {Shown} shown */
   #place(table, { maps, columns }) {
-    const { left } = this.root.getBoundingClientRect();
-    const beside = columns.length === maps.length && maps.length > 1;
+    const { left, right } = this.root.getBoundingClientRect();
+    const last = columns.at(-1);
+    // Beside the maps, in a column of their own, the numbers cannot stand under them.
+    const below = last !== undefined && columns[0].left >= left - 1 && last.left + last.width <= right + 1;
+    const beside = below && columns.length === maps.length && maps.length > 1;
     table.classList.toggle("under", beside);
     table.style.gridTemplateColumns = beside ? columns.map(({ width }) => `${width}px`).join(" ") : "";
     table.style.marginLeft = beside ? `${Math.max(0, columns[0].left - left)}px` : "";

@@ -111,7 +111,8 @@ export function arrange(holder, panels, head, full) {
   for (const panel of panels) {
     Object.assign(panel, { width, height, density: dense, fine, quick, flying });
     Object.assign(find(panel.element, ".stage").style, { width: `${width}px`, height: `${height}px` });
-    resize(panel.lines.canvas, width * dense, height * dense);
+    // A canvas whose size changes is empty, also where it has its former size again before it is drawn.
+    if (resize(panel.lines.canvas, width * dense, height * dense)) panel.outlined = "";
   }
   return true;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -31,18 +32,26 @@ class ComparisonTable:
     """Return the similarity of two maps by their places; None where they are not compared."""
 
     def rows(self, index: int) -> tuple[Row, ...]:
-        """Return the rows below a map: how similar it is to the first.
+        """Return the rows below a map: how similar it is to the first that can be compared.
 
         Empty for a single map.
         """
         if len(self.names) < 2:
             return ()
-        agreement = self.agreement(0, index) if index else None
+        first = self._first
+        agreement = self.agreement(first, index) if index != first else None
         overlap, correlation = NONE, NONE
         if agreement is not None:
             overlap = percent(agreement.iou_top20)
             correlation = signed(agreement.rank_correlation)
         return ("Overlap with first", overlap), ("Rank correlation", correlation)
+
+    @cached_property
+    def _first(self) -> int:
+        """The place of the first map that can be compared with another; 0 without one."""
+        places = range(len(self.names))
+        compared = (place for place in places if any(self._overlap(place, other) != NONE for other in places))
+        return next(compared, 0)
 
     def draw_matrix(self) -> None:
         """Draw the overlap of each two of three and more maps."""
