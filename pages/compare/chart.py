@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from sightglass.evaluation import figures
 from sightglass.evaluation.figures import ModelPoint
 from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.ui.choices import model_picker
+from sightglass.ui.session import url_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,25 +26,24 @@ def draw(comparison: Comparison, choose: Callable[[int], None]) -> None:
 
     A click on a point calls `choose` with the model's index.
     """
-    icon = ":material/scatter_plot:"
-    opened = st.expander("Time and size as a chart", key=f"{KEY}-open", icon=icon, on_change="rerun")
-    if not opened.open:
+    help = "A point for each model: the time of one pass over the size of its file."
+    look: dict[str, Any] = {"key": f"{KEY}-open", "name": "chart", "help": help}
+    if not url_state.widget(st.toggle, "Time and size as a chart", None, False, **look):
         return
-    with opened:
-        points = _list_points(comparison)
-        drawn = [place for place, point in points.items() if point.milliseconds is not None]
-        st.plotly_chart(
-            figures.size_and_time_figure(list(points.values())),
-            key=KEY,
-            on_select=partial(_follow, drawn, choose),
-            selection_mode="points",
-            config={"displayModeBar": False},
-            alt=f"The time of one pass over the size of the weights of {', '.join(comparison.names)}.",
-        )
-        busy = "" if all_steady(comparison.timings) else f" The times were measured {BESIDE_OTHER_WORK}."
-        st.caption(f"A larger point: its map overlaps more with the first one's. A click shows the model large.{busy}")
-        if lacking := figures.describe_untimed(list(points.values())):
-            st.caption(lacking)
+    points = _list_points(comparison)
+    drawn = [place for place, point in points.items() if point.milliseconds is not None]
+    st.plotly_chart(
+        figures.size_and_time_figure(list(points.values())),
+        key=KEY,
+        on_select=partial(_follow, drawn, choose),
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=f"The time of one pass over the size of the weights of {', '.join(comparison.names)}.",
+    )
+    busy = "" if all_steady(comparison.timings) else f" The times were measured {BESIDE_OTHER_WORK}."
+    st.caption(f"A larger point: its map overlaps more with the first one's. A click shows the model large.{busy}")
+    if lacking := figures.describe_untimed(list(points.values())):
+        st.caption(lacking)
 
 
 def _list_points(comparison: Comparison) -> dict[int, ModelPoint]:

@@ -146,6 +146,7 @@ def _choose(key: str) -> None:
     url_state.remember(CHOSEN, url_state.to_text(points[0]["customdata"]), "", name=ADDRESS)
     url_state.link(view="all")
     for name, without in FILTERS.items():
+        url_state.remember(name, without)
         st.session_state[name] = without
 
 

@@ -91,8 +91,8 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
-    button Measure again | words; button Time and size as a chart | words; =INSTRUMENTS; button Make deck | /saved;
-    +SAVE; +ACTS;
+    button Measure again | words; switch Time and size as a chart | ?chart;
+    button Help for Time and size as a chart | -; =INSTRUMENTS; button Make deck | /saved; +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
