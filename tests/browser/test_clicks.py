@@ -66,7 +66,8 @@ OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explai
 INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | words <
 COLORMAPS: radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
     radio (rainbow|spring|summer|twilight.*|winter) | -
-VIEWER: button (Picture|Map) | -; button Side by side with the plain picture | map; button Full screen | full;
+INSET: button (Picture|Map) | -
+VIEWER: button Side by side with the plain picture | map; button Full screen | full;
     button More | menu
 MENU: combobox Show | map; checkbox Shared scale | map; checkbox True cells | map;
     button Measure an area | "Drag over; button Edit the picture | -
@@ -75,7 +76,7 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; +COLORMAPS; button .* \d+ % | ?class; checkbox Compare .* | own;
+/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; +COLORMAPS; +INSET; button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;

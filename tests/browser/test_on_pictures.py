@@ -256,4 +256,5 @@ def test_recording_can_be_explained(page):
     until(page, lambda: int(re.search(r"\d+", button.inner_text())[0]) < 9, "the time that is left stays")
     button.click()
     expect(page.get_by_role("heading", name=re.compile(r"camera_.*\.webm: press Explain"))).to_be_visible()
-    until(page, lambda: page.evaluate("document.querySelector('video').readyState") > 1, "it cannot be played")
+    page.locator("video").wait_for()
+    until(page, lambda: page.evaluate("(document.querySelector('video')?.readyState ?? 0) > 1"), "it cannot be played")

@@ -44,6 +44,7 @@ class TimedModels:
 
 def with_times(comparison: Comparison) -> Comparison:
     """Return a comparison with the times of its models, if this session measured them."""
+    _collect(_key(comparison))
     return replace(comparison, timings=state.of(TimedModels).timings.get(_key(comparison), ()))
 
 
@@ -84,7 +85,7 @@ def follow(comparison: Comparison) -> None:
 
 
 def _poll(comparison: Comparison) -> None:
-    """Start the work, keep what it found."""
+    """Start the work; run the page again once it is done."""
     timed, jobs, key = state.of(TimedModels), state.of(Jobs), _key(comparison)
     timed.looks += 1
     job = jobs.find(JOB, key)
@@ -94,14 +95,24 @@ def _poll(comparison: Comparison) -> None:
         jobs.start(JOB, key, partial(_measure, _evidences(comparison)))
     timed.drawn = key
     # Another run of the page would lose the click that this one answers, and close a window that is open over it.
-    if timed.looks == 1 or job is None or not job.poll() or state.of(page.PageRun).window:
+    if timed.looks == 1 or state.of(page.PageRun).window:
         return
+    if _collect(key):
+        st.rerun()
+
+
+def _collect(key: Hashable) -> bool:
+    """Keep what finished work has found, or why it failed; return whether it has finished."""
+    timed, jobs = state.of(TimedModels), state.of(Jobs)
+    job = jobs.find(JOB, key)
+    if job is None or not job.poll():
+        return False
     if job.failure is None:
         timed.timings[key] = job.result or ()
     elif not job.stopped:
         timed.failed[key] = page.describe_failure(job.failure, "models could not be timed")
     jobs.stop(JOB)
-    st.rerun()
+    return True
 
 
 def _measure(evidences: Sequence[Evidence], *, progress: Progress, cancel: Event, **_: Any) -> tuple[Timing, ...]:
