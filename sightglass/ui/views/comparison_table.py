@@ -32,9 +32,9 @@ class ComparisonTable:
     """Return the similarity of two maps by their places; None where they are not compared."""
 
     def rows(self, index: int) -> tuple[Row, ...]:
-        """Return the rows below a map: how similar it is to the first that can be compared.
+        """Return the rows below a map.
 
-        Empty for a single map.
+        They say how similar it is to the first map that can be compared. Empty for a single map.
         """
         if len(self.names) < 2:
             return ()

@@ -102,7 +102,10 @@ def _poll(comparison: Comparison) -> None:
 
 
 def _collect(key: Hashable) -> bool:
-    """Keep what finished work has found, or why it failed; return whether it has finished."""
+    """Keep what the work has found, or why it failed.
+
+    Return whether it has finished just now.
+    """
     timed, jobs = state.of(TimedModels), state.of(Jobs)
     job = jobs.find(JOB, key)
     if job is None or not job.poll():
