@@ -12,6 +12,8 @@ import { numbersOf } from "./numbers.js";
  *   by their names, each value by the place of its map; empty: what is said of a map without evidence
  */
 
+/** Milliseconds that numbers stand at least while a hand moves. */
+const NUMBERS_MS = 100;
 /** Numbers of a single map: a table of several stays short. */
 const ALONE = new Set(["scatter", "peak"]);
 const TITLES = { jet: "jet: the colours of many guides", cividis: "cividis: also for people who confuse red and green" };
@@ -56,6 +58,8 @@ class Instruments {
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
+  #written = 0;
+  #waiting = 0;
   #draw = onceAFrame(() => this.#show());
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
@@ -141,7 +145,7 @@ class Instruments {
       button.disabled = !heats;
     }
     this.#showDistribution(shown);
-    this.#showNumbers(shown);
+    this.#showNumbersInTurn();
   }
 
   /** Write as many rows as a map's numbers have. */
@@ -178,6 +182,18 @@ class Instruments {
     find(root, ".low").textContent = item.ends[0];
     find(root, ".high").textContent = item.ends[1];
     drawDistribution(find(root, "canvas"), item, shown, themeOf(root).dark);
+  }
+
+  /** Write the numbers at once, or as soon as the last ones stood long enough: counting takes longer than a frame has. */
+  #showNumbersInTurn() {
+    clearTimeout(this.#waiting);
+    const wait = this.#written + NUMBERS_MS - performance.now();
+    if (wait > 0) {
+      this.#waiting = window.setTimeout(() => this.#showNumbersInTurn(), wait);
+      return;
+    }
+    this.#written = performance.now();
+    if (this.#shown?.maps.length) this.#showNumbers(this.#shown);
   }
 
   /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
