@@ -17,8 +17,8 @@ export function gradientOf(colours) {
   return `linear-gradient(90deg, ${stops.join()})`;
 }
 
-/** Return the colours of a map's levels as they are drawn, 256 RGB. @param {string} kind @param {import("../../browser/draw.js").Painted} style @param {boolean} dark */
-function coloursOf(kind, { settings, lut }, dark) {
+/** Return the colours of a map's levels as they are drawn, 256 RGB. @param {string} kind @param {import("../../browser/draw.js").Painted} style */
+function coloursOf(kind, { settings, lut, dark }) {
   if (kind !== "heat") return sidedColours(dark ? 48 : 228);
   return settings.mode === "overlay" ? overlayColours(lut, settings.colormap) : lut;
 }
@@ -26,9 +26,9 @@ function coloursOf(kind, { settings, lut }, dark) {
 /**
  * Draw the bars, the curve, the threshold's line and a mark at the value under the pointer.
  * @param {HTMLElement} element a canvas @param {import("../../browser/component.js").ShownMap} item
- * @param {import("../../browser/component.js").Shown} shown @param {boolean} dark
+ * @param {import("../../browser/component.js").Shown} shown
  */
-export function drawDistribution(element, item, { style, settings }, dark) {
+export function drawDistribution(element, item, { style, settings }) {
   const canvas = /** @type {HTMLCanvasElement} */ (element);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const { clientWidth: width, clientHeight: height } = canvas;
@@ -41,7 +41,7 @@ export function drawDistribution(element, item, { style, settings }, dark) {
   const sided = kind !== "heat";
   const measured = measuredOf(grid);
   const counts = sided ? measured.sides : measured.histogram;
-  const colours = coloursOf(kind, style, dark);
+  const colours = coloursOf(kind, style);
   const ink = getComputedStyle(canvas).color;
   const first = sided ? -1 : 0;
   const across = (/** @type {number} */ level) => ((level - first) / (1 - first)) * width;

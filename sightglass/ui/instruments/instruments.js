@@ -1,6 +1,6 @@
 // The instruments of a page's maps: distribution with threshold, colours, opacity, and numbers that follow them.
 
-import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize, themeOf } from "../../browser/component.js";
+import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
 import { DEFAULTS } from "../../common/style.js";
 import { drawDistribution, gradientOf } from "./distribution.js";
 import { numbersOf } from "./numbers.js";
@@ -181,7 +181,7 @@ class Instruments {
     find(root, ".name").textContent = maps.length > 1 ? item.map.title : "";
     find(root, ".low").textContent = item.ends[0];
     find(root, ".high").textContent = item.ends[1];
-    drawDistribution(find(root, "canvas"), item, shown, themeOf(root).dark);
+    drawDistribution(find(root, "canvas"), item, shown);
   }
 
   /** Write the numbers at once, or as soon as the last ones stood long enough: counting takes longer than a frame has. */
