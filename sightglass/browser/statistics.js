@@ -57,6 +57,9 @@ function reduce(values, w, h, width, height) {
 
 /** A map's strengths, whatever their signs, on the grid that is counted, and its numbers. */
 export class Measured {
+  /** What was counted, by its name: the values stay, and a page asks in each frame. @type {Map<string, any>} */
+  #counted = new Map();
+
   /** @param {Grid} grid as `unpack.js` leaves it */
   constructor({ values, w, h, kind }) {
     const { times, plus } = shares(kind);
@@ -71,6 +74,12 @@ export class Measured {
     this.h = Math.max(1, Math.round(h * scale));
     this.values = scale < 1 ? reduce(strengths, w, h, this.w, this.h) : strengths;
     this.total = this.values.reduce((sum, value) => sum + value, 0);
+  }
+
+  /** @template T @param {string} name @param {() => T} count @returns {T} */
+  #once(name, count) {
+    if (!this.#counted.has(name)) this.#counted.set(name, count());
+    return this.#counted.get(name);
   }
 
   /** Return the shares and the regions above a level, 0..1. @param {number} level @returns {Above} */
@@ -124,6 +133,10 @@ export class Measured {
 
   /** Return the smallest share of the cells that holds half of the evidence. */
   get half() {
+    return this.#once("half", () => this.#countHalf());
+  }
+
+  #countHalf() {
     const { values, total } = this;
     if (!total) return 0;
     const highest = values.reduce((most, value) => Math.max(most, value), 0);
@@ -153,6 +166,10 @@ export class Measured {
 
   /** Return how scattered the evidence is: 0 is one place, 1 the same everywhere. */
   get scatter() {
+    return this.#once("scatter", () => this.#countScatter());
+  }
+
+  #countScatter() {
     const { values, total } = this;
     if (!total || values.length < 2) return 0;
     let bits = 0;
@@ -181,6 +198,10 @@ export class Measured {
 
   /** Return how many cells fall into each of `BINS` equal steps of strength, from weak to strong. */
   get histogram() {
+    return this.#once("histogram", () => this.#countHistogram());
+  }
+
+  #countHistogram() {
     const counts = Array(BINS).fill(0);
     for (const value of this.values) counts[Math.min(BINS - 1, Math.floor((value + this.rounding) * BINS))]++;
     return counts;
@@ -188,6 +209,11 @@ export class Measured {
 
   /** Return the share of the evidence above each of `steps` + 1 levels, from 0 to 1. @param {number} steps */
   curve(steps) {
+    return this.#once(`curve ${steps}`, () => this.#countCurve(steps));
+  }
+
+  /** @param {number} steps */
+  #countCurve(steps) {
     const { values, total } = this;
     const sums = Array(steps + 2).fill(0);
     for (const value of values) sums[Math.min(steps + 1, Math.ceil(value * steps - this.rounding))] += value;
@@ -202,6 +228,10 @@ export class Measured {
 
   /** Return how many values fall into each of `BINS` equal steps from what lowers most to what raises most. */
   get sides() {
+    return this.#once("sides", () => this.#countSides());
+  }
+
+  #countSides() {
     const counts = Array(BINS).fill(0);
     for (const value of this.signed) counts[Math.min(BINS - 1, Math.floor(((value + 1) / 2) * BINS))]++;
     return counts;
