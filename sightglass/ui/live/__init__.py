@@ -23,7 +23,7 @@ from sightglass.ui.session import state
 
 QUALITY = 92
 """Of a snapshot's JPEG, 1 to 95."""
-_component = declare("live", __file__, "frame")
+_component = declare("live", __file__, events=("frame",))
 
 
 @dataclass(frozen=True)

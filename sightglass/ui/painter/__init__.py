@@ -41,7 +41,7 @@ MAX_STROKES, MAX_POINTS = 5_000, 60_000
 """Maximum number of strokes and of all their points in one drawing, about an hour's work."""
 _LEVELS = {"white": 255, "black": 0}
 """Grey levels of the colours that a paper names."""
-_component = declare("painter", __file__, "edit")
+_component = declare("painter", __file__, states=("edit",))
 
 
 @dataclass

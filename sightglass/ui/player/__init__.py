@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sightglass.video.timeline import Moment
 
-_component = declare("player", __file__, "at", "open")
+_component = declare("player", __file__, states=("at",), events=("open",))
 
 
 @dataclass(frozen=True)

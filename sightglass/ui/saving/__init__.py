@@ -44,8 +44,8 @@ NEW = "new"
 NEW_TITLE = "My deck"
 PLAY = "play"
 """Parameter of the address of Saved: the whole deck is shown, from that slide."""
-_view_settings = declare("view_settings", __file__, "settings")
-_deck_key = declare("deck_key", __file__, "add", "undo", "present")
+_view_settings = declare("view_settings", __file__, states=("settings",))
+_deck_key = declare("deck_key", __file__, events=("add", "undo", "present"))
 
 
 def save_and_export(

@@ -289,7 +289,7 @@ ViewSettings = Mapping[str, bool | float | str]
 SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
-_component = declare("viewer", __file__, "point", "region", "edit")
+_component = declare("viewer", __file__, states=("region",), events=("point", "edit"))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
 _LIST = '<div class="component column rows" role="group" aria-label="Answers">\n</div>'
-_answers = declare("answer_list", __file__, "chosen", "ticked", html=_LIST)
+_answers = declare("answer_list", __file__, states=("chosen", "ticked"), html=_LIST)
 
 
 def page_title(text: str) -> None:
