@@ -1,6 +1,6 @@
 // The instruments of a page's maps: distribution with threshold, colours, opacity, and numbers that follow them.
 
-import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
+import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize, write } from "../../browser/component.js";
 import { DEFAULTS } from "../../common/style.js";
 import { drawDistribution, gradientOf } from "./distribution.js";
 import { numbersOf } from "./numbers.js";
@@ -58,6 +58,7 @@ class Instruments {
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
+  #marked = "";
   #written = 0;
   #waiting = 0;
   #draw = onceAFrame(() => this.#show());
@@ -68,7 +69,7 @@ class Instruments {
     const hear = hearIn(root, signal);
     onBroadcast("shown", (shown) => {
       this.#shown = shown;
-      this.#draw();
+      this.#show();
     }, signal);
     for (const name of ["alpha", "threshold"]) {
       hear(name, "input", ({ value }) => this.#set({ [name]: Math.abs(Number(value)) }, false));
@@ -129,21 +130,15 @@ class Instruments {
     root.classList.toggle("waiting", !shown?.maps.length);
     if (!shown?.maps.length) return this.#reserve();
     this.#fillColours(shown);
+    this.#markColours(shown);
     const { settings } = shown;
-    const heats = shown.maps.some(({ map }) => map.kind === "heat");
     const coloured = ["overlay", "blend", "spotlight"].includes(settings.mode);
     find(root, ".alpha").value = String(settings.alpha);
     find(root, ".alpha").disabled = !coloured;
     find(root, ".alpha").setAttribute("aria-valuetext", `${Math.round(100 * settings.alpha)} %`);
-    find(root, ".percent").textContent = `${Math.round(100 * settings.alpha)}\u00a0%`;
+    write(find(root, ".percent"), `${Math.round(100 * settings.alpha)}\u00a0%`);
     find(root, ".outlines").hidden = !shown.boxed;
     find(root, ".show").checked = settings.outlines;
-    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (root.querySelectorAll("[role=radio]"))) {
-      const chosen = button.dataset.name === settings.colormap;
-      button.setAttribute("aria-checked", String(chosen));
-      button.tabIndex = chosen ? 0 : -1;
-      button.disabled = !heats;
-    }
     this.#showDistribution(shown);
     this.#showNumbersInTurn();
   }
@@ -167,6 +162,20 @@ class Instruments {
     find(this.root, ".colormaps").replaceChildren(...buttons([...colormaps.keys()], true));
   }
 
+  /** Mark the chosen colours; maps with two sides have their own. @param {Shown} shown */
+  #markColours({ maps, settings: { colormap } }) {
+    const heats = maps.some(({ map }) => map.kind === "heat");
+    const mark = `${colormap} ${heats} ${this.#colormaps}`;
+    if (mark === this.#marked) return;
+    this.#marked = mark;
+    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (this.root.querySelectorAll("[role=radio]"))) {
+      const chosen = button.dataset.name === colormap;
+      button.setAttribute("aria-checked", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+      button.disabled = !heats;
+    }
+  }
+
   /** @param {Shown} shown */
   #showDistribution(shown) {
     const { root } = this;
@@ -178,9 +187,9 @@ class Instruments {
     range.value = String(settings.threshold);
     range.setAttribute("aria-valuetext", settings.threshold ? `from ${settings.threshold.toFixed(2)}` : "all values");
     find(root, ".from").value = settings.threshold.toFixed(2);
-    find(root, ".name").textContent = maps.length > 1 ? item.map.title : "";
-    find(root, ".low").textContent = item.ends[0];
-    find(root, ".high").textContent = item.ends[1];
+    write(find(root, ".name"), maps.length > 1 ? item.map.title : "");
+    write(find(root, ".low"), item.ends[0]);
+    write(find(root, ".high"), item.ends[1]);
     drawDistribution(find(root, "canvas"), item, shown);
   }
 

@@ -1,6 +1,6 @@
 // A picture and its maps: what Streamlit calls, what Python sends and is told, and what stands around the pictures.
 
-import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
+import { blobOf, broadcast, component, find, onBroadcast, onceAFrame, onResize, themeOf, write } from "../../browser/component.js";
 import { createMap, Layer, readingAt, scaling } from "../../browser/draw.js";
 import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/canvas.js";
@@ -206,7 +206,7 @@ export class Viewer {
       maps.some(({ kind }) => kind === "signed") && "Dashed: what lowers the number.",
       maps.some(({ seen }) => seen.join() !== whole) && "Frame: seen.",
     ];
-    find(this.root, ".key").textContent = parts.filter(Boolean).join(" ");
+    write(find(this.root, ".key"), parts.filter(Boolean).join(" "));
   }
 
   /** Fit the panels into the available room. */
@@ -347,10 +347,12 @@ export class Viewer {
     this.tellShown();
   }
 
-  /** Tell the instruments which maps are on the page, and how they are drawn. */
-  tellShown() {
+  /** Tell the instruments which maps are on the page, and how they are drawn: once a frame, as places are measured. */
+  tellShown = onceAFrame(() => this.#tell());
+
+  #tell() {
     const { state } = this;
-    if (!this.#isPages()) return;
+    if (this.signal.aborted || !this.#isPages()) return;
     const style = state.style();
     const all = state.maps();
     const mapped = state.panels.filter((panel) => state.mapOf(panel));
