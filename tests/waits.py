@@ -10,6 +10,9 @@ from functools import cache
 QUIET = 0.025
 """Seconds of a processor that the piece of work takes on two cores of a virtual machine of 2024."""
 
+LONGEST = 450.0
+"""Seconds after which a busy machine gives up, too: a dozen failures must not take hours."""
+
 
 @cache
 def _slow() -> float:
@@ -22,4 +25,5 @@ def _slow() -> float:
 def patience(seconds: float) -> float:
     """Return how long to wait for what takes at most so many seconds on a quiet machine."""
     waiting = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return seconds * _slow() * max(1.0, waiting / (os.cpu_count() or 1))
+    busy = max(1.0, waiting / (os.cpu_count() or 1))
+    return min(seconds * _slow() * busy, LONGEST)
