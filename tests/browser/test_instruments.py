@@ -13,6 +13,7 @@ pytestmark = pytest.mark.browser
 MODEL = "demo-cls-s"
 PICTURE = "scene 3"
 IN_SIGHT = [".alpha", ".plot canvas", ".threshold"]
+WINDOWS = ((1920, 1080), (1440, 900), (1366, 768), (1280, 800))
 NUMBERS = 4
 """Of a map, in sight."""
 
@@ -56,6 +57,34 @@ def test_everything_is_in_sight_without_a_click(visit, path, least):
     for stage in page.locator(".stage").all():
         box = stage.bounding_box()
         assert box["width"] * box["height"] >= least * 1440 * 900
+
+
+@pytest.mark.parametrize("example", ["china", "cameraman", "bus"])
+def test_compared_maps_are_large_with_their_first_numbers_in_sight(visit, example):
+    page = visit(f"/compare?example={example}")
+    page.locator(CANVAS).first.wait_for()
+    third = page.locator(".instruments .numbers .label").nth(2)
+    third.wait_for()
+    settled(page)
+    for width, height in WINDOWS:
+        page.set_viewport_size({"width": width, "height": height})
+
+        def fits(width=width, height=height) -> bool:
+            stages = [stage.bounding_box() for stage in page.locator(".stage").all()]
+            number = third.bounding_box()
+            large = [box["width"] * box["height"] >= 0.1 * width * height for box in stages]
+            return large == [True] * 3 and number["y"] + number["height"] <= height
+
+        until(page, fits, f"maps are small or numbers out of sight at {width} by {height}")
+
+
+def test_model_without_a_map_has_its_column_with_the_reason(visit):
+    page = visit("/compare?example=bus&models=demo-cls-s,efficientnet-lite0,efficientnet-lite1")
+    expect(page.locator(".instruments .numbers .why")).to_have_text("No map: minibus is none of its answers.")
+    # The last three cells are of the row Parameters.
+    cells = page.locator(".instruments .numbers > div")
+    expect(cells.nth(-3).locator(".value")).to_have_text("67.0\N{NO-BREAK SPACE}k")
+    expect(cells.nth(-2).locator(".value")).to_have_text("4.7\N{NO-BREAK SPACE}M")
 
 
 def test_numbers_are_those_of_the_library(page, result):

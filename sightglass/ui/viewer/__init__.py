@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Rect = tuple[float, float, float, float]
 """xyxy in original pixels."""
+Fact = tuple[str, str, str]
+"""The name of a number, its value, and its meaning, maybe empty."""
 MAX_SIDE = 1600
 """Maximum pixels of the longer side of a picture sent to the browser."""
 _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
@@ -89,7 +91,7 @@ class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
-    the viewer's, over the same place. `rows`: names and values below it, of the same names in all panels.
+    the viewer's, over the same place. `facts`: what is known of it, of the same names in all panels.
     """
 
     maps: tuple[Map, ...] = ()
@@ -97,7 +99,7 @@ class Pane:
     note: str = ""
     boxes: tuple[Box, ...] | None = None
     picture: Image | None = None
-    rows: tuple[tuple[str, str], ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> by
 
 def _describe_panel(panel: Pane, grids: list[Grid]) -> Json:
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    head = {"title": panel.title, "note": panel.note, "rows": panel.rows, "pictured": panel.picture is not None}
+    head = {"title": panel.title, "note": panel.note, "facts": panel.facts, "pictured": panel.picture is not None}
     return head | {"maps": _describe_maps(panel.maps, grids), "boxes": boxes}
 
 

@@ -7,9 +7,10 @@ import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, rows: [string, string][], maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
- *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
- *   pictured: it has a picture of its own
+ * @typedef {{title: string, note: string, facts: import("../../browser/component.js").Fact[], maps: HeatMap[],
+ *   boxes: import("./marks.js").Box[]|null, pictured?: boolean, picture?: import("../../browser/canvas.js").Picture,
+ *   place?: number}} Listed  boxes: its own; null: the viewer's; pictured: it has a picture of its own; place: of its first map in the
+ *   list of all maps, and of all panels that have facts alone
  * @typedef {import("./painter.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
@@ -20,7 +21,7 @@ import { onPhone } from "./painter.js";
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
-  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", rows: [], maps: [], boxes: null } },
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", facts: [], maps: [], boxes: null } },
   ...{ grids: [], boxes: [], choice: null, keys: [], height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
   ...{ private: "", keeps: null, lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
@@ -86,7 +87,7 @@ export class State {
     const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
     const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
     if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];
-    return mapped.length && onPhone() ? now.filter(({ maps, pictured }) => maps.length || pictured) : now;
+    return mapped.length && onPhone() ? now.filter(({ maps, pictured, facts }) => maps.length || pictured || facts.length) : now;
   }
 
   /** Return the place of the map that a key chooses; -1 without one. @param {string} key */

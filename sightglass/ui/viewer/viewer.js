@@ -130,11 +130,13 @@ export class Viewer {
     const { state } = this, values = grids(steps, head.grids);
     for (const { picture } of state.listed) picture?.bitmap.close();
     if (head.choice !== state.head.choice || state.choice === null) state.choice = head.choice ?? state.choice;
-    state.listed = head.panels.map((panel) => ({
-      ...panel,
-      picture: panel.pictured ? pictures.shift() : undefined,
-      maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
-    }));
+    let next = 0;
+    state.listed = head.panels.map((panel) => {
+      const maps = panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared]));
+      const place = next;
+      next += maps.length || Math.min(1, panel.facts.length);
+      return { ...panel, picture: panel.pictured ? pictures.shift() : undefined, maps, place };
+    });
     if (state.choice === null && (head.keys.length || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
     state.head = head;
   }
@@ -352,29 +354,30 @@ export class Viewer {
     const { state } = this;
     if (!this.#isPages()) return;
     const style = state.style();
-    const all = state.maps();
-    const mapped = state.panels.filter((panel) => state.mapOf(panel));
-    const heated = mapped.filter((panel) => state.mapOf(panel)?.kind !== "difference");
-    const panels = heated.length ? heated : mapped;
-    const maps = panels.map((panel) => {
-      const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
-      const value = state.point && readingAt(map, state.point, style).value;
-      return { map, rows: panel.rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
-    });
+    const told = state.panels.filter((panel) => state.mapOf(panel) || panel.facts.length);
+    const compared = told.filter((panel) => state.mapOf(panel)?.kind !== "difference");
+    const panels = compared.length ? compared : told;
+    const tops = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect().top);
+    const columns = panels.map((panel) => this.#columnOf(panel, style));
     broadcast("shown", {
-      ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },
-      pointed: panels.findIndex(({ element }) => element.matches(":hover")),
-      columns: this.#columns(panels),
+      ...{ id: state.head.id, columns, colormaps: state.colormaps, settings: state.settings, style },
+      maps: columns.flatMap(({ item }) => item ?? []),
+      pointed: panels.filter((panel) => state.mapOf(panel)).findIndex(({ element }) => element.matches(":hover")),
+      aligned: panels.length > 1 && tops.every((top) => Math.abs(top - tops[0]) <= 1),
       boxed: state.head.boxes.length > 0 || panels.some(({ boxes }) => boxes?.length),
     });
   }
 
-  /** Return where panels are, if they stand in one row. @param {import("./painter.js").Panel[]} panels */
-  #columns(panels) {
-    if (panels.length < 2) return [];
-    const places = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect());
-    if (places.some(({ top }) => Math.abs(top - places[0].top) > 1)) return [];
-    return places.map(({ left, width }) => ({ left, width }));
+  /** @param {import("./painter.js").Panel} panel @param {import("../../browser/draw.js").Painted} style */
+  #columnOf(panel, style) {
+    const { state } = this;
+    const map = state.mapOf(panel);
+    const { left, width } = find(panel.element, ".stage").getBoundingClientRect();
+    const chosen = map ? panel.maps.indexOf(map) : 0;
+    const about = { title: map?.title ?? panel.title, place: (panel.place ?? 0) + chosen, facts: panel.facts, left, width };
+    if (!map) return { ...about, item: null };
+    const value = state.point && readingAt(map, state.point, style).value;
+    return { ...about, item: { map, value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) } };
   }
 
   #placeCross() {
