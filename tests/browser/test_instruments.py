@@ -87,6 +87,15 @@ def test_model_without_a_map_has_its_column_with_the_reason(visit):
     expect(cells.nth(-2).locator(".value")).to_have_text("4.7\N{NO-BREAK SPACE}M")
 
 
+def test_shared_scale_is_named(visit):
+    page = visit("/compare?example=bus")
+    name = page.locator(".instruments .distribution .name")
+    expect(name).to_have_text("EfficientNet-Lite0")
+    page.locator(".viewer .more").click()
+    page.get_by_label("Shared scale").check()
+    expect(name).to_have_text("EfficientNet-Lite0, scale shared by all maps")
+
+
 def test_numbers_are_those_of_the_library(page, result):
     statistics = result.statistics[0]
     names = ("coverage_50", "evidence_50", "n_regions", "half_heat_area", "entropy_normalised", "peak")

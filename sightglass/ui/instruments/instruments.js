@@ -169,7 +169,9 @@ class Instruments {
     range.value = String(settings.threshold);
     range.setAttribute("aria-valuetext", settings.threshold ? `from ${settings.threshold.toFixed(2)}` : "all values");
     find(root, ".from").value = settings.threshold.toFixed(2);
-    find(root, ".name").textContent = maps.length > 1 ? item.map.title : "";
+    const shared = shown.style.settings.scale === "shared";
+    const title = shared ? `${item.map.title}, scale shared by all maps` : item.map.title;
+    find(root, ".name").textContent = maps.length > 1 ? title : "";
     find(root, ".low").textContent = item.ends[0];
     find(root, ".high").textContent = item.ends[1];
     drawDistribution(find(root, "canvas"), item, shown);
