@@ -11,6 +11,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.describe import lacks_map
 from sightglass.explain.trust.diagnosis import LIKELY, agreement_sentence, count_likely, describe_single
+from sightglass.explain.whatif import touch
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
@@ -127,12 +128,14 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     arrangement = panels.arrange(explanation.image, len(panes), highest=HIGHEST)
     look: dict[str, Any] = {"key": "viewer-topk", "together": True, "beside": len(panes) == 1}
     look |= {"height": arrangement.height, "columns": arrangement.columns}
+    look |= {"keys": ("",) * len(panes), "spread": True, "touch": touch.register(explanation)}
     with place_of_maps:
         stage, numbers = arrangement.places()
     with stage:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
     with numbers:
         instruments(view, [numbers_of(explanation, place) for place in places])
+        panels.draw_bars(panels.list_answers(explanation), key="topk-bars")
     return pair
 
 

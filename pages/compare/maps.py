@@ -13,6 +13,7 @@ from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import count, download
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks.wording import Answer
+from sightglass.explain.whatif import touch
 from sightglass.ui import widgets
 from sightglass.ui.choices import model_picker
 from sightglass.ui.instruments import Numbers, instruments, numbers_of
@@ -58,11 +59,13 @@ class Maps:
         """Draw a picture for each model; return where a list belongs."""
         arrangement = panels.arrange(self._image, len(self._panes), highest=HEIGHT_BESIDE)
         look: dict[str, Any] = {"height": arrangement.height, "columns": arrangement.columns}
+        look |= {"keys": self._keys(len(self._panes)), "spread": True, "touch": self._touch}
         stage, numbers = arrangement.places()
         with stage:
             view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", **look)
         with numbers:
             self._draw_numbers(view)
+            panels.draw_bars(self._list_answers(self._panes), key="compare-bars")
         return st.container()
 
     def draw_large(self) -> DeltaGenerator:
@@ -74,15 +77,24 @@ class Maps:
         keys = self._keys(len(panes))
         left, right = st.columns(panels.COLUMNS, gap="medium")
         with right.container(key="answers"):
-            bars = [*map(_bar, self.comparison.explanations), None]
-            rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
-            widgets.rows(rows, key=self._list_key, keys=keys)
+            widgets.rows(self._list_answers(panes), key=self._list_key, keys=keys)
             more = st.container()
-        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
+        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True}
+        look |= {"keys": keys, "touch": self._touch}
         with left, st.container(key="stage"):
             view = panels.draw_viewer(self._image, panes, **look)
         self._draw_numbers(view)
         return more
+
+    def _list_answers(self, panes: Sequence[Pane]) -> list[Answer]:
+        """Return a row for each picture, with the score of what a model's map is of."""
+        bars = [*map(_bar, self.comparison.explanations), None]
+        return [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
+
+    @property
+    def _touch(self) -> str:
+        """The key by which the picture can be covered."""
+        return touch.register_models(dict(zip(self.comparison.names, self.comparison.explanations, strict=True)))
 
     def show_large(self, place: int) -> None:
         """Show the large picture of a model from the next run on.

@@ -50,7 +50,8 @@ def test_family_sizes_are_side_by_side_with_their_numbers(page, bus):
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view = shown(app)
-    assert view.titles == TITLES and view.head["keys"] == []
+    assert view.titles == TITLES
+    assert view.head["spread"] and view.head["keys"] == ["s", "m", "l"]
     for i, result in enumerate(results):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"

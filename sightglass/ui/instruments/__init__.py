@@ -57,7 +57,7 @@ def printed(statistics: Statistics) -> Numbers:
 
 
 def numbers_of(explanation: Explanation, index: int) -> Numbers | str:
-    """Return the printed numbers of an explanation's map; of one without evidence why there are none."""
+    """Return the printed numbers of a map, or why it has none."""
     if explanation.heatmaps[index].state != "ok":
         return EMPTY
     numbers = printed(explanation.statistics[index])

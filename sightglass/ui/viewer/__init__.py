@@ -110,10 +110,11 @@ class ViewerOptions:
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
     can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
-    and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
-    cannot. `private`: the name of a picture that is no example; `keeps`: the seconds for which a link opens it, 0: as
-    long as who sent it keeps it, None: not at all. `lacks`: what else a link cannot carry. `dimmed`: what is shown is
-    about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    and the maps of all are read at once. `spread`: all of them are shown, one alone by its key on the whole screen.
+    `touch`: the key by which the picture can be covered by hand; without one it cannot. `private`: the name of a
+    picture that is no example; `keeps`: the seconds for which a link opens it, 0: as long as who sent it keeps it,
+    None: not at all. `lacks`: what else a link cannot carry. `dimmed`: what is shown is about to be replaced.
+    `together`: all maps are on one scale until the user chooses otherwise.
 
     Their scale, colours and opacity are those of `sightglass.ui.instruments`, which a page with maps draws, too.
     """
@@ -125,6 +126,7 @@ class ViewerOptions:
     beside: bool = False
     area: bool = False
     keys: tuple[str, ...] = ()
+    spread: bool = False
     touch: str = ""
     private: str = ""
     keeps: int | None = None

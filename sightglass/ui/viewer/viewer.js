@@ -137,7 +137,8 @@ export class Viewer {
       next += maps.length || Math.min(1, panel.facts.length);
       return { ...panel, picture: panel.pictured ? pictures.shift() : undefined, maps, place };
     });
-    if (state.choice === null && (head.keys.length || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
+    if (state.choice === null && ((head.keys.length && !head.spread) || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
+    if (state.alone !== null && state.alone >= state.listed.length) state.alone = null;
     state.head = head;
   }
 
@@ -240,7 +241,7 @@ export class Viewer {
   /** Whether answers stand beside it. */
   #isOnStage() {
     const { host } = /** @type {ShadowRoot} */ (this.root.getRootNode());
-    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers"));
+    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers, .st-key-bars"));
   }
 
   /** Fill the screen, or leave it. */
@@ -256,17 +257,19 @@ export class Viewer {
   fit() {
     const { root, state } = this, full = this.isFull();
     if (!document.fullscreenElement) document.documentElement.removeAttribute(STAGED);
-    root.classList.toggle("staged", this.#isStaged());
+    state.staged = this.#isStaged();
+    if (!state.staged) state.alone = null;
+    root.classList.toggle("staged", state.staged);
     find(root, ".full .icon").textContent = full ? "fullscreen_exit" : "fullscreen";
     Object.assign(state, themeOf(root));
-    this.arrange();
+    if (state.head.id) this.build();
   }
 
   /** Return the CSS pixels for the pictures on the whole screen; 0 where they do not fill it. */
   #fullHeight() {
     if (this.#fills()) return innerHeight - AROUND;
     if (!this.#isStaged()) return 0;
-    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-checks")];
+    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-top, .st-key-checks")];
     return innerHeight - STAGE_AROUND - parts.reduce((sum, part) => sum + part.getBoundingClientRect().height, 0);
   }
 
@@ -299,7 +302,7 @@ export class Viewer {
 
   /** Return the maps that are read at once: all where one of several models is shown, else those that are shown. */
   #read() {
-    return this.state.head.keys.length ? this.state.maps() : this.#maps();
+    return this.state.single ? this.state.maps() : this.#maps();
   }
 
   /** Write the line under the panels: the values pointed at, or what the maps show. @param {boolean} [aloud] */
@@ -307,7 +310,7 @@ export class Viewer {
     const { state } = this, { point } = state, style = state.style();
     const readings = point && !state.cover ? this.#read().map((map) => readingAt(map, point, style)) : [];
     this.#say(point && !state.cover ? readout(readings, point[0], point[1]) : this.#idle(), aloud);
-    if (!state.head.keys.length) return;
+    if (!state.single || state.cover) return;
     // Each value beside its model's name, too.
     const seen = readings.flatMap(({ title, kind, value }) => (value === null ? [] : [[title, { text: `${valueText(kind, value)} here` }]]));
     broadcast("touched", { rows: point && Object.fromEntries(seen) });
@@ -432,9 +435,17 @@ export class Viewer {
     this.painter.redraw();
   }
 
+  /** Show one panel without the others, or all again. @param {number} index */
+  showAlone(index) {
+    const { state } = this;
+    state.alone = state.alone === index ? null : index;
+    this.build();
+    this.showControls();
+  }
+
   /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
   choose(index, byHand = false) {
-    const { state, state: { choice: before } } = this, single = state.head.keys.length > 0;
+    const { state, state: { choice: before, single } } = this;
     const changed = state.panels.filter(({ maps }) => maps.length > 1), several = single || changed.length > 0;
     state.choice = index;
     if (state.head.id && index !== before) {

@@ -30,7 +30,7 @@ class ComparisonTable:
     """Return the similarity of two maps by their places; None where they are not compared."""
 
     def facts(self, index: int) -> tuple[Fact, ...]:
-        """Return the rows of a map: its overlap with each one, and its rank correlation with the first.
+        """Return a map's overlap with each one, and its rank correlation with the first.
 
         The first is the first map that can be compared; two maps have one overlap. Empty for a single map.
         """
@@ -58,7 +58,7 @@ class ComparisonTable:
 
 
 def without_common_start(names: Sequence[str]) -> list[str]:
-    """Return names without the part that all of them begin with, up to a hyphen or a space."""
+    """Return names without the words that all of them begin with."""
     parts = [re.split("(?<=[- ])", name) for name in names]
     starts = zip(*(name[:-1] for name in parts), strict=False)
     common = len(list(takewhile(lambda start: len(set(start)) == 1, starts)))

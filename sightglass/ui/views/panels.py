@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -12,7 +12,9 @@ import streamlit as st
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import pixels
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.detect import row_title
 from sightglass.explain.trust.diagnosis import describe_map
+from sightglass.ui import widgets
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, viewer
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.tasks.wording import Answer
 
 COLUMNS = (7, 2)
 """Widths of the pictures and of the answers at their right."""
@@ -98,13 +101,14 @@ class Arrangement:
     def places(self) -> tuple[DeltaGenerator, DeltaGenerator]:
         """Return where the maps and where the instruments are drawn."""
         if self.widths is None:
-            return st.container(key="stage"), st.container()
+            with st.container(key="numbers-below"):
+                return st.container(key="stage"), st.container()
         left, right = st.container(key=f"numbers-beside-{self.widths[0]}").columns(self.widths, gap="medium")
         return left.container(key="stage"), right.container()
 
 
 def arrange(image: Image, count: int, *, highest: int) -> Arrangement:
-    """Return how maps are as large as their shape allows, with their numbers in sight.
+    """Return how maps are large and their numbers in sight.
 
     More than three maps of a picture that is not high are in two rows. `highest`: CSS pixels of maps that have the
     numbers below them, in a window of 900.
@@ -116,6 +120,22 @@ def arrange(image: Image, count: int, *, highest: int) -> Arrangement:
     if count > 1 and count * aspect <= NARROW:
         return Arrangement(WHOLE_HEIGHT, widths=(3, 1))
     return Arrangement(highest)
+
+
+def list_answers(explanation: Explanation) -> list[Answer]:
+    """Return a model's answers, a box's with its number."""
+    boxes = explanation.task.explains("detection")
+    answers = explanation.task.wording.answers(explanation)
+    return [
+        replace(answer, label=row_title(number if boxes else "", prediction.label))
+        for number, (answer, prediction) in enumerate(zip(answers, explanation.predictions, strict=True), 1)
+    ]
+
+
+def draw_bars(answers: Sequence[Answer], *, key: str) -> None:
+    """Draw the answers that the whole screen has beside the maps."""
+    with st.container(key="bars"):
+        widgets.rows(answers, key=key, plain=True)
 
 
 def plain_pane(image: Image) -> Pane:
