@@ -139,3 +139,24 @@ def test_colours_are_chosen_from_swatches_and_from_all(page):
     everything.filter(has_text="bone").click()
     expect(page.locator(".instruments .swatches [aria-checked=true]")).to_have_count(0)
     expect(everything.filter(has_text="bone")).to_be_checked()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 800), (390, 844)])
+def test_all_colours_leave_the_distribution_in_sight_and_take_the_keys(page, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    more = page.get_by_role("button", name="All colours")
+    everything = page.locator(".instruments .colormaps")
+    more.click()
+    chosen = everything.get_by_role("radio", name="inferno")
+    expect(chosen).to_be_focused()
+    shown, plot = everything.bounding_box(), page.locator(".instruments .plot").bounding_box()
+    apart = [shown["y"] + shown["height"] <= plot["y"], plot["y"] + plot["height"] <= shown["y"]]
+    assert any(apart), f"the colours cover the distribution: {shown}, {plot}"
+    assert shown["y"] >= 0 and shown["y"] + shown["height"] <= size[1] and shown["height"] > 150
+    for key, checked in (("ArrowDown", False), ("ArrowUp", True)):
+        page.keyboard.press(key)
+        expect(chosen).to_be_checked(checked=checked)
+        expect(everything.locator("[aria-checked=true]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(everything).to_be_hidden()
+    expect(more).to_be_focused()

@@ -69,12 +69,13 @@ class Instruments {
     hear("show", "change", ({ checked }) => this.#set({ outlines: checked }));
     for (const list of [".swatches", ".colormaps"]) this.#listen(find(root, list));
     const all = find(root, ".colormaps");
-    const more = find(root, ".more");
-    all.addEventListener("beforetoggle", () => {
-      const { right, bottom } = more.getBoundingClientRect();
-      const { clientWidth, clientHeight } = document.documentElement;
-      all.style.right = `${Math.max(8, clientWidth - right)}px`;
-      all.style.top = `${Math.max(8, Math.min(bottom + 4, clientHeight - 420))}px`;
+    all.addEventListener("beforetoggle", ({ newState }) => {
+      if (newState === "open") this.#placeColours(all);
+      else if (all.matches(":focus-within")) find(root, ".more").focus();
+    }, { signal });
+    all.addEventListener("toggle", () => {
+      const chosen = all.querySelector('[aria-checked="true"]');
+      if (all.matches(":popover-open") && chosen instanceof HTMLElement) chosen.focus();
     }, { signal });
     onResize(root, this.#draw, signal);
     window.addEventListener("resize", this.#draw, { signal });
@@ -93,6 +94,19 @@ class Instruments {
     broadcast("restyle", { changes, done });
   }
 
+  /** Put all colours above or below the distribution, which shows what they do. @param {HTMLElement} all */
+  #placeColours(all) {
+    const { clientWidth, clientHeight } = document.documentElement;
+    const { right, bottom } = find(this.root, ".more").getBoundingClientRect();
+    const { top } = find(this.root, ".distribution").getBoundingClientRect();
+    const [above, below] = [top, clientHeight - bottom].map((room) => room - 12);
+    const over = above > below;
+    all.style.right = `${Math.max(8, clientWidth - right)}px`;
+    all.style.top = over ? "auto" : `${bottom + 4}px`;
+    all.style.bottom = over ? `${clientHeight - top + 4}px` : "auto";
+    all.style.maxHeight = `${Math.min(400, Math.max(above, below))}px`;
+  }
+
   /** Choose colours by a click or the arrow keys. @param {HTMLElement} list */
   #listen(list) {
     list.addEventListener("click", ({ target }) => {
@@ -100,6 +114,8 @@ class Instruments {
       if (button) this.#set({ colormap: button.dataset.name });
     });
     list.addEventListener("keydown", (event) => {
+      // It closes the list alone.
+      if (event.key === "Escape" && list.matches(":popover-open")) event.stopPropagation();
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
