@@ -40,26 +40,15 @@ function namesOf(columns) {
 }
 
 /**
- * Return a column's cells for the numbers; a reason takes the place of all of them.
- * @param {Printed[]} rows @param {PanelColumn} column @param {boolean} first
+ * Return a column's cells, a row's each; null where a reason's own cell is as high as all rows.
+ * @param {Printed[]} rows @param {Printed[]} found @param {PanelColumn} column @param {boolean} first @param {string} reason
  */
-function measuredCells(rows, column, first) {
+function tableCells(rows, found, column, first, reason) {
   return rows.map((row, at) => {
-    // The reason's own cell is as high as all rows; the first column's names their rows.
-    if (column.reason && at && !first) return null;
+    if (reason && at && !first) return null;
     const cell = cellOf(row, column, first);
-    const text = column.numbers.find(({ id }) => id === row.id)?.text ?? NONE;
-    if (!column.reason) cell.append(partOf("value", text));
-    else if (!at) cell.append(partOf("value why", column.reason));
-    return cell;
-  });
-}
-
-/** @param {Printed[]} rows @param {PanelColumn} column @param {boolean} first */
-function factCells(rows, column, first) {
-  return rows.map((row) => {
-    const cell = cellOf(row, column, first);
-    cell.append(partOf("value", column.facts.find(({ id }) => id === row.id)?.text ?? NONE));
+    const text = found.find(({ id }) => id === row.id)?.text ?? NONE;
+    if (!reason || !at) cell.append(partOf(reason ? "value why" : "value", reason || text));
     return cell;
   });
 }
@@ -71,8 +60,11 @@ function factCells(rows, column, first) {
 export function fillTable(table, columns, under) {
   const measured = namesOf(columns.map(({ numbers }) => numbers));
   if (!measured.length && columns.some(({ reason }) => reason)) measured.push(UNMEASURED);
-  const facts = namesOf(columns.map((column) => column.facts));
-  const cells = columns.map((column, i) => [...measuredCells(measured, column, !i), ...factCells(facts, column, !i)]);
+  const known = namesOf(columns.map(({ facts }) => facts));
+  const cells = columns.map((column, i) => [
+    ...tableCells(measured, column.numbers, column, !i, column.reason),
+    ...tableCells(known, column.facts, column, !i, ""),
+  ]);
   const heads = under || columns.length === 1 ? [] : [partOf("head", ""), ...columns.map(headOf)];
   table.style.setProperty("--measured", String(measured.length));
   table.replaceChildren(...heads, ...cells[0].flatMap((_, row) => cells.flatMap((column) => column[row] ?? [])));
