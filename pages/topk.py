@@ -11,6 +11,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.describe import lacks_map
 from sightglass.explain.trust.diagnosis import LIKELY, agreement_sentence, count_likely, describe_single
+from sightglass.explain.whatif import touch
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
@@ -26,13 +27,11 @@ from sightglass.ui.views.comparison_table import ComparisonTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamlit.delta_generator import DeltaGenerator
-
     from sightglass.explain import Explanation
     from sightglass.explain.maps.statistics import Agreement
 
-TWO_ROWS = (2, 1)
-"""Widths of two rows of maps, and of the instruments beside them."""
+HIGHEST = 520
+"""CSS pixels of maps in a window of 900: below them the first numbers are in sight."""
 UNLIKELY = "unlikely"
 """Name in the address of the choice of answers below 1 %."""
 
@@ -70,7 +69,9 @@ def topk() -> None:
         every = explanation
         with unlikely:
             explanation = _leave_out_unlikely(every)
-        table = ComparisonTable(_labels(explanation), partial(_agreement, explanation))
+        # Two classes of ImageNet are called crane.
+        labels = url_state.distinct(heatmap.target.label for heatmap in explanation.heatmaps)
+        table = ComparisonTable(labels, partial(_agreement, explanation))
         pair = _draw_maps(explanation, table)
         with beside:
             checks.draw(explanation, 0)
@@ -85,7 +86,6 @@ def topk() -> None:
             files = lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look)  # noqa: E731
             slide = lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)  # noqa: E731
             saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)
-        table.draw_matrix()
     with top:
         reopen.compare_with_file(explanation)
 
@@ -110,10 +110,6 @@ def _leave_out_unlikely(explanation: Explanation) -> Explanation:
     return state.latest("likely", (explanation, likely), make)
 
 
-def _labels(explanation: Explanation) -> list[str]:
-    return [heatmap.target.label for heatmap in explanation.heatmaps]
-
-
 def _agreement(explanation: Explanation, first: int, second: int) -> Agreement | None:
     """Return how similar two maps are; None where one is empty."""
     empty = any(explanation.heatmaps[place].measured.state != "ok" for place in (first, second))
@@ -124,37 +120,29 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     """Draw the maps; return the indices of the compared two, if any."""
     places = range(len(explanation.heatmaps))
     maps = [panels.to_map(explanation, place, half=False) for place in places]
-    panes = [Pane(maps=(maps[place],), rows=table.rows(place)) for place in places]
+    panes = [Pane(maps=(maps[place],), facts=table.facts(place)) for place in places]
     place_of_maps = st.container()
     pair = _choose_pair(table.names)
     if pair is not None:
         panes.append(panels.difference_pane(explanation, pair))
-    arrangement = panels.arrange(explanation.image, len(panes))
-    look: dict[str, Any] = {"key": "viewer-topk", "together": True, "beside": len(panes) == 1, **arrangement}
+    arrangement = panels.arrange(explanation.image, len(panes), highest=HIGHEST)
+    look: dict[str, Any] = {"key": "viewer-topk", "together": True, "beside": len(panes) == 1}
+    look |= {"height": arrangement.height, "columns": arrangement.columns}
+    look |= {"keys": ("",) * len(panes), "spread": True, "touch": touch.register(explanation)}
     with place_of_maps:
-        stage, numbers = _places(two_rows="columns" in arrangement)
+        stage, numbers = arrangement.places()
     with stage:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
     with numbers:
         instruments(view, [numbers_of(explanation, place) for place in places])
+        panels.draw_bars(panels.list_answers(explanation), key="topk-bars")
     return pair
-
-
-def _places(*, two_rows: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Return where the maps and where the instruments are drawn."""
-    if not two_rows:
-        return st.container(key="stage"), st.container()
-    # Below two rows the numbers would be out of sight.
-    left, right = st.container(key="two-rows").columns(TWO_ROWS, gap="medium")
-    return left.container(key="stage"), right.container()
 
 
 def _choose_pair(labels: Sequence[str]) -> tuple[int, int] | None:
     """Draw the choice of two classes; return their indices, None without two."""
     if len(labels) < 2:
         return None
-    # Two classes of ImageNet are called crane.
-    labels = url_state.distinct(labels)
     key = f"ticked-{labels}"
     if (linked := url_state.read_pair_once("ticked", labels)) is not None:
         st.session_state[key] = [*linked]

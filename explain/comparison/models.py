@@ -197,6 +197,14 @@ class Comparison:
         heatmaps = self.explanations[index].heatmaps
         return bool(heatmaps) and heatmaps[0].state == "ok"
 
+    def why_no_map(self, index: int) -> str:
+        """Return why a model has no map, as a sentence."""
+        if not self.explanations[index].predictions:
+            return "No map: it finds nothing."
+        if self._boxes:
+            return "No map: it has no box of this object."
+        return f"No map: {self.label} is none of its answers."
+
     def agreement(self, first: int, second: int) -> Agreement | None:
         """Return the similarity of two models' maps, cached; None unless they are of the same."""
         alike = any(first in group and second in group for group in self.groups)

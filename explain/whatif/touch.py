@@ -21,7 +21,7 @@ from sightglass.explain.whatif.edits import Edit, EditMark, changes, edited, pai
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -42,13 +42,19 @@ class Touched:
 
     def __init__(self, before: Explanation) -> None:
         self.before = before
+        self.explained = (before,)
 
-    @own_modes()
     def answer(self, edit: Edit, *, exact: bool = True) -> Json:
         """Return the covered picture's answers by the titles of their rows, and what moved as a sentence.
 
         `exact`: prepare the covered picture like any other; else blend prepared pictures where that is as good.
         """
+        rows, words = self.explain_again(edit, exact=exact)
+        return {"rows": rows, "sentence": f"Without it: {words}."}
+
+    @own_modes()
+    def explain_again(self, edit: Edit, *, exact: bool) -> tuple[Json, str]:
+        """Return the answers by the titles of their rows, and what moved."""
         from sightglass.explain.evidence.evidence import Evidence
         from sightglass.explain.explanation import explain
 
@@ -62,7 +68,18 @@ class Touched:
         else:
             old, new = (self._text(moved[0].label, score or 0.0) for score in (moved[0].before, moved[0].after))
             words = f"{moved[0].label} {old.removesuffix(f'{NBSP}%')} → {new}"
-        return {"rows": self._rows(after, moved), "sentence": f"Without it: {words}."}
+        return self._rows(after, moved), words
+
+    @property
+    def title(self) -> str:
+        """The title of the first map's row; empty without a map."""
+        before = self.before
+        if not before.heatmaps:
+            return ""
+        if not before.task.explains("detection"):
+            return before.heatmaps[0].target.label
+        box = before.own(0)[0]
+        return row_title(before.predictions.index(box) + 1 if box in before.predictions else "?", box.label)
 
     @cached_property
     def filled(self) -> Tensor | None:
@@ -106,24 +123,61 @@ class Touched:
         return "–" if score is None else self.before.task.wording.text(score, self.before.model.unit_of(label))
 
 
-_touched: ByteCache[Touched] = ByteCache(evidence_bytes, lambda touched: touched.before.evidence.nbytes)
+class TouchedByModels:
+    """A picture that several models explained, ready to be covered."""
+
+    def __init__(self, explanations: Mapping[str, Explanation]) -> None:
+        """Take each model's explanation by the title of its row."""
+        self.models = {name: Touched(before) for name, before in explanations.items()}
+        self.explained = tuple(explanations.values())
+
+    def answer(self, edit: Edit, *, exact: bool = True) -> Json:
+        """Return each model's answer that its map is of; see `Touched.answer`."""
+        rows: Json = {}
+        moved: list[str] = []
+        for name, touched in self.models.items():
+            answers, words = touched.explain_again(edit, exact=exact)
+            if touched.title in answers:
+                rows[name] = answers[touched.title]
+            moved.append(f"{name} {words}")
+        return {"rows": rows, "sentence": f"Without it: {'; '.join(moved)}."}
+
+
+_touched: ByteCache[Touched | TouchedByModels] = ByteCache(
+    evidence_bytes, lambda touched: sum(before.evidence.nbytes for before in touched.explained)
+)
 
 
 def register(before: Explanation) -> str:
     """Return the key by which an explained picture can be touched; empty where it cannot be painted over."""
-    if before.image.planes is not None:
+    return _register(lambda: Touched(before), before)
+
+
+def register_models(explanations: Mapping[str, Explanation]) -> str:
+    """Return the key by which a picture can be touched for several models."""
+    return _register(lambda: TouchedByModels(explanations), *explanations.values())
+
+
+def _register(make: Callable[[], Touched | TouchedByModels], *explanations: Explanation) -> str:
+    if any(before.image.planes is not None for before in explanations):
         return ""
     # A model that was evicted to make room must not live on here.
-    _touched.discard(lambda touched: touched.before.evidence.loaded.origin not in MODEL_CACHE.models())
-    listed = [heatmap.target.label for heatmap in before.heatmaps]
-    text = repr((before.image.sha256, before.model.row_hash, before.evidence.weights_sha256, before.options, listed))
+    here = MODEL_CACHE.models()
+    _touched.discard(lambda touched: any(before.evidence.loaded.origin not in here for before in touched.explained))
+    text = repr([_content(before) for before in explanations])
     # Only whoever was given a page knows its key.
     key = hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).hexdigest()
-    _touched.get_or_make(key, lambda: Touched(before))
+    _touched.get_or_make(key, make)
     return key
 
 
-def find(key: str) -> Touched:
+def _content(before: Explanation) -> tuple[object, ...]:
+    """Return what the answers to a touched picture depend on."""
+    listed = [heatmap.target.label for heatmap in before.heatmaps]
+    return before.image.sha256, before.model.row_hash, before.evidence.weights_sha256, before.options, listed
+
+
+def find(key: str) -> Touched | TouchedByModels:
     """Return a registered picture; raise Problem where it has left memory."""
     if (touched := _touched.get(key)) is None:
         raise Problem("This picture is no longer ready to be touched: reload the page.")

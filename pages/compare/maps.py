@@ -13,15 +13,16 @@ from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import count, download
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.tasks.wording import Answer
+from sightglass.explain.whatif import touch
 from sightglass.ui import widgets
 from sightglass.ui.choices import model_picker
-from sightglass.ui.instruments import instruments, numbers_of
+from sightglass.ui.instruments import Numbers, instruments, numbers_of
 from sightglass.ui.session import url_state
 from sightglass.ui.session.jobs import time_job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.viewer import Box, Pane
 from sightglass.ui.views import panels
-from sightglass.ui.views.comparison_table import NONE, ComparisonTable
+from sightglass.ui.views.comparison_table import NONE, ComparisonTable, without_common_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation, Image
     from sightglass.explain.comparison.models import Comparison
     from sightglass.models.spec import ModelSpec
-    from sightglass.ui.viewer import View
-    from sightglass.ui.views.comparison_table import Row
+    from sightglass.ui.viewer import Fact, View
 
-HEIGHT_BESIDE = 410
-"""CSS pixels of a picture beside others in a window of 900: numbers are in sight below it."""
+HEIGHT_BESIDE = 466
+"""CSS pixels of pictures side by side in a window of 900: below them the first numbers are in sight."""
 HEIGHT_LARGE = 590
 """CSS pixels of the picture in a window of 900."""
-MEASURING = "measuring…"
+OWN_ANSWER = "What the model says by itself, whatever its map is of."
+MEASURING = "timing…"
 NOT_TIMED = "cannot be measured"
 
 
@@ -52,13 +53,19 @@ class Maps:
     @cached_property
     def table(self) -> ComparisonTable:
         """How similar the maps are, two by two."""
-        return ComparisonTable(self.comparison.names, self.comparison.agreement)
+        return ComparisonTable(without_common_start(self.comparison.names), self.comparison.agreement)
 
     def draw_beside(self) -> DeltaGenerator:
         """Draw a picture for each model; return where a list belongs."""
-        with st.container(key="stage"):
-            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", height=HEIGHT_BESIDE)
-        self._draw_numbers(view)
+        arrangement = panels.arrange(self._image, len(self._panes), highest=HEIGHT_BESIDE)
+        look: dict[str, Any] = {"height": arrangement.height, "columns": arrangement.columns}
+        look |= {"keys": self._keys(len(self._panes)), "spread": True, "touch": self._touch}
+        stage, numbers = arrangement.places()
+        with stage:
+            view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", **look)
+        with numbers:
+            self._draw_numbers(view)
+            panels.draw_bars(self._list_answers(self._panes), key="compare-bars")
         return st.container()
 
     def draw_large(self) -> DeltaGenerator:
@@ -70,15 +77,24 @@ class Maps:
         keys = self._keys(len(panes))
         left, right = st.columns(panels.COLUMNS, gap="medium")
         with right.container(key="answers"):
-            bars = [*map(_bar, self.comparison.explanations), None]
-            rows = [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
-            widgets.rows(rows, key=self._list_key, keys=keys)
+            widgets.rows(self._list_answers(panes), key=self._list_key, keys=keys)
             more = st.container()
-        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True, "keys": keys}
+        look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True}
+        look |= {"keys": keys, "touch": self._touch}
         with left, st.container(key="stage"):
             view = panels.draw_viewer(self._image, panes, **look)
         self._draw_numbers(view)
         return more
+
+    def _list_answers(self, panes: Sequence[Pane]) -> list[Answer]:
+        """Return a row for each picture, with the score of what a model's map is of."""
+        bars = [*map(_bar, self.comparison.explanations), None]
+        return [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
+
+    @property
+    def _touch(self) -> str:
+        """The key by which the picture can be covered."""
+        return touch.register_models(dict(zip(self.comparison.names, self.comparison.explanations, strict=True)))
 
     def show_large(self, place: int) -> None:
         """Show the large picture of a model from the next run on.
@@ -90,12 +106,16 @@ class Maps:
 
     def _draw_numbers(self, view: View) -> None:
         """Draw the instruments and the table below the maps; time the models meanwhile."""
-        mapped = [place for place, pane in enumerate(self._panes) if pane.maps]
-        costs = {name: [column[place] for place in mapped] for name, column in self._list_costs().items()}
-        instruments(view, [numbers_of(self.comparison.explanations[place], 0) for place in mapped], more=costs)
+        numbers = [self._numbers(place) for place in range(len(self.models))]
+        instruments(view, numbers, more=self._list_costs(), names=self.table.names)
         if why := time_job.failure(self.comparison):
             st.caption(f":material/info: The models cannot be timed: {sentence(why)}")
         time_job.follow(self.comparison)
+
+    def _numbers(self, place: int) -> Numbers | str:
+        """Return the numbers of a model's map, or why it has none."""
+        explanation = self.comparison.explanations[place]
+        return numbers_of(explanation, 0) if explanation.heatmaps else self.comparison.why_no_map(place)
 
     def _list_costs(self) -> dict[str, list[str]]:
         """Return what the models cost, by the names of the rows."""
@@ -130,7 +150,7 @@ class Maps:
         task = explanation.task
         note = task.wording.answer(explanation)
         dashed = self._list_missed(place)
-        pane = Pane(title=name, note=note, boxes=dashed, rows=self._rows(place))
+        pane = Pane(title=name, note=note, boxes=dashed, facts=self._facts(place))
         if not explanation.heatmaps:
             return replace(pane, note=f"{note}, no map") if explanation.predictions else pane
         note = task.wording.name_map(explanation, 0) if task.names_classes else note
@@ -149,16 +169,16 @@ class Maps:
             if missed.box
         )
 
-    def _rows(self, place: int) -> tuple[Row, ...]:
-        """Return how similar a model's map is to the first one.
+    def _facts(self, place: int) -> tuple[Fact, ...]:
+        """Return how similar a model's map is to the others.
 
         Where a map is not of its model's own answer, all models have a row for their own answers.
         """
         explanation = self.comparison.explanations[place]
-        similar = self.table.rows(place)
+        similar = self.table.facts(place)
         if all(map(_shows_own_answer, self.comparison.explanations)):
             return similar
-        return ("Answer", explanation.task.wording.answer(explanation)), *similar
+        return ("Answer", explanation.task.wording.answer(explanation), OWN_ANSWER), *similar
 
     def _list_differences(self) -> list[Pane]:
         """Return the difference of the first and the last map, if any.

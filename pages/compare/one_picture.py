@@ -86,7 +86,6 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
             st.caption(escape(words))
         with st.container(horizontal=True, vertical_alignment="center"):
             _draw_actions(comparison)
-        maps.table.draw_matrix()
         chart.draw(comparison, maps.show_large)
 
 

@@ -169,7 +169,7 @@ def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimm
     return panels.draw_viewer(image, panes, marks=answers.marks(explanation), beside=True, **look)
 
 
-def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | None]:
+def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | str]:
     """Return the numbers of the viewer's maps, in its order.
 
     A difference, which is the last map, has none.

@@ -79,24 +79,27 @@ class Tile:
 def draw(job: PicturesJob, result: Result) -> int:
     """Draw the views, the filters, a page of tiles and the opened panel; return the index of the model of the maps."""
     remembered = state.of(PicturesPage)
-    top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        views = st.container(width="content")
+        switch = st.container(width="content")
     charts = st.container()
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL_WIDTH, key="pictures-rail")
         grid = st.container()
         side = st.container(width=PANEL_WIDTH, key="pictures-panel") if remembered.opened else None
     model = _choose_model(result, rail)
-    with top:
+    chosen = pointing.draw(result, model, switch, charts)
+    selection = None if chosen is None else chosen.selection
+    with views:
         look: dict[str, Any] = {"key": "pictures-view", "name": "view", "label_visibility": "collapsed"}
-        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model), "all", **look)
-    chosen = pointing.draw(result, model, top, charts)
+        view = url_state.widget(st.segmented_control, "Pictures", _list_views(result, model, selection), "all", **look)
     class_name = _draw_classes(result, model, grid) if view == "class" else None
     with grid:
         cause = _draw_causes(job, result, model) if view == "wrong" else None
     with rail:
         tiles = _filter(result, model, view, class_name)
-    for selection in filter(None, (cause, chosen.selection if chosen is not None else None)):
-        tiles = [tile for tile in tiles if tile.is_in(selection)]
+    for part in filter(None, (cause, selection)):
+        tiles = [tile for tile in tiles if tile.is_in(part)]
     if chosen is not None:
         chosen.describe(len({tile.picture for tile in tiles}))
     with grid:
@@ -110,11 +113,16 @@ def draw(job: PicturesJob, result: Result) -> int:
     return model
 
 
-def _list_views(result: Result, model: int) -> dict[str, str]:
-    """Return the views that the results have, with their counts."""
-    views = {"all": f"All {len(result.frames[model]):,}"}
-    if (report := result.reports[model]) is not None and report.evaluation.pictures:
-        views["wrong"] = f"Wrong {len(report.errors):,}"
+def _list_views(result: Result, model: int, selection: Selection | None) -> dict[str, str]:
+    """Return the views that the results have, with their counts; `selection`: what is chosen in a chart."""
+    pictures = result.frames[model]["picture"]
+    views = {"all": f"All {len(pictures):,}"}
+    if selection is not None:
+        views["all"] = f"Chosen {sum(map(selection.holds, pictures)):,}"
+    report = result.reports[model]
+    if report is not None and report.evaluation.pictures:
+        errors = [unit for unit in report.errors if selection is None or _is_chosen(unit, selection)]
+        views["wrong"] = f"Wrong {len(errors):,}"
     if len(views) > 1 or any(result.fits):
         views["class"] = "By class"
     if result.list_by_right(model):
@@ -122,6 +130,11 @@ def _list_views(result: Result, model: int) -> dict[str, str]:
     elif (differing := result.find_differing(model)) is not None:
         views["differ"] = f"Disagreements {len(differing):,}"
     return views
+
+
+def _is_chosen(unit: ErrorUnit, selection: Selection) -> bool:
+    """Return whether an error is among what is chosen; a picture's is where the picture is."""
+    return selection.holds(unit.picture.key, "" if unit.kind == "picture" else unit.id)
 
 
 def _find_boxes(report: ErrorReport | None) -> ErrorReport | None:

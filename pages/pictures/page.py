@@ -159,7 +159,7 @@ def _draw_models(choices: Choices) -> list[str]:
     linked: dict[str, Any] = {"key": key, "name": "models", "read": url_state.read_list}
     chosen = url_state.recall_value(options=offered, default=[], **linked)
     names = [choices.model.name, *(offered[name] for name in chosen)]
-    with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
+    with st.popover(f"Next run: {escape(' · '.join(names))}", icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
             help = f"At most {MAX_MODELS} models run over the same pictures. The menu of models has the first one."
@@ -198,7 +198,7 @@ def _draw_example() -> DeltaGenerator:
     if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
-        st.badge("Example", icon=":material/science:", color="blue")
+        charts.badge_example(plan.model for plan in job.plans)
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
             plans = (replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans)
             _show(PicturesJob(job.source, tuple(plans)))

@@ -89,22 +89,20 @@ def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator)
     chosen: str = url_state.recall_value(CHOSEN, marks, "", name=ADDRESS)
     url_state.remember(CHOSEN, chosen, "", name=ADDRESS)
     with place:
-        line = _draw_charts(charts, chosen) if opened else st.container(**ROW)
+        if opened:
+            _draw_charts(charts, chosen, result.names[model])
+        line = st.container(**ROW, key="pictures-line")
     selection = marks.find(chosen)
     return None if selection is None else Chosen(selection, line)
 
 
-def _draw_charts(charts: Sequence[Chart], chosen: str) -> DeltaGenerator:
-    """Draw the choice of a chart, and that chart.
-
-    Return the place beside the choice, which is in sight with it.
-    """
+def _draw_charts(charts: Sequence[Chart], chosen: str, name: str) -> None:
+    """Draw the choice of a chart, and that chart, of the model of this name."""
     with st.container(border=True, key="pictures-chart"):
         with st.container(**ROW, horizontal_alignment="distribute"):
             chart = _choose_chart(charts, chosen)
-            line = st.container(**ROW, width="content")
-        _draw_chart(chart, chosen)
-    return line
+            st.markdown(f"Answers of **{escape(name)}**", width="content")
+        _draw_chart(chart, chosen, name)
 
 
 def _choose_chart(charts: Sequence[Chart], chosen: str) -> Chart:
@@ -120,7 +118,7 @@ def _choose_chart(charts: Sequence[Chart], chosen: str) -> Chart:
     return by_name[url_state.widget(st.segmented_control, "Chart", titles, first, **look)]
 
 
-def _draw_chart(chart: Chart, chosen: str) -> None:
+def _draw_chart(chart: Chart, chosen: str, name: str) -> None:
     of_mark, *mark = url_state.read_list(chosen)
     key = f"pictures-figure-{chart.name}"
     st.plotly_chart(
@@ -129,7 +127,7 @@ def _draw_chart(chart: Chart, chosen: str) -> None:
         on_select=partial(_choose, key),
         selection_mode="points",
         config={"displayModeBar": False, "scrollZoom": False},
-        alt=f"{chart.title}. {chart.note}",
+        alt=f"{chart.title} of {name}. {chart.note}",
     )
     st.caption(escape(chart.note))
 

@@ -22,7 +22,7 @@ from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
 from sightglass.ui import checks as page_checks
 from sightglass.ui import saving
-from sightglass.ui.instruments import instruments, printed
+from sightglass.ui.instruments import EMPTY, instruments, printed
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewSettings, viewer
@@ -236,7 +236,7 @@ def _draw_map(record: Record, left: DeltaGenerator, right: DeltaGenerator) -> No
         )
         if maps:
             with beside:
-                instruments(view, [printed(info.statistics) if info.state == "ok" else None for info in record.maps])
+                instruments(view, [printed(info.statistics) if info.state == "ok" else EMPTY for info in record.maps])
         if index == record.index:
             charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):

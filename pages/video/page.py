@@ -89,7 +89,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
     with top, st.container(horizontal_alignment="distribute", **row):
         with nullcontext() if choices else st.container(width="content", **row):
             if choices is None:
-                st.badge("Example", icon=":material/science:", color="blue")
+                charts.badge_example([job.plan.model])
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
             st.markdown(f"##{'' if choices else '#'} {headline(job)}", width="content", help=about)
         with st.container(width="content", **row):

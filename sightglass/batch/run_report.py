@@ -6,6 +6,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.evaluation import figures
 from sightglass.evaluation.charts import Chart
+from sightglass.explain.phrases import plural
 from sightglass.report.html_page import fill, read
 
 
@@ -26,6 +27,7 @@ def html(result: Result, model: int, source: str) -> str:
         inline=True,
         title=f"{result.names[model]} on {source}",
         lines=[line for line in (*describe(result), result.left_out) if line],
+        about=f"{plural(len(charts), 'chart')}.",
         charts=[_describe(chart) for chart in charts],
     )
 

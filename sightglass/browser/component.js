@@ -17,13 +17,16 @@ import { unpack } from "./unpack.js";
  *   `done` once a hand has let go
  */
 /**
- * @typedef {{map: import("./draw.js").HeatMap, place: number, value: number|null, ends: [string, string], rows: [string, string][]} &
- *   import("./draw.js").Scaled} ShownMap  place: in the list of all maps; value: where it is pointed at, on the scale; ends: what its
- *   0 and its 1 are called; rows: facts about it
- * @typedef {{id: string, maps: ShownMap[], pointed: number, columns: {left: number, width: number}[], boxed: boolean,
+ * @typedef {{map: import("./draw.js").HeatMap, value: number|null, ends: [string, string]} &
+ *   import("./draw.js").Scaled} ShownMap  value: where it is pointed at, on the scale; ends: what its 0 and its 1 are called
+ * @typedef {[name: string, text: string, help: string]} Fact  about a panel
+ * @typedef {{title: string, place: number, facts: Fact[], item: ShownMap|null, left: number, width: number}} Column  of a panel
+ *   that has a map or facts; place: in the list of all maps, and of all panels that have facts alone; left, width: in CSS pixels of
+ *   the window
+ * @typedef {{id: string, maps: ShownMap[], pointed: number, columns: Column[], aligned: boolean, boxed: boolean,
  *   colormaps: Map<string, Uint8Array>, settings: import("../common/style.js").Style, style: import("./draw.js").Painted}} Shown
- *   id: of what Python sent; pointed: the map under the pointer, by its place among `maps`; columns: of the maps that stand beside
- *   each other, in CSS pixels of the window; boxed: whether there are boxes
+ *   id: of what Python sent; pointed: the map under the pointer, by its place among `maps`; aligned: whether columns stand beside
+ *   each other; boxed: whether there are boxes
  */
 /** @typedef {Record<string, {share?: number|null, text: string, before?: number}>} Touches */
 /**

@@ -28,10 +28,9 @@ def deck_html(
     colors = "; ".join(f"--{name}: {hex_of(color)}" for name, color in vars(theme).items() if name != "name")
     page = fill(
         "deck.html",
-        f":root {{ {colors} }}\n{read('deck.css')}",
+        f"{read('vendor/reveal.css')}:root {{ {colors} }}\n{read('deck.css')}",
         "\n".join((read("vendor/reveal.js"), read("deck.js"))),
         inline=True,
-        reveal=Markup(read("vendor/reveal.css")),
         title=title,
         theme=theme.name,
         start="" if start is None else start,

@@ -372,6 +372,8 @@ def test_a_cell_of_the_confusion_matrix_shows_its_pictures(visit) -> None:
     expect(tiles).to_have_count(2)
     expect(tiles.filter(has_text="plate-square")).to_have_count(2)
     expect(tiles.filter(has_text="is: plate-triangle")).to_have_count(2)
+    expect(tiles.first).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("radio", name="Chosen 2")).to_be_checked()
     page.reload()
     expect(line).to_be_visible()
     expect(tiles).to_have_count(2)

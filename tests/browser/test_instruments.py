@@ -13,6 +13,7 @@ pytestmark = pytest.mark.browser
 MODEL = "demo-cls-s"
 PICTURE = "scene 3"
 IN_SIGHT = [".alpha", ".plot canvas", ".threshold"]
+WINDOWS = ((1920, 1080), (1440, 900), (1366, 768), (1280, 800))
 NUMBERS = 4
 """Of a map, in sight."""
 
@@ -58,6 +59,43 @@ def test_everything_is_in_sight_without_a_click(visit, path, least):
         assert box["width"] * box["height"] >= least * 1440 * 900
 
 
+@pytest.mark.parametrize("example", ["china", "cameraman", "bus"])
+def test_compared_maps_are_large_with_their_first_numbers_in_sight(visit, example):
+    page = visit(f"/compare?example={example}")
+    page.locator(CANVAS).first.wait_for()
+    third = page.locator(".instruments .numbers .label").nth(2)
+    third.wait_for()
+    settled(page)
+    for width, height in WINDOWS:
+        page.set_viewport_size({"width": width, "height": height})
+
+        def fits(width=width, height=height) -> bool:
+            stages = [stage.bounding_box() for stage in page.locator(".stage").all()]
+            number = third.bounding_box()
+            large = [box["width"] * box["height"] >= 0.1 * width * height for box in stages]
+            return large == [True] * 3 and number["y"] + number["height"] <= height
+
+        until(page, fits, f"maps are small or numbers out of sight at {width} by {height}")
+
+
+def test_model_without_a_map_has_its_column_with_the_reason(visit):
+    page = visit("/compare?example=bus&models=demo-cls-s,efficientnet-lite0,efficientnet-lite1")
+    expect(page.locator(".instruments .numbers .why")).to_have_text("No map: minibus is none of its answers.")
+    # The last three cells are of the row Parameters.
+    cells = page.locator(".instruments .numbers > div")
+    expect(cells.nth(-3).locator(".value")).to_have_text("67.0\N{NO-BREAK SPACE}k")
+    expect(cells.nth(-2).locator(".value")).to_have_text("4.7\N{NO-BREAK SPACE}M")
+
+
+def test_shared_scale_is_named(visit):
+    page = visit("/compare?example=bus")
+    name = page.locator(".instruments .distribution .name")
+    expect(name).to_have_text("EfficientNet-Lite0")
+    page.locator(".viewer .more").click()
+    page.get_by_label("Shared scale").check()
+    expect(name).to_have_text("EfficientNet-Lite0, scale shared by all maps")
+
+
 def test_numbers_are_those_of_the_library(page, result):
     statistics = result.statistics[0]
     names = ("coverage_50", "evidence_50", "n_regions", "half_heat_area", "entropy_normalised", "peak")
@@ -101,3 +139,24 @@ def test_colours_are_chosen_from_swatches_and_from_all(page):
     everything.filter(has_text="bone").click()
     expect(page.locator(".instruments .swatches [aria-checked=true]")).to_have_count(0)
     expect(everything.filter(has_text="bone")).to_be_checked()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 800), (390, 844)])
+def test_all_colours_leave_the_distribution_in_sight_and_take_the_keys(page, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    more = page.get_by_role("button", name="All colours")
+    everything = page.locator(".instruments .colormaps")
+    more.click()
+    chosen = everything.get_by_role("radio", name="inferno")
+    expect(chosen).to_be_focused()
+    shown, plot = everything.bounding_box(), page.locator(".instruments .plot").bounding_box()
+    apart = [shown["y"] + shown["height"] <= plot["y"], plot["y"] + plot["height"] <= shown["y"]]
+    assert any(apart), f"the colours cover the distribution: {shown}, {plot}"
+    assert shown["y"] >= 0 and shown["y"] + shown["height"] <= size[1] and shown["height"] > 150
+    for key, checked in (("ArrowDown", False), ("ArrowUp", True)):
+        page.keyboard.press(key)
+        expect(chosen).to_be_checked(checked=checked)
+        expect(everything.locator("[aria-checked=true]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(everything).to_be_hidden()
+    expect(more).to_be_focused()

@@ -147,3 +147,37 @@ def test_the_whole_screen_has_the_answers_and_the_tiles(visit: Callable[..., syn
     page.evaluate("document.exitFullscreen()")
     sync.expect(page.get_by_test_id("stTopNavLink").first).to_be_visible()
     sync.expect(page.locator(".viewer.staged")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("path", "count"), [("topk?example=bus", 4), ("compare?example=bus", 3)])
+def test_the_whole_screen_has_the_bars_of_several_maps(visit: Callable[..., sync.Page], path: str, count: int) -> None:
+    page = visit(f"/{path}")
+    page.locator(CANVAS).first.wait_for()
+    bars, stages = page.locator(".st-key-bars .rows"), page.locator(".stage")
+    bars.locator(".row").nth(count - 1).wait_for(state="attached")
+    settled(page)
+    sync.expect(bars).to_be_hidden()
+    page.keyboard.press("2")
+    page.get_by_role("button", name="Full screen").click()
+    for part in (page.locator(".st-key-top h2"), bars, stages.nth(count - 1)):
+        sync.expect(part).to_be_in_viewport(ratio=1)
+    sync.expect(page.locator(".st-key-instruments")).to_be_hidden()
+    second = page.locator(".panel .title").nth(1).inner_text()
+    page.keyboard.press("2")
+    sync.expect(page.locator(".panel .title")).to_have_text([second])
+    page.keyboard.press("2")
+    sync.expect(stages).to_have_count(count)
+    # The answers of all follow a hand that covers the picture; Escape takes the cover away.
+    page.locator("canvas.base").first.press("t")
+    sync.expect(bars.locator(".was").nth(count - 1)).to_be_visible()
+    page.keyboard.press("Escape")
+    sync.expect(bars.locator(".was").first).to_be_hidden()
+    if path.startswith("compare"):
+        page.keyboard.press("l")
+        sync.expect(page.locator(".panel .title")).to_have_text(["EfficientNet-Lite2"])
+    else:
+        page.keyboard.press("m")
+        sync.expect(page.get_by_role("radio", name="m", exact=True, include_hidden=True)).to_be_checked()
+    page.evaluate("document.exitFullscreen()")
+    sync.expect(stages).to_have_count(count)
+    sync.expect(bars).to_be_hidden()

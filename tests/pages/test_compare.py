@@ -20,7 +20,7 @@ from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.models.checkpoints import weights
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.visitor import Visitor
-from sightglass.ui.views import pairs
+from sightglass.ui.views import pairs, panels
 from tests.pages.conftest import parameter, press, received, rerun_until, session, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -41,8 +41,8 @@ def costs(app: AppTest) -> dict[str, list[str]]:
 
 
 def rows(app: AppTest, place: int) -> dict[str, str]:
-    """The rows below a map."""
-    return dict(shown(app).head["panels"][place]["rows"])
+    """What is known of a panel besides its map's numbers."""
+    return {name: text for name, text, _ in shown(app).head["panels"][place]["facts"]}
 
 
 def test_family_sizes_are_side_by_side_with_their_numbers(page, bus):
@@ -50,7 +50,8 @@ def test_family_sizes_are_side_by_side_with_their_numbers(page, bus):
     results = [Explainer(name)(bus) for name in SIZES]
     own = [result.predictions[0] for result in results]
     view = shown(app)
-    assert view.titles == TITLES and view.head["keys"] == []
+    assert view.titles == TITLES
+    assert view.head["spread"] and view.head["keys"] == ["s", "m", "l"]
     for i, result in enumerate(results):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
@@ -61,27 +62,49 @@ def test_family_sizes_are_side_by_side_with_their_numbers(page, bus):
         assert costs(app)["Parameters"][i] == f"{parameters:.1f}{NBSP}M"
     # Only maps of one class are compared: the last is of another.
     assert [result.predictions[0].label for result in results] == ["minibus", "minibus", "trolleybus"]
-    assert [rows(app, i)["Overlap with first"] == "–" for i in range(3)] == [True, False, True]
+    assert [rows(app, i)["Overlap with Lite0"] == "–" for i in range(3)] == [True, False, True]
     assert "Maps of different answers are not compared: minibus and trolleybus." in texts(app)
     # No size is marked as the chosen one: all are compared.
     assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
 
 
-def test_overlaps_stand_below_each_map_and_in_a_matrix(page, bus):
+def test_table_has_the_overlap_of_each_two_maps(page, bus):
     app = page("compare", example="bus")
     results = tuple(Explainer(name)(bus) for name in SIZES)
     compared = models.Comparison(results, tuple(TITLES)).aligned()
     for i in (1, 2):
         agreement = compared.agreement(0, i)
-        assert rows(app, i)["Overlap with first"] == percent(agreement.iou_top20)
+        assert rows(app, i)["Overlap with Lite0"] == percent(agreement.iou_top20)
         assert rows(app, i)["Rank correlation"] == f"{agreement.rank_correlation:.2f}"
         assert rows(app, i)["Answer"].startswith(results[i].predictions[0].label)
-    (matrix,) = app.table
     overlap = percent(compared.agreement(1, 2).iou_top20)
-    assert matrix.value["EfficientNet-Lite2"][1] == matrix.value["EfficientNet-Lite1"][2] == overlap
-    # Two have one overlap, which stands below the second.
-    assert not page("compare", example="bus", models=f"{SIZES[0]},{SIZES[1]}").table
+    assert rows(app, 1)["Overlap with Lite2"] == rows(app, 2)["Overlap with Lite1"] == overlap
+    assert received(app, "instruments")[0]["names"] == ["Lite0", "Lite1", "Lite2"]
+    # Two have one overlap, in the second's column.
+    assert "Overlap with Lite1" not in rows(page("compare", example="bus", models=f"{SIZES[0]},{SIZES[1]}"), 0)
+
+
+def test_model_without_a_map_keeps_its_column(page):
+    app = page("compare", example="bus", models=f"demo-cls-s,{SIZES[0]},{SIZES[1]}")
+    assert [len(panel["maps"]) for panel in shown(app).head["panels"]] == [0, 1, 1]
+    assert received(app, "instruments")[0]["numbers"][0] == "No map: minibus is none of its answers."
+    assert [costs(app)["Parameters"][i] for i in (0, 1)] == [f"67.0{NBSP}k", f"4.7{NBSP}M"]
+    assert rows(app, 0)["Answer"].startswith("plate-square")
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "beside", "columns"),
+    [
+        ((810, 1080), 3, True, None),
+        ((640, 427), 3, False, None),
+        ((640, 427), 4, True, 2),
+        ((810, 1080), 1, False, None),
+    ],
+)
+def test_instruments_stand_where_the_maps_leave_room(size, count, beside, columns):
+    arrangement = panels.arrange(Image(np.zeros((*size[::-1], 3), np.uint8), "picture"), count, highest=466)
+    assert (arrangement.widths is not None, arrangement.columns) == (beside, columns)
 
 
 def test_one_large_picture_beside_the_models_to_choose_from(page, bus):
@@ -128,7 +151,7 @@ def test_times_come_by_themselves_and_name_a_busy_machine(page, monkeypatch, ste
     monkeypatch.setattr(times, "measure_in_turns", measure)
     app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
     before = shown(app).head["id"]
-    assert costs(app)["Time"] == ["measuring…"] * 2
+    assert costs(app)["Time"] == ["timing…"] * 2
     given.set()
     name = "Time" if steady else "Time, beside other work"
     rerun_until(app, lambda: costs(app).get(name) == [timing.text for timing in timings])
@@ -136,7 +159,7 @@ def test_times_come_by_themselves_and_name_a_busy_machine(page, monkeypatch, ste
     assert shown(app).head["id"] == before
     given.clear()
     press(app, "Measure again")
-    assert costs(app)["Time"] == ["measuring…"] * 2
+    assert costs(app)["Time"] == ["timing…"] * 2
     given.set()
 
 
@@ -250,9 +273,9 @@ def test_topk_maps_stand_with_their_numbers(page, bus):
     result = Explainer()(bus, top_k=4)
     for i, heatmap in enumerate(result.heatmaps):
         expected = "–" if not i else percent(result.agreement(0, i).iou_top20)
-        assert rows(app, i)["Overlap with first"] == expected
+        assert rows(app, i)["Overlap with minibus"] == expected
         assert received(app, "instruments")[0]["numbers"][i]["half"] == percent(result.statistics[i].half_heat_area)
-        assert app.table[0].value.columns[i + 1] == heatmap.target.label
+        assert f"Overlap with {heatmap.target.label}" in rows(app, 0)
     # A portrait's in one row, others in two; a tenth of a window of 1440 by 900 is 360 by 360.
     assert shown(app).head["columns"] is None
     head = shown(page("topk", example="china")).head

@@ -117,7 +117,8 @@ def test_first_visit_shows_stored_comparison(page):
     app = page(SCREEN, tolerance="500")
     assert [toast.value.partition("” ")[2] for toast in app.toast] == ["is not offered here: it was left out."]
     result = finished.read(open_example().ready)
-    assert "Example" in texts(app) and session(app, PicturesPage).job is None
+    assert "Example by Demo-cls-s, Demo-cls-m and Demo-cls-l" in texts(app)
+    assert session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.decision is not None
     frame = app.dataframe[0].value
     assert [share == "reference" for share in frame["Same class"]].count(True) == 1
@@ -148,9 +149,12 @@ def test_a_mark_of_a_chart_shows_its_pictures(page):
     assert "**2 pictures**: plate-triangle taken for plate-square" in texts(app)
     (element,) = app.get("plotly_chart")
     assert json.loads(element.proto.spec)["layout"]["xaxis"]["title"]["text"] == "Answer"
-    assert "Confusion matrix" in element.proto.alt
-    # Filters and views choose among these.
-    app.segmented_control(key="pictures-view").set_value("wrong").run()
+    assert element.proto.alt.startswith("Confusion matrix of Demo-cls-s. ")
+    assert "Answers of **Demo-cls-s**" in texts(app)
+    # Filters and views choose among these, and count them.
+    views = app.segmented_control(key="pictures-view")
+    assert views.options == ["Chosen 2", "Wrong 2", "By class", "By model"]
+    views.set_value("wrong").run()
     assert {*opened(app)} == taken
     app.segmented_control(key="pictures-view").set_value("all").run()
     press(app, "Show all")

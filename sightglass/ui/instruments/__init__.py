@@ -56,10 +56,10 @@ def printed(statistics: Statistics) -> Numbers:
     return {id: format_value(name, getattr(statistics, name)) for id, name in _STATISTICS.items()}
 
 
-def numbers_of(explanation: Explanation, index: int) -> Numbers | None:
-    """Return the printed numbers of an explanation's map; None of a map without evidence."""
+def numbers_of(explanation: Explanation, index: int) -> Numbers | str:
+    """Return the printed numbers of a map, or why it has none."""
     if explanation.heatmaps[index].state != "ok":
-        return None
+        return EMPTY
     numbers = printed(explanation.statistics[index])
     boxes = explanation.box_numbers(index) if explanation.task.explains("detection") else None
     if boxes is not None:
@@ -70,21 +70,23 @@ def numbers_of(explanation: Explanation, index: int) -> Numbers | None:
 
 def instruments(
     view: View | None = None,
-    numbers: Sequence[Numbers | None] = (),
+    numbers: Sequence[Numbers | str] = (),
     *,
     more: Mapping[str, Sequence[str]] | None = None,
+    names: Sequence[str] = (),
     key: str = "instruments",
 ) -> None:
     """Draw the instruments of the page's viewer or camera.
 
     Args:
         view: What the viewer returned; its maps are the ones that `numbers` are of.
-        numbers: Of each of the viewer's maps, in their order, its printed numbers; None of a map that is empty. Those
-            that are missing are computed in the browser.
-        more: Rows below the others by their names, each with a value for each of the viewer's maps.
+        numbers: Of each of the viewer's maps, and of each panel that has facts alone, in their order, the printed
+            numbers, or why there are none. Those that are missing are computed in the browser.
+        more: Rows below the others by their names, each with a value for each of these.
+        names: Heads of their columns where these do not stand under the maps; without one the map's title.
         key: The component's key on the page.
     """
     rows = [dict(zip(("id", "label", "help"), row, strict=True)) for row in ROWS]
     data: Json = {"of": view.id if view is not None else "", "numbers": list(numbers), "rows": rows}
-    data |= {"more": more or {}, "swatches": SWATCHES, "empty": EMPTY}
+    data |= {"more": more or {}, "names": list(names), "swatches": SWATCHES}
     _component(key=key, data=data)

@@ -4,12 +4,13 @@ import { broadcast, component, find, hearIn, onBroadcast, onceAFrame, onResize, 
 import { DEFAULTS } from "../../common/style.js";
 import { drawDistribution, gradientOf } from "./distribution.js";
 import { numbersOf } from "./numbers.js";
+import { fillTable, NONE } from "./numbers_table.js";
 
 /**
  * @typedef {import("../../browser/component.js").Shown} Shown
- * @typedef {{of: string, numbers: (Record<string, string>|null)[], rows: import("./numbers.js").Label[], swatches: string[],
- *   more: Record<string, string[]>, empty: string}} Head  numbers: of each map; null of one without evidence; more: rows below the others
- *   by their names, each value by the place of its map; empty: what is said of a map without evidence
+ * @typedef {{of: string, numbers: (Record<string, string>|string)[], rows: import("./numbers.js").Label[], swatches: string[],
+ *   more: Record<string, string[]>, names: string[]}} Head  numbers: of each map, or why there are none; more: rows below the others by
+ *   their names, each value by the place of its column; names: of the columns, where they are not the titles of their maps
  */
 
 /** Milliseconds that numbers stand at least while a hand moves. */
@@ -40,21 +41,9 @@ export function shareOf(text) {
   return text.trim() === "" || Number.isNaN(value) ? null : Math.min(1, Math.max(0, value));
 }
 
-/** Return the head of a column of a table that does not stand under its map. @param {string} title */
-function headOf(title) {
-  const head = document.createElement("div");
-  head.className = "head";
-  head.setAttribute("role", "columnheader");
-  const name = document.createElement("span");
-  name.className = "cut";
-  name.textContent = head.title = title;
-  head.append(name);
-  return head;
-}
-
 class Instruments {
   /** @type {Head} */
-  #head = { of: "", numbers: [], rows: [], swatches: [], more: {}, empty: "" };
+  #head = { of: "", numbers: [], rows: [], swatches: [], more: {}, names: [] };
   /** @type {Shown|null} */
   #shown = null;
   #colormaps = 0;
@@ -81,12 +70,13 @@ class Instruments {
     hear("show", "change", ({ checked }) => this.#set({ outlines: checked }));
     for (const list of [".swatches", ".colormaps"]) this.#listen(find(root, list));
     const all = find(root, ".colormaps");
-    const more = find(root, ".more");
-    all.addEventListener("beforetoggle", () => {
-      const { right, bottom } = more.getBoundingClientRect();
-      const { clientWidth, clientHeight } = document.documentElement;
-      all.style.right = `${Math.max(8, clientWidth - right)}px`;
-      all.style.top = `${Math.max(8, Math.min(bottom + 4, clientHeight - 420))}px`;
+    all.addEventListener("beforetoggle", ({ newState }) => {
+      if (newState === "open") this.#placeColours(all);
+      else if (all.matches(":focus-within")) find(root, ".more").focus();
+    }, { signal });
+    all.addEventListener("toggle", () => {
+      const chosen = all.querySelector('[aria-checked="true"]');
+      if (all.matches(":popover-open") && chosen instanceof HTMLElement) chosen.focus();
     }, { signal });
     onResize(root, this.#draw, signal);
     window.addEventListener("resize", this.#draw, { signal });
@@ -105,6 +95,19 @@ class Instruments {
     broadcast("restyle", { changes, done });
   }
 
+  /** Put all colours above or below the distribution, which shows what they do. @param {HTMLElement} all */
+  #placeColours(all) {
+    const { clientWidth, clientHeight } = document.documentElement;
+    const { right, bottom } = find(this.root, ".more").getBoundingClientRect();
+    const { top } = find(this.root, ".distribution").getBoundingClientRect();
+    const [above, below] = [top, clientHeight - bottom].map((room) => room - 12);
+    const over = above > below;
+    all.style.right = `${Math.max(8, clientWidth - right)}px`;
+    all.style.top = over ? "auto" : `${bottom + 4}px`;
+    all.style.bottom = over ? `${clientHeight - top + 4}px` : "auto";
+    all.style.maxHeight = `${Math.min(400, Math.max(above, below))}px`;
+  }
+
   /** Choose colours by a click or the arrow keys. @param {HTMLElement} list */
   #listen(list) {
     list.addEventListener("click", ({ target }) => {
@@ -112,6 +115,8 @@ class Instruments {
       if (button) this.#set({ colormap: button.dataset.name });
     });
     list.addEventListener("keydown", (event) => {
+      // It closes the list alone.
+      if (event.key === "Escape" && list.matches(":popover-open")) event.stopPropagation();
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
@@ -127,8 +132,10 @@ class Instruments {
     const { root } = this;
     const shown = this.#shown;
     // Until then it keeps its place: what is below does not move.
-    root.classList.toggle("waiting", !shown?.maps.length);
-    if (!shown?.maps.length) return this.#reserve();
+    root.classList.toggle("waiting", !shown?.columns.length);
+    if (!shown?.columns.length) return this.#reserve();
+    root.classList.toggle("mapless", !shown.maps.length);
+    if (!shown.maps.length) return this.#showNumbersInTurn();
     this.#fillColours(shown);
     this.#markColours(shown);
     const { settings } = shown;
@@ -149,7 +156,7 @@ class Instruments {
     if (table.children.length) return;
     const { numbers: [first], rows } = this.#head;
     table.classList.add("single");
-    table.replaceChildren(...rows.filter(({ id }) => first && id in first).map(() => document.createElement("div")));
+    table.replaceChildren(...rows.filter(({ id }) => typeof first === "object" && id in first).map(() => document.createElement("div")));
   }
 
   /** @param {Shown} shown */
@@ -187,7 +194,9 @@ class Instruments {
     range.value = String(settings.threshold);
     range.setAttribute("aria-valuetext", settings.threshold ? `from ${settings.threshold.toFixed(2)}` : "all values");
     find(root, ".from").value = settings.threshold.toFixed(2);
-    write(find(root, ".name"), maps.length > 1 ? item.map.title : "");
+    const shared = shown.style.settings.scale === "shared";
+    const title = shared ? `${item.map.title}, scale shared by all maps` : item.map.title;
+    write(find(root, ".name"), maps.length > 1 ? title : "");
     write(find(root, ".low"), item.ends[0]);
     write(find(root, ".high"), item.ends[1]);
     drawDistribution(find(root, "canvas"), item, shown);
@@ -202,55 +211,47 @@ class Instruments {
       return;
     }
     this.#written = performance.now();
-    if (this.#shown?.maps.length) this.#showNumbers(this.#shown);
+    if (this.#shown?.columns.length) this.#showNumbers(this.#shown);
   }
 
   /** Write the numbers: of one map as a list, of several as columns that stand under their maps. @param {Shown} shown */
   #showNumbers(shown) {
-    const { root } = this;
-    const { rows, numbers, of, more } = this.#head;
-    const table = find(root, ".numbers");
-    const known = of === shown.id ? numbers : [];
-    const compared = shown.maps.length > 1 ? rows.filter(({ id }) => !ALONE.has(id)) : rows;
-    const columns = shown.maps.map((item) => {
-      const below = Object.entries(more).map(([label, texts]) => ({ id: label, label, help: "", text: texts[item.place] ?? "–" }));
-      return [...numbersOf(item, shown, compared, known[item.place]), ...below];
-    });
-    const labels = [...new Set(columns.flatMap((column) => column.map(({ id }) => id)))];
-    table.classList.toggle("single", columns.length === 1);
-    const beside = this.#place(table, shown);
-    const heads = beside || columns.length === 1 ? [] : shown.maps.map(({ map }) => headOf(map.title));
-    const cells = labels.flatMap((id) => columns.map((column, i) => {
-      const number = column.find((each) => each.id === id);
-      const label = columns.map((each) => each.find((other) => other.id === id)).find(Boolean);
-      const cell = document.createElement("div");
-      cell.title = label?.help ?? "";
-      const name = document.createElement("span");
-      name.className = i ? "unseen" : "label";
-      name.textContent = i ? `${shown.maps[i].map.title}, ${label?.label}` : (label?.label ?? "");
-      const value = document.createElement("b");
-      value.className = "value";
-      value.textContent = number?.text ?? "–";
-      cell.append(name, value);
-      return cell;
-    }));
-    if (!cells.length) return table.replaceChildren(known[shown.maps[0].place] === null ? this.#head.empty : "");
-    table.replaceChildren(...heads, ...cells);
+    const table = find(this.root, ".numbers");
+    const aligned = this.#place(table, shown);
+    const columns = shown.columns.map((column) => this.#columnOf(column, shown));
+    if (columns.some(({ numbers, facts }) => numbers.length + facts.length)) fillTable(table, columns, aligned);
+    else table.replaceChildren(columns[0].reason);
   }
 
-  /** Give a table the columns of the maps above it; return whether they stand in one row. @param {HTMLElement} table @param {Shown} shown */
-  #place(table, { maps, columns }) {
+  /** Return what a table says of a panel. @param {import("../../browser/component.js").Column} column @param {Shown} shown */
+  #columnOf({ title, place, facts, item }, shown) {
+    const { rows, numbers, of, more, names } = this.#head;
+    const known = of === shown.id ? numbers[place] : undefined;
+    const reason = typeof known === "string" ? known : "";
+    const compared = shown.columns.length > 1 ? rows.filter(({ id }) => !ALONE.has(id)) : rows;
+    const costs = Object.entries(more).map(([name, texts]) => [name, texts[place] ?? NONE, ""]);
+    return {
+      title: names[place] ?? title,
+      reason,
+      numbers: item && typeof known !== "string" ? numbersOf(item, shown, compared, known) : [],
+      facts: [...facts, ...costs].map(([label, text, help]) => ({ id: label, label, text, help })),
+    };
+  }
+
+  /** Give a table the columns of the panels above it; return whether they stand under them. @param {HTMLElement} table @param {Shown} shown */
+  #place(table, { columns, aligned }) {
     const { left, right } = this.root.getBoundingClientRect();
-    const last = columns.at(-1);
+    const [first, second] = columns;
+    const last = columns[columns.length - 1];
     // Beside the maps, in a column of their own, the numbers cannot stand under them.
-    const below = last !== undefined && columns[0].left >= left - 1 && last.left + last.width <= right + 1;
-    const beside = below && columns.length === maps.length && maps.length > 1;
-    table.classList.toggle("under", beside);
-    table.style.gridTemplateColumns = beside ? columns.map(({ width }) => `${width}px`).join(" ") : "";
-    table.style.marginLeft = beside ? `${Math.max(0, columns[0].left - left)}px` : "";
-    table.style.columnGap = beside ? `${columns[1].left - columns[0].left - columns[0].width}px` : "";
-    table.style.setProperty("--count", String(maps.length));
-    return beside;
+    const under = aligned && first.left >= left - 1 && last.left + last.width <= right + 1;
+    table.classList.toggle("single", columns.length === 1);
+    table.classList.toggle("under", under);
+    table.style.gridTemplateColumns = under ? columns.map(({ width }) => `${width}px`).join(" ") : "";
+    table.style.marginLeft = under ? `${Math.max(0, first.left - left)}px` : "";
+    table.style.columnGap = under ? `${second.left - first.left - first.width}px` : "";
+    table.style.setProperty("--count", String(columns.length));
+    return under;
   }
 }
 

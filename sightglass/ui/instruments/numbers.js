@@ -30,14 +30,13 @@ export function rounded(value) {
 }
 
 /**
- * Return a map's numbers in the order of `labels`, and then the facts about it.
+ * Return a map's numbers in the order of `labels`.
  * @param {import("../../browser/component.js").ShownMap} item @param {import("../../browser/component.js").Shown} shown
- * @param {Label[]} labels @param {Record<string, string>|null} [known] printed by Python, for no threshold; null: there is no evidence
+ * @param {Label[]} labels @param {Record<string, string>} [known] printed by Python, for no threshold
  * @returns {Printed[]}
  */
-export function numbersOf({ map, grid, gain, offset, rows }, { settings }, labels, known = {}) {
-  const fixed = rows.map(([label, text]) => ({ id: label, label, help: "", text }));
-  if (map.kind === "difference" || known === null) return fixed;
+export function numbersOf({ map, grid, gain, offset }, { settings }, labels, known = {}) {
+  if (map.kind === "difference") return [];
   const { threshold } = settings;
   const level = ((threshold || HALF) - offset) / gain;
   const moved = threshold > 0 || gain !== 1 || offset !== 0;
@@ -50,9 +49,8 @@ export function numbersOf({ map, grid, gain, offset, rows }, { settings }, label
   texts.half ??= percent(measured.half);
   texts.scatter ??= measured.scatter.toFixed(2);
   texts.peak ??= measured.peak(map.seen).map(rounded).join(", ");
-  const printed = labels.filter(({ id }) => id in texts).map((label) => {
+  return labels.filter(({ id }) => id in texts).map((label) => {
     const named = label.id === "area" ? `${label.label} ${(threshold || HALF).toFixed(2)}` : label.label;
     return { ...label, label: named, text: texts[label.id] };
   });
-  return [...printed, ...fixed];
 }

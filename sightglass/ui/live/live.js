@@ -307,9 +307,13 @@ export class Live {
     if (!map) return;
     this.#measured = map;
     const style = this.#style(), { answer } = /** @type {Shown} */ (this.screen.shown);
-    const maps = [{ map, rows: [], place: 0, value: null, ends: endsOf(map, style, "own"), ...scaling(map, style) }];
+    const item = { map, value: null, ends: endsOf(map, style, "own"), ...scaling(map, style) };
+    const columns = [{ title: "", place: 0, facts: [], item, left: 0, width: 0 }];
     const boxed = answer.head.answers.some(({ box }) => box);
-    broadcast("shown", { id: "", maps, pointed: 0, columns: [], boxed, colormaps: this.#luts, settings: style.settings, style });
+    broadcast("shown", {
+      ...{ id: "", maps: [item], pointed: 0, columns, aligned: false, boxed },
+      ...{ colormaps: this.#luts, settings: style.settings, style },
+    });
   }
 
   /** Draw the map otherwise, here and on every page. @param {Partial<import("../../common/style.js").Style>} change */

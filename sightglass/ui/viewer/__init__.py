@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Rect = tuple[float, float, float, float]
 """xyxy in original pixels."""
+Fact = tuple[str, str, str]
+"""The name of a number, its value, and its meaning, maybe empty."""
 MAX_SIDE = 1600
 """Maximum pixels of the longer side of a picture sent to the browser."""
 _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
@@ -89,7 +91,7 @@ class Pane:
     """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's. `picture`: shown instead of
-    the viewer's, over the same place. `rows`: names and values below it, of the same names in all panels.
+    the viewer's, over the same place. `facts`: what is known of it, of the same names in all panels.
     """
 
     maps: tuple[Map, ...] = ()
@@ -97,7 +99,7 @@ class Pane:
     note: str = ""
     boxes: tuple[Box, ...] | None = None
     picture: Image | None = None
-    rows: tuple[tuple[str, str], ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,11 @@ class ViewerOptions:
     remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
     the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `area`: areas
     can be measured. `keys`: of each panel its key or "": one of them is shown, chosen by these keys, 1 to 9 or a list,
-    and the maps of all are read at once. `touch`: the key by which the picture can be covered by hand; without one it
-    cannot. `private`: the name of a picture that is no example; `keeps`: the seconds for which a link opens it, 0: as
-    long as who sent it keeps it, None: not at all. `lacks`: what else a link cannot carry. `dimmed`: what is shown is
-    about to be replaced. `together`: all maps are on one scale until the user chooses otherwise.
+    and the maps of all are read at once. `spread`: all of them are shown, one alone by its key on the whole screen.
+    `touch`: the key by which the picture can be covered by hand; without one it cannot. `private`: the name of a
+    picture that is no example; `keeps`: the seconds for which a link opens it, 0: as long as who sent it keeps it,
+    None: not at all. `lacks`: what else a link cannot carry. `dimmed`: what is shown is about to be replaced.
+    `together`: all maps are on one scale until the user chooses otherwise.
 
     Their scale, colours and opacity are those of `sightglass.ui.instruments`, which a page with maps draws, too.
     """
@@ -123,6 +126,7 @@ class ViewerOptions:
     beside: bool = False
     area: bool = False
     keys: tuple[str, ...] = ()
+    spread: bool = False
     touch: str = ""
     private: str = ""
     keeps: int | None = None
@@ -189,7 +193,7 @@ def pack_maps(index: int, parts: Mapping[str, tuple[Sequence[Map], Json]]) -> by
 
 def _describe_panel(panel: Pane, grids: list[Grid]) -> Json:
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
-    head = {"title": panel.title, "note": panel.note, "rows": panel.rows, "pictured": panel.picture is not None}
+    head = {"title": panel.title, "note": panel.note, "facts": panel.facts, "pictured": panel.picture is not None}
     return head | {"maps": _describe_maps(panel.maps, grids), "boxes": boxes}
 
 

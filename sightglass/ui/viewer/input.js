@@ -188,7 +188,8 @@ export class Input {
     const { viewer, viewer: { root, state } } = this, key = isBehindWindow(root) ? "" : freeKey(event);
     if (!key) return;
     const place = state.placeOf(key);
-    if (place >= 0) this.#choose(place);
+    if (place >= 0 && state.head.spread) viewer.showAlone(place);
+    else if (place >= 0) this.#choose(place);
     else if (SIZE_KEYS.includes(key)) chooseSize(key);
     else if (key === "p") viewer.swap();
     else if (key === "?") find(root, ".keys").togglePopover();

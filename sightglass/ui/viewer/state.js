@@ -7,21 +7,22 @@ import { onPhone } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, rows: [string, string][], maps: HeatMap[], boxes: import("./marks.js").Box[]|null,
- *   pictured?: boolean, picture?: import("../../browser/canvas.js").Picture}} Listed  boxes: its own; null: the viewer's;
- *   pictured: it has a picture of its own
+ * @typedef {{title: string, note: string, facts: import("../../browser/component.js").Fact[], maps: HeatMap[],
+ *   boxes: import("./marks.js").Box[]|null, pictured?: boolean, picture?: import("../../browser/canvas.js").Picture,
+ *   place?: number}} Listed  boxes: its own; null: the viewer's; pictured: it has a picture of its own; place: of its first map in the
+ *   list of all maps, and of all panels that have facts alone
  * @typedef {import("./painter.js").Panel} Panel
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
- *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], height: number,
+ *   boxes: import("./marks.js").Box[], choice: number|null, keys: string[], spread: boolean, height: number,
  *   columns: number|null, line: string, beside: boolean, area: boolean, touch: string, private: string, keeps: number|null, lacks: string[], dimmed: boolean, together: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
-  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", rows: [], maps: [], boxes: null } },
-  ...{ grids: [], boxes: [], choice: null, keys: [], height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", facts: [], maps: [], boxes: null } },
+  ...{ grids: [], boxes: [], choice: null, keys: [], spread: false, height: 0, columns: null, line: "", beside: false, area: false, touch: "" },
   ...{ private: "", keeps: null, lacks: [], dimmed: false, together: false, initial: null, colormaps: [] },
 };
 
@@ -39,6 +40,10 @@ export class State {
   viewport = WHOLE;
   /** @type {number|null} the map that panels of several maps show */
   choice = null;
+  /** Whether it fills the screen with what stands beside it. */
+  staged = false;
+  /** The panel that is shown without the others, by its place. @type {number|null} */
+  alone = null;
   /** @type {number[]|null} where a person points, in original pixels */
   point = null;
   /** Whether the plain picture covers the maps just now. */
@@ -81,17 +86,25 @@ export class State {
     return this.listed.flatMap(({ maps }) => maps);
   }
 
+  /** Whether one of the panels is shown at a time. */
+  get single() {
+    return this.head.keys.length > 0 && !this.head.spread;
+  }
+
   /** Return the panels to put on the page: all of them, or of those that have keys the chosen one. @returns {Listed[]} */
   panelsToShow() {
-    const { head: { keys, plain }, listed, choice } = this, layout = this.layout(), single = keys.length > 0;
-    const now = listed.filter((_, i) => !single || i === (choice ?? 0)), mapped = now.filter(({ maps }) => maps.length);
+    const { head: { plain }, listed, choice, single, alone } = this, layout = this.layout();
+    const only = single ? (choice ?? 0) : alone;
+    const now = listed.filter((_, i) => only === null || i === only), mapped = now.filter(({ maps }) => maps.length);
     if (layout === "beside" && this.maps().length && (single || mapped.length === now.length)) return [plain, ...now];
-    return mapped.length && onPhone() ? now.filter(({ maps, pictured }) => maps.length || pictured) : now;
+    return mapped.length && onPhone() ? now.filter(({ maps, pictured, facts }) => maps.length || pictured || facts.length) : now;
   }
 
   /** Return the place of the map that a key chooses; -1 without one. @param {string} key */
   placeOf(key) {
-    const { head: { keys }, listed, panels } = this, most = keys.length ? listed.length : Math.max(0, ...panels.map(({ maps }) => maps.length));
+    const { head: { keys, spread }, listed, panels } = this;
+    if (spread && !this.staged) return -1;
+    const most = keys.length ? listed.length : Math.max(0, ...panels.map(({ maps }) => maps.length));
     const place = /^[1-9]$/.test(key) ? Number(key) - 1 : keys.indexOf(key.toLowerCase());
     return most > 1 && place < most ? place : -1;
   }

@@ -31,7 +31,10 @@ export class Touch {
 
   /** Whether a panel can be touched: that of the plain picture, where there is one. @param {Element} stage */
   offered(stage) {
-    const { head, panels } = this.viewer.state, photographs = panels.filter(({ pictured }) => !pictured);
+    const { head, panels } = this.viewer.state;
+    const photographs = panels.filter(({ pictured }) => !pictured);
+    // Of several the answers are in sight on the whole screen alone.
+    if (head.spread && panels.length > 1 && !this.viewer.isFull()) return false;
     const plain = photographs.filter(({ maps }) => !maps.length);
     return Boolean(head.touch) && (plain.length ? plain : photographs).some(({ canvas }) => stage.contains(canvas));
   }

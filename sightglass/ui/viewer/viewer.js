@@ -130,12 +130,15 @@ export class Viewer {
     const { state } = this, values = grids(steps, head.grids);
     for (const { picture } of state.listed) picture?.bitmap.close();
     if (head.choice !== state.head.choice || state.choice === null) state.choice = head.choice ?? state.choice;
-    state.listed = head.panels.map((panel) => ({
-      ...panel,
-      picture: panel.pictured ? pictures.shift() : undefined,
-      maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
-    }));
-    if (state.choice === null && (head.keys.length || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
+    let next = 0;
+    state.listed = head.panels.map((panel) => {
+      const maps = panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared]));
+      const place = next;
+      next += maps.length || Math.min(1, panel.facts.length);
+      return { ...panel, picture: panel.pictured ? pictures.shift() : undefined, maps, place };
+    });
+    if (state.choice === null && ((head.keys.length && !head.spread) || state.listed.some(({ maps }) => maps.length > 1))) state.choice = 0;
+    if (state.alone !== null && state.alone >= state.listed.length) state.alone = null;
     state.head = head;
   }
 
@@ -238,7 +241,7 @@ export class Viewer {
   /** Whether answers stand beside it. */
   #isOnStage() {
     const { host } = /** @type {ShadowRoot} */ (this.root.getRootNode());
-    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers"));
+    return Boolean(host.closest(".st-key-stage") && document.querySelector(".st-key-answers, .st-key-bars"));
   }
 
   /** Fill the screen, or leave it. */
@@ -254,17 +257,19 @@ export class Viewer {
   fit() {
     const { root, state } = this, full = this.isFull();
     if (!document.fullscreenElement) document.documentElement.removeAttribute(STAGED);
-    root.classList.toggle("staged", this.#isStaged());
+    state.staged = this.#isStaged();
+    if (!state.staged) state.alone = null;
+    root.classList.toggle("staged", state.staged);
     find(root, ".full .icon").textContent = full ? "fullscreen_exit" : "fullscreen";
     Object.assign(state, themeOf(root));
-    this.arrange();
+    if (state.head.id) this.build();
   }
 
   /** Return the CSS pixels for the pictures on the whole screen; 0 where they do not fill it. */
   #fullHeight() {
     if (this.#fills()) return innerHeight - AROUND;
     if (!this.#isStaged()) return 0;
-    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-checks")];
+    const parts = [...document.querySelectorAll(".st-key-headline, .st-key-top, .st-key-checks")];
     return innerHeight - STAGE_AROUND - parts.reduce((sum, part) => sum + part.getBoundingClientRect().height, 0);
   }
 
@@ -297,7 +302,7 @@ export class Viewer {
 
   /** Return the maps that are read at once: all where one of several models is shown, else those that are shown. */
   #read() {
-    return this.state.head.keys.length ? this.state.maps() : this.#maps();
+    return this.state.single ? this.state.maps() : this.#maps();
   }
 
   /** Write the line under the panels: the values pointed at, or what the maps show. @param {boolean} [aloud] */
@@ -305,7 +310,7 @@ export class Viewer {
     const { state } = this, { point } = state, style = state.style();
     const readings = point && !state.cover ? this.#read().map((map) => readingAt(map, point, style)) : [];
     this.#say(point && !state.cover ? readout(readings, point[0], point[1]) : this.#idle(), aloud);
-    if (!state.head.keys.length) return;
+    if (!state.single || state.cover) return;
     // Each value beside its model's name, too.
     const seen = readings.flatMap(({ title, kind, value }) => (value === null ? [] : [[title, { text: `${valueText(kind, value)} here` }]]));
     broadcast("touched", { rows: point && Object.fromEntries(seen) });
@@ -354,29 +359,30 @@ export class Viewer {
     const { state } = this;
     if (this.signal.aborted || !this.#isPages()) return;
     const style = state.style();
-    const all = state.maps();
-    const mapped = state.panels.filter((panel) => state.mapOf(panel));
-    const heated = mapped.filter((panel) => state.mapOf(panel)?.kind !== "difference");
-    const panels = heated.length ? heated : mapped;
-    const maps = panels.map((panel) => {
-      const map = /** @type {import("./state.js").HeatMap} */ (state.mapOf(panel));
-      const value = state.point && readingAt(map, state.point, style).value;
-      return { map, rows: panel.rows, place: all.indexOf(map), value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) };
-    });
+    const told = state.panels.filter((panel) => state.mapOf(panel) || panel.facts.length);
+    const compared = told.filter((panel) => state.mapOf(panel)?.kind !== "difference");
+    const panels = compared.length ? compared : told;
+    const tops = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect().top);
+    const columns = panels.map((panel) => this.#columnOf(panel, style));
     broadcast("shown", {
-      ...{ id: state.head.id, maps, colormaps: state.colormaps, settings: state.settings, style },
-      pointed: panels.findIndex(({ element }) => element.matches(":hover")),
-      columns: this.#columns(panels),
+      ...{ id: state.head.id, columns, colormaps: state.colormaps, settings: state.settings, style },
+      maps: columns.flatMap(({ item }) => item ?? []),
+      pointed: panels.filter((panel) => state.mapOf(panel)).findIndex(({ element }) => element.matches(":hover")),
+      aligned: panels.length > 1 && tops.every((top) => Math.abs(top - tops[0]) <= 1),
       boxed: state.head.boxes.length > 0 || panels.some(({ boxes }) => boxes?.length),
     });
   }
 
-  /** Return where panels are, if they stand in one row. @param {import("./painter.js").Panel[]} panels */
-  #columns(panels) {
-    if (panels.length < 2) return [];
-    const places = panels.map(({ element }) => find(element, ".stage").getBoundingClientRect());
-    if (places.some(({ top }) => Math.abs(top - places[0].top) > 1)) return [];
-    return places.map(({ left, width }) => ({ left, width }));
+  /** @param {import("./painter.js").Panel} panel @param {import("../../browser/draw.js").Painted} style */
+  #columnOf(panel, style) {
+    const { state } = this;
+    const map = state.mapOf(panel);
+    const { left, width } = find(panel.element, ".stage").getBoundingClientRect();
+    const chosen = map ? panel.maps.indexOf(map) : 0;
+    const about = { title: map?.title ?? panel.title, place: (panel.place ?? 0) + chosen, facts: panel.facts, left, width };
+    if (!map) return { ...about, item: null };
+    const value = state.point && readingAt(map, state.point, style).value;
+    return { ...about, item: { map, value, ends: endsOf(map, style, state.usualScale()), ...scaling(map, style) } };
   }
 
   #placeCross() {
@@ -431,9 +437,17 @@ export class Viewer {
     this.painter.redraw();
   }
 
+  /** Show one panel without the others, or all again. @param {number} index */
+  showAlone(index) {
+    const { state } = this;
+    state.alone = state.alone === index ? null : index;
+    this.build();
+    this.showControls();
+  }
+
   /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
   choose(index, byHand = false) {
-    const { state, state: { choice: before } } = this, single = state.head.keys.length > 0;
+    const { state, state: { choice: before, single } } = this;
     const changed = state.panels.filter(({ maps }) => maps.length > 1), several = single || changed.length > 0;
     state.choice = index;
     if (state.head.id && index !== before) {

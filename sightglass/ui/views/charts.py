@@ -15,6 +15,7 @@ from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, describe_fit, diagnose, unseen
+from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
 from sightglass.ui.session import control_table, page
@@ -22,7 +23,7 @@ from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sightglass.explain import Explanation
     from sightglass.explain.trust import Finding
@@ -41,6 +42,12 @@ def download(
     """Draw a download button for a file made on request."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **options)
+
+
+def badge_example(models: Iterable[str]) -> None:
+    """Say that a packaged run is shown, and by which models; `models`: their ids."""
+    names = listing([catalog.spec(model).name for model in models])
+    st.badge(f"Example by {escape(names)}", icon=":material/science:", color="blue")
 
 
 def draw_metric(label: str, value: str, measure: str, help: str | None = None) -> None:

@@ -1,26 +1,24 @@
-"""The numbers of compared maps: rows below each map, and the matrix of their overlaps."""
+"""The numbers of compared maps, two by two: rows of the table below the maps."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations, takewhile
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from sightglass.explain.phrases import percent, signed
-from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement
+    from sightglass.ui.viewer import Fact
 
-Row = tuple[str, str]
-"""The name and the value of a number below a map."""
 NONE = "–"
 """The value where there is nothing to compare."""
-LEAST = 3
-"""Maps from which on there is a matrix: two have one overlap, which stands below the second."""
+OVERLAP = "Overlap of the strongest fifths of the two maps (IoU)."
+CORRELATION = "Spearman's correlation of the two maps, -1 to 1, over all places; the other map is that of {}."
 
 
 @dataclass(frozen=True)
@@ -31,40 +29,37 @@ class ComparisonTable:
     agreement: Callable[[int, int], Agreement | None]
     """Return the similarity of two maps by their places; None where they are not compared."""
 
-    def rows(self, index: int) -> tuple[Row, ...]:
-        """Return the rows below a map.
+    def facts(self, index: int) -> tuple[Fact, ...]:
+        """Return a map's overlap with each one, and its rank correlation with the first.
 
-        They say how similar it is to the first map that can be compared. Empty for a single map.
+        The first is the first map that can be compared; two maps have one overlap. Empty for a single map.
         """
         if len(self.names) < 2:
             return ()
-        first = self._first
-        agreement = self.agreement(first, index) if index != first else None
-        overlap, correlation = NONE, NONE
-        if agreement is not None:
-            overlap = percent(agreement.iou_top20)
-            correlation = signed(agreement.rank_correlation)
-        return ("Overlap with first", overlap), ("Rank correlation", correlation)
+        others = range(len(self.names)) if len(self.names) > 2 else (self._first,)
+        overlaps = [(f"Overlap with {self.names[other]}", self._overlap(index, other), OVERLAP) for other in others]
+        agreement = self._compared(self._first, index)
+        correlation = NONE if agreement is None else signed(agreement.rank_correlation)
+        return *overlaps, ("Rank correlation", correlation, CORRELATION.format(self.names[self._first]))
 
     @cached_property
     def _first(self) -> int:
-        """The place of the first map that can be compared.
-
-        0 without one.
-        """
-        places = range(len(self.names))
-        compared = (place for place in places if any(self._overlap(place, other) != NONE for other in places))
+        """The place of the first map that can be compared; 0 without one."""
+        pairs = combinations(range(len(self.names)), 2)
+        compared = (first for first, second in pairs if self._compared(first, second) is not None)
         return next(compared, 0)
 
-    def draw_matrix(self) -> None:
-        """Draw the overlap of each two of three and more maps."""
-        if len(self.names) < LEAST:
-            return
-        names = [escape(name) for name in self.names]
-        cells = {name: [self._overlap(row, column) for row in range(len(names))] for column, name in enumerate(names)}
-        st.caption("Overlap of the strongest fifths of each two maps (IoU).")
-        st.table({"": names} | cells, border="horizontal")
+    def _compared(self, first: int, second: int) -> Agreement | None:
+        return None if first == second else self.agreement(first, second)
 
-    def _overlap(self, row: int, column: int) -> str:
-        agreement = self.agreement(row, column) if row != column else None
+    def _overlap(self, first: int, second: int) -> str:
+        agreement = self._compared(first, second)
         return NONE if agreement is None else percent(agreement.iou_top20)
+
+
+def without_common_start(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them begin with."""
+    parts = [re.split("(?<=[- ])", name) for name in names]
+    starts = zip(*(name[:-1] for name in parts), strict=False)
+    common = len(list(takewhile(lambda start: len(set(start)) == 1, starts)))
+    return ["".join(name[common:]) for name in parts]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 420
 """CSS pixels of a picture in a window of 900."""
-EXPLAINED = "Similarity and difference"
+EXPLAINED = "Similarity and difference, on a scale that both pictures share"
 """What the maps of a pair are of."""
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
@@ -159,7 +159,7 @@ def draw_pair(pair: Similarity, *, key: str, lacks: tuple[str, ...] = ()) -> Non
 def explain_score(pair: Similarity) -> None:
     """Draw what the maps show, with the score's meaning and the setup as help."""
     setup = describe_setup(pair.model.name, pair.method, pair.layers)
-    about = f"The score is the cosine of both pictures' vectors, -1 to 1. By {setup}; both maps share one scale."
+    about = f"The score is the cosine of both pictures' vectors, -1 to 1. By {setup}."
     st.caption(EXPLAINED, help=escape(about))
 
 

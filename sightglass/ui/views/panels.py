@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -11,7 +12,9 @@ import streamlit as st
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import pixels
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.detect import row_title
 from sightglass.explain.trust.diagnosis import describe_map
+from sightglass.ui import widgets
 from sightglass.ui.session import state
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, viewer
@@ -21,16 +24,20 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.tasks.wording import Answer
 
 COLUMNS = (7, 2)
 """Widths of the pictures and of the answers at their right."""
 ONE_ROW = 3
 """Maps that always stand in one row."""
-HIGHEST = 520
-"""CSS pixels of maps in one row, in a window of 900: below them the instruments are in sight."""
+NARROW = 2.55
+"""Width over height of a row of maps up to which the instruments have room beside it."""
+WHOLE_HEIGHT = 610
+"""CSS pixels of maps in one row that have the instruments beside them."""
 TENTH = 132_000
 """Area of each map in two rows, in square CSS pixels: a tenth of a window of 1440 by 900."""
 
@@ -80,15 +87,55 @@ def layer_map(
     )
 
 
-def arrange(image: Image, count: int) -> dict[str, int]:
-    """Return the viewer's options for several maps.
+@dataclass(frozen=True)
+class Arrangement:
+    """How the maps of one picture stand on a page with instruments."""
 
-    More than three maps of a picture that is not high are in two rows.
+    height: int
+    """CSS pixels of a map in a window of 900."""
+    columns: int | None = None
+    """Maps in each of two rows; None: they are in one row."""
+    widths: tuple[int, int] | None = None
+    """Widths of the maps and of the instruments beside them; None: the instruments are below."""
+
+    def places(self) -> tuple[DeltaGenerator, DeltaGenerator]:
+        """Return where the maps and where the instruments are drawn."""
+        if self.widths is None:
+            with st.container(key="numbers-below"):
+                return st.container(key="stage"), st.container()
+        left, right = st.container(key=f"numbers-beside-{self.widths[0]}").columns(self.widths, gap="medium")
+        return left.container(key="stage"), right.container()
+
+
+def arrange(image: Image, count: int, *, highest: int) -> Arrangement:
+    """Return how maps are large and their numbers in sight.
+
+    More than three maps of a picture that is not high are in two rows. `highest`: CSS pixels of maps that have the
+    numbers below them, in a window of 900.
     """
-    if count <= ONE_ROW or image.width < image.height:
-        return {"height": HIGHEST}
-    height = math.ceil(math.sqrt(TENTH * image.height / image.width))
-    return {"height": height, "columns": math.ceil(count / 2)}
+    aspect = image.width / image.height
+    if count > ONE_ROW and aspect >= 1:
+        height = math.ceil(math.sqrt(TENTH / aspect))
+        return Arrangement(height, columns=math.ceil(count / 2), widths=(2, 1))
+    if count > 1 and count * aspect <= NARROW:
+        return Arrangement(WHOLE_HEIGHT, widths=(3, 1))
+    return Arrangement(highest)
+
+
+def list_answers(explanation: Explanation) -> list[Answer]:
+    """Return a model's answers, a box's with its number."""
+    boxes = explanation.task.explains("detection")
+    answers = explanation.task.wording.answers(explanation)
+    return [
+        replace(answer, label=row_title(number if boxes else "", prediction.label))
+        for number, (answer, prediction) in enumerate(zip(answers, explanation.predictions, strict=True), 1)
+    ]
+
+
+def draw_bars(answers: Sequence[Answer], *, key: str) -> None:
+    """Draw the answers that the whole screen has beside the maps."""
+    with st.container(key="bars"):
+        widgets.rows(answers, key=key, plain=True)
 
 
 def plain_pane(image: Image) -> Pane:

@@ -38,6 +38,7 @@ def rows(
     before: Sequence[float | None] = (),
     keys: Sequence[str] = (),
     maps: Sequence[int] | None = None,
+    plain: bool = False,
 ) -> int:
     """Show the list and return the index of the chosen row.
 
@@ -49,14 +50,11 @@ def rows(
     """
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
-    listed = [{"label": item.label, "text": item.text, "share": _share(item.bar)} for item in items]
-    for row, item in zip(listed, items, strict=True):
-        if item.mood is not None:
-            row["mood"] = item.mood
+    listed = [_describe(item) for item in items]
     for row, length in zip(listed, before, strict=False):
         row["before"] = _share(length)
     data = {"name": key, "rows": listed, "chosen": index, "ticked": ticked_pair(key, ticks, ticked) or ()}
-    data |= {"ticks": 0 if maps else ticks, "plain": bool(before), "keys": keys}
+    data |= {"ticks": 0 if maps else ticks, "plain": plain or bool(before), "keys": keys}
     data |= {} if maps is None else {"maps": maps}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height: Any = min(ROW * len(items) - GAP, MOST) if maps is None else "content"
@@ -69,6 +67,11 @@ def ticked_pair(key: str, ticks: int, first: tuple[int, int] | None = None) -> t
     current = st.session_state.get(key, {}).get("ticked")
     ticked: Sequence[int] = (first or ()) if current is None else current
     return (ticked[0], ticked[1]) if len(ticked) == 2 and set(ticked) <= set(range(ticks)) else None
+
+
+def _describe(item: Answer) -> dict[str, Any]:
+    described = {"label": item.label, "text": item.text, "share": _share(item.bar)}
+    return described if item.mood is None else described | {"mood": item.mood}
 
 
 def _share(bar: float | None) -> float | None:

@@ -110,6 +110,25 @@ export function closeByEscape(document) {
   });
 }
 
+/** Bring the pictures of a mark into view that was clicked in a chart, once they are there. @param {Document} document */
+export function showChosen(document) {
+  /** What was said of chosen pictures before the click; null: no mark was clicked last. @type {string|null} */
+  let before = null;
+  const find = () => document.querySelector(".st-key-pictures-line");
+  document.addEventListener("pointerdown", ({ target }) => {
+    const chart = target instanceof Element && target.closest(".st-key-pictures-chart .js-plotly-plot");
+    before = chart ? (find()?.textContent ?? "") : null;
+  }, true);
+  new MutationObserver(() => {
+    const line = find();
+    const runs = document.querySelector('[data-test-script-state="running"]');
+    if (before === null || runs || !line?.textContent || line.textContent === before) return;
+    before = null;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    line.scrollIntoView({ block: "start", behavior });
+  }).observe(document.body, { ...CHANGES, attributes: true, attributeFilter: ["data-test-script-state"] });
+}
+
 /** Present a deck on the whole screen; where the browser refuses that, its stage fills the window. @param {Document} document */
 export function present(document) {
   // Only a click's own handler may ask for it.
@@ -156,5 +175,6 @@ if (typeof window !== "undefined" && !("placed" in history.pushState)) {
   new MutationObserver(() => showInFull(document)).observe(document.body, CHANGES);
   enterPopovers(document);
   closeByEscape(document);
+  showChosen(document);
   present(document);
 }

@@ -76,3 +76,15 @@ def test_answer_is_that_of_the_covered_picture(model):
     clear_all()
     with pytest.raises(Problem, match="reload the page"):
         touch.find(key)
+
+
+def test_several_models_answer_for_one_covered_picture():
+    image = load_bundled("scene 1")
+    explained = {name: Explainer(f"demo-{name}")(image) for name in ("cls-s", "s")}
+    answer = touch.find(touch.register_models(explained)).answer(TRAIL)
+    alone = {name: touch.Touched(before).answer(TRAIL)["rows"] for name, before in explained.items()}
+    # Each model's row is that of the answer that its map is of.
+    assert answer["rows"] == {name: next(iter(rows.values())) for name, rows in alone.items()}
+    said = {name: touch.Touched(before).answer(TRAIL)["sentence"] for name, before in explained.items()}
+    words = {name: sentence.removeprefix("Without it: ").removesuffix(".") for name, sentence in said.items()}
+    assert answer["sentence"] == f"Without it: cls-s {words['cls-s']}; s {words['s']}."
