@@ -16,7 +16,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks.detect import describe_boxes
-from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.explain.trust.diagnosis import agreement_sentence, describe_fit
 from sightglass.explain.whatif import touch
 from sightglass.pages.explore import places, whatif
 from sightglass.pages.explore.answers import Answers, Row
@@ -87,8 +87,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         if finished:
             said = [answers.headline(explanation, index)]
             if answers.pair is None:
-                said += filter(None, [charts.say_fit(explanation)])
-            _write_headline(controls.add_warning(answers.choices, " ".join(said)))
+                said += filter(None, [describe_fit(explanation)])
+            _write_headline(controls.add_warning(answers.choices, " ".join(said)), explanation)
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
@@ -141,11 +141,15 @@ def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
     return before, f"the map by {METHODS[before.heatmaps[0].method].name_for(before.model.task)}."
 
 
-def _write_headline(text: str) -> None:
+def _write_headline(text: str, explanation: Explanation | None = None) -> None:
+    """Write the headline, and on its line what it recommends for the picture."""
     hot = VIEWER_STYLE.hot.capitalize()
     # The browser writes the name of the colour that it shows there: headline.js.
     marked = escape(text).replace(f". {hot} ", f". *{hot}* ", 1)
-    st.markdown(f"## {marked}", width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", key="headline-line"):
+        st.markdown(f"## {marked}")
+        if explanation is not None:
+            charts.whole_button(explanation)
 
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:

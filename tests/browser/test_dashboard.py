@@ -20,6 +20,7 @@ from screen import (
     drop,
     expect_picture,
     go_to,
+    headline,
     new_page,
     settled,
     takes_files,
@@ -51,6 +52,20 @@ def test_back_leads_to_screen_before(visit):
         settled(page)
         assert urlsplit(page.url).path == path
     expect(page.get_by_role("radio", name="Why", exact=True)).to_be_checked()
+
+
+def test_the_headline_of_a_cut_picture_shows_all_of_it_by_one_click(visit):
+    page = visit("/?example=zidane")
+    button = page.get_by_role("button", name="Whole picture")
+    button.wait_for()
+    settled(page)
+    line = headline(page).bounding_box()
+    middle = button.bounding_box()["y"] + button.bounding_box()["height"] / 2
+    assert line["y"] < middle < line["y"] + line["height"]
+    button.click()
+    expect(page.get_by_role("radio", name="Whole picture")).to_be_checked()
+    expect(headline(page)).not_to_contain_text("cut off")
+    expect(button).to_have_count(0)
 
 
 def test_compare_keys_and_crosshair(visit):
