@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
-    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 AHEAD = 0.16
@@ -104,7 +102,6 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         with beside:
             answers.draw_numbers(explanation, index)
             instruments(view, _numbers(answers, explanation))
-            _draw_way_back(choices.model)
             with st.container(horizontal=True, vertical_alignment="center"):
                 charts.numbers_button(explanation, index)
                 if not image_source.is_own():
@@ -113,17 +110,6 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
-
-
-def _draw_way_back(model: ModelSpec) -> None:
-    """Draw the way back to the photograph that was replaced.
-
-    Nothing where no photograph is replaced by the model's own scene.
-    """
-    if photograph := image_source.replaced():
-        help = "On a photograph this model's answers mean nothing."
-        go = partial(image_source.insist, model.id)
-        st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -149,6 +135,7 @@ def _write_headline(text: str, explanation: Explanation | None = None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="headline-line"):
         st.markdown(f"## {marked}")
         if explanation is not None:
+            controls.draw_way_back(explanation.model)
             charts.whole_button(explanation)
 
 

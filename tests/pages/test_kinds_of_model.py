@@ -13,9 +13,7 @@ from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED
 from sightglass.pages.explore import answers
-from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, token
 from sightglass.ui.session.state import ChosenArea
-from sightglass.ui.session.visitor import Visitor
 from tests.corpus import npy
 from tests.pages.conftest import (
     choose,
@@ -288,11 +286,6 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     assert headline(app).startswith("Demo-s knows drawn scenes only: ") and "example" not in app.query_params
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
-    picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    UPLOADS.put(session(app, Visitor).owner, picture, b"")
-    session(app, Pictures).chosen = token(picture)
-    app.run()
-    assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 
 
 def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
