@@ -269,7 +269,7 @@ MAX_NAME = 60
 FIRST = EXAMPLES[0]
 """The example of a first visit."""
 NAMED = "named"
-"""Name in the address of the picture's file name, in a copied link."""
+"""Name in the address of an own picture's file name."""
 
 
 @dataclass(frozen=True)
@@ -420,8 +420,10 @@ def current() -> Image:
     if image is None and pictures.chosen not in EXAMPLES:
         pictures.chosen, pictures.problem = _newest(), "This picture is no longer on the server: upload it again."
         image = pictures.opened(pictures.chosen)
-    url_state.set_url("picture", None if image is None else pictures.chosen)
-    url_state.set_url(NAMED, None)
+    # A link cannot carry one that is too large to be kept, but its name, by which it is asked for.
+    kept = image is not None and UPLOADS.find(owner(), token(image)) is not None
+    url_state.set_url("picture", pictures.chosen if kept else None)
+    url_state.set_url(NAMED, None if image is None else image.name)
     url_state.set_url("example", pictures.chosen if image is None else None, FIRST)
     return example(pictures.chosen or FIRST) if image is None else image
 
@@ -441,10 +443,11 @@ def _read_pictures() -> Pictures:
         pictures.chosen = next(name for name in names if name and is_installed(name))
         pictures.named = pictures.chosen == linked
         key = st.query_params.get("picture")
+        name = st.query_params.get(NAMED)
         if key is not None and choose_by_id(key):
             pictures.named = True
-        elif key is not None:
-            pictures.missing = shorten(st.query_params.get(NAMED, ""), MAX_NAME)
+        elif key is not None or name is not None:
+            pictures.missing = shorten(name or "", MAX_NAME)
     return pictures
 
 
