@@ -63,6 +63,30 @@ def test_keys_work_after_any_click(visit: Callable[..., sync.Page]) -> None:
     page.keyboard.up(" ")
 
 
+ALWAYS = ["Tab, then arrows", "+, − and 0", "Esc"]
+MAPPED = ["space", "1 to 9", "s, m, l", "[ and ]", "T", "D"]
+
+
+@pytest.mark.parametrize(
+    ("address", "listed"),
+    [
+        (PAGE, MAPPED),
+        ("/?example=china", [*MAPPED, "P"]),
+        ("/?model=demo-s&example=scene+3", [*MAPPED, "Enter"]),
+        ("/topk?model=demo-cls-s&example=scene+3", [key for key in MAPPED if key not in ("1 to 9", "T")]),
+    ],
+)
+def test_the_list_of_keys_has_those_that_act(visit: Callable[..., sync.Page], address: str, listed: list[str]) -> None:
+    page = visit(address)
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    sync.expect(keys).to_be_visible()
+    assert sorted(keys.locator("dt:visible").all_inner_texts()) == sorted([*ALWAYS, *listed])
+    assert keys.locator("dd:visible").count() == len(ALWAYS) + len(listed)
+
+
 def test_s_m_and_l_choose_the_size_on_explore(visit: Callable[..., sync.Page]) -> None:
     page = visit(PAGE)
     page.locator(CANVAS).first.wait_for()
