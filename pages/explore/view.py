@@ -182,7 +182,9 @@ def _draw_below(answers: Answers, explanation: Explanation, index: int | None, v
     if index is not None:
         if view.region is not None:
             charts.draw_marked_area(explanation, view.region, index)
-        charts.draw_findings(explanation, index, exclude=("cropped", "coarse"))
+        # A headline that warns of a model of drawn scenes says what its notes do.
+        said = explanation.evidence.loaded.adapter.notes if controls.add_warning(answers.choices, "") else ()
+        charts.draw_findings(explanation, index, exclude=("cropped", "coarse", *said))
     reopen.compare_with_file(explanation)
 
 

@@ -204,6 +204,8 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     of_boxes = [result.box_numbers(i) for i in range(len(result.heatmaps))]
     assert inside == [f"{numbers.printed_inside} on {percent(numbers.area)}" for numbers in of_boxes]
     assert "box" not in app.query_params
+    # Other boxes have none of it.
+    assert "Evidence for" not in texts(app)
     choose_row(app, 3)
     numbers = result.box_numbers(3)
     parts = [f"{share}{NBSP}% " for share in numbers.printed.values()]

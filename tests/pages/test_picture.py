@@ -161,6 +161,8 @@ def test_a_model_of_drawn_scenes_shows_one_in_place_of_an_upload(page, address):
     press(app, "Back to a.png")
     assert headline(app).startswith("Demo-cls-s knows drawn scenes only: on a photograph its answers mean nothing.")
     assert bar(app)["name"] == "a.png"
+    # Said once.
+    assert "Trained on drawn scenes only" not in texts(app)
     assert "in place of coffee.jpg." in headline(choose(app, "coffee"))
     small = Pillow.fromarray(load_bundled("scene 3").pixels).resize((300, 300))
     upload(app, "scene.jpg", saved(small, "JPEG"))

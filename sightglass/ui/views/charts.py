@@ -84,8 +84,9 @@ def numbers_button(explanation: Explanation, index: int) -> None:
 
 
 def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str] = ()) -> None:
-    """Draw the findings, most serious first; `exclude`: kinds that the page says elsewhere."""
-    draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
+    """Draw the findings, most serious first; `exclude`: kinds, or texts, that the page says elsewhere."""
+    findings = diagnose(explanation, index)
+    draw_lines([finding for finding in findings if finding.kind not in exclude and finding.text not in exclude])
 
 
 def whole_button(explanation: Explanation) -> None:
