@@ -89,6 +89,18 @@ def test_a_panorama_and_its_map_stand_below_each_other(visit):
     assert above["width"] > 0.8 * page.locator(".viewer .area").bounding_box()["width"]
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_message_covers_no_control_and_headings_have_no_links(visit, width: int):
+    page = visit("/?class=nothing", viewport={"width": width, "height": 844})
+    message = page.get_by_test_id("stToast")
+    message.wait_for()
+    settled(page)
+    box = message.bounding_box()
+    assert box["y"] + box["height"] <= page.get_by_test_id("stFileUploaderDropzone").bounding_box()["y"]
+    headline(page).hover()
+    expect(page.get_by_role("link", name="Link to heading").locator("visible=true")).to_have_count(0)
+
+
 def test_compare_keys_and_crosshair(visit):
     page = visit("/compare?model=demo-cls-s&example=scene+3&arrangement=large")
     title, texts = page.locator(".panel .title").last, page.locator(".rows .text")

@@ -97,6 +97,15 @@ def test_s_m_and_l_choose_the_size_on_explore(visit: Callable[..., sync.Page]) -
         settled(page)
 
 
+def test_tiles_of_a_phone_stand_in_one_row(visit: Callable[..., sync.Page]) -> None:
+    page = visit(PAGE, viewport={"width": 390, "height": 844})
+    tiles = page.locator('[class*="st-key-tile-"] button')
+    sync.expect(tiles.filter(has_text=re.compile("yes|no|unclear"))).to_have_count(3)
+    settled(page)
+    boxes = [tile.bounding_box() for tile in tiles.all()]
+    assert len({(box["y"], box["height"]) for box in boxes}) == 1
+
+
 def test_escape_closes_a_window_whose_button_is_gone(visit: Callable[..., sync.Page], tmp_path: Path) -> None:
     page = visit(PAGE)
     page.locator(CANVAS).first.wait_for()
