@@ -20,6 +20,7 @@ from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
 from sightglass.ui.views.comparison_table import ComparisonTable
@@ -40,6 +41,8 @@ UNLIKELY = "unlikely"
 def topk() -> None:
     bar, top, main = st.container(key="controls"), st.container(key="top"), st.container(key="maps")
     choices, explainer = controls.draw(bar)
+    if image_source.adapt_to_model(choices.model):
+        st.rerun()
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
         title = st.container()
@@ -79,6 +82,8 @@ def topk() -> None:
         agreement = describe_single(explanation) if single else agreement_sentence(explanation, pair)
         if pair is None:
             title.markdown(f"## {escape(controls.add_warning(choices, agreement))}")
+            with title:
+                controls.draw_way_back(choices.model)
         else:
             title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))

@@ -62,6 +62,11 @@ class BoxNumbers:
         """Return `inside` as a percentage that fits the printed shares."""
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
+    @property
+    def in_others(self) -> bool:
+        """Whether any of it is printed as in other boxes."""
+        return any(self.printed[where] for where in WHERE[1:3])
+
     def describe(self, phrase: str) -> list[str]:
         """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         own_share, shared_share, *rest = self.printed.values()

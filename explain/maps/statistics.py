@@ -234,7 +234,7 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     """Describe the place of the heat: "in the middle of the picture", ...
 
     `seen`: the map's area in original pixels, of a picture of `size` (width, height). The place is that of the
-    strongest region and of those near it, which may be parts of one thing; the centre of mass can be cold.
+    strongest point, `peak`, with that of another region far from it that has as much evidence, or nearly.
     """
     if not statistics.regions:
         return "nowhere in the picture"
@@ -242,19 +242,18 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
     width, height = size
-    # A region around most of the seen part may be cold in its middle.
-    left, top, right, bottom = statistics.regions[0].box
-    if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
-        return _locate(statistics.peak[0] / width, statistics.peak[1] / height)
-    boxes = [(region.box, region.share_of_heat) for region in statistics.regions]
-    regions = [((sum(box[::2]) / 2 / width, sum(box[1::2]) / 2 / height), share) for box, share in boxes]
-    near = [region for region in regions if not _apart(region[0], regions[0][0], 1 / 6)]
-    place = _locate(*np.average([middle for middle, _ in near], axis=0, weights=[share for _, share in near]).tolist())
-    if len(regions) < 2:
-        return place
-    (first, most), (second, share) = regions[:2]
-    far = _apart(first, second, 1 / 3) and share >= 0.5 * most and _locate(*second) != place
-    return f"{place} and {_locate(*second)}" if far else place
+    x, y = statistics.peak
+    place = _locate(x / width, y / height)
+    least = statistics.regions[0].share_of_heat / 2
+    for region in statistics.regions[:2]:
+        left, top, right, bottom = region.box
+        if left <= x <= right and top <= y <= bottom:
+            continue
+        middle = ((left + right) / 2 / width, (top + bottom) / 2 / height)
+        other = _locate(*middle)
+        if region.share_of_heat >= least and other != place and _apart(middle, (x / width, y / height), 1 / 3):
+            return f"{place} and {other}"
+    return place
 
 
 def rank_correlation(a: Values, b: Values) -> float:

@@ -3,6 +3,7 @@
 import base64
 import colorsys
 import functools
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from PIL import ImageColor
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
-from sightglass.common.style import CHOICES, COLOURLESS, DEFAULTS, ENDS, HUE_NAMES
+from sightglass.common.style import CHOICES, COLOURLESS, DEFAULTS, ENDS, HUE_NAMES, OVERLAY
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 GRAY = "gray"
@@ -73,7 +74,7 @@ def _table(name: str) -> "Pixels":
 def _name_color(red: float, green: float, blue: float) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if saturation < 0.12:
-        return "white" if value > 0.85 else "grey"
+        return "light grey" if value > 0.85 else "grey"
     place = sum(hue * 360 >= edge for edge in HUE_NAMES["from"]) - 1
     name = str(HUE_NAMES["names"][place])
     if value < 0.35:
@@ -204,8 +205,13 @@ class Style:
         """What a sentence calls the strongest place of a heatmap: its colour, or its look."""
         if self.mode in COLOURLESS:
             return COLOURLESS[self.mode]
-        last = ENDS.get(self.colormap, ENDS["others"])[1] if self.mode == "overlay" else 1
-        return _name_color(*_table(self.colormap)[round(255 * last)] / 255)
+        level = round(255 * OVERLAY["named"]) / 255
+        if self.mode == "overlay":
+            first, last = ENDS.get(self.colormap, ENDS["others"])
+            level = first + (last - first) * level ** OVERLAY["rise"]
+        name = _name_color(*_table(self.colormap)[math.floor(255 * level + 0.5)] / 255)
+        # Over a picture white is never pure.
+        return "white" if self.mode == "map" and name == "light grey" else name
 
 
 VIEWER_STYLE = Style()

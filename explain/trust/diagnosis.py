@@ -128,7 +128,8 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
     where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     half = f"{percent(statistics.half_heat_area)} {area_name(heatmap.geometry)}"
     end = f": half of it is on {half}." if with_area else "."
-    place, numbers = f"is strongest {where}{end}", explanation.quantity == "number"
+    strongest = where if where.startswith("spread") else f"strongest {where}"
+    place, numbers = f"is {strongest}{end}", explanation.quantity == "number"
     raising = heatmap.raising if with_area else None
     directions = "" if raising is None else f" {_shares(raising, explanation.quantity)}"
     rival = explanation.task.wording.rival(explanation, index)
@@ -144,7 +145,7 @@ def _describe_place(explanation: Result, index: int, *, with_area: bool) -> tupl
         return f"{of} for and against", label, f"{place}{directions}"
     if not (with_area or independent):
         # The page names the class beside the map, and shows the picture.
-        return "", "", f"Strongest {where.removesuffix(' of the picture')}."
+        return "", "", f"{capital(strongest.removesuffix(' of the picture'))}."
     return f"{of} for", label, place
 
 

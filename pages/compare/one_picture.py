@@ -25,6 +25,7 @@ from sightglass.ui.choices import controls, model_picker
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job, time_job
 from sightglass.ui.session.markdown import escape, shorten
+from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,6 +52,8 @@ ARRANGEMENTS = {"beside": "Side by side", "large": "Large"}
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
     choices, _ = controls.draw(bar, sized=False)
+    if image_source.adapt_to_model(choices.model):
+        st.rerun()
     with right:
         look: dict[str, Any] = {"key": "arrangement", "name": "arrangement", "label_visibility": "collapsed"}
         look["help"] = "A picture for each model; or one large picture, whose map the keys 1 to 5 change, and s, m, l."
@@ -74,6 +77,8 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         if chosen != OWN_ANSWERS:
             comparison = comparison.aligned(comparison.subjects[int(chosen)])
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
+        with title:
+            controls.draw_way_back(choices.model)
         maps = Maps(comparison, models)
         list_place = maps.draw_large() if arrangement == "large" else maps.draw_beside()
         if comparison.objects:

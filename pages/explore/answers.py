@@ -212,10 +212,11 @@ class Answers:
             places.draw_area_choices(explanation, self.explainer)
             return
         places.ask_about_places(view, explanation, self.missing)
-        if index is not None:
+        numbers = None if index is None else explanation.box_numbers(index)
+        # Else the instruments say it all.
+        if index is not None and numbers is not None and numbers.in_others:
             sentence = box_sentence(explanation, index, escape(self.listed[self.chosen].name))
-            if sentence is not None:
-                st.markdown(f":material/filter_center_focus: {sentence}")
+            st.markdown(f":material/filter_center_focus: {sentence}")
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw what the instruments do not show of a map.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,7 +15,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks.detect import describe_boxes
-from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.explain.trust.diagnosis import agreement_sentence, describe_fit
 from sightglass.explain.whatif import touch
 from sightglass.pages.explore import places, whatif
 from sightglass.pages.explore.answers import Answers, Row
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer, Explanation
-    from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.state import Choices
 
 AHEAD = 0.16
@@ -87,8 +85,8 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         if finished:
             said = [answers.headline(explanation, index)]
             if answers.pair is None:
-                said += filter(None, [charts.say_fit(explanation)])
-            _write_headline(controls.add_warning(answers.choices, " ".join(said)))
+                said += filter(None, [describe_fit(explanation)])
+            _write_headline(controls.add_warning(answers.choices, " ".join(said)), explanation)
         else:
             _write_headline(f"{working} {waits}.")
     # The picture before the numbers: they take longer to compute and are read second.
@@ -104,7 +102,6 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         with beside:
             answers.draw_numbers(explanation, index)
             instruments(view, _numbers(answers, explanation))
-            _draw_way_back(choices.model)
             with st.container(horizontal=True, vertical_alignment="center"):
                 charts.numbers_button(explanation, index)
                 if not image_source.is_own():
@@ -113,17 +110,6 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
         _draw_below(answers, explanation, index, view)
-
-
-def _draw_way_back(model: ModelSpec) -> None:
-    """Draw the way back to the photograph that was replaced.
-
-    Nothing where no photograph is replaced by the model's own scene.
-    """
-    if photograph := image_source.replaced():
-        help = "On a photograph this model's answers mean nothing."
-        go = partial(image_source.insist, model.id)
-        st.button(f"Back to {photograph}", icon=":material/undo:", on_click=go, key="back-to-photograph", help=help)
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -141,11 +127,16 @@ def _map_before(answers: Answers) -> tuple[Explanation, str] | None:
     return before, f"the map by {METHODS[before.heatmaps[0].method].name_for(before.model.task)}."
 
 
-def _write_headline(text: str) -> None:
+def _write_headline(text: str, explanation: Explanation | None = None) -> None:
+    """Write the headline, and on its line what it recommends for the picture."""
     hot = VIEWER_STYLE.hot.capitalize()
     # The browser writes the name of the colour that it shows there: headline.js.
     marked = escape(text).replace(f". {hot} ", f". *{hot}* ", 1)
-    st.markdown(f"## {marked}", width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", key="headline-line"):
+        st.markdown(f"## {marked}")
+        if explanation is not None:
+            controls.draw_way_back(explanation.model)
+            charts.whole_button(explanation)
 
 
 def _draw_picture(answers: Answers, explanation: Explanation, *, line: str, dimmed: bool) -> View:
@@ -191,7 +182,9 @@ def _draw_below(answers: Answers, explanation: Explanation, index: int | None, v
     if index is not None:
         if view.region is not None:
             charts.draw_marked_area(explanation, view.region, index)
-        charts.draw_findings(explanation, index, exclude=("cropped", "coarse"))
+        # A headline that warns of a model of drawn scenes says what its notes do.
+        said = explanation.evidence.loaded.adapter.notes if controls.add_warning(answers.choices, "") else ()
+        charts.draw_findings(explanation, index, exclude=("cropped", "coarse", *said))
     reopen.compare_with_file(explanation)
 
 

@@ -89,7 +89,7 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
 def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
     visit = state.of(canvas.LiveVisit)
-    image_source.choose_upload(frame.image, frame.data)
+    image_source.choose_upload(frame.image, frame.data, named=True)
     chosen = state.of(state.ChosenAnswer)
     chosen.label, chosen.pair, chosen.generation = frame.label, frame.pair, chosen.generation + 1
     chosen.picture = frame.image.sha256

@@ -317,7 +317,7 @@ def _open(plan: ClipPlan, seconds: float) -> None:
     # Opened anew, since reading changes it and the run may be reading.
     pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
     name = f"{plan.clip.name.rpartition('.')[0]} {clock(at, 2).replace(':', '.')} s.png"
-    image_source.choose_upload(Image(pixels, name))
+    image_source.choose_upload(Image(pixels, name), named=True)
     url_state.link(model=plan.model)
     reopen.open_explore()
 

@@ -9,11 +9,11 @@ import { unpack } from "./unpack.js";
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null,
  *   settings: {settings?: object}, touched: {rows: Touches|null}, play: Play|null,
- *   shown: Shown, look: null, restyle: {changes: Partial<import("../common/style.js").Style>, done: boolean}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
+ *   shown: Shown, look: null, addressed: null, restyle: {changes: Partial<import("../common/style.js").Style>, done: boolean}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
  *   ask: lists repeat what they last sent; settings: the last
  *   viewer of the page fills them in; touched: answers while the picture is covered by hand, or values of maps where it is
  *   pointed at, by their rows' labels; play: what a check shows in place of the maps; shown: the maps on the page, after each change of
- *   them, of how they are drawn and of what is pointed at; look: whoever shows maps says so again; restyle: settings of all viewers,
+ *   them, of how they are drawn and of what is pointed at; look: whoever shows maps says so again; addressed: Streamlit wrote the address; restyle: settings of all viewers,
  *   `done` once a hand has let go
  */
 /**

@@ -26,9 +26,9 @@ export const DEFAULTS = {
  * level ** `rise`. At an opacity of 1 the picture loses its own colours where their hue is within `near` degrees of the map's, and
  * keeps them from `far` on; of the map's colours those count whose channels differ by `chroma`, of 255. Where there is no map it
  * keeps `bright` of its brightness, and `unseen` of that outside what the model saw.
- * A line leaves out regions below `region` of the map's area.
+ * A line leaves out regions below `region` of the map's area. Sentences name the colour of the level `named`, in all modes.
  */
-export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "near": 15, "far": 45, "chroma": 40, "bright": 0.9, "unseen": 0.85, "region": 0.01 };
+export const OVERLAY = { "clear": 0.2, "full": 0.55, "rise": 1.5, "near": 15, "far": 45, "chroma": 40, "bright": 0.9, "unseen": 0.85, "region": 0.01, "named": 0.95 };
 
 /**
  * Of an overlay's colour c, 0..1, black in the picture becomes `dark` c ** `deepen` and white 1 - (1 - c) ** `lighten`, so that the

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import serving
+from PIL import Image
 from playwright.sync_api import Browser, Response, expect
 from screen import (
     CANVAS,
@@ -20,6 +22,7 @@ from screen import (
     drop,
     expect_picture,
     go_to,
+    headline,
     new_page,
     settled,
     takes_files,
@@ -51,6 +54,51 @@ def test_back_leads_to_screen_before(visit):
         settled(page)
         assert urlsplit(page.url).path == path
     expect(page.get_by_role("radio", name="Why", exact=True)).to_be_checked()
+
+
+def test_the_headline_of_a_cut_picture_shows_all_of_it_by_one_click(visit):
+    page = visit("/?example=zidane")
+    button = page.get_by_role("button", name="Whole picture")
+    button.wait_for()
+    settled(page)
+    line = headline(page).bounding_box()
+    middle = button.bounding_box()["y"] + button.bounding_box()["height"] / 2
+    assert line["y"] < middle < line["y"] + line["height"]
+    button.click()
+    expect(page.get_by_role("radio", name="Whole picture")).to_be_checked()
+    expect(headline(page)).not_to_contain_text("cut off")
+    expect(button).to_have_count(0)
+
+
+def test_a_panorama_and_its_map_stand_below_each_other(visit):
+    page = visit("/?example=china")
+    at_rest(page)
+    inset = page.locator(".viewer .inset")
+    expect(inset).to_be_visible()
+    out = BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 1000, 3), np.uint8)).save(out, "JPEG")
+    takes_files(page)
+    drop(page, ("wide.jpg", out.getvalue()))
+    expect_picture(page, "wide.jpg")
+    expect(inset).to_be_hidden()
+    stages = page.locator(".viewer .stage")
+    expect(stages).to_have_count(2)
+    above, below = (stages.nth(place).bounding_box() for place in range(2))
+    assert above["x"] == below["x"]
+    assert below["y"] > above["y"] + above["height"]
+    assert above["width"] > 0.8 * page.locator(".viewer .area").bounding_box()["width"]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_message_covers_no_control_and_headings_have_no_links(visit, width: int):
+    page = visit("/?class=nothing", viewport={"width": width, "height": 844})
+    message = page.get_by_test_id("stToast")
+    message.wait_for()
+    settled(page)
+    box = message.bounding_box()
+    assert box["y"] + box["height"] <= page.get_by_test_id("stFileUploaderDropzone").bounding_box()["y"]
+    headline(page).hover()
+    expect(page.get_by_role("link", name="Link to heading").locator("visible=true")).to_have_count(0)
 
 
 def test_compare_keys_and_crosshair(visit):

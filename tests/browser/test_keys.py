@@ -63,6 +63,30 @@ def test_keys_work_after_any_click(visit: Callable[..., sync.Page]) -> None:
     page.keyboard.up(" ")
 
 
+ALWAYS = ["Tab, then arrows", "+, − and 0", "Esc"]
+MAPPED = ["space", "1 to 9", "s, m, l", "[ and ]", "T", "D"]
+
+
+@pytest.mark.parametrize(
+    ("address", "listed"),
+    [
+        (PAGE, MAPPED),
+        ("/?example=china", [*MAPPED, "P"]),
+        ("/?model=demo-s&example=scene+3", [*MAPPED, "Enter"]),
+        ("/topk?model=demo-cls-s&example=scene+3", [key for key in MAPPED if key not in ("1 to 9", "T")]),
+    ],
+)
+def test_the_list_of_keys_has_those_that_act(visit: Callable[..., sync.Page], address: str, listed: list[str]) -> None:
+    page = visit(address)
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    sync.expect(keys).to_be_visible()
+    assert sorted(keys.locator("dt:visible").all_inner_texts()) == sorted([*ALWAYS, *listed])
+    assert keys.locator("dd:visible").count() == len(ALWAYS) + len(listed)
+
+
 def test_s_m_and_l_choose_the_size_on_explore(visit: Callable[..., sync.Page]) -> None:
     page = visit(PAGE)
     page.locator(CANVAS).first.wait_for()
@@ -71,6 +95,15 @@ def test_s_m_and_l_choose_the_size_on_explore(visit: Callable[..., sync.Page]) -
         page.keyboard.press(key)
         sync.expect(page.get_by_role("radio", name=size, exact=True)).to_be_checked()
         settled(page)
+
+
+def test_tiles_of_a_phone_stand_in_one_row(visit: Callable[..., sync.Page]) -> None:
+    page = visit(PAGE, viewport={"width": 390, "height": 844})
+    tiles = page.locator('[class*="st-key-tile-"] button')
+    sync.expect(tiles.filter(has_text=re.compile("yes|no|unclear"))).to_have_count(3)
+    settled(page)
+    boxes = [tile.bounding_box() for tile in tiles.all()]
+    assert len({(box["y"], box["height"]) for box in boxes}) == 1
 
 
 def test_escape_closes_a_window_whose_button_is_gone(visit: Callable[..., sync.Page], tmp_path: Path) -> None:

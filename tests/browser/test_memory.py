@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.browser
-MODEL = "model=demo-cls-s"
+MODEL = "model=efficientnet-lite1"
 """A small one: what it says does not matter here."""
 
 
@@ -108,10 +108,20 @@ def test_reload_and_second_tab_keep_uploads_ticks_and_choices(visit: Callable[..
 def test_link_has_an_own_picture_which_nobody_else_deletes(visit: Callable[..., Page], browser: Browser) -> None:
     page = visit(f"/?{MODEL}")
     upload(page, "c.png", "d.png")
+    page.get_by_role("radio", name=re.compile("^jet")).click()
     link = copy_link(page, "d.png opens with it until ")
+    assert page.url == link
     friend = new_page(browser)
     friend.goto(link)
     expect_own(friend, "d.png")
+    # Opened, it is the same address in every state: after a run, another choice, a reload.
+    expect(friend).to_have_url(link)
+    friend.get_by_role("radio", name="l", exact=True).click()
+    expect(friend).to_have_url(re.compile("model=efficientnet-lite2"))
+    assert {"named=d.png", "colormap=jet"} <= set(friend.url.partition("?")[2].split("&"))
+    friend.reload()
+    expect(friend.get_by_role("radio", name=re.compile("^jet"))).to_be_checked()
+    assert copy_link(friend, "d.png opens with it") == friend.url
     # The same file, given by both; and what came by the link.
     upload(friend, "c.png")
     for label, left in (("Delete", ["d.png"]), ("Remove", [])):
@@ -129,7 +139,7 @@ def test_link_has_an_own_picture_which_nobody_else_deletes(visit: Callable[..., 
     expect(friend.get_by_test_id("stAlert")).to_have_count(0)
     assert friend.get_by_test_id("stFileUploaderDropzone").last.bounding_box()["height"] > 300
     upload(friend, "d.png", place=".st-key-missing-picture")
-    asked(friend, "model", "demo-cls-s")
+    asked(friend, "model", "efficientnet-lite1")
 
 
 def test_link_of_a_view_in_saved_is_that_of_saved(visit: Callable[..., Page]) -> None:

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Touch } from "../../sightglass/ui/viewer/touch.js";
+import { wayOf } from "../../sightglass/ui/viewer/ghost.js";
 
 const paint = new Proxy({ canvas: {} }, { get: (own, name) => own[name] ?? (() => {}), set: () => true });
 globalThis.document = { createElement: () => ({ getContext: () => paint }) };
@@ -46,4 +47,13 @@ test("only the latest trail is asked about, and answers to one that was cleared 
   asked[3].reply("late");
   await soon();
   assert.deepEqual([touch.sentence, state.cover, heard.at(-1), touch.edit.marks], ["", null, null, []]);
+});
+
+test("the ghost covers only what the model saw", () => {
+  const own = { values: [0, 0, 0, 9], w: 2, h: 2, extent: [80, 0, 120, 40] };
+  const [from, to] = wayOf({ own, seen: [80, 0, 120, 40] }, [200, 40]);
+  assert.deepEqual(to, [110, 30]);
+  assert.deepEqual(from, [112, 32]);
+  const edge = { values: [0, 9], w: 2, h: 1, extent: [80, 0, 120, 40] };
+  assert.deepEqual(wayOf({ own: edge, seen: [80, 0, 112, 40] }, [200, 40])[1], [109.6, 20]);
 });

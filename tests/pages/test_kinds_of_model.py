@@ -13,9 +13,7 @@ from sightglass.explain.phrases import NBSP, percent, quantity
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.demo.pictures import CAPTIONED
 from sightglass.pages.explore import answers
-from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, token
 from sightglass.ui.session.state import ChosenArea
-from sightglass.ui.session.visitor import Visitor
 from tests.corpus import npy
 from tests.pages.conftest import (
     choose,
@@ -206,6 +204,8 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     of_boxes = [result.box_numbers(i) for i in range(len(result.heatmaps))]
     assert inside == [f"{numbers.printed_inside} on {percent(numbers.area)}" for numbers in of_boxes]
     assert "box" not in app.query_params
+    # Other boxes have none of it.
+    assert "Evidence for" not in texts(app)
     choose_row(app, 3)
     numbers = result.box_numbers(3)
     parts = [f"{share}{NBSP}% " for share in numbers.printed.values()]
@@ -288,11 +288,6 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(page):
     assert headline(app).startswith("Demo-s knows drawn scenes only: ") and "example" not in app.query_params
     choose(app, "scene 3")
     assert headline(app) == f"{FOUND}."
-    picture = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    UPLOADS.put(session(app, Visitor).owner, picture, b"")
-    session(app, Pictures).chosen = token(picture)
-    app.run()
-    assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 
 
 def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):

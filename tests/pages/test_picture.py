@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +25,7 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import MAX_OWN, UNDO, Pictures, Uploads, token
 from sightglass.ui.session.state import Controls
 from sightglass.ui.session.visitor import MAX_AGE, Visitor
+from tests.corpus import saved
 from tests.pages.conftest import (
     bar,
     choose,
@@ -147,6 +149,32 @@ def test_what_the_server_has_dropped_is_in_the_bar_no_more(page):
     app = upload(page(), "c.png")
     image_source.UPLOADS.drop(session(app, Visitor).owner, bar(app)["chosen"])
     assert not own(choose(app, "china"))
+
+
+@pytest.mark.parametrize("address", ["", "topk", "compare"])
+def test_a_model_of_drawn_scenes_shows_one_in_place_of_an_upload(page, address):
+    app = upload(page(address, model="demo-cls-s"), "a.png")
+    assert headline(app).endswith(
+        "It knows drawn scenes only: this is one, in place of a.png, which is taken for a photograph."
+    )
+    assert parameter(app, "example") == "one thing"
+    press(app, "Back to a.png")
+    assert headline(app).startswith("Demo-cls-s knows drawn scenes only: on a photograph its answers mean nothing.")
+    assert bar(app)["name"] == "a.png"
+    # Said once.
+    assert "Trained on drawn scenes only" not in texts(app)
+    assert "in place of coffee.jpg." in headline(choose(app, "coffee"))
+    small = Pillow.fromarray(load_bundled("scene 3").pixels).resize((300, 300))
+    upload(app, "scene.jpg", saved(small, "JPEG"))
+    assert bar(app)["name"] == "scene.jpg"
+    assert "drawn scenes" not in headline(app)
+
+
+def test_what_was_uploaded_to_a_model_of_scenes_is_shown_to_others(page):
+    app = upload(page(model="demo-cls-s"), "a.png")
+    app.selectbox(key="family").select("EfficientNet-Lite").run()
+    assert bar(app)["name"] == "a.png"
+    assert "in place of" not in headline(app)
 
 
 def uploaded(*names: str) -> list[Image]:

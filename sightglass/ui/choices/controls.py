@@ -106,13 +106,26 @@ def add_warning(choices: Choices, finding: str) -> str:
 
     It says that a photograph is not for such a model, or was replaced. `finding`: the headline without it.
     """
+    if not choices.model.example:
+        return finding
     photograph = image_source.replaced()
-    if choices.model.example and photograph:
-        return f"{finding} It knows drawn scenes only: this is one, in place of {photograph}."
-    if not choices.model.example or not (image_source.is_own() or image_source.is_photograph()):
+    if photograph:
+        known = state.of(image_source.Replacement).photograph in image_source.EXAMPLES
+        guess = "" if known else ", which is taken for a photograph"
+        return f"{finding} It knows drawn scenes only: this is one, in place of {photograph}{guess}."
+    if not image_source.is_photograph():
         return finding
     knows = f"{choices.model.name} knows drawn scenes only"
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
+
+
+def draw_way_back(model: ModelSpec) -> None:
+    """Draw the way back to the photograph that a model's own scene replaces, if it does."""
+    photograph = image_source.replaced()
+    if photograph:
+        help = "On a photograph this model's answers mean nothing."
+        look: dict[str, Any] = {"icon": ":material/undo:", "key": "back-to-photograph", "help": help}
+        st.button(f"Back to {escape(photograph)}", on_click=image_source.insist, args=(model.id,), **look)
 
 
 def load(model_id: str) -> Explainer:

@@ -146,7 +146,7 @@ def choose_picture(image: Image) -> None:
     if example is not None and image_source.example(example).sha256 == image.sha256:
         image_source.choose_example(example, named=True)
     else:
-        image_source.choose_upload(image)
+        image_source.choose_upload(image, named=True)
 
 
 def go(*kept_parameters: str) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 import streamlit as st
 
 from sightglass.common.settings import MIB
+from sightglass.common.style import DEFAULTS
 from sightglass.ui.session import state
 from sightglass.ui.session.state import Kept
 
@@ -35,6 +36,8 @@ MAX_AGE = 3600.0
 NOMINAL = 100_000
 """Bytes that a tab's state counts as, beside its uploads."""
 _ID = re.compile(r"[\w-]{22,64}")
+VIEW = {*DEFAULTS, "zoom"}
+"""Parameters of the address that the viewer writes."""
 Address = tuple[str, dict[str, str]]
 """The name of a page, and the parameters of its address."""
 
@@ -145,7 +148,9 @@ def owner() -> str:
 
 
 def _address() -> Address:
-    return state.of(state.Navigation).page, st.query_params.to_dict()
+    # How maps are drawn is the browser's own choice, which it keeps by itself.
+    chosen = {name: text for name, text in st.query_params.to_dict().items() if name not in VIEW}
+    return state.of(state.Navigation).page, chosen
 
 
 def resume() -> None:

@@ -1,13 +1,15 @@
 // On a first visit a ghost pointer covers the strongest place once, so that people see that a hand can.
 
 import { placer } from "../../browser/geometry.js";
+import { DISC } from "./touch.js";
 
 const SEEN = "sightglass.covered";
 /** Milliseconds that the page has to come to rest, and that the ghost takes. */
 const WAIT_MS = 1500;
 const SHOW_MS = 3000;
-/** Share of that time in which it comes to the place. */
+/** Share of that time in which it comes to the place, and of the way to the corner from where it does. */
 const COMES = 0.5;
+const FROM = 0.2;
 /** What a person does instead. */
 const ACTS = ["pointerdown", "keydown", "wheel"];
 
@@ -25,6 +27,21 @@ export function strongest({ values, w, h, extent: [x0, y0, x1, y1] }) {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
   return [x0 + (((best % w) + 0.5) / w) * (x1 - x0), y0 + ((Math.floor(best / w) + 0.5) / h) * (y1 - y0)];
+}
+
+/**
+ * Return where the ghost begins and ends, in original pixels: the disc covers only what the model saw, where it fits.
+ * @param {{own: import("../../browser/sample.js").Grid, seen: number[]}} map @param {number[]} size of the picture
+ */
+export function wayOf({ own, seen }, size) {
+  const margin = (DISC / 2) * Math.min(...size);
+  const inside = (/** @type {number} */ place, /** @type {number} */ i) => {
+    const low = seen[i] + margin;
+    const high = seen[i + 2] - margin;
+    return low < high ? Math.min(high, Math.max(low, place)) : (low + high) / 2;
+  };
+  const to = strongest(own).map(inside);
+  return [to.map((end, i) => inside(end + FROM * (seen[i + 2] - end), i)), to];
 }
 
 export class Ghost {
@@ -56,7 +73,7 @@ export class Ghost {
     localStorage.setItem(SEEN, "1");
     this.#began = performance.now();
     panel.canvas.parentElement?.append(this.#pointer);
-    const to = strongest(map.own), from = state.head.size.map((side, i) => 0.8 * to[i] + 0.2 * side);
+    const [from, to] = wayOf(map, state.head.size);
     touch.begin(from);
     const step = () => {
       const share = (performance.now() - this.#began) / SHOW_MS;

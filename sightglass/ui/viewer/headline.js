@@ -1,7 +1,7 @@
 // The page's headline names the colour of the evidence: the server writes the usual one, the browser the one that it shows.
 
 import { hueOf, HUES, overlayColours } from "../../browser/table.js";
-import { COLOURLESS, HUE_NAMES } from "../../common/style.js";
+import { COLOURLESS, HUE_NAMES, OVERLAY } from "../../common/style.js";
 
 /**
  * Return what a sentence calls the strongest place of a heatmap, as `Style.hot` in style.py does.
@@ -9,9 +9,13 @@ import { COLOURLESS, HUE_NAMES } from "../../common/style.js";
  */
 export function hotOf({ mode, colormap }, lut) {
   if (mode in COLOURLESS) return COLOURLESS[mode];
-  const [r, g, b] = (mode === "overlay" ? overlayColours(lut, colormap) : lut).slice(-3);
+  const colours = mode === "overlay" ? overlayColours(lut, colormap) : lut;
+  const at = 3 * Math.round(255 * OVERLAY.named);
+  const [r, g, b] = colours.slice(at, at + 3);
   const value = Math.max(r, g, b), saturation = value && (value - Math.min(r, g, b)) / value;
-  if (saturation < 0.12) return value > 0.85 * 255 ? "white" : "grey";
+  // Over a picture white is never pure.
+  if (saturation < 0.12 && value > 0.85 * 255) return mode === "map" ? "white" : "light grey";
+  if (saturation < 0.12) return "grey";
   const degrees = (hueOf(r, g, b) * 360) / HUES;
   const name = HUE_NAMES.names[HUE_NAMES.from.findLastIndex((edge) => degrees >= edge)];
   if (value < 0.35 * 255) return `dark ${name}`;

@@ -13,9 +13,22 @@ const HOLD_MS = { touch: 350, mouse: 250 };
 /** Keys that choose a model of the page's family by its size. */
 const SIZE_KEYS = ["s", "m", "l"];
 
+const SIZE_BUTTONS = '.st-key-choices [class*="st-key-size-"] button';
+
+/** Whether the keys of a row of their help do anything just now; those of other rows always do. @type {Record<string, (viewer: Viewer) => boolean>} */
+const ACTING = {
+  maps: ({ state }) => state.maps().length > 0,
+  several: ({ state }) => state.placeOf("1") >= 0,
+  sizes: ({ state }) => state.placeOf("s") >= 0 || document.querySelector(SIZE_BUTTONS) !== null,
+  inset: ({ inset }) => inset.offered,
+  clicks: ({ state }) => state.measuring || state.head.boxes.length > 0 || state.listed.some(({ pictured }) => pictured),
+  touch: ({ root, touch }) => [...root.querySelectorAll(".stage")].some((stage) => touch.offered(stage)),
+  deck: () => document.querySelector('[class*="st-key-deck-line-"]') !== null,
+};
+
 /** Press the button of a size, where the page has one. @param {string} size */
 function chooseSize(size) {
-  const buttons = document.querySelectorAll('.st-key-choices [class*="st-key-size-"] button[aria-checked="false"]');
+  const buttons = document.querySelectorAll(`${SIZE_BUTTONS}[aria-checked="false"]`);
   const button = [...buttons].find(({ textContent }) => textContent?.trim() === size);
   if (button instanceof HTMLElement) button.click();
 }
@@ -192,7 +205,7 @@ export class Input {
     else if (place >= 0) this.#choose(place);
     else if (SIZE_KEYS.includes(key)) chooseSize(key);
     else if (key === "p") viewer.swap();
-    else if (key === "?") find(root, ".keys").togglePopover();
+    else if (key === "?") this.#showKeys();
     else if (key === "[" || key === "]") this.#fade(key === "]" ? 0.1 : -0.1);
     // Otherwise it closes what is open.
     else if (key === "escape" && !root.querySelector(":popover-open")) this.#clear();
@@ -200,6 +213,15 @@ export class Input {
       event.preventDefault();
       viewer.showPlain(true);
     }
+  }
+
+  /** List the keys that act just now, or shut the list. */
+  #showKeys() {
+    const { root } = this.viewer;
+    for (const term of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-when]"))) {
+      term.hidden = !ACTING[term.dataset.when ?? ""](this.viewer);
+    }
+    find(root, ".keys").togglePopover();
   }
 
   /** Clear what was marked, covered or pointed at. */

@@ -26,6 +26,11 @@ const PHONE = 640;
 /** CSS pixels between panels; of the narrowest one, and of the narrowest where the number of columns is fixed. */
 const GAP = 16;
 const MIN_WIDTH = 150;
+/** Width by height from which up to so many pictures stand below each other, each more than 80 % as wide as the page. */
+export const PANORAMA = 2.9;
+const STACKED = 3;
+/** CSS pixels of the narrowest place of a title. */
+const TITLE_WIDTH = 200;
 const MIN_FIXED_WIDTH = 96;
 /** Canvas pixels of a panel's longer side at rest; of all panels together what a frame has time for while a hand moves. */
 const MAX_SIDE = 2560;
@@ -93,18 +98,20 @@ function columnsFor(count, room, fixed) {
 export function arrange(holder, panels, head, full) {
   const room = widthOf(holder), count = panels.length, aspect = head.size[0] / head.size[1];
   if (!room || !count) return false;
+  const stacks = !full && !head.columns && aspect >= PANORAMA && count <= STACKED;
   const sizeOf = (/** @type {number} */ across) => {
-    const wide = Math.min((room - GAP * (across - 1)) / across, mostHigh(head, Math.ceil(count / across), full) * aspect);
+    const high = stacks ? mostHigh(head, 1, 0) / count - GAP : mostHigh(head, Math.ceil(count / across), full);
+    const wide = Math.min((room - GAP * (across - 1)) / across, high * aspect);
     return [Math.max(1, Math.floor(wide)), Math.max(1, Math.round(wide / aspect))];
   };
-  let columns = columnsFor(count, room, head.columns);
+  let columns = stacks ? 1 : columnsFor(count, room, head.columns);
   if (full) {
     const sizes = panels.map((_, i) => sizeOf(i + 1)[0]);
     columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
   }
   const [width, height] = sizeOf(columns);
   // A tower of a picture leaves its column wide enough for a title.
-  const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
+  const column = Math.max(width, Math.min(TITLE_WIDTH, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
   const dense = density(3), fine = Math.min(dense, MAX_SIDE / Math.max(width, height));
   const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));

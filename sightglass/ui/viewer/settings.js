@@ -131,9 +131,8 @@ export function keep(storage, settings, link = readStored(storage).link) {
 /**
  * Return the address with everything of the view that is not the default.
  * @param {string} href @param {Style} settings @param {Viewport} viewport
- * @param {{private?: string, keeps?: number|null}} [link] the name of a picture that is no example, and whether it is kept
  */
-export function linkTo(href, settings, viewport, { private: own = "", keeps = null } = {}) {
+export function linkTo(href, settings, viewport) {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(DEFAULTS)) {
@@ -143,9 +142,6 @@ export function linkTo(href, settings, viewport, { private: own = "", keeps = nu
   }
   if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
   else url.searchParams.delete("zoom");
-  if (keeps === null) url.searchParams.delete("picture");
-  // For whoever opens it once the picture is gone.
-  if (own) url.searchParams.set("named", own);
   return url.href;
 }
 

@@ -3,7 +3,7 @@
 import { visible, WHOLE } from "../../browser/geometry.js";
 import { DEFAULTS } from "../../common/style.js";
 import { corners, Hand } from "../painter/edits.js";
-import { onPhone } from "./painter.js";
+import { onPhone, PANORAMA } from "./painter.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
@@ -118,7 +118,8 @@ export class State {
   layout() {
     const { settings: { layout }, head: { beside, size } } = this;
     if (layout !== "auto") return layout;
-    return beside && size[1] >= size[0] && !onPhone() ? "beside" : "single";
+    const [width, height] = size;
+    return beside && (height >= width || width >= PANORAMA * height) && !onPhone() ? "beside" : "single";
   }
 
   /** Whether all maps can be shown on one scale. */

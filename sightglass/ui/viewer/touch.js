@@ -6,7 +6,7 @@ import { reduced } from "../../browser/geometry.js";
 import { Hand } from "../painter/edits.js";
 
 /** Diameter of the disc, as a share of the picture's shorter side, and how far the wheel changes it. */
-const DISC = 0.12;
+export const DISC = 0.12;
 const SIZES = [0.04, 0.4];
 /** Pixels of the longer side of a copy so small that it is a blur, and of the same enlarged: between its own pixels it is smooth. */
 const BLUR = 14;

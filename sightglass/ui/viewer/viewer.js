@@ -25,6 +25,11 @@ const STAGED = "data-stage";
 const AROUND = 130;
 const STAGE_AROUND = 110;
 const HINT = "Point for values.";
+/** Milliseconds of rest until the address says what a hand has changed: browsers refuse many changes of it. */
+const ADDRESS_MS = 300;
+
+/** Whether a viewer writes the address just now: two on a page may differ in their zoom. */
+let addressing = false;
 
 /** @param {HTMLElement} element @param {import("./settings.js").Line} line */
 function writeLine(element, line) {
@@ -37,6 +42,7 @@ export class Viewer {
   /** @type {Pick<Payload, "setStateValue"|"setTriggerValue">} */
   send = { setStateValue: () => {}, setTriggerValue: () => {} };
   #coming = "";
+  #leaving = 0;
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -55,6 +61,7 @@ export class Viewer {
     }, signal);
     onBroadcast("play", (play) => this.#isPages() && this.#play(play), signal);
     onBroadcast("look", () => this.tellShown(), signal);
+    onBroadcast("addressed", () => this.#address(), signal);
     window.addEventListener("click", (event) => {
       const copies = event.target instanceof Element && event.target.closest(".st-key-copy-link button");
       if (!copies || !this.#isPages()) return;
@@ -70,6 +77,7 @@ export class Viewer {
       this.arrange();
     }, signal);
     signal.addEventListener("abort", () => {
+      clearTimeout(this.#leaving);
       document.documentElement.removeAttribute(STAGED);
       for (const { picture } of [this.state, ...this.state.listed]) picture?.bitmap.close();
       find(root, ".panels").replaceChildren();
@@ -279,12 +287,28 @@ export class Viewer {
     return this.state.head.id && !host.closest('[role="dialog"]');
   }
 
+  #addressLater() {
+    clearTimeout(this.#leaving);
+    this.#leaving = window.setTimeout(() => this.#address(), ADDRESS_MS);
+  }
+
+  /** Have the address bar say how the maps are drawn: it is the link that is copied. */
+  #address() {
+    const { settings, viewport } = this.state;
+    if (addressing || !this.#isPages()) return;
+    const link = linkTo(location.href, settings, viewport);
+    if (link === location.href) return;
+    addressing = true;
+    history.replaceState(history.state, "", link);
+    addressing = false;
+  }
+
   /** @param {Element|null} saved  around the button where the view is in Saved; its class has the record's id */
   async #copyLink(saved) {
     const { state } = this, { head } = state;
     const record = saved?.className.match(/st-key-saved-link-([0-9a-f]+)/)?.[1];
-    const own = () => linkTo(location.href, state.settings, state.viewport, head);
-    const address = record ? new URL(`saved?kept=${record}`, location.href).href : own();
+    this.#address();
+    const address = record ? new URL(`saved?kept=${record}`, location.href).href : location.href;
     // Without https, browsers deny the clipboard to pages from another machine.
     const copied = await navigator.clipboard?.writeText(address).then(() => true, () => false);
     const message = copied ? "Link copied to the clipboard." : address;
@@ -404,6 +428,7 @@ export class Viewer {
     this.#placeCross();
     this.painter.stir(true);
     this.painter.redraw();
+    this.#addressLater();
   }
 
   /** Show what a check plays in place of the maps, or the maps again. @param {import("../../browser/component.js").Play|null} play */
@@ -471,6 +496,7 @@ export class Viewer {
     if (this.#isPages()) this.headline.say(hotOf(state.settings, state.lut()));
     this.#explainLines();
     this.tellShown();
+    this.#addressLater();
   }
 }
 

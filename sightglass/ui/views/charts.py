@@ -14,7 +14,7 @@ import streamlit as st
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, describe_fit, diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, MOSTLY, area_name, diagnose, unseen
 from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 from sightglass.report.table import list_numbers
@@ -91,18 +91,22 @@ def numbers_button(explanation: Explanation, index: int) -> None:
 
 
 def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str] = ()) -> None:
-    """Draw the findings, most serious first; `exclude`: kinds that the page says elsewhere."""
-    draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
+    """Draw the findings, most serious first; `exclude`: kinds, or texts, that the page says elsewhere."""
+    findings = diagnose(explanation, index)
+    draw_lines([finding for finding in findings if finding.kind not in exclude and finding.text not in exclude])
 
 
-def say_fit(explanation: Explanation) -> str:
-    """Say that most of the picture was cut off or that it was enlarged.
+def whole_button(explanation: Explanation) -> None:
+    """Draw the button that shows the model the whole picture, where most of it is cut off."""
+    whole = _find_whole(explanation)
+    if whole is None or unseen(explanation) <= MOSTLY:
+        return
+    show = partial(control_table.set_options, {"preprocessing": whole})
+    st.button(WHOLE, icon=":material/fit_screen:", key="whole", type="primary", help=_help_whole(whole), on_click=show)
 
-    Where it was cut off, the text also says what to choose, if the model can see all of it. Empty for neither.
-    """
-    said, whole = describe_fit(explanation), _find_whole(explanation)
-    cut = unseen(explanation) > MOSTLY
-    return f"{said.removesuffix('.')}: choose {WHOLE}." if cut and whole is not None else said
+
+def _help_whole(whole: str) -> str:
+    return f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable."
 
 
 def _find_whole(explanation: Explanation) -> str | None:
@@ -131,7 +135,7 @@ def fit_switch(explanation: Explanation) -> None:
         on_change=lambda: control_table.set_options({"preprocessing": widgets["fit"]}),
         label_visibility="collapsed",
         width="content",
-        help=f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable.",
+        help=_help_whole(whole),
     )
 
 

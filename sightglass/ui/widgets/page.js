@@ -27,6 +27,8 @@ export function keepPlaces({ history, location }) {
     const here = new URL(location.href);
     if (address && onePlace(here, new URL(address, here))) replace({ ...history.state, ...state }, unused, address);
     else otherwise(state, unused, address);
+    // A viewer adds how its maps are drawn, of which Streamlit knows nothing.
+    globalThis.dispatchEvent?.(new CustomEvent("sightglass:addressed"));
   };
   history.pushState = Object.assign(keepingEntry(push), { placed: true });
   history.replaceState = keepingEntry(replace);

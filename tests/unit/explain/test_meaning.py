@@ -53,7 +53,7 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
     assert describe(result, "yellow").headline == (
         "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
     )
-    assert describe_map(result).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
+    assert describe_map(result).startswith("What raises or lowers **yaw** is spread over the whole picture")
     assert result.task.wording.name_map(result, 2) == "roll, −2.5°"
     caption = figure.write_caption(result, 0)
     assert "(what raises or lowers it)" in caption and "%" not in caption

@@ -157,7 +157,8 @@ def test_proof_curves_average_seeds():
 
 
 def test_upload_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = {type(each): each for each in (Pictures(chosen="bus"), image_picker.PictureBar(), Visitor("me", ""))}
+    states = (Pictures(chosen="bus"), image_source.Replacement(), image_picker.PictureBar(), Visitor("me", ""))
+    held = {type(each): each for each in states}
     monkeypatch.setattr(image_source.state, "of", held.__getitem__)
     monkeypatch.setattr(image_source, "UPLOADS", image_source.Uploads())
     monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)

@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.received import open_received
 from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
-from sightglass.models.demo.pictures import example_file
+from sightglass.models.demo.pictures import example_file, is_scene
 from sightglass.models.demo.pictures import example_named as example_named
 from sightglass.models.spec import ModelSpec
 from sightglass.ui.session import state, url_state
@@ -49,10 +49,13 @@ class OwnPicture:
     """Width and height in pixels."""
     thumbnail: bytes
     """The middle as WebP."""
+    scene: bool = False
+    """Whether it is one of the packaged drawn pictures."""
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        return cls(image.sha256, image.name, (image.width, image.height), thumbnail(image))
+        size = (image.width, image.height)
+        return cls(image.sha256, image.name, size, thumbnail(image), is_scene(image.pixels))
 
 
 def thumbnail(image: Image) -> bytes:
@@ -266,7 +269,7 @@ MAX_NAME = 60
 FIRST = EXAMPLES[0]
 """The example of a first visit."""
 NAMED = "named"
-"""Name in the address of the picture's file name, in a copied link."""
+"""Name in the address of an own picture's file name."""
 
 
 @dataclass(frozen=True)
@@ -294,12 +297,10 @@ class Pictures:
     """What was deleted last, until another picture is chosen."""
     deletions: int = 0
     """Counts the deletions: each has a line of its own."""
-    replaced: str = ""
-    """The bundled photograph in whose place the example of a model is shown that knows no photographs."""
     named: bool = False
-    """Whether a link or a file named the chosen example: its model explains it, whatever it knows."""
-    insisted: set[str] = field(default_factory=set)
-    """Ids of such models that a person had explain a photograph nevertheless."""
+    """Whether a link, a file or a clip named the chosen picture: its model explains it, whatever it knows."""
+    drawing: str = ""
+    """The `token` of the drawing that was made here."""
 
     def opened(self, key: str | None) -> Image | None:
         """Return one of the browser's own pictures, decoded again if needed."""
@@ -312,6 +313,16 @@ class Pictures:
         if self.last is None or token(self.last) != key:
             self.last = UPLOADS.get(owner(), key)
         return self.last
+
+
+@dataclass
+class Replacement(state.Kept):
+    """The photographs of models that know drawn scenes only, in whose places these are shown."""
+
+    photograph: str = ""
+    """The `token` or the name of the one that is replaced; empty for none."""
+    insisted: frozenset[tuple[str, str]] = frozenset()
+    """Ids of models and the photographs that a person had them explain nevertheless."""
 
 
 def list_own() -> tuple[OwnPicture, ...]:
@@ -357,8 +368,16 @@ def is_installed(name: str) -> bool:
 
 
 def is_photograph() -> bool:
-    """Return whether a bundled photograph is chosen."""
-    return _read_pictures().chosen in packaged.PHOTOGRAPHS
+    """Return whether the chosen picture is a photograph.
+
+    One's own is taken for it unless it is a packaged scene, or was drawn here.
+    """
+    pictures = _read_pictures()
+    key = pictures.chosen or ""
+    if key in EXAMPLES:
+        return key in packaged.PHOTOGRAPHS
+    own = UPLOADS.find(owner(), key)
+    return key != pictures.drawing and not (own is not None and own.scene)
 
 
 def is_own() -> bool:
@@ -401,8 +420,10 @@ def current() -> Image:
     if image is None and pictures.chosen not in EXAMPLES:
         pictures.chosen, pictures.problem = _newest(), "This picture is no longer on the server: upload it again."
         image = pictures.opened(pictures.chosen)
-    url_state.set_url("picture", None if image is None else pictures.chosen)
-    url_state.set_url(NAMED, None)
+    # A link cannot carry one that is too large to be kept, but its name, by which it is asked for.
+    kept = image is not None and UPLOADS.find(owner(), token(image)) is not None
+    url_state.set_url("picture", pictures.chosen if kept else None)
+    url_state.set_url(NAMED, None if image is None else image.name)
     url_state.set_url("example", pictures.chosen if image is None else None, FIRST)
     return example(pictures.chosen or FIRST) if image is None else image
 
@@ -422,8 +443,11 @@ def _read_pictures() -> Pictures:
         pictures.chosen = next(name for name in names if name and is_installed(name))
         pictures.named = pictures.chosen == linked
         key = st.query_params.get("picture")
-        if key is not None and not choose_by_id(key):
-            pictures.missing = shorten(st.query_params.get(NAMED, ""), MAX_NAME)
+        name = st.query_params.get(NAMED)
+        if key is not None and choose_by_id(key):
+            pictures.named = True
+        elif key is not None or name is not None:
+            pictures.missing = shorten(name or "", MAX_NAME)
     return pictures
 
 
@@ -436,11 +460,12 @@ def _newest() -> str:
 # The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
 
 
-def choose_upload(image: Image, data: bytes = b"") -> None:
-    """Choose an own picture and keep it; `data`: its file."""
+def choose_upload(image: Image, data: bytes = b"", *, named: bool = False) -> None:
+    """Choose an own picture and keep it; `data`: its file; `named`: in another file, or in a clip."""
     UPLOADS.put(owner(), image, data)
     state.of(Pictures).last = image
     _choose(token(image))
+    state.of(Pictures).named = named
 
 
 def choose_by_id(key: str) -> bool:
@@ -477,7 +502,7 @@ def choose_example(name: str, *, named: bool = False) -> None:
 def _choose(key: str) -> None:
     pictures = state.of(Pictures)
     pictures.chosen, pictures.problem, pictures.missing, pictures.deleted = key, None, None, None
-    pictures.replaced, pictures.named = "", False
+    pictures.named, state.of(Replacement).photograph = False, ""
 
 
 def adapt_to_model(model: ModelSpec) -> bool:
@@ -486,35 +511,42 @@ def adapt_to_model(model: ModelSpec) -> bool:
     A model of drawn scenes is shown its own example, unless a person went back to the photograph. Return whether
     another picture was chosen.
     """
-    pictures = state.of(Pictures)
-    photograph = pictures.replaced or pictures.chosen or ""
+    pictures, replacement = state.of(Pictures), state.of(Replacement)
+    if not model.example:
+        pictures.named = False
+        return bool(replacement.photograph) and choose_by_id(replacement.photograph)
+    photograph = pictures.chosen or ""
+    pair = (model.id, photograph)
     if pictures.named:
         pictures.named = False
-        pictures.insisted.add(model.id)
-    if pictures.replaced and not model.example:
-        choose_example(photograph)
-        return True
-    if not model.example or not is_photograph() or model.id in pictures.insisted:
+        replacement.insisted |= {pair}
+    # Who sees another picture must find the way back to this one.
+    kept = photograph in EXAMPLES or UPLOADS.find(owner(), photograph) is not None
+    if not kept or not is_photograph() or pair in replacement.insisted:
         return False
     choose_example(model.example)
-    pictures.replaced = photograph
+    replacement.photograph = photograph
     return True
 
 
 def insist(model_id: str) -> None:
     """Go back to the photograph, which the model then explains although it knows none."""
-    pictures = state.of(Pictures)
-    pictures.insisted.add(model_id)
-    choose_example(pictures.replaced)
+    replacement = state.of(Replacement)
+    photograph = replacement.photograph
+    replacement.insisted |= {(model_id, photograph)}
+    choose_by_id(photograph)
 
 
 def replaced() -> str:
     """Return the file name of the photograph that an example replaces.
 
-    Empty for none.
+    Empty for none, and for one that is no longer here.
     """
-    name = state.of(Pictures).replaced
-    return example_file(name)[1] if name else ""
+    name = state.of(Replacement).photograph
+    if name in EXAMPLES:
+        return example_file(name)[1]
+    own = UPLOADS.find(owner(), name)
+    return "" if own is None else own.name
 
 
 def delete(key: str) -> None:
@@ -551,3 +583,4 @@ def replace_drawing(former: str | None, image: Image) -> None:
     if former:
         UPLOADS.drop(owner(), former)
     choose_upload(image)
+    state.of(Pictures).drawing = token(image)

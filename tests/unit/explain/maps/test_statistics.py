@@ -100,11 +100,11 @@ def test_peak_is_in_picture_coordinates():
     assert statistics.describe_place(measured, crop, (1200, 450)) == "at the bottom"
 
 
-def test_parts_of_one_thing_have_one_place():
-    # The larger part alone would be in the middle.
-    measured = statistics.describe(np.maximum(bump(60, 90, 52, 26, 4), bump(60, 90, 62, 18, 3)), PICTURE)
-    assert measured.n_regions == 2
-    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "above and right of the middle of the picture"
+def test_the_place_is_that_of_the_strongest_point():
+    # The region with most evidence is in the middle.
+    measured = statistics.describe(np.maximum(0.7 * bump(60, 90, 45, 30, 12), bump(60, 90, 62, 16, 3)), PICTURE)
+    assert measured.peak == pytest.approx((625, 165), abs=10)
+    assert statistics.describe_place(measured, PICTURE, PICTURE[2:]) == "at the top right"
 
 
 def test_the_place_of_two_spots_is_not_the_cold_middle():

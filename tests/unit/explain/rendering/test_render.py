@@ -228,13 +228,15 @@ def test_settings_become_a_style_as_in_the_viewer():
 
 
 def test_hot_is_the_drawn_colour_of_every_look():
-    grey, strongest = np.full((9, 9, 3), 128, np.uint8), Field(np.ones((9, 9), np.float32), (0, 0, 9, 9), (0, 0, 9, 9))
+    grey = np.full((9, 9, 3), 128, np.uint8)
+    strong = Field(np.full((9, 9), 0.95, np.float32), (0, 0, 9, 9), (0, 0, 9, 9))
     hues = {"red": 0, "orange": 30, "yellow": 60, "green": 120, "turquoise": 185, "blue": 225, "violet": 270}
     hues["magenta"] = 310
     for style in (Style(mode, name) for mode in ("overlay", "blend", "map") for name in NAMES):
-        hue, saturation, _ = colorsys.rgb_to_hsv(*paint(grey, strongest, style)[4, 4] / 255)
+        hue, saturation, _ = colorsys.rgb_to_hsv(*paint(grey, strong, style)[4, 4] / 255)
         away = abs(hue * 360 - hues.get(style.hot.split()[-1], 0))
-        assert saturation < 0.15 if style.hot == "white" else min(away, 360 - away) <= 48, style
+        assert saturation < 0.15 if style.hot in ("white", "light grey") else min(away, 360 - away) <= 48, style
+    assert [Style(mode, "gray").hot for mode in ("overlay", "map")] == ["light grey", "white"]
     assert [Style(mode).hot for mode in ("overlay", "map", "spotlight")] == ["orange", "yellow", "the bright part"]
 
 
