@@ -10,15 +10,18 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.explain.whatif import touch
+from sightglass.models.geometry import intersection_over_union
 from sightglass.ui.choices import controls
 from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.viewer import Box, Pane
+from sightglass.ui.viewer import Box, Pane, Rect
 from sightglass.ui.views import panels
-from sightglass.video.timeline import clock
+from sightglass.video.timeline import clock, find_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explanation
@@ -28,6 +31,8 @@ HEIGHT = 490
 """Height of the frame in a window of 900 pixels: what is said of it is in sight below it."""
 MAX_MAPS = 12
 """Boxes of a frame that have a map."""
+SAME = 0.5
+"""Overlap from which a box is that of a clip's object."""
 
 
 def open_frame(plan: ClipPlan, seconds: float) -> Image:
@@ -50,7 +55,8 @@ def draw(plan: ClipPlan, seconds: float, picture: DeltaGenerator, beside: DeltaG
             return
         count = len(explanation.heatmaps)
         maps = tuple(panels.to_map(explanation, i, half=False) for i in range(count))
-        look |= {"marks": _boxes(explanation), "touch": touch.register(explanation)}
+        objects = find_objects(plan.folder, plan.settings.start + seconds)
+        look |= {"marks": _boxes(explanation, objects), "touch": touch.register(explanation)}
         view = panels.draw_viewer(image, [Pane(maps=maps)], beside=True, **look)
         with beside:
             instruments(view, [numbers_of(explanation, i) for i in range(count)])
@@ -73,12 +79,20 @@ def _explain(plan: ClipPlan, image: Image) -> Explanation | None:
     return None
 
 
-def _boxes(explanation: Explanation) -> list[Box]:
-    """Return the boxes that have a map: a click on one chooses it."""
+def _boxes(explanation: Explanation, objects: Mapping[int, Rect]) -> list[Box]:
+    """Return the boxes that have a map: a click on one chooses it.
+
+    `objects`: boxes of the clip's objects, whose numbers they have.
+    """
     boxes = []
     for i in range(len(explanation.heatmaps)):
         for answer in explanation.own(i):
-            if answer.box is not None:
-                marks = explanation.task.wording.marks(explanation, answer)
-                boxes.append(Box(answer.box, f"{answer.label} {percent(answer.score)}", i, marks=marks))
+            if answer.box is None:
+                continue
+            overlaps = {number: intersection_over_union(answer.box, box) for number, box in objects.items()}
+            number = max(overlaps, key=overlaps.__getitem__, default=0)
+            tag = str(number) if overlaps.get(number, 0.0) >= SAME else ""
+            label = f"{tag} {answer.label} {percent(answer.score)}".strip()
+            marks = explanation.task.wording.marks(explanation, answer)
+            boxes.append(Box(answer.box, label, i, tag=tag or answer.label, marks=marks))
     return boxes

@@ -70,9 +70,9 @@ def expect_frame(page: Page, frames: list[np.ndarray], number: int) -> None:
 def test_moments_and_the_chart_lead_to_their_very_frames(page, frames):
     page.locator(".moments button", has_text="rod-ring 4 comes").click()
     expect_frame(page, frames, 14)
-    page.locator(".moments button", has_text="rod-ring 6 comes").click()
-    expect_frame(page, frames, 36)
-    expect(page.locator('.moments [aria-current="true"]')).to_have_text(re.compile("rod-ring 6 comes"))
+    page.locator(".moments button", has_text="rod-ring 4 goes").click()
+    expect_frame(page, frames, 38)
+    expect(page.locator('.moments [aria-current="true"]')).to_have_text(re.compile("rod-ring 4 goes"))
     # Anywhere on either part of the chart.
     for plot, share, number in [(0, 0.5, 22), (1, 0.25, 11)]:
         x, y, width, height = page.locator(".nsewdrag").nth(plot).bounding_box().values()
@@ -117,10 +117,10 @@ def test_the_frame_is_explored_in_place_of_the_clip(page, frames):
     assert page.evaluate("window.socketTimes.sent") == sent
     # The player is out of sight, and follows the moments.
     expect(page.locator('[data-testid="stElementContainer"]:has(video)')).to_have_css("opacity", "0")
-    page.locator(".moments button", has_text="rod-ring 6 comes").click()
-    page.wait_for_url(re.compile(r"[?&]moment=2\.4(&|$)"))
+    page.locator(".moments button", has_text="rod-ring 4 goes").click()
+    page.wait_for_url(re.compile(r"[?&]moment=2\.533(&|$)"))
     expect(page.locator(".instruments .from")).to_have_value("0.90")
     page.get_by_role("radio", name="Clip").click()
     # With the chart, which takes its other place.
     page.locator(".playhead").wait_for()
-    expect_frame(page, frames, 36)
+    expect_frame(page, frames, 38)

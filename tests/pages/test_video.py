@@ -138,6 +138,8 @@ def test_the_frame_has_its_own_map_and_the_numbers_of_that(
     for values, heatmap in zip(view.maps, explanation.heatmaps, strict=True):
         np.testing.assert_allclose(values, heatmap.content, atol=1 / 65535)
     assert [box["index"] for box in view.head["boxes"]] == list(range(len(view.maps) if per else 0))
+    # By the objects' numbers, as the clip has them.
+    assert {box["tag"] for box in view.head["boxes"]} >= set("123" if per else "")
     drawn = received(app, "instruments")[0]
     assert drawn["of"] == view.head["id"]
     assert drawn["numbers"] == [numbers_of(explanation, i) for i in range(len(view.maps))]
