@@ -25,7 +25,7 @@ GRAY = "gray"
 
 @functools.cache
 def colormaps() -> Mapping[str, int | str]:
-    """Return every colormap's name with OpenCV's number, or the name again where it has none; uniform ones first."""
+    """Return OpenCV's number of each colormap by its name; without one the name again."""
     of_opencv = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")}
     names = (*_UNIFORM, *sorted((of_opencv | {GRAY}) - set(_UNIFORM)))
     return MappingProxyType({name: getattr(cv2, f"COLORMAP_{name.upper()}", name) for name in names})

@@ -279,7 +279,7 @@ def choose_shown() -> str:
 
 
 def draw(job: ClipJob, *, key: str, shown: str) -> None:
-    """Draw the player, or in its place the frame at which it stands, beside the timeline."""
+    """Draw the player, or the frame at which it stands, beside the timeline."""
     summary, about = job.summary, job.about
     still_shown = shown == "frame"
     with contextlib.suppress(ValueError):
@@ -335,7 +335,7 @@ def open_frame() -> None:
 def _open(plan: ClipPlan, seconds: float) -> None:
     """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
     image_source.choose_upload(still.open_frame(plan, seconds))
-    url_state.link(model=plan.model)
+    reopen.choose_model(catalog.spec(plan.model))
     reopen.open_explore()
 
 

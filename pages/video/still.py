@@ -44,7 +44,7 @@ def open_frame(plan: ClipPlan, seconds: float) -> Image:
 
 
 def draw(plan: ClipPlan, seconds: float, picture: DeltaGenerator, beside: DeltaGenerator) -> None:
-    """Draw a frame with its map, and the map's instruments beside it; `seconds`: of the drawn clip."""
+    """Draw a frame with its map, and its instruments beside it; `seconds`: of the drawn clip."""
     with picture, page.report_problems():
         depends_on = plan.clip.path, plan.settings.start, seconds
         image = state.latest("video-still", depends_on, partial(open_frame, plan, seconds))
@@ -63,7 +63,7 @@ def draw(plan: ClipPlan, seconds: float, picture: DeltaGenerator, beside: DeltaG
 
 
 def _explain(plan: ClipPlan, image: Image) -> Explanation | None:
-    """Return a frame's explanation as the clip was explained; None while a slow method runs, or once it was stopped."""
+    """Explain a frame as the clip was; None while a slow method runs or was stopped."""
     explainer = controls.load(plan.model)
     options = {name: value for name, value in plan.options.items() if name != "method"}
     if task_of(explainer.model).explains("detection"):

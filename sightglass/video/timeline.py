@@ -88,7 +88,7 @@ def name_moments(moments: Sequence[Moment]) -> str:
 
 
 def _count_at_once(moments: Sequence[Moment], label: str) -> int:
-    """Return how many of the objects of a name that came were there at the same time."""
+    """Return how many objects of a name that came were there at once."""
     present, most = set[int | None](), 0
     for moment in moments:
         if moment.label == label and moment.kind == "object":
@@ -103,28 +103,17 @@ OTHER_NAMES = "Boxes say each frame's answer; chart and moments an object's most
 """Where an object has several."""
 
 
-def most_frequent(names: Counter[str]) -> str:
-    """Return the most frequent name, of several the first."""
-    [(name, _)] = names.most_common(1)
-    return name
-
-
-def count_names(rows: Iterable[Json]) -> dict[int, Counter[str]]:
-    """Return in how many frames each object has which name, by its number."""
-    names: dict[int, Counter[str]] = defaultdict(Counter)
+def name_objects(rows: Iterable[Json]) -> dict[int, str]:
+    """Return each object's name by its number: its most frequent answer."""
+    answers: dict[int, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row["object"] is not None:
-            names[row["object"]][row["answer"]] += 1
-    return names
+            answers[row["object"]][row["answer"]] += 1
+    return {number: counted.most_common(1)[0][0] for number, counted in answers.items()}
 
 
-def find_moments(
-    rows: Iterable[Json], names: Mapping[int, Counter[str]], task: Task = TASKS["classify"]
-) -> list[Moment]:
-    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one.
-
-    `names`: of the objects, from `count_names`.
-    """
+def find_moments(rows: Iterable[Json], names: Mapping[int, str], task: Task = TASKS["classify"]) -> list[Moment]:
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
     answer, objects = _BestAnswer(task), dict[int, _Presence]()
     frames = (list(group) for _, group in itertools.groupby(rows, key=itemgetter("frame")))
     changes = (itertools.chain(answer.update(frame[0]), _follow_objects(objects, frame, names)) for frame in frames)
@@ -166,9 +155,7 @@ class _Presence:
     lasted: bool = False
 
 
-def _follow_objects(
-    present: dict[int, _Presence], rows: Sequence[Json], names: Mapping[int, Counter[str]]
-) -> Iterator[Moment]:
+def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json], names: Mapping[int, str]) -> Iterator[Moment]:
     """Take a frame's rows; yield which objects came and went, once that has lasted. `present`: by number."""
     now = rows[0]["seconds"]
     for row in rows:
@@ -177,7 +164,7 @@ def _follow_objects(
         presence = present.setdefault(number, _Presence(row, row))
         presence.last, first = row, presence.first
         if not presence.lasted and now - first["seconds"] >= LASTING:
-            presence.lasted, label = True, most_frequent(names[number])
+            presence.lasted, label = True, names[number]
             # What is there from the beginning does not come.
             if first["frame"] > 0:
                 yield Moment(first["seconds"], first["frame"], "object", f"{label} {number} comes", number, label)
@@ -185,7 +172,7 @@ def _follow_objects(
         if now - (last := presence.last)["seconds"] >= LASTING:
             del present[number]
             if presence.lasted:
-                label = most_frequent(names[number])
+                label = names[number]
                 yield Moment(last["seconds"], last["frame"], "gone", f"{label} {number} goes", number, label)
 
 
@@ -208,7 +195,7 @@ def read_rows(lines: Path) -> Iterator[Json]:
 
 
 def find_objects(folder: Path, seconds: float) -> dict[int, Box]:
-    """Return the objects' boxes by their numbers, as they were seen within `LASTING` of a time of the whole clip."""
+    """Return the objects' boxes by their numbers, nearest to a time; within `LASTING` of it."""
     import pandas as pd
 
     corners = ["x0", "y0", "x1", "y1"]
@@ -263,7 +250,8 @@ def read_curves(
     answer_curves = []
     for rank, key in enumerate(frame["curve"].value_counts().index[:MAX_CURVES], 1):
         rows = frame[frame["curve"] == key]
-        number, label = int(rows["object"].iloc[0]), most_frequent(Counter(map(csv_files.unescape, rows["answer"])))
+        number = int(rows["object"].iloc[0])
+        label = Counter(rows["answer"].map(csv_files.unescape)).most_common(1)[0][0]
         points = rows.groupby("stretch")[["seconds", "score", "area"]].mean()
         gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
         # An empty row interrupts the line.

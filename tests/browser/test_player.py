@@ -93,6 +93,8 @@ def test_line_follows_the_player_and_the_paused_frame_opens(page, frames):
     assert 0 < number < len(frames) - 1
     page.locator(".player .open").click()
     expect_picture(page, f"scene 0.0{number / RATE:.2f} s.png")
+    # By the clip's model, not the chosen one.
+    page.wait_for_url(re.compile(r"[?&]model=demo-m(&|$)"))
 
 
 def test_the_frame_is_explored_in_place_of_the_clip(page, frames):

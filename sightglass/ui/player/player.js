@@ -228,10 +228,10 @@ class Player {
 
   #open() {
     const { video } = this;
-    if (video && !video.paused) {
-      this.#known = true;
-      video.pause();
-    }
+    // Another run of the page would break off the one that opens the frame.
+    clearTimeout(this.#timer);
+    this.#known = Boolean(video && !video.paused);
+    video?.pause();
     this.#send.setTriggerValue("open", this.#at);
   }
 

@@ -48,10 +48,7 @@ class ComparisonTable:
 
     @cached_property
     def _first(self) -> int:
-        """The place of the first map that can be compared.
-
-        0 without one.
-        """
+        """The place of the first map that can be compared; 0 without one."""
         places = range(len(self.names))
         compared = (place for place in places if any(self._overlap(place, other) != NONE for other in places))
         return next(compared, 0)

@@ -31,7 +31,7 @@ from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer, Tracker
 from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
-from sightglass.video.timeline import LASTING, Moment, clock, count_names, name_moments, rgb_of
+from sightglass.video.timeline import LASTING, Moment, clock, name_moments, name_objects, rgb_of
 from sightglass.video.timeline import find_moments as moments
 from tests.clips import clip, scene
 
@@ -376,7 +376,7 @@ GUESSES = [row(20 + i, label) | {"best_score": score} for i in range(60) for lab
     ],
 )
 def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[str, int, str, str]]) -> None:
-    names = count_names(rows)
+    names = name_objects(rows)
     events = moments(sorted(rows, key=lambda entry: entry["frame"]), names)
     assert [(event.kind, event.frame, event.words, event.label) for event in events] == expected
     assert LASTING > 1 / 25

@@ -509,10 +509,7 @@ def insist(model_id: str) -> None:
 
 
 def replaced() -> str:
-    """Return the file name of the photograph that an example replaces.
-
-    Empty for none.
-    """
+    """Return the file name of the photograph that an example replaces; empty for none."""
     name = state.of(Pictures).replaced
     return example_file(name)[1] if name else ""
 
