@@ -171,5 +171,5 @@ if __name__ == "__main__":
 
     chosen = [name for name in sys.argv[1:] if name.endswith(".md")]
     for name in chosen or map(str, followed()):
-        run(Path(name), [file for file in sys.argv[1:] if file not in chosen])
+        run(Path(name).absolute(), [file for file in sys.argv[1:] if file not in chosen])
         print(f"{name}: every block ran with {sightglass.__file__}")

@@ -326,10 +326,7 @@ class Comparison:
 
     @property
     def times(self) -> list[str]:
-        """The time of each model, in words.
-
-        Empty where they were not measured.
-        """
+        """The time of each model, in words; empty where they were not measured."""
         return describe_times(self.timings)
 
 

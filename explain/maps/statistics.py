@@ -43,19 +43,6 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Above:
-    """What of a map is above a level.
-
-    `area` and `evidence`: shares of the map's cells and of its evidence, 0..1. `regions`: connected areas, where cells
-    that touch at a corner are connected.
-    """
-
-    area: float
-    evidence: float
-    regions: int
-
-
-@dataclass(frozen=True)
 class Statistics:
     """The numbers of one map; MEANING explains each."""
 
@@ -185,7 +172,7 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
         coverage_25=float(np.count_nonzero(values > 0.25)) / size,
         coverage_50=float(np.count_nonzero(values > 0.5)) / size,
         coverage_75=float(np.count_nonzero(values > 0.75)) / size,
-        evidence_50=_evidence_above(values, heat, 0.5, total),
+        evidence_50=float(heat[values > 0.5].sum(dtype=np.float64)) / (total or 1),
         half_heat_area=hottest / size,
         entropy=bits,
         entropy_normalised=min(1.0, bits / float(np.log2(size))) if size > 1 else 0.0,
@@ -200,34 +187,6 @@ def describe(values: Values, extent: Extent | None = None) -> Statistics:
         quadrants=quadrants,
         histogram=tuple(np.bincount(bins.ravel(), minlength=BINS).tolist()),
     )
-
-
-def describe_above(values: Values, level: float) -> Above:
-    """Describe what of a map lies above a level.
-
-    Args:
-        values: The map, float32 (h, w) in 0..1; not reduced, so give `Heatmap.coarse` for the numbers of `Statistics`.
-        level: On the map's own scale, 0..1; a cell is above it where its value is greater.
-
-    Returns:
-        Zeros where nothing is above the level.
-
-    Raises:
-        ValueError: The values are no map, or lie outside 0..1.
-    """
-    values = check_values(values)
-    heat = np.clip(values, 0, 1)
-    above = values > level
-    area = float(np.count_nonzero(above)) / values.size
-    evidence = _evidence_above(values, heat, level, float(heat.sum(dtype=np.float64)))
-    count, _ = cv2.connectedComponents(above.view(np.uint8), connectivity=8)
-    return Above(area, evidence, count - 1)
-
-
-def _evidence_above(values: Values, heat: Values, level: float, total: float) -> float:
-    if not total:
-        return 0.0
-    return float(heat[values > level].sum(dtype=np.float64)) / total
 
 
 def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 import cv2
@@ -24,10 +25,11 @@ GRAY = "gray"
 
 
 @functools.cache
-def colormaps() -> tuple[str, ...]:
-    """Return the names of every colormap, the perceptually uniform ones first."""
+def colormaps() -> Mapping[str, int | str]:
+    """Return OpenCV's number of each colormap by its name; without one the name again."""
     of_opencv = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")}
-    return (*_UNIFORM, *sorted((of_opencv | {GRAY}) - set(_UNIFORM)))
+    names = (*_UNIFORM, *sorted((of_opencv | {GRAY}) - set(_UNIFORM)))
+    return MappingProxyType({name: getattr(cv2, f"COLORMAP_{name.upper()}", name) for name in names})
 
 
 def colormap_name(name: str | int) -> str:

@@ -24,6 +24,7 @@ from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.tasks import Task, task_of
 from sightglass.models import catalog
 from sightglass.models.demo import pictures
+from sightglass.pages.video import still
 from sightglass.report.view import Picture, View
 from sightglass.report.views import new_view, statement
 from sightglass.ui import player, saving
@@ -33,7 +34,7 @@ from sightglass.ui.session.jobs.background import Job
 from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import Kept
-from sightglass.ui.views import charts
+from sightglass.ui.views import charts, panels
 from sightglass.video import Summary
 from sightglass.video.clip import Clip, ClipInfo, ReceivedClip
 from sightglass.video.results import CLIP as RESULT
@@ -267,26 +268,46 @@ PAGE_WIDTH = 1392
 """Pixels of a page's content in a window of 1440."""
 
 
-def draw(job: ClipJob, *, key: str) -> None:
-    """Draw the player and its timeline."""
+SHOWN = {"clip": "Clip", "frame": "Explore the frame"}
+
+
+def choose_shown() -> str:
+    """Draw the choice between the clip and its frame; return the chosen one."""
+    look: dict[str, Any] = {"key": "video-shown", "name": "shown", "label_visibility": "collapsed"}
+    look["help"] = "The clip; or the frame at which it stands, with its own map, which is not smoothed."
+    return url_state.widget(st.segmented_control, "Shown", SHOWN, "clip", **look)
+
+
+def draw(job: ClipJob, *, key: str, shown: str) -> None:
+    """Draw the player, or the frame at which it stands, beside the timeline."""
     summary, about = job.summary, job.about
+    still_shown = shown == "frame"
     with contextlib.suppress(ValueError):
         st.session_state.setdefault(f"{key}-at", max(0.0, float(url_state.read_once(MOMENT) or 0)))
     begin = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     width = round(MAX_HEIGHT * about.width / about.height)
     share = min(width / PAGE_WIDTH, 2 / 3)
     with st.container(key=key):
-        video, beside = st.columns([share, 1 - share], gap="medium")
-    with video:
+        left, right = st.columns(panels.COLUMNS if still_shown else [share, 1 - share], gap="medium")
+        below = st.container()
+    with left:
+        picture = st.container()
+        # Also where a frame is shown: it is out of sight, and goes where the chart is clicked.
         st.video(str(summary.clip), width=width)
-    with beside:
+    with right:
+        top = st.container()
+    with below if still_shown else top:
         look: dict[str, Any] = {"seconds": about.seconds, "score": job.task.heading, "key": f"{key}-chart"}
         charts.draw_timeline(job.curves, job.moments, **look)
+    with right:
         late = job.plan.settings.every * about.seconds / max(summary.frames, 1)
-        played = player.follow(key, job.moments, seconds=about.seconds, begin=begin, late=late)
+        look = {"seconds": about.seconds, "begin": begin, "late": late, "hidden": still_shown}
+        played = player.follow(key, job.moments, **look)
     if played.at is not None:
         st.session_state[f"{key}-at"] = played.at
         url_state.set_url(MOMENT, round(played.at, 3), 0.0)
+    if still_shown:
+        still.draw(job.plan, begin if played.at is None else played.at, picture, top)
     for note in summary.notes:
         st.caption(sentence(note))
     if summary.skipped:
@@ -313,12 +334,8 @@ def open_frame() -> None:
 @page.keeping_problem()
 def _open(plan: ClipPlan, seconds: float) -> None:
     """Open the clip's own frame on Explore; `seconds`: of the drawn clip."""
-    at = plan.settings.start + seconds
-    # Opened anew, since reading changes it and the run may be reading.
-    pixels = type(plan.clip)(plan.clip.path, plan.clip.name).frame_at(at).pixels
-    name = f"{plan.clip.name.rpartition('.')[0]} {clock(at, 2).replace(':', '.')} s.png"
-    image_source.choose_upload(Image(pixels, name), named=True)
-    url_state.link(model=plan.model)
+    image_source.choose_upload(still.open_frame(plan, seconds), named=True)
+    reopen.choose_model(catalog.spec(plan.model))
     reopen.open_explore()
 
 

@@ -1,7 +1,7 @@
 """Explain the frames of a clip or a camera."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -56,11 +56,16 @@ class Tracker:
     """The tracked objects of one clip (ByteTrack).
 
     Zhang et al. 2022, https://arxiv.org/abs/2110.06864: sure boxes are matched first, and unsure boxes only to the
-    objects left, so a half-hidden object is not lost. It needs boxes, scores and classes, of any detector.
+    objects left, so a half-hidden object is not lost. It needs boxes, scores and classes, of any detector. Boxes of two
+    classes at one place are one object's, whose class is the surer one.
     """
 
-    def __init__(self, confidence: float = 0.25) -> None:
-        """`confidence`: lowest score of a new object."""
+    def __init__(self, confidence: float = 0.25, iou: float = 0.7, classes: Collection[int] = ()) -> None:
+        """Take the options of the boxes.
+
+        `confidence`: lowest score of a new object; `iou`: overlap from which two boxes are at one place; `classes`:
+        those that are followed, which a surer answer at their place does not hide.
+        """
         from ultralytics.trackers.byte_tracker import BYTETracker
         from ultralytics.utils import ROOT, YAML
 
@@ -68,6 +73,7 @@ class Tracker:
         self.low = min(options["track_low_thresh"], confidence / 2)
         """Score from which a box continues an object that is followed already."""
         options |= {"track_high_thresh": confidence, "track_low_thresh": self.low, "new_track_thresh": confidence}
+        self._iou, self._classes = iou, frozenset(classes)
         self._tracker: Any = BYTETracker(SimpleNamespace(**options))
         self._numbers: dict[int, int] = {}
 
@@ -75,12 +81,21 @@ class Tracker:
         """Return each box's object number, from 1 by appearance, or None; `boxes`: all scored `low` or more."""
         from ultralytics.engine.results import Boxes
 
-        listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
+        kept = self._keep_one_a_place(boxes)
+        listed = [(*(boxes[i].box or ()), boxes[i].score, boxes[i].index) for i in kept]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
         numbers, tracks = self._numbers, dict[int, int]()
         for row in sorted(rows, key=lambda row: row[4]):
-            tracks[int(row[7])] = numbers.setdefault(int(row[4]), len(numbers) + 1)
+            tracks[kept[int(row[7])]] = numbers.setdefault(int(row[4]), len(numbers) + 1)
         return tuple(map(tracks.get, range(len(boxes))))
+
+    def _keep_one_a_place(self, boxes: Sequence[Prediction | AnswerRecord]) -> list[int]:
+        """Return the indices of the boxes without those at a surer one's place."""
+        from torchvision.ops import nms
+
+        places = torch.tensor([box.box for box in boxes], dtype=torch.float32).reshape(-1, 4)
+        ranks = torch.tensor([box.score + (box.index in self._classes) for box in boxes], dtype=torch.float32)
+        return sorted(nms(places, ranks, self._iou).tolist())
 
 
 class FrameExplainer:
@@ -150,7 +165,9 @@ class ClipExplainer(FrameExplainer):
         self.layers = chosen_layers(self.loaded, options.layers)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """Layers at which the raw maps are computed."""
-        self._tracker = Tracker(options.confidence) if self.task.explains("detection") else None
+        self._tracker = (
+            Tracker(options.confidence, options.iou, self.targets) if self.task.explains("detection") else None
+        )
         on_cpu = self.loaded.device.type == "cpu"
         self.frames_per_pass = pass_size(self.loaded, options)
         single = on_cpu and self.loaded.guard is None and self.loaded.gradients and self.method.quick

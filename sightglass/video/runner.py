@@ -264,7 +264,10 @@ class _Run:
         if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
         notes += [f"In {plural(count, 'frame')}: {problem}" for problem, count in self.problems.items()]
-        moments = timeline.find_moments(timeline.read_rows(rows), self.explainer.task)
+        names = timeline.name_objects(timeline.read_rows(rows))
+        if any(row["answer"] != names.get(row["object"], row["answer"]) for row in timeline.read_rows(rows)):
+            notes.append(timeline.OTHER_NAMES)
+        moments = timeline.find_moments(timeline.read_rows(rows), names, self.explainer.task)
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         head |= {"run": self.facts, "frames": frames, "looked": self.count, "skipped": self.clip.skipped}
         head |= {"notes": notes, "moments": list(map(vars, moments))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from sightglass.models.geometry import Box
 
 TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
 """Names of a timeline's files in the folder of its clip."""
@@ -66,7 +69,8 @@ NAMED = 3
 def name_moments(moments: Sequence[Moment]) -> str:
     """Return the moments of answers and objects, in one phrase.
 
-    `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`. Empty without any, or with more than `NAMED`.
+    `2 rod-rings from 0:00.9 and 0:02.4; disc from 0:01.3`. Empty without any, or with more than `NAMED`. Objects of one
+    name are counted where they are all there at one time: one that comes after another went may be the same one.
     """
     named = [moment for moment in moments if moment.kind in ("answer", "object")]
     if len(named) > NAMED:
@@ -75,20 +79,44 @@ def name_moments(moments: Sequence[Moment]) -> str:
     for moment in named:
         # A moment of an unsure model has no label.
         times.setdefault((moment.kind, moment.label or UNSURE), []).append(clock(moment.seconds))
-    parts = [f"{_name(kind, label, len(found))} from {listing(found)}" for (kind, label), found in times.items()]
+    parts = []
+    for (kind, label), found in times.items():
+        number = _count_at_once(moments, label) if kind == "object" else 1
+        name = plural(number, label) if number == len(found) > 1 else label
+        parts.append(f"{name} from {listing(found)}")
     return "; ".join(parts) if len(parts) < len(named) else listing(parts)
 
 
-def _name(kind: Kind, label: str, number: int) -> str:
-    # An answer that comes twice is one answer, and two objects are two.
-    return plural(number, label) if kind == "object" and number > 1 else label
+def _count_at_once(moments: Sequence[Moment], label: str) -> int:
+    """Return how many objects of a name that came were there at once."""
+    present, most = set[int | None](), 0
+    for moment in moments:
+        if moment.label == label and moment.kind == "object":
+            present.add(moment.object)
+        elif moment.kind == "gone":
+            present.discard(moment.object)
+        most = max(most, len(present))
+    return most
 
 
-def find_moments(rows: Iterable[Json], task: Task = TASKS["classify"]) -> list[Moment]:
+OTHER_NAMES = "Boxes say each frame's answer; chart and moments an object's most frequent one."
+"""Where an object has several."""
+
+
+def name_objects(rows: Iterable[Json]) -> dict[int, str]:
+    """Return each object's name by its number: its most frequent answer."""
+    answers: dict[int, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if row["object"] is not None:
+            answers[row["object"]][row["answer"]] += 1
+    return {number: counted.most_common(1)[0][0] for number, counted in answers.items()}
+
+
+def find_moments(rows: Iterable[Json], names: Mapping[int, str], task: Task = TASKS["classify"]) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time; `rows`: in frame order, read one by one."""
     answer, objects = _BestAnswer(task), dict[int, _Presence]()
     frames = (list(group) for _, group in itertools.groupby(rows, key=itemgetter("frame")))
-    changes = (itertools.chain(answer.update(frame[0]), _follow_objects(objects, frame)) for frame in frames)
+    changes = (itertools.chain(answer.update(frame[0]), _follow_objects(objects, frame, names)) for frame in frames)
     first = itertools.islice(itertools.chain.from_iterable(changes), MAX_MOMENTS)
     return sorted(first, key=lambda moment: (moment.seconds, moment.kind))
 
@@ -127,7 +155,7 @@ class _Presence:
     lasted: bool = False
 
 
-def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json]) -> Iterator[Moment]:
+def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json], names: Mapping[int, str]) -> Iterator[Moment]:
     """Take a frame's rows; yield which objects came and went, once that has lasted. `present`: by number."""
     now = rows[0]["seconds"]
     for row in rows:
@@ -136,7 +164,7 @@ def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json]) -> Iter
         presence = present.setdefault(number, _Presence(row, row))
         presence.last, first = row, presence.first
         if not presence.lasted and now - first["seconds"] >= LASTING:
-            presence.lasted, label = True, row["answer"]
+            presence.lasted, label = True, names[number]
             # What is there from the beginning does not come.
             if first["frame"] > 0:
                 yield Moment(first["seconds"], first["frame"], "object", f"{label} {number} comes", number, label)
@@ -144,7 +172,7 @@ def _follow_objects(present: dict[int, _Presence], rows: Sequence[Json]) -> Iter
         if now - (last := presence.last)["seconds"] >= LASTING:
             del present[number]
             if presence.lasted:
-                label = presence.first["answer"]
+                label = names[number]
                 yield Moment(last["seconds"], last["frame"], "gone", f"{label} {number} goes", number, label)
 
 
@@ -164,6 +192,17 @@ def read_rows(lines: Path) -> Iterator[Json]:
     """Yield the rows of a file with one as JSON in each line."""
     with lines.open(encoding="utf-8") as file:
         yield from map(json.loads, file)
+
+
+def find_objects(folder: Path, seconds: float) -> dict[int, Box]:
+    """Return the objects' boxes by their numbers, nearest to a time; within `LASTING` of it."""
+    import pandas as pd
+
+    corners = ["x0", "y0", "x1", "y1"]
+    rows = pd.read_csv(folder / TIMELINE_CSV, usecols=["seconds", "object", *corners]).dropna()
+    rows["apart"] = (rows["seconds"] - seconds).abs()
+    near = rows[rows["apart"] <= LASTING].sort_values("apart").drop_duplicates("object")
+    return dict(zip(near["object"].astype(int), near[corners].itertuples(index=False, name=None), strict=True))
 
 
 POINTS = 600
@@ -211,7 +250,8 @@ def read_curves(
     answer_curves = []
     for rank, key in enumerate(frame["curve"].value_counts().index[:MAX_CURVES], 1):
         rows = frame[frame["curve"] == key]
-        number, label = int(rows["object"].iloc[0]), csv_files.unescape(rows["answer"].value_counts().index[0])
+        number = int(rows["object"].iloc[0])
+        label = Counter(rows["answer"].map(csv_files.unescape)).most_common(1)[0][0]
         points = rows.groupby("stretch")[["seconds", "score", "area"]].mean()
         gaps = points.index[points["seconds"].diff() > max(MIN_GAP, GAP_FACTOR * seconds / len(points))]
         # An empty row interrupts the line.

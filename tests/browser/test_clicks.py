@@ -113,6 +113,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     =QUESTION
 /video?model=demo-cls-s: combobox Follow | own; combobox Look at | ?every;
     button 0:.* | ?moment; button Add to deck | opens; button Upload | file;
+    radio Explore the frame | ?shown; checkbox Boxes | map; =INSTRUMENTS; =VIEWER; radio Clip | ?shown;
     radio Camera | ?source;
     button Start the camera | words; radio File | ?source; button Open the frame at .* on Explore | /; -SAVE; =MODEL;
     =SIZES; =QUESTION

@@ -5,9 +5,10 @@ from playwright.sync_api import Page, expect
 from screen import CANVAS, settled, until
 
 from sightglass import Explainer
-from sightglass.explain.maps.statistics import describe_above, format_value
+from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import load_bundled
+from tests.above import describe_above
 
 pytestmark = pytest.mark.browser
 MODEL = "demo-cls-s"

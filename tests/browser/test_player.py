@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from screen import coarse, expect_picture, until
+from screen import coarse, expect_picture, settled, until
 
 from sightglass import examples
 from sightglass.video.clip import Clip
@@ -70,9 +70,9 @@ def expect_frame(page: Page, frames: list[np.ndarray], number: int) -> None:
 def test_moments_and_the_chart_lead_to_their_very_frames(page, frames):
     page.locator(".moments button", has_text="rod-ring 4 comes").click()
     expect_frame(page, frames, 14)
-    page.locator(".moments button", has_text="rod-ring 6 comes").click()
-    expect_frame(page, frames, 36)
-    expect(page.locator('.moments [aria-current="true"]')).to_have_text(re.compile("rod-ring 6 comes"))
+    page.locator(".moments button", has_text="rod-ring 4 goes").click()
+    expect_frame(page, frames, 38)
+    expect(page.locator('.moments [aria-current="true"]')).to_have_text(re.compile("rod-ring 4 goes"))
     # Anywhere on either part of the chart.
     for plot, share, number in [(0, 0.5, 22), (1, 0.25, 11)]:
         x, y, width, height = page.locator(".nsewdrag").nth(plot).bounding_box().values()
@@ -93,3 +93,36 @@ def test_line_follows_the_player_and_the_paused_frame_opens(page, frames):
     assert 0 < number < len(frames) - 1
     page.locator(".player .open").click()
     expect_picture(page, f"scene 0.0{number / RATE:.2f} s.png")
+    # By the clip's model, not the chosen one.
+    page.wait_for_url(re.compile(r"[?&]model=demo-m(&|$)"))
+
+
+def test_the_frame_is_explored_in_place_of_the_clip(page, frames):
+    page.locator(".moments button", has_text="rod-ring 4 comes").click()
+    expect_frame(page, frames, 14)
+    page.get_by_role("radio", name="Explore the frame").click()
+    numbers = page.locator(".instruments .numbers .value")
+    expect(numbers).to_have_count(7)
+    settled(page)
+    parts = [page.locator(f".instruments {part}") for part in (".plot canvas", ".threshold", ".alpha", ".percent")]
+    swatches = page.locator(".instruments .swatches button")
+    expect(swatches).to_have_count(6)
+    for part in (*parts, *swatches.all(), *numbers.all()[:4], *page.locator("canvas.base").all()):
+        expect(part).to_be_visible()
+        box = part.bounding_box()
+        assert box["y"] + box["height"] <= 900
+    # The threshold's number is another one, and nobody is asked for it.
+    sent, before = page.evaluate("window.socketTimes.sent"), numbers.all_inner_texts()
+    page.locator(".instruments .from").fill("0.9")
+    page.locator(".instruments .from").press("Enter")
+    until(page, lambda: numbers.all_inner_texts() != before, "the same numbers")
+    assert page.evaluate("window.socketTimes.sent") == sent
+    # The player is out of sight, and follows the moments.
+    expect(page.locator('[data-testid="stElementContainer"]:has(video)')).to_have_css("opacity", "0")
+    page.locator(".moments button", has_text="rod-ring 4 goes").click()
+    page.wait_for_url(re.compile(r"[?&]moment=2\.533(&|$)"))
+    expect(page.locator(".instruments .from")).to_have_value("0.90")
+    page.get_by_role("radio", name="Clip").click()
+    # With the chart, which takes its other place.
+    page.locator(".playhead").wait_for()
+    expect_frame(page, frames, 38)

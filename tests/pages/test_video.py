@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
 from sightglass.history import History
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, Video
+from sightglass.ui.instruments import numbers_of
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background, explain_job
@@ -32,7 +35,7 @@ from sightglass.video.clip import Clip
 from sightglass.video.timeline import Moment, read_curves, rgb_of
 from tests.clips import clip, scene
 from tests.corpus import saved
-from tests.pages.conftest import press, received, session, texts
+from tests.pages.conftest import press, received, session, shown, texts
 from tests.waits import patience
 from tests.weights import real
 
@@ -117,6 +120,30 @@ def test_the_frame_that_is_shown_is_in_the_address_and_opens(page: Any, plan: Cl
     app.run()
     assert session(app, Navigation).page == "explore"
     assert session(app, state.Controls).picture.name == "my walk 0.00.28 s.png"
+
+
+@pytest.mark.parametrize(("model", "options"), [("demo-s", {}), ("demo-cls-s", {"targets": ("star",)})])
+def test_the_frame_has_its_own_map_and_the_numbers_of_that(
+    page: Any, plan: ClipPlan, model: str, options: dict[str, Any]
+) -> None:
+    app = page("video", model="demo-cls-s")
+    app.session_state["video-shown"] = "frame"
+    app.session_state["video-timeline-player"] = {"at": 0.08}
+    assert not put(app, finished(ClipJob(replace(plan, model=model, options=options)))).error
+    frame = list(Clip(plan.clip.path).frames())[7]
+    per: dict[str, Any] = {"per": "detection", "top_k": 12} if model == "demo-s" else {}
+    explanation = Explainer(model)(Image(frame.pixels), **options, **per)
+    view = shown(app)
+    assert len(view.maps) == len(explanation.heatmaps) > 0
+    for values, heatmap in zip(view.maps, explanation.heatmaps, strict=True):
+        np.testing.assert_allclose(values, heatmap.content, atol=1 / 65535)
+    assert [box["index"] for box in view.head["boxes"]] == list(range(len(view.maps) if per else 0))
+    # By the objects' numbers, as the clip has them.
+    assert {box["tag"] for box in view.head["boxes"]} >= set("123" if per else "")
+    drawn = received(app, "instruments")[0]
+    assert drawn["of"] == view.head["id"]
+    assert drawn["numbers"] == [numbers_of(explanation, i) for i in range(len(view.maps))]
+    assert received(app, "_player")[0]["hidden"] and app.query_params["shown"] == "frame"
 
 
 def test_the_newest_frame_is_shown_while_a_clip_is_explained(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:

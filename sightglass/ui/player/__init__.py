@@ -29,15 +29,16 @@ class Played:
     """The frame that a person opens: for one run only."""
 
 
-def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: float, late: float) -> Played:
+def follow(place: str, moments: Sequence[Moment], *, seconds: float, begin: float, late: float, hidden: bool) -> Played:
     """Draw the moments and the button beside a video and its chart.
 
     `seconds`: of the video; `begin`: where it stands at first; `late`: after a change, at most, lies its moment, which
-    is said where the moments are pointed at.
+    is said where the moments are pointed at; `hidden`: the video is out of sight, and stands.
     """
     listed = [{"seconds": moment.seconds, "words": moment.words} for moment in moments]
     note = f"Moments of changes: each lies at most {late:.2g} s after its change."
-    head = {"place": place, "begin": begin, "end": None, "seconds": seconds, "moments": listed, "note": note}
+    head = {"place": place, "begin": begin, "end": None, "seconds": seconds, "hidden": hidden}
+    head |= {"moments": listed, "note": note}
     sent = _component(key=f"{place}-player", data=head)
     return Played(_read_seconds(sent.at), _read_seconds(sent.open))
 
@@ -47,7 +48,8 @@ def cut(place: str, begin: float, end: float | None) -> None:
 
     `place`: key of its container; `end`: None for the video's own.
     """
-    head = {"place": place, "begin": begin, "end": end, "seconds": 0.0, "moments": None, "note": ""}
+    head = {"place": place, "begin": begin, "end": end, "seconds": 0.0, "hidden": False}
+    head |= {"moments": None, "note": ""}
     _component(key=f"{place}-player", data=head)
 
 

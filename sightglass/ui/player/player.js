@@ -4,9 +4,9 @@ import { component, find, hearIn, onceAFrame, write } from "../../browser/compon
 
 /**
  * @typedef {{seconds: number, words: string}} Moment
- * @typedef {{place: string, begin: number, end: number|null, seconds: number, moments: Moment[]|null, note: string}} Head
+ * @typedef {{place: string, begin: number, end: number|null, seconds: number, moments: Moment[]|null, note: string, hidden: boolean}} Head
  *   place: key of the container with the video and its chart; begin, end: of the part that is played; seconds: of the chart;
- *   moments: null where there is only a player
+ *   moments: null where there is only a player; hidden: the video is out of sight
  */
 
 /** Seconds by which a time is exceeded, since it may be rounded to before its frame: `frame_at` in clip.py does so, too. */
@@ -46,8 +46,8 @@ class Player {
   /** Seconds of the frame that is shown. */
   #at = 0;
   #timer = 0;
-  /** Whether the player goes to where it begins, which nobody asked for. */
-  #beginning = false;
+  /** Whether Python knows where the player comes to stand next: where it begins, or at the frame that is opened. */
+  #known = false;
   #line = document.createElement("div");
   #pressed = /** @type {PointerEvent|null} */ (null);
   #watched = /** @type {HTMLVideoElement|null} */ (null);
@@ -99,21 +99,37 @@ class Player {
     if (!before) this.#watch();
     // The time goes to Python and comes back: it is no wish to go there.
     if (!before || before.place !== head.place || !head.moments) this.#begin();
+    this.#hide();
     this.#draw();
+  }
+
+  /** Keep the video out of sight where its frame is shown instead. */
+  #hide() {
+    const { video } = this;
+    const hidden = Boolean(this.#head?.hidden);
+    const element = video?.closest("[data-testid=stElementContainer]");
+    if (!video || !(element instanceof HTMLElement)) return;
+    if (hidden) video.pause();
+    element.inert = hidden;
+    // Not `display`: a video that is not drawn does not say which frame it has.
+    element.style.cssText = hidden ? "position:absolute;opacity:0;pointer-events:none" : "";
   }
 
   /** Draw the line once the chart has come, and anew whenever it is drawn. */
   #watch() {
     const place = this.place;
     if (!place) return;
-    const observer = new MutationObserver(onceAFrame(() => this.#draw()));
+    const observer = new MutationObserver(onceAFrame(() => {
+      this.#hide();
+      this.#draw();
+    }));
     observer.observe(place, { childList: true, subtree: true });
     this.signal.addEventListener("abort", () => observer.disconnect());
   }
 
   #begin() {
     if (!this.#head || !this.video?.readyState) return;
-    this.#beginning = true;
+    this.#known = true;
     this.#seek(this.#head.begin);
   }
 
@@ -134,7 +150,7 @@ class Player {
     if (typeof end === "number" && !video.paused && video.currentTime >= end) video.pause();
     if (!video.requestVideoFrameCallback) this.#show(video.currentTime);
     clearTimeout(this.#timer);
-    if (this.#beginning) this.#beginning = type !== "seeked" && type !== "play";
+    if (this.#known) this.#known = type !== "seeked" && type !== "play";
     else if (video.paused) this.#timer = window.setTimeout(() => this.#tell(), STANDS_MS);
   }
 
@@ -211,7 +227,11 @@ class Player {
   }
 
   #open() {
-    this.video?.pause();
+    const { video } = this;
+    // Another run of the page would break off the one that opens the frame.
+    clearTimeout(this.#timer);
+    this.#known = Boolean(video && !video.paused);
+    video?.pause();
     this.#send.setTriggerValue("open", this.#at);
   }
 

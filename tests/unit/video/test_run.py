@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import math
 import threading
@@ -28,9 +29,9 @@ from sightglass.video import Settings, run, runner
 from sightglass.video import records as parts
 from sightglass.video.clip import Clip, Frame
 from sightglass.video.draw import Painter
-from sightglass.video.frames import ClipExplainer
+from sightglass.video.frames import ClipExplainer, Tracker
 from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
-from sightglass.video.timeline import LASTING, Moment, clock, name_moments, rgb_of
+from sightglass.video.timeline import LASTING, Moment, clock, name_moments, name_objects, rgb_of
 from sightglass.video.timeline import find_moments as moments
 from tests.clips import clip, scene
 
@@ -301,6 +302,19 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert np.ptp(painter.paint(frame.pixels, record, ()).astype(int), axis=2).max() == 0 < np.ptp(drawn, axis=2).max()
 
 
+def test_two_classes_at_one_place_are_one_object() -> None:
+    place, beside = (10.0, 10.0, 60.0, 60.0), (70.0, 70.0, 90.0, 90.0)
+
+    def seen(*found: tuple[int, float, Any]) -> list[AnswerRecord]:
+        return [AnswerRecord("a", index, score, box) for index, score, box in found]
+
+    for classes, expected in ((), [(1, None, 2), (None, 1, 2)]), ((0,), [(1, None, 2), (1, None, 2)]):
+        tracker = Tracker(0.25, 0.7, classes)
+        first, second = seen((0, 0.9, place), (1, 0.8, place), (0, 0.9, beside)), (0, 0.6, place)
+        assert tracker.update(first) == expected[0]
+        assert tracker.update(seen(second, (1, 0.8, place), (0, 0.9, beside))) == expected[1]
+
+
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
     raws = (np.full((2, 2), value, np.float32),)
     at = number / 25 if seconds is None else seconds
@@ -336,7 +350,7 @@ def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = Non
     return columns | {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
 
 
-TRACKS = [(1, "cat", range(60)), (2, "dog", range(20, 40)), (3, "fly", [50])]
+TRACKS = [(1, "cat", range(60)), (2, "fox", range(20, 28)), (2, "dog", range(28, 40)), (3, "fly", [50])]
 UNSURE = [("parking meter", 0.07), ("racer", 0.17)]
 GUESSES = [row(20 + i, label) | {"best_score": score} for i in range(60) for label, score in [UNSURE[i // 10 % 2]]]
 
@@ -362,7 +376,8 @@ GUESSES = [row(20 + i, label) | {"best_score": score} for i in range(60) for lab
     ],
 )
 def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[str, int, str, str]]) -> None:
-    events = moments(sorted(rows, key=lambda entry: entry["frame"]))
+    names = name_objects(rows)
+    events = moments(sorted(rows, key=lambda entry: entry["frame"]), names)
     assert [(event.kind, event.frame, event.words, event.label) for event in events] == expected
     assert LASTING > 1 / 25
 
@@ -372,8 +387,13 @@ def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[st
     [
         ([], ""),
         (
-            [("object", 0.9333, "rod-ring"), ("gone", 1.5, "rod-ring"), ("object", 2.4, "rod-ring")],
+            [("object", 0.9333, "rod-ring"), ("object", 2.4, "rod-ring"), ("gone", 2.5, "rod-ring")],
             "2 rod-rings from 0:00.9 and 0:02.4",
+        ),
+        # It may be the same one.
+        (
+            [("object", 0.9333, "rod-ring"), ("gone", 1.5, "rod-ring"), ("object", 2.4, "rod-ring")],
+            "rod-ring from 0:00.9 and 0:02.4",
         ),
         (
             [("object", 0.96, "bus"), ("object", 61.26, "person"), ("object", 3600.0, "person")],
@@ -389,7 +409,11 @@ def test_changes_that_last_are_moments(rows: list[dict], expected: list[tuple[st
     ],
 )
 def test_moments_are_named_with_their_times(found: list[tuple[Any, float, str]], expected: str) -> None:
-    assert name_moments([Moment(at, 0, kind, "", label=label) for kind, at, label in found]) == expected
+    # The first that came goes first.
+    came = itertools.count(1)
+    numbers = [1 if kind == "gone" else next(came) for kind, _, _ in found]
+    events = [Moment(at, 0, kind, "", number, label) for (kind, at, label), number in zip(found, numbers, strict=True)]
+    assert name_moments(events) == expected
 
 
 def test_a_time_keeps_its_fractions() -> None:

@@ -14,6 +14,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.maps.heatmap import CELLS, small_map
 from sightglass.explain.maps.statistics import hottest_mask
 from sightglass.explain.picture.image import load_bundled
+from tests.above import describe_above
 
 PICTURE = (0, 0, 900, 600)
 
@@ -155,11 +156,11 @@ def test_numbers_that_the_browser_has_too(case):
     values = np.abs(np.array(case["values"], np.float32))
     measured = statistics.describe(values, tuple(case["extent"]))
     for expected in case["above"]:
-        above = statistics.describe_above(values, expected["level"])
+        above = describe_above(values, expected["level"])
         assert above.area == pytest.approx(expected["area"])
         assert above.evidence == pytest.approx(expected["evidence"], abs=1e-6)
         assert above.regions == expected["regions"]
-    half = statistics.describe_above(values, 0.5)
+    half = describe_above(values, 0.5)
     assert measured.coverage_50 == half.area
     assert measured.evidence_50 == half.evidence
     assert measured.half_heat_area == pytest.approx(case["half"])
