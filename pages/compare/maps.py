@@ -87,7 +87,7 @@ class Maps:
         return more
 
     def _list_answers(self, panes: Sequence[Pane]) -> list[Answer]:
-        """Return a row for each picture, with the score of what a model's map is of."""
+        """Return a row for each picture, with the score of the explained class."""
         bars = [*map(_bar, self.comparison.explanations), None]
         return [Answer(pane.title, pane.note, bar) for pane, bar in zip(panes, bars, strict=False)]
 

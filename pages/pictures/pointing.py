@@ -97,7 +97,7 @@ def draw(result: Result, model: int, top: DeltaGenerator, place: DeltaGenerator)
 
 
 def _draw_charts(charts: Sequence[Chart], chosen: str, name: str) -> None:
-    """Draw the choice of a chart, and that chart, of the model of this name."""
+    """Draw the choice of a chart, and that chart, of a model."""
     with st.container(border=True, key="pictures-chart"):
         with st.container(**ROW, horizontal_alignment="distribute"):
             chart = _choose_chart(charts, chosen)

@@ -63,7 +63,7 @@ def draw(plan: ClipPlan, seconds: float, picture: DeltaGenerator, beside: DeltaG
 
 
 def _explain(plan: ClipPlan, image: Image) -> Explanation | None:
-    """Explain a frame as the clip was; None while a slow method runs or was stopped."""
+    """Explain a frame as the clip was; None while no map is finished."""
     explainer = controls.load(plan.model)
     options = {name: value for name, value in plan.options.items() if name != "method"}
     if task_of(explainer.model).explains("detection"):
