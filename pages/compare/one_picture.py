@@ -106,7 +106,7 @@ def _draw_actions(comparison: Comparison) -> None:
     saving.save_and_export("compare", files, saved=saved, slide=slide)
     saving.make_deck("compare", comparison.explanations[0].image.name, partial(_make_slides, comparison))
     if comparison.timings:
-        help = "Run each model ten times, in turns: below each picture stand the median, the fastest and the slowest."
+        help = "Run each model ten times, in turns: the table has the median, the fastest and the slowest."
         again = partial(time_job.forget, comparison)
         st.button("Measure again", icon=":material/timer:", on_click=again, help=help)
 

@@ -159,7 +159,7 @@ def _draw_models(choices: Choices) -> list[str]:
     linked: dict[str, Any] = {"key": key, "name": "models", "read": url_state.read_list}
     chosen = url_state.recall_value(options=offered, default=[], **linked)
     names = [choices.model.name, *(offered[name] for name in chosen)]
-    with st.popover(f"Next run: {escape(' · '.join(names))}", icon=":material/deployed_code:", key="pictures-models"):
+    with st.popover(f"To run: {escape(' · '.join(names))}", icon=":material/deployed_code:", key="pictures-models"):
         more: list[str] = []
         if offered:
             help = f"At most {MAX_MODELS} models run over the same pictures. The menu of models has the first one."

@@ -106,7 +106,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Open plate.*webp | "Open in Explore; button close icon | gone; button (Page 2|Next page) | words;
     button (Page 1|Previous page) | words; button Export | opens; button Open moon.*webp | "Open in Explore;
     button Next.* | ?open; button Previous.* | ?open; button .*, [.]csv | saves; button Charts.*, [.]html | saves;
-    button Make deck | /saved; button Demo-cls-s | opens; button (Demo|Efficient).* | own;
+    button Make deck | /saved; button To run.* | opens; button (Demo|Efficient).* | own;
     button Your pictures | -; button Upload | file; combobox Model | query <; button Open .*webp | "Open in Explore;
     button Open in Explore | /; checkbox Unsure.* | words; combobox (Label|Answer) | words;
     button Clear value | -; combobox Instead of | -; button Run it here | ?run <; -SAVE; +TABLE; =MODEL; =SIZES;
