@@ -120,7 +120,7 @@ def add_warning(choices: Choices, finding: str) -> str:
 
 
 def draw_way_back(model: ModelSpec) -> None:
-    """Draw the way back to the photograph that a model's own scene replaces, if it does."""
+    """Draw the way back to a photograph that the model's own scene replaces."""
     photograph = image_source.replaced()
     if photograph:
         help = "On a photograph this model's answers mean nothing."
