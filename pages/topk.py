@@ -74,7 +74,7 @@ def topk() -> None:
             explanation = _leave_out_unlikely(every)
         # Two classes of ImageNet are called crane.
         labels = url_state.distinct(heatmap.target.label for heatmap in explanation.heatmaps)
-        table = ComparisonTable(labels, partial(_agreement, explanation))
+        table = ComparisonTable(labels, partial(_agreement, explanation), matrix=False)
         pair = _draw_maps(explanation, table)
         with beside:
             checks.draw(explanation, 0)

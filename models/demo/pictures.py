@@ -70,7 +70,7 @@ def pictures(name: str) -> list[NDArray[np.uint8]]:
 
 
 def is_scene(pixels: NDArray[np.uint8]) -> bool:
-    """Return whether a picture (H, W, 3) is a drawn one, perhaps scaled or saved anew."""
+    """Return whether pixels (H, W, 3) are a drawn picture's, perhaps scaled or saved anew."""
     return bool(np.abs(_coarse_scenes() - _coarse(pixels)).mean((1, 2, 3)).min() < ALIKE)
 
 

@@ -120,7 +120,7 @@ def add_warning(choices: Choices, finding: str) -> str:
 
 
 def draw_way_back(model: ModelSpec) -> None:
-    """Draw the way back to the photograph that a scene replaces, if any."""
+    """Draw the way back to a photograph that the model's own scene replaces."""
     photograph = image_source.replaced()
     if photograph:
         help = "On a photograph this model's answers mean nothing."

@@ -97,7 +97,7 @@ def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str
 
 
 def whole_button(explanation: Explanation) -> None:
-    """Draw the button *Whole picture*, where most of it is cut off."""
+    """Draw the button for the whole picture, where most of it is cut off."""
     whole = _find_whole(explanation)
     if whole is None or unseen(explanation) <= MOSTLY:
         return

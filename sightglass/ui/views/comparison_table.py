@@ -28,15 +28,17 @@ class ComparisonTable:
     names: Sequence[str]
     agreement: Callable[[int, int], Agreement | None]
     """Return the similarity of two maps by their places; None where they are not compared."""
+    matrix: bool = True
+    """Whether each of three and more maps is compared with every one, and not with the first alone."""
 
     def facts(self, index: int) -> tuple[Fact, ...]:
-        """Return a map's overlap with each one, and its rank correlation with the first.
+        """Return a map's overlaps, and its rank correlation with the first map that can be compared.
 
-        The first is the first map that can be compared; two maps have one overlap. Empty for a single map.
+        Two maps have one overlap. Empty for a single map.
         """
         if len(self.names) < 2:
             return ()
-        others = range(len(self.names)) if len(self.names) > 2 else (self._first,)
+        others = range(len(self.names)) if self.matrix and len(self.names) > 2 else (self._first,)
         overlaps = [(f"Overlap with {self.names[other]}", self._overlap(index, other), OVERLAP) for other in others]
         agreement = self._compared(self._first, index)
         correlation = NONE if agreement is None else signed(agreement.rank_correlation)
