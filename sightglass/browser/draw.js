@@ -1,6 +1,6 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
-import { fading, hueWeights, mute, NO_HUE, tableOf } from "./table.js";
+import { blend, fading, hueWeights, mute, NO_HUE, tableOf } from "./table.js";
 import { OVERLAY } from "../common/style.js";
 import { haloed, hiddenContext, resize } from "./canvas.js";
 import { contains, inCanvas, placer } from "./geometry.js";
@@ -153,19 +153,25 @@ function fade(context, part, muted, share, bright) {
 
 /**
  * Fill `out` (RGBA) with the picture, changed at each pixel by the table's entries of its level; red and blue at once.
- * @param {Int32Array} source as `Picture` has its pixels @param {Int32Array} dull the muted picture @param {Uint8Array} levels
+ * @param {Int32Array} source as `Picture` has its pixels @param {Uint8Array} levels
  * @param {import("./table.js").Table} table @param {Int32Array} out
  */
-export function colourise(source, dull, levels, { keep, muted, rest }, out) {
+export function colourise(source, levels, { keep, rest }, out) {
   for (let i = 0; i < out.length; i++) {
-    const pixel = source[i], other = dull[i], level = levels[i], k = keep[level], m = muted[level], at = (level << 9) | ((pixel >>> 23) & 510);
-    const red = ((Math.imul(pixel & 0xff00ff, k) + Math.imul(other & 0xff00ff, m) + rest[at]) >>> 8) & 0xff00ff;
-    const green = (((pixel >>> 8) & 255) * k + ((other >>> 8) & 255) * m + rest[at + 1]) & 0xff00;
+    const pixel = source[i];
+    const level = levels[i];
+    const kept = keep[level];
+    const at = (level << 9) | ((pixel >>> 23) & 510);
+    const red = ((Math.imul(pixel & 0xff00ff, kept) + rest[at]) >>> 8) & 0xff00ff;
+    const green = (((pixel >>> 8) & 255) * kept + rest[at + 1]) & 0xff00;
     out[i] = 0xff000000 | red | green;
   }
 }
 
-/** @typedef {{weights: Int32Array, pixels: Int32Array, canvas: HTMLCanvasElement|null}} Muted  canvas: from when it is first needed */
+/**
+ * @typedef {{weights: Int32Array, pixels: Int32Array, canvas: HTMLCanvasElement|null, share: number, blended: Int32Array|null}} Muted
+ *   canvas: from when it is first needed; blended: the picture under a `share` of the muted one
+ */
 
 /** Muted pictures by the pixels that they are of: all panels of a picture have one. @type {WeakMap<Int32Array, Muted>} */
 const MUTED = new WeakMap();
@@ -174,9 +180,21 @@ const MUTED = new WeakMap();
 function mutedOf(source, weights) {
   const known = MUTED.get(source);
   if (known?.weights === weights) return known;
-  const muted = { weights, pixels: mute(source, weights), canvas: null };
+  const muted = { weights, pixels: mute(source, weights), canvas: null, share: 0, blended: null };
   MUTED.set(source, muted);
   return muted;
+}
+
+/**
+ * Return the pixels under a share of their muted ones, which stay for all panels.
+ * @param {Int32Array} source @param {Muted} muted @param {number} share
+ */
+function blendOf(source, muted, share) {
+  if (muted.blended && muted.share === share) return muted.blended;
+  muted.share = share;
+  muted.blended ??= new Int32Array(source.length);
+  blend(source, muted.pixels, share, muted.blended);
+  return muted.blended;
 }
 
 /** @param {Muted} muted @param {Frame} frame of these pixels */
@@ -248,9 +266,10 @@ export class Layer {
     TABLES.set(style, tables);
     if (table) {
       if (this.#out.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-      const levels = this.#levelsOf(map, scaled, settings.cells, frame), dull = muted?.pixels ?? source;
+      const levels = this.#levelsOf(map, scaled, settings.cells, frame);
+      const under = muted ? blendOf(source, muted, share) : source;
       const out = new Int32Array(this.#out.data.buffer, 4 * y0 * width, (y1 - y0) * width);
-      colourise(source.subarray(y0 * width), dull.subarray(y0 * width), levels.subarray(y0 * width), table, out);
+      colourise(under.subarray(y0 * width), levels.subarray(y0 * width), table, out);
       context.putImageData(this.#out, 0, 0, x0, y0, x1 - x0, y1 - y0);
     }
     drawLines(context, map, scaled, settings, frame, picture.size);

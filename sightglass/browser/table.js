@@ -5,9 +5,9 @@ import { ENDS, OVERLAY, SIGNED, TINT } from "../common/style.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {{keep: Int32Array, muted: Int32Array, rest: Int32Array}} Table  in 1/256: a channel becomes channel * keep[level] +
- *   (the muted picture's) * muted[level] + rest, which is grey * light[level] + add[level] where grey is the pixel without its
- *   colours. `rest` has two numbers for each grey of each level: blue above red, and green
+ * @typedef {{keep: Int32Array, rest: Int32Array}} Table  in 1/256: a channel becomes channel * keep[level] + rest, which is
+ *   grey * light[level] + add[level] where grey is the pixel without its colours. `rest` has two numbers for each grey of each
+ *   level: blue above red, and green
  * @typedef {(level: number, channel: number) => number} Entry  0..255
  */
 
@@ -17,17 +17,16 @@ const DARKEST = 0.75;
 /**
  * Return the table that lays colours over the picture.
  * @param {(level: number) => number} share of the colours @param {Entry} dark  the colour where the picture is black
- * @param {Entry} white the same where it is white @param {number} dull the share of the picture that is muted
- * @param {number} bright the share of its brightness that it keeps @returns {Table}
+ * @param {Entry} white the same where it is white @param {number} bright the share of its brightness that the picture keeps
+ * @returns {Table}
  */
-function mix(share, dark, white = dark, dull = 0, bright = 1) {
-  const keep = new Int32Array(256), muted = new Int32Array(256), rest = new Int32Array(131072), most = share(255) || 1;
+function mix(share, dark, white = dark, bright = 1) {
+  const keep = new Int32Array(256), rest = new Int32Array(131072), most = share(255) || 1;
   for (let i = 0, at = 0; i < 256; i++) {
-    const s = share(i), left = 256 * (1 - s) * (1 - (1 - bright) * (1 - s / most)), whole = Math.round(left);
-    keep[i] = Math.round(left * (1 - dull));
-    muted[i] = whole - keep[i];
+    const s = share(i), left = 256 * (1 - s) * (1 - (1 - bright) * (1 - s / most));
+    keep[i] = Math.round(left);
     // What rounding takes from the pixel is taken from its grey, so that a sum of red never reaches blue's bits.
-    const light = (/** @type {number} */ c) => (256 / 255) * s * (white(i, c) - dark(i, c)) + left - whole;
+    const light = (/** @type {number} */ c) => (256 / 255) * s * (white(i, c) - dark(i, c)) + left - keep[i];
     const [red, green, blue] = [0, 1, 2].map(light);
     let [r, g, b] = [0, 1, 2].map((c) => 256 * s * dark(i, c) + 128);
     for (const end = at + 512; at < end; r += red, g += green, b += blue) {
@@ -35,7 +34,7 @@ function mix(share, dark, white = dark, dull = 0, bright = 1) {
       rest[at++] = g;
     }
   }
-  return { keep, muted, rest };
+  return { keep, rest };
 }
 
 /** Return the part of a colormap that an overlay has. @param {Uint8Array} lut 256 RGB colours @param {string} name its name */
@@ -94,6 +93,22 @@ export function mute(source, weights) {
   return out;
 }
 
+/**
+ * Fill `out` with a picture under a share of the muted one; red and blue at once.
+ * @param {Int32Array} source as `Picture` has its pixels @param {Int32Array} muted @param {number} share 0..1 @param {Int32Array} out
+ */
+export function blend(source, muted, share, out) {
+  const over = Math.round(256 * share);
+  const under = 256 - over;
+  for (let i = 0; i < out.length; i++) {
+    const pixel = source[i];
+    const other = muted[i];
+    const red = (Math.imul(pixel & 0xff00ff, under) + Math.imul(other & 0xff00ff, over) + 0x800080) >>> 8;
+    const green = ((pixel >>> 8) & 255) * under + ((other >>> 8) & 255) * over + 128;
+    out[i] = (pixel & 0xff000000) | (red & 0xff00ff) | (green & 0xff00);
+  }
+}
+
 /** Rise evenly from 0 to 1. @param {number} t */
 function smooth(t) {
   return t * t * (3 - 2 * t);
@@ -140,7 +155,7 @@ export function tableOf(kind, settings, lut, ground) {
   if (!["overlay", "blend"].includes(mode)) return null;
   if (!heat) {
     const power = kind === "signed" ? 1 : 0.6, end = (/** @type {number} */ i, /** @type {number} */ c) => colours[3 * (i > 128 ? 255 : 1) + c];
-    return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end, ...fading(kind, settings));
+    return mix((i) => (cold(i) ? 0 : alpha * distance(i) ** power), end, end);
   }
   if (mode === "blend") return mix((i) => (cold(i) ? 0 : alpha), (i, c) => lut[3 * i + c]);
   const tint = Float64Array.from(overlayColours(lut, colormap), (value) => value / 255);
@@ -148,7 +163,8 @@ export function tableOf(kind, settings, lut, ground) {
   const at = (/** @type {number} */ i, /** @type {number[]} */ [weak, strong]) => weak + ((strong - weak) * i) / 255;
   const black = (/** @type {number} */ i, /** @type {number} */ c) => 255 * at(i, TINT.dark) * tint[3 * i + c] ** at(i, TINT.deepen);
   const white = (/** @type {number} */ i, /** @type {number} */ c) => 255 * (1 - (1 - tint[3 * i + c]) ** at(i, TINT.lighten));
-  return mix(opacity, black, white, ...fading(kind, settings));
+  const [, bright] = fading(kind, settings);
+  return mix(opacity, black, white, bright);
 }
 
 /** Return colours as a CSS gradient. @param {ArrayLike<number>} colours 256 RGB */
