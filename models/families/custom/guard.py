@@ -118,7 +118,9 @@ class ModuleGuard:
     def __exit__(self, *_: object) -> None:
         latest = next(entry for entry in reversed(self.entries) if not entry.left)
         latest.left = True
-        _close_left()
+        # Closing the last entry gives up its hold: another thread's would be next in the list.
+        with _LOCK:
+            _close_left()
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
 from torch._dynamo import eval_frame
 from torch.utils import checkpoint
 
+from sightglass.models.families.custom import guard as guard_module
 from sightglass.models.families.custom.guard import ModuleGuard
 from tests.unit.explain.test_callers_module import Writer, everything
 from tests.unit.explain.test_in_memory import PROBE, Net
@@ -72,7 +74,15 @@ def test_guard_entered_again_after_it_was_left() -> None:
     assert state_of([first, second]) == before
 
 
-def test_guards_of_several_threads() -> None:
+def test_guards_of_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_left = guard_module._close_left
+
+    def close_left_late() -> None:
+        # Long enough for another thread to enter, were the lock free.
+        time.sleep(0.001)
+        close_left()
+
+    monkeypatch.setattr(guard_module, "_close_left", close_left_late)
     guards = make_guards()
     before = state_of(guards)
     failures: list[BaseException] = []
