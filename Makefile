@@ -34,17 +34,17 @@ quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 	$(TESTS) tests/unit
 
 slow: .venv/dev ## after make test: documented blocks, installation, faults, fuzzing, real weights, more model families
-	$(TESTS) -o faulthandler_timeout=1800 -m '(slow or weights) and not release'
+	$(TESTS) -o timeout=1800 -m '(slow or weights) and not release'
 
 oldest: .venv/dev ## the tests of pages with the oldest Streamlit that requirements.txt allows
 	rm -rf build/oldest && $(BIN)/pip install -q --no-deps --target build/oldest/site-packages "$$(sed -n 's/^\(streamlit\)>=\([0-9.]*\).*/\1==\2.*/p' requirements.txt)"
 	PYTHONPATH=$(CURDIR)/build/oldest/site-packages $(TESTS) tests/pages tests/browser
 
 weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
-	$(TESTS) -o faulthandler_timeout=1800 -m 'weights and not release'
+	$(TESTS) -o timeout=1800 -m 'weights and not release'
 
 release: .venv/dev ## tests that take minutes each, once before a release
-	$(BIN)/python -m pytest -o faulthandler_timeout=0 -m release
+	$(BIN)/python -m pytest -o timeout=0 -m release
 
 check: .venv/dev ## lint and types only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory types
