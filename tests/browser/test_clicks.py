@@ -79,7 +79,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
 /?SCENE: +MENU; +VIEWER; +INSTRUMENTS; +COLORMAPS; +INSET; button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
-    button Upload | file; radio Bus | ?example; radio (Whole picture|Cropped) | ?fit;
+    button Upload | file; radio Bus | ?example; button Back to .* | words; radio (Whole picture|Cropped) | ?fit;
     radio (Coffee|Cameraman|Zidane|China|Flower|Scene .|One thing|A rod|Stamped|Red star|Person) | ?example;
     button Draw | map <; link See a cheat | /saved
 /?SCENE&edit=1: =INSTRUMENTS; button (Eraser|Rectangle) | own; button Brush | own;
