@@ -87,7 +87,7 @@ def topk() -> None:
         else:
             title.markdown(f"## {escape(panels.difference_title(explanation, pair))}")
             st.caption(escape(agreement))
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key="acts-topk"):
             files = lambda look: offers.class_downloads(explain_job.with_proofs(explanation), look)  # noqa: E731
             slide = lambda look: views.classes_view(explain_job.with_proofs(explanation), pair, look)  # noqa: E731
             saving.save_and_export("topk", files, saved=[(explanation, {})], slide=slide)

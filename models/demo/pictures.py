@@ -70,13 +70,30 @@ def pictures(name: str) -> list[NDArray[np.uint8]]:
 
 
 def is_scene(pixels: NDArray[np.uint8]) -> bool:
-    """Return whether pixels (H, W, 3) are a drawn picture's, perhaps scaled or saved anew."""
-    return bool(np.abs(_coarse_scenes() - _coarse(pixels)).mean((1, 2, 3)).min() < ALIKE)
+    """Return whether pixels (H, W, 3) are a drawn picture's or frame's, perhaps scaled or saved anew."""
+    coarse = _coarse(pixels)
+    height, width = pixels.shape[:2]
+    # The clip is square, and takes longer to read than a picture to explain.
+    return _is_among(coarse, _coarse_scenes()) or (height == width and _is_among(coarse, _coarse_frames()))
+
+
+def _is_among(coarse: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
+    return bool(np.abs(known - coarse).mean((1, 2, 3)).min(initial=255.0) < ALIKE)
 
 
 @cache
 def _coarse_scenes() -> NDArray[np.float32]:
     return np.stack([_coarse(pixels) for name in (*DRAWN, *SETS) for pixels in pictures(name)])
+
+
+@cache
+def _coarse_frames() -> NDArray[np.float32]:
+    import cv2
+
+    clip = cv2.VideoCapture(str(CLIP))
+    # Its frames come as BGR; there are none where OpenCV lacks the decoder.
+    frames = [_coarse(np.asarray(frame[..., ::-1], np.uint8)) for _, frame in iter(clip.read, (False, None))]
+    return np.array(frames, np.float32).reshape(-1, GRID, GRID, 3)
 
 
 def _coarse(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -89,7 +89,7 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
                 st.caption(f"{escape(name)}: {escape(words)}")
         if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
             st.caption(escape(words))
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key="acts-compare"):
             _draw_actions(comparison)
         chart.draw(comparison, maps.show_large)
 

@@ -47,12 +47,16 @@ export function overlayColours(lut, name) {
 /** Steps of the circle of hues: 256 between red and yellow. */
 export const HUES = 1536;
 
+/** 256 divided by each range of a colour's channels; a grey has none. */
+const INVERSES = Float64Array.from({ length: 256 }, (_, range) => (range ? 256 / range : 0));
+
 /** Return a colour's hue, 0..1536: from red by yellow, green and blue to red; of greys 0. @param {number} r @param {number} g @param {number} b */
 export function hueOf(r, g, b) {
-  const most = Math.max(r, g, b), range = most - Math.min(r, g, b);
-  if (range === 0) return 0;
-  if (most === r) return Math.round((256 * (g - b)) / range) + (g < b ? HUES : 0);
-  return most === g ? 512 + Math.round((256 * (b - r)) / range) : 1024 + Math.round((256 * (r - g)) / range);
+  const most = Math.max(r, g, b);
+  const inverse = INVERSES[most - Math.min(r, g, b)];
+  if (most === r) return Math.floor((g - b) * inverse + 0.5) + (g < b ? HUES : 0);
+  if (most === g) return Math.floor((b - r) * inverse + 512.5);
+  return Math.floor((r - g) * inverse + 1024.5);
 }
 
 /**
@@ -86,9 +90,15 @@ export const NO_HUE = new Int32Array(HUES + 1);
 export function mute(source, weights) {
   const out = new Int32Array(source.length);
   for (let i = 0; i < out.length; i++) {
-    const pixel = source[i], r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255, grey = pixel >>> 24;
-    const kept = weights[hueOf(r, g, b)], left = (255 - kept) * grey + 127.5;
-    out[i] = 0xff000000 | (((kept * b + left) / 255) << 16) | (((kept * g + left) / 255) << 8) | ((kept * r + left) / 255);
+    const pixel = source[i];
+    const grey = pixel >>> 24;
+    const weight = weights[hueOf(pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255)];
+    // Of 256, so that red and blue are weighed at once.
+    const kept = weight + (weight >> 7);
+    const lost = (256 - kept) * grey;
+    const red = (Math.imul(pixel & 0xff00ff, kept) + Math.imul(lost, 0x10001) + 0x800080) >>> 8;
+    const green = ((pixel >>> 8) & 255) * kept + lost + 128;
+    out[i] = 0xff000000 | (red & 0xff00ff) | (green & 0xff00);
   }
   return out;
 }

@@ -97,6 +97,14 @@ def test_shared_scale_is_named(visit):
     expect(name).to_have_text("EfficientNet-Lite0, scale shared by all maps")
 
 
+def test_numbers_on_a_shared_scale_are_those_of_each_map(visit, bus):
+    page = visit("/topk?example=bus")
+    explanation = Explainer()(bus, top_k=4)
+    expected = [format_value("coverage_50", statistics.coverage_50) for statistics in explanation.statistics]
+    values = page.locator(".instruments .numbers .value")
+    until(page, lambda: values.all_inner_texts()[:4] == expected, "the areas of four maps")
+
+
 def test_numbers_are_those_of_the_library(page, result):
     statistics = result.statistics[0]
     names = ("coverage_50", "evidence_50", "n_regions", "half_heat_area", "entropy_normalised", "peak")
@@ -123,7 +131,7 @@ def test_threshold_and_opacity_follow_the_hand_without_a_run(page, result):
     expect(page.locator(".instruments .percent")).to_have_text("90\N{NO-BREAK SPACE}%")
     page.locator(".instruments .from").fill("0")
     page.locator(".instruments .from").press("Enter")
-    until(page, lambda: next(iter(printed(page))) == "Area above 0.50", "no threshold")
+    until(page, lambda: next(iter(printed(page))) == "Area above half", "no threshold")
     assert page.evaluate("window.socketTimes.sent") == sent
 
 

@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     (
         "area",
         "Area above",
-        "How much of the area that the model saw is stronger than the threshold; without one, than half of the scale.",
+        "How much of the area that the model saw is above the threshold; without one, above half of the map's maximum.",
     ),
     ("evidence", "Its evidence", "How much of all evidence lies there."),
     ("regions", "Regions", "How many separate areas that is; cells that touch at a corner are connected."),

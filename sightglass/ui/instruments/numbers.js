@@ -38,8 +38,9 @@ export function rounded(value) {
 export function numbersOf({ map, grid, gain, offset }, { settings }, labels, known = {}) {
   if (map.kind === "difference") return [];
   const { threshold } = settings;
-  const level = ((threshold || HALF) - offset) / gain;
-  const moved = threshold > 0 || gain !== 1 || offset !== 0;
+  const moved = threshold > 0;
+  // The line is on the scale that is drawn, which maps may share; without one, numbers are those of each map, as in files.
+  const level = moved ? (threshold - offset) / gain : HALF;
   const texts = { ...known };
   const measured = measuredOf(grid);
   if (moved || !("area" in known)) {
@@ -50,7 +51,7 @@ export function numbersOf({ map, grid, gain, offset }, { settings }, labels, kno
   texts.scatter ??= measured.scatter.toFixed(2);
   texts.peak ??= measured.peak(map.seen).map(rounded).join(", ");
   return labels.filter(({ id }) => id in texts).map((label) => {
-    const named = label.id === "area" ? `${label.label} ${(threshold || HALF).toFixed(2)}` : label.label;
+    const named = label.id === "area" ? `${label.label} ${moved ? threshold.toFixed(2) : "half"}` : label.label;
     return { ...label, label: named, text: texts[label.id] };
   });
 }

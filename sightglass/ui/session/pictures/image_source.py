@@ -49,13 +49,10 @@ class OwnPicture:
     """Width and height in pixels."""
     thumbnail: bytes
     """The middle as WebP."""
-    scene: bool = False
-    """Whether it is one of the packaged drawn pictures."""
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        size = (image.width, image.height)
-        return cls(image.sha256, image.name, size, thumbnail(image), is_scene(image.pixels))
+        return cls(image.sha256, image.name, (image.width, image.height), thumbnail(image))
 
 
 def thumbnail(image: Image) -> bytes:
@@ -376,8 +373,10 @@ def is_photograph() -> bool:
     key = pictures.chosen or ""
     if key in EXAMPLES:
         return key in packaged.PHOTOGRAPHS
-    own = UPLOADS.find(owner(), key)
-    return key != pictures.drawing and not (own is not None and own.scene)
+    own = pictures.opened(key)
+    if own is None:
+        return True
+    return key != pictures.drawing and not state.latest("scene", key, lambda: is_scene(own.pixels))
 
 
 def is_own() -> bool:
