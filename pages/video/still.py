@@ -10,14 +10,13 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.explain.whatif import touch
-from sightglass.models.geometry import intersection_over_union
 from sightglass.ui.choices import controls
 from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.viewer import Box, Pane, Rect
 from sightglass.ui.views import panels
-from sightglass.video.timeline import clock, find_objects
+from sightglass.video.timeline import clock, find_objects, number_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +30,6 @@ HEIGHT = 490
 """Height of the frame in a window of 900 pixels: what is said of it is in sight below it."""
 MAX_MAPS = 12
 """Boxes of a frame that have a map."""
-SAME = 0.5
-"""Overlap from which a box is that of a clip's object."""
 
 
 def open_frame(plan: ClipPlan, seconds: float) -> Image:
@@ -84,15 +81,13 @@ def _boxes(explanation: Explanation, objects: Mapping[int, Rect]) -> list[Box]:
 
     `objects`: boxes of the clip's objects, whose numbers they have.
     """
+    answers = [(i, answer) for i in range(len(explanation.heatmaps)) for answer in explanation.own(i)]
+    found = [(i, answer, answer.box) for i, answer in answers if answer.box is not None]
+    numbers = number_boxes([box for _, _, box in found], objects)
     boxes = []
-    for i in range(len(explanation.heatmaps)):
-        for answer in explanation.own(i):
-            if answer.box is None:
-                continue
-            overlaps = {number: intersection_over_union(answer.box, box) for number, box in objects.items()}
-            number = max(overlaps, key=overlaps.__getitem__, default=0)
-            tag = str(number) if overlaps.get(number, 0.0) >= SAME else ""
-            label = f"{tag} {answer.label} {percent(answer.score)}".strip()
-            marks = explanation.task.wording.marks(explanation, answer)
-            boxes.append(Box(answer.box, label, i, tag=tag or answer.label, marks=marks))
+    for place, (i, answer, box) in enumerate(found):
+        tag = str(numbers.get(place, ""))
+        label = f"{tag} {answer.label} {percent(answer.score)}".strip()
+        marks = explanation.task.wording.marks(explanation, answer)
+        boxes.append(Box(box, label, i, tag=tag or answer.label, marks=marks))
     return boxes

@@ -17,6 +17,7 @@ from sightglass.common.colors import ACCENT, COLORS
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -195,14 +196,35 @@ def read_rows(lines: Path) -> Iterator[Json]:
 
 
 def find_objects(folder: Path, seconds: float) -> dict[int, Box]:
-    """Return the objects' boxes by their numbers, nearest to a time; within `LASTING` of it."""
+    """Return the boxes of the objects in the frame nearest to a time, by their numbers; within `LASTING` of it."""
     import pandas as pd
 
     corners = ["x0", "y0", "x1", "y1"]
     rows = pd.read_csv(folder / TIMELINE_CSV, usecols=["seconds", "object", *corners]).dropna()
-    rows["apart"] = (rows["seconds"] - seconds).abs()
-    near = rows[rows["apart"] <= LASTING].sort_values("apart").drop_duplicates("object")
+    apart = (rows["seconds"] - seconds).abs()
+    near = rows[apart <= min(LASTING, apart.min())]
     return dict(zip(near["object"].astype(int), near[corners].itertuples(index=False, name=None), strict=True))
+
+
+SAME = 0.5
+"""Overlap from which a box is that of a clip's object."""
+
+
+def number_boxes(boxes: Sequence[Box], objects: Mapping[int, Box]) -> dict[int, int]:
+    """Return the numbers of objects by the places of their boxes.
+
+    An object is one box: the one that overlaps it most, of those that overlap it by half or more.
+    """
+    pairs = [
+        (intersection_over_union(box, other), place, number)
+        for place, box in enumerate(boxes)
+        for number, other in objects.items()
+    ]
+    numbers: dict[int, int] = {}
+    for overlap, place, number in sorted(pairs, reverse=True):
+        if overlap >= SAME and place not in numbers and number not in numbers.values():
+            numbers[place] = number
+    return numbers
 
 
 POINTS = 600

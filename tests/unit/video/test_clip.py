@@ -14,8 +14,10 @@ import pytest
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.picture.image import to_png
 from sightglass.models import isolated
+from sightglass.models.demo.pictures import is_scene
 from sightglass.video import clip as reading
 from sightglass.video.clip import Clip, ReceivedClip
+from sightglass.video.timeline import number_boxes
 from tests.clips import clip, number_of, only_sound, plain
 
 
@@ -138,3 +140,14 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
+
+
+def test_an_object_of_a_clip_is_one_box_of_its_frame() -> None:
+    objects = {2: (0.0, 0.0, 10.0, 10.0), 3: (40.0, 40.0, 60.0, 60.0)}
+    boxes = [(1.0, 0.0, 11.0, 10.0), (0.0, 0.0, 10.0, 10.0), (50.0, 50.0, 70.0, 70.0)]
+    # The first two overlap the same object, the last one overlaps by a seventh.
+    assert number_boxes(boxes, objects) == {1: 2}
+
+
+def test_frames_of_the_packaged_clip_are_drawn_scenes() -> None:
+    assert all(is_scene(frame.pixels) for frame in Clip(reading.pictures.CLIP).frames())
