@@ -182,9 +182,9 @@ class Wording:
     def headline(self, result: Result, index: int) -> tuple[str, bool | None]:
         """Return the answer's sentence, and whether the map's needs its label; None: nothing is to be said of it."""
         name, best = result.model.name, result.predictions[0]
-        if best.score < UNSURE:
-            return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)}).", None
         other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
+        if best.score < UNSURE:
+            return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)}).", other or None
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
     def describe_answer(self, result: Result, index: int) -> str:

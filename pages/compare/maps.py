@@ -38,6 +38,8 @@ HEIGHT_BESIDE = 466
 """CSS pixels of pictures side by side in a window of 900: below them the first numbers are in sight."""
 HEIGHT_LARGE = 590
 """CSS pixels of the picture in a window of 900."""
+SHOWN = "shown"
+"""In the address the number of the picture in sight, from 1, where it is not the first."""
 OWN_ANSWER = "What the model says by itself, whatever its map is of."
 MEASURING = "timing…"
 NOT_TIMED = "cannot be measured"
@@ -57,6 +59,7 @@ class Maps:
 
     def draw_beside(self) -> DeltaGenerator:
         """Draw a picture for each model; return where a list belongs."""
+        url_state.set_url(SHOWN, None)
         arrangement = panels.arrange(self._image, len(self._panes), highest=HEIGHT_BESIDE)
         look: dict[str, Any] = {"height": arrangement.height, "columns": arrangement.columns}
         look |= {"keys": self._keys(len(self._panes)), "spread": True, "touch": self._touch}
@@ -75,9 +78,13 @@ class Maps:
         """
         panes = [*self._panes, *self._list_differences()]
         keys = self._keys(len(panes))
+        linked = url_state.read_once(SHOWN)
+        if linked.isdecimal():
+            st.session_state.setdefault(self._list_key, {"chosen": int(linked) - 1})
         left, right = st.columns(panels.COLUMNS, gap="medium")
         with right.container(key="answers"):
-            widgets.rows(self._list_answers(panes), key=self._list_key, keys=keys)
+            place = widgets.rows(self._list_answers(panes), key=self._list_key, keys=keys)
+            url_state.set_url(SHOWN, place + 1, 1)
             more = st.container()
         look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True}
         look |= {"keys": keys, "touch": self._touch}

@@ -128,6 +128,14 @@ def test_one_large_picture_beside_the_models_to_choose_from(page, bus):
     )
 
 
+def test_the_picture_in_sight_is_in_the_address(page):
+    app = page("compare", example="bus", arrangement="large", shown="3")
+    assert received(app, "answer_list")[0]["chosen"] == 2 and parameter(app, "shown") == "3"
+    (key,) = (key for key in app.main.root.session_state.filtered_state if key.startswith("compared-"))
+    app.session_state[key] = {"chosen": 0}
+    assert "shown" not in app.run().query_params
+
+
 def test_models_stand_in_order_of_size(page):
     app = page("compare", models=f"{SIZES[2]},{SIZES[0]}")
     assert shown(app).titles == [TITLES[0], TITLES[2]]

@@ -113,6 +113,16 @@ def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: b
     assert unsure or headline == f"{result.model.name} says minibus (21{NBSP}%). Yellow shows the evidence for it."
 
 
+def test_headline_of_an_unsure_classifier_names_the_class_of_another_map() -> None:
+    result = explanation(blob(), scores=(0.19,))
+    (shown,) = result.heatmaps
+    other = replace(shown, target=replace(shown.target, index=1, label="kite"))
+    headline = describe(replace(result, heatmaps=(other,)), "yellow").headline
+    assert headline.endswith(
+        "is unsure: its best answer is minibus (19\N{NO-BREAK SPACE}%). Yellow shows the evidence for kite."
+    )
+
+
 def test_headline_of_a_detector_counts_what_it_found() -> None:
     labels = ("person", "bus", "tie", "car")
     result = explanation(blob(), task="detect", labels=labels, scores=())
