@@ -117,11 +117,11 @@ class Support:
         part, start = "box" if self.in_box else "picture", f"{percent(self.start)} {self.measure}".rstrip()
         if self.floor >= LASTS * self.start:
             blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
-            return f"Unclear: {blurred}: hiding parts of it tells nothing."
+            return f"It cannot be told whether this map matters: {blurred}."
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
-            "cannot be told": "Unclear",
+            "cannot be told": "It cannot be told whether this map matters",
         }[self.verdict]
         shares = " and ".join(map(percent, SHARES))
         kept, hidden = map(percent, self.own.means)

@@ -173,6 +173,8 @@ def _draw_below(answers: Answers, explanation: Explanation, index: int | None, v
     """Draw below the picture what can be done with the map and what it says."""
     with st.container(horizontal=True, vertical_alignment="center", key="under"):
         if index is not None:
+            if answers.pair is not None:
+                st.caption(f"Checks of {escape(explanation.heatmaps[index].target.label)}", width="content")
             checks.draw(explanation, index, tiles=True)
         with st.container(horizontal=True, width=326, gap="xxsmall", key="acts"):
             if index is not None and explanation.finished:

@@ -111,6 +111,7 @@ def test_two_ticked_answers_show_difference(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[2].content, atol=1 / 65535)
     # A link has them, and a click takes them back.
     again = page(example="bus", ticked=parameter(app, "ticked"))
+    assert "Checks of minibus" in [caption.value for caption in again.caption]
     assert headline(again) == headline(app) and received(again, "answer_list")[0]["ticked"] == [2, 0]
     assert headline(again.run()) == headline(app)
     assert headline(choose_row(again, 0, ticked=[])).startswith(says) and "ticked" not in again.query_params

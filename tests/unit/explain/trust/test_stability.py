@@ -233,7 +233,7 @@ def test_support_is_judged_before_the_floor() -> None:
 def test_support_sentence_has_the_numbers_that_decide() -> None:
     tested = replace(support_by(*[0.8] * 11, 0.1, 0.1, 0.1), own=Effect("this map", (0.5, 0.2), (0.8, 0.5)))
     numbers = "hiding its top 10 % and 30 % leaves 35 % of 90 % on average, and they alone score 65 %"
-    sentence = f"Unclear: {numbers}; 11 of 14 other pictures' maps do worse."
+    sentence = f"It cannot be told whether this map matters: {numbers}; 11 of 14 other pictures' maps do worse."
     assert tested.sentence.replace("\N{NO-BREAK SPACE}", " ") == sentence
     assert "% probability on average" in replace(tested, measure="probability").sentence
     assert support_by(*[0.1] * 10).sentence.startswith("This map shows no more than others do: hiding")
