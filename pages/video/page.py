@@ -93,7 +93,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
             about = f"{escape(job.plan.clip.name)}: {escape(describe(job.plan))}."
             st.markdown(f"##{'' if choices else '#'} {headline(job)}", width="content", help=about)
         with st.container(width="content", **row):
-            shown = jobs.choose_shown()
+            view = jobs.choose_shown()
             jobs.draw_slide_button(job)
             if choices is not None:
                 jobs.downloads(job)
@@ -101,7 +101,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = No
     if choices is not None:
         with top, st.container(**row):
             _offer_rerun(job, choices)
-    jobs.draw(job, key="video-timeline" if choices else "video-example", shown=shown)
+    jobs.draw(job, key="video-timeline" if choices else "video-example", shown=view)
 
 
 def _draw_chooser(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:

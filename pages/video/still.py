@@ -82,10 +82,10 @@ def _boxes(explanation: Explanation, objects: Mapping[int, Rect]) -> list[Box]:
     `objects`: boxes of the clip's objects, whose numbers they have.
     """
     answers = [(i, answer) for i in range(len(explanation.heatmaps)) for answer in explanation.own(i)]
-    found = [(i, answer, answer.box) for i, answer in answers if answer.box is not None]
-    numbers = number_boxes([box for _, _, box in found], objects)
+    located = [(i, answer, answer.box) for i, answer in answers if answer.box is not None]
+    numbers = number_boxes([box for _, _, box in located], objects)
     boxes = []
-    for place, (i, answer, box) in enumerate(found):
+    for place, (i, answer, box) in enumerate(located):
         tag = str(numbers.get(place, ""))
         label = f"{tag} {answer.label} {percent(answer.score)}".strip()
         marks = explanation.task.wording.marks(explanation, answer)

@@ -373,10 +373,10 @@ def is_photograph() -> bool:
     key = pictures.chosen or ""
     if key in EXAMPLES:
         return key in packaged.PHOTOGRAPHS
-    own = pictures.opened(key)
-    if own is None:
-        return True
-    return key != pictures.drawing and not state.latest("scene", key, lambda: is_scene(own.pixels))
+    if key == pictures.drawing:
+        return False
+    picture = pictures.opened(key)
+    return picture is None or not state.latest("scene", key, lambda: is_scene(picture.pixels))
 
 
 def is_own() -> bool:
@@ -544,8 +544,8 @@ def replaced() -> str:
     name = state.of(Replacement).photograph
     if name in EXAMPLES:
         return example_file(name)[1]
-    own = UPLOADS.find(owner(), name)
-    return "" if own is None else own.name
+    upload = UPLOADS.find(owner(), name)
+    return "" if upload is None else upload.name
 
 
 def delete(key: str) -> None:
