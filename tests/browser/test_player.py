@@ -63,7 +63,8 @@ def line_at(page: Page) -> float:
 
 def expect_frame(page: Page, frames: list[np.ndarray], number: int) -> None:
     until(page, lambda: frame_named(page) == number, f"frame {number} is not named")
-    assert frame_shown(page, frames) == number
+    # A video draws the frame a moment after it names it.
+    until(page, lambda: frame_shown(page, frames) == number, f"frame {number} is not shown")
     assert line_at(page) == pytest.approx(number / RATE / 3, abs=0.005)
 
 
