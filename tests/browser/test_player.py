@@ -125,5 +125,6 @@ def test_the_frame_is_explored_in_place_of_the_clip(page, frames):
     expect(page.locator(".instruments .from")).to_have_value("0.90")
     page.get_by_role("radio", name="Clip").click()
     # With the chart, which takes its other place.
+    settled(page)
     page.locator(".playhead").wait_for()
     expect_frame(page, frames, 38)
