@@ -39,7 +39,9 @@ def _event(key: str, name: str) -> Event:
 
 
 def _receive(key: str, name: str) -> None:
-    value = getattr(st.session_state[key], name)
+    # Streamlit may give an event a second time, after the run that read it has left the page.
+    component = st.session_state.get(key)
+    value = getattr(component, name, None)
     if value is not None:
         state.of(_Received).events[_event(key, name)] = value
 

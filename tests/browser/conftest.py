@@ -41,6 +41,8 @@ def serving(script: Path, folder: Path, *, below: str = "", **settings: str) -> 
         if sys.platform != "linux":
             held.close()
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+        # Where Rich is installed, Streamlit prints what went wrong to standard output, in colours.
+        command += ["--logger.enableRich=false"]
         command += [f"--server.port={port}", "--server.address=127.0.0.1"]
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = os.environ | {"PYTHONPATH": paths} | settings
