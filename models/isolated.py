@@ -48,6 +48,12 @@ PATIENCE = 2.0
 """Seconds for which work goes on although nobody waits."""
 SLACK, START_SECONDS = 4.0, 120.0
 """Seconds of a clock that an answer may take beyond its time of all processors, and the first one, with imports."""
+OPENING = 20.0
+"""Seconds of all processors in which a file has to open, and to answer for the first time."""
+PASS_SECONDS, USUAL = 2.0, 20.0
+"""A pass may take so many seconds of all processors, and so many times what its pictures took as noise."""
+HEARTBEAT = 0.5
+"""Least seconds between two signs of life of a question with many passes."""
 IDLE_SECONDS = 300.0
 """Seconds without a question after which the forking process ends."""
 MEMORY, TIMES = 2**30, 3
@@ -61,8 +67,13 @@ PRELOADED = (
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
     "transformers.modeling_utils",
 )
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""Variables of a child: it asks no hub, and reserves little for threads."""
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Variables of a child: it asks no hub, reserves little for threads, and threads that wait take no processor's time."""
 PROBLEMS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Problem)}
 """What a child may raise here."""
 NO_MEMORY, REFUSED = "memory", "refused"
@@ -91,6 +102,12 @@ class Reply(BaseModel):
     reason: str = ""
     seconds: float = 0.0
     """The time that all processors took."""
+    more: bool = False
+    """Whether this is a sign of life before the answer."""
+    share: float = -1.0
+    """Of a sign of life: how much is done, 0..1; negative where that is not known."""
+    text: str = ""
+    """Of a sign of life: what is being done."""
 
 
 class Refused(Exception):
@@ -137,6 +154,7 @@ class Process:
         else:
             self._sink, self._source = self._started.stdin, self._started.stdout
         self._thread, self.id = ThreadPoolExecutor(1, "isolated"), 0
+        self._heard, self._done = time.monotonic(), (-1.0, "")
 
         def begin() -> Reply:
             self._sink.write(job)
@@ -147,18 +165,21 @@ class Process:
         self.about: Mapping[str, Any] = self._wait(begin, seconds + START_SECONDS).model_extra or {}
         """What `start` says."""
 
-    def ask(self, head: Json, arrays: Sequence[Array], seconds: float) -> tuple[Reply, list[Array]]:
+    def ask(
+        self, head: Json, arrays: Sequence[Array], seconds: float, report: progress.Progress | None = None
+    ) -> tuple[Reply, list[Array]]:
         """Return the answer and its arrays.
 
-        Raises its Problem; Refused, MemoryError; Lost after `seconds` of all processors, or where the process ended by
-        itself; and Cancelled where nobody waits any more.
+        `seconds`: of all processors, from the question or the child's last `extend` on. `report` is called with what
+        the child reports. Raises its Problem; Refused, MemoryError; Lost where it takes longer, or ended by itself; and
+        Cancelled where nobody waits any more.
         """
 
         def talk() -> tuple[Reply, list[Array]]:
             _write(self._sink, head | {"seconds": seconds}, arrays)
             return self._read()
 
-        return self._wait(talk, seconds)
+        return self._wait(talk, seconds, report)
 
     @property
     def alive(self) -> bool:
@@ -185,18 +206,23 @@ class Process:
             with contextlib.suppress(OSError):
                 stream.close()
 
-    def _wait(self, talk: Callable[[], T], seconds: float) -> T:
+    def _wait(self, talk: Callable[[], T], seconds: float, report: progress.Progress | None = None) -> T:
         """Return what the thread gets from the process; end that where it is late or nobody waits."""
-        job, started = self._thread.submit(talk), time.monotonic()
+        started = self._heard = time.monotonic()
+        self._done = reported = (-1.0, "")
+        job = self._thread.submit(talk)
         try:
             while True:
                 with contextlib.suppress(StillBusy):
                     return job.result(0.1)
-                waited = time.monotonic() - started
-                if waited > seconds + SLACK:
+                now = time.monotonic()
+                if now - self._heard > seconds + SLACK:
                     raise Lost(late=True)
-                if waited > PATIENCE:
+                if now - started > PATIENCE:
                     progress.check()
+                if report is not None and self._done != reported:
+                    reported = self._done
+                    report(*reported)
         except (Refused, MemoryError, Problem):
             raise
         except BaseException as error:
@@ -208,10 +234,10 @@ class Process:
 
     def _read(self) -> tuple[Reply, list[Array]]:
         """Read an answer; raise ValueError for another one than the protocol's, and Lost at the end of the time."""
-        line = self._source.readline(MAX_LINE)
-        if line.startswith(TIMED_OUT):
-            raise Lost(late=True)
-        reply = Reply.model_validate_json(line)
+        while (reply := self._read_line()).more:
+            self._heard = time.monotonic()
+            if reply.share >= 0:
+                self._done = (reply.share, reply.text)
         if reply.problem in PROBLEMS:
             raise PROBLEMS[reply.problem](reply.reason)
         if reply.problem:
@@ -219,6 +245,12 @@ class Process:
         if sum(prod(shape) * np.dtype(kind).itemsize for shape, kind in reply.arrays) > MAX_ARRAYS:
             raise ValueError("an answer that is too large")
         return reply, [_read_array(self._source, shape, kind) for shape, kind in reply.arrays]
+
+    def _read_line(self) -> Reply:
+        line = self._source.readline(MAX_LINE)
+        if line.startswith(TIMED_OUT):
+            raise Lost(late=True)
+        return Reply.model_validate_json(line)
 
 
 def run(name: str, nbytes: int, kind: type[T], function: Callable[..., object], *args: object) -> T:
@@ -252,6 +284,11 @@ def memory_for(nbytes: int) -> int:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(2 * MEMORY + TIMES * nbytes, machine // 4)
+
+
+def pass_seconds(usual: float | None, pictures: int) -> float:
+    """Return the seconds of all processors that a pass may take; `usual`: those of a picture of noise."""
+    return OPENING if usual is None else PASS_SECONDS + USUAL * usual * pictures
 
 
 def warm_up() -> None:
@@ -299,6 +336,10 @@ if hasattr(os, "register_at_fork"):
 
 # In the child
 
+_SAY: list[Callable[..., None]] = []
+"""Sends a sign of life; none outside of a child."""
+_said = 0.0
+"""When the last one was sent."""
 TIMED_OUT = (b"Current thread 0x", b"Thread 0x")
 """Starts of what `faulthandler` writes in place of an answer."""
 
@@ -340,6 +381,7 @@ def _serve(source: Any, sink: Any) -> None:
     """Start as the first message says, answer until there are no more questions, and end the process."""
     global INSIDE
     INSIDE = True
+    _SAY.append(lambda **more: _write(sink, {"more": True} | more, ()))
     _write(sink, {"process": os.getpid()}, ())
     environment, folder, limits, start, arguments = pickle.load(source)
     os.environ.clear()
@@ -384,6 +426,23 @@ def _describe(error: Exception) -> Json:
     if any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
         kind = NO_MEMORY
     return {"problem": kind, "reason": str(error)[-2000:] or type(error).__name__}
+
+
+def extend(seconds: float) -> None:
+    """Allow the question so much more time of all processors from now on, and say so, at most twice a second."""
+    if not _SAY:
+        return
+    _allow(seconds)
+    global _said
+    if time.monotonic() - _said > HEARTBEAT:
+        _said = time.monotonic()
+        _SAY[0]()
+
+
+def report(share: float, text: str) -> None:
+    """Report how much of the question is done, 0..1, to whom asks."""
+    if _SAY:
+        _SAY[0](share=share, text=text)
 
 
 def _allow(seconds: float) -> None:

@@ -5,6 +5,8 @@ weights are frozen no graph exists before it. From there one vector-Jacobian pro
 gradients. Nothing else of this project runs a model forward to explain it.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 import threading
@@ -14,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice, zip_longest
 from types import MappingProxyType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,6 +42,9 @@ from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES, Layer
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.received_model import ReceivedPass
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,7 +92,9 @@ class Evidence:
     decoded: tuple[object, tuple[Prediction, ...]] | None = None
     """The arguments of the latest decoding, and its predictions."""
     _graph: Graph | None = None
-    _recording: Recording | None = None
+    _recording: Recording | ReceivedPass | None = None
+    received: ReceivedPass | None = None
+    """The pass of a model that runs in a process of its own."""
     _returned: Any = None
     """What the module itself returned, for targets that are functions of it."""
 
@@ -209,6 +216,11 @@ class Evidence:
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
         """Replay a recorded pass, or run the model."""
+        self.received = self.loaded.remote_pass(self.tensor, self.geometry, self.layers)
+        if self.received is not None:
+            self._recording = self.received
+            self.calls = self.received.calls
+            return self.received.run(self.tensor)
         loaded, recordings = self.loaded, self.loaded.recordings
         if loaded.guard is not None or not recorded_passes.records(self.tensor.device):
             return self._run()
@@ -233,10 +245,12 @@ class Evidence:
         recording.calls = self.calls
         return recording
 
-    def with_graph(self) -> "Evidence":
+    def with_graph(self) -> Evidence:
         """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed."""
         if self._recording is None:
             return self
+        if self.received is not None:
+            raise ModelProblem(f"{self.loaded.adapter.spec.id} runs in a process of its own: name a class instead.")
         other = copy.copy(self)
         other._recording = None
         with self.loaded.lock:
@@ -319,7 +333,11 @@ class Evidence:
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.loaded.lock, torch.enable_grad():
-                if self._recording is not None:
+                if self.received is not None:
+                    by_target = zip(*self.received.gradients(missing), strict=True)
+                    self._gradients |= zip(missing, map(list, by_target), strict=True)
+                    missing = []
+                elif self._recording is not None:
                     self._gradients |= self._replayed(self._recording, missing)
                     missing = [target for target in missing if target not in self._gradients]
                 # One by one: a batched product was measured slower, and its rounding depends on who shares the batch,
@@ -330,7 +348,7 @@ class Evidence:
                     self._gradients[target] = self._cut_windows(target) or self._backward(target)
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
-    def _replayed(self, recording: Recording, targets: Sequence[Target]) -> dict[Target, list[Gradient]]:
+    def _replayed(self, recording: Recording | ReceivedPass, targets: Sequence[Target]) -> dict[Target, list[Gradient]]:
         """Return the gradients of the targets that are no functions, by recorded products."""
         targets = [target for target in targets if not isinstance(target, FunctionTarget)]
         if (rows := self.rows(targets)) is not None:

@@ -4,11 +4,11 @@ import copy
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +23,20 @@ from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.trial import examine
 from sightglass.explain.picture.image import Image
+from sightglass.models import own
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.catalog import is_packaged
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.geometry import ModelInput
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.received_model import ReceivedPass
 
 LOGGER = logging.getLogger(__name__)
 
@@ -109,6 +113,10 @@ class LoadedModel:
         """Return a (B, 3, h, w) on the model's device, in its type and memory format."""
         dtype = tensor.dtype if self.guard is None else self.guard.dtype
         return tensor.to(device=self.device, dtype=dtype, memory_format=self.memory_format)
+
+    def remote_pass(self, tensor: Tensor, geometry: Geometry, layers: tuple[Layer, ...]) -> "ReceivedPass | None":
+        """Return a pass in the process of a received model; None where the model runs in this one."""
+        return None
 
     def prepare(self, image: Image, preprocessing: str) -> ModelInput:
         """Return a picture's input; raises for an unknown preprocessing and for other channels."""
@@ -330,7 +338,7 @@ class ModelCache:
             loaded = self._models.get(key)
             if loaded is None or not loaded.is_from(spec):
                 with noted_files() as files:
-                    loaded = LoadedModel(load(spec, progress=report), device)
+                    loaded = _open(spec, device, report)
                 loaded.source = spec, files
                 self._models.put(key, loaded)
         return loaded
@@ -351,6 +359,14 @@ class ModelCache:
     @property
     def nbytes(self) -> int:
         return self._models.nbytes
+
+
+def _open(spec: ModelSpec, device: torch.device, report: Callable[[int, int], None]) -> LoadedModel:
+    if not own.runs_apart(spec):
+        return LoadedModel(load(spec, progress=report), device)
+    from sightglass.explain.evidence.received_model import ReceivedModel
+
+    return ReceivedModel(spec, device)
 
 
 MODEL_CACHE = ModelCache()

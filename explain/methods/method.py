@@ -33,6 +33,8 @@ RUNNERS: dict[Family, str] = {
     "mask": "rise",
 }
 """Modules here whose `run` returns RawMaps of (evidence, method, targets, request); of other families: `gradient`."""
+OF_MODULES: tuple[Family, ...] = ("attention", "query", "library", "pixel", "path")
+"""Families that look into modules: of a received model they run where it does."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 GUIDED = ("guidedbackprop", "guidedgradcam")
@@ -155,6 +157,8 @@ class Method:
         request = request or Request()
         if request.flips:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
+        if evidence.received is not None and self.family in OF_MODULES:
+            return evidence.received.run_method(self, targets, request)
         raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
         # Maps of attention are where their keys are.
         covers = {} if self.family == "attention" else {layer.path: layer.cover for layer in evidence.layers}

@@ -25,6 +25,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
+from sightglass.explain.evidence.received_model import ReceivedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
@@ -287,15 +288,28 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
     )
 
 
+def _drawer(evidence: Evidence) -> Callable[[int], LoadedModel]:
+    """Return a function from a seed to the model with random weights."""
+    if isinstance(evidence.loaded, ReceivedModel):
+        return evidence.loaded.redrawn
+    other = copy_loaded(evidence.loaded)
+    redraw = redrawer(parameters_of(other, evidence.tensor))
+
+    def draw(seed: int) -> LoadedModel:
+        redraw(seed)
+        return other
+
+    return draw
+
+
 def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> Iterator[Values]:
     """Yield the map for each set of random weights, on the grid of `Heatmap.coarse`; 0 where it is not finite."""
     evidence = explanation.evidence
-    other = copy_loaded(evidence.loaded)
-    redraw = redrawer(parameters_of(other, evidence.tensor))
+    draw = _drawer(evidence)
     for number in range(DRAWS[1]):
         check()
         progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
-        redraw(controls.seed_of(other.adapter.weights_sha256, number))
+        other = draw(controls.seed_of(evidence.loaded.adapter.weights_sha256, number))
         if not number and evidence.loaded.guard is not None:
             with evidence.loaded.lock, other.lock, torch.no_grad():
                 answer = other.adapter.answer_row(other.adapter.run(evidence.tensor))

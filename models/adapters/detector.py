@@ -31,6 +31,20 @@ def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
     return scores if objectness is None else scores * objectness.sigmoid()
 
 
+def _first_pose(poses: tuple[Tensor, ...]) -> Tensor:
+    return poses[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What a decoding has given, in its place."""
+
+    values: Tensor
+
+    def __call__(self, *_: object) -> Tensor:
+        return self.values
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """All N raw candidates of a batch, with K classes each.
@@ -65,7 +79,7 @@ class Detections:
     """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
     poses: tuple[Tensor, ...] = ()
     """The numbers that J joints are decoded from, per scale, (B, J * D, h, w), of models of poses; in the graph."""
-    joints_of: Decoding = lambda poses: poses[0]
+    joints_of: Decoding = _first_pose
     """From `poses` to (B, N, J, D): x and y in pixels of the input and, where D is 3, the visibility's logit."""
 
     @property
@@ -73,6 +87,18 @@ class Detections:
         """All outputs of the network in a fixed order: where a target's gradient starts."""
         extra = () if self.prototypes is None else (self.prototypes,)
         return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra, *self.poses)
+
+    def decoded(self) -> Self:
+        """Return the same candidates with all decodings carried out: as data, of which only values are read."""
+        objectness = _rows(self.objectness).detach().float() if self.objectness else None
+        corners_of = None if self.corners_of is None else Decoded(self.corners_of(self.regressions).detach())
+        return replace(
+            self,
+            boxes_of=Decoded(self.boxes.detach()),
+            scoring=Decoded(self.scoring(self.logits.detach().float(), objectness)),
+            corners_of=corners_of,
+            joints_of=Decoded(self.joints.detach()) if self.poses else _first_pose,
+        )
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> Self:
         """Return the same candidates made of other tensors, in the order of `leaves`."""

@@ -1,6 +1,20 @@
 """Models that people add, and the limits of what they may add."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from sightglass.common.settings import settings
+from sightglass.models import isolated
+
+if TYPE_CHECKING:
+    from sightglass.models.spec import ModelSpec
+
+PLAIN = ("custom", "timm", "torchvision", "yolox", "osnet", "efficientnet_lite", "promptsg")
+"""Loaders of plain weights: the architecture is this project's or a library's, and chooses sizes and code."""
+ONNX = ".onnx"
+"""Ending of files whose passes alone run in processes of their own (`families.exported.workers`)."""
 
 MEMORY_MB, UPLOAD_SHARE = 4096, 0.25
 """Memory assumed where `memory_mb` is 0, in MiB, and the share of the memory that one dropped file may take."""
@@ -9,6 +23,17 @@ MEMORY_MB, UPLOAD_SHARE = 4096, 0.25
 def is_on() -> bool:
     """Return whether anybody may add models on this server."""
     return settings().own_models is not None
+
+
+def runs_apart(spec: ModelSpec) -> bool:
+    """Return whether a model was added by a person, and its files choose what is computed."""
+    base, path = settings().own_models, spec.weights.path
+    if base is None or path is None or isolated.INSIDE:
+        return False
+    received = Path(path).absolute().is_relative_to(base.absolute())
+    own_class = ".py:" in spec.arch
+    plain = spec.loader.partition(".")[0] in PLAIN and not own_class
+    return received and not plain and Path(path).suffix.lower() != ONNX
 
 
 def upload_megabytes() -> int:

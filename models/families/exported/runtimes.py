@@ -152,7 +152,7 @@ class OnnxRuntime(Runtime):
         if self._file.set_aside:
             raise ModelProblem(self._file.set_aside)
         array, count = tensor.cpu().numpy(), len(tensor)
-        seconds = workers.OPENING if self._usual is None else workers.SECONDS + workers.USUAL * self._usual * count
+        seconds = isolated.pass_seconds(self._usual, count)
         for again in (True, False):
             try:
                 with workers.POOL.borrow(self._file, tensor.device.type, torch.get_num_threads()) as worker:

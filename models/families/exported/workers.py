@@ -25,10 +25,6 @@ WARM, MOST = 2, 4
 """Processes that work at once or wait for work, and that there are at most."""
 PATIENCE = 0.5
 """Seconds for which all have to be busy before another one is started."""
-OPENING = 20.0
-"""Seconds of all processors in which a file has to open, and to answer for the first time."""
-SECONDS, USUAL = 2.0, 20.0
-"""A pass may take so many seconds of all processors, and so many times what its pictures took as noise."""
 FAILURES = 3
 """Pictures in a row without an answer after which a file is set aside."""
 
@@ -100,7 +96,7 @@ class Worker(isolated.Process):
         # CUDA reserves more addresses than a machine has memory, and opens files.
         limits: Any = {"memory": 0, "gpu": True} if device == "cuda" else {"memory": isolated.memory_for(file.size)}
         arguments, opens = (str(file.path.absolute()), device, threads), device == "cuda"
-        super().__init__(open_session, *arguments, seconds=OPENING, opens=opens, **limits)
+        super().__init__(open_session, *arguments, seconds=isolated.OPENING, opens=opens, **limits)
         try:
             self.declared = Declared.model_validate(self.about)
         except ValidationError as error:

@@ -75,7 +75,7 @@ BAD = CALM + 7
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(workers, "SECONDS", 0.5)
+    monkeypatch.setattr(isolated, "PASS_SECONDS", 0.5)
     monkeypatch.setattr(isolated, "SLACK", 1.0)
     monkeypatch.setattr(isolated, "PATIENCE", 0.2)
     monkeypatch.setattr(workers, "PATIENCE", 0.2)
@@ -138,7 +138,7 @@ def test_sleeping_process_is_ended(tmp_path: Path) -> None:
 
 def test_others_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While every usual process is in a loop, another file answers, and the work of a caller who left ends."""
-    monkeypatch.setattr(workers, "SECONDS", 600.0)
+    monkeypatch.setattr(isolated, "PASS_SECONDS", 600.0)
     hostile, calm = opened(write(tmp_path / "loop.onnx", "loop")), write(tmp_path / "calm.onnx", "calm")
     left, ended = threading.Event(), []
 

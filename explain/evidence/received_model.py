@@ -1,0 +1,369 @@
+"""Explain received models, whose networks run in processes of their own.
+
+The server has of such a model what is data: its adapter without a module, and what a pass returned. Passes, gradients
+and methods that look into modules are asked of the process (`received_worker`), which holds the model.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+import time
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+from torch import nn
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import check
+from sightglass.explain.evidence.loaded_model import LoadedModel
+from sightglass.explain.methods.method import RawMaps
+from sightglass.models import isolated, wire
+from sightglass.models.adapter import Adapter
+from sightglass.models.families.exported.workers import File
+from sightglass.models.geometry import ModelInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.common.work.progress import Progress
+    from sightglass.explain.backward.gradient import Gradient
+    from sightglass.explain.evidence.recorded import Outputs, Seed
+    from sightglass.explain.evidence.survey import Survey
+    from sightglass.explain.methods.method import Method, Request
+    from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Box, Geometry
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
+
+Chain = tuple[tuple[Any, ...], ...]
+LOADING = 120.0
+"""Seconds of all processors in which a file has to load, and to answer for the first time."""
+MOST = 4
+"""Processes of received models that there are at once."""
+_LOST = {True: "did not answer in time", False: "crashed"}
+"""What a file did, by whether its process was late."""
+_NUMBERS = itertools.count()
+"""Numbers of passes."""
+
+
+class Home:
+    """The process of one received model on one device, started when something is asked, and again after its end."""
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        path = Path(cast("str", spec.weights.path))
+        self._spec, self._device = spec, device
+        self.file = File.at(path)
+        self._name = path.name
+        self._lock = threading.Lock()
+        self._process: isolated.Process | None = None
+        self._usual: float | None = None
+        self.weights: dict[Chain, Tensor] = {}
+        """Weights of the last layer, by how the model is made of the file's."""
+        self.used = 0.0
+        """When it was asked last."""
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
+    def ask(self, call: str, *arguments: Any, pictures: int = 1, report: Progress | None = None) -> Any:
+        """Return the answer to a question of `received_worker`.
+
+        `pictures`: of one pass. Raises its Problem, and ModelProblem where the process takes too long or crashes, and
+        for a file that has not answered three times in a row.
+        """
+        if self.file.set_aside:
+            raise ModelProblem(self.file.set_aside)
+        while not self._lock.acquire(timeout=0.1):
+            check()
+        try:
+            return self._ask(call, arguments, pictures, report)
+        finally:
+            self.used = time.monotonic()
+            self._lock.release()
+
+    def _ask(self, call: str, arguments: Sequence[Any], pictures: int, report: Progress | None) -> Any:
+        writer = wire.Writer()
+        question = {"question": writer.write([call, *arguments])}
+        seconds = isolated.pass_seconds(self._usual, pictures)
+        for again in (True, False):
+            try:
+                process = self._open()
+                reply, arrays = process.ask(question, writer.arrays, seconds, report)
+                value = wire.read((reply.model_extra or {})["value"], arrays)
+                break
+            except Problem:
+                self.file.note(failed=False)
+                raise
+            except MemoryError as error:
+                self.file.note(failed=pictures == 1)
+                raise torch.OutOfMemoryError(str(error)) from error
+            except isolated.Refused as error:
+                raise ModelProblem(f"{self._name} failed ({error}): choose another picture or model.") from error
+            except (isolated.Lost, ValueError, KeyError) as error:
+                self.end()
+                late = isinstance(error, isolated.Lost) and error.late
+                # It may not be the file that ended a process: a crash is tried once more.
+                if late or not again:
+                    self.file.note(failed=True)
+                    raise ModelProblem(
+                        f"{self._name} {_LOST[late]} for this picture: give another picture or model."
+                    ) from error
+        self.file.note(failed=False)
+        return value
+
+    def _open(self) -> isolated.Process:
+        if self._process is not None and self._process.alive:
+            return self._process
+        _make_room(self)
+        process = isolated.Process(
+            _start,
+            self._spec,
+            str(self._device),
+            torch.get_num_threads(),
+            seconds=LOADING,
+            memory=0 if self._device.type == "cuda" else isolated.memory_for(self.file.size),
+            at_once=True,
+            gpu=self._device.type == "cuda",
+        )
+        self._usual = float(process.about["usual"])
+        self._process = process
+        return process
+
+    def end(self) -> None:
+        """End the process; the next question starts another one."""
+        if self._process is not None:
+            self._process.end()
+        self._process = None
+
+
+def _start(*arguments: Any) -> tuple[isolated.Answer, Any]:
+    # The server never imports what runs there.
+    from sightglass.explain.evidence import received_worker
+
+    return received_worker.start(*arguments)
+
+
+_HOMES: list[Home] = []
+_ROOM = threading.Lock()
+
+
+def _make_room(home: Home) -> None:
+    """End the process that has waited longest where there are too many; wait where all are busy."""
+    while True:
+        with _ROOM:
+            running = [other for other in _HOMES if other.runs and other is not home]
+            if home not in _HOMES:
+                _HOMES.append(home)
+            idle = sorted((other for other in running if not other.busy), key=lambda other: other.used)
+            if len(running) < MOST:
+                return
+            if idle and idle[0]._lock.acquire(blocking=False):
+                try:
+                    idle[0].end()
+                finally:
+                    idle[0]._lock.release()
+                return
+        check()
+        time.sleep(0.05)
+
+
+def all_busy() -> bool:
+    """Return whether no process can take work on another model."""
+    return sum(home.runs and home.busy for home in _HOMES) >= MOST
+
+
+class ReceivedAdapter(Adapter):
+    """What adapters of received models have in place of a module; see `_adapter`."""
+
+    home: Home
+    chain: Chain = ()
+    fast = False
+    """Whether its passes may have folded batch norms."""
+    prepares = True
+    """Whether pictures are prepared here."""
+    selects = True
+    """Whether boxes are selected here."""
+    described = ""
+
+    @property
+    def resizing(self) -> str:
+        return self.described
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        if self.prepares:
+            return super().prepare(pixels, preprocessing)
+        return cast("ModelInput", self.home.ask("prepare", self.chain, pixels, preprocessing))
+
+    def forward(self, tensor: Tensor) -> Any:
+        return self.home.ask("run", self.chain, self.fast, tensor, pictures=len(tensor))
+
+    def select_boxes(self, outputs: Any, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        if self.selects:
+            return cast("tuple[Tensor, Tensor]", cast("Any", super()).select_boxes(outputs, confidence, iou))
+        return cast("tuple[Tensor, Tensor]", self.home.ask("select_boxes", self.chain, outputs, confidence, iou))
+
+    def with_classes(self, names: Sequence[str]) -> Self:
+        return self._changed("with_classes", list(names))
+
+    def with_examples(self, pixels: NDArray[Any], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
+        return self._changed("with_examples", pixels, list(boxes_xyxy), list(labels))
+
+    def with_answer(
+        self, prompt: str, answer: str, pixels: NDArray[Any], progress: Callable[[float, str], None] | None
+    ) -> Self:
+        return self._changed("with_answer", prompt, answer, pixels, report=progress)
+
+    def _changed(self, step: str, *arguments: Any, report: Progress | None = None) -> Self:
+        chain = (*self.chain, (step, *arguments))
+        return cast("Self", _adapter(self.home, self.spec, chain, report)[0])
+
+
+def _adapter(
+    home: Home, spec: ModelSpec, chain: Chain, report: Progress | None = None
+) -> tuple[ReceivedAdapter, Mapping[str, Any]]:
+    """Return an adapter without a module, and what else its process says of it."""
+    about = home.ask("describe", chain, report=report)
+    kind = wire.find(about["kind"])
+    if not (isinstance(kind, type) and issubclass(kind, Adapter)):
+        raise ModelProblem(f"{spec.id} could not be loaded: add it again.")
+    made = object.__new__(type(kind.__name__, (ReceivedAdapter, kind), {}))
+    vars(made).update(about["state"])
+    made.module = _outline(about["modules"])
+    made.module.text = about["text"]
+    made.function = made.guard = None
+    made.device = None
+    made.home, made.chain = home, chain
+    made.prepares, made.selects = about["prepares"], about["selects"]
+    made.described = about["resizing"]
+    made.apart = True
+    return made, about
+
+
+def _outline(parts: Sequence[tuple[str, str]]) -> Any:
+    """Return modules without weights, by path and name of their class."""
+    root: Any = nn.Module()
+    for path, kind in parts:
+        parent, _, name = path.rpartition(".")
+        root.get_submodule(parent).add_module(name, type(kind, (nn.Module,), {})())
+    return root
+
+
+class ReceivedModel(LoadedModel):
+    """A model whose network runs in a process of its own."""
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        home = Home(spec, device)
+        adapter, self._about = _adapter(home, spec, ())
+        super().__init__(adapter, device)
+        self.verified = True
+        vars(self)["folded"] = None
+
+    @property
+    def home(self) -> Home:
+        return self._received.home
+
+    @property
+    def _received(self) -> ReceivedAdapter:
+        return cast("ReceivedAdapter", self.adapter)
+
+    @cached_property
+    def survey(self) -> Survey:
+        found, self.probed = self.home.ask("survey", self._received.chain)
+        return cast("Survey", found)
+
+    def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
+        adapter = copy.copy(self._received)
+        adapter.fast = True
+        return adapter
+
+    def aside(self) -> tuple[Adapter, Any]:
+        return self.fastest_adapter(()), self.lock
+
+    @property
+    def parameters(self) -> int:
+        return int(self._about["parameters"])
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._about["nbytes"])
+
+    def redrawn(self, seed: int) -> LoadedModel:
+        """Return the model with random weights; raise ModelProblem for one that cannot be copied."""
+        other = self.copy()
+        other._origin = None
+        adapter = copy.copy(self._received)
+        adapter.chain = (*adapter.chain, ("redrawn", seed))
+        other.adapter = adapter
+        return other
+
+    def remote_pass(self, tensor: Tensor, geometry: Geometry, layers: tuple[Layer, ...]) -> ReceivedPass:
+        return ReceivedPass(self._received, ModelInput(tensor, geometry), layers)
+
+
+class ReceivedPass:
+    """A pass in the process of a received model, which holds its graph, or makes it again."""
+
+    averages = False
+
+    def __init__(self, adapter: ReceivedAdapter, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+        self._adapter = adapter
+        self._input = model_input
+        self._layers = layers
+        self._number = next(_NUMBERS)
+        self._recorded, outputs, self.calls, has_weight = self._record()
+        self._outputs = replace(outputs, weight=self._weight()) if has_weight else outputs
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+    def _record(self) -> Any:
+        adapter, pictures = self._adapter, len(self._input.tensor)
+        return adapter.home.ask(
+            "record", adapter.chain, self._number, self._input, self._layers, pictures=pictures
+        )
+
+    def _weight(self) -> Tensor:
+        weights = self._adapter.home.weights
+        if self._adapter.chain not in weights:
+            weights[self._adapter.chain] = self._ask("weight")
+        return weights[self._adapter.chain]
+
+    def _ask(self, call: str, *arguments: Any, report: Progress | None = None) -> Any:
+        home, pictures = self._adapter.home, len(self._input.tensor)
+        answer = home.ask(call, self._number, *arguments, pictures=pictures, report=report)
+        if answer is None:
+            self._record()
+            answer = home.ask(call, self._number, *arguments, pictures=pictures, report=report)
+        return answer
+
+    def run(self, tensor: Tensor) -> Outputs:
+        return self._recorded, self._outputs
+
+    def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
+        """Return the gradients of the targets' scalars, by layer and target."""
+        return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
+
+    def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:
+        """Return a scalar's gradient at each layer, by its gradient at each output that depends on one."""
+        return cast("list[Tensor | None]", self._ask("product", [None if seed is None else seed[0] for seed in seeds]))
+
+    def run_method(self, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+        """Return the raw maps of a method that looks into the module."""
+        arguments = (method.id, list(targets), request.masks, request.head)
+        return cast("RawMaps", self._ask("run_method", *arguments, report=request.progress))
+
+
