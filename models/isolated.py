@@ -62,6 +62,8 @@ MAX_LINE, MAX_ARRAYS = 16 * 2**20, 2**31
 """Bytes of an answer's line, and of its arrays."""
 FORKS, INSIDE = sys.platform == "linux", False
 """Whether children are forked, and whether this process is such a child."""
+LIMITS_MEMORY = sys.platform == "linux"
+"""Whether a limit of a child's memory holds."""
 PRELOADED = (
     *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),

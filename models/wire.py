@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
     Array = NDArray[Any]
 
 OWN = ("sightglass.models.", "sightglass.explain.")
@@ -53,7 +52,6 @@ class Writer:
         if callable(value):
             return {"function": _name_of(value)}
         raise Unwritable(f"a {type(value).__name__} cannot be written")
-
 
     def write_array(self, array: Array) -> int:
         """Keep an array, and return its number."""

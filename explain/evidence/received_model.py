@@ -10,6 +10,7 @@ import copy
 import itertools
 import threading
 import time
+import weakref
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -118,9 +119,7 @@ class Home:
                 # It may not be the file that ended a process: a crash is tried once more.
                 if late or not again:
                     self.file.note(failed=True)
-                    raise ModelProblem(
-                        f"{self._name} {_LOST[late]} for this picture: give another picture or model."
-                    ) from error
+                    raise ModelProblem(f"{self._name} {_LOST[late]} {_advice(call, arguments)}.") from error
         self.file.note(failed=False)
         return value
 
@@ -140,6 +139,8 @@ class Home:
         )
         self._usual = float(process.about["usual"])
         self._process = process
+        # With the last user of the model.
+        weakref.finalize(self, process.end)
         return process
 
     def end(self) -> None:
@@ -149,6 +150,13 @@ class Home:
         self._process = None
 
 
+def _advice(call: str, arguments: Sequence[Any]) -> str:
+    """Return what a sentence says of a question that was not answered."""
+    if call != "describe":
+        return "for this picture: give another picture or model"
+    return "for these words: give others" if arguments[0] else "when it was opened: export it again"
+
+
 def _start(*arguments: Any) -> tuple[isolated.Answer, Any]:
     # The server never imports what runs there.
     from sightglass.explain.evidence import received_worker
@@ -156,7 +164,7 @@ def _start(*arguments: Any) -> tuple[isolated.Answer, Any]:
     return received_worker.start(*arguments)
 
 
-_HOMES: list[Home] = []
+_HOMES: weakref.WeakSet[Home] = weakref.WeakSet()
 _ROOM = threading.Lock()
 
 
@@ -165,8 +173,7 @@ def _make_room(home: Home) -> None:
     while True:
         with _ROOM:
             running = [other for other in _HOMES if other.runs and other is not home]
-            if home not in _HOMES:
-                _HOMES.append(home)
+            _HOMES.add(home)
             idle = sorted((other for other in running if not other.busy), key=lambda other: other.used)
             if len(running) < MOST:
                 return
@@ -239,7 +246,7 @@ def _adapter(
     kind = wire.find(about["kind"])
     if not (isinstance(kind, type) and issubclass(kind, Adapter)):
         raise ModelProblem(f"{spec.id} could not be loaded: add it again.")
-    made = object.__new__(type(kind.__name__, (ReceivedAdapter, kind), {}))
+    made: Any = object.__new__(type(kind.__name__, (ReceivedAdapter, kind), {}))
     vars(made).update(about["state"])
     made.module = _outline(about["modules"])
     made.module.text = about["text"]
@@ -283,6 +290,10 @@ class ReceivedModel(LoadedModel):
     def survey(self) -> Survey:
         found, self.probed = self.home.ask("survey", self._received.chain)
         return cast("Survey", found)
+
+    def move_input(self, tensor: Tensor) -> Tensor:
+        # Its process moves it on.
+        return tensor.cpu()
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         adapter = copy.copy(self._received)
@@ -332,9 +343,7 @@ class ReceivedPass:
 
     def _record(self) -> Any:
         adapter, pictures = self._adapter, len(self._input.tensor)
-        return adapter.home.ask(
-            "record", adapter.chain, self._number, self._input, self._layers, pictures=pictures
-        )
+        return adapter.home.ask("record", adapter.chain, self._number, self._input, self._layers, pictures=pictures)
 
     def _weight(self) -> Tensor:
         weights = self._adapter.home.weights
@@ -365,5 +374,3 @@ class ReceivedPass:
         """Return the raw maps of a method that looks into the module."""
         arguments = (method.id, list(targets), request.masks, request.head)
         return cast("RawMaps", self._ask("run_method", *arguments, report=request.progress))
-
-

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sightglass.common.work.progress import lower_priority
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
@@ -51,6 +52,7 @@ REDRAWN = "redrawn"
 def start(spec: ModelSpec, device: str, threads: int) -> tuple[isolated.Answer, Json]:
     """Load a model, and return what answers questions about it."""
     torch.set_num_threads(threads)
+    lower_priority()
     server = _Answers(spec, torch.device(device))
     _limit_each_pass(server)
 
@@ -95,7 +97,7 @@ class _Answers:
             return self._redrawn(before, *arguments)
         origin = self._model(before)
         assert step in STEPS
-        arguments += [isolated.report] if step == "with_answer" else []
+        arguments += [self._report] if step == "with_answer" else []
         with origin.lock:
             adapter = getattr(origin.adapter, step)(*arguments)
         self._models[key] = made = origin.with_adapter(adapter)
@@ -197,8 +199,12 @@ class _Answers:
         evidence = self._passes.get(number)
         if evidence is None:
             return None
-        raw: RawMaps = METHODS[name].run(evidence, targets, Request(masks, head, progress=isolated.report))
+        raw: RawMaps = METHODS[name].run(evidence, targets, Request(masks, head, progress=self._report))
         return raw
+
+    def _report(self, share: float, text: str) -> None:
+        isolated.extend(isolated.pass_seconds(self.usual, 1))
+        isolated.report(share, text)
 
     def _drop_passes(self) -> None:
         """Drop the oldest passes beyond the limit of bytes."""

@@ -15,10 +15,10 @@ from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem, from_machine
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
-from sightglass.models import catalog, isolated, labels
+from sightglass.models import catalog, isolated, labels, own
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.checkpoints import weights
-from sightglass.models.load import TRUST, TableDraft, Toml, inspect_model, load
+from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, inspect_model, load
 from sightglass.models.own import adding, is_on
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
 SOON_ABANDONED = 300.0
 """Seconds after which received files with an open question give way to others."""
+UNLIMITED = "This system cannot limit the memory that the file takes while it runs: do you trust its source?"
+"""The question where a process of its own is no limit."""
 Data = bytes | memoryview | Path
 """The content of a file, or where it lies."""
 
@@ -191,7 +193,10 @@ def find_model(into: Path) -> Path:
 def draft(into: Path, arch: str = "") -> TableDraft:
     """Return what the received files say of the model; nothing of them runs."""
     with without_paths():
-        return _isolated(into, TableDraft, _draft, into, arch)
+        made = _isolated(into, TableDraft, _draft, into, arch)
+    if isolated.LIMITS_MEMORY or made.loader in own.PLAIN:
+        return made
+    return replace(made, unknown=(*made.unknown, Unknown(TRUST, UNLIMITED, ("no", "yes"))))
 
 
 def _isolated(into: Path, kind: type[R], function: Callable[..., R], *args: object) -> R:
@@ -226,7 +231,8 @@ def _may_hold_names(file: Path) -> bool:
 
 def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
     """Return whether loading a model runs its files' code."""
-    return ".py" in str(answers.get("arch") or draft.arch) or any(unknown.key == TRUST for unknown in draft.unknown)
+    opens_code = any(unknown.key == TRUST and unknown.question != UNLIMITED for unknown in draft.unknown)
+    return ".py" in str(answers.get("arch") or draft.arch) or opens_code
 
 
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:

@@ -241,6 +241,16 @@ def test_torchscript_needs_trust(tmp_path, monkeypatch, capsys):
             store.register(into, draft, {TRUST: "yes"} if setting == "no" else {})
 
 
+def test_a_person_is_asked_where_no_memory_can_be_limited(monkeypatch: pytest.MonkeyPatch, leaf: bytes) -> None:
+    monkeypatch.setattr(isolated, "LIMITS_MEMORY", False)
+    assert add(("leaf.pth", leaf)), "an architecture of a library needs no consent"
+    into = store.receive([("net.onnx", onnx_file("classifier"))])
+    draft = store.draft(into)
+    with pytest.raises(ModelProblem, match="cannot limit the memory"):
+        store.register(into, draft, {})
+    assert store.register(into, draft, {TRUST: "yes"}) == "net"
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 @pytest.mark.parametrize("kind", ["link", "external"])
 def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import resource
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,13 +177,15 @@ def same(apart: Explanation, here: Explanation) -> None:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_maps_by_all_methods_are_the_same_to_the_bit(kind, tmp_path, monkeypatch):
+def test_maps_are_the_same_to_the_bit(kind, tmp_path, monkeypatch):
     apart, here = both(kind, tmp_path, monkeypatch)
     assert apart.labels == here.labels and apart.layers == here.layers
     assert apart.loaded.parameters == here.loaded.parameters
-    names = [method.id for method in list_methods(here.loaded)]
-    assert [method.id for method in list_methods(apart.loaded)] == names
-    for name in names:
+    methods = list_methods(here.loaded)
+    assert list_methods(apart.loaded) == methods
+    first_of_family = {method.family: method for method in reversed(methods)}
+    for method in methods if kind in ("keras", "vit") else first_of_family.values():
+        name = method.id
         options = {"masks": 20} if name == "drise" else {}
         one, other = (attempt(explainer, kind, method=name, **options) for explainer in (apart, here))
         if isinstance(one, str) or isinstance(other, str):
@@ -194,3 +200,97 @@ def test_checks_and_proofs_are_the_same(kind, tmp_path, monkeypatch):
     assert apart.checks() == here.checks() or repr(apart.checks()) == repr(here.checks())
     assert repr(apart.prove(fillings=("mean",))) == repr(here.prove(fillings=("mean",)))
     same(apart, here)
+
+
+def make_growing(folder: Path) -> Path:
+    """A network that multiplies matrices of 9,000 a side for a white picture, and small ones for others."""
+    library = keras()
+    layers, ops = library.layers, library.ops
+    picture = layers.Input((32, 32, 3))
+    largest = ops.power(ops.mean(picture) / 255, 200) * 9000
+    counts = ops.bincount(ops.cast(ops.reshape(picture, (-1,)) * 0 + largest, "int32"))
+    row = ops.cast(ops.reshape(counts, (1, -1)), "float32")
+    square = ops.matmul(ops.transpose(row), row)
+    maps = layers.Conv2D(4, 3)(picture)
+    pooled = layers.GlobalAveragePooling2D()(maps) + 0 * ops.mean(ops.matmul(square, square))
+    library.Model(picture, layers.Dense(3, activation="softmax")(pooled)).save(folder / "growing.keras")
+    return folder / "growing.keras"
+
+
+def make_swelling(folder: Path) -> Path:
+    """A CLIP whose tokenizer makes a thousand letters of each "x", four times."""
+    made = make_clip(folder)
+    path = made / "tokenizer.json"
+    settings = json.loads(path.read_text("utf-8"))
+    steps = [{"type": "Replace", "pattern": {"String": "x"}, "content": "x" * 1000}] * 4
+    settings["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    path.write_text(json.dumps(settings), "utf-8")
+    return made
+
+
+def make_looping(folder: Path) -> Path:
+    """A describer whose chat template has no end for one of the words."""
+    made = make_describer(folder)
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}"
+    asked = "{% set asked = messages[0].content[1].text %}<image>{{ asked }}"
+    template = f"{asked}{{% if 'star' in asked %}}{loops}{{% endfor %}}{{% endfor %}}{{% endif %}}"
+    (made / "chat_template.json").write_text(json.dumps({"chat_template": template}), "utf-8")
+    return made
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], Path], Any, dict[str, Any], dict[str, Any]]] = {
+    "growing": (make_growing, np.full((32, 32, 3), 255, np.uint8), {}, {}),
+    "swelling": (make_swelling, PICTURE, {"vocabulary": ("x", "y")}, {"vocabulary": ("a", "b")}),
+    "looping": (make_looping, PICTURE, {"prompt": "a star ?"}, {"prompt": "what is there ?", "answer": "a red star"}),
+}
+"""What makes the files, the picture and the options that they harm, and harmless ones."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_files_cost_their_process_alone(kind, tmp_path):
+    make, picture, harmful, harmless = HOSTILE[kind]
+    MAKERS[kind] = make, {}, ""
+    explainer = explainer_of(kind, tmp_path)
+    home = explainer.loaded.home
+    assert explain(explainer, kind, **harmless).predictions
+    reached = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        with pytest.raises(
+            ModelProblem, match=r"(did not answer in time|crashed) for (this picture|these words): give"
+        ):
+            explainer(picture, top_k=1, **harmful)
+        assert not home.runs
+    EVIDENCE.discard(lambda _: True)
+    with pytest.raises(ModelProblem, match="is set aside, as it gave no answer for 3 pictures in a row"):
+        explainer(PICTURE, top_k=1, **harmful)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - reached < 200_000, "the server took its memory"
+
+
+def test_code_of_a_received_file_is_not_imported_here(tmp_path):
+    def make(folder: Path) -> Path:
+        return make_code(folder).rename(folder / "weeds.pth")
+
+    MAKERS["weeds"] = make, {}, "plants.py:PlantNet"
+    explainer = explainer_of("weeds", tmp_path)
+    assert explain(explainer, "weeds").heatmaps
+    paths = (getattr(module, "__file__", None) or "" for module in [*sys.modules.values()])
+    assert not any(path.endswith("weeds/plants.py") for path in paths)
+
+
+def test_process_ends_with_its_model(tmp_path):
+    explainer = explainer_of("keras", tmp_path)
+    process = explainer.loaded.home._process
+    assert process is not None and process.alive
+    del explainer
+    EVIDENCE.discard(lambda _: True)
+    gc.collect()
+    assert not process.alive
+
+
+def test_pass_is_made_again_after_its_process_has_ended(tmp_path):
+    explainer = explainer_of("keras", tmp_path)
+    explanation = explain(explainer, "keras", targets=[0])
+    other = explain(explainer, "keras", targets=[1])
+    explainer.loaded.home.end()
+    again = explanation.with_targets(1)
+    assert np.array_equal(again.heatmaps[0].raw[0], other.heatmaps[0].raw[0])
