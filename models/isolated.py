@@ -289,7 +289,10 @@ def memory_for(nbytes: int) -> int:
 
 
 def pass_seconds(usual: float | None, pictures: int) -> float:
-    """Return the seconds of all processors that a pass may take; `usual`: those of a picture of noise."""
+    """Return the seconds of all processors that a pass may take.
+
+    `usual`: those of a picture of noise; None: of the first pass.
+    """
     return OPENING if usual is None else PASS_SECONDS + USUAL * usual * pictures
 
 
@@ -431,7 +434,7 @@ def _describe(error: Exception) -> Json:
 
 
 def extend(seconds: float) -> None:
-    """Allow the question so much more time of all processors from now on, and say so, at most twice a second."""
+    """Allow a question more seconds of all processors from now on, and say so."""
     if not _SAY:
         return
     _allow(seconds)

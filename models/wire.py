@@ -1,4 +1,4 @@
-"""Write values as JSON and arrays, and read them again without running anything that they name."""
+"""Write values as JSON and arrays, and read them without running code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN = ("sightglass.models.", "sightglass.explain.")
 
 
 class Unwritable(TypeError):
-    """A value has a part that is neither data nor one of this project's functions."""
+    """A value is neither data nor a function of this project."""
 
 
 class Writer:
@@ -37,7 +37,7 @@ class Writer:
         self.lenient = lenient
 
     def write(self, value: Any) -> Any:
-        """Return a value as JSON has it; raise Unwritable for one that is no data."""
+        """Return a value as JSON has it, or raise Unwritable."""
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, np.generic):

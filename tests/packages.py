@@ -23,7 +23,7 @@ INSIDE = {
         *("explain.phrases", "explain.options", "explain.picture", "explain.backward", "explain.evidence"),
         *("explain.tasks", "explain.methods", "explain.rendering", "explain.maps"),
         *("explain.questions", "explain.trust", "explain.recipe", "explain.result", "explain.explanation"),
-        *("explain.explainer", "explain.comparison", "explain.similarity"),
+        *("explain.received", "explain.explainer", "explain.comparison", "explain.similarity"),
         *("explain.whatif", "explain"),
     ),
 }

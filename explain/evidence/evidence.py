@@ -44,7 +44,7 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES, Layer
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.received_model import ReceivedPass
+    from sightglass.explain.received.model import ReceivedPass
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sightglass.common import settings
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Stamp, noted_files, stamp
+from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
@@ -36,7 +37,7 @@ from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.received_model import ReceivedPass
+    from sightglass.explain.received.model import ReceivedPass
 
 LOGGER = logging.getLogger(__name__)
 
@@ -113,6 +114,10 @@ class LoadedModel:
         """Return a (B, 3, h, w) on the model's device, in its type and memory format."""
         dtype = tensor.dtype if self.guard is None else self.guard.dtype
         return tensor.to(device=self.device, dtype=dtype, memory_format=self.memory_format)
+
+    def redrawer(self) -> "Callable[[int], LoadedModel] | None":
+        """Return a function from a seed to a received model with random weights; None of others."""
+        return None
 
     def remote_pass(self, tensor: Tensor, geometry: Geometry, layers: tuple[Layer, ...]) -> "ReceivedPass | None":
         """Return a pass in the process of a received model; None where the model runs in this one."""
@@ -364,9 +369,8 @@ class ModelCache:
 def _open(spec: ModelSpec, device: torch.device, report: Callable[[int, int], None]) -> LoadedModel:
     if not own.runs_apart(spec):
         return LoadedModel(load(spec, progress=report), device)
-    from sightglass.explain.evidence.received_model import ReceivedModel
-
-    return ReceivedModel(spec, device)
+    opened: LoadedModel = lazy_import("received_model").ReceivedModel(spec, device)
+    return opened
 
 
 MODEL_CACHE = ModelCache()

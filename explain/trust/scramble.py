@@ -25,7 +25,6 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.evidence.received_model import ReceivedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
@@ -290,8 +289,9 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
 
 def _drawer(evidence: Evidence) -> Callable[[int], LoadedModel]:
     """Return a function from a seed to the model with random weights."""
-    if isinstance(evidence.loaded, ReceivedModel):
-        return evidence.loaded.redrawn
+    draw_apart = evidence.loaded.redrawer()
+    if draw_apart is not None:
+        return draw_apart
     other = copy_loaded(evidence.loaded)
     redraw = redrawer(parameters_of(other, evidence.tensor))
 

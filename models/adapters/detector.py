@@ -89,7 +89,7 @@ class Detections:
         return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra, *self.poses)
 
     def decoded(self) -> Self:
-        """Return the same candidates with all decodings carried out: as data, of which only values are read."""
+        """Return the same candidates as data, all decodings carried out."""
         objectness = _rows(self.objectness).detach().float() if self.objectness else None
         corners_of = None if self.corners_of is None else Decoded(self.corners_of(self.regressions).detach())
         return replace(

@@ -26,7 +26,7 @@ def is_on() -> bool:
 
 
 def runs_apart(spec: ModelSpec) -> bool:
-    """Return whether a model was added by a person, and its files choose what is computed."""
+    """Return whether received files choose what a model computes."""
     base, path = settings().own_models, spec.weights.path
     if base is None or path is None or isolated.INSIDE:
         return False

@@ -10,6 +10,8 @@ ABOVE = {
     "families": "sightglass.models.families",
     "figure": "sightglass.report.figure",
     "html_report": "sightglass.report.html_report",
+    "received_model": "sightglass.explain.received.model",
+    "received_worker": "sightglass.explain.received.worker",
     "result_folder": "sightglass.report.result_folder",
     "results": "sightglass.report.results",
 }

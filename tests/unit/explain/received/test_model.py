@@ -16,11 +16,12 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence import loaded_model, received_model
+from sightglass.explain.evidence import loaded_model
 from sightglass.explain.evidence.loaded_model import ModelCache
-from sightglass.explain.evidence.received_model import ReceivedModel
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.methods import list_methods
+from sightglass.explain.received import model as received
+from sightglass.explain.received.model import ReceivedModel
 from sightglass.models.families.keras.network import keras
 from sightglass.models.load import TRUST
 from sightglass.models.own import store
@@ -129,7 +130,7 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SIGHTGLASS_OWN_MODELS", str(folder))
         yield
     ADDED.clear()
-    for home in received_model._HOMES:
+    for home in received._HOMES:
         home.end()
 
 

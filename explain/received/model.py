@@ -1,7 +1,7 @@
 """Explain received models, whose networks run in processes of their own.
 
 The server has of such a model what is data: its adapter without a module, and what a pass returned. Passes, gradients
-and methods that look into modules are asked of the process (`received_worker`), which holds the model.
+and methods that look into modules are asked of the process (`worker`), which holds the model.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.methods.method import RawMaps
 from sightglass.models import isolated, wire
 from sightglass.models.adapter import Adapter
 from sightglass.models.families.exported.workers import File
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sightglass.explain.backward.gradient import Gradient
     from sightglass.explain.evidence.recorded import Outputs, Seed
     from sightglass.explain.evidence.survey import Survey
-    from sightglass.explain.methods.method import Method, Request
+    from sightglass.explain.methods.method import Method, RawMaps, Request
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box, Geometry
     from sightglass.models.layers import Layer
@@ -56,7 +56,10 @@ _NUMBERS = itertools.count()
 
 
 class Home:
-    """The process of one received model on one device, started when something is asked, and again after its end."""
+    """The process of one received model on one device.
+
+    It is started when something is asked, and again after its end.
+    """
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         path = Path(cast("str", spec.weights.path))
@@ -80,7 +83,7 @@ class Home:
         return self._lock.locked()
 
     def ask(self, call: str, *arguments: Any, pictures: int = 1, report: Progress | None = None) -> Any:
-        """Return the answer to a question of `received_worker`.
+        """Return the answer to a question of `worker`.
 
         `pictures`: of one pass. Raises its Problem, and ModelProblem where the process takes too long or crashes, and
         for a file that has not answered three times in a row.
@@ -159,9 +162,8 @@ def _advice(call: str, arguments: Sequence[Any]) -> str:
 
 def _start(*arguments: Any) -> tuple[isolated.Answer, Any]:
     # The server never imports what runs there.
-    from sightglass.explain.evidence import received_worker
-
-    return received_worker.start(*arguments)
+    started: tuple[isolated.Answer, Any] = lazy_import("received_worker").start(*arguments)
+    return started
 
 
 _HOMES: weakref.WeakSet[Home] = weakref.WeakSet()
@@ -169,7 +171,10 @@ _ROOM = threading.Lock()
 
 
 def _make_room(home: Home) -> None:
-    """End the process that has waited longest where there are too many; wait where all are busy."""
+    """End the process that has waited longest where there are too many.
+
+    Wait where all are busy.
+    """
     while True:
         with _ROOM:
             running = [other for other in _HOMES if other.runs and other is not home]
@@ -311,8 +316,10 @@ class ReceivedModel(LoadedModel):
     def nbytes(self) -> int:
         return int(self._about["nbytes"])
 
-    def redrawn(self, seed: int) -> LoadedModel:
-        """Return the model with random weights; raise ModelProblem for one that cannot be copied."""
+    def redrawer(self) -> Callable[[int], LoadedModel]:
+        return self._redrawn
+
+    def _redrawn(self, seed: int) -> LoadedModel:
         other = self.copy()
         other._origin = None
         adapter = copy.copy(self._received)
@@ -325,7 +332,7 @@ class ReceivedModel(LoadedModel):
 
 
 class ReceivedPass:
-    """A pass in the process of a received model, which holds its graph, or makes it again."""
+    """A pass in the process of a received model, which holds its graph."""
 
     averages = False
 
@@ -367,7 +374,10 @@ class ReceivedPass:
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:
-        """Return a scalar's gradient at each layer, by its gradient at each output that depends on one."""
+        """Return a scalar's gradient at each layer.
+
+        `seeds`: its gradient at each output that depends on a layer, or None.
+        """
         return cast("list[Tensor | None]", self._ask("product", [None if seed is None else seed[0] for seed in seeds]))
 
     def run_method(self, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

@@ -1,4 +1,4 @@
-"""Answer, in a process of its own, what the server asks of a received model."""
+"""Answer in a child process what the server asks of a received model."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def start(spec: ModelSpec, device: str, threads: int) -> tuple[isolated.Answer, 
 
 
 def _limit_each_pass(server: _Answers) -> None:
-    """Give each pass of a question the time of one: a method may make hundreds."""
+    """Give each pass its own time: a method may make hundreds."""
     run = Adapter.run
 
     def limited(self: Adapter, tensor: Tensor) -> Any:
@@ -77,7 +77,7 @@ def _limit_each_pass(server: _Answers) -> None:
 
 
 class _Answers:
-    """The questions, a method each, with the model and the latest passes that they are about."""
+    """The questions, a method each, about the model and its latest passes."""
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         loaded = LoadedModel(load(spec), device)
@@ -157,9 +157,10 @@ class _Answers:
             return _as_data(adapter.run(loaded.move_input(tensor)))
 
     def record(self, chain: Chain, number: int, model_input: ModelInput, layers: tuple[Layer, ...]) -> Any:
-        """Return what some layers returned in a pass, by path, the answer, and how often each layer ran.
+        """Return what a pass gave.
 
-        And whether the answer has a `weight`, which is asked for by itself.
+        It is the outputs of some layers by path, the answer, how often each layer ran, and whether the answer has a
+        `weight`, which is asked for by itself.
         """
         evidence = Evidence(self._model(chain), model_input, layers)
         self._passes[number] = evidence
@@ -177,12 +178,12 @@ class _Answers:
         return None if evidence is None else evidence.outputs.weight
 
     def gradients(self, number: int, targets: Sequence[Target]) -> list[list[Gradient]] | None:
-        """Return the gradients by layer and target; None where the pass is no longer held."""
+        """Return the gradients by layer and target, None for a forgotten pass."""
         evidence = self._passes.get(number)
         return None if evidence is None else evidence.gradients(targets)
 
     def product(self, number: int, seeds: Sequence[Tensor | None]) -> list[Tensor | None] | None:
-        """Return the gradient at each layer, by that at each output that depends on one; None as `gradients`."""
+        """Return the gradient at each layer by those at outputs, None as `gradients`."""
         evidence = self._passes.get(number)
         if evidence is None:
             return None
@@ -193,7 +194,7 @@ class _Answers:
             return [*torch.autograd.grad(used, evidence.recorded, slopes, retain_graph=True, allow_unused=True)]
 
     def run_method(self, number: int, name: str, targets: Sequence[Target], masks: int | None, head: int | None) -> Any:
-        """Return the raw maps of a method that looks into the module; None as `gradients`."""
+        """Return the raw maps of a method, None as `gradients`."""
         from sightglass.explain.methods import METHODS
 
         evidence = self._passes.get(number)

@@ -1,0 +1,1 @@
+"""Explain received models in processes of their own."""
