@@ -67,8 +67,11 @@ LIMITS_MEMORY = sys.platform == "linux"
 PRELOADED = (
     *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
+    "sightglass.explain.received.worker",
+    "sightglass.models.families.keras.network:keras",
     "transformers.modeling_utils",
 )
+"""Modules, and functions of modules that import more, which a process imports before its children need them."""
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "MALLOC_ARENA_MAX": "2",
@@ -362,10 +365,9 @@ def fork_children() -> None:
             if message != _FORK and not loaded:
                 loaded = True
                 for name in PRELOADED:
-                    # The last one takes a second: a waiting call must not wait for it.
-                    if name != PRELOADED[-1] or not (fds or wait([control], 0)):
-                        with contextlib.suppress(ImportError):
-                            import_module(name)
+                    # The last ones take seconds: a waiting call must not wait for them.
+                    if name not in PRELOADED[-2:] or not (fds or wait([control], 0)):
+                        _import(name)
             if fds and os.fork() == 0:
                 control.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -373,6 +375,15 @@ def fork_children() -> None:
                 _serve(channel.makefile("rb"), channel.makefile("wb"))
             for fd in fds:
                 os.close(fd)
+
+
+def _import(name: str) -> None:
+    module, _, function = name.partition(":")
+    # What is not installed is missed by what needs it.
+    with contextlib.suppress(ImportError, Problem):
+        imported = import_module(module)
+        if function:
+            getattr(imported, function)()
 
 
 def serve_started() -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.work.progress import lower_priority
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
@@ -52,7 +51,6 @@ REDRAWN = "redrawn"
 def start(spec: ModelSpec, device: str, threads: int) -> tuple[isolated.Answer, Json]:
     """Load a model, and return what answers questions about it."""
     torch.set_num_threads(threads)
-    lower_priority()
     server = _Answers(spec, torch.device(device))
     _limit_each_pass(server)
 
