@@ -46,8 +46,9 @@ SECONDS = 20.0
 """Time of all processors of one call of `run`."""
 PATIENCE = 2.0
 """Seconds for which work goes on although nobody waits."""
-SLACK, START_SECONDS = 4.0, 120.0
-"""Seconds of a clock that an answer may take beyond its time of all processors, and the first one, with imports."""
+SLACK, SHARE, START_SECONDS = 4.0, 1 / 6, 120.0
+"""Seconds of a clock that an answer may take beyond its time of all processors, of which it gets this share beside other
+work, and the first one, with imports."""
 OPENING = 20.0
 """Seconds of all processors in which a file has to open, and to answer for the first time."""
 PASS_SECONDS, USUAL = 2.0, 20.0
@@ -68,10 +69,10 @@ PRELOADED = (
     *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
     "sightglass.explain.received.worker",
-    "sightglass.models.families.keras.network:keras",
-    "transformers.modeling_utils",
 )
-"""Modules, and functions of modules that import more, which a process imports before its children need them."""
+"""Modules that the forking process imports before the first child that needs them."""
+SLOW = ("sightglass.models.families.keras.network:keras", "transformers.modeling_utils")
+"""Modules, and a function that imports one, which it imports once nobody waits."""
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "MALLOC_ARENA_MAX": "2",
@@ -221,7 +222,7 @@ class Process:
                 with contextlib.suppress(StillBusy):
                     return job.result(0.1)
                 now = time.monotonic()
-                if now - self._heard > seconds + SLACK:
+                if now - self._heard > seconds / SHARE + SLACK:
                     raise Lost(late=True)
                 if now - started > PATIENCE:
                     progress.check()
@@ -355,26 +356,31 @@ TIMED_OUT = (b"Current thread 0x", b"Thread 0x")
 def fork_children() -> None:
     """Fork a child per socket from standard input, until the parent ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    loaded = False
+    first, later = [*PRELOADED], list[str]()
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
         control.settimeout(IDLE_SECONDS)
         while True:
             message, fds, *_ = socket.recv_fds(control, 1, 1)
             if not message:
                 return
-            if message != _FORK and not loaded:
-                loaded = True
-                for name in PRELOADED:
-                    # The last ones take seconds: a waiting call must not wait for them.
-                    if name not in PRELOADED[-2:] or not (fds or wait([control], 0)):
-                        _import(name)
-            if fds and os.fork() == 0:
-                control.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                channel = socket.socket(fileno=fds[0])
-                _serve(channel.makefile("rb"), channel.makefile("wb"))
+            if message != _FORK and first:
+                for name in first:
+                    _import(name)
+                first, later = [], [*SLOW]
             for fd in fds:
-                os.close(fd)
+                _fork_child(control, fd)
+            # They take seconds, and nobody shall wait for them.
+            while later and not wait([control], 0):
+                _import(later.pop(0))
+
+
+def _fork_child(control: socket.socket, fd: int) -> None:
+    if os.fork() == 0:
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        channel = socket.socket(fileno=fd)
+        _serve(channel.makefile("rb"), channel.makefile("wb"))
+    os.close(fd)
 
 
 def _import(name: str) -> None:

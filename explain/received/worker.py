@@ -7,6 +7,7 @@ import json
 import time
 from collections import OrderedDict
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -198,6 +199,7 @@ class _Answers:
         evidence = self._passes.get(number)
         if evidence is None:
             return None
+        _import_libraries(METHODS[name].family)
         raw: RawMaps = METHODS[name].run(evidence, targets, Request(masks, head, progress=self._report))
         return raw
 
@@ -209,6 +211,16 @@ class _Answers:
         """Drop the oldest passes beyond the limit of bytes."""
         while len(self._passes) > 1 and sum(each.nbytes for each in self._passes.values()) > PASSES_BYTES:
             self._passes.popitem(last=False)
+
+
+LIBRARIES = {"library": ("pytorch_grad_cam", "sklearn.decomposition"), "pixel": ("captum.attr",)}
+"""What methods of a family import, which takes seconds that are not a pass's."""
+
+
+def _import_libraries(family: str) -> None:
+    isolated.extend(isolated.OPENING)
+    for name in LIBRARIES.get(family, ()):
+        import_module(name)
 
 
 PURE = (
