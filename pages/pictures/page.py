@@ -120,7 +120,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     job, task = remembered.job, task_of(choices.model)
     chosen = job.source if job is not None else remembered.source
     matches, coverage = sheet.match_labels(remembered, explainer, choices), sheet.find_coverage(remembered, explainer)
-    if chosen is not None or jobs.list_earlier():
+    if chosen is not None or jobs.has_earlier():
         label = _describe_chosen(chosen, coverage, matches)
         chip = st.popover(label, icon=":material/photo_library:", key="pictures-chip")
         with chip, st.container(key="pictures-sheet"):

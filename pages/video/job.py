@@ -15,8 +15,9 @@ import streamlit as st
 from pydantic import TypeAdapter
 
 from sightglass import examples, video
-from sightglass.common.errors import Problem
-from sightglass.common.files import to_json, write_file
+from sightglass.common.errors import Problem, Unreadable
+from sightglass.common.files import to_json
+from sightglass.common.files.keeping import reading, replace_file
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, megabytes, plural
 from sightglass.explain.picture.decode import Pixels
@@ -69,7 +70,9 @@ class ClipPlan:
     def save(self) -> None:
         """Save the plan beside the clip, to resume it later."""
         facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
-        write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
+        home = self.folder.parent
+        data = to_json(facts | {"settings": asdict(self.settings)}).encode()
+        replace_file(home / PLAN, data, partial(_read_plan, home))
 
 
 def add_clip(data: memoryview | bytes) -> Path:
@@ -91,16 +94,23 @@ def results_of(clip: Clip) -> Path:
 
 
 def read_plan(name: str) -> ClipPlan | None:
-    """Return the plan of a clip's folder; None without a usable one."""
+    """Return the plan of a clip's folder; None without the folder. Raises Unreadable."""
     folder = settings().clips / Path(name).name
     try:
+        return _read_plan(folder)
+    except FileNotFoundError:
+        if not any(folder.glob("results-*")):
+            return None
+        raise Unreadable(f"{PLAN} in {folder} is missing: put a copy of it back, or give the clip again.") from None
+
+
+def _read_plan(folder: Path) -> ClipPlan:
+    with reading(folder / PLAN, "put a copy of it back, or give the clip again"):
         facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
         clip = ReceivedClip(folder / CLIP, str(facts["name"]))
         return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 NEWEST_SIDE = 640
@@ -168,7 +178,7 @@ def _run(plan: ClipPlan, stopped: bool, newest: Newest, *, progress: Any, cancel
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the job of a clip, at work or as it was stopped; None without its plan."""
+    """Return the job of a clip, at work or as it was stopped; None without its plan. Raises Unreadable."""
     job: ClipJob | None = background.SHARED.get(name)
     if job is None and name and (plan := read_plan(name)) is not None:
         job = ClipJob(plan, stopped=True)

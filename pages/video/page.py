@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
@@ -20,7 +20,7 @@ from sightglass.ui.choices import controls
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.views import charts
 from sightglass.video import Settings
 from sightglass.video.clip import ACCEPTED, Clip
@@ -56,7 +56,13 @@ def video() -> None:
         return
     choices, explainer = controls.draw(place=place)
     video = state.of(Video)
-    job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    try:
+        job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    except Unreadable as problem:
+        with main:
+            st.error(sentence(problem), icon=":material/error:")
+            _draw_another_button()
+        return
     video.name = ""
     # For reloads.
     url_state.set_url("clip", (job.plan.name or None) if job is not None else None)
@@ -240,6 +246,7 @@ def _draw_another_button() -> None:
         # A job that no session has is stopped.
         video = state.of(Video)
         video.job = video.clip = None
+        video.name = ""
         video.uploaded = False
         video.generation += 1
         url_state.set_url("clip", None)

@@ -19,7 +19,7 @@ from sightglass.api import schemas, service
 from sightglass.api.problems import from_exception, from_validation
 from sightglass.api.work import WorkQueue
 from sightglass.batch import finished, run_store, uploads
-from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, Unreadable
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.evaluation.errors import draw_tile
@@ -98,6 +98,7 @@ class Tools:
         runs = self._list_runs()
         run = run or next(iter(runs))
         if run not in runs:
+            self._check_readable(run)
             raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][:5])}.")
         ids = [plan.model for plan in runs[run].plans]
         if model and model not in ids:
@@ -141,6 +142,12 @@ class Tools:
             return service.open_picture(schemas.decode_picture(text), None)
         except ValueError:
             raise ImageProblem(f"{text[:80]} is no picture here: {PICTURE}") from None
+
+    def _check_readable(self, run: str) -> None:
+        """Raise Unreadable for a run that is here and cannot be read."""
+        why = run_store.list_unreadable(settings().batches).get(run)
+        if why is not None:
+            raise Unreadable(why)
 
     def _list_runs(self) -> dict[str, run_store.RunFacts]:
         """Return the runs by name, the newest first, and the packaged one."""

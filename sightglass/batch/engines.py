@@ -342,7 +342,7 @@ class Worker:
             raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
         if work.settings != self.settings:
-            names = journal.differing_settings({"settings": self.settings}, work.settings)
+            names = journal.differing_settings(self.settings, work.settings)
             raise ModelProblem(
                 f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )

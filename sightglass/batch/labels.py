@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 from sightglass.batch import table
 from sightglass.batch.engines import Work
 from sightglass.batch.journal import Journal, Outcome, writing
-from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified, read_json, to_json, write_file
+from sightglass.common.errors import Problem, Unreadable
+from sightglass.common.files import Json, modified, to_json, write_file
+from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -50,7 +51,7 @@ class LabelMatch:
 
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the corrected classes of a run's labels; none: not counted. Raises Problem for a damaged file."""
+    """Return the corrected classes of a run's labels; none: not counted. Raises Unreadable."""
     return read_json(folder / CORRECTIONS, _CORRECTIONS) or {}
 
 
@@ -151,12 +152,18 @@ def find_labels(folder: Path) -> GroundTruth:
 def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / FILE, _LABELS.dump_json(labels))
+    replace_file(folder / FILE, _LABELS.dump_json(labels), lambda: read_labels(folder))
 
 
 def read_labels(folder: Path) -> GroundTruth | None:
-    """Return the labels beside a run's table; None without any. Raises Problem for a damaged file."""
+    """Return the labels beside a run's table; None without any. Raises Unreadable."""
     return read_json(folder / FILE, _LABELS)
+
+
+def check_not_lost(folder: Path) -> None:
+    """Raise Unreadable where a run was evaluated, and the file of that is missing."""
+    if (folder / SUMMARY).is_file():
+        raise Unreadable(f"{stored.FILE} in {folder} is missing: {table.AGAIN}.")
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:

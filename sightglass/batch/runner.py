@@ -14,9 +14,10 @@ from sightglass.batch import labels as run_labels
 from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.common.files import remove_drafts
 from sightglass.common.work.progress import Progress
+from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
@@ -26,6 +27,8 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""
+RESULTS = (table.PARQUET, table.FOLDER)
+"""Results that a folder has only after its journal."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ class BatchJob:
         self._size = self.batch_size or pass_size(work.loaded, work.options, self._engine.device)
         settings = work.settings | {"batch_size": self._size}
         settings["recipe"]["device"] = self._engine.device
-        self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
+        journal = Journal(self.folder, settings, resume=self.resume, results=RESULTS)
+        self.journal = stack.enter_context(contextlib.closing(journal))
         # Nobody else writes here: the journal is locked.
         if self.facts is not None:
             run_store.write_facts(self.folder, self.facts)
@@ -170,10 +174,21 @@ class BatchJob:
         elif self.resume:
             truth = run_labels.read_labels(work.folder)
         if truth is None:
+            if self.resume:
+                self._check_labels_not_lost()
             return None
         # Of a model that gives numbers labels are true numbers, and no names.
         classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
+
+    def _check_labels_not_lost(self) -> None:
+        """Raise Unreadable where the folder was evaluated by labels that it no longer has."""
+        by_folders = self.work.kind.by_folders and any(item.label for item in self.items)
+        if not by_folders and (self.work.folder / stored.FILE).is_file():
+            raise Unreadable(
+                f"{run_labels.FILE} in {self.folder} is missing, by which {stored.FILE} was made: put a copy of it "
+                "back, give the labels again, or start over (on the command line: --restart)."
+            )
 
     def execute(self) -> None:
         """Explain the pictures that no earlier run has explained."""

@@ -74,6 +74,7 @@ def read_uploads(
     for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
+    known = home.exists()
     try:
         source, truth = _read_archives(_store(files, home), task)
         truth = truth or (waiting if source is not None else None)
@@ -84,12 +85,14 @@ def read_uploads(
         reason = error.strerror or error
         raise Problem(f"The files cannot be kept ({reason}): free some room, then try again.") from error
     except Problem:
-        # What is of no use takes no room.
-        shutil.rmtree(home, ignore_errors=True)
+        # What is of no use takes no room; but runs may name what was here before.
+        if not known:
+            shutil.rmtree(home, ignore_errors=True)
         raise
     if source is None:
         # Labels are stored with their run.
-        shutil.rmtree(home, ignore_errors=True)
+        if not known:
+            shutil.rmtree(home, ignore_errors=True)
     else:
         os.utime(home)
         _remove_old(home.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
 from sightglass.common.files import Json, write_folder
+from sightglass.common.files.keeping import reading
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image, to_png
@@ -38,7 +40,7 @@ READY = ("cheat", "lies", "sizes")
 """The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-DAMAGED = "This deck is damaged: delete it."
+PUT_BACK = "put a copy of it back, or delete the deck"
 UNREADABLE = "This slide cannot be read: it is damaged, or was saved by another version."
 LEVELS = {"heat": (0, 255), "signed": (128, 127), "difference": (128, 127)}
 """Level of 0 in a stored map, and the number of levels from there to 1, by its kind."""
@@ -71,15 +73,23 @@ class Deck:
     """Name in `layouts.THEMES`: how it is presented and exported."""
     changed: datetime = EPOCH
     """Aware, in UTC."""
+    damaged: str = ""
+    """One sentence if it cannot be read."""
 
     def file(self, kind: str) -> bytes:
         """Return the deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
-        Empty slides are left out. Raises Problem where no other slide is left.
+        Empty slides are left out. Raises Problem where no other slide is left, and for a slide that cannot be read.
         """
-        views = [view for slide in self.slides if not (view := slide.view).empty]
+        views = [view for number in range(len(self.slides)) if not (view := self._view(number)).empty]
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
         return makers[kind](views, self.title, THEMES[self.theme])
+
+    def _view(self, index: int) -> View:
+        try:
+            return self.slides[index].view
+        except Problem as problem:
+            raise Problem(f"Slide {index + 1} of {self.title} cannot be read: remove it.") from problem
 
 
 class Decks:
@@ -95,15 +105,20 @@ class Decks:
         self._history, self._folder = history, folder
 
     def all(self) -> tuple[Deck, ...]:
-        """Return all decks, last changed first; a damaged one is empty, and can be deleted."""
+        """Return all decks, last changed first; one that cannot be read is empty, and can be deleted."""
         decks = []
         with self._history.reading():
-            for path in self._folder.glob(f"*{SUFFIX}"):
+            for path in self._paths():
                 try:
                     decks.append(read(path))
-                except Problem:
-                    decks.append(Deck(path.stem, "A damaged deck"))
+                except Problem as problem:
+                    decks.append(Deck(path.stem, "A damaged deck", damaged=str(problem)))
         return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
+
+    def _paths(self) -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            return [path for path in self._folder.iterdir() if path.suffix == SUFFIX]
+        return []
 
     def ready(self) -> tuple[Deck, ...]:
         """Return the packaged decks that were not changed here."""
@@ -242,16 +257,14 @@ def unpack(data: bytes) -> View:
 
 
 def read(path: Path) -> Deck:
-    """Return a saved deck, whose theme is dark where it is unknown. Raises Problem for a damaged one."""
-    try:
+    """Return a saved deck, whose theme is dark where it is unknown. Raises Unreadable."""
+    with reading(path, PUT_BACK):
         about, packed = unpack_data(path.read_bytes())
         if about["version"] != VERSION:
             raise ValueError("another version")
         slides = tuple(Slide(id, view) for id, view in zip(about["ids"], packed, strict=True))
         theme, changed = THEMES.get(str(about["theme"]), DARK), datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return Deck(path.stem, _name(str(about["title"])), slides, theme.name, changed)
-    except (ValueError, KeyError, TypeError) as error:
-        raise Problem(DAMAGED) from error
 
 
 def save(folder: Path, deck: Deck) -> None:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, npz_bytes, read_npz, to_json
+from sightglass.common.files.keeping import reading
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
@@ -45,6 +46,7 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED = "This record is damaged: a file of it is gone, or has changed."
+PUT_BACK = "put a copy of it back, or delete the record"
 PAIR_FIELDS = ("method", "state", "preprocessing", "weights_sha256", "device", "automatic", "score")
 """Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
@@ -196,7 +198,8 @@ class RecordFiles:
     def read(self, record: Record, name: str) -> bytes:
         """Return a record's file by its name without an ending; raise Problem if it is gone."""
         (path,) = self.locate(record.id).glob(f"{name}.*")
-        return path.read_bytes()
+        with reading(path, PUT_BACK):
+            return path.read_bytes()
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
@@ -257,10 +260,19 @@ class RecordFiles:
         file = self.locate(record.id) / f"proof-{index}.json"
         if not file.exists():
             return None
-        plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-        support = TypeAdapter(Support).validate_python(plain["support"])
-        curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
-        return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
+        with reading(file, PUT_BACK):
+            plain = json.loads(file.read_bytes(), object_hook=_read_curve)
+            support = TypeAdapter(Support).validate_python(plain["support"])
+            curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
+            return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
+
+    def export_files(self, record: Record) -> dict[str, bytes]:
+        """Return the files of a record that cannot be shown, as they are, without those that cannot be read."""
+        files: dict[str, bytes] = {}
+        for path in sorted(self.locate(record.id).glob("*.*")):
+            with contextlib.suppress(OSError):
+                files[path.name] = path.read_bytes()
+        return files
 
     @_reading()
     def export_record(self, record: Record) -> dict[str, bytes]:

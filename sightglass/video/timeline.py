@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.colors import ACCENT, COLORS
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
+from sightglass.common.files.keeping import reading
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
 from sightglass.models.geometry import intersection_over_union
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Box
 
 TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
+AGAIN = "explain the clip again"
+"""What to do where a result cannot be read."""
 """Names of a timeline's files in the folder of its clip."""
 
 
@@ -200,7 +203,9 @@ def find_objects(folder: Path, seconds: float) -> dict[int, Box]:
     import pandas as pd
 
     corners = ["x0", "y0", "x1", "y1"]
-    rows = pd.read_csv(folder / TIMELINE_CSV, usecols=["seconds", "object", *corners]).dropna()
+    path = folder / TIMELINE_CSV
+    with reading(path, AGAIN):
+        rows = pd.read_csv(path, usecols=["seconds", "object", *corners]).dropna()
     apart = (rows["seconds"] - seconds).abs()
     near = rows[apart <= min(LASTING, apart.min())]
     return dict(zip(near["object"].astype(int), near[corners].itertuples(index=False, name=None), strict=True))
@@ -260,7 +265,10 @@ def read_curves(
 
     area = "half_heat_area"
     names = ["seconds", "answer", "score", "object", "map", area]
-    frame = pd.read_csv(folder / TIMELINE_CSV, usecols=names, keep_default_na=False, na_values={"object": "", area: ""})
+    blank = {"object": "", area: ""}
+    path = folder / TIMELINE_CSV
+    with reading(path, AGAIN):
+        frame = pd.read_csv(path, usecols=names, keep_default_na=False, na_values=blank)
     frame["seconds"] -= start
     frame["stretch"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
     frame["area"] = frame[area].where(frame["map"] == "ok")
