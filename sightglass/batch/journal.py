@@ -29,6 +29,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or describe_error(error)
+        if isinstance(error.filename, str) and Path(error.filename) != folder:
+            reason = f"{Path(error.filename).name}: {reason}"
         hint = "make room or choose another folder" if error.errno in DISK_FULL else "choose another folder"
         raise ModelProblem(f"Results cannot be written to {folder} ({reason}): {hint}.") from error
 

@@ -6,6 +6,7 @@ One that cannot be read is not empty: nothing is written over it, and nothing th
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
+LOGGER = logging.getLogger(__name__)
 Value = TypeVar("Value")
 PUT_BACK = "put a copy of it back, or move it away"
 CHECK = "check the disk, and your right to read it"
@@ -71,7 +73,9 @@ def read_json(path: Path, adapter: TypeAdapter[Value], advice: str = PUT_BACK) -
 
 def set_aside(path: Path) -> None:
     """Move a file to a new name beside it."""
-    path.rename(name_beside(path))
+    beside = name_beside(path)
+    path.rename(beside)
+    LOGGER.warning("%s cannot be read: it was moved to %s", path, beside.name)
 
 
 def name_beside(path: Path) -> Path:
