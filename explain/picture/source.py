@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, from_machine
 from sightglass.common.files import Stamp, stamp
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
@@ -283,7 +283,8 @@ def _open(path: Path) -> zipfile.ZipFile:
         if not end or end[zipfile._ECD_SIZE] <= MAX_LIST_BYTES:  # type: ignore[attr-defined]
             return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
+        damaged = ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.")
+        raise from_machine(error) or damaged from error
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
 
@@ -319,7 +320,8 @@ def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> An
         return read()
     except Exception as error:
         # A hostile stream or name raises anything.
-        raise ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.") from error
+        damaged = ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.")
+        raise from_machine(error) or damaged from error
 
 
 def _is_visible(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -401,7 +401,8 @@ def _unpack(into: Path, name: str, budget: int) -> int:
         raise
     # A hostile stream can fail in any way.
     except Exception as error:
-        raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
+        damaged = ModelProblem(f"{name} is damaged or no .zip archive: pack it again.")
+        raise from_machine(error) or damaged from error
     (into / name).unlink()
     return budget
 

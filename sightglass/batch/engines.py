@@ -28,7 +28,15 @@ import torch
 
 from sightglass.batch import journal, table
 from sightglass.batch.journal import Outcome
-from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.common.errors import (
+    Cancelled,
+    ImageProblem,
+    MachineProblem,
+    ModelProblem,
+    Problem,
+    describe_missing,
+    from_machine,
+)
 from sightglass.common.files import Json
 from sightglass.common.packaged import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
@@ -280,7 +288,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ModelProblem("The engine ray is not installed: pip install ray.") from error
+        raise ModelProblem(f"The engine ray needs {describe_missing(error)}: pip install ray.") from error
     return ray
 
 

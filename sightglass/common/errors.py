@@ -119,7 +119,7 @@ def describe_invalid(message: str) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error is a failed memory allocation."""
-    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError | OutOfMemory) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

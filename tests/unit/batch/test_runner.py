@@ -147,9 +147,8 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run
     only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
     run(only, MODEL, tmp_path)
     (tmp_path / journal.NAME).write_bytes(b'{"half\n{}\n')
-    with pytest.raises(
-        Unreadable, match=r"^journal\.jsonl in .* cannot be read \(it is damaged\): put a copy .* start over"
-    ):
+    said = r"^journal\.jsonl in .* cannot be read \(it is damaged\): put a copy .* start over"
+    with pytest.raises(Unreadable, match=said):
         run(only, MODEL, tmp_path)
     assert run(only, MODEL, tmp_path, options={"method": "hirescam"}, resume=False).resumed == 0
     (kept,) = tmp_path.glob(f"{journal.NAME}.unreadable-*")
