@@ -14,6 +14,7 @@ from sightglass.batch.journal import Journal, Outcome, writing
 from sightglass.common.errors import Problem, Unreadable
 from sightglass.common.files import Json, modified, to_json, write_file
 from sightglass.common.files.keeping import read_json, replace_file
+from sightglass.common.files.locking import file_lock
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -59,6 +60,7 @@ def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(folder / CORRECTIONS), writing(folder):
         write_file(folder / CORRECTIONS, to_json({**corrections(folder), **changes}, ensure_ascii=False).encode())
 
 

@@ -12,9 +12,10 @@ import torch
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
+from sightglass.common.files.locking import file_lock
 from sightglass.models import catalog
 from sightglass.models import load as loading
-from sightglass.models.own.adding import file_lock, text_of, with_table
+from sightglass.models.own.adding import text_of, with_table
 from tests.unit import own_nets
 
 BEFORE = """# My models.
