@@ -31,7 +31,8 @@ def result(work: str, folder: Path) -> object:
         listed = store.tables()
         # What waits gives way to the next model, what has no table is named on the page.
         waiting = {path.name[1:].removesuffix(".waiting") for path in folder.glob(".*.waiting")}
-        assert {path.name for path in folder.iterdir() if path.is_dir()} <= {*listed, *store.unlisted()} | waiting
+        filled = {path.parent.name for path in folder.glob("*/*")}
+        assert filled <= {*listed, *store.unlisted()} | waiting
         return {id_.partition("-")[0]: files(folder / id_) for id_ in listed}
     contents = files(folder)
     if "journal.jsonl" in contents:
