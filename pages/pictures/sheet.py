@@ -51,13 +51,20 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if failed := {name: why for summary in results for name, why in summary.failed}:
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in [*failed.items()][:1000]], height=160)
-    for why in run_store.list_unreadable(settings().batches).values():
-        st.warning(sentence(why), icon=":material/warning:")
-    if runs := jobs.list_earlier():
+    _draw_earlier(remembered)
+
+
+def _draw_earlier(remembered: PicturesPage) -> None:
+    """Draw the earlier runs, and say which cannot be read."""
+    runs = jobs.list_earlier()
+    problems = run_store.list_unreadable(settings().batches)
+    if runs or problems:
         st.markdown("**Earlier runs**")
-        for facts in runs:
-            with page.report_problems():
-                _draw_run(remembered, facts)
+    for why in problems.values():
+        st.warning(sentence(why), icon=":material/warning:")
+    for facts in runs:
+        with page.report_problems():
+            _draw_run(remembered, facts)
 
 
 def draw_drop(task: Task, *, inline: bool = False) -> None:

@@ -140,7 +140,15 @@ def _draw_deck(deck: Deck) -> None:
         return
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
-    with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
+    with strip:
+        _draw_strip(deck, chosen)
+    with large:
+        _draw_slide(deck, chosen)
+
+
+def _draw_strip(deck: Deck, chosen: Slide) -> None:
+    """Draw the deck's slides small, and their buttons."""
+    with st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
         for number, slide in enumerate(deck.slides, 1):
             if picture := _thumbnail(slide):
                 st.image(picture, width="stretch", alt=f"Slide {number}")
@@ -148,8 +156,6 @@ def _draw_deck(deck: Deck) -> None:
             look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
             choose = partial(setattr, state.of(Editing), "slide", slide.id)
             _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
-    with large:
-        _draw_slide(deck, chosen)
 
 
 def _leave() -> None:

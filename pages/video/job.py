@@ -96,8 +96,10 @@ def _read_plan(folder: Path) -> SavedPlan | None:
 def add_clip(data: memoryview | bytes) -> Path:
     """Save a clip in a folder of its own, and delete those older than `DAYS`."""
     for folder in settings().clips.glob("clip-*"):
-        if time.time() - folder.stat().st_mtime > DAYS * 86400:
-            shutil.rmtree(folder, ignore_errors=True)
+        # Another server may have deleted it.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > DAYS * 86400:
+                shutil.rmtree(folder, ignore_errors=True)
     settings().clips.mkdir(parents=True, exist_ok=True)
     # Under a fixed name: the clip's own could be anything.
     path = Path(tempfile.mkdtemp(prefix="clip-", dir=settings().clips)) / CLIP
@@ -189,7 +191,10 @@ def _run(plan: ClipPlan, stopped: bool, newest: Newest, *, progress: Any, cancel
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the job of a clip, at work or as it was stopped; None without its plan. Raises Unreadable."""
+    """Return the job of a clip, at work or as it was stopped.
+
+    None without its plan. Raises Unreadable.
+    """
     job: ClipJob | None = background.SHARED.get(name)
     if job is None and name and (plan := read_plan(name)) is not None:
         job = ClipJob(plan, stopped=True)

@@ -60,8 +60,7 @@ def video() -> None:
         job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
     except Unreadable as problem:
         with main:
-            st.error(sentence(problem), icon=":material/error:")
-            _draw_another_button()
+            _draw_unreadable(problem)
         return
     video.name = ""
     # For reloads.
@@ -70,23 +69,35 @@ def video() -> None:
         page.say_problem()
         if job is None:
             _draw_chooser(top, choices, explainer)
-        elif not job.finished():
-            top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
-            background.progress(job, help="Stop; what was done is kept, and you can go on.")
-            st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
-            jobs.draw_newest(job)
-        elif job.failure is not None:
-            top.markdown("## Frame by frame")
-            page.show_failure(job.failure, "a clip failed")
-            _draw_another_button()
-        elif job.summary.cancelled:
-            top.markdown(f"## {job.summary.words}")
-            with st.container(horizontal=True):
-                if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
-                    _start(job.plan)
-                _draw_another_button()
         else:
-            _draw_result(top, job, choices)
+            _draw_job(top, job, choices)
+
+
+def _draw_unreadable(problem: Unreadable) -> None:
+    """Say which file of a clip cannot be read; the address stays."""
+    st.error(sentence(problem), icon=":material/error:")
+    _draw_another_button()
+
+
+def _draw_job(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
+    """Draw a job's progress, failure or result."""
+    if not job.finished():
+        top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
+        background.progress(job, help="Stop; what was done is kept, and you can go on.")
+        st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
+        jobs.draw_newest(job)
+    elif job.failure is not None:
+        top.markdown("## Frame by frame")
+        page.show_failure(job.failure, "a clip failed")
+        _draw_another_button()
+    elif job.summary.cancelled:
+        top.markdown(f"## {job.summary.words}")
+        with st.container(horizontal=True):
+            if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
+                _start(job.plan)
+            _draw_another_button()
+    else:
+        _draw_result(top, job, choices)
 
 
 def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = None) -> None:

@@ -273,7 +273,9 @@ _TIMES: TypeAdapter[tuple[float, ...]] = TypeAdapter(tuple[()] | tuple[float, fl
 
 
 def read_causes(folder: Path, report: ErrorReport) -> tuple[Cause, ...] | None:
-    """Return the causes of those errors of a run that were tried; None without any, or after another evaluation.
+    """Return the causes of those errors of a run that were tried.
+
+    None without any, or after another evaluation.
 
     Raises Unreadable.
     """

@@ -162,7 +162,7 @@ class Journal:
 
 
 def read_outcomes(line: bytes) -> list[Outcome]:
-    """Return the outcomes of a line after the first; none of a damaged one, whose pictures are explained again."""
+    """Return the outcomes of a line after the first; none of a damaged one."""
     try:
         outcomes = json.loads(line)
         whole = all({"key", "stamp"} <= one.keys() and one.keys() & {"rows", "problem"} for one in outcomes)
@@ -181,7 +181,10 @@ def count_done(folder: Path) -> int:
 
 
 def settings_of(folder: Path) -> Json:
-    """Return the settings of a result folder; raise ModelProblem without any, Unreadable for a damaged journal."""
+    """Return the settings of a result folder.
+
+    Raises ModelProblem without any, Unreadable for a damaged journal.
+    """
     try:
         return _read_settings(folder)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -189,7 +192,10 @@ def settings_of(folder: Path) -> Json:
 
 
 def _read_settings(folder: Path) -> Json:
-    """Return the settings in a journal's first line; raise Unreadable, or FileNotFoundError without a journal."""
+    """Return the settings in a journal's first line.
+
+    Raises Unreadable, FileNotFoundError without a journal.
+    """
     with reading(folder / NAME, RESTART):
         line = next((line for _, line in _lines(folder / NAME)), b"")
         recorded: Json = json.loads(line)["settings"]

@@ -37,7 +37,7 @@ def share_changes(folders: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def _locked(folders: Sequence[Path]) -> Iterator[None]:
-    """Lock the changes of the runs that have begun, against other threads and processes: all lock in this order."""
+    """Lock the changes of the runs that have begun; all lock in this order."""
     with contextlib.ExitStack() as stack:
         for folder in folders:
             if folder.is_dir():

@@ -94,7 +94,10 @@ def write_facts(folder: Path, facts: RunFacts) -> None:
 
 
 def claim(facts: RunFacts) -> None:
-    """Write the facts of a run that begins, where its folder has none; those that cannot be read are kept beside."""
+    """Write the facts of a run that begins, where its folder has none.
+
+    Those that cannot be read are kept beside.
+    """
     for plan in facts.plans:
         set_aside_unreadable(plan.folder / FILE, partial(read_facts, plan.folder))
     if read_facts(facts.folder) is None:
@@ -137,7 +140,10 @@ def check_source(folder: Path, facts: RunFacts, items: Sequence[Item]) -> None:
 
 
 def list_runs(base: Path) -> list[RunFacts]:
-    """Return the runs below `base` with readable facts, newest first. Raises Unreadable for `base` itself."""
+    """Return the runs below `base` with readable facts, newest first.
+
+    Raises Unreadable for `base` itself.
+    """
     runs, _ = _read_runs(base)
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}
@@ -145,7 +151,10 @@ def list_runs(base: Path) -> list[RunFacts]:
 
 
 def list_unreadable(base: Path) -> dict[str, str]:
-    """Return why runs below `base` are not listed, by their folders' names. Raises Unreadable for `base` itself."""
+    """Return why runs below `base` are not listed, by their folders' names.
+
+    Raises Unreadable for `base` itself.
+    """
     _, problems = _read_runs(base)
     return problems
 
@@ -189,7 +198,7 @@ def is_finished(facts: RunFacts) -> bool:
 
 
 def _count_answered(folder: Path) -> int:
-    """Return how many pictures a run that came to its end has answers to; 0 of any other, and where nothing says it."""
+    """Return how many pictures a run has answers to; 0 before its end, and where nothing says it."""
     with contextlib.suppress(Problem):
         run = read_facts(folder)
         return 0 if run is None or run.done is None else run.done
@@ -197,6 +206,6 @@ def _count_answered(folder: Path) -> int:
 
 
 def is_stopped(folder: Path) -> bool:
-    """Return whether a run has no answers to some of its pictures yet. Raises Unreadable."""
+    """Return whether a run lacks answers to some of its pictures. Raises Unreadable."""
     run = read_facts(folder)
     return run is not None and (run.done or 0) < run.pictures

@@ -214,7 +214,10 @@ def _write_parquet(folder: Path, types: Mapping[str, str], chunks: Iterable[Iter
 
 
 def read(folder: Path) -> Any:
-    """Return a result folder's table as a pandas DataFrame, one row a map; `cells` as bytes. Raises Unreadable."""
+    """Return a result folder's table as a pandas DataFrame, one row a map.
+
+    `cells` are bytes. Raises Unreadable.
+    """
     import pandas as pd
 
     path = folder / PARQUET
@@ -239,7 +242,10 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
 
 
 def read_scores(folder: Path) -> Scores:
-    """Return the kind of a run's scores, before the end of a run confidences. Raises Unreadable."""
+    """Return the kind of a run's scores; confidences before its end.
+
+    Raises Unreadable.
+    """
     from pyarrow import parquet
 
     path = folder / PARQUET

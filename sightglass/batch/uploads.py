@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from sightglass import examples
 from sightglass.batch import labels
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
@@ -85,18 +85,22 @@ def read_uploads(
         reason = error.strerror or error
         raise Problem(f"The files cannot be kept ({reason}): free some room, then try again.") from error
     except Problem:
-        # What is of no use takes no room; but runs may name what was here before.
-        if not known:
-            shutil.rmtree(home, ignore_errors=True)
+        # What is of no use takes no room.
+        _forget(home, known=known)
         raise
     if source is None:
         # Labels are stored with their run.
-        if not known:
-            shutil.rmtree(home, ignore_errors=True)
+        _forget(home, known=known)
     else:
         os.utime(home)
         _remove_old(home.parent)
     return source, truth
+
+
+def _forget(home: Path, *, known: bool) -> None:
+    """Delete an upload, unless it was here before: runs may name it."""
+    if not known:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
@@ -124,8 +128,10 @@ def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
 def _remove_old(home: Path) -> None:
     """Delete all uploads but the newest."""
     total = 0
-    for number, upload in enumerate(sorted(home.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)):
-        total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
+    for number, upload in enumerate(sorted(home.iterdir(), key=modified, reverse=True)):
+        # Another server may delete it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
         if number and (number >= MAX_UPLOADS or total > MAX_STORED):
             shutil.rmtree(upload, ignore_errors=True)
 

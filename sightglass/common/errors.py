@@ -50,7 +50,7 @@ class WeightsProblem(Problem):
 
 
 class Unreadable(Problem):
-    """A stored file is there and cannot be read, which does not mean that it is empty."""
+    """A stored file is there and cannot be read: it is not empty."""
 
 
 class Cancelled(Exception):
@@ -131,7 +131,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:
-    """Return the problem for a machine's error, also one that a library wrapped; else None.
+    """Return the problem for a machine's error, also a wrapped one; else None.
 
     The libraries' own errors are told by their texts.
     """
@@ -150,9 +150,16 @@ def from_machine(error: BaseException) -> MachineProblem | None:
 def _from_cause(error: BaseException) -> MachineProblem | None:
     if lacks_memory(error):
         return OutOfMemory()
-    number = error.errno if isinstance(error, OSError) else None
-    name = error.filename if isinstance(error, OSError) and isinstance(error.filename, str) else ""
-    if number in DISK_FULL or any(text in str(error) for text in _NO_ROOM):
+    if isinstance(error, OSError) and error.errno is not None:
+        return _from_system(error, error.errno)
+    if any(text in str(error) for text in _NO_ROOM):
+        return MachineProblem("The disk is full: make room on it, and try again.")
+    return None
+
+
+def _from_system(error: OSError, number: int) -> MachineProblem | None:
+    name = error.filename if isinstance(error.filename, str) else ""
+    if number in DISK_FULL:
         return MachineProblem(f"The disk{f' with {name}' if name else ''} is full: make room on it, and try again.")
     if number in NO_ACCESS:
         return MachineProblem(f"No access to {name or 'a folder'}: grant it, or choose another in the settings.")

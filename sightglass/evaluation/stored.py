@@ -135,7 +135,10 @@ def write(path: Path, rows: Iterable[Json], about: EvaluationFacts) -> None:
 
 
 def load(folder: Path) -> Evaluation:
-    """Load a run's evaluation by its folder. Raises Problem without one, Unreadable for a damaged file."""
+    """Load a run's evaluation by its folder.
+
+    Raises Problem without one, Unreadable for a damaged file.
+    """
     try:
         with reading(folder / FILE, "run the batch with labels again"):
             evaluation = _loaded.get_or_make((folder, modified(folder / FILE)), partial(_read, folder / FILE))

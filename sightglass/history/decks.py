@@ -105,7 +105,7 @@ class Decks:
         self._history, self._folder = history, folder
 
     def all(self) -> tuple[Deck, ...]:
-        """Return all decks, last changed first; one that cannot be read is empty, and can be deleted."""
+        """Return all decks, last changed first; one that cannot be read is empty."""
         decks = []
         with self._history.reading():
             for path in self._paths():

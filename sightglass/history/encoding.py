@@ -202,7 +202,10 @@ class RecordFiles:
 
     @contextlib.contextmanager
     def _file(self, record: Record, name: str) -> Iterator[bytes]:
-        """Yield the bytes of a record's file; raise Unreadable for what fails while they are decoded."""
+        """Yield the bytes of a record's file.
+
+        Raises Unreadable for what fails while they are decoded.
+        """
         folder = self.locate(record.id)
         path = next(folder.glob(f"{name}.*"), None)
         if path is None:
@@ -279,7 +282,7 @@ class RecordFiles:
             return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
 
     def export_files(self, record: Record) -> dict[str, bytes]:
-        """Return the files of a record that cannot be shown, as they are, without those that cannot be read."""
+        """Return the readable files of a record that cannot be shown."""
         files: dict[str, bytes] = {}
         for path in sorted(self.locate(record.id).glob("*.*")):
             with contextlib.suppress(OSError):

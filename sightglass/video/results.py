@@ -105,7 +105,10 @@ class Summary:
 
 
 def read_result(folder: Path) -> Summary:
-    """Return a finished run's result. Raises Unreadable, ModelProblem where a file of it is missing."""
+    """Return a finished run's result.
+
+    Raises Unreadable, ModelProblem where a file of it is missing.
+    """
     path = folder / TIMELINE_JSON
     missing = [name for name in (TIMELINE_JSON, CLIP, TIMELINE_CSV) if not (folder / name).is_file()]
     if TIMELINE_JSON not in missing:

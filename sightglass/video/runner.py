@@ -129,7 +129,10 @@ class _Run:
         return replace(self._read_finished() or self._make_results(), seconds=time.monotonic() - started)
 
     def _read_finished(self) -> Summary | None:
-        """Return the result of an earlier run that came to its end, if any; one that cannot be read is kept beside."""
+        """Return the result of an earlier run that came to its end, if any.
+
+        One that cannot be read is kept beside.
+        """
         with contextlib.suppress(ModelProblem):
             set_aside_unreadable(self.folder / TIMELINE_JSON, partial(read_result, self.folder))
             finished = read_result(self.folder)
@@ -191,7 +194,10 @@ class _Run:
         self.ended = True
 
     def _read_part(self, number: int) -> Sequence[FrameRecord]:
-        """Return the records of a saved part, none without it; one that cannot be read is kept beside."""
+        """Return the records of a saved part, none without it.
+
+        One that cannot be read is kept beside.
+        """
         path = self._part(number)
         set_aside_unreadable(path, partial(records.load, path))
         return records.load(path) if path.is_file() else ()
@@ -286,7 +292,7 @@ class _Run:
 
 
 def _count_frames(part: Path) -> int:
-    """Return the frames of a saved part; 0 of one that cannot be read, whose frames are explained again."""
+    """Count the frames of a saved part; those of an unreadable one are explained again."""
     with contextlib.suppress(Unreadable):
         return len(records.load(part))
     return 0

@@ -54,11 +54,11 @@ def reading(path: Path, advice: str = PUT_BACK) -> Iterator[None]:
 
 def unreadable(path: Path, error: Exception, advice: str = PUT_BACK) -> Problem:
     """Return the problem of a stored file that could not be read."""
-    of_system = isinstance(error, OSError) and bool(error.errno)
+    number = error.errno if isinstance(error, OSError) else None
     machine = from_machine(error)
-    if machine is not None and (lacks_memory(error) or (of_system and error.errno in TOO_MANY_FILES)):
+    if machine is not None and (lacks_memory(error) or number in TOO_MANY_FILES):
         return machine
-    what_to_do = CHECK if of_system else advice
+    what_to_do = CHECK if number else advice
     return Unreadable(f"{path.name} in {path.parent} cannot be read ({describe_damage(error)}): {what_to_do}.")
 
 
@@ -94,6 +94,9 @@ def set_aside_unreadable(path: Path, read: Callable[[], object]) -> None:
 
 
 def replace_file(path: Path, data: bytes, read: Callable[[], object]) -> None:
-    """Write a file, whole or not at all; one there that `read` finds unreadable is kept beside it."""
+    """Write a file, whole or not at all.
+
+    One there that `read` finds unreadable is kept beside it.
+    """
     set_aside_unreadable(path, read)
     write_file(path, data)
