@@ -100,8 +100,11 @@ def describe_missing(error: ImportError) -> str:
     absent = [package for package in packages if package and not _is_installed(package)]
     if absent:
         return f"{absent[-1]}, which is not installed here"
-    package = next(filter(None, packages), "a package")
-    return f"{package}, which is installed and cannot be imported here ({describe_error(causes[-1])})"
+    reason = describe_error(causes[-1])
+    package = next(filter(None, packages), "")
+    if not package:
+        return f"what could not be imported here ({reason})"
+    return f"{package}, which is installed and cannot be imported here ({reason})"
 
 
 def _is_installed(package: str) -> bool:

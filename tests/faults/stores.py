@@ -43,6 +43,8 @@ class Store(Protocol):
     files: tuple[str, ...]
     made_anew: tuple[str, ...]
     """Files, or beginnings of their paths, that are written again from others of the store."""
+    changed: tuple[str, ...]
+    """Files that say something else after what is done next."""
     may_be_missing: tuple[str, ...]
     """Files without which nothing is wrong."""
 
@@ -61,23 +63,29 @@ def ended(job: Job[Any] | None) -> Any:
     return job.result
 
 
+def dropped() -> list[uploads.File]:
+    """Return pictures, one of which is none, and labels of them, as they are dropped."""
+    items: list[uploads.File] = [("9.png", b"\x89PNG\r\n\x1a\n no picture")]
+    items.append(("labels.csv", b"file,label\n0.png,gear\n1.png,gear\n2.png,heart\n3.png,moon\n"))
+    for number, pixels in enumerate(scene(4)):
+        Pillow.fromarray(pixels[:80]).save(file := BytesIO(), "PNG")
+        items.append((f"{number}.png", file.getvalue()))
+    return items
+
+
 class Runs:
     """Two runs over the same uploaded pictures, with labels and corrections of these."""
 
     variable = "SIGHTGLASS_BATCHES"
     files = ("run.json", "journal.jsonl", "results.parquet", "problems.csv", "ground_truth.json", "labels.json")
     files += ("label_changes.json", "evaluation.jsonl", "speed.json", "causes.json")
-    made_anew = ("one/results.", "one/problems.csv", "one/evaluation.", "one/run.json", "two/")
+    made_anew = ("one/results.", "one/problems.csv", "one/evaluation.", "two/")
+    changed = ("one/run.json",)
     may_be_missing = ("problems.csv", "labels.json", "label_changes.json", "speed.json", "causes.json")
 
     def build(self, folder: Path) -> None:
         self.explainer = Explainer(MODEL)
-        files = [("9.png", b"\x89PNG\r\n\x1a\n no picture")]
-        files.append(("labels.csv", b"file,label\n0.png,gear\n1.png,gear\n2.png,heart\n3.png,moon\n"))
-        for number, pixels in enumerate(scene(4)):
-            Pillow.fromarray(pixels[:80]).save(file := BytesIO(), "PNG")
-            files.append((f"{number}.png", file.getvalue()))
-        self.source, self.truth = uploads.read_uploads(files, TASKS["classify"])
+        self.source, self.truth = uploads.read_uploads(dropped(), TASKS["classify"])
         for name in ("one", "two"):
             self.run(folder / name, labels=self.truth)
         one = folder / "one"
@@ -129,6 +137,7 @@ class Saved:
     variable = "SIGHTGLASS_HISTORY"
     files = ("record.json", "maps.npz", "picture.webp", "index.db")
     made_anew = ("index.db",)
+    changed = ()
     may_be_missing = ("index.db",)
 
     def build(self, folder: Path) -> None:
@@ -160,6 +169,7 @@ class Decks:
     variable = "SIGHTGLASS_HISTORY"
     files = (".sightglass",)
     made_anew = ("index.db",)
+    changed = ()
     may_be_missing = (".sightglass",)
 
     def build(self, folder: Path) -> None:
@@ -187,6 +197,7 @@ class Clips:
     files = ("plan.json", "results-1/journal.jsonl", "timeline.json", "timeline.csv", "results-2/journal.jsonl")
     files += ("000000.json.z",)
     made_anew = ("clip-one/results-1/timeline.csv", "clip-one/results-1/overlay.mp4", "clip-one/results-2/work/")
+    changed = ()
     may_be_missing = ("000000.json.z",)
 
     def build(self, folder: Path) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from sightglass.common.errors import Problem
+from sightglass.batch import uploads
+from sightglass.common.errors import MachineProblem, Problem
+from sightglass.explain.tasks import TASKS
 from tests.faults.outcome import files, is_one_sentence
-from tests.faults.stores import STORES, Store
+from tests.faults.stores import STORES, Store, dropped
 
 FAILING: dict[str, int] = {}
 """The paths that the system does not open, and its errors."""
@@ -124,8 +126,8 @@ def test_nothing_is_lost(built: Callable[[str], tuple[Store, Path, Path]], kind:
         said = do_next(store, folder)
         FAILING.clear()
         after = files(folder)
-        others = {name: data for name, data in before.items() if name != key and not name.startswith(store.made_anew)}
-        lost = [name for name, data in others.items() if data not in after.values()]
+        stays = [name for name in before if not name.startswith((key, *store.made_anew, *store.changed))]
+        lost = [name for name in stays if before[name] not in after.values()]
         path = Path(key)
         named = any(path.name in text or f"{path.stem} in /" in text for text in said)
         print(f"{key}, {damage}: {len(lost)} lost, {'named' if named else 'silent'}")
@@ -133,6 +135,28 @@ def test_nothing_is_lost(built: Callable[[str], tuple[Store, Path, Path]], kind:
         assert named or is_silent(store, file, damage), damage
         is_kept = damaged in (None, b"") or damaged in after.values()
         assert is_kept or not named or key.startswith(store.made_anew), damage
+
+
+@pytest.mark.slow
+def test_upload_of_a_run_stays(
+    built: Callable[[str], tuple[Store, Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal files that are dropped again lie where the first ones do, also where their archives cannot be read now."""
+    _, folder, copy = built("runs")
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    (upload,) = (folder / "uploads").iterdir()
+    before = files(upload)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MachineProblem("pictures.zip cannot be read or written (Input/output error): check the disk.")
+
+    monkeypatch.setattr(uploads, "find", fail)
+    for owner in ("", "another"):
+        with pytest.raises(Problem):
+            uploads.read_uploads(dropped(), TASKS["classify"], owner=owner)
+    assert [path.name for path in upload.parent.iterdir()] == [upload.name]
+    assert before.keys() == files(upload).keys()
 
 
 def is_silent(store: Store, file: str, damage: str) -> bool:

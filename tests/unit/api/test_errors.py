@@ -16,7 +16,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.common import access
-from sightglass.common.errors import Cancelled, Problem, WeightsProblem
+from sightglass.common.errors import Cancelled, MachineProblem, OutOfMemory, Problem, Unreadable, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.corpus import saved
@@ -158,6 +158,9 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
         (WeightsProblem("The file is not what it should be."), 503, "weights"),
         (Problem("No."), 400, "option"),
         (MemoryError(), 413, "size"),
+        (OutOfMemory(), 413, "size"),
+        (MachineProblem("The disk with /a secret is full."), 500, "internal"),
+        (Unreadable("run.json in /a secret cannot be read."), 500, "internal"),
         (RuntimeError("a secret path"), 500, "internal"),
     ],
 )

@@ -92,6 +92,8 @@ def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "lib_late": "lib_absent, which is not installed here",
         "lib_broken": "math, which is installed and cannot be imported here (cannot import name 'no_such_name' from",
     }
+    (tmp_path / "lib_asking.py").write_text("raise ImportError('It requires PIL, which was not found.')\n", "utf-8")
+    said["lib_asking"] = "what could not be imported here (It requires PIL, which was not found)"
     for name, words in said.items():
         with pytest.raises(ImportError) as missing:
             __import__(name)

@@ -119,6 +119,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_model(place, leaf, monkeypatc
     assert not store.tables()
 
 
+def test_archive_on_a_full_disk_is_not_damaged(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stored.mkdir(parents=True, exist_ok=True)
+    (stored / "m.zip").write_bytes(zip_of({"m.pth": b"x"}))
+    monkeypatch.setattr(store, "_store", fail)
+    with pytest.raises(MachineProblem, match=r"^The disk is full: make room on it, and try again\.$"):
+        store._unpack(stored, "m.zip", 100)
+    assert (stored / "m.zip").is_file()
+
+
 def test_a_table_that_is_nested_deeply_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, deep = tmp_path / "models.toml", "[" * 100_000
     path.write_text(f"a = {deep}", "utf-8")
