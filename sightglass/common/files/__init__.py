@@ -44,9 +44,12 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
             with draft.open("r+b") as file:
                 os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(draft):
+            # Nobody knows the draft.
+            error.filename = str(path)
         raise
 
 

@@ -34,4 +34,6 @@ def file_lock(to: Path) -> Iterator[None]:
     except Timeout:
         raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
     except OSError as error:
+        if error.filename == lock.lock_file:
+            error.filename = str(to)
         raise from_machine(error) or ModelProblem(f"{to} cannot be written ({error.strerror or error}).") from error
