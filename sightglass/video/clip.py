@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.files import Json
-from sightglass.explain.picture.decode import Pixels
+from sightglass.explain.picture.decode import Pixels, check_sides
 from sightglass.explain.picture.received import report_limits
 from sightglass.models import isolated
 from sightglass.models.demo import pictures
@@ -122,6 +122,7 @@ class Clip:
         self._quarter_turns = round(first.rotation / 90) % 4
         self._size = max(1, round(first.width * aspect)), first.height
         """Width and height before it is turned."""
+        check_sides(self.name, *self._size)
         width, height = self._size[::-1] if self._quarter_turns % 2 else self._size
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         sound = container.streams.audio[0].codec_context if container.streams.audio else None

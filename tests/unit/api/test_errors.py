@@ -59,12 +59,14 @@ def test_no_name_in_a_request_opens_a_picture(client, name, tmp_path, monkeypatc
 
 def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     whole, wide = bus.read_bytes(), saved(Pillow.new("1", (20_000, 20_000)), "PNG")
+    long = saved(Pillow.new("1", (1, 20_000_000)), "PNG")
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
         (b"", 422, "image", "is empty"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide, 413, "size", "pixels"),
+        (long, 413, "size", "a side of 20,000,000 pixels"),
     ):
         assert words in told(client.post("/api/explain", json={"image": base64.b64encode(data).decode()}), status, kind)
         assert words in told(client.post("/api/explain", files={"image": ("a.jpg", data)}), status, kind)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture import decode
 from sightglass.explain.picture.image import to_png
 from sightglass.models import isolated
 from sightglass.models.demo.pictures import is_scene
@@ -135,9 +136,9 @@ def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, name: str, data:
 
 def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip(tmp_path / "a.mp4", plain(30))
-    for name, limit in (("MAX_PIXELS", 1000), ("MAX_SECONDS", 1.0)):
+    for place, name, limit in ((reading, "MAX_PIXELS", 1000), (reading, "MAX_SECONDS", 1.0), (decode, "MAX_SIDE", 20)):
         with monkeypatch.context() as patch:
-            patch.setattr(reading, name, limit)
+            patch.setattr(place, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image as pil
 from torch import nn
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS
@@ -287,6 +287,23 @@ def test_the_limits_are_exact_and_named(tmp_path: Path) -> None:
     for source in (data, BytesIO(data), large):
         with pytest.raises(ImageProblem, match=rf"too large; give at most {len(data) - 1} bytes\."):
             Image.open(source, max_bytes=len(data) - 1)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_has_a_limit_at_every_door(turned: bool) -> None:
+    longest, long = (np.zeros((6, side, 3), np.uint8) for side in (65_500, 65_501))
+    if turned:
+        longest, long = longest.transpose(1, 0, 2), long.transpose(1, 0, 2)
+    assert max(Image.open(to_png(longest)).pixels.shape) == 65_500
+    numbers = np.zeros((*long.shape[:2], 5), np.float32)
+    tensor = torch.from_numpy(numbers).permute(2, 0, 1)
+    files = [to_png(long), saved(pil.fromarray(long), "TIFF"), npy(long), npy(numbers), tif(numbers)]
+    for source in (*files, long, numbers, tensor, pil.fromarray(long)):
+        with pytest.raises(TooLarge, match=r"a side of 65,501 pixels; give at most 65,500: cut it or make it smaller"):
+            Image.open(source, numbers=5)
+    for wrap in (lambda: Image(long), lambda: Image.of_tensor(tensor)):
+        with pytest.raises(TooLarge, match="65,501"):
+            wrap()
 
 
 DICE = np.random.default_rng(0)
