@@ -79,8 +79,8 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     counts.update(truth.picture_labels.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
-    indices = {name: int(float(name)) for name in counts} if truth.indexed else {}
-    indexed = {name: (known[index],) for name, index in indices.items() if index < len(known)}
+    indices = {name: float(name) for name in counts} if truth.indexed else {}
+    indexed = {name: (known[int(index)],) for name, index in indices.items() if index < len(known)}
     matched = {**indexed, **match(counts, known)}
     classes = {name: tuple(sorted(corrected.get(name, matched.get(name, ())))) for name in counts}
     suggested = suggest((name for name in counts if not classes[name] and name not in corrected), known)

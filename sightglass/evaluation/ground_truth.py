@@ -35,9 +35,16 @@ MAX_BYTES = 512 * 2**20
 """Maximum bytes of one file of labels."""
 MAX_TABLES, MAX_XML = 10_000_000, 4 * 2**20
 """Lists and tables of a file of COCO, and bytes of a file of Pascal VOC."""
+MAX_KEYS = 20_000_000
+"""Keys of a file of JSON: COCO's own of 118,000 pictures has eight millions."""
+MAX_COLUMNS = 1_000
+"""Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
+MAX_ROWS = 5_000_000
+"""Lines of all files of labels: a box takes about 500 bytes of memory."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
 JSON = (".json", ".jsonl", ".ndjson")
+TABLES = (".txt", ".csv", ".tsv", *JSON)
 PACKED = (".txt", ".xml", ".yaml", ".yml", *JSON, ".csv", ".tsv")
 """Endings of files that are unpacked from one."""
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
@@ -50,6 +57,9 @@ FILE, LABEL = _COLUMNS["file"], _COLUMNS["label"]
 CORNERS, SIZES, CENTRES = _COLUMNS["corners"], _COLUMNS["sizes"], _COLUMNS["centres"]
 SAMPLE = 1000
 """Rows by which a table is understood."""
+_INDEX = re.compile(r"\d+(\.0+)?")
+"""A label that may be the index of a class."""
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ class GroundTruth:
     def indexed(self) -> bool:
         """Whether all labels of a file are numbers, which may be indices of classes."""
         classes = self.classes if self.reading else ()
-        return bool(classes) and all(re.fullmatch(r"\d+(\.0+)?", name) for name in classes)
+        return bool(classes) and all(_INDEX.fullmatch(name) for name in classes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -210,7 +220,9 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for file, (path, line, parse) in ((file, row) for file, rows in files for row in rows):
+    for count, (file, (path, line, parse)) in enumerate((file, row) for file, rows in files for row in rows):
+        if count == MAX_ROWS:
+            raise Problem(f"These labels have more than {MAX_ROWS:,} lines: give them in several parts.")
         # Of another machine: with its drive, its root and its separators.
         picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
@@ -285,7 +297,8 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
     if documents := [file for file in files if file.suffix.lower() == ".xml"]:
         return replace(_collect((file.name, _list_voc(file)) for file in documents), reading="Pascal VOC")
     boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
-    tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
+    others = {*files} - {*boxes}
+    tables = [file for file in files if file in others and file.suffix.lower() in TABLES]
     if boxes and (data or not tables):
         names = _read_names(folder, data)
         truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
@@ -315,7 +328,8 @@ def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Ro
         if isinstance(content, dict):
             return "COCO", _list_coco(path.name, content)
         keys = list(dict.fromkeys(key for _, row in content[:SAMPLE] if isinstance(row, dict) for key in row))
-        cells = ((line, [row.get(key, "") for key in keys] if isinstance(row, dict) else []) for line, row in content)
+        _check_columns(path.name, len(keys), "keys")
+        cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in content)
         return _understand(path.name, chain([(0, keys)], cells), [], names)
     text, encoding = _decode(path.read_bytes(), path.name)
     lines = [line for line in text[:100_000].splitlines() if line.strip()][:100] or [""]
@@ -326,12 +340,34 @@ def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Ro
     return _understand(path.name, _split(text, separator, path.name), notes, names)
 
 
+@dataclass(frozen=True, slots=True)
+class _JsonRow(Sequence[Any]):
+    """A JSON object as a row of a table, which takes no more memory than its own keys."""
+
+    values: Mapping[str, Any]
+    keys: Sequence[str]
+    """Those of the table."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, column: Any) -> Any:
+        return self.values.get(self.keys[column], "")
+
+
+def _check_columns(name: str, count: int, what: str = "columns") -> None:
+    if count > MAX_COLUMNS:
+        raise Problem(f"{name} has more than {MAX_COLUMNS:,} {what}: keep those of file, label and box.")
+
+
 def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
     """Return a COCO table; or the numbered values of a list, of lines, or of `{file: label}`."""
     data = path.read_bytes()
     # In memory each takes twenty times its bytes.
     if data.count(b"[") + data.count(b"{") > MAX_TABLES:
         raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+    if data.count(b":") > MAX_KEYS:
+        raise Problem(f"{path.name} holds more than {MAX_KEYS:,} keys: split these labels.")
     text, _ = _decode(data, path.name)
     try:
         content = json.loads(text)
@@ -382,7 +418,7 @@ def to_number(value: Any) -> float | None:
     """Return a finite number; None for anything else."""
     # Spreadsheets write decimal commas.
     text = "" if isinstance(value, bool) else str(value).strip().replace(",", ".")
-    number = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else math.inf
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
     return number if math.isfinite(number) else None
 
 
@@ -394,13 +430,21 @@ def _split(text: str, separator: str, name: str) -> Iterator[_Cells]:
             if row.strip():
                 yield line, found.groups() if (found := pattern.fullmatch(row.strip())) else [row]
         return
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    reader = csv.reader(_check_lines(text, separator, name), delimiter=separator)
     try:
         for cells in reader:
+            _check_columns(name, len(cells))
             if any(map(str.strip, cells)):
                 yield reader.line_num, [csv_files.unescape(cell.strip()) for cell in cells]
     except csv.Error as problem:
         raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
+
+
+def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
+    """Yield the lines of a table; raise Problem before one of too many columns is taken apart."""
+    for line in io.StringIO(text, newline=None):
+        _check_columns(name, line.count(separator))
+        yield line
 
 
 def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
@@ -523,15 +567,14 @@ class _TableFormat:
         """Return a row's box or class; None for a picture without objects. Raises LabelError."""
         if not row:
             raise LabelError("it is no JSON object")
-        if any(row[self.width :]):
+        if len(row) > self.width and any(row[self.width :]):
             raise LabelError(f"it has {len(row)} values, and the first line {self.width}")
-        cells = [*row, *[""] * (self.width - len(row))]
-        text = str(cells[self.label]).strip() if isinstance(cells[self.label], str | int | float) else ""
-        if self.names and re.fullmatch(r"\d+(\.0+)?", text):
+        label, *numbers = (row[i] if i < len(row) else "" for i in (self.label, *self.box))
+        text = str(label).strip() if isinstance(label, str | int | float) else ""
+        if self.names and _INDEX.fullmatch(text):
             text = self.names.get(int(float(text)), text)
         if not self.box:
             return text
-        numbers = [cells[i] for i in self.box]
         # A row without a box is a picture without objects.
         if not (text or any(numbers)):
             return None
