@@ -12,6 +12,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
+from sightglass.common.left_out import describe_left_out
 from sightglass.common.settings import settings
 from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
@@ -143,6 +144,9 @@ def add(
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
     console.say(*draft.notes)
+    if path.is_dir():
+        unused = store.name_unused([file.relative_to(path).as_posix() for file in _list_files(path)])
+        console.say(*filter(None, [describe_left_out(unused)]))
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
@@ -164,6 +168,10 @@ def add(
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _read_answers(arch: str, options: AddOptions) -> loading.Toml:
