@@ -8,7 +8,7 @@ import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
@@ -16,12 +16,14 @@ from sightglass import examples
 from sightglass.batch import labels
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.left_out import describe_left_out
+from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.picture.source import PICTURES, Item, TooManyPictures, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -32,6 +34,8 @@ MAX_BYTES = 2 * 2**30
 """Bytes of the files that are dropped at once."""
 MAX_UPLOADS, MAX_STORED = 20, 10 * 2**30
 """Uploads that stay, the newest, and their bytes."""
+NEITHER = "no pictures, no labels"
+"""Why a dropped file is not used."""
 File = tuple[str, bytes | memoryview]
 """The name of a dropped file, and its bytes."""
 
@@ -44,6 +48,8 @@ class Source:
     name: str
     path: str
     """The folder or archive."""
+    left_out: str = ""
+    """Which files are neither pictures nor labels, as a sentence; empty of none."""
 
 
 LabelledSource = tuple[Source | None, "GroundTruth | None"]
@@ -75,7 +81,8 @@ def read_uploads(
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
     try:
-        source, truth = _read_archives(_store(files, home), task)
+        left_out: dict[str, str] = {}
+        source, truth = _read_archives(_store(files, home, left_out), task, left_out)
         truth = truth or (waiting if source is not None else None)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
@@ -96,14 +103,19 @@ def read_uploads(
     return source, truth
 
 
-def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
-    """Write dropped files into the folder of an upload; return its archives with their titles. Raises Problem."""
+def _store(files: Sequence[File], home: Path, left_out: dict[str, str]) -> dict[Path, str]:
+    """Write dropped files into the folder of an upload; return its archives with their titles.
+
+    `left_out` receives the others. Raises Problem.
+    """
     pictures, archives, tables = (
         [(name, data) for name, data in files if name.lower().endswith(suffixes)]
         for suffixes in (PICTURES, ".zip", ground_truth.PACKED)
     )
     if not (pictures or archives or tables):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
+    known = (*PICTURES, ".zip", *ground_truth.PACKED)
+    left_out |= {name: NEITHER for name, _ in files if not name.lower().endswith(known)}
     # By the folder that the pictures are in, else by their number.
     folders = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     title = folders.pop() if len(folders) == 1 else plural(len(pictures), "picture")
@@ -127,26 +139,41 @@ def _remove_old(home: Path) -> None:
             shutil.rmtree(upload, ignore_errors=True)
 
 
-def _read_archives(titles: Mapping[Path, str], task: Task) -> LabelledSource:
-    """Return the first pictures and the first labels in the archives of an upload."""
+def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, str]) -> LabelledSource:
+    """Return the first pictures and the first labels in the archives of an upload.
+
+    `left_out` receives the archives that come later, and files that are neither.
+    """
     source: Source | None = None
     truth: GroundTruth | None = None
     for path, title in titles.items():
-        items = _find_pictures(path, task) if source is None else ()
+        others: dict[str, str] = {}
+        items = _find_pictures(path, task, others) if source is None else ()
         if items:
             source = Source(items, title, str(path))
-        if truth is None:
-            truth = _read_labels(path, items, task)
+        labels = _read_labels(path, items, task) if truth is None else None
+        truth = truth or labels
+        if items:
+            left_out |= {name: NEITHER for name in others if labels is None or visible(name) in labels.left_out}
+        elif labels is None:
+            left_out[title] = "another .zip has pictures and labels"
+    if source is not None:
+        source = replace(source, left_out=describe_left_out(left_out))
+    elif truth is not None:
+        truth = replace(truth, left_out={**truth.left_out, **left_out})
     return source, truth
 
 
-def _find_pictures(path: Path, task: Task) -> tuple[Item, ...]:
+def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[Item, ...]:
     # Masks are pictures, too: their names tell.
     if task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower()):
         return ()
-    with contextlib.suppress(ModelProblem):
-        return tuple(find(str(path), most=MAX_PICTURES))
-    return ()
+    try:
+        return tuple(find(str(path), most=MAX_PICTURES, left_out=left_out))
+    except TooManyPictures:
+        raise
+    except ModelProblem:
+        return ()
 
 
 def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth | None:

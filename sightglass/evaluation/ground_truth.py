@@ -27,6 +27,8 @@ from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import csv_files, file_stem
+from sightglass.common.left_out import HIDDEN, is_hidden
+from sightglass.common.legible import visible
 from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -118,6 +120,8 @@ class GroundTruth:
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
     """Labels of the masks, in the order of their values; none where those are the indices of the model's classes."""
+    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Files of a folder or an archive that say nothing of the labels, but for pictures, with the reasons."""
     reading: str = ""
     """What the labels were read as: `labels.csv: filename → file, class → label; separated by tabs`."""
 
@@ -253,9 +257,10 @@ def read(path: Path | str) -> GroundTruth:
 
     Raises Problem for a file that is none of these.
     """
-    with open_files(path, "labels", f"give {EXPECTED}") as (folder, files):
+    left_out: dict[str, str] = {}
+    with open_files(path, "labels", f"give {EXPECTED}", left_out) as (folder, files):
         try:
-            truth = _read_files(folder, files)
+            truth = replace(_read_files(folder, files, left_out), left_out=left_out)
         except OSError as problem:
             raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
     if not (any(truth.pictures.values()) or truth.picture_labels):
@@ -266,12 +271,23 @@ def read(path: Path | str) -> GroundTruth:
 
 @contextlib.contextmanager
 def open_files(
-    path: Path | str, what: str, hint: str, endings: tuple[str, ...] = PACKED
+    path: Path | str, what: str, hint: str, left_out: dict[str, str], endings: tuple[str, ...] = PACKED
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a folder and its files, unpacked from an archive; raises Problem."""
+    """Yield a folder and its files with these endings, unpacked from an archive; raises Problem.
+
+    `left_out` receives the others, but for pictures, with the reasons.
+    """
+
+    def choose(name: str) -> bool:
+        chosen = name.lower().endswith(endings) and not is_hidden(name)
+        if not chosen and not name.lower().endswith(PICTURES):
+            left_out[visible(name)] = HIDDEN if is_hidden(name) else f"no {what}"
+        return chosen
+
     path = Path(path).expanduser()
     if path.is_dir():
-        yield path, sorted(file for file in path.rglob("*") if file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        yield path, [file for file in files if choose(file.relative_to(path).as_posix())]
         return
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {hint}.")
@@ -286,26 +302,35 @@ def open_files(
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
-        yield folder, unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield folder, unpack_files(path, folder, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
-def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
+def _read_files(folder: Path, files: Sequence[Path], left_out: dict[str, str]) -> GroundTruth:
+    """Read the labels of the first format that these files have; `left_out` receives files of others."""
+
+    def leave_out(others: Iterable[Path], reason: str) -> None:
+        left_out.update({visible(file.relative_to(folder).as_posix()): reason for file in others})
+
     # A data set's own documentation is no label.
-    files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
+    documentation = {file for file in files if file.name.lower().startswith(("readme", "license"))}
+    leave_out(sorted(documentation), "documentation")
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
+    files = [file for file in files if file.name not in DATA and file not in documentation]
     if documents := [file for file in files if file.suffix.lower() == ".xml"]:
+        leave_out((file for file in files if file.suffix.lower() != ".xml"), "beside Pascal VOC")
         return replace(_collect((file.name, _list_voc(file)) for file in documents), reading="Pascal VOC")
     boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
     others = {*files} - {*boxes}
     tables = [file for file in files if file in others and file.suffix.lower() in TABLES]
     if boxes and (data or not tables):
         names = _read_names(folder, data)
+        leave_out((file for file in files if file in others), "beside YOLO")
         truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
         return replace(truth, reading=f"YOLO: {len(names)} classes")
     if len(tables) != 1:
         content = f"{len(tables)} files of labels" if tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
+    leave_out((file for file in files if file != tables[0]), "beside a table")
     reading, rows = _read_table(tables[0], _read_names(folder, data) if data else {})
     return replace(_collect([(tables[0].name, rows)]), reading=f"{tables[0].name}: {reading}")
 

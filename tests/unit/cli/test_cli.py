@@ -337,6 +337,15 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
     assert [record.picture_name for record in History("kept").search(tag="unsure").records] == ["scene.png"]
 
 
+def test_batch_names_the_files_that_are_not_used(call) -> None:
+    Path("set").mkdir()
+    for name in ("README.md", "labels.csv", "a.png"):
+        Path("set", name).write_bytes(Path("scene.png").read_bytes() if name == "a.png" else b"x")
+    words = "2 files were left out: README.md and labels.csv (no picture)."
+    code, said, _ = call("batch", "set", "-m", "demo-cls-s", "--out", "out")
+    assert code == 0 and words in said
+
+
 def test_batch_match_of_uncounted_folders(call) -> None:
     for folder in ("shape", "star"):
         Path(f"photos.1/{folder}").mkdir(parents=True)

@@ -95,6 +95,25 @@ def test_more_columns_keys_or_lines_than_fit_are_refused(
     assert is_one_sentence(str(refused.value))
 
 
+@pytest.mark.parametrize(
+    ("files", "left_out"),
+    [
+        ({"a.xml": VOC.format("a.jpg"), "b.txt": "0 .5 .5 .2 .2\n"}, {"b.txt": "beside Pascal VOC"}),
+        ({"classes.txt": "cat\n", "a.txt": "0 .5 .5 .2 .2\n", "b.csv": ROW}, {"b.csv": "beside YOLO"}),
+        ({"a.csv": ROW, "b.txt": "0 .5 .5 .2 .2\n"}, {"b.txt": "beside a table"}),
+        ({"a.csv": ROW, "README.txt": "x", "b.xlsx": "x"}, {"README.txt": "documentation", "b.xlsx": "no labels"}),
+        ({"a.csv": ROW, ".b.csv": ROW, "a.jpg": "x"}, {".b.csv": "hidden"}),
+    ],
+)
+def test_files_beside_the_labels_are_named(files: dict[str, str], left_out: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    for path in (folder, packed(tmp_path / "set.zip", dict(files))):
+        assert ground_truth.read(path).left_out == left_out
+
+
 def test_files_are_not_compared_with_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "classes.txt").write_text("cat\n")
     for i in range(300):
@@ -158,7 +177,7 @@ def test_archive_member_names_stay_inside(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     limits = {"most": 9, "most_bytes": 2**20}
-    (file,) = picture_source.unpack_files(packed(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
+    (file,) = picture_source.unpack_files(packed(tmp_path / "labels.zip", {name: ROW}), folder, bool, **limits)
     assert folder in file.resolve().parents and file.read_text() == ROW
 
 
