@@ -421,17 +421,21 @@ def detector(here: Collection[str] | None = None) -> str:
 
 
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the models to compare, and their short names.
+    """Return the models to compare, or their files, and their short names.
 
     A single model means all present sizes of its family. Short names are distinct sizes, if possible. Raises Problem
     for an unknown model, and for fewer than two or more than `MAX_COMPARED`.
     """
-    models = [spec(name) for name in dict.fromkeys(ids)]
-    if len(models) == 1:
+    given = {name: of_file(name) if is_file(name) else spec(name) for name in dict.fromkeys(ids)}
+    models = [*given.values()]
+    if len(models) == 1 and not is_file(ids[0]):
         family = families().get(models[0].family, [])
         models = [sibling for sibling in family if available(sibling) or sibling.id == models[0].id]
     if not 2 <= len(models) <= MAX_COMPARED:
         raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(models)}: name each by itself.")
+    paths = {model.id: name for name, model in given.items() if is_file(name)}
     names, sizes = [model.id for model in models], [model.size for model in models]
+    if len(set(names)) < len(names):
+        raise Problem("Two of these models have the same name: rename a file.")
     by_size = len({model.family for model in models}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return names, tuple(sizes if by_size else names)
+    return [paths.get(name, name) for name in names], tuple(sizes if by_size else names)

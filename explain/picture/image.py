@@ -220,6 +220,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             if path.is_dir():
                 raise ImageProblem(f"{name} is a folder: give a picture in it.")
             # A device may never end.
+            if path.exists() and not path.is_file():
+                raise ImageProblem(f"{name} is no file, but a pipe or a device: save the picture, or pipe it to `-`.")
             if not path.is_file():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             with path.open("rb") as file:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.trust.checks import Checks
 
+STANDARD_INPUT = "-"
+"""What a command line has in place of a picture's path."""
 EXAMPLE_USED = "There is no {} in this folder: the example of that name is used."
 MAX_WIDTH = 100
 """Columns of a table on a wider terminal, or without a terminal."""
@@ -147,7 +149,9 @@ class Console:
                 self._bars = None
 
     def open_picture(self, typed: str) -> Image:
-        """Open an argument's picture: a file, or a bundled example. Raises ImageProblem."""
+        """Open an argument's picture: a file, a bundled example, or `-`, standard input. Raises ImageProblem."""
+        if typed == STANDARD_INPUT:
+            return image.Image.open(sys.stdin.buffer, name="stdin")
         if image.example_meant(typed) is not None:
             self.warn(EXAMPLE_USED.format(typed))
         return image.Image.open(typed)

@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import ImageProblem, TooLarge
@@ -110,7 +111,9 @@ class Clip:
     def _read_head(self, container: Any) -> ClipInfo:
         """Return the metadata; remember how frames are scaled and turned. Raises ImageProblem or TooLarge."""
         unreadable = ImageProblem(f"{self.name} has no video that can be decoded; give {ACCEPTED}, whole.")
-        stream = next(iter(container.streams.video), None)
+        stream = _find_video(container)
+        if stream is None and container.streams.video:
+            raise ImageProblem(f"{self.name} is sound with a picture for its cover, and no video; give {ACCEPTED}.")
         if stream is None or stream.codec_context is None:
             raise unreadable
         seconds = self._check_limits(container, stream)
@@ -163,7 +166,7 @@ class Clip:
             if start > 0:
                 try:
                     key = about.begins + int(start / about.time_base)
-                    container.seek(key, stream=container.streams.video[0], backward=True)
+                    container.seek(key, stream=_find_video(container), backward=True)
                 except _ERRORS:
                     container.seek(0)
             for frame in self._decode(container):
@@ -187,7 +190,7 @@ class Clip:
         raise ImageProblem(f"{self.name} has no frame at that time any more: choose the clip again.")
 
     def _decode(self, container: Any) -> Iterator[Any]:
-        stream = container.streams.video[0]
+        stream = _find_video(container)
         stream.thread_type = "AUTO"
         # A frame that is larger than the file's head says is refused before there is room made for it. Decoders count
         # the sides rounded up to whole blocks, of up to 64 pixels.
@@ -235,6 +238,12 @@ class Clip:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read(_SAMPLE))
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
+
+
+def _find_video(container: Any) -> Any:
+    """Return the first video that is no picture for a cover, or None."""
+    moving = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+    return next(moving, None)
 
 
 def _timestamp(frame: Any, last: int | None, begins: int) -> int:
