@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
+from sightglass.common import fonts
 from sightglass.common.files import Json, to_json
 from sightglass.common.legible import one_line, visible
 from sightglass.common.work.progress import Progress
@@ -173,6 +174,8 @@ class Console:
         self.table(columns, cells, right=columns[1:])
         for index in range(len(explanation.heatmaps)):
             self.say(*describe_checks(explanation.known_checks(index)))
+        if missing := fonts.name_missing("".join(row[0] for row in rows)):
+            self.say(f"note: No font here has {missing}: pictures have the numbers of these letters; {fonts.ADVICE}.")
         # Without a map of any box that a detector shows, its strongest candidates are reported instead.
         for finding in explanation.diagnosis if rows or not any(p.box for p in explanation.predictions) else ():
             if finding.text != title:

@@ -1,6 +1,7 @@
 """The command line: what it says, writes and returns is what the engine says; what goes wrong is a sentence."""
 
 import glob
+import io
 import json
 import re
 import shlex
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from torchvision.models import mobilenet_v3_small
 
+from sightglass import __main__
 from sightglass.cli import app, main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP
@@ -241,6 +244,30 @@ def test_detect_names_missing_classes(answer, scene) -> None:
     assert {one["label"] for one in balls["heatmaps"]} == {"ball-dots"}
     (star,) = balls["missing"]
     assert star["words"].startswith("A star at ") and (star["label"], star["why"]) == ("star", "below")
+
+
+def test_compare_of_files(answer, here) -> None:
+    for name, classes in (("leaf", 4), ("moss", 4)):
+        torch.save(mobilenet_v3_small(num_classes=classes).state_dict(), here / f"{name}.pth")
+    compared = answer("compare", "bus.png", "-m", "leaf.pth", "-m", "./moss.pth", "--out", "out")
+    assert [each["model"] for each in compared["models"]] == ["leaf", "moss"]
+    assert {"gradcam_leaf.png", "gradcam_moss.png"} <= {path.name for path in Path("out").iterdir()}
+
+
+def test_a_picture_comes_from_standard_input(answer, here, monkeypatch) -> None:
+    data = io.BytesIO((here / "scene.png").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    piped = answer("explain", "-", "-m", "demo-cls-s", "--out", "out")["results"][0]
+    named = answer("explain", "scene.png", "-m", "demo-cls-s", "--out", "out2")["results"][0]
+    assert piped["predictions"] == named["predictions"]
+
+
+def test_ctrl_c_while_starting_is_no_traceback(monkeypatch, capsys) -> None:
+    def stop(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sightglass.cli.main", stop)
+    assert __main__.run() == 130 and capsys.readouterr().err == "Stopped.\n"
 
 
 def test_compare_family_and_agreement(answer, call, here) -> None:
