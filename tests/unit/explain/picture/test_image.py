@@ -337,6 +337,8 @@ def bomb() -> bytes:
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
         (b"", "picture is empty: send or save it again"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "Video"),
+        (b"%PDF-1.7 and more", "known kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "known kind"),
         (".", "is a folder"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),
