@@ -305,17 +305,13 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     {'School_Buses': frozenset({'school bus'})}
     """
     spelled, folded, matches = _spell(classes), dict[str, list[str]](), dict[str, frozenset[str]]()
-    by_words: dict[tuple[str, ...], list[str]] = {}
-    for kind, spellings in spelled.items():
+    for kind in spelled:
         folded.setdefault(kind.casefold(), []).append(kind)
-        for words in spellings:
-            by_words.setdefault(words, []).append(kind)
-    # Of a name without a letter.
-    by_words[()] = []
+    by_words = _group_by_words(spelled)
     for name in names:
         # `C` is no `C++`, though both have the same words.
         same = [name] if name in spelled else folded.get(name.casefold())
-        matches[name] = frozenset(same or by_words.get(_split_words(name), ()))
+        matches[name] = frozenset(same or by_words.get(_split_words(name), []))
     ordered, synsets = [*classes], _list_synsets()
     if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
         # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
@@ -371,6 +367,15 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
         if len(ends) == 1:
             suggestions[name] = min(ends)
     return suggestions
+
+
+def _group_by_words(spelled: Mapping[str, Sequence[tuple[str, ...]]]) -> Mapping[tuple[str, ...], list[str]]:
+    """Return the classes of each spelling; none of a name without a letter."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, spellings in spelled.items():
+        for words in filter(None, spellings):
+            groups.setdefault(words, []).append(name)
+    return groups
 
 
 def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:

@@ -38,7 +38,7 @@ Pixels = NDArray[np.uint8]
 
 
 def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
-    """Raise ImageProblem for a picture without pixels, TooLarge for too many or a side that is too long."""
+    """Raise ImageProblem for a picture without pixels, TooLarge for too many."""
     if width < 1 or height < 1:
         raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
     if width * height > max_pixels:

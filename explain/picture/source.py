@@ -286,7 +286,7 @@ def _from_archive(path: Path, left_out: dict[str, str]) -> Iterator[Item]:
 
 
 def unpack_files(path: Path, folder: Path, choose: Callable[[str], bool], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack those of a .zip's files whose names are chosen below a folder; return their paths.
+    """Unpack a .zip's files with chosen names below a folder; return their paths.
 
     Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; then nothing of it
     is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
@@ -351,7 +351,7 @@ def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> An
 
 
 def _is_chosen(name: str, suffixes: tuple[str, ...], left_out: dict[str, str], reason: str) -> bool:
-    """Return whether a file has one of these `suffixes` and is not hidden; note the others."""
+    """Return whether a file in sight has one of these `suffixes`; note the others."""
     if is_hidden(name):
         left_out[name] = HIDDEN
     elif not name.lower().endswith(suffixes):

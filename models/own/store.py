@@ -108,13 +108,8 @@ def receive(files: Iterable[tuple[str, Data]], left_out: dict[str, str] | None =
     `left_out` receives the names of files that are not used, with the reasons. Raises ModelProblem where none is a
     file of a model, for damaged archives, and above the limits, without leaving files.
     """
-    received = [*files]
-    unused = name_unused([name for name, _ in received if not name.lower().endswith(".zip")])
-    items = [(_safe_name(name), data) for name, data in received if name not in unused]
-    if received and not items:
-        raise _foreign(received[0][0])
     left_out = {} if left_out is None else left_out
-    left_out |= unused
+    items = _choose_files([*files], left_out)
     root = folder()
     budget = _free_space(root, sum(_size(data) if isinstance(data, Path) else len(data) for _, data in items))
     names = [name for name, _ in items]
@@ -137,6 +132,15 @@ def receive(files: Iterable[tuple[str, Data]], left_out: dict[str, str] | None =
             raise problem from error
         raise
     return into
+
+
+def _choose_files(files: list[tuple[str, Data]], left_out: dict[str, str]) -> list[tuple[str, Data]]:
+    """Return the files of a model under safe names. Raises ModelProblem without any."""
+    left_out |= name_unused([name for name, _ in files if not name.lower().endswith(".zip")])
+    chosen = [(_safe_name(name), data) for name, data in files if name not in left_out]
+    if files and not chosen:
+        raise _foreign(files[0][0])
+    return chosen
 
 
 def name_unused(names: Sequence[str]) -> dict[str, str]:
@@ -444,9 +448,7 @@ def _unpack(into: Path, name: str, budget: int) -> _Unpacked:
         with zipfile.ZipFile(into / name) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
             unused = name_unused([info.filename for info in members])
-            for info in members:
-                if info.filename in unused:
-                    continue
+            for info in (info for info in members if info.filename not in unused):
                 if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ModelProblem(f"{name} is encrypted or packed in an unusual way: pack it as an ordinary .zip.")
                 if info.file_size > max(UNPACKED, RATIO * info.compress_size):

@@ -179,7 +179,7 @@ def _ask(draft: TableDraft) -> None:
 
 
 def _say_left_out(now: Adding) -> list[str]:
-    """Return the files of the added model that are not used, as a sentence, or nothing."""
+    """Return the unused files of the added model as a sentence, or nothing."""
     return [describe_left_out(now.left_out)] if now.left_out else []
 
 

@@ -22,7 +22,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def decode_picture(value: Any) -> bytes:
-    """Decode a picture file from base64, of either alphabet, or a data URL. Raises ValueError."""
+    """Decode a picture file from base64 or a data URL. Raises ValueError."""
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):

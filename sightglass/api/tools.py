@@ -173,7 +173,7 @@ class Tools:
 
 
 def _local_path(text: str) -> Path | None:
-    """Return the path that a text names, `file://` and `~` included; None of an address elsewhere."""
+    """Return the path that a text names; None of an address elsewhere."""
     is_address = text.lower().startswith("file://")
     path = source.local_path(unquote(text) if is_address else text)
     return None if path is None else path.expanduser()

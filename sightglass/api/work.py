@@ -180,7 +180,8 @@ async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
 
 
 def refuse_encoded(headers: Headers) -> None:
-    """Raise ApiProblem, 415, for a compressed body: unpacked, it may be far longer than it is."""
+    """Raise ApiProblem, 415, for a compressed body."""
+    # Unpacked, it may be far longer.
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         detail = f"The body is compressed ({encoding[:40]}): send it as it is, without Content-Encoding."

@@ -104,7 +104,7 @@ def read_uploads(
 
 
 def _store(files: Sequence[File], home: Path, left_out: dict[str, str]) -> dict[Path, str]:
-    """Write dropped files into the folder of an upload; return its archives with their titles.
+    """Write dropped files into an upload's folder; return its archives with their titles.
 
     `left_out` receives the others. Raises Problem.
     """
@@ -153,15 +153,23 @@ def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, s
             source = Source(items, title, str(path))
         labels = _read_labels(path, items, task) if truth is None else None
         truth = truth or labels
-        if items:
-            left_out |= {name: NEITHER for name in others if labels is None or visible(name) in labels.left_out}
-        elif labels is None:
-            left_out[title] = "another .zip has pictures and labels"
+        left_out |= _list_unused(title, others if items else None, labels)
     if source is not None:
         source = replace(source, left_out=describe_left_out(left_out))
     elif truth is not None:
         truth = replace(truth, left_out={**truth.left_out, **left_out})
     return source, truth
+
+
+def _list_unused(title: str, others: Mapping[str, str] | None, labels: GroundTruth | None) -> dict[str, str]:
+    """Return what of an archive is not used, with the reasons.
+
+    `others`: what of it is no picture; None where no picture of it is used.
+    """
+    if others is not None:
+        unread = others if labels is None else [name for name in others if visible(name) in labels.left_out]
+        return dict.fromkeys(unread, NEITHER)
+    return {title: "another .zip has pictures and labels"} if labels is None else {}
 
 
 def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[Item, ...]:

@@ -150,7 +150,10 @@ class Console:
                 self._bars = None
 
     def open_picture(self, typed: str) -> Image:
-        """Open an argument's picture: a file, a bundled example, or `-`, standard input. Raises ImageProblem."""
+        """Open an argument's picture: a file, an example, or what is piped in.
+
+        Raises ImageProblem.
+        """
         if typed == STANDARD_INPUT:
             return image.Image.open(sys.stdin.buffer, name="stdin")
         if image.example_meant(typed) is not None:
@@ -174,12 +177,17 @@ class Console:
         self.table(columns, cells, right=columns[1:])
         for index in range(len(explanation.heatmaps)):
             self.say(*describe_checks(explanation.known_checks(index)))
-        if missing := fonts.name_missing("".join(row[0] for row in rows)):
-            self.say(f"note: No font here has {missing}: pictures have the numbers of these letters; {fonts.ADVICE}.")
+        self.say(*_note_missing_letters("".join(row[0] for row in rows)))
         # Without a map of any box that a detector shows, its strongest candidates are reported instead.
         for finding in explanation.diagnosis if rows or not any(p.box for p in explanation.predictions) else ():
             if finding.text != title:
                 self.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
+
+
+def _note_missing_letters(labels: str) -> list[str]:
+    missing = fonts.name_missing(labels)
+    note = f"note: No font here has {missing}: pictures have the numbers of these letters; {fonts.ADVICE}."
+    return [note] if missing else []
 
 
 def _list_cells(explanation: Explanation, row: Json) -> tuple[str, str, str, str]:

@@ -143,10 +143,7 @@ def add(
     picture = None if options.image is None else console.open_picture(options.image)
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
-    console.say(*draft.notes)
-    if path.is_dir():
-        unused = store.name_unused([file.relative_to(path).as_posix() for file in _list_files(path)])
-        console.say(*filter(None, [describe_left_out(unused)]))
+    console.say(*draft.notes, *_say_unused(path))
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
@@ -170,8 +167,11 @@ def add(
     return 0
 
 
-def _list_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file())
+def _say_unused(model: Path) -> list[str]:
+    """Return which files of a model's folder are not used, as a sentence, or nothing."""
+    files = sorted(file for file in model.rglob("*") if file.is_file()) if model.is_dir() else []
+    unused = store.name_unused([file.relative_to(model).as_posix() for file in files])
+    return [describe_left_out(unused)] if unused else []
 
 
 def _read_answers(arch: str, options: AddOptions) -> loading.Toml:

@@ -1,4 +1,4 @@
-"""Choose fonts for the letters of a text, and spell out those that no font here has."""
+"""Choose fonts for the letters of a text; spell out what none has."""
 
 import functools
 import itertools
@@ -18,7 +18,7 @@ ADVICE = "install a font with these letters, such as Noto Sans CJK"
 
 @functools.cache
 def find_other() -> Path | None:
-    """Return a font of this machine for letters that the packaged one lacks, or None."""
+    """Return a font of this machine for other letters, or None."""
     from matplotlib import font_manager
 
     return next(map(Path, sorted(filter(OTHERS.search, font_manager.findSystemFonts()))), None)

@@ -10,7 +10,7 @@ HIDDEN = "hidden"
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a path has a hidden part, or is what macOS packs beside a file."""
+    """Return whether a path is hidden, or what macOS packs beside a file."""
     parts = name.replace("\\", "/").split("/")
     return any(part.startswith((".", "__MACOSX")) for part in parts if part not in (".", ".."))
 

@@ -224,9 +224,7 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for count, (file, (path, line, parse)) in enumerate((file, row) for file, rows in files for row in rows):
-        if count == MAX_ROWS:
-            raise Problem(f"These labels have more than {MAX_ROWS:,} lines: give them in several parts.")
+    for file, (path, line, parse) in _bound(files):
         # Of another machine: with its drive, its root and its separators.
         picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
@@ -248,6 +246,14 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
             reason = str(problem) if isinstance(problem, LabelError) else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
     return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
+
+
+def _bound(files: Iterable[tuple[str, Iterable[_Row]]]) -> Iterator[tuple[str, _Row]]:
+    """Yield the lines of all files; raise Problem for too many."""
+    lines = ((file, row) for file, rows in files for row in rows)
+    yield from islice(lines, MAX_ROWS)
+    if next(lines, None) is not None:
+        raise Problem(f"These labels have more than {MAX_ROWS:,} lines: give them in several parts.")
 
 
 def read(path: Path | str) -> GroundTruth:
@@ -273,9 +279,9 @@ def read(path: Path | str) -> GroundTruth:
 def open_files(
     path: Path | str, what: str, hint: str, left_out: dict[str, str], endings: tuple[str, ...] = PACKED
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a folder and its files with these endings, unpacked from an archive; raises Problem.
+    """Yield a folder and its files with these endings, unpacked from an archive.
 
-    `left_out` receives the others, but for pictures, with the reasons.
+    `left_out` receives the others, but for pictures, with the reasons. Raises Problem.
     """
 
     def choose(name: str) -> bool:
@@ -305,34 +311,66 @@ def open_files(
         yield folder, unpack_files(path, folder, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The files of labels by what is in them."""
+
+    documentation: list[Path]
+    data: list[Path]
+    """The folders of files with the names of classes, the outermost first."""
+    documents: list[Path]
+    boxes: list[Path]
+    tables: list[Path]
+    others: list[Path]
+
+
+def _sort_files(files: Sequence[Path]) -> _Found:
+    found = _Found([], [], [], [], [], [])
+    folders = set[Path]()
+    for file in files:
+        suffix = file.suffix.lower()
+        if file.name.lower().startswith(("readme", "license")):
+            # A data set's own documentation is no label.
+            found.documentation.append(file)
+        elif file.name in DATA:
+            folders.add(file.parent)
+        elif suffix == ".xml":
+            found.documents.append(file)
+        elif suffix == ".txt" and not _is_table(file):
+            found.boxes.append(file)
+        else:
+            (found.tables if suffix in TABLES else found.others).append(file)
+    found.data.extend(sorted(folders, key=lambda place: len(place.parts)))
+    return found
+
+
 def _read_files(folder: Path, files: Sequence[Path], left_out: dict[str, str]) -> GroundTruth:
-    """Read the labels of the first format that these files have; `left_out` receives files of others."""
+    """Read the labels of the first format that these files have.
+
+    `left_out` receives files of others.
+    """
 
     def leave_out(others: Iterable[Path], reason: str) -> None:
         left_out.update({visible(file.relative_to(folder).as_posix()): reason for file in others})
 
-    # A data set's own documentation is no label.
-    documentation = {file for file in files if file.name.lower().startswith(("readme", "license"))}
-    leave_out(sorted(documentation), "documentation")
-    data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    files = [file for file in files if file.name not in DATA and file not in documentation]
-    if documents := [file for file in files if file.suffix.lower() == ".xml"]:
-        leave_out((file for file in files if file.suffix.lower() != ".xml"), "beside Pascal VOC")
-        return replace(_collect((file.name, _list_voc(file)) for file in documents), reading="Pascal VOC")
-    boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
-    others = {*files} - {*boxes}
-    tables = [file for file in files if file in others and file.suffix.lower() in TABLES]
-    if boxes and (data or not tables):
-        names = _read_names(folder, data)
-        leave_out((file for file in files if file in others), "beside YOLO")
-        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
+    found = _sort_files(files)
+    leave_out(found.documentation, "documentation")
+    leave_out(found.others, "no labels")
+    if found.documents:
+        leave_out([*found.boxes, *found.tables], "beside Pascal VOC")
+        return replace(_collect((file.name, _list_voc(file)) for file in found.documents), reading="Pascal VOC")
+    if found.boxes and (found.data or not found.tables):
+        leave_out(found.tables, "beside YOLO")
+        names = _read_names(folder, found.data)
+        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in found.boxes)
         return replace(truth, reading=f"YOLO: {len(names)} classes")
-    if len(tables) != 1:
-        content = f"{len(tables)} files of labels" if tables else "no labels"
+    if len(found.tables) != 1:
+        content = f"{len(found.tables)} files of labels" if found.tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
-    leave_out((file for file in files if file != tables[0]), "beside a table")
-    reading, rows = _read_table(tables[0], _read_names(folder, data) if data else {})
-    return replace(_collect([(tables[0].name, rows)]), reading=f"{tables[0].name}: {reading}")
+    leave_out(found.boxes, "beside a table")
+    (table,) = found.tables
+    reading, rows = _read_table(table, _read_names(folder, found.data) if found.data else {})
+    return replace(_collect([(table.name, rows)]), reading=f"{table.name}: {reading}")
 
 
 def _is_table(file: Path) -> bool:
@@ -367,7 +405,7 @@ def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Ro
 
 @dataclass(frozen=True, slots=True)
 class _JsonRow(Sequence[Any]):
-    """A JSON object as a row of a table, which takes no more memory than its own keys."""
+    """A JSON object as a row of a table, without a copy."""
 
     values: Mapping[str, Any]
     keys: Sequence[str]
@@ -466,7 +504,7 @@ def _split(text: str, separator: str, name: str) -> Iterator[_Cells]:
 
 
 def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
-    """Yield the lines of a table; raise Problem before one of too many columns is taken apart."""
+    """Yield the lines of a table; raise Problem for one of too many columns."""
     for line in io.StringIO(text, newline=None):
         _check_columns(name, line.count(separator))
         yield line
@@ -571,6 +609,11 @@ def _is_relative(name: str, rows: Sequence[Sequence[Any]], box: Sequence[int]) -
     return relative
 
 
+def _pick(row: Sequence[Any], columns: Sequence[int]) -> list[Any]:
+    """Return the cells of a row that may be too short."""
+    return [row[i] if i < len(row) else "" for i in columns]
+
+
 @dataclass(frozen=True)
 class _TableFormat:
     """How the rows of a table are read."""
@@ -594,7 +637,7 @@ class _TableFormat:
             raise LabelError("it is no JSON object")
         if len(row) > self.width and any(row[self.width :]):
             raise LabelError(f"it has {len(row)} values, and the first line {self.width}")
-        label, *numbers = (row[i] if i < len(row) else "" for i in (self.label, *self.box))
+        label, *numbers = _pick(row, (self.label, *self.box))
         text = str(label).strip() if isinstance(label, str | int | float) else ""
         if self.names and _INDEX.fullmatch(text):
             text = self.names.get(int(float(text)), text)

@@ -112,10 +112,8 @@ class Clip:
         """Return the metadata; remember how frames are scaled and turned. Raises ImageProblem or TooLarge."""
         unreadable = ImageProblem(f"{self.name} has no video that can be decoded; give {ACCEPTED}, whole.")
         stream = _find_video(container)
-        if stream is None and container.streams.video:
-            raise ImageProblem(f"{self.name} is sound with a picture for its cover, and no video; give {ACCEPTED}.")
         if stream is None or stream.codec_context is None:
-            raise unreadable
+            raise self._describe_sound() if container.streams.video else unreadable
         seconds = self._check_limits(container, stream)
         ratio = stream.sample_aspect_ratio
         aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
@@ -140,6 +138,9 @@ class Clip:
             begins=first.pts if first.pts is not None else 0,
             sound="" if sound is None else str(sound.name),
         )
+
+    def _describe_sound(self) -> ImageProblem:
+        return ImageProblem(f"{self.name} is sound with a picture for its cover, and no video; give {ACCEPTED}.")
 
     def _check_limits(self, container: Any, stream: Any) -> float:
         """Return the length in seconds, 0 if unknown; raise TooLarge for a clip beyond the limits."""
