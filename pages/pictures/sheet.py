@@ -38,8 +38,6 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
         page.say_problem()
-    if remembered.source is not None and remembered.source.left_out:
-        st.caption(escape(remembered.source.left_out))
     if (coverage := find_coverage(remembered, explainer)) is not None and coverage.details:
         st.caption(escape(coverage.details))
     if matches:

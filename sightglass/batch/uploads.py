@@ -16,7 +16,7 @@ from sightglass import examples
 from sightglass.batch import labels
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, file_stem, write_file
-from sightglass.common.left_out import describe_left_out
+from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
@@ -167,8 +167,8 @@ def _list_unused(title: str, others: Mapping[str, str] | None, labels: GroundTru
     `others`: what of it is no picture; None where no picture of it is used.
     """
     if others is not None:
-        unread = others if labels is None else [name for name in others if visible(name) in labels.left_out]
-        return dict.fromkeys(unread, NEITHER)
+        unread = [name for name in others if labels is None or visible(name) in labels.left_out]
+        return {name: HIDDEN if is_hidden(name) else NEITHER for name in unread}
     return {title: "another .zip has pictures and labels"} if labels is None else {}
 
 

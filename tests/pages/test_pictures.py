@@ -252,15 +252,16 @@ def test_labels_dropped_after_pictures():
 
 def test_dropped_files_that_are_not_used_are_named(page):
     task = task_of("classify")
-    files = {"a.png": PNG, "README.md": b"x", "labels.csv": b"file,label\na.png,star\n", "b.pdf": b"x"}
+    labels = b"file,label\na.png,star\n"
+    files = {"a.png": PNG, "README.md": b"x", "labels.csv": labels, "b.pdf": b"x", ".DS_Store": b"x"}
     pictures, truth = uploads.read_uploads([("set.zip", zip_of(files))], task)
-    words = "2 files were left out: README.md and b.pdf (no pictures, no labels)."
+    words = "3 files were left out: .DS_Store (hidden); README.md and b.pdf (no pictures, no labels)."
     assert truth is not None and pictures is not None and pictures.left_out == words
     two = [("set.zip", zip_of(files)), ("more.zip", zip_of({"c.png": PNG})), ("c.md", b"x")]
     pictures, _ = uploads.read_uploads(two, task)
-    assert pictures is not None and "c.md, README.md and b.pdf (no" in pictures.left_out
+    assert pictures is not None and "5 files were left out: c.md, README.md and b.pdf (no" in pictures.left_out
     assert "; more.zip (another .zip has pictures and labels)." in pictures.left_out
-    _, truth = uploads.read_uploads([("labels.csv", files["labels.csv"]), ("b.pdf", b"x")], task)
+    _, truth = uploads.read_uploads([("labels.csv", labels), ("b.pdf", b"x")], task)
     assert truth is not None and truth.left_out == {"b.pdf": "no pictures, no labels"}
     app = drop(page(SCREEN, model="demo-cls-s"), ("set.zip", zip_of(files), ""))
     assert escape(words) in texts(app)
