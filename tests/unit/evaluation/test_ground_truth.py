@@ -1,6 +1,7 @@
 """Labels and masks of every format are read and counted, and what is wrong with them is said line by line."""
 
 import json
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -136,6 +137,21 @@ def test_an_object_of_json_is_read_by_its_own_keys(tmp_path: Path, monkeypatch: 
     truth = ground_truth.read(tmp_path / "a.json")
     assert truth.find_class("199.jpg") == "dog" and truth.find_class("a.jpg") == "cat" and not truth.problems
     assert len(asked) < 10 * 902 * 10 + 200 * 4
+
+
+def test_ids_of_one_hash_are_not_compared_with_each_other(tmp_path: Path) -> None:
+    ids = [number * sys.hash_info.modulus for number in range(100_000)]
+    assert len({*map(hash, ids[:99])}) == 1
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in ids],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 0.0, "category_id": 1.0, "bbox": [1, 2, 3, 4]}],
+    }
+    content["annotations"] += [content["annotations"][0] | {"image_id": number} for number in ids]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    truth = ground_truth.read(tmp_path / "a.json")
+    assert len(truth.pictures) == len(ids) and not truth.problems
+    assert len(truth.find("0.jpg") or ()) == 2
 
 
 def test_long_texts_and_many_names_take_no_square_of_their_length() -> None:
