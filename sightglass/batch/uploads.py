@@ -225,10 +225,13 @@ def delete_upload(path: str) -> None:
 
 def open_upload(text: str) -> LabelledSource:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
-    return open_source(str(uploads_home() / text)), labels.read_labels(uploads_home() / Path(text).parts[0])
+    others: dict[str, str] = {}
+    source = open_source(str(uploads_home() / text), left_out=others)
+    truth = labels.read_labels(uploads_home() / Path(text).parts[0])
+    return replace(source, left_out=describe_left_out(_list_unused(source.name, others, truth))), truth
 
 
-def open_source(path: str, name: str = "") -> Source:
+def open_source(path: str, name: str = "", left_out: dict[str, str] | None = None) -> Source:
     """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other."""
     location = Path(os.path.normpath(path))
     homes = uploads_home(), examples.find(examples.CLASSES)
@@ -237,4 +240,5 @@ def open_source(path: str, name: str = "") -> Source:
         raise ModelProblem(
             "Its pictures were not uploaded here: go on with it on the command line, or drop them again."
         )
-    return Source(tuple(find(str(location), most=MAX_PICTURES)), name or location.name, str(location))
+    items = tuple(find(str(location), most=MAX_PICTURES, left_out=left_out))
+    return Source(items, name or location.name, str(location))

@@ -257,6 +257,8 @@ def test_dropped_files_that_are_not_used_are_named(page):
     pictures, truth = uploads.read_uploads([("set.zip", zip_of(files))], task)
     words = "3 files were left out: .DS_Store (hidden); README.md and b.pdf (no pictures, no labels)."
     assert truth is not None and pictures is not None and pictures.left_out == words
+    again, _ = uploads.open_upload(str(Path(pictures.path).relative_to(uploads.uploads_home())))
+    assert again is not None and again.left_out == words
     two = [("set.zip", zip_of(files)), ("more.zip", zip_of({"c.png": PNG})), ("c.md", b"x")]
     pictures, _ = uploads.read_uploads(two, task)
     assert pictures is not None and "5 files were left out: c.md, README.md and b.pdf (no" in pictures.left_out
