@@ -80,6 +80,8 @@ def pictures() -> None:
         coverage = sheet.find_coverage(remembered, explainer)
         press = "" if coverage is not None and coverage.problem else ": press Run"
         main.markdown(f"## {plural(len(remembered.source.items), 'picture')}{press}.")
+        if remembered.source.left_out:
+            main.caption(escape(remembered.source.left_out))
         if coverage is not None and coverage.problem:
             main.error(sentence(coverage.problem), icon=":material/error:")
 

@@ -91,6 +91,8 @@ class Status(PlainResult):
     status: Literal["ready"] = "ready"
 
 
+@public.head("/api/health/alive", include_in_schema=False)
+@public.head("/api/health", include_in_schema=False)
 @public.get("/api/health/alive", name="get_liveness")
 @public.get("/api/health")
 async def get_health() -> Health:
@@ -98,6 +100,7 @@ async def get_health() -> Health:
     return Health(version=VERSION)
 
 
+@public.head("/api/health/ready", include_in_schema=False)
 @public.get("/api/health/ready")
 def get_readiness(request: Request) -> Status:
     """Report that requests can be sent here: a worker, the default model and the history can be used."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_origin
 import anyio
 from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
@@ -167,6 +167,7 @@ def add_route(
 
 async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
+    refuse_encoded(request.headers)
     most = body_limit(sum(name in schema.model_fields for name in PICTURES))
     limited = Request(request.scope, limit_body(request.receive, most))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -176,6 +177,15 @@ async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
         raise ApiProblem(415, "body", f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}.")
     async with limited.form(max_files=4, max_fields=500, max_part_size=most) as form:
         return await _form_values(form, schema)
+
+
+def refuse_encoded(headers: Headers) -> None:
+    """Raise ApiProblem, 415, for a compressed body."""
+    # Unpacked, it may be far longer.
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = f"The body is compressed ({encoding[:40]}): send it as it is, without Content-Encoding."
+        raise ApiProblem(415, "body", detail)
 
 
 def body_limit(pictures: int) -> int:

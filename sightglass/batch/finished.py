@@ -248,7 +248,7 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
-    names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
+    names = labels.describe_not_counted([*{row.label: row for run in runs for row in run if not row.classes}.values()])
     lines = max((len(truth.problems) for folder in folders if (truth := labels.read_labels(folder))), default=0)
     files = len({name for folder in folders for name, _ in table.read_problems(folder)})
     unusable = [f"Not usable: {plural(lines, 'line')} of the labels."] if lines else []

@@ -16,6 +16,7 @@ from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.common.files import remove_drafts
+from sightglass.common.left_out import describe_left_out
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -46,6 +47,8 @@ class Summary:
     seconds: float
     cancelled: bool
     """Stopped before the last picture; the table holds what was done."""
+    left_out: str = ""
+    """Which files of the source are no pictures, as a sentence; empty of none."""
 
     @property
     def nothing_new(self) -> bool:
@@ -110,6 +113,8 @@ class BatchJob:
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Receives the files of the source that are no pictures, with the reasons."""
     facts: run_store.RunFacts | None = None
     """What Pictures lists the run by and goes on with; by default the source, if the next process can find it."""
 
@@ -133,7 +138,8 @@ class BatchJob:
             raise ModelProblem(
                 f"Results are written to a folder, not to {self.out}: give one, and copy it there afterwards."
             )
-        self.folder, self.items = folder, find(self.source, skip=folder, most=MAX_PICTURES)
+        self.folder = folder
+        self.items = find(self.source, skip=folder, most=MAX_PICTURES, left_out=self.left_out)
         # In a cluster the workers run the model; this process only reads its properties.
         device, model = "cpu" if self.engine == "ray" else self.device, self.model
         explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
@@ -232,6 +238,7 @@ class BatchJob:
             failed=failed,
             seconds=time.monotonic() - self._started,
             cancelled=len(stamps) < len(keys),
+            left_out=describe_left_out(self.left_out),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from pydantic import BaseModel
@@ -29,6 +30,7 @@ from sightglass.common import settings as environment_settings
 from sightglass.common.errors import SettingProblem
 from sightglass.common.work import progress
 from sightglass.common.work.progress import BACKGROUND_PRIORITY, check
+from sightglass.explain.picture.image import to_png
 from sightglass.models import catalog
 from sightglass.models.families.exported import workers
 from tests import loops
@@ -188,6 +190,18 @@ def test_a_body_that_is_too_long_is_not_taken(address: str) -> None:
     # By what comes, of whatever length: who is still sending is heard out, for a while.
     assert "MiB" in told(post(url, text + b" "), 413, "size")
     assert "MiB" in told(post(url, iter([b"x" * 4096] * 1000)), 413, "size")
+
+
+def test_nothing_that_was_sent_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(access, "in_use", lambda: access.Access("token", "secret-token"))
+    client, picture = TestClient(create()), to_png(np.zeros((8, 8, 3), np.uint8))
+    with caplog.at_level(0):
+        for file, words in ((picture, "secret-words"), (b"secret-bytes", "0")):
+            files = {"image": ("secret-name.png", file)}
+            fields = {"model": "demo-cls-s", "targets": words}
+            answer = client.post("/api/explain", files=files, data=fields, headers={"X-API-Key": "secret-token"})
+            assert answer.status_code in (400, 422) and "secret" in answer.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize(("route", "length"), [("/api/measured", 1000), ("/api/endless", 2)])

@@ -10,6 +10,7 @@ import pytest
 
 from sightglass.batch.table import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.left_out import describe_left_out
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item, find, spread
@@ -39,7 +40,14 @@ def keys(items: list[Item]) -> list[str]:
 def test_folder_order_and_labels(tmp_path: Path) -> None:
     written(tmp_path, "dog/2.JPG", "cat/1.png", "cat/10.jpg", "loose.webp", ".hidden/x.jpg", "cat/.y.jpg", "out/z.jpg")
     (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    items = find(tmp_path, skip=tmp_path / "out")
+    left_out: dict[str, str] = {}
+    items = find(tmp_path, skip=tmp_path / "out", left_out=left_out)
+    assert left_out == {".hidden/": "hidden", "cat/.y.jpg": "hidden", "cat/notes.txt": "no picture"}
+    files = {"a.jpg": JPEG, "b/README.md": b"", "b/c.txt": b"", "__MACOSX/a.jpg": b"", "d.pdf": b"", "e.doc": b""}
+    packed_left_out: dict[str, str] = {}
+    assert keys(find(packed(tmp_path / "out" / "p.zip", files), left_out=packed_left_out)) == ["a.jpg"]
+    words = "5 files were left out: __MACOSX/a.jpg (hidden); b/README.md, b/c.txt, d.pdf and 1 more (no picture)."
+    assert describe_left_out(packed_left_out) == words and describe_left_out({}) == ""
     assert [(item.key, item.label) for item in items] == [
         ("loose.webp", None),
         ("cat/1.png", "cat"),
