@@ -25,6 +25,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.files import Stamp, stamp
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
+from sightglass.explain.picture.received import open_received
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -71,11 +72,18 @@ class Item:
         # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
         if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        if isinstance(data, bytes):
+            # Of an archive or a storage.
+            return open_received(data, name=self.name)
         return Image.open(data, name=self.name)
 
 
 class Unreachable(ImageProblem):
     """A picture that could not be fetched over the network; the next run tries again."""
+
+
+class NoPictures(ModelProblem):
+    """A source that can be read, and holds no picture."""
 
 
 def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURES) -> list[Item]:
@@ -96,7 +104,7 @@ def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURE
     if len(items) > most:
         raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
     if not items:
-        raise ModelProblem(f"There are no pictures in {short(source)}: check the path and the file extensions.")
+        raise NoPictures(f"There are no pictures in {short(source)}: check the path and the file extensions.")
     return _label(items)
 
 

@@ -21,7 +21,7 @@ from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -144,7 +144,7 @@ def _find_pictures(path: Path, task: Task) -> tuple[Item, ...]:
     # Masks are pictures, too: their names tell.
     if task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower()):
         return ()
-    with contextlib.suppress(ModelProblem):
+    with contextlib.suppress(NoPictures):
         return tuple(find(str(path), most=MAX_PICTURES))
     return ()
 

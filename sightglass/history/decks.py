@@ -22,10 +22,10 @@ from sightglass.explain.rendering.style import Field
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
+from sightglass.report.view import MAX_BOXES, MAX_PICTURES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, Picture, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sightglass.history.history import History
@@ -42,6 +42,12 @@ DAMAGED = "This deck is damaged: delete it."
 UNREADABLE = "This slide cannot be read: it is damaged, or was saved by another version."
 LEVELS = {"heat": (0, 255), "signed": (128, 127), "difference": (128, 127)}
 """Level of 0 in a stored map, and the number of levels from there to 1, by its kind."""
+MOST = {"pictures": MAX_PICTURES, "charts": MAX_PICTURES, "facts": 50, "sides": 50, "scores": 50}
+"""Parts of a view by their fields."""
+LONGEST = 1000
+"""Letters of any text of a view."""
+FARTHEST = 100 * PICTURE_SIDE
+"""Pixels from the picture's corner at which no map ends."""
 _VIEW = TypeAdapter(View)
 
 
@@ -236,9 +242,47 @@ def unpack(data: bytes) -> View:
                 levels = Image.open(blobs[field["values"]]).pixels[..., 0].astype(np.float32)
                 item["field"] = Field(**field | {"values": ((levels - zero) / count).clip(-1, 1)})
         view: View = _VIEW.validate_python(plain | {"clip": None if plain["clip"] is None else blobs[plain["clip"]]})
+        _check_amounts(plain, view)
+        for picture in view.pictures:
+            _check_places(picture)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise Problem(UNREADABLE) from error
     return view
+
+
+def _check_amounts(plain: Json, view: View) -> None:
+    """Raise ValueError for more of anything than a view has: laying it out would take minutes."""
+    if any(len(getattr(view, name)) > most for name, most in MOST.items()):
+        raise ValueError("too many parts")
+    if any(len(picture.boxes) > MAX_BOXES for picture in view.pictures):
+        raise ValueError("too many boxes")
+    if any(len(text) > LONGEST for text in _find_texts(plain)):
+        raise ValueError("too long a text")
+
+
+def _find_texts(part: Any) -> Iterator[str]:
+    """Yield all texts within a slide's header."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict | list):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from _find_texts(inner)
+
+
+def _check_places(picture: Picture) -> None:
+    """Raise ValueError for places and scores that cannot be drawn, which files of others may hold."""
+    width, height = picture.size
+    if not 0 < min(picture.size) <= max(picture.size) <= PICTURE_SIDE:
+        raise ValueError("a picture without a size")
+    if not all(0 <= score <= 1 for _, score in picture.answers):
+        raise ValueError("a score outside 0..1")
+    if picture.map is None:
+        return
+    x0, y0, x1, y1 = picture.map.field.seen
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError("a map outside its picture")
+    if max(map(abs, picture.map.field.extent)) > FARTHEST:
+        raise ValueError("a map far from its picture")
 
 
 def read(path: Path) -> Deck:
