@@ -130,6 +130,9 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert proof.support is not None and proof.support.strongest_name in controls
 
 
+CURVE = {"name": "map", "title": "This map", "hidden": [1, 0], "kept": [0, 1]}
+
+
 def changed(part: str = "view", **values: Any) -> bytes:
     """A slide's bytes with values of its view, its first picture, its first map or that one's place replaced."""
     head, blobs = unpack_data(pack(whole()))
@@ -152,6 +155,7 @@ def changed(part: str = "view", **values: Any) -> bytes:
         changed(facts=["75 % right"] * 50_000),
         changed("picture", boxes=[{"points": [[0, 0], [1, 1]], "text": "cat"}] * 1000),
         changed("map", label="y" * 30_000),
+        changed(charts=[{"label": "cat", "sentence": "So.", "curves": [CURVE | {"kept": [1e308, 0]}]}]),
     ],
 )
 def test_damaged_slide_ends_in_one_sentence(data: bytes) -> None:
