@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightglass.api.connections import allow_descriptors, with_limits
 from sightglass.api.security import OUTSIDE
 from sightglass.common import access
 from sightglass.common import settings as environment
@@ -41,17 +42,22 @@ def prepare(host: str | None = "localhost", *, open_to_all: bool = False) -> Non
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
     share_heap()
-    handle_signals()
+    allow_descriptors()
+    prepare_server()
     access.install(access.choose(host, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:
         LOGGER.warning("%s", warning)
 
 
-def handle_signals() -> None:
-    """End this process's server, if one runs, in time by Ctrl-C or SIGTERM, and at once by a second."""
+def prepare_server() -> None:
+    """Limit the clients of this process's server, if one runs, and end it by signals.
+
+    By Ctrl-C or SIGTERM it ends in time, and by a second one at once.
+    """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     if not isinstance(server, uvicorn.Server):
         return
+    server.config.http_protocol_class = with_limits(server.config.http_protocol_class)
     # Streamlit's own timeout is unlimited.
     server.config.timeout_graceful_shutdown = settings().stop_seconds
     for number in ending.STOPPED_BY:

@@ -92,7 +92,7 @@ def serve(options: ServeOptions) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
     _set_defaults(options.model, options.device)
-    from sightglass.api import handle_signals, prepare
+    from sightglass.api import prepare, prepare_server
 
     prepare(options.host, open_to_all=options.open)
     console, model = Console(), settings().api_model
@@ -116,8 +116,8 @@ def serve(options: ServeOptions) -> int:
         app = create()
 
         def start() -> Api:
-            # Once uvicorn has taken the signals.
-            handle_signals()
+            # Once uvicorn has taken the signals, and before it takes connections.
+            prepare_server()
             return app
 
         config = uvicorn.Config(start, factory=True, log_level="critical", access_log=False, server_header=False)
