@@ -46,6 +46,8 @@ MOST = {"pictures": MAX_PICTURES, "charts": MAX_PICTURES, "facts": 50, "sides": 
 """Parts of a view by their fields."""
 LONGEST = 1000
 """Letters of any text of a view."""
+UNUSABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What no XML holds, as a PowerPoint file is."""
 LARGEST = 1e6
 """Of any number of a view, without its sign."""
 _VIEW = TypeAdapter(View)
@@ -255,8 +257,8 @@ def unpack(data: bytes) -> View:
 def _check_values(plain: Json) -> None:
     """Raise ValueError for texts and numbers that no view has: they cannot be laid out, or in minutes alone."""
     for value in _find_values(plain):
-        if isinstance(value, str) and len(value) > LONGEST:
-            raise ValueError("too long a text")
+        if isinstance(value, str) and (len(value) > LONGEST or UNUSABLE.search(value)):
+            raise ValueError("a text that is too long, or holds what is no letter")
         # Nor is NaN below it.
         if isinstance(value, int | float) and not abs(value) <= LARGEST:
             raise ValueError("too large a number")

@@ -155,6 +155,7 @@ def changed(part: str = "view", **values: Any) -> bytes:
         changed(facts=["75 % right"] * 50_000),
         changed("picture", boxes=[{"points": [[0, 0], [1, 1]], "text": "cat"}] * 1000),
         changed("map", label="y" * 30_000),
+        *(changed("picture", caption=text) for text in ("\ud800", "a\x00b", "\x1b[31m")),
         changed(charts=[{"label": "cat", "sentence": "So.", "curves": [CURVE | {"kept": [1e308, 0]}]}]),
     ],
 )
