@@ -247,6 +247,8 @@ def unpack(data: bytes) -> View:
         view: View = _VIEW.validate_python(plain | {"clip": None if plain["clip"] is None else blobs[plain["clip"]]})
         if any(len(getattr(view, name)) > most for name, most in MOST.items()):
             raise ValueError("too many parts")
+        if not all(0 <= chart.picture < max(1, len(view.pictures)) for chart in view.charts):
+            raise ValueError("a chart without its picture")
         for picture in view.pictures:
             _check_places(picture)
     except (ValueError, KeyError, TypeError, IndexError) as error:

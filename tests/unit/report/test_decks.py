@@ -131,6 +131,7 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
 
 
 CURVE = {"name": "map", "title": "This map", "hidden": [1, 0], "kept": [0, 1]}
+CHARTED = {"label": "cat", "sentence": "So.", "curves": [CURVE], "picture": 1}
 
 
 def changed(part: str = "view", **values: Any) -> bytes:
@@ -142,6 +143,10 @@ def changed(part: str = "view", **values: Any) -> bytes:
     sizes = [len(blob) for blob in blobs]
     text = json.dumps(head | {"sizes": sizes}).encode()
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def test_a_slide_with_another_chart_is_read() -> None:
+    assert unpack(changed(charts=[CHARTED])).charts[0].picture == 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,8 @@ def changed(part: str = "view", **values: Any) -> bytes:
         changed("picture", boxes=[{"points": [[0, 0], [1, 1]], "text": "cat"}] * 1000),
         changed("map", label="y" * 30_000),
         *(changed("picture", caption=text) for text in ("\ud800", "a\x00b", "\x1b[31m")),
-        changed(charts=[{"label": "cat", "sentence": "So.", "curves": [CURVE | {"kept": [1e308, 0]}]}]),
+        changed(charts=[CHARTED | {"curves": [CURVE | {"kept": [1e308, 0]}]}]),
+        *(changed(charts=[CHARTED | {"picture": place}]) for place in (-5, 2)),
     ],
 )
 def test_damaged_slide_ends_in_one_sentence(data: bytes) -> None:
