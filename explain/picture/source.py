@@ -26,6 +26,7 @@ from sightglass.common.files import Stamp, stamp
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
+from sightglass.explain.picture.received import open_received
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -74,6 +75,9 @@ class Item:
         # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
         if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        if isinstance(data, bytes):
+            # Of an archive or a storage.
+            return open_received(data, name=self.name)
         return Image.open(data, name=self.name)
 
 
@@ -81,8 +85,8 @@ class Unreachable(ImageProblem):
     """A picture that could not be fetched over the network; the next run tries again."""
 
 
-class TooManyPictures(ModelProblem):
-    """A source has more pictures than one run takes."""
+class NoPictures(ModelProblem):
+    """A source that can be read, and holds no picture."""
 
 
 def find(
@@ -98,7 +102,7 @@ def find(
     (`bus.jpg`), or a sequence of paths, of (name, bytes), or of Items. A folder, a pattern and a picture may be on any
     storage that fsspec knows (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder.
     `left_out` receives the files of a folder or an archive that are no pictures, with the reasons. Raises ModelProblem
-    if there are no pictures, and TooManyPictures for more than `most`.
+    if there are more than `most`, and NoPictures where there are none.
     """
     left_out = {} if left_out is None else left_out
     if isinstance(source, str | os.PathLike):
@@ -109,9 +113,9 @@ def find(
         raise ModelProblem(f"Pictures come from a folder, a pattern or a .zip, not from {type(source).__name__}.")
     items = list(islice(pictures, most + 1))
     if len(items) > most:
-        raise TooManyPictures(f"There are more than {most:,} pictures: give them in several parts.")
+        raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
     if not items:
-        raise ModelProblem(f"There are no pictures in {short(source)}: check the path and the file extensions.")
+        raise NoPictures(f"There are no pictures in {short(source)}: check the path and the file extensions.")
     return _label(items)
 
 

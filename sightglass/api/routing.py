@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import add_route, read, validate
+from sightglass.api.work import WorkQueue, add_route, read, validate
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
@@ -112,7 +112,8 @@ def get_readiness(request: Request) -> Status:
                 reason = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
                 raise Problem(f"The history's folder {folder} {reason}")
         service.local_model(settings().api_model)
-        if workers.POOL.full or request.app.state.queue.full:
+        queue: WorkQueue = request.app.state.queue
+        if workers.POOL.full or queue.full or queue.stuck == queue.workers:
             raise Problem("All workers are busy: try again in a moment.")
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem

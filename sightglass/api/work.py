@@ -47,7 +47,8 @@ class WorkQueue:
         self.workers, self.waiting = workers, waiting
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
-        self._jobs = set[Future[Any]]()
+        self._jobs = dict[Future[Any], threading.Event]()
+        """Those at work or waiting, and what says that nobody waits for them."""
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -57,6 +58,11 @@ class WorkQueue:
     def running(self) -> int:
         """Number of busy workers."""
         return sum(job.running() for job in tuple(self._jobs))
+
+    @property
+    def stuck(self) -> int:
+        """Number of workers whose request is over, and which have not come back from it."""
+        return sum(job.running() and left.is_set() for job, left in tuple(self._jobs.items()))
 
     @property
     def full(self) -> bool:
@@ -82,8 +88,8 @@ class WorkQueue:
                 return work()
 
         job = self._pool.submit(context.run, call)
-        self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)
+        self._jobs[job] = cancel
+        job.add_done_callback(self._jobs.pop)
         try:
             with anyio.move_on_after(timeout):
                 return await asyncio.wrap_future(job)

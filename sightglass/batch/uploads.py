@@ -23,7 +23,7 @@ from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, TooManyPictures, find
+from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -185,12 +185,9 @@ def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[It
     # Masks are pictures, too: their names tell.
     if task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower()):
         return ()
-    try:
+    with contextlib.suppress(NoPictures):
         return tuple(find(str(path), most=MAX_PICTURES, left_out=left_out))
-    except TooManyPictures:
-        raise
-    except ModelProblem:
-        return ()
+    return ()
 
 
 def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth | None:

@@ -228,7 +228,7 @@ def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pi
         return
 
     def stop(_signal: int, _frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         cancel.set()
         console.warn(f"Stopping after the {what} in progress. Press Ctrl-C again to stop at once.")
 

@@ -268,6 +268,31 @@ def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_pat
     assert "cannot be written" in told(_ready(client), 503, "unready")
 
 
+def test_ready_again_once_a_worker_is_back(client: TestClient) -> None:
+    """Requests that are over, of which no pass comes back: no worker can take another one."""
+    app: Any = client.app
+    queue: WorkQueue = app.state.queue
+    end = threading.Event()
+
+    def hang() -> None:
+        end.wait(patience(60))
+
+    async def leave() -> None:
+        asked = [asyncio.ensure_future(queue.run(hang, timeout=patience(30))) for _ in range(queue.workers)]
+        await at_work(queue, running=queue.workers)
+        assert _ready(client).is_success, "they are at work for somebody"
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    loops.run(leave())
+    assert "All workers are busy" in told(_ready(client), 503, "unready")
+    assert counted()["sightglass_workers_stuck"] == queue.workers
+    end.set()
+    until(lambda: not queue.stuck)
+    assert _ready(client).is_success
+
+
 def test_all_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
     with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):

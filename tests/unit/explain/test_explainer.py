@@ -136,6 +136,8 @@ def test_replay_needs_same_picture_and_weights(explainer, pictures):
         replay(recipe.model_copy(update={"prepared": prepared}), pictures[0])
     with pytest.raises(ModelProblem):
         replay(recipe.model_copy(update={"model": "efficientnet-lite9"}), pictures[0])
+    with pytest.raises(ModelProblem, match="more than 10,000 maps"):
+        replay(recipe.model_copy(update={"targets": (0,) * 10_001}), pictures[0])
 
 
 @pytest.mark.parametrize("model", ["evil.pt", "../evil.ts/evil.torchscript", "https://example.org/model.onnx"])
