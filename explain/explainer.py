@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sightglass.common import settings as app_settings
-from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, lacks_memory
+from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, OutOfMemory, Problem, lacks_memory
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache
@@ -151,6 +151,8 @@ class Explainer:
         self._free_memory()
         try:
             return self._get(self._device)
+        except MemoryError as error:
+            raise OutOfMemory from error
         except torch.OutOfMemoryError as error:
             if not anywhere:
                 name = "the model" if self._object is not None else self.model.id
@@ -369,8 +371,16 @@ class Explainer:
         """Return `work(loaded, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A caller's model that has other modules or outputs
-        than when it was adapted is adapted again.
+        than when it was adapted is adapted again. Raises OutOfMemory where it fits nowhere.
         """
+        try:
+            return self._fall_back(work)
+        except Exception as error:
+            if isinstance(error, Problem) or not lacks_memory(error):
+                raise
+            raise OutOfMemory from error
+
+    def _fall_back(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         if self._object is not None and not in_memory.is_current(self._object.model, self.loaded.adapter):
             self.loaded = self._get(self._device)
         try:
@@ -378,7 +388,8 @@ class Explainer:
         except Exception as error:
             if not lacks_memory(error):
                 raise
-            on_gpu = isinstance(error, torch.OutOfMemoryError)
+            # A process of its own says so of its limit, too.
+            on_gpu = isinstance(error, torch.OutOfMemoryError) and not isinstance(error.__cause__, MemoryError)
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.loaded)
         try:

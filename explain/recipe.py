@@ -17,6 +17,8 @@ from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 
 VERSION = __version__
+MAX_TARGETS = 10_000
+"""Maps of a recipe that is made again: 100,000 of 160 x 192 pixels take 12 GB."""
 FUNCTION_TARGET = -2
 """The target that stands for a function, whose map no recipe can make again."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -126,7 +128,9 @@ class Recipe(BaseModel):
     versions: dict[Legible, Legible]
 
     def check_repeatable(self) -> None:
-        """Raise ModelProblem where a target is a function, which a recipe cannot hold."""
+        """Raise ModelProblem where a target is a function, which a recipe cannot hold, or there are too many."""
+        if len(self.targets) > MAX_TARGETS:
+            raise ModelProblem(f"The recipe has more than {MAX_TARGETS:,} maps: it was not made here.")
         if FUNCTION_TARGET in self.targets:
             raise ModelProblem(
                 "The recipe's target is a function in Python, which it cannot hold: give it to an Explainer."

@@ -420,18 +420,27 @@ def detector(here: Collection[str] | None = None) -> str:
     return best.id if best else "yolo11n"
 
 
+def _find_compared(model: str) -> ModelSpec:
+    """Return a model by its id or its file. Raises Problem."""
+    return of_file(model) if is_file(model) else spec(model)
+
+
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the models to compare, and their short names.
+    """Return the models to compare, or their files, and their short names.
 
     A single model means all present sizes of its family. Short names are distinct sizes, if possible. Raises Problem
     for an unknown model, and for fewer than two or more than `MAX_COMPARED`.
     """
-    models = [spec(name) for name in dict.fromkeys(ids)]
+    given = {name: _find_compared(name) for name in dict.fromkeys(ids)}
+    models = [*given.values()]
     if len(models) == 1:
         family = families().get(models[0].family, [])
         models = [sibling for sibling in family if available(sibling) or sibling.id == models[0].id]
     if not 2 <= len(models) <= MAX_COMPARED:
         raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(models)}: name each by itself.")
+    paths = {model.id: name for name, model in given.items() if is_file(name)}
     names, sizes = [model.id for model in models], [model.size for model in models]
+    if len({*names}) < len(names):
+        raise Problem("Two of these models have the same name: rename a file.")
     by_size = len({model.family for model in models}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return names, tuple(sizes if by_size else names)
+    return [paths.get(name, name) for name in names], tuple(sizes if by_size else names)

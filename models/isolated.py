@@ -47,8 +47,10 @@ SECONDS = 20.0
 PATIENCE = 2.0
 """Seconds for which work goes on although nobody waits."""
 SLACK, SHARE, START_SECONDS = 4.0, 1 / 6, 120.0
-"""Seconds of a clock that an answer may take beyond its time of all processors, of which it gets this share beside other
-work, and the first one, with imports."""
+"""Seconds of a clock that an answer may take beyond its time of all processors, and the first one, with imports.
+
+Beside other work a process gets at least this share of a processor.
+"""
 OPENING = 20.0
 """Seconds of all processors in which a file has to open, and to answer for the first time."""
 PASS_SECONDS, USUAL = 2.0, 20.0
@@ -154,8 +156,10 @@ class Process:
         self._started = None if FORKS else _start("serve_started", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._sink: Any
         self._source: Any
+        self._lifeline: socket.socket | None = None
         if self._started is None:
-            with _fork(imported=at_once) as channel:
+            channel, self._lifeline = _fork(imported=at_once)
+            with channel:
                 self._sink, self._source = channel.makefile("wb"), channel.makefile("rb")
         else:
             self._sink, self._source = self._started.stdin, self._started.stdout
@@ -208,7 +212,7 @@ class Process:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.id, signal.SIGKILL)
         self._thread.shutdown(wait=False)
-        for stream in (self._sink, self._source):
+        for stream in filter(None, (self._sink, self._source, self._lifeline)):
             with contextlib.suppress(OSError):
                 stream.close()
 
@@ -319,23 +323,29 @@ def _start(function: str, **streams: Any) -> subprocess.Popen[bytes]:
     path = [*map(os.path.abspath, sys.path)]
     code = f"import sys; sys.path[:] = {path!r}; from {__name__} import {function}; {function}()"
     environment = {**os.environ, **ENVIRONMENT}
-    return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, **streams)
+    # Ctrl-C in a terminal is for this process, which may still need their answers.
+    streams |= {"stderr": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, **streams)
 
 
-def _fork(*, imported: bool) -> socket.socket:
-    """Return the connection to a new child; `imported`: one that has imported what models need."""
+def _fork(*, imported: bool) -> tuple[socket.socket, socket.socket]:
+    """Return the connection to a new child, and what keeps it alive while it is open.
+
+    `imported`: a child that has imported what models need.
+    """
     ours, theirs = socket.socketpair()
-    with theirs, _LOCK:
+    lifeline, end = socket.socketpair()
+    with theirs, end, _LOCK:
         for again in (True, False):
             try:
-                socket.send_fds(_server(), [_FORK_IMPORTED if imported else _FORK], [theirs.fileno()])
+                socket.send_fds(_server(), [_FORK_IMPORTED if imported else _FORK], [theirs.fileno(), end.fileno()])
                 break
             except OSError:
                 # It has just ended, by its limit of time or somebody's signal.
                 if not again:
                     raise
                 _SERVER.clear()
-    return ours
+    return ours, lifeline
 
 
 if hasattr(os, "register_at_fork"):
@@ -349,6 +359,8 @@ _SAY: list[Callable[..., None]] = []
 """Sends a sign of life; none outside of a child."""
 _said = 0.0
 """When the last one was sent."""
+_F_SETSIG = 10
+"""Command of `fcntl`, as in fcntl.h of Linux."""
 TIMED_OUT = (b"Current thread 0x", b"Thread 0x")
 """Starts of what `faulthandler` writes in place of an answer."""
 
@@ -360,27 +372,30 @@ def fork_children() -> None:
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
         control.settimeout(IDLE_SECONDS)
         while True:
-            message, fds, *_ = socket.recv_fds(control, 1, 1)
+            message, fds, *_ = socket.recv_fds(control, 1, 2)
             if not message:
                 return
             if message != _FORK and first:
                 for name in first:
                     _import(name)
                 first, later = [], [*SLOW]
-            for fd in fds:
-                _fork_child(control, fd)
+            if fds:
+                _fork_child(control, *fds)
             # They take seconds, and nobody shall wait for them.
             while later and not wait([control], 0):
                 _import(later.pop(0))
 
 
-def _fork_child(control: socket.socket, fd: int) -> None:
+def _fork_child(control: socket.socket, fd: int, parent: int) -> None:
+    """Fork a child that answers on one socket, and ends with the other one."""
     if os.fork() == 0:
         control.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _end_with(parent)
         channel = socket.socket(fileno=fd)
         _serve(channel.makefile("rb"), channel.makefile("wb"))
     os.close(fd)
+    os.close(parent)
 
 
 def _import(name: str) -> None:
@@ -390,6 +405,17 @@ def _import(name: str) -> None:
         imported = import_module(module)
         if function:
             getattr(imported, function)()
+
+
+def _end_with(lifeline: int) -> None:
+    """Let the kernel end this process once the other end of a socket is closed, even while it is in a library."""
+    import fcntl
+
+    # A kernel that is imitated may know none of this.
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def serve_started() -> None:

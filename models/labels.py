@@ -291,6 +291,8 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
 
 SHORTEST = 3
 """Letters that a folder's name needs for a question about a class whose name ends in it."""
+MAX_END = 20
+"""Words at the end of a class's name by which it is found."""
 
 
 def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
@@ -305,11 +307,11 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     spelled, folded, matches = _spell(classes), dict[str, list[str]](), dict[str, frozenset[str]]()
     for kind in spelled:
         folded.setdefault(kind.casefold(), []).append(kind)
+    by_words = _group_by_words(spelled)
     for name in names:
         # `C` is no `C++`, though both have the same words.
         same = [name] if name in spelled else folded.get(name.casefold())
-        words = _split_words(name)
-        matches[name] = frozenset(same or (kind for kind in spelled if words and words in spelled[kind]))
+        matches[name] = frozenset(same or by_words.get(_split_words(name), []))
     ordered, synsets = [*classes], _list_synsets()
     if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
         # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
@@ -351,15 +353,29 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
     >>> suggest(["bus", "leaf"], ["school bus", "leaf beetle"])
     {'bus': 'school bus'}
     """
-    spelled, suggestions = _spell(classes), {}
+    by_end: dict[tuple[str, ...], set[str]] = {}
+    for kind, spellings in _spell(classes).items():
+        for words in spellings:
+            for start in range(max(0, len(words) - MAX_END), len(words)):
+                by_end.setdefault(words[start:], set()).add(kind)
+    suggestions = {}
     for name in dict.fromkeys(names):
         tail = _split_words(name)
         if sum(map(len, tail)) < SHORTEST or all(word.isdecimal() for word in tail):
             continue
-        ends = [kind for kind, spellings in spelled.items() if any(words[-len(tail) :] == tail for words in spellings)]
+        ends = by_end.get(tail, set())
         if len(ends) == 1:
-            suggestions[name] = ends[0]
+            suggestions[name] = min(ends)
     return suggestions
+
+
+def _group_by_words(spelled: Mapping[str, Sequence[tuple[str, ...]]]) -> Mapping[tuple[str, ...], list[str]]:
+    """Return the classes of each spelling; none of a name without a letter."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, spellings in spelled.items():
+        for words in filter(None, spellings):
+            groups.setdefault(words, []).append(name)
+    return groups
 
 
 def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:

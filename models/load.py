@@ -19,6 +19,7 @@ from sightglass.common.errors import (
     Problem,
     WeightsProblem,
     describe_error,
+    describe_missing,
     from_machine,
     lacks_memory,
 )
@@ -68,9 +69,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         raise
     except ImportError as problem:
         LOGGER.exception("cannot import what %s needs", spec.id)
-        raise ModelProblem(
-            f"{spec.id} needs {problem.name or spec.loader}, which is not installed here or does not start."
-        ) from problem
+        raise ModelProblem(f"{spec.id} needs {describe_missing(problem)}.") from problem
     except Exception as problem:
         LOGGER.exception("cannot load %s", spec.id)
         raise from_machine(problem) or ModelProblem(
@@ -160,10 +159,8 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
     for name in LOADERS:
         try:
             loader = loader_module(name)
-        except ModuleNotFoundError as missing:
-            raise ModelProblem(
-                f"{path.name} cannot be inspected without {missing.name}, which is not installed."
-            ) from missing
+        except ImportError as missing:
+            raise ModelProblem(f"{path.name} cannot be inspected without {describe_missing(missing)}.") from missing
         try:
             draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)
         except Problem:

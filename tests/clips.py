@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from training.demo.scenes import draw, sample
@@ -69,10 +70,17 @@ def clip(
     return path
 
 
-def only_sound(path: Path) -> Path:
-    """Write a file without pictures."""
+def only_sound(path: Path, *, cover: bool = False) -> Path:
+    """Write a file without pictures, or with one for its cover."""
     with av.open(str(path), "w") as file:
-        for packet in _tone(file.add_stream("aac", rate=16000, layout="mono"), 0.5):
+        audio = file.add_stream("aac", rate=16000, layout="mono")
+        if cover:
+            stream: Any = file.add_stream("mjpeg", rate=1)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+            stream.disposition = Disposition.attached_pic
+            frame = av.VideoFrame.from_ndarray(plain(1)[0], format="rgb24")
+            file.mux([*stream.encode(frame), *stream.encode()])
+        for packet in _tone(audio, 0.5):
             file.mux(packet)
     return path
 

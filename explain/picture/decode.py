@@ -24,6 +24,8 @@ from sightglass.models.preprocess import MAX_CHANNELS
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Pillow's readers that a file may reach."""
 
+MAX_SIDE = 65_500
+"""Maximum width and height of a picture: those of a JPEG that libjpeg reads and writes."""
 STRIP = 4_000_000
 """About how many values are converted at a time, as numbers of eight bytes: 32 MB."""
 TURNED = "rotated as its EXIF orientation says"
@@ -41,6 +43,15 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
     if width * height > max_pixels:
         raise TooLarge(f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}.")
+    check_sides(name, width, height)
+
+
+def check_sides(name: str, *sides: int) -> None:
+    """Raise TooLarge for a side of more pixels than `MAX_SIDE`."""
+    longest = max(sides)
+    if longest > MAX_SIDE:
+        remedy = f"give at most {MAX_SIDE:,}: cut it or make it smaller"
+        raise TooLarge(f"{name} has a side of {longest:,} pixels; {remedy}.")
 
 
 def _damaged(name: str) -> ImageProblem:
@@ -204,6 +215,7 @@ def from_array(
     channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
     if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
+        check_size(array.shape[1], len(array), name, max_pixels)
         array, read = _read_numbers(array, name)
         # The caller's array stays theirs, and may change.
         pixels, planes, notes = convert_array(array.copy(), name, max_pixels)
@@ -385,6 +397,7 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
             return None
         if source.nbytes > 4 * max_pixels:
             raise TooLarge(f"{name} has {source.nbytes:,} bytes of numbers; give at most {4 * max_pixels:,}.")
+        check_sides(name, *source.shape)
         try:
             array = source.asarray()
         except Exception as reason:

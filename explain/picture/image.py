@@ -27,7 +27,7 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
 
 MAX_BYTES, MAX_PIXELS = 64 * 2**20, 100_000_000
-"""Limits of `Image.open`: of a file, and of a picture's area."""
+"""Limits of `Image.open`: of a file, and of a picture's area; of a side see `decode.MAX_SIDE`."""
 PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 
@@ -53,6 +53,7 @@ class Image:
         pixels = self.pixels
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise ImageProblem(f"pixels must be uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}.")
+        decode.check_sides(self.name, self.height, self.width)
         if pixels.flags.writeable or not pixels.flags.c_contiguous:
             pixels = pixels.copy(order="C")
             pixels.flags.writeable = False
@@ -119,7 +120,7 @@ class Image:
         colours.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
-        `max_bytes` or `max_pixels`.
+        `max_bytes` or `max_pixels`, or a side above `decode.MAX_SIDE`.
 
             picture = Image.open("bus.jpg")
             picture.pixels.shape  # (1080, 810, 3)
@@ -219,6 +220,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             if path.is_dir():
                 raise ImageProblem(f"{name} is a folder: give a picture in it.")
             # A device may never end.
+            if path.exists() and not path.is_file():
+                raise ImageProblem(f"{name} is no file, but a pipe or a device: save the picture, or pipe it to `-`.")
             if not path.is_file():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             with path.open("rb") as file:

@@ -21,10 +21,12 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, from_machine
 from sightglass.common.files import Stamp, stamp
+from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
+from sightglass.explain.picture.received import open_received
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -33,6 +35,8 @@ PICTURES = (
 """File extensions of pictures; a pattern may name any file."""
 MAX_PICTURES, MAX_UNPACKED_BYTES = 200_000, 16 * 2**30
 """Pictures of one source, which are listed in memory, and bytes that those of an archive may unpack to."""
+NO_PICTURE = "no picture"
+"""Why a file of a source is left out."""
 MAX_LIST_BYTES = 64 * 2**20
 """Limit for an archive's directory, which is read into memory as a whole."""
 _READING = threading.Lock()
@@ -71,6 +75,9 @@ class Item:
         # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
         if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        if isinstance(data, bytes):
+            # Of an archive or a storage.
+            return open_received(data, name=self.name)
         return Image.open(data, name=self.name)
 
 
@@ -78,16 +85,28 @@ class Unreachable(ImageProblem):
     """A picture that could not be fetched over the network; the next run tries again."""
 
 
-def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURES) -> list[Item]:
+class NoPictures(ModelProblem):
+    """A source that can be read, and holds no picture."""
+
+
+def find(
+    source: Any,
+    *,
+    skip: Path | str | None = None,
+    most: int = MAX_PICTURES,
+    left_out: dict[str, str] | None = None,
+) -> list[Item]:
     """Return every picture of a source, always in the same order.
 
     `source`: a folder (searched recursively), a pattern with `*`, a .zip, one picture, a bundled one's name
     (`bus.jpg`), or a sequence of paths, of (name, bytes), or of Items. A folder, a pattern and a picture may be on any
     storage that fsspec knows (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder.
-    Raises ModelProblem if there are no pictures, or more than `most`.
+    `left_out` receives the files of a folder or an archive that are no pictures, with the reasons. Raises ModelProblem
+    if there are more than `most`, and NoPictures where there are none.
     """
+    left_out = {} if left_out is None else left_out
     if isinstance(source, str | os.PathLike):
-        pictures = _from_path(str(source), skip)
+        pictures = _from_path(str(source), skip, left_out)
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
         pictures = _from_sequence(source)
     else:
@@ -96,7 +115,7 @@ def find(source: Any, *, skip: Path | str | None = None, most: int = MAX_PICTURE
     if len(items) > most:
         raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
     if not items:
-        raise ModelProblem(f"There are no pictures in {short(source)}: check the path and the file extensions.")
+        raise NoPictures(f"There are no pictures in {short(source)}: check the path and the file extensions.")
     return _label(items)
 
 
@@ -130,14 +149,14 @@ def short(source: Any) -> str:
     return text if len(text) <= 80 else f"…{text[-79:]}"
 
 
-def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
+def _from_path(source: str, skip: Path | str | None, left_out: dict[str, str]) -> Iterator[Item]:
     if (local := local_path(source)) is None:
-        return _from_storage(source)
+        return _from_storage(source, left_out)
     path = local.expanduser()
     if path.is_dir():
-        return _files(_walk(path, None if skip is None else local_path(str(skip))), path)
+        return _files(_walk(path, None if skip is None else local_path(str(skip)), left_out), path)
     if path.is_file():
-        return _from_archive(path) if path.suffix.lower() == ".zip" else _files([path], path.parent)
+        return _from_archive(path, left_out) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
         return _files(map(Path, named), Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0])))
@@ -146,15 +165,20 @@ def _from_path(source: str, skip: Path | str | None) -> Iterator[Item]:
     raise ModelProblem(f"There is nothing at {short(path)}: give a folder, a pattern or a .zip.")
 
 
-def _walk(root: Path, skip: Path | None) -> Iterator[Path]:
+def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[Path]:
     skip = skip and skip.resolve()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        top = Path(folder).relative_to(root)
+        hidden = {name for name in below if name.startswith(".")}
+        below[:] = sorted({*below} - hidden)
         if skip is not None and skip in (here := Path(folder).resolve(), *here.parents):
             below.clear()
-        else:
-            yield from (Path(folder, name) for name in sorted(names) if _is_visible(name, PICTURES))
+            continue
+        left_out |= dict.fromkeys((f"{(top / name).as_posix()}/" for name in sorted(hidden)), HIDDEN)
+        for name in sorted(names):
+            if _is_chosen((top / name).as_posix(), PICTURES, left_out, NO_PICTURE):
+                yield Path(folder, name)
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
@@ -218,7 +242,7 @@ def _storage(url: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def _from_storage(url: str) -> Iterator[Item]:
+def _from_storage(url: str, left_out: dict[str, str]) -> Iterator[Item]:
     """Yield the pictures at the address of a folder, a pattern or a picture."""
     system, path = _storage(url)
     pattern = "*" in path
@@ -231,7 +255,7 @@ def _from_storage(url: str) -> Iterator[Item]:
     root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
     for name, info in sorted(listing.items()):
         below = name[len(root) :].lstrip("/") if name.startswith(root) else name
-        if info.get("type") != "directory" and (named or _is_visible(below, PICTURES)):
+        if info.get("type") != "directory" and (named or _is_chosen(below, PICTURES, left_out, NO_PICTURE)):
             stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
             yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
 
@@ -254,22 +278,26 @@ def _reason(error: Exception) -> str:
     return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)
 
 
-def _from_archive(path: Path) -> Iterator[Item]:
+def _from_archive(path: Path, left_out: dict[str, str]) -> Iterator[Item]:
     """Yield the pictures of a .zip, each unpacked into memory when it is read."""
     version = path.absolute(), stamp(path)
-    for info in _list_files(_open_once(*version), PICTURES, MAX_UNPACKED_BYTES):
+    archive = _open_once(*version)
+    infos = [info for info in _list_members(archive) if _is_chosen(info.filename, PICTURES, left_out, NO_PICTURE)]
+    _check_unpacked(archive, infos, MAX_UNPACKED_BYTES)
+    for info in infos:
         key = printable(info.filename.replace("\\", "/"))
         yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info))
 
 
-def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack a .zip's files with these `suffixes` below a folder; return their paths.
+def unpack_files(path: Path, folder: Path, choose: Callable[[str], bool], *, most: int, most_bytes: int) -> list[Path]:
+    """Unpack a .zip's files with chosen names below a folder; return their paths.
 
     Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; then nothing of it
     is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
     """
     with _open(path) as archive:
-        infos = _list_files(archive, suffixes, most_bytes)
+        infos = [info for info in _list_members(archive) if choose(info.filename)]
+        _check_unpacked(archive, infos, most_bytes)
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
         return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
@@ -283,7 +311,8 @@ def _open(path: Path) -> zipfile.ZipFile:
         if not end or end[zipfile._ECD_SIZE] <= MAX_LIST_BYTES:  # type: ignore[attr-defined]
             return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
+        damaged = ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.")
+        raise from_machine(error) or damaged from error
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
 
@@ -293,13 +322,17 @@ def _open_once(path: Path, at: Stamp) -> zipfile.ZipFile:
     return _open(path)
 
 
-def _list_files(archive: zipfile.ZipFile, suffixes: tuple[str, ...], most_bytes: int) -> list[zipfile.ZipInfo]:
-    """Return an archive's files by suffix; raise ModelProblem for too large ones."""
-    infos = [info for info in archive.infolist() if not info.is_dir() and _is_visible(info.filename, suffixes)]
+def _list_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return an archive's files by name."""
+    members = (info for info in archive.infolist() if not info.is_dir())
+    return sorted(members, key=lambda info: info.filename)
+
+
+def _check_unpacked(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], most_bytes: int) -> None:
+    """Raise ModelProblem for files that unpack to more bytes."""
     if sum(info.file_size for info in infos) > most_bytes:
         name = Path(archive.filename or "").name
         raise ModelProblem(f"{name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
-    return sorted(infos, key=lambda info: info.filename)
 
 
 def _unpack(version: tuple[Path, Stamp], info: zipfile.ZipInfo) -> bytes:
@@ -319,12 +352,14 @@ def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> An
         return read()
     except Exception as error:
         # A hostile stream or name raises anything.
-        raise ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.") from error
+        damaged = ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.")
+        raise from_machine(error) or damaged from error
 
 
-def _is_visible(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a file has one of these `suffixes` and is not hidden."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return name.lower().endswith(suffixes) and not any(
-        part.startswith((".", "__MACOSX")) for part in parts if part != ".."
-    )
+def _is_chosen(name: str, suffixes: tuple[str, ...], left_out: dict[str, str], reason: str) -> bool:
+    """Return whether a file in sight has one of these `suffixes`; note the others."""
+    if is_hidden(name):
+        left_out[name] = HIDDEN
+    elif not name.lower().endswith(suffixes):
+        left_out[name] = reason
+    return name not in left_out

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common import packaged
 from sightglass.common.errors import Problem
+from sightglass.common.fonts import split_by_font
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, paint
@@ -230,8 +231,8 @@ def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], occup
 
 
 @functools.lru_cache(maxsize=16)
-def _font(size: int) -> Any:
-    return ImageFont.truetype(str(packaged.font()), size)
+def _font(file: Path, size: int) -> Any:
+    return ImageFont.truetype(str(file), size)
 
 
 def write(image: Pixels, text: str, start: tuple[int, int], size: int, color: Color = INK) -> None:
@@ -242,14 +243,18 @@ def write(image: Pixels, text: str, start: tuple[int, int], size: int, color: Co
     if not part.size:
         return
     mask = Pillow.new("L", (part.shape[1], part.shape[0]))
-    ImageDraw.Draw(mask).text((min(0, x), y - top), text, font=_font(size), fill=255, anchor="lm")
+    drawing, left = ImageDraw.Draw(mask), float(min(0, x))
+    for file, letters in split_by_font(text):
+        font = _font(file, size)
+        drawing.text((left, y - top), letters, font=font, fill=255, anchor="lm")
+        left += font.getlength(letters)
     cover = np.asarray(mask, np.float32)[..., None] / 255
     part[:] = np.round(part * (1 - cover) + np.array(color, np.float32) * cover).astype(np.uint8)
 
 
 def text_width(text: str, size: int) -> float:
     """Return the width of a line of text in pixels."""
-    return float(_font(size).getlength(text))
+    return sum(float(_font(file, size).getlength(letters)) for file, letters in split_by_font(text))
 
 
 COLORMAP = "viridis"

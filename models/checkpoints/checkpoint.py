@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.serialization import MAGIC_NUMBER
 
-from sightglass.common.errors import WeightsProblem
+from sightglass.common.errors import WeightsProblem, from_machine
 from sightglass.common.legible import legible
 from sightglass.models.adapter import Progress
 from sightglass.models.checkpoints import safe_pickle, weights
@@ -131,9 +131,8 @@ def _contents(path: Path) -> Any:
             ) from problem
         whole = zipfile.is_zipfile(path) or start[:1] != b"P"
         fault = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
-        raise WeightsProblem(
-            f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew."
-        ) from problem
+        damaged = WeightsProblem(f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew.")
+        raise from_machine(problem) or damaged from problem
 
 
 def _check_kind(path: Path, start: bytes) -> None:

@@ -1,20 +1,17 @@
 """Fill, write and remove the table of an own model; read typed units and ranges."""
 
-import contextlib
 import math
-import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from filelock import FileLock, Timeout
 
-from sightglass.common.errors import ModelProblem, from_machine, typed_line
+from sightglass.common.errors import ModelProblem, typed_line
 from sightglass.common.files import write_file
+from sightglass.common.files.locking import file_lock
 from sightglass.models.load import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
 
@@ -128,10 +125,6 @@ def read_line(line: str) -> Toml:
     return {**row, "range": numbers} if numbers else row
 
 
-SECONDS = 10.0
-"""How long to wait for another process that writes the same file."""
-
-
 def relative(table: Toml, folder: Path) -> Toml:
     """Return the table with paths below `folder`, that of models.toml, relative to it."""
 
@@ -150,25 +143,6 @@ def relative(table: Toml, folder: Path) -> Toml:
 def text_of(id_: str, table: Toml) -> str:
     """Return the table as TOML."""
     return tomlkit.dumps({"model": {id_: {key: value for key, value in table.items() if value != {}}}})
-
-
-@contextmanager
-def file_lock(to: Path) -> Iterator[None]:
-    """Lock a file against other processes; raise Problem after a timeout, or where it cannot be written."""
-    lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
-    try:
-        with lock:
-            try:
-                yield
-            finally:
-                # Removed before the unlock, so that it does not stay in the user's folder: whoever waits sees that and
-                # makes a new one. Windows does not remove a file that is open.
-                with contextlib.suppress(OSError):
-                    os.unlink(lock.lock_file)
-    except Timeout:
-        raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
-    except OSError as error:
-        raise from_machine(error) or ModelProblem(f"{to} cannot be written ({error.strerror or error}).") from error
 
 
 def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:

@@ -7,13 +7,15 @@ import re
 import shutil
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem, from_machine
 from sightglass.common.files import ABANDONED, file_stem
+from sightglass.common.left_out import HIDDEN, is_hidden
+from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels, own
 from sightglass.models.catalog import SUFFIXES
@@ -22,7 +24,7 @@ from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, inspect_mod
 from sightglass.models.own import adding, is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
-BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py", ".data", ".onnx_data")
-"""Files that may come with a model: names of classes, configurations, a network's code, an ONNX file's weights."""
+BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data")
+"""Files that may come with a model: names of classes, configurations, tokenizers, templates of a chat, a network's
+code, an ONNX file's weights."""
+CONFIGURATION = "config.json"
+"""A file of every folder of Transformers."""
 MB = 1_000_000
 UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
@@ -99,12 +104,14 @@ def unlisted() -> tuple[str, ...]:
     return tuple(path.name for path in own if any(path.iterdir()))
 
 
-def receive(files: Iterable[tuple[str, Data]]) -> Path:
+def receive(files: Iterable[tuple[str, Data]], left_out: dict[str, str] | None = None) -> Path:
     """Write received files into a new folder, archives unpacked; return it.
 
-    Raises ModelProblem for foreign files, damaged archives, and above the limits, without leaving files.
+    `left_out` receives the names of files that are not used, with the reasons. Raises ModelProblem where none is a
+    file of a model, for damaged archives, and above the limits, without leaving files.
     """
-    items = [(_safe_name(name), data) for name, data in files]
+    left_out = {} if left_out is None else left_out
+    items = _choose_files([*files], left_out)
     root = folder()
     budget = _free_space(root, sum(_size(data) if isinstance(data, Path) else len(data) for _, data in items))
     names = [name for name, _ in items]
@@ -117,7 +124,9 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
                 left = _store(into, name, (data,) if source is None else _pieces(source), budget)  # type: ignore[arg-type]
             budget = budget if name.endswith(".zip") else left
         for name in (name for name in names if name.endswith(".zip")):
-            budget = isolated.run(name, 0, int, _unpack, into, name, budget)
+            unpacked = isolated.run(name, 0, _Unpacked, _unpack, into, name, budget)
+            budget = unpacked.budget
+            left_out |= unpacked.left_out
     except BaseException as error:
         if into is not None:
             discard(into)
@@ -125,6 +134,43 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
             raise problem from error
         raise
     return into
+
+
+def _choose_files(files: list[tuple[str, Data]], left_out: dict[str, str]) -> list[tuple[str, Data]]:
+    """Return the files of a model under safe names. Raises ModelProblem without any."""
+    left_out |= name_unused([name for name, _ in files if not name.lower().endswith(".zip")])
+    chosen = [(_safe_name(name), data) for name, data in files if name not in left_out]
+    if files and not chosen:
+        raise _foreign(files[0][0])
+    return chosen
+
+
+def name_unused(names: Sequence[str]) -> dict[str, str]:
+    """Return which files of a model are not used, with the reasons.
+
+    Of a folder of Transformers only the files beside its `CONFIGURATION` are.
+    """
+    homes = {_parent(name) for name in names if name.lower().endswith((*SUFFIXES, ".bin"))}
+    configured = {_parent(name) for name in names if PurePosixPath(_slashed(name)).name == CONFIGURATION}
+    home = min(homes & configured, key=len, default=None)
+    unused = {}
+    for name in names:
+        if is_hidden(name):
+            unused[name] = HIDDEN
+        elif not name.lower().endswith((*SUFFIXES, *BESIDE)):
+            unused[name] = "no file of a model"
+        elif home is not None and _parent(name) != home:
+            unused[name] = f"not beside {CONFIGURATION}"
+    return unused
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _parent(name: str) -> tuple[str, ...]:
+    """Return the folders of a file."""
+    return PurePosixPath(_slashed(name)).parts[:-1]
 
 
 def find_same(into: Path) -> str:
@@ -176,7 +222,7 @@ def without_paths() -> Iterator[None]:
 
 def find_model(into: Path) -> Path:
     """Return the model among the received files, or their folder; raise ModelProblem where none is, or several are."""
-    if (into / "config.json").is_file():
+    if (into / CONFIGURATION).is_file():
         return into
     candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
     if len(candidates) == 1:
@@ -375,28 +421,40 @@ def _new_folder(root: Path, stem: str) -> Path:
 
 def _safe_name(name: str) -> str:
     """Return a file's safe name: the last part of its path."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(_slashed(name))
     suffix = path.suffix.lower()
-    if suffix not in (*SUFFIXES, *BESIDE, ".zip"):
-        raise ModelProblem(
-            f"{path.name[:MAX_NAME]} is no file of a model: drop weights ({', '.join(SUFFIXES[:8])} …), names of "
-            "classes, a configuration, or a .zip of them."
-        )
     stem = file_stem(path.stem, separator="_", keep=".-", otherwise="file", max_bytes=MAX_NAME).lstrip(".-") or "file"
     return f"{stem}{suffix}"
+
+
+def _foreign(name: str) -> ModelProblem:
+    return ModelProblem(
+        f"{PurePosixPath(_slashed(name)).name[:MAX_NAME]} is no file of a model: drop weights "
+        f"({', '.join(SUFFIXES[:8])} …), names of classes, a configuration, or a .zip of them."
+    )
 
 
 def _is_model(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _unpack(into: Path, name: str, budget: int) -> int:
-    """Replace an archive by its files; return the bytes left."""
+@dataclass(frozen=True)
+class _Unpacked:
+    """What became of an archive."""
+
+    budget: int
+    """Bytes that are left."""
+    left_out: dict[str, str]
+    """Files that are not used, with the reasons."""
+
+
+def _unpack(into: Path, name: str, budget: int) -> _Unpacked:
+    """Replace an archive by its files."""
     try:
         with zipfile.ZipFile(into / name) as archive:
-            for info in archive.infolist():
-                if not info.filename.lower().endswith((*SUFFIXES, *BESIDE)) or "__MACOSX" in info.filename:
-                    continue
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            unused = name_unused([info.filename for info in members])
+            for info in (info for info in members if info.filename not in unused):
                 if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ModelProblem(f"{name} is encrypted or packed in an unusual way: pack it as an ordinary .zip.")
                 if info.file_size > max(UNPACKED, RATIO * info.compress_size):
@@ -407,9 +465,10 @@ def _unpack(into: Path, name: str, budget: int) -> int:
         raise
     # A hostile stream can fail in any way.
     except Exception as error:
-        raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
+        damaged = ModelProblem(f"{name} is damaged or no .zip archive: pack it again.")
+        raise from_machine(error) or damaged from error
     (into / name).unlink()
-    return budget
+    return _Unpacked(budget, {visible(member): reason for member, reason in unused.items()})
 
 
 def _free_space(root: Path, needed: int) -> int:

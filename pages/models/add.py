@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.left_out import describe_left_out
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
@@ -56,6 +57,8 @@ class Adding(state.Kept):
     answers: adding.Answers = field(default_factory=dict)
     id: str = ""
     """The model that was added last."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Its files that are not used, with the reasons."""
 
 
 def draw() -> None:
@@ -79,7 +82,9 @@ def added() -> ModelSpec | None:
 
 def show(model_id: str) -> None:
     """Show the card of an added model, or none."""
-    state.of(Adding).id = model_id
+    now = state.of(Adding)
+    now.id = model_id
+    now.left_out = {}
 
 
 def _draw_drop_zone(now: Adding) -> None:
@@ -106,8 +111,9 @@ def _receive(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
     now.generation, now.id, now.answers = now.generation + 1, "", {}
+    now.left_out = {}
     try:
-        now.folder = store.receive(files)
+        now.folder = store.receive(files, now.left_out)
         if same := store.find_same(now.folder):
             now.id = same
             raise ModelProblem(f"{files[0][0]} is your model {same}, byte for byte: it stays one model.")
@@ -115,7 +121,8 @@ def _receive(files: Files) -> None:
         if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()
     except Exception as failure:
-        state.of(page.PageRun).problem = page.describe_failure(failure, "a model could not be added")
+        problem = page.describe_failure(failure, "a model could not be added")
+        state.of(page.PageRun).problem = " ".join(filter(None, (problem, describe_left_out(now.left_out))))
         _discard()
 
 
@@ -150,7 +157,7 @@ def _ask(draft: TableDraft) -> None:
     now = state.of(Adding)
     assert now.folder is not None
     st.markdown(f"### {escape(store.find_model(now.folder).name)}")
-    for note in draft.notes:
+    for note in (*draft.notes, *_say_left_out(now)):
         st.caption(escape(note))
     unanswered = [unknown for unknown in adding.fill(draft, now.answers)[1] if unknown.key != TRUST]
     answers = {unknown.key: answer for unknown in unanswered if (answer := _ask_one(unknown))}
@@ -169,6 +176,11 @@ def _ask(draft: TableDraft) -> None:
         with st.spinner("Loading the model…", show_time=False):
             _take_answers(answers, trusted=runs)
         st.rerun()
+
+
+def _say_left_out(now: Adding) -> list[str]:
+    """Return the unused files of the added model as a sentence, or nothing."""
+    return [describe_left_out(now.left_out)] if now.left_out else []
 
 
 def _ask_one(unknown: Unknown) -> str:
@@ -235,7 +247,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         with right:
             _draw_meaning(spec, explainer)
             _draw_preprocessing(spec, explainer, image)
-            for note in explainer.loaded.adapter.notes:
+            for note in (*explainer.loaded.adapter.notes, *_say_left_out(state.of(Adding))):
                 st.caption(escape(without_keys(note)))
 
 

@@ -334,7 +334,9 @@ def _draw_causes(job: PicturesJob, result: Result, model: int) -> Selection | No
     plan, report = result.plans[model], result.reports[model]
     if report is None or not report.errors:
         return None
-    causes = finished.read_causes(plan.folder, report)
+    causes = None
+    with page.report_problems():
+        causes = finished.read_causes(plan.folder, report)
     if causes is None and not job.example:
         causes = background.outcome(
             "causes",

@@ -14,11 +14,11 @@ from typing import Any, Self
 
 from sightglass import batch
 from sightglass.batch import Summary, journal, labels, run_store, table, uploads
-from sightglass.batch.finished import SPEED
+from sightglass.batch.finished import write_times
 from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.batch.uploads import Source
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, write_file
+from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth
@@ -57,11 +57,10 @@ class PicturesJob(Job["list[Summary]"]):
             super().__init__(partial(_read_results, plans, read), reads=True)
         else:
             # From now on its folder is its address.
-            if run_store.read_facts(plans[0].folder) is None:
-                with journal.writing(plans[0].folder):
-                    plans[0].folder.mkdir(parents=True, exist_ok=True)
-                    facts = RunFacts(source=(source.path,), name=source.name, plans=plans, pictures=len(source.items))
-                    run_store.write_facts(plans[0].folder, facts)
+            with journal.writing(plans[0].folder):
+                run_store.claim(
+                    RunFacts(source=(source.path,), name=source.name, plans=plans, pictures=len(source.items))
+                )
             super().__init__(partial(_run, source, plans, labels, resume, stopped), name=plans[0].folder)
 
     @property
@@ -135,19 +134,15 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
     times = measure_in_turns([Explainer(plan.model)(image, maps=False).evidence for plan in plans])
     steady = all(timing.steady for timing in times)
     for plan, timing in zip(plans, times, strict=True):
-        milliseconds = [timing.fastest, timing.median, timing.slowest] if steady else []
-        write_file(plan.folder / SPEED, json.dumps(milliseconds).encode())
+        write_times(plan.folder, [timing.fastest, timing.median, timing.slowest] if steady else [])
 
 
 def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:
     summaries = []
     for plan in plans:
-        try:
-            journal.settings_of(plan.folder)
-            done = table.read(plan.folder)["picture"].nunique()
-            failed = table.read_problems(plan.folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Problem(f"The results in {plan.folder.name} cannot be read: run these pictures again.") from error
+        journal.settings_of(plan.folder)
+        done = table.read(plan.folder)["picture"].nunique()
+        failed = table.read_problems(plan.folder)
         summaries.append(batch.Summary(plan.folder, pictures, done, 0, failed, 0.0, cancelled=False))
     return summaries
 
@@ -215,6 +210,11 @@ def list_earlier() -> list[RunFacts]:
     return run_store.list_runs(settings().batches)[: run_store.MAX_LISTED]
 
 
+def has_earlier() -> bool:
+    """Return whether there are earlier runs, also such as cannot be read."""
+    return bool(list_earlier() or run_store.list_unreadable(settings().batches))
+
+
 def find_running(plans: Sequence[RunPlan]) -> PicturesJob | None:
     """Return the job that makes these results now, in any window."""
     running: PicturesJob | None = background.SHARED.get(plans[0].folder)
@@ -249,7 +249,9 @@ def delete(facts: RunFacts) -> None:
     """Delete the results of a run, and its pictures if they were uploaded for it alone."""
     for plan in facts.plans:
         shutil.rmtree(plan.folder, ignore_errors=True)
-    if facts.source not in [other.source for other in run_store.list_runs(settings().batches)]:
+    others = [other.source for other in run_store.list_runs(settings().batches)]
+    # A run that cannot be read may be over the same pictures.
+    if facts.source not in others and not run_store.list_unreadable(settings().batches):
         uploads.delete_upload(facts.source[0])
 
 

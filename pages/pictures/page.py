@@ -80,6 +80,8 @@ def pictures() -> None:
         coverage = sheet.find_coverage(remembered, explainer)
         press = "" if coverage is not None and coverage.problem else ": press Run"
         main.markdown(f"## {plural(len(remembered.source.items), 'picture')}{press}.")
+        if remembered.source.left_out:
+            main.caption(escape(remembered.source.left_out))
         if coverage is not None and coverage.problem:
             main.error(sentence(coverage.problem), icon=":material/error:")
 
@@ -120,7 +122,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     job, task = remembered.job, task_of(choices.model)
     chosen = job.source if job is not None else remembered.source
     matches, coverage = sheet.match_labels(remembered, explainer, choices), sheet.find_coverage(remembered, explainer)
-    if chosen is not None or jobs.list_earlier():
+    if chosen is not None or jobs.has_earlier():
         label = _describe_chosen(chosen, coverage, matches)
         chip = st.popover(label, icon=":material/photo_library:", key="pictures-chip")
         with chip, st.container(key="pictures-sheet"):

@@ -9,6 +9,7 @@ import streamlit as st
 from sightglass.batch import finished, labels, run_store, table, uploads
 from sightglass.batch.labels import LabelCoverage, LabelMatch
 from sightglass.batch.run_store import RunFacts
+from sightglass.common.settings import settings
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
@@ -18,7 +19,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.saving import format_time
 from sightglass.ui.session import page, state, visitor
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.session.state import Choices, upload_megabytes
 from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.views import tables
@@ -50,11 +51,20 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if failed := {name: why for summary in results for name, why in summary.failed}:
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in [*failed.items()][:1000]], height=160)
-    if runs := jobs.list_earlier():
+    _draw_earlier(remembered)
+
+
+def _draw_earlier(remembered: PicturesPage) -> None:
+    """Draw the earlier runs, and say which cannot be read."""
+    runs = jobs.list_earlier()
+    problems = run_store.list_unreadable(settings().batches)
+    if runs or problems:
         st.markdown("**Earlier runs**")
-        for facts in runs:
-            with page.report_problems():
-                _draw_run(remembered, facts)
+    for why in problems.values():
+        st.warning(sentence(why), icon=":material/warning:")
+    for facts in runs:
+        with page.report_problems():
+            _draw_run(remembered, facts)
 
 
 def draw_drop(task: Task, *, inline: bool = False) -> None:

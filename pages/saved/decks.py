@@ -1,7 +1,7 @@
 """Edit, arrange, present and export decks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
 from sightglass.ui import saving
 from sightglass.ui.session import page, state
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.views import charts
 
 WORDS = (
@@ -83,6 +83,7 @@ def draw_tiles(decks: Sequence[Deck]) -> None:
         for deck in decks:
             picture = next(filter(None, map(_thumbnail, deck.slides[:3])), b"")
             about = f"{plural(len(deck.slides), 'slide')}, changed {saving.format_day(deck.changed)}"
+            about = "It cannot be read: open it to see why." if deck.damaged else about
             if deck.id in READY and deck.slides:
                 about = f"Example: {escape(deck.slides[0].view.sentence)}"
             alt, help = f"A slide of {deck.title}", "See, present, edit or export it."
@@ -98,7 +99,26 @@ def _thumbnail(slide: Slide) -> bytes:
         return b""
 
 
+def _draw_unreadable(deck: Deck) -> Deck:
+    """Say what of a deck cannot be read; return the deck without that."""
+    if deck.damaged:
+        st.error(sentence(deck.damaged), icon=":material/error:")
+    readable = []
+    for number, slide in enumerate(deck.slides, 1):
+        try:
+            assert slide.view
+        except Problem as problem:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.warning(f"Slide {number} is left out. {sentence(problem)}", icon=":material/warning:")
+                remove = partial(saving.store().decks.remove, slide.id)
+                _button(f"Delete slide {number}", "delete", f"drop-{slide.id}", remove, "There is no way back.")
+            continue
+        readable.append(slide)
+    return replace(deck, slides=tuple(readable))
+
+
 def _draw_deck(deck: Deck) -> None:
+    deck = _draw_unreadable(deck)
     if deck.slides and saving.PLAY in st.query_params:
         help = "Back to the slides, to change and arrange them: Esc."
         _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(saving.PLAY, None), help)
@@ -112,13 +132,23 @@ def _draw_deck(deck: Deck) -> None:
     page.say_problem()
     with st.container(horizontal=True, vertical_alignment="center"):
         _draw_actions(deck)
+    if deck.damaged:
+        return
     if not deck.slides:
         st.markdown("No slides yet: press **Add to deck** below a map on any page.")
         st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:")
         return
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
-    with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
+    with strip:
+        _draw_strip(deck, chosen)
+    with large:
+        _draw_slide(deck, chosen)
+
+
+def _draw_strip(deck: Deck, chosen: Slide) -> None:
+    """Draw the deck's slides small, and their buttons."""
+    with st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
         for number, slide in enumerate(deck.slides, 1):
             if picture := _thumbnail(slide):
                 st.image(picture, width="stretch", alt=f"Slide {number}")
@@ -126,8 +156,6 @@ def _draw_deck(deck: Deck) -> None:
             look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
             choose = partial(setattr, state.of(Editing), "slide", slide.id)
             _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
-    with large:
-        _draw_slide(deck, chosen)
 
 
 def _leave() -> None:

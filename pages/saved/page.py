@@ -8,7 +8,7 @@ from sightglass.explain.phrases import plural
 from sightglass.pages.saved import decks, views
 from sightglass.ui import saving
 from sightglass.ui.session import page, reopen, url_state
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 
 TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
 TAB = "saved-tab"
@@ -44,11 +44,14 @@ def saved() -> None:
 def draw_runs() -> None:
     """Draw the runs, newest first."""
     runs, pictures = run_store.list_runs(settings().batches), page.script("pictures")
-    if not runs:
+    unreadable = run_store.list_unreadable(settings().batches)
+    if not runs and not unreadable:
         st.markdown("## No runs yet")
         st.page_link(pictures, label="Go to Pictures", icon=":material/photo_library:")
         return
     st.markdown(f"## {plural(len(runs), 'run')} over many pictures")
+    for why in unreadable.values():
+        st.warning(sentence(why), icon=":material/warning:")
     for facts in runs:
         names = ", ".join(finished.name_of(plan.model) for plan in facts.plans)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {saving.format_day(facts.started)}"

@@ -1,12 +1,11 @@
 """Store uploaded clips for some days, explain one in a thread, with progress and stop, and draw its result."""
 
 import contextlib
-import json
 import shutil
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +14,9 @@ import streamlit as st
 from pydantic import TypeAdapter
 
 from sightglass import examples, video
-from sightglass.common.errors import Problem
-from sightglass.common.files import to_json, write_file
+from sightglass.common.errors import Problem, Unreadable
+from sightglass.common.files import to_json
+from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, megabytes, plural
 from sightglass.explain.picture.decode import Pixels
@@ -68,15 +68,38 @@ class ClipPlan:
 
     def save(self) -> None:
         """Save the plan beside the clip, to resume it later."""
-        facts = {"name": self.clip.name, "model": self.model, "options": self.options, "results": self.folder.name}
-        write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
+        saved = SavedPlan(self.clip.name, self.model, self.options, self.folder.name, self.settings)
+        file = self.folder.parent / PLAN
+        replace_file(file, to_json(saved).encode(), partial(_read_plan, self.folder.parent))
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan as it lies beside its clip."""
+
+    name: str
+    """The clip's."""
+    model: str
+    options: dict[str, Any]
+    results: str
+    """Name of their folder."""
+    settings: video.Settings
+
+
+_SAVED = TypeAdapter(SavedPlan)
+
+
+def _read_plan(folder: Path) -> SavedPlan | None:
+    return read_json(folder / PLAN, _SAVED, "put a copy of it back, or give the clip again")
 
 
 def add_clip(data: memoryview | bytes) -> Path:
     """Save a clip in a folder of its own, and delete those older than `DAYS`."""
     for folder in settings().clips.glob("clip-*"):
-        if time.time() - folder.stat().st_mtime > DAYS * 86400:
-            shutil.rmtree(folder, ignore_errors=True)
+        # Another server may have deleted it.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > DAYS * 86400:
+                shutil.rmtree(folder, ignore_errors=True)
     settings().clips.mkdir(parents=True, exist_ok=True)
     # Under a fixed name: the clip's own could be anything.
     path = Path(tempfile.mkdtemp(prefix="clip-", dir=settings().clips)) / CLIP
@@ -91,16 +114,16 @@ def results_of(clip: Clip) -> Path:
 
 
 def read_plan(name: str) -> ClipPlan | None:
-    """Return the plan of a clip's folder; None without a usable one."""
+    """Return the plan of a clip's folder; None without the folder. Raises Unreadable."""
     folder = settings().clips / Path(name).name
-    try:
-        facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-        clip = ReceivedClip(folder / CLIP, str(facts["name"]))
-        return ClipPlan(clip, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    saved = _read_plan(folder)
+    if saved is None:
+        if any(folder.glob("results-*")):
+            raise Unreadable(f"{PLAN} in {folder} is missing: put a copy of it back, or give the clip again.")
         return None
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.options.items()}
+    clip = ReceivedClip(folder / CLIP, saved.name)
+    return ClipPlan(clip, saved.model, options, saved.settings, folder / Path(saved.results).name)
 
 
 NEWEST_SIDE = 640
@@ -168,7 +191,10 @@ def _run(plan: ClipPlan, stopped: bool, newest: Newest, *, progress: Any, cancel
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the job of a clip, at work or as it was stopped; None without its plan."""
+    """Return the job of a clip, at work or as it was stopped.
+
+    None without its plan. Raises Unreadable.
+    """
     job: ClipJob | None = background.SHARED.get(name)
     if job is None and name and (plan := read_plan(name)) is not None:
         job = ClipJob(plan, stopped=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
@@ -20,7 +20,7 @@ from sightglass.ui.choices import controls
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.views import charts
 from sightglass.video import Settings
 from sightglass.video.clip import ACCEPTED, Clip
@@ -56,7 +56,12 @@ def video() -> None:
         return
     choices, explainer = controls.draw(place=place)
     video = state.of(Video)
-    job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    try:
+        job = video.job = video.job or jobs.find(st.query_params.get("clip") or video.name)
+    except Unreadable as problem:
+        with main:
+            _draw_unreadable(problem)
+        return
     video.name = ""
     # For reloads.
     url_state.set_url("clip", (job.plan.name or None) if job is not None else None)
@@ -64,23 +69,35 @@ def video() -> None:
         page.say_problem()
         if job is None:
             _draw_chooser(top, choices, explainer)
-        elif not job.finished():
-            top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
-            background.progress(job, help="Stop; what was done is kept, and you can go on.")
-            st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
-            jobs.draw_newest(job)
-        elif job.failure is not None:
-            top.markdown("## Frame by frame")
-            page.show_failure(job.failure, "a clip failed")
-            _draw_another_button()
-        elif job.summary.cancelled:
-            top.markdown(f"## {job.summary.words}")
-            with st.container(horizontal=True):
-                if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
-                    _start(job.plan)
-                _draw_another_button()
         else:
-            _draw_result(top, job, choices)
+            _draw_job(top, job, choices)
+
+
+def _draw_unreadable(problem: Unreadable) -> None:
+    """Say which file of a clip cannot be read; the address stays."""
+    st.error(sentence(problem), icon=":material/error:")
+    _draw_another_button()
+
+
+def _draw_job(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
+    """Draw a job's progress, failure or result."""
+    if not job.finished():
+        top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.clip.name)}")
+        background.progress(job, help="Stop; what was done is kept, and you can go on.")
+        st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
+        jobs.draw_newest(job)
+    elif job.failure is not None:
+        top.markdown("## Frame by frame")
+        page.show_failure(job.failure, "a clip failed")
+        _draw_another_button()
+    elif job.summary.cancelled:
+        top.markdown(f"## {job.summary.words}")
+        with st.container(horizontal=True):
+            if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
+                _start(job.plan)
+            _draw_another_button()
+    else:
+        _draw_result(top, job, choices)
 
 
 def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices | None = None) -> None:
@@ -240,6 +257,7 @@ def _draw_another_button() -> None:
         # A job that no session has is stopped.
         video = state.of(Video)
         video.job = video.clip = None
+        video.name = ""
         video.uploaded = False
         video.generation += 1
         url_state.set_url("clip", None)

@@ -1,5 +1,6 @@
 """The engine over HTTP: prepare a process for serving it, and its routes."""
 
+import asyncio
 import logging
 import signal
 import threading
@@ -10,12 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightglass.api.connections import allow_descriptors, with_limits
 from sightglass.api.security import OUTSIDE
 from sightglass.common import access
 from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
 from sightglass.common.settings import settings
+from sightglass.common.work import ending
 from sightglass.common.work.threads import share_heap
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -39,27 +42,38 @@ def prepare(host: str | None = "localhost", *, open_to_all: bool = False) -> Non
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
     share_heap()
-    _handle_signals()
+    allow_descriptors()
+    prepare_server()
     access.install(access.choose(host, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:
         LOGGER.warning("%s", warning)
 
 
-def _handle_signals() -> None:
-    """End the server of this process, if it runs, by Ctrl-C and SIGTERM with exit code 0, and its requests in time."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        server = getattr(signal.getsignal(number), "__self__", None)
-        if isinstance(server, uvicorn.Server):
-            # Streamlit's own timeout is unlimited.
-            server.config.timeout_graceful_shutdown = settings().stop_seconds
-            # uvicorn's own handler raises the signal again at the end, which skips what is to be done at exit.
-            signal.signal(number, partial(_stop, server))
+def prepare_server() -> None:
+    """Limit the clients of this process's server, if one runs, and end it by signals.
+
+    By Ctrl-C or SIGTERM it ends in time, and by a second one at once.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if not isinstance(server, uvicorn.Server):
+        return
+    server.config.http_protocol_class = with_limits(server.config.http_protocol_class)
+    # Streamlit's own timeout is unlimited.
+    server.config.timeout_graceful_shutdown = settings().stop_seconds
+    for number in ending.STOPPED_BY:
+        # uvicorn's own handler raises the signal again at the end, which skips what is to be done at exit.
+        signal.signal(number, partial(_stop, server, asyncio.get_running_loop()))
+    if (task := asyncio.current_task()) is not None:
+        # As it returns, uvicorn puts back the handlers that were there before.
+        task.add_done_callback(lambda _: ending.end_at_once())
 
 
-def _stop(server: uvicorn.Server, *_: object) -> None:
-    """Stop a server; the second time without waiting."""
-    server.force_exit = server.should_exit
+def _stop(server: uvicorn.Server, loop: asyncio.AbstractEventLoop, *_: object) -> None:
+    """Stop a server in time."""
+    ending.end_within(settings().stop_seconds + ending.GRACE)
     server.should_exit = True
+    # Not here: the signal may have come while this thread held the lock of an event.
+    loop.call_soon_threadsafe(ending.stop_work)
 
 
 def routes(base: str = "") -> list[BaseRoute]:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightglass.api import guide_routes, live, metrics, problems, routing
 from sightglass.api.security import ANSWERS, AuthMiddleware, SecurityHeaders
-from sightglass.api.work import WorkQueue, body_limit, limit_body
+from sightglass.api.work import WorkQueue, body_limit, limit_body, refuse_encoded
 from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
@@ -83,6 +84,7 @@ class Tools:
         self._server: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_encoded(Headers(scope=scope))
         async with self._lock:
             self._server = self._server or await run_in_threadpool(self._create)
         self._server.streamable_http_app(

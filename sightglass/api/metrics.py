@@ -28,6 +28,7 @@ _EXPLANATIONS = Counter(
 _WAITING = Gauge("sightglass_queue_waiting", "Requests waiting for a worker.", registry=REGISTRY)
 _WORKERS = Gauge("sightglass_workers", "Workers.", registry=REGISTRY)
 _RUNNING = Gauge("sightglass_workers_running", "Busy workers.", registry=REGISTRY)
+_STUCK = Gauge("sightglass_workers_stuck", "Workers whose request is over, and that still work.", registry=REGISTRY)
 _PROCESSES = Gauge("sightglass_processes", "Processes of received files, by state.", ("state",), registry=REGISTRY)
 _MEMORY = Gauge("sightglass_memory_bytes", "Bytes that a part holds.", ("part",), registry=REGISTRY)
 # Memory, processor time and open files of the process; nothing where there is no /proc.
@@ -51,6 +52,7 @@ def watch(queue: WorkQueue) -> None:
     _WAITING.set_function(lambda: len(queue) - queue.running)
     _WORKERS.set(queue.workers)
     _RUNNING.set_function(lambda: queue.running)
+    _STUCK.set_function(lambda: queue.stuck)
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:

@@ -17,9 +17,12 @@ from sightglass.common.errors import (
     AnswerProblem,
     Cancelled,
     ImageProblem,
+    MachineProblem,
+    OutOfMemory,
     Problem,
     SettingProblem,
     TooLarge,
+    Unreadable,
     WeightsProblem,
     describe_invalid,
     did_you_mean,
@@ -92,9 +95,17 @@ _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
     (AnswerProblem, 422, "answer"),
     (WeightsProblem, 503, "weights"),
     (SettingProblem, 500, "internal"),
+    (OutOfMemory, 413, "size"),
+    (MachineProblem, 500, "internal"),
+    (Unreadable, 500, "internal"),
     (Problem, 400, "option"),
 )
 """Status and code for errors of the library; the first that fits counts."""
+_PRIVATE: dict[type[Problem], str] = {
+    MachineProblem: "The server lacks room, access or free files: its log says which.",
+    Unreadable: "A file of the server cannot be read: its log says which.",
+}
+"""What is said in place of sentences that name folders of the server."""
 
 
 def from_exception(error: BaseException) -> ApiProblem:
@@ -109,16 +120,14 @@ def from_exception(error: BaseException) -> ApiProblem:
     if isinstance(error, HTTPException):
         return _from_http(error)
     problem = error if isinstance(error, Problem) else from_machine(error)
-    if problem is not error or isinstance(error, SettingProblem):
+    if problem is not error or isinstance(error, SettingProblem | MachineProblem | Unreadable):
         LOGGER.error("%s", problem or "a request failed", exc_info=error)
-    if isinstance(error, OSError) and problem is not None:
-        return ApiProblem(500, "internal", "The server lacks room, access or free files: its log says which.")
     if problem is None:
         detail = "An internal error occurred, not caused by the request: try another model or method."
         return ApiProblem(500, "internal", detail)
-    if problem is not error:
-        return ApiProblem(413, "size", str(problem))
-    return next(ApiProblem(status, code, str(error)) for kind, status, code in _STATUSES if isinstance(error, kind))
+    status, code = next((status, code) for kind, status, code in _STATUSES if isinstance(problem, kind))
+    private = next((sentence for kind, sentence in _PRIVATE.items() if type(problem) is kind), "")
+    return ApiProblem(status, code, private or str(problem))
 
 
 def _from_http(error: HTTPException) -> ApiProblem:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import add_route, read, validate
+from sightglass.api.work import WorkQueue, add_route, read, validate
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
@@ -91,6 +91,8 @@ class Status(PlainResult):
     status: Literal["ready"] = "ready"
 
 
+@public.head("/api/health/alive", include_in_schema=False)
+@public.head("/api/health", include_in_schema=False)
 @public.get("/api/health/alive", name="get_liveness")
 @public.get("/api/health")
 async def get_health() -> Health:
@@ -98,6 +100,7 @@ async def get_health() -> Health:
     return Health(version=VERSION)
 
 
+@public.head("/api/health/ready", include_in_schema=False)
 @public.get("/api/health/ready")
 def get_readiness(request: Request) -> Status:
     """Report that requests can be sent here: a worker, the default model and the history can be used."""
@@ -109,7 +112,8 @@ def get_readiness(request: Request) -> Status:
                 reason = "cannot be written: give SIGHTGLASS_HISTORY another, or off."
                 raise Problem(f"The history's folder {folder} {reason}")
         service.local_model(settings().api_model)
-        if workers.POOL.full or request.app.state.queue.full:
+        queue: WorkQueue = request.app.state.queue
+        if workers.POOL.full or queue.full or queue.stuck == queue.workers:
             raise Problem("All workers are busy: try again in a moment.")
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem

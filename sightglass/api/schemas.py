@@ -2,6 +2,7 @@
 
 import base64
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -16,18 +17,28 @@ MAX_MAPS, MAX_LAYERS = 20, 16
 """Most targets of a request, and layers whose maps are averaged."""
 
 
+_URL_SAFE = str.maketrans("-_", "+/")
+"""Letters of base64 in addresses, and those that stand for them elsewhere."""
+
+
 def decode_picture(value: Any) -> bytes:
     """Decode a picture file from base64 or a data URL. Raises ValueError."""
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
         raise ValueError("should be the picture file in base64, as a string")
-    text = value.partition(",")[2] if value.startswith("data:") else value
+    # A name within the address may have commas, and base64 has none.
+    is_address = value[:5].lower() == "data:"
+    text = unquote(value.rpartition(",")[2]) if is_address else value
+    # Base64 may be broken into lines, and end without its padding.
+    text = "".join(text.split()).translate(_URL_SAFE)
+    text += "=" * (-len(text) % 4)
     try:
-        # Base64 may be broken into lines.
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(text, validate=True)
     except ValueError:
-        raise ValueError("is not base64: encode the whole picture file") from None
+        raise ValueError(
+            "is not base64: encode the whole picture file, or send it as a file of a form, with a filename"
+        ) from None
 
 
 Picture = Annotated[

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from mcp.server import mcpserver
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -19,7 +20,7 @@ from sightglass.api import schemas, service
 from sightglass.api.problems import from_exception, from_validation
 from sightglass.api.work import WorkQueue
 from sightglass.batch import finished, run_store, uploads
-from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, Unreadable
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.evaluation.errors import draw_tile
@@ -39,6 +40,8 @@ from sightglass.models.checkpoints import weights
 from sightglass.report import charts, result_folder
 
 MAX_BYTES = 1000
+MAX_PATH = 4096
+"""Letters of a path."""
 REPLAYED_BYTES = 512 * MIB
 """Bytes of the pictures that are kept for `replay`."""
 TILE = (320, 240)
@@ -98,6 +101,7 @@ class Tools:
         runs = self._list_runs()
         run = run or next(iter(runs))
         if run not in runs:
+            self._check_readable(run)
             raise ModelProblem(f"There is no run {run} here: name one of {', '.join([*runs][:5])}.")
         ids = [plan.model for plan in runs[run].plans]
         if model and model not in ids:
@@ -135,12 +139,20 @@ class Tools:
         run, _, key = text.partition("/")
         if key and (facts := self._list_runs().get(run)) is not None:
             return self._list_pictures(facts)(key)
-        if example_meant(text) is not None or (self.local and len(text) < 4096 and Path(text).is_file()):
+        if example_meant(text) is not None:
             return Image.open(text)
+        if self.local and len(text) < MAX_PATH and (path := _local_path(text)) is not None and path.is_file():
+            return Image.open(path)
         try:
             return service.open_picture(schemas.decode_picture(text), None)
         except ValueError:
             raise ImageProblem(f"{text[:80]} is no picture here: {PICTURE}") from None
+
+    def _check_readable(self, run: str) -> None:
+        """Raise Unreadable for a run that is here and cannot be read."""
+        why = run_store.list_unreadable(settings().batches).get(run)
+        if why is not None:
+            raise Unreadable(why)
 
     def _list_runs(self) -> dict[str, run_store.RunFacts]:
         """Return the runs by name, the newest first, and the packaged one."""
@@ -165,6 +177,13 @@ class Tools:
         values |= {"checks": checks.line if checks else None}
         limits = [plain_text(finding.text) for finding in diagnose(explanation)]
         return to_jpeg(result_folder.one_map(explanation, 0)), values | {"limits": limits[:2]}
+
+
+def _local_path(text: str) -> Path | None:
+    """Return the path that a text names; None of an address elsewhere."""
+    is_address = text.lower().startswith("file://")
+    path = source.local_path(unquote(text) if is_address else text)
+    return None if path is None else path.expanduser()
 
 
 class Server(mcpserver.MCPServer):

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_origin
 import anyio
 from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
@@ -47,7 +47,8 @@ class WorkQueue:
         self.workers, self.waiting = workers, waiting
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
-        self._jobs = set[Future[Any]]()
+        self._jobs = dict[Future[Any], threading.Event]()
+        """Those at work or waiting, and what says that nobody waits for them."""
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -57,6 +58,11 @@ class WorkQueue:
     def running(self) -> int:
         """Number of busy workers."""
         return sum(job.running() for job in tuple(self._jobs))
+
+    @property
+    def stuck(self) -> int:
+        """Number of workers whose request is over, and which have not come back from it."""
+        return sum(job.running() and left.is_set() for job, left in tuple(self._jobs.items()))
 
     @property
     def full(self) -> bool:
@@ -82,8 +88,8 @@ class WorkQueue:
                 return work()
 
         job = self._pool.submit(context.run, call)
-        self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)
+        self._jobs[job] = cancel
+        job.add_done_callback(self._jobs.pop)
         try:
             with anyio.move_on_after(timeout):
                 return await asyncio.wrap_future(job)
@@ -167,6 +173,7 @@ def add_route(
 
 async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
+    refuse_encoded(request.headers)
     most = body_limit(sum(name in schema.model_fields for name in PICTURES))
     limited = Request(request.scope, limit_body(request.receive, most))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -176,6 +183,15 @@ async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
         raise ApiProblem(415, "body", f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}.")
     async with limited.form(max_files=4, max_fields=500, max_part_size=most) as form:
         return await _form_values(form, schema)
+
+
+def refuse_encoded(headers: Headers) -> None:
+    """Raise ApiProblem, 415, for a compressed body."""
+    # Unpacked, it may be far longer.
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = f"The body is compressed ({encoding[:40]}): send it as it is, without Content-Encoding."
+        raise ApiProblem(415, "body", detail)
 
 
 def body_limit(pictures: int) -> int:

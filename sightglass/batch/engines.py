@@ -28,7 +28,15 @@ import torch
 
 from sightglass.batch import journal, table
 from sightglass.batch.journal import Outcome
-from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.common.errors import (
+    Cancelled,
+    ImageProblem,
+    MachineProblem,
+    ModelProblem,
+    Problem,
+    describe_missing,
+    from_machine,
+)
 from sightglass.common.files import Json
 from sightglass.common.packaged import CHECKOUT, PACKAGE
 from sightglass.common.work.threads import in_order, processor_cores, torch_pool
@@ -280,7 +288,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ModelProblem("The engine ray is not installed: pip install ray.") from error
+        raise ModelProblem(f"The engine ray needs {describe_missing(error)}: pip install ray.") from error
     return ray
 
 
@@ -342,7 +350,7 @@ class Worker:
             raise ModelProblem(f"{host} could not start ({type(error).__name__}: {error}).") from error
         work.labels = self.labels
         if work.settings != self.settings:
-            names = journal.differing_settings({"settings": self.settings}, work.settings)
+            names = journal.differing_settings(self.settings, work.settings)
             raise ModelProblem(
                 f"{host} would make other maps ({names}): install the same version and weights on every machine."
             )

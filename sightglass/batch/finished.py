@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +22,8 @@ from pydantic import TypeAdapter
 from sightglass.batch import journal, labels, run_store, table
 from sightglass.batch.run_store import RunPlan
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified, write_file
+from sightglass.common.files import Json, modified
+from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import label_changes, stored
@@ -114,10 +116,28 @@ SPEED = "speed.json"
 def describe_time(folder: Path) -> str:
     """Return `34 ms (30 to 40 ms)`; that it could not be measured; empty of a run whose time nobody asked for."""
     try:
-        times = [milliseconds(float(time)) for time in json.loads((folder / SPEED).read_bytes())]
-        return f"{times[1]} ({times[0]} to {times[2]})" if times else "not measurable now"
-    except (OSError, ValueError, TypeError, IndexError):
+        times = read_times(folder)
+    except Problem:
+        return f"{SPEED} cannot be read"
+    if times is None:
         return ""
+    if not times:
+        return "not measurable now"
+    least, median, largest = map(milliseconds, times)
+    return f"{median} ({least} to {largest})"
+
+
+def read_times(folder: Path) -> tuple[float, ...] | None:
+    """Return the least, median and largest milliseconds of a run's model.
+
+    None of them where they varied too much; None without the file. Raises Unreadable.
+    """
+    return read_json(folder / SPEED, _TIMES)
+
+
+def write_times(folder: Path, times: Sequence[float]) -> None:
+    """Keep the milliseconds of a run's model beside its table."""
+    replace_file(folder / SPEED, json.dumps(list(times)).encode(), partial(read_times, folder))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +248,7 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
-    names = labels.describe_left_out([*{row.label: row for run in runs for row in run if not row.classes}.values()])
+    names = labels.describe_not_counted([*{row.label: row for run in runs for row in run if not row.classes}.values()])
     lines = max((len(truth.problems) for folder in folders if (truth := labels.read_labels(folder))), default=0)
     files = len({name for folder in folders for name, _ in table.read_problems(folder)})
     unusable = [f"Not usable: {plural(lines, 'line')} of the labels."] if lines else []
@@ -239,6 +259,7 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:
     """Return a labelled run's errors, unless pixels are judged, and its summary."""
     if not (plan.folder / stored.FILE).is_file():
+        labels.check_not_lost(plan.folder)
         return None, None
     evaluation = replace(stored.load(plan.folder), name=name_of(plan.model))
     report = None if kind_of(evaluation.task).counts_pixels else ErrorReport(evaluation)
@@ -248,16 +269,25 @@ def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]
 CAUSES = "causes.json"
 """In a run's folder: what hiding the evidence of its wrong answers did (`explain_errors`)."""
 _TRIALS = TypeAdapter(tuple[Trial, ...])
+_TIMES: TypeAdapter[tuple[float, ...]] = TypeAdapter(tuple[()] | tuple[float, float, float])
 
 
 def read_causes(folder: Path, report: ErrorReport) -> tuple[Cause, ...] | None:
-    """Return the causes of those errors of a run that were tried; None without any, or after another evaluation."""
+    """Return the causes of those errors of a run that were tried.
+
+    None without any, or after another evaluation.
+
+    Raises Unreadable.
+    """
+    if modified(folder / CAUSES) <= modified(folder / stored.FILE):
+        return None
     labels_of = {unit.id: unit.label for unit in report.errors}
-    with contextlib.suppress(OSError, ValueError):
-        if modified(folder / CAUSES) > modified(folder / stored.FILE):
-            trials = _TRIALS.validate_json((folder / CAUSES).read_bytes())
-            return group_trials([trial for trial in trials if labels_of.get(trial.unit) == trial.label])
-    return None
+    trials = _read_trials(folder) or ()
+    return group_trials([trial for trial in trials if labels_of.get(trial.unit) == trial.label])
+
+
+def _read_trials(folder: Path) -> tuple[Trial, ...] | None:
+    return read_json(folder / CAUSES, _TRIALS)
 
 
 def explain_errors(
@@ -276,7 +306,7 @@ def explain_errors(
 
     trials = try_errors(report, maps, find, answer, progress=progress, cancel=cancel)
     with journal.writing(plan.folder):
-        write_file(plan.folder / CAUSES, _TRIALS.dump_json(trials))
+        replace_file(plan.folder / CAUSES, _TRIALS.dump_json(trials), partial(_read_trials, plan.folder))
     return group_trials(trials)
 
 

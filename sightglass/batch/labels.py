@@ -11,8 +11,11 @@ from pydantic import TypeAdapter
 from sightglass.batch import table
 from sightglass.batch.engines import Work
 from sightglass.batch.journal import Journal, Outcome, writing
-from sightglass.common.errors import Problem
-from sightglass.common.files import Json, modified, read_json, to_json, write_file
+from sightglass.common.errors import Problem, Unreadable
+from sightglass.common.files import Json, modified, to_json, write_file
+from sightglass.common.files.keeping import read_json, replace_file
+from sightglass.common.files.locking import file_lock
+from sightglass.common.left_out import describe_left_out
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -50,7 +53,7 @@ class LabelMatch:
 
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the corrected classes of a run's labels; none: not counted. Raises Problem for a damaged file."""
+    """Return the corrected classes of a run's labels; none: not counted. Raises Unreadable."""
     return read_json(folder / CORRECTIONS, _CORRECTIONS) or {}
 
 
@@ -58,6 +61,7 @@ def correct(folder: Path, changes: Matches) -> None:
     """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(folder / CORRECTIONS), writing(folder):
         write_file(folder / CORRECTIONS, to_json({**corrections(folder), **changes}, ensure_ascii=False).encode())
 
 
@@ -79,8 +83,8 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     counts.update(truth.picture_labels.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
-    indices = {name: int(float(name)) for name in counts} if truth.indexed else {}
-    indexed = {name: (known[index],) for name, index in indices.items() if index < len(known)}
+    indices = {name: float(name) for name in counts} if truth.indexed else {}
+    indexed = {name: (known[int(index)],) for name, index in indices.items() if index < len(known)}
     matched = {**indexed, **match(counts, known)}
     classes = {name: tuple(sorted(corrected.get(name, matched.get(name, ())))) for name in counts}
     suggested = suggest((name for name in counts if not classes[name] and name not in corrected), known)
@@ -88,7 +92,7 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     return sorted(matches, key=lambda item: (bool(item.classes), item.label))
 
 
-def describe_left_out(matches: Sequence[LabelMatch]) -> str:
+def describe_not_counted(matches: Sequence[LabelMatch]) -> str:
     """Return `Not counted: bus (12 pictures) and 2023.`; empty if all count."""
     uncounted = []
     for item in matches:
@@ -122,8 +126,10 @@ def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequen
     words = f"{labelled:,} of {len(pictures):,} labelled"
     words += f", {plural(len(missing), 'file')} missing" if missing else ""
     indices = "; numbers are indices of classes, from 0" if truth.indexed and kind.names_classes else ""
-    details = [f"{truth.reading}{indices}.", f"Not among the pictures: {listing(missing, NAMED)}." if missing else ""]
-    return LabelCoverage(words, " ".join(filter(None, details)) if truth.reading else "", problem)
+    details = [f"{truth.reading}{indices}." if truth.reading else "", describe_left_out(truth.left_out)]
+    if missing and truth.reading:
+        details.append(f"Not among the pictures: {listing(missing, NAMED)}.")
+    return LabelCoverage(words, " ".join(filter(None, details)), problem)
 
 
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:
@@ -151,12 +157,18 @@ def find_labels(folder: Path) -> GroundTruth:
 def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / FILE, _LABELS.dump_json(labels))
+    replace_file(folder / FILE, _LABELS.dump_json(labels), lambda: read_labels(folder))
 
 
 def read_labels(folder: Path) -> GroundTruth | None:
-    """Return the labels beside a run's table; None without any. Raises Problem for a damaged file."""
+    """Return the labels beside a run's table; None without any. Raises Unreadable."""
     return read_json(folder / FILE, _LABELS)
+
+
+def check_not_lost(folder: Path) -> None:
+    """Raise Unreadable where a run was evaluated, and the file of that is missing."""
+    if (folder / SUMMARY).is_file():
+        raise Unreadable(f"{stored.FILE} in {folder} is missing: {table.AGAIN}.")
 
 
 def find_lacking(work: Work, journal: Journal, items: Sequence[Item]) -> set[str]:

@@ -1,19 +1,18 @@
 """Correct the labels of finished runs, whose answers stay, and write the corrected labels as files."""
 
-import threading
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sightglass.batch import labels, table
 from sightglass.batch.journal import writing
 from sightglass.common.files import Json, to_json
+from sightglass.common.files.locking import file_lock
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.kinds import kind_of, place_boxes
 from sightglass.evaluation.label_changes import LabelChange
 from sightglass.evaluation.stored import EvaluatedPicture
 from sightglass.report.table import csv
-
-_LOCK = threading.Lock()
 
 
 def change_label(folders: Iterable[Path], change: LabelChange | None) -> None:
@@ -21,17 +20,29 @@ def change_label(folders: Iterable[Path], change: LabelChange | None) -> None:
 
     Raises Problem, before any run is changed, for a file of changes that is damaged.
     """
-    with _LOCK:
+    folders = sorted({*folders})
+    with _locked(folders):
         for folder, changes in {folder: label_changes.read(folder) for folder in folders}.items():
             _write(folder, changes[:-1] if change is None else (*changes, change))
 
 
 def share_changes(folders: Sequence[Path]) -> None:
     """Let runs over the same pictures, also before their start, have the changes of all. Raises Problem."""
-    longest, *others = sorted(map(label_changes.read, folders), key=len, reverse=True)
-    changes = [*longest, *dict.fromkeys(change for other in others for change in other if change not in longest)]
-    for folder in folders if changes else ():
-        _write(folder, changes)
+    with _locked(sorted({*folders})):
+        longest, *others = sorted(map(label_changes.read, folders), key=len, reverse=True)
+        changes = [*longest, *dict.fromkeys(change for other in others for change in other if change not in longest)]
+        for folder in folders if changes else ():
+            _write(folder, changes)
+
+
+@contextlib.contextmanager
+def _locked(folders: Sequence[Path]) -> Iterator[None]:
+    """Lock the changes of the runs that have begun; all lock in this order."""
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            if folder.is_dir():
+                stack.enter_context(file_lock(folder / label_changes.FILE))
+        yield
 
 
 def _write(folder: Path, changes: Iterable[LabelChange]) -> None:

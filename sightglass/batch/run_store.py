@@ -1,9 +1,11 @@
 """Store the facts by which runs of the page Pictures are listed and resumed."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from pydantic import TypeAdapter
 
 from sightglass import examples
 from sightglass.batch import table
-from sightglass.batch.journal import count_done
-from sightglass.common.errors import ModelProblem
-from sightglass.common.files import modified, write_file
+from sightglass.batch.journal import NAME, count_done
+from sightglass.common.errors import ModelProblem, Problem, Unreadable
+from sightglass.common.files import modified
+from sightglass.common.files.keeping import read_json, reading, replace_file, set_aside_unreadable
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import example_meant
 from sightglass.explain.picture.source import Item, find, local_path
@@ -86,27 +89,41 @@ def write_facts(folder: Path, facts: RunFacts) -> None:
     # Relative names, so that the folders can be moved together, and that of the run renamed.
     beside = (replace(plan, folder=Path(plan.folder.name)) for plan in others)
     written = replace(facts, plans=(replace(first, folder=Path()), *beside))
-    write_file(folder / FILE, _ADAPTER.dump_json(written, indent=1, fallback=str))
+    data = _ADAPTER.dump_json(written, indent=1, fallback=str)
+    replace_file(folder / FILE, data, lambda: read_facts(folder))
+
+
+def claim(facts: RunFacts) -> None:
+    """Write the facts of a run that begins, where its folder has none.
+
+    Those that cannot be read are kept beside.
+    """
+    for plan in facts.plans:
+        set_aside_unreadable(plan.folder / FILE, partial(read_facts, plan.folder))
+    if read_facts(facts.folder) is None:
+        facts.folder.mkdir(parents=True, exist_ok=True)
+        write_facts(facts.folder, facts)
 
 
 def read_facts(folder: Path) -> RunFacts | None:
-    """Return a run's facts; None without readable ones."""
-    try:
-        facts = _ADAPTER.validate_json((folder / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    """Return a run's facts; None without any. Raises Unreadable."""
+    facts = read_json(folder / FILE, _ADAPTER)
+    if facts is None:
         return None
     # Plain folder names only: no path may lead out of the results.
-    if not (facts.source and facts.plans and facts.pictures > 0) or any(
-        len(plan.folder.parts) != 1 or plan.folder.name in ("", "..") for plan in facts.plans[1:]
-    ):
-        return None
+    inside = all(len(plan.folder.parts) == 1 and plan.folder.name not in ("", "..") for plan in facts.plans[1:])
+    if not (inside and facts.source and facts.plans and facts.pictures > 0):
+        raise Unreadable(f"{FILE} in {folder} is damaged: put a copy of it back, or move it away.")
     first, *others = facts.plans
     beside = (replace(plan, folder=folder.parent / plan.folder) for plan in others)
     return replace(facts, plans=(replace(first, folder=folder), *beside))
 
 
 def check_source(folder: Path, facts: RunFacts, items: Sequence[Item]) -> None:
-    """Raise ModelProblem where a folder holds results of other pictures; those that are gone may have been moved."""
+    """Raise ModelProblem where a folder holds results of other pictures; those that are gone may have been moved.
+
+    Raises Unreadable where it does not say of which.
+    """
     before = read_facts(folder)
     if before is None or {*before.source} & {*facts.source} or not count_done(folder):
         return
@@ -123,12 +140,45 @@ def check_source(folder: Path, facts: RunFacts, items: Sequence[Item]) -> None:
 
 
 def list_runs(base: Path) -> list[RunFacts]:
-    """Return the runs below `base` with readable facts, newest first."""
-    files = sorted(base.glob(f"*/{FILE}"), key=modified, reverse=True)
-    runs = [facts for file in files if (facts := read_facts(file.parent)) is not None]
+    """Return the runs below `base` with readable facts, newest first.
+
+    Raises Unreadable for `base` itself.
+    """
+    runs, _ = _read_runs(base)
     # The run of another model is part of the first one's.
     others = {plan.folder for facts in runs for plan in facts.plans[1:]}
     return [facts for facts in runs if facts.folder not in others]
+
+
+def list_unreadable(base: Path) -> dict[str, str]:
+    """Return why runs below `base` are not listed, by their folders' names.
+
+    Raises Unreadable for `base` itself.
+    """
+    _, problems = _read_runs(base)
+    return problems
+
+
+def _read_runs(base: Path) -> tuple[list[RunFacts], dict[str, str]]:
+    runs: list[RunFacts] = []
+    problems: dict[str, str] = {}
+    for folder in sorted(_list_folders(base), key=lambda folder: modified(folder / FILE), reverse=True):
+        try:
+            facts = read_facts(folder)
+        except Problem as problem:
+            problems[folder.name] = str(problem)
+            continue
+        if facts is not None:
+            runs.append(facts)
+        elif (folder / NAME).is_file():
+            problems[folder.name] = f"{FILE} in {folder} is missing: put a copy of it back, or run its pictures again."
+    return runs, problems
+
+
+def _list_folders(base: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError), reading(base):
+        return [path for path in base.iterdir() if path.is_dir()]
+    return []
 
 
 def read_example() -> RunFacts:
@@ -141,14 +191,21 @@ def read_example() -> RunFacts:
 
 def is_finished(facts: RunFacts) -> bool:
     """Return whether each model's run came to its end, with a table."""
-    runs = [(plan.folder, read_facts(plan.folder)) for plan in facts.plans]
     return all(
-        run is not None and (run.done or 0) >= facts.pictures and (folder / table.PARQUET).is_file()
-        for folder, run in runs
+        _count_answered(plan.folder) >= facts.pictures and (plan.folder / table.PARQUET).is_file()
+        for plan in facts.plans
     )
 
 
+def _count_answered(folder: Path) -> int:
+    """Return how many pictures a run has answers to; 0 before its end, and where nothing says it."""
+    with contextlib.suppress(Problem):
+        run = read_facts(folder)
+        return 0 if run is None or run.done is None else run.done
+    return 0
+
+
 def is_stopped(folder: Path) -> bool:
-    """Return whether a run has no answers to some of its pictures yet."""
+    """Return whether a run lacks answers to some of its pictures. Raises Unreadable."""
     run = read_facts(folder)
     return run is not None and (run.done or 0) < run.pictures

@@ -14,9 +14,11 @@ from sightglass.batch import labels as run_labels
 from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.common.files import remove_drafts
+from sightglass.common.left_out import describe_left_out
 from sightglass.common.work.progress import Progress
+from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
@@ -26,6 +28,8 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""
+RESULTS = (table.PARQUET, table.FOLDER)
+"""Results that a folder has only after its journal."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Summary:
     seconds: float
     cancelled: bool
     """Stopped before the last picture; the table holds what was done."""
+    left_out: str = ""
+    """Which files of the source are no pictures, as a sentence; empty of none."""
 
     @property
     def nothing_new(self) -> bool:
@@ -107,6 +113,8 @@ class BatchJob:
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Receives the files of the source that are no pictures, with the reasons."""
     facts: run_store.RunFacts | None = None
     """What Pictures lists the run by and goes on with; by default the source, if the next process can find it."""
 
@@ -130,7 +138,8 @@ class BatchJob:
             raise ModelProblem(
                 f"Results are written to a folder, not to {self.out}: give one, and copy it there afterwards."
             )
-        self.folder, self.items = folder, find(self.source, skip=folder, most=MAX_PICTURES)
+        self.folder = folder
+        self.items = find(self.source, skip=folder, most=MAX_PICTURES, left_out=self.left_out)
         # In a cluster the workers run the model; this process only reads its properties.
         device, model = "cpu" if self.engine == "ray" else self.device, self.model
         explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
@@ -151,7 +160,8 @@ class BatchJob:
         self._size = self.batch_size or pass_size(work.loaded, work.options, self._engine.device)
         settings = work.settings | {"batch_size": self._size}
         settings["recipe"]["device"] = self._engine.device
-        self.journal = stack.enter_context(contextlib.closing(Journal(self.folder, settings, resume=self.resume)))
+        journal = Journal(self.folder, settings, resume=self.resume, results=RESULTS)
+        self.journal = stack.enter_context(contextlib.closing(journal))
         # Nobody else writes here: the journal is locked.
         if self.facts is not None:
             run_store.write_facts(self.folder, self.facts)
@@ -170,10 +180,21 @@ class BatchJob:
         elif self.resume:
             truth = run_labels.read_labels(work.folder)
         if truth is None:
+            if self.resume:
+                self._check_labels_not_lost()
             return None
         # Of a model that gives numbers labels are true numbers, and no names.
         classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
+
+    def _check_labels_not_lost(self) -> None:
+        """Raise Unreadable where the folder was evaluated by labels that it no longer has."""
+        by_folders = self.work.kind.by_folders and any(item.label for item in self.items)
+        if not by_folders and (self.work.folder / stored.FILE).is_file():
+            raise Unreadable(
+                f"{run_labels.FILE} in {self.folder} is missing, by which {stored.FILE} was made: put a copy of it "
+                "back, give the labels again, or start over (on the command line: --restart)."
+            )
 
     def execute(self) -> None:
         """Explain the pictures that no earlier run has explained."""
@@ -217,6 +238,7 @@ class BatchJob:
             failed=failed,
             seconds=time.monotonic() - self._started,
             cancelled=len(stamps) < len(keys),
+            left_out=describe_left_out(self.left_out),
         )
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.batch.journal import Journal
+from sightglass.common.errors import Unreadable
 from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
+from sightglass.common.files.keeping import reading
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import CELLS, small_map
 from sightglass.explain.picture.image import to_jpeg
@@ -41,6 +43,8 @@ SEEN = "seen_left", "seen_top", "seen_right", "seen_bottom"
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
 CHUNK = 512
 """Number of pictures in memory."""
+AGAIN = "run these pictures again, which writes it anew from the journal"
+"""What to do where a table cannot be read."""
 _SCORES = b"sightglass_scores"
 """Key of `Scores` in the metadata of the Parquet file."""
 
@@ -210,10 +214,18 @@ def _write_parquet(folder: Path, types: Mapping[str, str], chunks: Iterable[Iter
 
 
 def read(folder: Path) -> Any:
-    """Return a result folder's table as a pandas DataFrame, one row a map; `cells` as bytes."""
+    """Return a result folder's table as a pandas DataFrame, one row a map.
+
+    `cells` are bytes. Raises Unreadable.
+    """
     import pandas as pd
 
-    return pd.read_parquet(folder / PARQUET)
+    path = folder / PARQUET
+    try:
+        with reading(path, AGAIN), path.open("rb") as file:
+            return pd.read_parquet(file)
+    except FileNotFoundError as error:
+        raise Unreadable(f"{PARQUET} in {folder} is missing: {AGAIN}.") from error
 
 
 def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
@@ -222,17 +234,21 @@ def read_cells(cells: bytes) -> NDArray[np.uint8] | None:
 
 
 def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Return a result folder's unusable pictures, each with its sentence."""
-    with contextlib.suppress(FileNotFoundError), (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
+    """Return a result folder's unusable pictures, each with its sentence. Raises Unreadable."""
+    path = folder / PROBLEMS
+    with contextlib.suppress(FileNotFoundError), reading(path, AGAIN), path.open(newline="", encoding="utf-8") as file:
         return tuple((row["picture"], row["problem"]) for row in csv_files.read(file))
     return ()
 
 
 def read_scores(folder: Path) -> Scores:
-    """Return the kind of a run's scores, by default confidences."""
+    """Return the kind of a run's scores; confidences before its end.
+
+    Raises Unreadable.
+    """
     from pyarrow import parquet
 
-    # Without a readable table nothing is known.
-    with contextlib.suppress(OSError, ValueError):
-        return _ADAPTER.validate_json((parquet.read_schema(folder / PARQUET).metadata or {}).get(_SCORES, b"{}"))
+    path = folder / PARQUET
+    with contextlib.suppress(FileNotFoundError), reading(path, AGAIN), path.open("rb") as file:
+        return _ADAPTER.validate_json((parquet.read_schema(file).metadata or {}).get(_SCORES, b"{}"))
     return Scores()

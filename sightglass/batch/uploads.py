@@ -8,20 +8,22 @@ import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 from sightglass import examples
 from sightglass.batch import labels
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.files import atomic_write, file_stem, modified, write_file
+from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
+from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, find
+from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -32,6 +34,8 @@ MAX_BYTES = 2 * 2**30
 """Bytes of the files that are dropped at once."""
 MAX_UPLOADS, MAX_STORED = 20, 10 * 2**30
 """Uploads that stay, the newest, and their bytes."""
+NEITHER = "no pictures, no labels"
+"""Why a dropped file is not used."""
 File = tuple[str, bytes | memoryview]
 """The name of a dropped file, and its bytes."""
 
@@ -44,6 +48,8 @@ class Source:
     name: str
     path: str
     """The folder or archive."""
+    left_out: str = ""
+    """Which files are neither pictures nor labels, as a sentence; empty of none."""
 
 
 LabelledSource = tuple[Source | None, "GroundTruth | None"]
@@ -74,8 +80,10 @@ def read_uploads(
     for name, data in sorted(files, key=itemgetter(0)):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     home = uploads_home() / digest.hexdigest()[:16]
+    known = home.exists()
     try:
-        source, truth = _read_archives(_store(files, home), task)
+        left_out: dict[str, str] = {}
+        source, truth = _read_archives(_store(files, home, left_out), task, left_out)
         truth = truth or (waiting if source is not None else None)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
@@ -85,25 +93,36 @@ def read_uploads(
         raise Problem(f"The files cannot be kept ({reason}): free some room, then try again.") from error
     except Problem:
         # What is of no use takes no room.
-        shutil.rmtree(home, ignore_errors=True)
+        _forget(home, known=known)
         raise
     if source is None:
         # Labels are stored with their run.
-        shutil.rmtree(home, ignore_errors=True)
+        _forget(home, known=known)
     else:
         os.utime(home)
         _remove_old(home.parent)
     return source, truth
 
 
-def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
-    """Write dropped files into the folder of an upload; return its archives with their titles. Raises Problem."""
+def _forget(home: Path, *, known: bool) -> None:
+    """Delete an upload, unless it was here before: runs may name it."""
+    if not known:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _store(files: Sequence[File], home: Path, left_out: dict[str, str]) -> dict[Path, str]:
+    """Write dropped files into an upload's folder; return its archives with their titles.
+
+    `left_out` receives the others. Raises Problem.
+    """
     pictures, archives, tables = (
         [(name, data) for name, data in files if name.lower().endswith(suffixes)]
         for suffixes in (PICTURES, ".zip", ground_truth.PACKED)
     )
     if not (pictures or archives or tables):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
+    known = (*PICTURES, ".zip", *ground_truth.PACKED)
+    left_out |= {name: NEITHER for name, _ in files if not name.lower().endswith(known)}
     # By the folder that the pictures are in, else by their number.
     folders = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     title = folders.pop() if len(folders) == 1 else plural(len(pictures), "picture")
@@ -121,31 +140,53 @@ def _store(files: Sequence[File], home: Path) -> dict[Path, str]:
 def _remove_old(home: Path) -> None:
     """Delete all uploads but the newest."""
     total = 0
-    for number, upload in enumerate(sorted(home.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)):
-        total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
+    for number, upload in enumerate(sorted(home.iterdir(), key=modified, reverse=True)):
+        # Another server may delete it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            total += sum(file.stat().st_size for file in upload.rglob("*") if file.is_file())
         if number and (number >= MAX_UPLOADS or total > MAX_STORED):
             shutil.rmtree(upload, ignore_errors=True)
 
 
-def _read_archives(titles: Mapping[Path, str], task: Task) -> LabelledSource:
-    """Return the first pictures and the first labels in the archives of an upload."""
+def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, str]) -> LabelledSource:
+    """Return the first pictures and the first labels in the archives of an upload.
+
+    `left_out` receives the archives that come later, and files that are neither.
+    """
     source: Source | None = None
     truth: GroundTruth | None = None
     for path, title in titles.items():
-        items = _find_pictures(path, task) if source is None else ()
+        others: dict[str, str] = {}
+        items = _find_pictures(path, task, others) if source is None else ()
         if items:
             source = Source(items, title, str(path))
-        if truth is None:
-            truth = _read_labels(path, items, task)
+        labels = _read_labels(path, items, task) if truth is None else None
+        truth = truth or labels
+        left_out |= _list_unused(title, others if items else None, labels)
+    if source is not None:
+        source = replace(source, left_out=describe_left_out(left_out))
+    elif truth is not None:
+        truth = replace(truth, left_out={**truth.left_out, **left_out})
     return source, truth
 
 
-def _find_pictures(path: Path, task: Task) -> tuple[Item, ...]:
+def _list_unused(title: str, others: Mapping[str, str] | None, labels: GroundTruth | None) -> dict[str, str]:
+    """Return what of an archive is not used, with the reasons.
+
+    `others`: what of it is no picture; None where no picture of it is used.
+    """
+    if others is not None:
+        unread = [name for name in others if labels is None or visible(name) in labels.left_out]
+        return {name: HIDDEN if is_hidden(name) else NEITHER for name in unread}
+    return {title: "another .zip has pictures and labels"} if labels is None else {}
+
+
+def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[Item, ...]:
     # Masks are pictures, too: their names tell.
     if task.evaluation == "areas" and re.search("mask|label|truth", path.name.lower()):
         return ()
-    with contextlib.suppress(ModelProblem):
-        return tuple(find(str(path), most=MAX_PICTURES))
+    with contextlib.suppress(NoPictures):
+        return tuple(find(str(path), most=MAX_PICTURES, left_out=left_out))
     return ()
 
 
@@ -190,10 +231,13 @@ def delete_upload(path: str) -> None:
 
 def open_upload(text: str) -> LabelledSource:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
-    return open_source(str(uploads_home() / text)), labels.read_labels(uploads_home() / Path(text).parts[0])
+    others: dict[str, str] = {}
+    source = open_source(str(uploads_home() / text), left_out=others)
+    truth = labels.read_labels(uploads_home() / Path(text).parts[0])
+    return replace(source, left_out=describe_left_out(_list_unused(source.name, others, truth))), truth
 
 
-def open_source(path: str, name: str = "") -> Source:
+def open_source(path: str, name: str = "", left_out: dict[str, str] | None = None) -> Source:
     """Return the pictures of an archive or a folder of uploads or examples; raise Problem for any other."""
     location = Path(os.path.normpath(path))
     homes = uploads_home(), examples.find(examples.CLASSES)
@@ -202,4 +246,5 @@ def open_source(path: str, name: str = "") -> Source:
         raise ModelProblem(
             "Its pictures were not uploaded here: go on with it on the command line, or drop them again."
         )
-    return Source(tuple(find(str(location), most=MAX_PICTURES)), name or location.name, str(location))
+    items = tuple(find(str(location), most=MAX_PICTURES, left_out=left_out))
+    return Source(items, name or location.name, str(location))

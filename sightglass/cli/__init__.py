@@ -17,7 +17,7 @@ from sightglass.cli import comparing, doctor, explain, models, proving, runs, se
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
 from sightglass.common import guide_words
-from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
+from sightglass.common.errors import ImageProblem, MachineProblem, Problem, WeightsProblem, from_machine
 from sightglass.common.settings import variable
 from sightglass.explain import recipe
 from sightglass.explain.phrases import listing
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _describe_error(error: Exception) -> tuple[str, int]:
     """Return an error as one sentence, and its exit code."""
-    if isinstance(error, ImageProblem | WeightsProblem):
+    if isinstance(error, ImageProblem | WeightsProblem | MachineProblem):
         return str(error), 1
     if isinstance(error, Problem):
         return str(error), 2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
+from sightglass.common import fonts
 from sightglass.common.files import Json, to_json
 from sightglass.common.legible import one_line, visible
 from sightglass.common.work.progress import Progress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.trust.checks import Checks
 
+STANDARD_INPUT = "-"
+"""What a command line has in place of a picture's path."""
 EXAMPLE_USED = "There is no {} in this folder: the example of that name is used."
 MAX_WIDTH = 100
 """Columns of a table on a wider terminal, or without a terminal."""
@@ -147,7 +150,12 @@ class Console:
                 self._bars = None
 
     def open_picture(self, typed: str) -> Image:
-        """Open an argument's picture: a file, or a bundled example. Raises ImageProblem."""
+        """Open an argument's picture: a file, an example, or what is piped in.
+
+        Raises ImageProblem.
+        """
+        if typed == STANDARD_INPUT:
+            return image.Image.open(sys.stdin.buffer, name="stdin")
         if image.example_meant(typed) is not None:
             self.warn(EXAMPLE_USED.format(typed))
         return image.Image.open(typed)
@@ -169,10 +177,17 @@ class Console:
         self.table(columns, cells, right=columns[1:])
         for index in range(len(explanation.heatmaps)):
             self.say(*describe_checks(explanation.known_checks(index)))
+        self.say(*_note_missing_letters("".join(row[0] for row in rows)))
         # Without a map of any box that a detector shows, its strongest candidates are reported instead.
         for finding in explanation.diagnosis if rows or not any(p.box for p in explanation.predictions) else ():
             if finding.text != title:
                 self.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
+
+
+def _note_missing_letters(labels: str) -> list[str]:
+    missing = fonts.name_missing(labels)
+    note = f"note: No font here has {missing}: pictures have the numbers of these letters; {fonts.ADVICE}."
+    return [note] if missing else []
 
 
 def _list_cells(explanation: Explanation, row: Json) -> tuple[str, str, str, str]:

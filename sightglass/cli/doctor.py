@@ -11,6 +11,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
+from sightglass.common import fonts
 from sightglass.common import settings as environment
 from sightglass.common.errors import ImageProblem, Problem, SettingProblem, describe_error
 from sightglass.common.files import write_file
@@ -115,6 +116,12 @@ def _check() -> Iterator[Check]:
         yield Check("Device", "works", str(loaded_model.device(environment.settings().api_device)))
     except Problem as problem:
         yield Check("Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
+    other = fonts.find_other()
+    if other is None:
+        advice = f"To have Chinese, Japanese or Korean names on pictures, {fonts.ADVICE}."
+        yield Check("Fonts", "limited", "Latin, Greek, Cyrillic and others", advice)
+    else:
+        yield Check("Fonts", "works", other.name)
     # Whatever is broken in a library, this line says so.
     try:
         # Here, so that --help needs no torch.

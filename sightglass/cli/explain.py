@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
-from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import AnswerProblem, ImageProblem, ModelProblem, OutOfMemory, Problem
 from sightglass.explain import phrases
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.source import find
@@ -224,7 +224,7 @@ def _write_folders(
                 if (other := result_folder.find_other(folder, explanation.image)) is not None:
                     console.warn(f"{folder} has files of {other}: those of the same name are replaced.")
                 written = result_folder.write(folder, files)
-            except (AnswerProblem, ImageProblem, MemoryError) as error:
+            except (AnswerProblem, ImageProblem, OutOfMemory, MemoryError) as error:
                 sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
                 sentence = f"{names[number]}: {sentence}" if isinstance(error, AnswerProblem) else sentence
                 console.warn(sentence)

@@ -12,6 +12,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
+from sightglass.common.left_out import describe_left_out
 from sightglass.common.settings import settings
 from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
@@ -142,7 +143,7 @@ def add(
     picture = None if options.image is None else console.open_picture(options.image)
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
-    console.say(*draft.notes)
+    console.say(*draft.notes, *_say_unused(path))
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
@@ -164,6 +165,13 @@ def add(
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
+
+
+def _say_unused(model: Path) -> list[str]:
+    """Return which files of a model's folder are not used, as a sentence, or nothing."""
+    files = sorted(file for file in model.rglob("*") if file.is_file()) if model.is_dir() else []
+    unused = store.name_unused([file.relative_to(model).as_posix() for file in files])
+    return [describe_left_out(unused)] if unused else []
 
 
 def _read_answers(arch: str, options: AddOptions) -> loading.Toml:

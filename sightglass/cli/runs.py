@@ -19,6 +19,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
+from sightglass.common.left_out import describe_left_out
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
@@ -101,8 +102,8 @@ def batch(
     failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
-    console.say(f"{done.words}{again}.")
-    numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    console.say(f"{done.words}{again}.", *filter(None, [done.left_out]))
+    numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled", "left_out")
     result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
         if replaced:
@@ -129,7 +130,8 @@ def _make_job(
     stem = result_folder.source_stem(only) if len(source) == 1 and only.exists() else "batch"
     folder: str | Path = options.out or Path("explained") / stem
     pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
+    left_out: dict[str, str] = {}
+    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES, left_out=left_out)
     if options.num_samples is not None:
         pictures = picture_source.spread(find(pictures), options.num_samples)
     # A mapping names the model's classes, and not what is in the pictures.
@@ -157,6 +159,7 @@ def _make_job(
         style=options.style(),
         side=options.size or None,
         labels=truth,
+        left_out=left_out,
         resume=not options.restart,
         progress=progress,
         device=options.device,
@@ -189,8 +192,12 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
     truth, names = labels.read_labels(folder), labels.match_run(folder)
-    if left_out := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
+    if left_out := labels.describe_not_counted(
+        [name for name in names if name.label not in labels.corrections(folder)]
+    ):
         console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
+    if truth is not None and truth.left_out:
+        console.say(f"Of the labels {describe_left_out(truth.left_out)}")
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
@@ -221,7 +228,7 @@ def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pi
         return
 
     def stop(_signal: int, _frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         cancel.set()
         console.warn(f"Stopping after the {what} in progress. Press Ctrl-C again to stop at once.")
 

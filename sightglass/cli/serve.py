@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.packaged import DASHBOARD
 from sightglass.common.settings import settings
+from sightglass.common.work import ending
 from sightglass.models import catalog
 
 HOST, PORT = "127.0.0.1", 8502
@@ -92,14 +92,14 @@ def serve(options: ServeOptions) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
     _set_defaults(options.model, options.device)
-    from sightglass.api import prepare
+    from sightglass.api import prepare, prepare_server
 
     prepare(options.host, open_to_all=options.open)
     console, model = Console(), settings().api_model
     with contextlib.closing(bound(options.host, options.port)) as listener:
         import uvicorn
 
-        from sightglass.api.app import create
+        from sightglass.api.app import Api, create
         from sightglass.explain.picture.image import Image
 
         with console.progress(f"Loading {model}") as progress:
@@ -113,14 +113,15 @@ def serve(options: ServeOptions) -> int:
         token = token if rules.asks else "no token is required"
         console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
         sys.stdout.flush()
-        seconds = settings().stop_seconds
-        config = uvicorn.Config(
-            create(), log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=seconds
-        )
-        # uvicorn raises the signal again that stopped it.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        app = create()
+
+        def start() -> Api:
+            # Once uvicorn has taken the signals, and before it takes connections.
+            prepare_server()
+            return app
+
+        config = uvicorn.Config(start, factory=True, log_level="critical", access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])
     console.say("Stopped.")
     sys.stdout.flush()
     return 0
@@ -137,8 +138,10 @@ def mcp(options: McpOptions) -> int:
     from sightglass.api.tools import create_server
     from sightglass.api.work import WorkQueue
 
-    with suppress(KeyboardInterrupt):
-        create_server(WorkQueue(1), local=True).run("stdio")
+    # The thread that waits for a line of standard input would keep the process.
+    ending.end_at_once()
+    create_server(WorkQueue(1), local=True).run("stdio")
+    ending.end_within(ending.GRACE)
     return 0
 
 

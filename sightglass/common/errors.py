@@ -2,13 +2,17 @@
 
 import difflib
 import errno
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from sightglass.common.legible import one_line, visible
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
 """Texts of errors of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, which are no MemoryError."""
+_NO_ROOM = ("No space left on device", "StorageFull", "disk is full", "Disk quota exceeded")
+"""Texts of errors of torch, safetensors and SQLite, which are no OSError."""
 
 
 class Problem(ValueError):
@@ -45,6 +49,10 @@ class WeightsProblem(Problem):
     """The weights cannot be found, are damaged, or belong to another model."""
 
 
+class Unreadable(Problem):
+    """A stored file is there and cannot be read: it is not empty."""
+
+
 class Cancelled(Exception):
     """The work was stopped because somebody asked for it."""
 
@@ -53,12 +61,58 @@ class MachineProblem(Problem):
     """This machine lacks something: memory, room on a disk, or the right to write to it."""
 
 
+class OutOfMemory(MachineProblem):
+    """What was asked for does not fit in memory."""
+
+    def __init__(
+        self, sentence: str = "This does not fit in memory: give a smaller picture or model, or fewer classes."
+    ) -> None:
+        super().__init__(sentence)
+
+
 DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+DISK_FAILED = tuple(getattr(errno, name) for name in ("EIO", "ENODEV", "ENXIO", "ESTALE") if hasattr(errno, name))
 
 
 def describe_error(error: BaseException) -> str:
     """Return the first line of a library's error, for brackets in a sentence."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200].rstrip(".:")
+
+
+def describe_damage(error: BaseException) -> str:
+    """Return why a stored file could not be read, for brackets in a sentence."""
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        return error.strerror
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is damaged"
+
+
+def describe_missing(error: ImportError) -> str:
+    """Return what an import lacks: `h5py, which is not installed here`."""
+    causes = [cause for cause in _causes(error) if isinstance(cause, ImportError)]
+    packages = [(cause.name or "").partition(".")[0] for cause in causes]
+    # A library that loads its parts late says only that a part of it could not be imported.
+    absent = [package for package in packages if package and not _is_installed(package)]
+    if absent:
+        return f"{absent[-1]}, which is not installed here"
+    reason = describe_error(causes[-1])
+    package = next(filter(None, packages), "")
+    if not package:
+        return f"what could not be imported here ({reason})"
+    return f"{package}, which is installed and cannot be imported here ({reason})"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:
+        # What is imported already may not say where it came from.
+        return True
 
 
 def describe_invalid(message: str) -> str:
@@ -68,22 +122,55 @@ def describe_invalid(message: str) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error is a failed memory allocation."""
-    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError | OutOfMemory) or any(text in str(error) for text in _NO_MEMORY)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and what it was raised from, the latest first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:
-    """Return the problem for a machine's error, else None."""
+    """Return the problem for a machine's error, also a wrapped one; else None.
+
+    The libraries' own errors are told by their texts.
+    """
+    for cause in _causes(error):
+        # A problem says already what was wrong before it.
+        if isinstance(cause, MachineProblem):
+            return cause
+        if isinstance(cause, Problem):
+            return None
+        problem = _from_cause(cause)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _from_cause(error: BaseException) -> MachineProblem | None:
     if lacks_memory(error):
-        return MachineProblem("This does not fit in memory: give a smaller picture or model, or fewer classes.")
-    if not isinstance(error, OSError):
-        return None
+        return OutOfMemory()
+    if isinstance(error, OSError) and error.errno is not None:
+        return _from_system(error, error.errno)
+    if any(text in str(error) for text in _NO_ROOM):
+        return MachineProblem("The disk is full: make room on it, and try again.")
+    return None
+
+
+def _from_system(error: OSError, number: int) -> MachineProblem | None:
     name = error.filename if isinstance(error.filename, str) else ""
-    if error.errno in DISK_FULL:
+    if number in DISK_FULL:
         return MachineProblem(f"The disk{f' with {name}' if name else ''} is full: make room on it, and try again.")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if number in NO_ACCESS:
         return MachineProblem(f"No access to {name or 'a folder'}: grant it, or choose another in the settings.")
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if number in TOO_MANY_FILES:
         return MachineProblem("Too many files are open on this machine: try again in a moment.")
+    if number in DISK_FAILED:
+        why = os.strerror(number)
+        return MachineProblem(f"{name or 'A file'} cannot be read or written ({why}): check the disk that it is on.")
     return None
 
 

@@ -110,7 +110,7 @@ class Settings(BaseModel):
     api_device: str = "auto"
     """Where models are loaded: auto, cpu, cuda, cuda:N or mps."""
     stop_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
-    """Seconds that running requests get when a server stops."""
+    """Seconds that running requests get when a server stops; it ends within 3 s more."""
     traceback: Annotated[bool, _from_text(bool)] = False
     """On the command line: show where a bug is; any value."""
 

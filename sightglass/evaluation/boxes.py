@@ -241,7 +241,9 @@ def _average(
     False of boxes on a label that is not counted. `picture`: (boxes,), the index of each box's picture. `objects`:
     (pictures,), the labelled objects. `weights`: (draws, pictures), how often each picture counts.
     """
-    objects = weights @ objects
+    # Few pictures have an object of one of many classes.
+    labelled = np.flatnonzero(objects)
+    objects = weights[:, labelled] @ objects[labelled]
     averages = np.full((2, len(weights), len(THRESHOLDS)), np.nan)
     drawn = np.flatnonzero(objects)
     objects = objects[drawn, None]

@@ -27,6 +27,8 @@ from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import csv_files, file_stem
+from sightglass.common.left_out import HIDDEN, is_hidden
+from sightglass.common.legible import visible
 from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -35,9 +37,16 @@ MAX_BYTES = 512 * 2**20
 """Maximum bytes of one file of labels."""
 MAX_TABLES, MAX_XML = 10_000_000, 4 * 2**20
 """Lists and tables of a file of COCO, and bytes of a file of Pascal VOC."""
+MAX_KEYS = 20_000_000
+"""Keys of a file of JSON: COCO's own of 118,000 pictures has eight millions."""
+MAX_COLUMNS = 1_000
+"""Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
+MAX_ROWS = 5_000_000
+"""Lines of all files of labels: a box takes about 500 bytes of memory."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
 JSON = (".json", ".jsonl", ".ndjson")
+TABLES = (".txt", ".csv", ".tsv", *JSON)
 PACKED = (".txt", ".xml", ".yaml", ".yml", *JSON, ".csv", ".tsv")
 """Endings of files that are unpacked from one."""
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "classes.json")
@@ -50,6 +59,9 @@ FILE, LABEL = _COLUMNS["file"], _COLUMNS["label"]
 CORNERS, SIZES, CENTRES = _COLUMNS["corners"], _COLUMNS["sizes"], _COLUMNS["centres"]
 SAMPLE = 1000
 """Rows by which a table is understood."""
+_INDEX = re.compile(r"\d+(\.0+)?")
+"""A label that may be the index of a class."""
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,8 @@ class GroundTruth:
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
     """Labels of the masks, in the order of their values; none where those are the indices of the model's classes."""
+    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Files of a folder or an archive that say nothing of the labels, but for pictures, with the reasons."""
     reading: str = ""
     """What the labels were read as: `labels.csv: filename → file, class → label; separated by tabs`."""
 
@@ -115,7 +129,7 @@ class GroundTruth:
     def indexed(self) -> bool:
         """Whether all labels of a file are numbers, which may be indices of classes."""
         classes = self.classes if self.reading else ()
-        return bool(classes) and all(re.fullmatch(r"\d+(\.0+)?", name) for name in classes)
+        return bool(classes) and all(_INDEX.fullmatch(name) for name in classes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -210,7 +224,7 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
-    for file, (path, line, parse) in ((file, row) for file, rows in files for row in rows):
+    for file, (path, line, parse) in _bound(files):
         # Of another machine: with its drive, its root and its separators.
         picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
         try:
@@ -234,6 +248,14 @@ def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
     return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
 
 
+def _bound(files: Iterable[tuple[str, Iterable[_Row]]]) -> Iterator[tuple[str, _Row]]:
+    """Yield the lines of all files; raise Problem for too many."""
+    lines = ((file, row) for file, rows in files for row in rows)
+    yield from islice(lines, MAX_ROWS)
+    if next(lines, None) is not None:
+        raise Problem(f"These labels have more than {MAX_ROWS:,} lines: give them in several parts.")
+
+
 def read(path: Path | str) -> GroundTruth:
     """Read labels: a table, JSON, COCO, YOLO or VOC, a folder or a `.zip`.
 
@@ -241,9 +263,10 @@ def read(path: Path | str) -> GroundTruth:
 
     Raises Problem for a file that is none of these.
     """
-    with open_files(path, "labels", f"give {EXPECTED}") as (folder, files):
+    left_out: dict[str, str] = {}
+    with open_files(path, "labels", f"give {EXPECTED}", left_out) as (folder, files):
         try:
-            truth = _read_files(folder, files)
+            truth = replace(_read_files(folder, files, left_out), left_out=left_out)
         except OSError as problem:
             raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
     if not (any(truth.pictures.values()) or truth.picture_labels):
@@ -254,12 +277,23 @@ def read(path: Path | str) -> GroundTruth:
 
 @contextlib.contextmanager
 def open_files(
-    path: Path | str, what: str, hint: str, endings: tuple[str, ...] = PACKED
+    path: Path | str, what: str, hint: str, left_out: dict[str, str], endings: tuple[str, ...] = PACKED
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a folder and its files, unpacked from an archive; raises Problem."""
+    """Yield a folder and its files with these endings, unpacked from an archive.
+
+    `left_out` receives the others, but for pictures, with the reasons. Raises Problem.
+    """
+
+    def choose(name: str) -> bool:
+        chosen = name.lower().endswith(endings) and not is_hidden(name)
+        if not chosen and not name.lower().endswith(PICTURES):
+            left_out[visible(name)] = HIDDEN if is_hidden(name) else f"no {what}"
+        return chosen
+
     path = Path(path).expanduser()
     if path.is_dir():
-        yield path, sorted(file for file in path.rglob("*") if file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        yield path, [file for file in files if choose(file.relative_to(path).as_posix())]
         return
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {hint}.")
@@ -274,27 +308,69 @@ def open_files(
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
-        yield folder, unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield folder, unpack_files(path, folder, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
-def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
-    # A data set's own documentation is no label.
-    files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
-    data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    files = [file for file in files if file.name not in DATA and file.suffix.lower() in PACKED]
-    if documents := [file for file in files if file.suffix.lower() == ".xml"]:
-        return replace(_collect((file.name, _list_voc(file)) for file in documents), reading="Pascal VOC")
-    boxes = [file for file in files if file.suffix.lower() == ".txt" and not _is_table(file)]
-    tables = [file for file in files if file.suffix.lower() in (".txt", ".csv", ".tsv", *JSON) and file not in boxes]
-    if boxes and (data or not tables):
-        names = _read_names(folder, data)
-        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in boxes)
+@dataclass(frozen=True)
+class _Found:
+    """The files of labels by what is in them."""
+
+    documentation: list[Path]
+    data: list[Path]
+    """The folders of files with the names of classes, the outermost first."""
+    documents: list[Path]
+    boxes: list[Path]
+    tables: list[Path]
+    others: list[Path]
+
+
+def _sort_files(files: Sequence[Path]) -> _Found:
+    found = _Found([], [], [], [], [], [])
+    folders = set[Path]()
+    for file in files:
+        suffix = file.suffix.lower()
+        if file.name.lower().startswith(("readme", "license")):
+            # A data set's own documentation is no label.
+            found.documentation.append(file)
+        elif file.name in DATA:
+            folders.add(file.parent)
+        elif suffix == ".xml":
+            found.documents.append(file)
+        elif suffix == ".txt" and not _is_table(file):
+            found.boxes.append(file)
+        else:
+            (found.tables if suffix in TABLES else found.others).append(file)
+    found.data.extend(sorted(folders, key=lambda place: len(place.parts)))
+    return found
+
+
+def _read_files(folder: Path, files: Sequence[Path], left_out: dict[str, str]) -> GroundTruth:
+    """Read the labels of the first format that these files have.
+
+    `left_out` receives files of others.
+    """
+
+    def leave_out(others: Iterable[Path], reason: str) -> None:
+        left_out.update({visible(file.relative_to(folder).as_posix()): reason for file in others})
+
+    found = _sort_files(files)
+    leave_out(found.documentation, "documentation")
+    leave_out(found.others, "no labels")
+    if found.documents:
+        leave_out([*found.boxes, *found.tables], "beside Pascal VOC")
+        return replace(_collect((file.name, _list_voc(file)) for file in found.documents), reading="Pascal VOC")
+    if found.boxes and (found.data or not found.tables):
+        leave_out(found.tables, "beside YOLO")
+        names = _read_names(folder, found.data)
+        truth = _collect((file.name, _list_yolo(file, folder, names)) for file in found.boxes)
         return replace(truth, reading=f"YOLO: {len(names)} classes")
-    if len(tables) != 1:
-        content = f"{len(tables)} files of labels" if tables else "no labels"
+    if len(found.tables) != 1:
+        content = f"{len(found.tables)} files of labels" if found.tables else "no labels"
         raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
-    reading, rows = _read_table(tables[0], _read_names(folder, data) if data else {})
-    return replace(_collect([(tables[0].name, rows)]), reading=f"{tables[0].name}: {reading}")
+    leave_out(found.boxes, "beside a table")
+    (table,) = found.tables
+    reading, rows = _read_table(table, _read_names(folder, found.data) if found.data else {})
+    return replace(_collect([(table.name, rows)]), reading=f"{table.name}: {reading}")
 
 
 def _is_table(file: Path) -> bool:
@@ -315,7 +391,8 @@ def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Ro
         if isinstance(content, dict):
             return "COCO", _list_coco(path.name, content)
         keys = list(dict.fromkeys(key for _, row in content[:SAMPLE] if isinstance(row, dict) for key in row))
-        cells = ((line, [row.get(key, "") for key in keys] if isinstance(row, dict) else []) for line, row in content)
+        _check_columns(path.name, len(keys), "keys")
+        cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in content)
         return _understand(path.name, chain([(0, keys)], cells), [], names)
     text, encoding = _decode(path.read_bytes(), path.name)
     lines = [line for line in text[:100_000].splitlines() if line.strip()][:100] or [""]
@@ -326,12 +403,34 @@ def _read_table(path: Path, names: Mapping[int, str]) -> tuple[str, Iterator[_Ro
     return _understand(path.name, _split(text, separator, path.name), notes, names)
 
 
+@dataclass(frozen=True, slots=True)
+class _JsonRow(Sequence[Any]):
+    """A JSON object as a row of a table, without a copy."""
+
+    values: Mapping[str, Any]
+    keys: Sequence[str]
+    """Those of the table."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, column: Any) -> Any:
+        return self.values.get(self.keys[column], "")
+
+
+def _check_columns(name: str, count: int, what: str = "columns") -> None:
+    if count > MAX_COLUMNS:
+        raise Problem(f"{name} has more than {MAX_COLUMNS:,} {what}: keep those of file, label and box.")
+
+
 def _read_json(path: Path) -> dict[str, Any] | list[tuple[int, Any]]:
     """Return a COCO table; or the numbered values of a list, of lines, or of `{file: label}`."""
     data = path.read_bytes()
     # In memory each takes twenty times its bytes.
     if data.count(b"[") + data.count(b"{") > MAX_TABLES:
         raise Problem(f"{path.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+    if data.count(b":") > MAX_KEYS:
+        raise Problem(f"{path.name} holds more than {MAX_KEYS:,} keys: split these labels.")
     text, _ = _decode(data, path.name)
     try:
         content = json.loads(text)
@@ -382,7 +481,7 @@ def to_number(value: Any) -> float | None:
     """Return a finite number; None for anything else."""
     # Spreadsheets write decimal commas.
     text = "" if isinstance(value, bool) else str(value).strip().replace(",", ".")
-    number = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else math.inf
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
     return number if math.isfinite(number) else None
 
 
@@ -394,13 +493,21 @@ def _split(text: str, separator: str, name: str) -> Iterator[_Cells]:
             if row.strip():
                 yield line, found.groups() if (found := pattern.fullmatch(row.strip())) else [row]
         return
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    reader = csv.reader(_check_lines(text, separator, name), delimiter=separator)
     try:
         for cells in reader:
+            _check_columns(name, len(cells))
             if any(map(str.strip, cells)):
                 yield reader.line_num, [csv_files.unescape(cell.strip()) for cell in cells]
     except csv.Error as problem:
         raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
+
+
+def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
+    """Yield the lines of a table; raise Problem for one of too many columns."""
+    for line in io.StringIO(text, newline=None):
+        _check_columns(name, line.count(separator))
+        yield line
 
 
 def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
@@ -502,6 +609,11 @@ def _is_relative(name: str, rows: Sequence[Sequence[Any]], box: Sequence[int]) -
     return relative
 
 
+def _pick(row: Sequence[Any], columns: Sequence[int]) -> list[Any]:
+    """Return the cells of a row that may be too short."""
+    return [row[i] if i < len(row) else "" for i in columns]
+
+
 @dataclass(frozen=True)
 class _TableFormat:
     """How the rows of a table are read."""
@@ -523,15 +635,14 @@ class _TableFormat:
         """Return a row's box or class; None for a picture without objects. Raises LabelError."""
         if not row:
             raise LabelError("it is no JSON object")
-        if any(row[self.width :]):
+        if len(row) > self.width and any(row[self.width :]):
             raise LabelError(f"it has {len(row)} values, and the first line {self.width}")
-        cells = [*row, *[""] * (self.width - len(row))]
-        text = str(cells[self.label]).strip() if isinstance(cells[self.label], str | int | float) else ""
-        if self.names and re.fullmatch(r"\d+(\.0+)?", text):
+        label, *numbers = _pick(row, (self.label, *self.box))
+        text = str(label).strip() if isinstance(label, str | int | float) else ""
+        if self.names and _INDEX.fullmatch(text):
             text = self.names.get(int(float(text)), text)
         if not self.box:
             return text
-        numbers = [cells[i] for i in self.box]
         # A row without a box is a picture without objects.
         if not (text or any(numbers)):
             return None
@@ -542,24 +653,32 @@ class _TableFormat:
         return TrueBox(text, (a, b, c, d), relative=self.relative)
 
 
+def _to_key(value: Any) -> Any:
+    """Return an id as a key, a number as text: 7 and 7.0 are one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    # A file could choose numbers of one hash, and each would be compared with each.
+    return str(value) if isinstance(value, int | float) else value
+
+
 def _list_coco(file: str, content: Mapping[str, Any]) -> Iterator[_Row]:
     try:
-        names = {row["id"]: str(row["file_name"]) for row in content["images"] if "file_name" in row}
-        classes = {row["id"]: str(row["name"]) for row in content["categories"] if "name" in row}
+        names = {_to_key(row["id"]): str(row["file_name"]) for row in content["images"] if "file_name" in row}
+        classes = {_to_key(row["id"]): str(row["name"]) for row in content["categories"] if "name" in row}
         annotations = list(content["annotations"])
     except (KeyError, TypeError) as problem:
         raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
     yield from ((name, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
-        picture = names.get(number, "") if isinstance(number, int | str) else ""
+        picture = names.get(_to_key(number), "") if isinstance(number, int | float | str) else ""
         yield picture, line, partial(_parse_coco, annotation, names, classes)
 
 
 def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any, str]) -> TrueBox:
-    if annotation["image_id"] not in names:
+    if _to_key(annotation["image_id"]) not in names:
         raise LabelError("its picture is not among the images")
-    if annotation["category_id"] not in classes:
+    if _to_key(annotation["category_id"]) not in classes:
         raise LabelError("its class is not among the categories")
     flags = bool(annotation.get("iscrowd")), bool(annotation.get("ignore"))
     if not annotation.get("bbox") and isinstance(polygons := annotation.get("segmentation"), list):
@@ -568,7 +687,7 @@ def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any,
     else:
         x, y, wide, high = parse_numbers(annotation["bbox"])
         box = (x, y, x + wide, y + high)
-    return TrueBox(classes[annotation["category_id"]], box, *flags)
+    return TrueBox(classes[_to_key(annotation["category_id"])], box, *flags)
 
 
 def _list_yolo(file: Path, folder: Path, names: Mapping[int, str]) -> Iterator[_Row]:

@@ -361,7 +361,8 @@ def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: 
     if mask is None or answer is None:
         return None
     classes, names = explanation.evidence.loaded.adapter.labels, labels.truth.mask_labels
-    indices = {label: classes.index(min(named)) for label, named in labels.classes_by_label.items() if named}
+    places = {name: index for index, name in enumerate(classes)}
+    indices = {label: places[min(named)] for label, named in labels.classes_by_label.items() if named}
     picture = EvaluatedPicture(key, (explanation.image.width, explanation.image.height))
     try:
         truth = masks.decode(mask, answer.shape, names, indices, len(classes))

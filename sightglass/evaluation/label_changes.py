@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from sightglass.common.files import read_json, write_file
+from sightglass.common.files import write_file
+from sightglass.common.files.keeping import read_json
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.explain.phrases import plural
 from sightglass.models.geometry import Box
@@ -43,7 +44,7 @@ _CHANGES = TypeAdapter(tuple[LabelChange, ...])
 
 
 def read(folder: Path) -> tuple[LabelChange, ...]:
-    """Return the changes beside a run. Raises Problem for a damaged file."""
+    """Return the changes beside a run. Raises Unreadable."""
     return read_json(folder / FILE, _CHANGES) or ()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, PACKED, GroundTruth, LabelProblem, open_files
+from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, GroundTruth, LabelProblem, open_files
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
@@ -32,7 +32,8 @@ def read(path: Path | str) -> GroundTruth:
     """
     masks: dict[str, bytes] = {}
     problems, total = list[LabelProblem](), 0
-    with open_files(path, "masks", EXPECTED, (".png", *PACKED)) as (folder, files):
+    left_out: dict[str, str] = {}
+    with open_files(path, "masks", EXPECTED, left_out, (".png", *DATA)) as (folder, files):
         # Only a PNG keeps class indices as they are.
         for file in (file for file in files if file.suffix.lower() == ".png"):
             key = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
@@ -44,7 +45,8 @@ def read(path: Path | str) -> GroundTruth:
                 raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
         if not masks:
             raise Problem(f"There are no masks in {folder.name}: {EXPECTED}.")
-        return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
+        labels = _read_names(files)
+        return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out)
 
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:

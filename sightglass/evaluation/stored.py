@@ -15,6 +15,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, atomic_write, modified, to_json
+from sightglass.common.files.keeping import reading
 from sightglass.evaluation import boxes, label_changes
 from sightglass.evaluation.boxes import BoxMatch
 from sightglass.evaluation.ground_truth import TrueBox
@@ -134,13 +135,15 @@ def write(path: Path, rows: Iterable[Json], about: EvaluationFacts) -> None:
 
 
 def load(folder: Path) -> Evaluation:
-    """Load a run's evaluation by its folder. Raises Problem without one, and for a damaged file."""
+    """Load a run's evaluation by its folder.
+
+    Raises Problem without one, Unreadable for a damaged file.
+    """
     try:
-        evaluation = _loaded.get_or_make((folder, modified(folder / FILE)), partial(_read, folder / FILE))
+        with reading(folder / FILE, "run the batch with labels again"):
+            evaluation = _loaded.get_or_make((folder, modified(folder / FILE)), partial(_read, folder / FILE))
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
-    except (OSError, ValueError) as problem:
-        raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     pictures, corrected = label_changes.apply(folder, evaluation.pictures, evaluation.classes)
     counted = tuple(picture for picture in pictures if picture.truth or evaluation.task != "classify")
     left_out = sum(picture.truth == "" for picture in pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from sightglass import examples
 from sightglass.common.errors import Problem, typed_line, typed_text
 from sightglass.common.files import Json, write_folder
+from sightglass.common.files.keeping import reading
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image, to_png
@@ -22,10 +24,10 @@ from sightglass.explain.rendering.style import Field
 from sightglass.history.records import EPOCH
 from sightglass.report import deck_html, deck_pptx, pdf
 from sightglass.report.layouts import DARK, THEMES
-from sightglass.report.view import MAX_SENTENCE, MAX_TITLE, View
+from sightglass.report.view import MAX_BOXES, MAX_PICTURES, MAX_SENTENCE, MAX_TITLE, PICTURE_SIDE, Picture, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sightglass.history.history import History
@@ -38,10 +40,18 @@ READY = ("cheat", "lies", "sizes")
 """The ids of the packaged decks."""
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-DAMAGED = "This deck is damaged: delete it."
+PUT_BACK = "put a copy of it back, or delete the deck"
 UNREADABLE = "This slide cannot be read: it is damaged, or was saved by another version."
 LEVELS = {"heat": (0, 255), "signed": (128, 127), "difference": (128, 127)}
 """Level of 0 in a stored map, and the number of levels from there to 1, by its kind."""
+MOST = {"pictures": MAX_PICTURES, "charts": MAX_PICTURES, "facts": 50, "sides": 50, "scores": 50}
+"""Parts of a view by their fields."""
+LONGEST = 1000
+"""Letters of any text of a view."""
+UNUSABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What no XML holds, as a PowerPoint file is."""
+LARGEST = 1e6
+"""Of any number of a view, without its sign."""
 _VIEW = TypeAdapter(View)
 
 
@@ -71,15 +81,23 @@ class Deck:
     """Name in `layouts.THEMES`: how it is presented and exported."""
     changed: datetime = EPOCH
     """Aware, in UTC."""
+    damaged: str = ""
+    """One sentence if it cannot be read."""
 
     def file(self, kind: str) -> bytes:
         """Return the deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
-        Empty slides are left out. Raises Problem where no other slide is left.
+        Empty slides are left out. Raises Problem where no other slide is left, and for a slide that cannot be read.
         """
-        views = [view for slide in self.slides if not (view := slide.view).empty]
+        views = [view for number in range(len(self.slides)) if not (view := self._view(number)).empty]
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
         return makers[kind](views, self.title, THEMES[self.theme])
+
+    def _view(self, index: int) -> View:
+        try:
+            return self.slides[index].view
+        except Problem as problem:
+            raise Problem(f"Slide {index + 1} of {self.title} cannot be read: remove it.") from problem
 
 
 class Decks:
@@ -95,15 +113,20 @@ class Decks:
         self._history, self._folder = history, folder
 
     def all(self) -> tuple[Deck, ...]:
-        """Return all decks, last changed first; a damaged one is empty, and can be deleted."""
+        """Return all decks, last changed first; one that cannot be read is empty."""
         decks = []
         with self._history.reading():
-            for path in self._folder.glob(f"*{SUFFIX}"):
+            for path in self._paths():
                 try:
                     decks.append(read(path))
-                except Problem:
-                    decks.append(Deck(path.stem, "A damaged deck"))
+                except Problem as problem:
+                    decks.append(Deck(path.stem, "A damaged deck", damaged=str(problem)))
         return tuple(sorted(decks, key=lambda deck: deck.changed, reverse=True))
+
+    def _paths(self) -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            return [path for path in self._folder.iterdir() if path.suffix == SUFFIX]
+        return []
 
     def ready(self) -> tuple[Deck, ...]:
         """Return the packaged decks that were not changed here."""
@@ -228,6 +251,7 @@ def unpack(data: bytes) -> View:
     """Return the view of `pack`. Raises Problem for what is damaged."""
     try:
         plain, blobs = unpack_data(data)
+        _check_values(plain)
         for picture in plain["pictures"]:
             picture["jpeg"] = blobs[picture["jpeg"]]
             if (item := picture["map"]) is not None:
@@ -236,22 +260,63 @@ def unpack(data: bytes) -> View:
                 levels = Image.open(blobs[field["values"]]).pixels[..., 0].astype(np.float32)
                 item["field"] = Field(**field | {"values": ((levels - zero) / count).clip(-1, 1)})
         view: View = _VIEW.validate_python(plain | {"clip": None if plain["clip"] is None else blobs[plain["clip"]]})
+        if any(len(getattr(view, name)) > most for name, most in MOST.items()):
+            raise ValueError("too many parts")
+        if not all(0 <= chart.picture < max(1, len(view.pictures)) for chart in view.charts):
+            raise ValueError("a chart without its picture")
+        for picture in view.pictures:
+            _check_places(picture)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise Problem(UNREADABLE) from error
     return view
 
 
+def _check_values(plain: Json) -> None:
+    """Raise ValueError for texts and numbers that no view has: they cannot be laid out, or in minutes alone."""
+    for value in _find_values(plain):
+        if isinstance(value, str) and (len(value) > LONGEST or UNUSABLE.search(value)):
+            raise ValueError("a text that is too long, or holds what is no letter")
+        # Nor is NaN below it.
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise ValueError("too large a number")
+
+
+def _find_values(part: Any) -> Iterator[Any]:
+    """Yield all texts and numbers within a slide's header."""
+    if isinstance(part, dict):
+        part = list(part.values())
+    if not isinstance(part, list):
+        yield part
+        return
+    for inner in part:
+        yield from _find_values(inner)
+
+
+def _check_places(picture: Picture) -> None:
+    """Raise ValueError for boxes, places and scores that cannot be drawn, which files of others may hold."""
+    if len(picture.boxes) > MAX_BOXES:
+        raise ValueError("too many boxes")
+    width, height = picture.size
+    if not 0 < min(picture.size) <= max(picture.size) <= PICTURE_SIDE:
+        raise ValueError("a picture without a size")
+    if not all(0 <= score <= 1 for _, score in picture.answers):
+        raise ValueError("a score outside 0..1")
+    if picture.map is None:
+        return
+    x0, y0, x1, y1 = picture.map.field.seen
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError("a map outside its picture")
+
+
 def read(path: Path) -> Deck:
-    """Return a saved deck, whose theme is dark where it is unknown. Raises Problem for a damaged one."""
-    try:
+    """Return a saved deck, whose theme is dark where it is unknown. Raises Unreadable."""
+    with reading(path, PUT_BACK):
         about, packed = unpack_data(path.read_bytes())
         if about["version"] != VERSION:
             raise ValueError("another version")
         slides = tuple(Slide(id, view) for id, view in zip(about["ids"], packed, strict=True))
         theme, changed = THEMES.get(str(about["theme"]), DARK), datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return Deck(path.stem, _name(str(about["title"])), slides, theme.name, changed)
-    except (ValueError, KeyError, TypeError) as error:
-        raise Problem(DAMAGED) from error
 
 
 def save(folder: Path, deck: Deck) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import ImageProblem, Problem, Unreadable
 from sightglass.common.files import Json, npz_bytes, read_npz, to_json
+from sightglass.common.files.keeping import reading
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
@@ -45,6 +46,7 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 DAMAGED = "This record is damaged: a file of it is gone, or has changed."
+PUT_BACK = "put a copy of it back, or delete the record"
 PAIR_FIELDS = ("method", "state", "preprocessing", "weights_sha256", "device", "automatic", "score")
 """Fields of a comparison that its record stores unchanged."""
 HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
@@ -194,9 +196,26 @@ class RecordFiles:
 
     @_reading()
     def read(self, record: Record, name: str) -> bytes:
-        """Return a record's file by its name without an ending; raise Problem if it is gone."""
-        (path,) = self.locate(record.id).glob(f"{name}.*")
-        return path.read_bytes()
+        """Return a record's file by its name without an ending. Raises Unreadable."""
+        with self._file(record, name) as data:
+            return data
+
+    @contextlib.contextmanager
+    def _file(self, record: Record, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a record's file.
+
+        Raises Unreadable for what fails while they are decoded.
+        """
+        folder = self.locate(record.id)
+        path = next(folder.glob(f"{name}.*"), None)
+        if path is None:
+            raise Unreadable(f"{name} in {folder} is missing: {PUT_BACK}.")
+        with reading(path, PUT_BACK):
+            yield path.read_bytes()
+
+    def _arrays(self, record: Record) -> Arrays:
+        with self._file(record, "maps") as data:
+            return read_npz(data)
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
@@ -207,11 +226,10 @@ class RecordFiles:
         """Return the picture, or the `other` of a pair, pixel for pixel; raise Problem for a damaged or lost file."""
         pair = record.pair if other else None
         name, sha256 = (pair.name, pair.sha256) if pair else (record.picture_name, record.picture_sha256)
-        data = self.read(record, "other" if other else "picture")
-        saved = read_npz(data) if data.startswith(b"PK") else {}
-        image = Image(saved["pixels"], name, planes=saved["planes"]) if saved else Image.open(data, name=name)
-        if image.sha256 != sha256:
-            raise Problem(DAMAGED)
+        with self._file(record, "other" if other else "picture") as data:
+            image = _decode(data, name)
+            if image.sha256 != sha256:
+                raise ValueError("another picture")
         return image
 
     @_reading()
@@ -219,7 +237,7 @@ class RecordFiles:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
         if not record.maps:
             return ()
-        saved, maps = read_npz(self.read(record, "maps")), list[Heatmap]()
+        saved, maps = self._arrays(record), list[Heatmap]()
         for i, (info, label) in enumerate(zip(record.maps, record.labels, strict=False)):
             target = record.recipe.targets[i] if record.recipe else -1
             anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
@@ -240,7 +258,7 @@ class RecordFiles:
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        saved, sides = read_npz(self.read(record, "maps")), []
+        saved, sides = self._arrays(record), []
         for other, (name, geometry) in enumerate(zip(SIDES, pair.geometries, strict=True)):
             image, (left, top, right, bottom) = self.picture(record, other=bool(other)), geometry.content
             raw = tuple(saved[f"{name}_raw_{path}"] for path in record.layers)
@@ -257,17 +275,29 @@ class RecordFiles:
         file = self.locate(record.id) / f"proof-{index}.json"
         if not file.exists():
             return None
-        plain = json.loads(file.read_bytes(), object_hook=_read_curve)
-        support = TypeAdapter(Support).validate_python(plain["support"])
-        curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
-        return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
+        with reading(file, PUT_BACK):
+            plain = json.loads(file.read_bytes(), object_hook=_read_curve)
+            support = TypeAdapter(Support).validate_python(plain["support"])
+            curves, fillings = tuple(plain["curves"]), tuple(plain["fillings"])
+            return Proof(plain["label"], plain["part"], curves, fillings, plain["start"], support)
+
+    def export_files(self, record: Record) -> dict[str, bytes]:
+        """Return the readable files of a record that cannot be shown."""
+        files: dict[str, bytes] = {}
+        for path in sorted(self.locate(record.id).glob("*.*")):
+            with contextlib.suppress(OSError):
+                files[path.name] = path.read_bytes()
+        return files
 
     @_reading()
     def export_record(self, record: Record) -> dict[str, bytes]:
         """Return the saved files, what is drawn of them, and the record as JSON; raise Problem for a damaged record."""
         if record.damaged:
             raise Problem(record.damaged)
-        files = {path.name: path.read_bytes() for path in sorted(self.locate(record.id).glob("*.*"))}
+        files: dict[str, bytes] = {}
+        for path in sorted(self.locate(record.id).glob("*.*")):
+            with reading(path, PUT_BACK):
+                files[path.name] = path.read_bytes()
         for name in (RECORD, "thumbnail.jpg"):
             files.pop(name, None)
         if record.pair:
@@ -276,6 +306,17 @@ class RecordFiles:
         elif record.maps:
             files["overlay.png"] = overlay(record, self.picture(record), self.heatmaps(record)[record.index])
         return files | {RECORD: to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()}
+
+
+def _decode(data: bytes, name: str) -> Image:
+    """Return a saved picture; raise ValueError or KeyError for a damaged one."""
+    if data.startswith(b"PK"):
+        saved = read_npz(data)
+        return Image(saved["pixels"], name, planes=saved["planes"])
+    try:
+        return Image.open(data, name=name)
+    except ImageProblem as problem:
+        raise ValueError(str(problem)) from problem
 
 
 def _read_curve(plain: Json) -> Any:

@@ -19,14 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sightglass.common.errors import DISK_FULL, Problem, typed_text
+from sightglass.common.errors import DISK_FAILED, DISK_FULL, Problem, describe_error, typed_text
 from sightglass.common.files import ABANDONED, Json, modified, remove_drafts, write_folder
+from sightglass.common.files.keeping import reading
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import megabytes
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.history import encoding
 from sightglass.history.decks import Decks
+from sightglass.history.encoding import PUT_BACK
 from sightglass.history.records import (
     EPOCH,
     MAX_NOTE,
@@ -53,7 +55,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS records (
 )"""
 """`written`: time of `record.json` in nanoseconds; `created`: microseconds since 1970; `labels`, `tags`: lists in JSON;
 `text`: what is searched."""
-DAMAGED = "This record is damaged, and not all of it can be shown."
+DAMAGED = "This record cannot be read."
 WAIT = 10.0
 """Seconds that a writer waits for another."""
 ROW_BYTES = 16 * 1024
@@ -185,7 +187,7 @@ class History(encoding.RecordFiles):
         """
         with self.writing() as database:
             if (record := self._find(database, id)).damaged:
-                raise Problem("This record is damaged: delete it, and save the explanation again.")
+                raise Problem(record.damaged)
             record = replace(
                 record,
                 note=record.note if note is None else typed_text(note.splitlines(), MAX_NOTE, "The note"),
@@ -209,7 +211,8 @@ class History(encoding.RecordFiles):
         """Yield the name and the bytes of the records' files, in a folder for each record.
 
         They are the picture, its maps as numbers, the overlay with the recipe, its proof and `record.json`; of a pair
-        both pictures and what `similarity` writes; of a damaged record `damaged.txt`. Raises Problem for an unknown id.
+        both pictures and what `similarity` writes; of a damaged record its files as they are, and `damaged.txt`.
+        Raises Problem for an unknown id.
         """
         for number, record in enumerate(map(self.get, dict.fromkeys(ids)), 1):
             subject = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
@@ -218,7 +221,7 @@ class History(encoding.RecordFiles):
                 files = self.export_record(record)
             except Problem as problem:
                 # One damaged record must not stop the others.
-                files = {"damaged.txt": f"{problem}\n".encode()}
+                files = {**self.export_files(record), "damaged.txt": f"{problem}\n".encode()}
             yield from ((f"{folder}/{name}", data) for name, data in files.items())
 
     @contextlib.contextmanager
@@ -266,11 +269,15 @@ class History(encoding.RecordFiles):
 
     def _read_record(self, id: str) -> Record:
         """Return a record; a damaged one says so."""
+        path = self.locate(id) / RECORD
         try:
-            return from_text((self.locate(id) / RECORD).read_text("utf-8"))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
-            about = {"model": "", "task": "classify", "method": "", "headline": DAMAGED, "damaged": DAMAGED}
-            return Record(id=id, created=EPOCH, **about)  # type: ignore[arg-type]
+            with reading(path, PUT_BACK):
+                return from_text(path.read_text("utf-8"))
+        except FileNotFoundError:
+            why = f"{RECORD} in {path.parent} is missing: {PUT_BACK}."
+        except Problem as problem:
+            why = str(problem)
+        return Record(id=id, created=EPOCH, model="", task="classify", method="", headline=DAMAGED, damaged=why)
 
     def _index(self, database: sqlite3.Connection, record: Record) -> None:
         row = {name: getattr(record, name) for name in ("id", "picture_sha256", "model", "bytes")} | {
@@ -317,14 +324,16 @@ class History(encoding.RecordFiles):
 
 def _describe_failure(error: sqlite3.Error | OSError, folder: Path | None) -> str:
     """Say why the history cannot use its folder, and what helps."""
-    text = str(error)
-    if "is full" in text or getattr(error, "errno", None) in DISK_FULL:
+    text, number = str(error), getattr(error, "errno", None)
+    if "is full" in text or number in DISK_FULL:
         return f"The disk with {folder} is full, and nothing was saved: make room, or delete some records."
     if isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text):
         waited = f"another process has been writing to {folder} for {WAIT:.0f} seconds"
         return f"The history is busy: {waited}; try again."
     if "malformed" in text or "not a database" in text:
-        return f"A database in {folder} is damaged: move it away, and the records are read from their folders."
+        return f"index.db in {folder} is damaged: move it away, and the records are read from their folders."
+    if number in DISK_FAILED or "I/O error" in text:
+        return f"The history in {folder} cannot be read or written ({describe_error(error)}): check the disk."
     return f"The history cannot use {folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from sightglass.common.fonts import spell_missing
 from sightglass.explain.phrases import capital, percent, shorten
 from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
 from sightglass.report.view import Chart, ChartLine, LineName, ScoreBar
@@ -81,10 +82,22 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
     }
     more: Json = {"pil_kwargs": encoding} if encoding else {}
     with LOCK, warnings.catch_warnings(), matplotlib.rc_context(STYLE):
-        # A letter that the font does not have is drawn as an empty box.
+        # A letter that no font here has, of text that another program draws.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        draw().savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
+        figure = draw()
+        if format != "svg":
+            _spell_missing(figure)
+        figure.savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
     return out.getvalue()
+
+
+def _spell_missing(figure: Figure) -> None:
+    """Replace letters that the font does not have, which would be empty boxes."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(spell_missing(text.get_text()))
 
 
 def draw_curves(

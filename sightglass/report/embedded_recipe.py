@@ -23,6 +23,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture import bounds
 from sightglass.explain.picture.image import Image, to_lossless
+from sightglass.explain.picture.received import open_received
 from sightglass.explain.recipe import FUNCTION_TARGET, Label, ProofSettings, Recipe, SavedChecks
 from sightglass.models import catalog
 
@@ -159,7 +160,7 @@ def original(embedded: Contents) -> Image | None:
     if not embedded.picture:
         return None
     try:
-        image = Image.open(embedded.picture, name=embedded.recipe.picture_name)
+        image = open_received(embedded.picture, name=embedded.recipe.picture_name)
     except ImageProblem:
         return None
     return image if image.sha256 == embedded.recipe.picture_sha256 else None

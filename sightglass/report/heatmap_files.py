@@ -1,13 +1,12 @@
 """Heat maps in the folder of SIGHTGLASS_HEATMAPS, named by their time, as the guides name them."""
 
-import os
 import re
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 
-from sightglass.common.files import write_file
+from sightglass.common.files import modified, write_file
 from sightglass.common.settings import settings
 
 NAME = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
@@ -27,7 +26,7 @@ def save(jpeg: bytes) -> str:
     name = _reserve(folder)
     write_file(folder / name, jpeg)
     files = [file for file in folder.glob("*.jpg") if NAME.fullmatch(file.name)]
-    for old in sorted(files, key=os.path.getmtime)[:-MAX_FILES]:
+    for old in sorted(files, key=modified)[:-MAX_FILES]:
         old.unlink(missing_ok=True)
     return name
 

@@ -4,6 +4,7 @@ A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of
 of layouts.toml, which says how many pictures it takes; `pages` names those of other views.
 """
 
+import bisect
 import functools
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -237,9 +238,14 @@ def break_lines(text: str, width: float, size: float, *, bold: bool = False) -> 
             else:
                 lines[-1] = longer
             while (last := lines[-1])[1:] and width_of(last, bold=bold) * size > width:
-                count = sum(width_of(last[:end], bold=bold) * size <= width for end in range(1, len(last))) or 1
+                widths = functools.partial(_width_to, last, bold)
+                count = bisect.bisect_right(range(1, len(last)), width / size, key=widths) or 1
                 lines[-1:] = last[:count], last[count:]
     return lines
+
+
+def _width_to(text: str, bold: bool, end: int) -> float:
+    return width_of(text[:end], bold=bold)
 
 
 def _fits(text: str, rect: Rect, size: float, bold: bool, whole: bool = False) -> bool:

@@ -7,6 +7,7 @@ from io import BytesIO
 from fpdf import FPDF
 
 from sightglass.common import packaged
+from sightglass.common.fonts import spell_missing
 from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Page, Text, Theme, numbered
 from sightglass.report.view import View
@@ -48,4 +49,4 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
         document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():
-            document.text(left, baseline, line)
+            document.text(left, baseline, spell_missing(line))

@@ -17,11 +17,12 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.files import Json
-from sightglass.explain.picture.decode import Pixels
+from sightglass.explain.picture.decode import Pixels, check_sides
 from sightglass.explain.picture.received import report_limits
 from sightglass.models import isolated
 from sightglass.models.demo import pictures
@@ -110,9 +111,9 @@ class Clip:
     def _read_head(self, container: Any) -> ClipInfo:
         """Return the metadata; remember how frames are scaled and turned. Raises ImageProblem or TooLarge."""
         unreadable = ImageProblem(f"{self.name} has no video that can be decoded; give {ACCEPTED}, whole.")
-        stream = next(iter(container.streams.video), None)
+        stream = _find_video(container)
         if stream is None or stream.codec_context is None:
-            raise unreadable
+            raise self._describe_sound() if container.streams.video else unreadable
         seconds = self._check_limits(container, stream)
         ratio = stream.sample_aspect_ratio
         aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
@@ -122,6 +123,7 @@ class Clip:
         self._quarter_turns = round(first.rotation / 90) % 4
         self._size = max(1, round(first.width * aspect)), first.height
         """Width and height before it is turned."""
+        check_sides(self.name, *self._size)
         width, height = self._size[::-1] if self._quarter_turns % 2 else self._size
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         sound = container.streams.audio[0].codec_context if container.streams.audio else None
@@ -136,6 +138,9 @@ class Clip:
             begins=first.pts if first.pts is not None else 0,
             sound="" if sound is None else str(sound.name),
         )
+
+    def _describe_sound(self) -> ImageProblem:
+        return ImageProblem(f"{self.name} is sound with a picture for its cover, and no video; give {ACCEPTED}.")
 
     def _check_limits(self, container: Any, stream: Any) -> float:
         """Return the length in seconds, 0 if unknown; raise TooLarge for a clip beyond the limits."""
@@ -162,7 +167,7 @@ class Clip:
             if start > 0:
                 try:
                     key = about.begins + int(start / about.time_base)
-                    container.seek(key, stream=container.streams.video[0], backward=True)
+                    container.seek(key, stream=_find_video(container), backward=True)
                 except _ERRORS:
                     container.seek(0)
             for frame in self._decode(container):
@@ -186,7 +191,7 @@ class Clip:
         raise ImageProblem(f"{self.name} has no frame at that time any more: choose the clip again.")
 
     def _decode(self, container: Any) -> Iterator[Any]:
-        stream = container.streams.video[0]
+        stream = _find_video(container)
         stream.thread_type = "AUTO"
         # A frame that is larger than the file's head says is refused before there is room made for it. Decoders count
         # the sides rounded up to whole blocks, of up to 64 pixels.
@@ -234,6 +239,12 @@ class Clip:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read(_SAMPLE))
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
+
+
+def _find_video(container: Any) -> Any:
+    """Return the first video that is no picture for a cover, or None."""
+    moving = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+    return next(moving, None)
 
 
 def _timestamp(frame: Any, last: int | None, begins: int) -> int:

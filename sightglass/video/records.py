@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from sightglass.common.files import Json, npy_bytes, write_file
+from sightglass.common.files.keeping import reading
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.maps.statistics import coarse, describe
 from sightglass.models.geometry import Box
@@ -81,8 +82,9 @@ def save(path: Path, records: Sequence[FrameRecord]) -> None:
 
 
 def load(path: Path) -> tuple[FrameRecord, ...]:
-    """Read a part."""
-    return _PART.validate_json(zlib.decompress(path.read_bytes()))
+    """Read a part. Raises Unreadable."""
+    with reading(path):
+        return _PART.validate_json(zlib.decompress(path.read_bytes()))
 
 
 REACH = 3.0

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
+from sightglass.common.files.keeping import reading
 from sightglass.explain.phrases import plural
 from sightglass.explain.rendering.style import Style, lut
-from sightglass.video.timeline import TIMELINE_CSV, TIMELINE_JSON, Moment
+from sightglass.video.timeline import AGAIN, TIMELINE_CSV, TIMELINE_JSON, Moment
 
 CLIP = "overlay.mp4"
 """Name of the drawn clip in its folder."""
@@ -104,20 +105,25 @@ class Summary:
 
 
 def read_result(folder: Path) -> Summary:
-    """Return a finished run's result. Raises ModelProblem."""
-    try:
-        result = json.loads((folder / TIMELINE_JSON).read_text("utf-8"))
-        if not all((folder / name).is_file() for name in (CLIP, TIMELINE_CSV)):
-            raise ValueError
-        return Summary(
-            folder,
-            frames=result["frames"],
-            explained=result["looked"],
-            skipped=result["skipped"],
-            resumed=True,
-            moments=tuple(Moment(**moment) for moment in result["moments"]),
-            notes=tuple(result["notes"]),
-            run=result["run"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
+    """Return a finished run's result.
+
+    Raises Unreadable, ModelProblem where a file of it is missing.
+    """
+    path = folder / TIMELINE_JSON
+    missing = [name for name in (TIMELINE_JSON, CLIP, TIMELINE_CSV) if not (folder / name).is_file()]
+    if TIMELINE_JSON not in missing:
+        with reading(path, AGAIN):
+            result = json.loads(path.read_text("utf-8"))
+            summary = Summary(
+                folder,
+                frames=result["frames"],
+                explained=result["looked"],
+                skipped=result["skipped"],
+                resumed=True,
+                moments=tuple(Moment(**moment) for moment in result["moments"]),
+                notes=tuple(result["notes"]),
+                run=result["run"],
+            )
+    if missing:
+        raise ModelProblem(f"{missing[0]} in {folder} is missing: {AGAIN}.")
+    return summary

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sightglass.batch.engines import list_settings
-from sightglass.batch.journal import NAME, Journal, writing
-from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
+from sightglass.batch.journal import Journal, writing
+from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Unreadable
 from sightglass.common.files import Json, remove_drafts, to_json
+from sightglass.common.files.keeping import set_aside_unreadable
 from sightglass.common.work.progress import Progress
 from sightglass.common.work.threads import in_order, processor_cores, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
@@ -41,6 +42,8 @@ PARTS_AHEAD, FRAMES_AHEAD = 2, 16
 """Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
+RESULTS = (CLIP, TIMELINE_JSON, WORK)
+"""Results that a folder has only after its journal."""
 PREVIEW_EVERY = 0.5
 """Seconds between two frames that are shown while the model works, at least."""
 Preview = Callable[[float, Pixels], None]
@@ -81,9 +84,10 @@ def run(
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     model_facts = list_settings(clip_explainer.loaded, clip_explainer.options, clip_explainer.layers)
     facts = {"clip": clip.stamp(), **model_facts, **settings.facts}
-    fresh = not resume or not (folder / NAME).is_file()
-    with writing(folder), contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
-        return _Run(clip, clip_explainer, folder, facts, progress, preview, cancel).execute(fresh=fresh)
+    with writing(folder), contextlib.closing(clip_explainer):
+        journal = Journal(folder, facts, resume=resume, results=RESULTS)
+        with contextlib.closing(journal):
+            return _Run(clip, clip_explainer, folder, facts, progress, preview, cancel).execute(fresh=not resume)
 
 
 @dataclass
@@ -125,8 +129,12 @@ class _Run:
         return replace(self._read_finished() or self._make_results(), seconds=time.monotonic() - started)
 
     def _read_finished(self) -> Summary | None:
-        """Return the result of an earlier run that came to its end, if any."""
+        """Return the result of an earlier run that came to its end, if any.
+
+        One that cannot be read is kept beside.
+        """
         with contextlib.suppress(ModelProblem):
+            set_aside_unreadable(self.folder / TIMELINE_JSON, partial(read_result, self.folder))
             finished = read_result(self.folder)
             # Of a run that was killed when all but this was done.
             shutil.rmtree(self.work, ignore_errors=True)
@@ -138,7 +146,7 @@ class _Run:
         self.parts.mkdir(parents=True, exist_ok=True)
         try:
             if self.cancel is not None and self.cancel.is_set():
-                self.count = sum(len(records.load(path)) for path in self.parts.glob("*.json.z"))
+                self.count = sum(map(_count_frames, self.parts.glob("*.json.z")))
             self._check_cancel()
             self._write_timeline(self._draw())
         except Cancelled:
@@ -168,8 +176,7 @@ class _Run:
     def _explain(self) -> Iterator[Sequence[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
         first, number = 0, 0
-        while self._part(number).is_file():
-            saved = records.load(self._part(number))
+        while saved := self._read_part(number):
             number += 1
             first = saved[-1].number + 1
             self.explainer.replay(saved)
@@ -185,6 +192,15 @@ class _Run:
         if not self.count:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         self.ended = True
+
+    def _read_part(self, number: int) -> Sequence[FrameRecord]:
+        """Return the records of a saved part, none without it.
+
+        One that cannot be read is kept beside.
+        """
+        path = self._part(number)
+        set_aside_unreadable(path, partial(records.load, path))
+        return records.load(path) if path.is_file() else ()
 
     def _count(self, part: Sequence[FrameRecord]) -> None:
         self.count += len(part)
@@ -273,6 +289,13 @@ class _Run:
         head |= {"notes": notes, "moments": list(map(vars, moments))}
         timeline.write_timeline(self.folder, records.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _count_frames(part: Path) -> int:
+    """Count the frames of a saved part; those of an unreadable one are explained again."""
+    with contextlib.suppress(Unreadable):
+        return len(records.load(part))
+    return 0
 
 
 def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Json]]:

@@ -14,7 +14,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.colors import ACCENT, COLORS
+from sightglass.common.errors import Unreadable
 from sightglass.common.files import Json, atomic_write, csv_files, to_json
+from sightglass.common.files.keeping import reading
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.tasks import TASKS, Task
 from sightglass.models.geometry import intersection_over_union
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Box
 
 TIMELINE_CSV, TIMELINE_JSON = "timeline.csv", "timeline.json"
+AGAIN = "explain the clip again"
+"""What to do where a result cannot be read."""
 """Names of a timeline's files in the folder of its clip."""
 
 
@@ -197,10 +201,8 @@ def read_rows(lines: Path) -> Iterator[Json]:
 
 def find_objects(folder: Path, seconds: float) -> dict[int, Box]:
     """Return the boxes of the objects in the frame nearest to a time, by their numbers; within `LASTING` of it."""
-    import pandas as pd
-
     corners = ["x0", "y0", "x1", "y1"]
-    rows = pd.read_csv(folder / TIMELINE_CSV, usecols=["seconds", "object", *corners]).dropna()
+    rows = _read_table(folder, ["seconds", "object", *corners]).dropna()
     apart = (rows["seconds"] - seconds).abs()
     near = rows[apart <= min(LASTING, apart.min())]
     return dict(zip(near["object"].astype(int), near[corners].itertuples(index=False, name=None), strict=True))
@@ -252,15 +254,27 @@ class AnswerCurve:
     """Colour of an object, as its box has in the clip, or of a class."""
 
 
+def _read_table(folder: Path, columns: Sequence[str], **options: Any) -> Any:
+    """Return columns of a run's timeline; `options`: of pandas. Raises Unreadable."""
+    import pandas as pd
+
+    path = folder / TIMELINE_CSV
+    numbers = {name: float for name in columns if name not in ("answer", "map")}
+    try:
+        with reading(path, AGAIN):
+            return pd.read_csv(path, usecols=columns, dtype=numbers, **options)
+    except FileNotFoundError as error:
+        raise Unreadable(f"{TIMELINE_CSV} in {folder} is missing: {AGAIN}.") from error
+
+
 def read_curves(
     folder: Path, seconds: float, start: float = 0.0, task: Task = TASKS["classify"]
 ) -> tuple[AnswerCurve, ...]:
     """Return a finished run's curves, the longest first, over `seconds` from `start` of the whole clip on."""
-    import pandas as pd
-
     area = "half_heat_area"
     names = ["seconds", "answer", "score", "object", "map", area]
-    frame = pd.read_csv(folder / TIMELINE_CSV, usecols=names, keep_default_na=False, na_values={"object": "", area: ""})
+    blank = {"object": "", area: ""}
+    frame = _read_table(folder, names, keep_default_na=False, na_values=blank)
     frame["seconds"] -= start
     frame["stretch"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
     frame["area"] = frame[area].where(frame["map"] == "ok")

@@ -1,9 +1,11 @@
 """What a piece of work has made, and what of it must be there after a fault."""
 
+import os
 import re
 from pathlib import Path
 
 from sightglass.history import History
+from sightglass.models.own import store
 from tests.faults import works
 from tests.faults.victim import End
 
@@ -24,6 +26,14 @@ def result(work: str, folder: Path) -> object:
         assert {path.name for path in (folder / "records").iterdir()} == {r.id for r in history.search().records}
         exported = folder / "monday.html"
         return records, decks, left, exported.read_bytes() if exported.exists() else b""
+    if work == "model":
+        os.environ["SIGHTGLASS_OWN_MODELS"] = str(folder)
+        listed = store.tables()
+        # What waits gives way to the next model, what has no table is named on the page.
+        waiting = {path.name[1:].removesuffix(".waiting") for path in folder.glob(".*.waiting")}
+        filled = {path.parent.name for path in folder.glob("*/*")}
+        assert filled <= {*listed, *store.unlisted()} | waiting
+        return {id_.partition("-")[0]: files(folder / id_) for id_ in listed}
     contents = files(folder)
     if "journal.jsonl" in contents:
         # The lines of two stages come in any order.
@@ -46,6 +56,13 @@ def survived(work: str, folder: Path, end: End) -> None:
             if word.startswith("tagged") and (note := f"n{word.split()[1]}") in records:
                 assert records[note].tags == (f"t-{note}",)
         assert all(works.digest(history, record) and not record.damaged for record in records.values())
+    elif work == "model":
+        os.environ["SIGHTGLASS_OWN_MODELS"] = str(folder)
+        names = {word.split()[1] for word in end.said if word.startswith("added")}
+        names -= {"fern"} if "removing fern" in end.said else set()
+        assert all(files(folder / id_).keys() == {"net.pth", "classes.txt"} for id_ in store.tables())
+        assert all(map(works.added, names))
+        assert "removed fern" not in end.said or not works.added("fern")
     elif work == "deck":
         decks = {deck.title: deck for deck in History(folder).decks.all()}
         assert "created mine" not in end.said or "For Monday" in decks

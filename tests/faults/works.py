@@ -1,18 +1,24 @@
 """Pieces of work that a kill may interrupt: each goes on with what is there, and says what it has saved."""
 
 import hashlib
+import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
+import torch
 from PIL import Image as Pillow
+from torchvision.models import shufflenet_v2_x0_5
 
 from sightglass.batch import run
 from sightglass.common.files import write_file
 from sightglass.explain import Explainer
 from sightglass.history import History
+from sightglass.models import isolated
+from sightglass.models.own import store
 from sightglass.report import views
 from sightglass.video import run as film
 from sightglass.video import runner
@@ -22,6 +28,7 @@ Say = Callable[..., object]
 
 MODEL = "demo-cls-s"
 PICTURES, FRAMES = 7, 18
+CLASSES = ("gear", "heart", "moon", "star", "sun")
 _STATE: dict[str, Any] = {}
 
 
@@ -41,6 +48,13 @@ def prepare() -> None:
         Pillow.fromarray(pixels[: 90 + i]).save(pictures / f"{i}.png")
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
     clip(Path(folder.name) / "clip.mp4", scene(FRAMES), sound="aac")
+    torch.manual_seed(0)
+    torch.save(shufflenet_v2_x0_5(num_classes=len(CLASSES)).state_dict(), Path(folder.name) / "net.pth")
+    with zipfile.ZipFile(Path(folder.name) / "net.zip", "w") as archive:
+        archive.write(Path(folder.name) / "net.pth", "net.pth")
+        archive.writestr("classes.txt", "\n".join(CLASSES))
+    # A child of a fork would import all of torch again, and its steps would not count.
+    isolated.run = lambda name, nbytes, kind, function, *args: function(*args)
 
 
 def batch(folder: Path, say: Say) -> None:
@@ -112,3 +126,23 @@ def deck(folder: Path, say: Say) -> None:
         decks.delete(other.id)
     write_file(folder / "monday.html", decks.get(mine.id).file(".html"))
     say("written")
+
+
+def model(folder: Path, say: Say) -> None:
+    """Add two models, each from an archive, and remove the first."""
+    os.environ["SIGHTGLASS_OWN_MODELS"] = str(folder)
+    archive = Path(_STATE["folder"].name) / "net.zip"
+    for name in ("fern", "leaf"):
+        if not added(name) and not (name == "fern" and added("leaf")):
+            into = store.receive([(f"{name}.zip", archive)])
+            store.register(into, store.draft(into), {})
+            say("added", name)
+    for id_ in added("fern"):
+        say("removing", "fern")
+        store.remove(id_)
+        say("removed", "fern")
+
+
+def added(name: str) -> list[str]:
+    """Return the ids of the models that were added under a name: a killed process may have left files of the first."""
+    return [id_ for id_ in store.tables() if id_.partition("-")[0] == name]

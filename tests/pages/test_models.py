@@ -88,8 +88,9 @@ def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     app = page("models")
     assert "Drop your own model here" in app.file_uploader[0].label
     names = json.dumps({name: index for index, name in enumerate(NAMES)}).encode()
-    drop(app, ("leaf.pth", leaf), ("class_to_idx.json", names))
+    drop(app, ("leaf.pth", leaf), ("class_to_idx.json", names), ("README.md", b"# Leaves"))
     assert not app.error, texts(app)
+    assert "1 file was left out: README.md (no file of a model)." in texts(app)
     assert "with 5 classes, 224 px" in texts(app) and shown(app).titles[0] in NAMES
     assert "1 of them added" in texts(app) and next(iter(rows(app))) == "leaf"
     before = catalog.spec("leaf").preprocessing

@@ -250,6 +250,25 @@ def test_labels_dropped_after_pictures():
             uploads.open_upload(elsewhere)
 
 
+def test_dropped_files_that_are_not_used_are_named(page):
+    task = task_of("classify")
+    labels = b"file,label\na.png,star\n"
+    files = {"a.png": PNG, "README.md": b"x", "labels.csv": labels, "b.pdf": b"x", ".DS_Store": b"x"}
+    pictures, truth = uploads.read_uploads([("set.zip", zip_of(files))], task)
+    words = "3 files were left out: .DS_Store (hidden); README.md and b.pdf (no pictures, no labels)."
+    assert truth is not None and pictures is not None and pictures.left_out == words
+    again, _ = uploads.open_upload(str(Path(pictures.path).relative_to(uploads.uploads_home())))
+    assert again is not None and again.left_out == words
+    two = [("set.zip", zip_of(files)), ("more.zip", zip_of({"c.png": PNG})), ("c.md", b"x")]
+    pictures, _ = uploads.read_uploads(two, task)
+    assert pictures is not None and "5 files were left out: c.md, README.md and b.pdf (no" in pictures.left_out
+    assert "; more.zip (another .zip has pictures and labels)." in pictures.left_out
+    _, truth = uploads.read_uploads([("labels.csv", labels), ("b.pdf", b"x")], task)
+    assert truth is not None and truth.left_out == {"b.pdf": "no pictures, no labels"}
+    app = drop(page(SCREEN, model="demo-cls-s"), ("set.zip", zip_of(files), ""))
+    assert escape(words) in texts(app)
+
+
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
     pictures, _ = uploads.read_uploads([(name, PNG) for name in names], task_of("classify"))

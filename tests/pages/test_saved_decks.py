@@ -1,11 +1,12 @@
 """Saved: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from sightglass.history import History
-from sightglass.history.decks import READY
+from sightglass.history.decks import READY, SUFFIX, save
 from sightglass.report.view import View
 from tests.pages.conftest import press, received, texts
 
@@ -156,6 +157,20 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     app = page("pages/saved/page.py", tab="decks")
     assert "switched off" in texts(app)
+
+
+def test_unreadable_deck_and_slide_are_named(page, history):
+    views = [View(title, kind="words") for title in ("One", "Two")]
+    bad, half = (history.decks.create(title, views) for title in ("Bad", "Half"))
+    (history.folder / "decks" / f"{bad.id}{SUFFIX}").write_bytes(b"no deck")
+    first = half.slides[0]
+    save(history.folder / "decks", replace(half, slides=(replace(first, packed=b"no slide"), *half.slides[1:])))
+    app = page("pages/saved/page.py", deck=bad.id, fails=True)
+    assert f"{bad.id}{SUFFIX} in " in app.error[0].value
+    app = page("pages/saved/page.py", deck=half.id)
+    assert app.warning[0].value.startswith("Slide 1 is left out. This slide cannot be read")
+    press(app, "Delete slide 1")
+    assert [slide.view.title for slide in history.decks.get(half.id).slides] == ["Two"]
 
 
 def test_changed_packaged_deck_and_undo(page, history):

@@ -1,5 +1,6 @@
 """Saved: what is saved is what was shown, is found again, and goes only when somebody says so."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -166,6 +167,14 @@ def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
         shutil.copytree(folder / run, tmp_path / "batches" / run)
     app = page(SCREEN, tab="runs")
     assert app.markdown[0].value == "## 1 run over many pictures" and links(app) == ["Open"]
+    shutil.copytree(tmp_path / "batches" / "run", tmp_path / "batches" / "half")
+    file = tmp_path / "batches" / "half" / "run.json"
+    file.write_text("{", "utf-8")
+    app = page(SCREEN, tab="runs")
+    (warning,) = app.warning
+    assert re.search(r"half cannot be read \(it is damaged\): put a copy of it back, or move it away\.$", warning.value)
+    assert links(app) == ["Open"]
+    assert file.read_text("utf-8") == "{"
 
 
 def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):

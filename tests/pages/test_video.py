@@ -21,7 +21,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.history import History
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import ClipJob, ClipPlan, Video
+from sightglass.pages.video.job import PLAN, ClipJob, ClipPlan, Video
 from sightglass.ui.instruments import numbers_of
 from sightglass.ui.live import LiveVisit
 from sightglass.ui.session import state
@@ -213,6 +213,18 @@ def test_clip_of_killed_server_goes_on(page: Any, kept: ClipPlan) -> None:
     assert app.run().markdown[0].value.startswith("## Stopped after 0 frames")
     press(app, "Go on")
     assert finished(session(app, Video).job).summary.frames == 7
+
+
+def test_damaged_plan_is_named_and_kept(page: Any, kept: ClipPlan) -> None:
+    file = kept.folder.parent / PLAN
+    file.write_text("{", "utf-8")
+    app = page("video", clip=kept.name, fails=True)
+    (error,) = app.error
+    assert "plan.json in " in error.value
+    assert app.query_params["clip"] == kept.name
+    press(app, "Another clip")
+    assert not app.error
+    assert file.read_text("utf-8") == "{"
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:

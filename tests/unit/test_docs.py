@@ -24,6 +24,50 @@ def test_files_that_are_named_are_there(page: str) -> None:
         assert "NAME" in path or (ROOT / path).exists(), path
 
 
+TEST = re.compile(r"tests/[\w/]+(?:\.py)?(?:::\w+)?")
+"""A test as a page names it."""
+COMMAND = re.compile(r"`(?:python -m (benchmarks) (\w+)|(make) (\w+)|(uv) (pip))\b")
+"""Another command that shows what a page promises."""
+UNPROMISING = {"Security", "Hosting", "Without a container", "A copy, and a new version"}
+"""Sections of introductions and instructions alone."""
+
+
+def is_test(name: str) -> bool:
+    path, _, function = name.partition("::")
+    file = ROOT / path
+    if not function:
+        return file.exists()
+    return file.is_file() and f"def {function}(" in file.read_text("utf-8")
+
+
+def is_command(cell: str) -> bool:
+    found = COMMAND.search(cell)
+    if found is None:
+        return cell == "the same"
+    tool, name = (part for part in found.groups() if part)
+    written = {"benchmarks": ("benchmarks/__main__.py", f'"{name}": Command('), "make": ("Makefile", f"\n{name}:")}
+    if tool not in written:
+        return True
+    file, text = written[tool]
+    return text in (ROOT / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", ["promises", "security", "hosting"])
+def test_promises_name_the_tests_that_show_them(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (examples.DOCS / f"{page}.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert [name for name in TEST.findall(text) if not is_test(name)] == []
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    rows = [row for table in tables for row in table.splitlines()[2:]]
+    cells = [row.strip("| ").rpartition(" | ")[2] for row in rows]
+    without = [cell for cell in cells if not (TEST.search(cell) or is_command(cell))]
+    assert cells and without == []
+    if page == "promises":
+        return
+    sections = re.split(r"^#+ (.*)$", text, flags=re.MULTILINE)[1:]
+    named = dict(zip(sections[::2], sections[1::2], strict=True))
+    assert [title for title, words in named.items() if title not in UNPROMISING and not TEST.search(words)] == []
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a wheel holds, and the folder `training`, which some pages take from a checkout."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem, describe_missing, from_machine
 from sightglass.models.checkpoints.checkpoint import check_names
 from sightglass.models.checkpoints.weights import cache
 
@@ -40,7 +40,7 @@ def _import_keras() -> Any:
         return importlib.import_module("keras")
     except ImportError as reason:
         raise ModelProblem(
-            f"A model of Keras needs {reason.name or 'keras'}: install what Keras models need: pip install keras h5py."
+            f"A model of Keras needs {describe_missing(reason)}: pip install keras h5py installs what such models need."
         ) from reason
     finally:
         for name, value in before.items():
@@ -184,7 +184,7 @@ def open_model(path: Path) -> Any:
     except Exception as reason:
         LOGGER.warning("Keras cannot open %s", path, exc_info=True)
         message = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
-        raise WeightsProblem(
+        raise from_machine(reason) or WeightsProblem(
             f"Keras cannot rebuild {path.name} ({message[:160].rstrip('.:')}): give the model itself to Explainer, or "
             "export it to ONNX."
         ) from reason
@@ -201,7 +201,8 @@ def _check(path: Path) -> None:
         with h5py.File(path, "r") as file:
             whole = "model_config" in file.attrs
     except (OSError, zipfile.BadZipFile) as reason:
-        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+        damaged = WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.")
+        raise from_machine(reason) or damaged from reason
     if not whole:
         raise WeightsProblem(
             f"{path.name} holds weights alone and not the model around them: save the whole model with "

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
@@ -377,7 +377,8 @@ def load_network(kind: Any, folder: Path, path: Path, optional: str = "") -> Any
     except Problem:
         raise
     except (OSError, RuntimeError, ValueError) as wrong:
-        raise WeightsProblem(f"{path} does not fit its own config.json ({describe_error(wrong)}).") from wrong
+        unfit = WeightsProblem(f"{path} does not fit its own config.json ({describe_error(wrong)}).")
+        raise from_machine(wrong) or unfit from wrong
     finally:
         logging.set_verbosity(verbosity)
         if shows_progress:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
@@ -87,7 +87,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
         module, _ = load_checkpoint(path)
     # Unpickling can fail in any way at all.
     except Exception as reason:
-        raise ModelProblem(f"{path.name} is not a checkpoint that Ultralytics can open.") from reason
+        unknown = ModelProblem(f"{path.name} is not a checkpoint that Ultralytics can open.")
+        raise from_machine(reason) or unknown from reason
     return adapt(spec, _one_to_many(module), sha256_of(path))
 
 

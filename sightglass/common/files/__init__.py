@@ -12,17 +12,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from sightglass.common.errors import Problem
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydantic import TypeAdapter
 
-Value = TypeVar("Value")
 Stamp = tuple[int, ...]
 """What tells a file from others that were or will be at its path; empty without one."""
 Json = dict[str, Any]
@@ -48,9 +44,12 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
             with draft.open("r+b") as file:
                 os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(draft):
+            # Nobody knows the draft.
+            error.filename = str(path)
         raise
 
 
@@ -67,16 +66,6 @@ def write_file(path: Path, data: bytes | memoryview, *, sync: bool = False) -> N
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)
-
-
-def read_json(path: Path, adapter: TypeAdapter[Value]) -> Value | None:
-    """Return what a JSON file says; None without the file. Raises Problem for a damaged one."""
-    try:
-        return adapter.validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise Problem(f"{path.name} in {path.parent} cannot be read: mend it, or move it away.") from error
 
 
 def modified(path: Path) -> int:

@@ -15,6 +15,7 @@ import streamlit as st
 from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain.picture.image import Image, to_jpeg
+from sightglass.explain.picture.received import open_received
 from sightglass.explain.rendering.style import tables
 from sightglass.models.spec import ModelSpec
 from sightglass.report import heatmap_files
@@ -127,7 +128,7 @@ def _parse_frame(sent: Json, name: str) -> LiveFrame | None:
     data = _decode(sent.get("jpeg"))
     if not data:
         return None
-    image = Image.open(data, name=name)
+    image = open_received(data, name=name)
     label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
@@ -144,7 +145,7 @@ def _save_snapshot(sent: Json) -> Snapshot | None:
     if not data:
         return None
     # Encoded anew: what a browser sends could be anything.
-    jpeg = to_jpeg(Image.open(data, name="snapshot.jpg").pixels, QUALITY)
+    jpeg = to_jpeg(open_received(data, name="snapshot.jpg").pixels, QUALITY)
     try:
         return Snapshot(heatmap_files.save(jpeg), jpeg, settings().heatmaps.name)
     except OSError:

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.similarity import similarity
@@ -157,6 +158,27 @@ def test_unsure_answer_is_saved_in_history(client, bus, tmp_path, monkeypatch):
 def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> None:
     body = client.get("/api/openapi.json").json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     assert client.post(path, json=body["example"]).status_code == 200
+
+
+def test_base64_of_any_form_is_one_picture(client: TestClient) -> None:
+    # Its base64 has both letters that addresses spell otherwise, and padding.
+    data = next(png for png in map(small_png, range(99)) if {*"+/="} <= {*base64.b64encode(png).decode()})
+    plain = base64.b64encode(data).decode()
+    forms = {
+        "plain": plain,
+        "for addresses": base64.urlsafe_b64encode(data).decode(),
+        "unpadded": plain.rstrip("="),
+        "data URL": f"data:image/png;base64,{plain}",
+        "named": f"DATA:image/png;name=a,b.png;base64,{plain}",
+        "percent": f"data:image/png;base64,{quote(plain, safe='')}",
+    }
+    for form, text in forms.items():
+        answer = client.post("/api/explain", json={"image": text, "model": "demo-cls-s"})
+        assert answer.status_code == 200, (form, answer.text)
+
+
+def small_png(number: int) -> bytes:
+    return to_png(np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8))
 
 
 def test_form_and_base64_are_one_request(client: TestClient, bus: Path) -> None:

@@ -1,6 +1,7 @@
 """Whatever goes wrong over HTTP is a status of its own and one sentence that says what to do."""
 
 import base64
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.common import access
-from sightglass.common.errors import Cancelled, Problem, WeightsProblem
+from sightglass.common.errors import Cancelled, MachineProblem, OutOfMemory, Problem, Unreadable, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.corpus import saved
@@ -59,12 +60,14 @@ def test_no_name_in_a_request_opens_a_picture(client, name, tmp_path, monkeypatc
 
 def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     whole, wide = bus.read_bytes(), saved(Pillow.new("1", (20_000, 20_000)), "PNG")
+    long = saved(Pillow.new("1", (1, 20_000_000)), "PNG")
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
         (b"", 422, "image", "is empty"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide, 413, "size", "pixels"),
+        (long, 413, "size", "a side of 20,000,000 pixels"),
     ):
         assert words in told(client.post("/api/explain", json={"image": base64.b64encode(data).decode()}), status, kind)
         assert words in told(client.post("/api/explain", files={"image": ("a.jpg", data)}), status, kind)
@@ -72,6 +75,25 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
         assert "base64" in told(client.post("/api/explain", json={"image": given}), 422, "fields")
     for given in (None, 3, ["a"], {}):
         told(client.post("/api/explain", json={"image": given}), 422, "fields")
+
+
+def test_a_compressed_body_is_refused(client: TestClient, bus: Path) -> None:
+    body = gzip.compress(json.dumps({"image": base64.b64encode(bus.read_bytes()).decode()}).encode())
+    head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    for path in ("/api/explain", "/mcp"):
+        words = "compressed (gzip): send it as it is, without Content-Encoding"
+        assert words in told(client.post(path, content=body, headers=head), 415, "body")
+
+
+def test_a_file_of_a_form_without_a_name_is_told_so(client: TestClient, bus: Path) -> None:
+    part = b'--X\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + bus.read_bytes() + b"\r\n--X--\r\n"
+    answer = client.post("/api/explain", content=part, headers={"Content-Type": "multipart/form-data; boundary=X"})
+    assert "send it as a file of a form, with a filename" in told(answer, 422, "fields")
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/api/health/alive", "/api/health/ready"])
+def test_health_is_asked_by_head_too(client: TestClient, path: str) -> None:
+    assert client.head(path).status_code == client.get(path).status_code == 200
 
 
 def test_tools_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +180,9 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
         (WeightsProblem("The file is not what it should be."), 503, "weights"),
         (Problem("No."), 400, "option"),
         (MemoryError(), 413, "size"),
+        (OutOfMemory(), 413, "size"),
+        (MachineProblem("The disk with /a secret is full."), 500, "internal"),
+        (Unreadable("run.json in /a secret cannot be read."), 500, "internal"),
         (RuntimeError("a secret path"), 500, "internal"),
     ],
 )

@@ -1,5 +1,6 @@
 """Who is let in, to every page, socket, file and route."""
 
+import hmac
 from collections.abc import Callable
 from typing import Any
 
@@ -156,6 +157,15 @@ def test_token_in_address_becomes_cookie(rules: Callable[..., None]) -> None:
     assert browser.get("/", params={"token": TOKEN}).headers["location"] == "/"
     rules("token", "another, after a new start")
     assert browser.get("/", headers=HTML).status_code == 401
+
+
+def test_tokens_are_compared_in_constant_time(rules: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    rules("token", TOKEN)
+    compared: list[bytes] = []
+    equal = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append(one) or equal(one, other))
+    assert client().get("/api/models", headers={"x-api-key": "wrong"}).status_code == 401
+    assert b"wrong" in compared
 
 
 def test_a_form_takes_the_token_without_scripts(rules: Callable[..., None]) -> None:

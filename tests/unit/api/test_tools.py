@@ -4,16 +4,19 @@ import asyncio
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mcp.client import Client
 from starlette.testclient import TestClient
 
 from sightglass.api.tools import MAX_BYTES, Tools, create_server
 from sightglass.api.work import WorkQueue
+from sightglass.common.errors import ImageProblem
 from sightglass.explain import Explainer
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, to_png
 
 
 def call(tool: str, *, local: bool = True, **arguments: Any) -> Any:
@@ -52,6 +55,16 @@ def test_wrong_picture_with_a_long_name_is_shown(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sightglass.api.tools.MAX_BYTES", 120)
     listed = call("wrong_pictures", run="example")
     assert listed["wrong"] and "pictures" not in listed
+
+
+def test_a_path_is_a_picture_of_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "my scene.png"
+    picture.write_bytes(to_png(np.zeros((9, 8, 3), np.uint8)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in (str(picture), picture.as_uri(), "~/my scene.png"):
+        assert Tools(local=True)._open(text).name == "my scene.png"
+        with pytest.raises(ImageProblem, match="is no picture here"):
+            Tools(local=False)._open(text)
 
 
 def test_recipes_of_equal_maps_differ() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from pydantic import BaseModel
@@ -29,6 +30,7 @@ from sightglass.common import settings as environment_settings
 from sightglass.common.errors import SettingProblem
 from sightglass.common.work import progress
 from sightglass.common.work.progress import BACKGROUND_PRIORITY, check
+from sightglass.explain.picture.image import to_png
 from sightglass.models import catalog
 from sightglass.models.families.exported import workers
 from tests import loops
@@ -190,6 +192,18 @@ def test_a_body_that_is_too_long_is_not_taken(address: str) -> None:
     assert "MiB" in told(post(url, iter([b"x" * 4096] * 1000)), 413, "size")
 
 
+def test_nothing_that_was_sent_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(access, "in_use", lambda: access.Access("token", "secret-token"))
+    client, picture = TestClient(create()), to_png(np.zeros((8, 8, 3), np.uint8))
+    with caplog.at_level(0):
+        for file, words in ((picture, "secret-words"), (b"secret-bytes", "0")):
+            files = {"image": ("secret-name.png", file)}
+            fields = {"model": "demo-cls-s", "targets": words}
+            answer = client.post("/api/explain", files=files, data=fields, headers={"X-API-Key": "secret-token"})
+            assert answer.status_code in (400, 422) and "secret" in answer.text
+    assert "secret" not in caplog.text
+
+
 @pytest.mark.parametrize(("route", "length"), [("/api/measured", 1000), ("/api/endless", 2)])
 def test_hang_up_counts_as_499(address, route, length, caplog):
     name = f'sightglass_requests_total{{method="POST",route="{route}",status="499"}}'
@@ -252,6 +266,31 @@ def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_pat
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     assert "cannot be written" in told(_ready(client), 503, "unready")
+
+
+def test_ready_again_once_a_worker_is_back(client: TestClient) -> None:
+    """Requests that are over, of which no pass comes back: no worker can take another one."""
+    app: Any = client.app
+    queue: WorkQueue = app.state.queue
+    end = threading.Event()
+
+    def hang() -> None:
+        end.wait(patience(60))
+
+    async def leave() -> None:
+        asked = [asyncio.ensure_future(queue.run(hang, timeout=patience(30))) for _ in range(queue.workers)]
+        await at_work(queue, running=queue.workers)
+        assert _ready(client).is_success, "they are at work for somebody"
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    loops.run(leave())
+    assert "All workers are busy" in told(_ready(client), 503, "unready")
+    assert counted()["sightglass_workers_stuck"] == queue.workers
+    end.set()
+    until(lambda: not queue.stuck)
+    assert _ready(client).is_success
 
 
 def test_all_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from sightglass.batch import run, run_store
 from sightglass.batch.run_store import RunFacts, RunPlan
+from sightglass.common.errors import Unreadable
 from sightglass.explain.picture.image import to_jpeg
 
 MODEL = "demo-cls-s"
@@ -40,7 +41,7 @@ def test_run_of_two_models_is_one(pictures: Path, tmp_path: Path) -> None:
     assert listed.folder == first and run_store.is_finished(listed)
 
 
-def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
+def test_damaged_facts_are_named_and_hide_no_other_run(pictures: Path, tmp_path: Path) -> None:
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
         run(pictures, MODEL, folder)
@@ -58,5 +59,7 @@ def test_damaged_facts_list_nothing_and_hide_no_other_run(pictures: Path, tmp_pa
         ),
     ):
         (out / run_store.FILE).write_bytes(data)
-        assert run_store.read_facts(out) is None
+        with pytest.raises(Unreadable, match=r"^run\.json in .*bad .*: put a copy of it back, or move it away\.$"):
+            run_store.read_facts(out)
+        assert [*run_store.list_unreadable(out.parent)] == ["bad"]
         assert [facts.folder for facts in run_store.list_runs(out.parent)] == [good]

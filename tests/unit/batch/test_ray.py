@@ -110,7 +110,8 @@ def test_picture_that_kills_workers_is_skipped(cluster: str, many: Path, tmp_pat
 
 def test_without_ray_a_sentence_says_where_it_is(many, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ModelProblem, match=r"^The engine ray is not installed: pip install ray\.$"):
+    said = r"^The engine ray needs ray, which is not installed here: pip install ray\.$"
+    with pytest.raises(ModelProblem, match=said):
         run(many, MODEL, tmp_path / "out", engine="ray")
     assert main(["batch", str(many), "--engine", "ray", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.strip().endswith("pip install ray.")

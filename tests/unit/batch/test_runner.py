@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.explanation import explain_together
@@ -147,9 +147,12 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run
     only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
     run(only, MODEL, tmp_path)
     (tmp_path / journal.NAME).write_bytes(b'{"half\n{}\n')
-    with pytest.raises(ModelProblem, match="damaged: start over"):
+    said = r"^journal\.jsonl in .* cannot be read \(it is damaged\): put a copy .* start over"
+    with pytest.raises(Unreadable, match=said):
         run(only, MODEL, tmp_path)
     assert run(only, MODEL, tmp_path, options={"method": "hirescam"}, resume=False).resumed == 0
+    (kept,) = tmp_path.glob(f"{journal.NAME}.unreadable-*")
+    assert kept.read_bytes() == b'{"half\n{}\n'
     assert list(table.read(tmp_path)["method"]) == ["hirescam"]
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightglass.batch import uploads
 from sightglass.batch.table import stem
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.left_out import describe_left_out
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item, find, spread
+from sightglass.explain.tasks import TASKS
 from tests.corpus import zip_of
+from tests.servers import settings_of
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 
@@ -39,7 +43,14 @@ def keys(items: list[Item]) -> list[str]:
 def test_folder_order_and_labels(tmp_path: Path) -> None:
     written(tmp_path, "dog/2.JPG", "cat/1.png", "cat/10.jpg", "loose.webp", ".hidden/x.jpg", "cat/.y.jpg", "out/z.jpg")
     (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    items = find(tmp_path, skip=tmp_path / "out")
+    left_out: dict[str, str] = {}
+    items = find(tmp_path, skip=tmp_path / "out", left_out=left_out)
+    assert left_out == {".hidden/": "hidden", "cat/.y.jpg": "hidden", "cat/notes.txt": "no picture"}
+    files = {"a.jpg": JPEG, "b/README.md": b"", "b/c.txt": b"", "__MACOSX/a.jpg": b"", "d.pdf": b"", "e.doc": b""}
+    packed_left_out: dict[str, str] = {}
+    assert keys(find(packed(tmp_path / "out" / "p.zip", files), left_out=packed_left_out)) == ["a.jpg"]
+    words = "5 files were left out: __MACOSX/a.jpg (hidden); b/README.md, b/c.txt, d.pdf and 1 more (no picture)."
+    assert describe_left_out(packed_left_out) == words and describe_left_out({}) == ""
     assert [(item.key, item.label) for item in items] == [
         ("loose.webp", None),
         ("cat/1.png", "cat"),
@@ -141,3 +152,20 @@ def test_some_of_many_are_spread_evenly(tmp_path: Path) -> None:
     items = find(written(tmp_path, *(f"{name}.jpg" for name in ("0_0", "0_1", "1_0", "1_1", "2_0", "2_1"))))
     assert keys(spread(items, 3)) == ["0_1.jpg", "1_1.jpg", "2_1.jpg"]
     assert spread(items, 6) == items == spread(items, 99) and len(spread(items, 1)) == 1
+
+
+def test_dropped_archives_say_what_is_wrong_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that they hold no labels, where their pictures are too many, or too large."""
+    monkeypatch.setattr(uploads, "MAX_PICTURES", 3)
+    monkeypatch.setattr(picture_source, "MAX_UNPACKED_BYTES", 4 * len(JPEG))
+    archives = {
+        "more than 3 pictures": zip_of({f"{i}.jpg": b"" for i in range(4)}),
+        "unpacks to more than": zip_of({"a.jpg": bytes(5 * len(JPEG))}),
+        "is damaged or no .zip archive": b"no archive",
+        "holds no labels": zip_of({"a.exe": b""}),
+    }
+    with settings_of(batches=tmp_path):
+        for sentence, data in archives.items():
+            with pytest.raises(Problem, match=sentence):
+                uploads.read_uploads([("some.zip", data)], TASKS["classify"])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,6 +1,7 @@
 """The command line: what it says, writes and returns is what the engine says; what goes wrong is a sentence."""
 
 import glob
+import io
 import json
 import re
 import shlex
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from torchvision.models import mobilenet_v3_small
 
+from sightglass import __main__
 from sightglass.cli import app, main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP
@@ -243,6 +246,30 @@ def test_detect_names_missing_classes(answer, scene) -> None:
     assert star["words"].startswith("A star at ") and (star["label"], star["why"]) == ("star", "below")
 
 
+def test_compare_of_files(answer, here) -> None:
+    for name, classes in (("leaf", 4), ("moss", 4)):
+        torch.save(mobilenet_v3_small(num_classes=classes).state_dict(), here / f"{name}.pth")
+    compared = answer("compare", "bus.png", "-m", "leaf.pth", "-m", "./moss.pth", "--out", "out")
+    assert [each["model"] for each in compared["models"]] == ["leaf", "moss"]
+    assert {"gradcam_leaf.png", "gradcam_moss.png"} <= {path.name for path in Path("out").iterdir()}
+
+
+def test_a_picture_comes_from_standard_input(answer, here, monkeypatch) -> None:
+    data = io.BytesIO((here / "scene.png").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    piped = answer("explain", "-", "-m", "demo-cls-s", "--out", "out")["results"][0]
+    named = answer("explain", "scene.png", "-m", "demo-cls-s", "--out", "out2")["results"][0]
+    assert piped["predictions"] == named["predictions"]
+
+
+def test_ctrl_c_while_starting_is_no_traceback(monkeypatch, capsys) -> None:
+    def stop(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sightglass.cli.main", stop)
+    assert __main__.run() == 130 and capsys.readouterr().err == "Stopped.\n"
+
+
 def test_compare_family_and_agreement(answer, call, here) -> None:
     how = ("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
     said = answer(*how)
@@ -335,6 +362,15 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
     code, out, _ = call(*how)
     assert code == 0 and "1 unsure answer below 100 % in the history." in out.replace("\N{NO-BREAK SPACE}", " ")
     assert [record.picture_name for record in History("kept").search(tag="unsure").records] == ["scene.png"]
+
+
+def test_batch_names_the_files_that_are_not_used(call) -> None:
+    Path("set").mkdir()
+    for name in ("README.md", "labels.csv", "a.png"):
+        Path("set", name).write_bytes(Path("scene.png").read_bytes() if name == "a.png" else b"x")
+    words = "2 files were left out: README.md and labels.csv (no picture)."
+    code, said, _ = call("batch", "set", "-m", "demo-cls-s", "--out", "out")
+    assert code == 0 and words in said
 
 
 def test_batch_match_of_uncounted_folders(call) -> None:

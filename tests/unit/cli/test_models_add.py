@@ -12,9 +12,10 @@ import torch
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
+from sightglass.common.files.locking import file_lock
 from sightglass.models import catalog
 from sightglass.models import load as loading
-from sightglass.models.own.adding import file_lock, text_of, with_table
+from sightglass.models.own.adding import text_of, with_table
 from tests.unit import own_nets
 
 BEFORE = """# My models.
@@ -168,3 +169,14 @@ def test_models_file_lock(tmp_path: Path) -> None:
         list(pool.map(add, range(16)))
     assert len(tomllib.loads(to.read_text("utf-8"))["model"]) == 16
     assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]
+
+
+def test_files_of_a_folder_that_are_not_used_are_named(folder: Path, call: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = transformers.ViTConfig(image_size=32, patch_size=16, num_labels=2, **sizes)
+    transformers.ViTForImageClassification(config).save_pretrained(folder / "vit")
+    (folder / "vit" / "README.md").write_text("# A model", "utf-8")
+    code, said, wrong = call("models", "add", "vit")
+    assert code == 0, wrong
+    assert "1 file was left out: README.md (no file of a model)." in said

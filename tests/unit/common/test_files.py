@@ -24,6 +24,8 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
         assert path.read_bytes() == b"old"
         raise KeyboardInterrupt
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.json", b"old")]
+    with pytest.raises(FileNotFoundError, match=r"nowhere/a\.json'$"):
+        write_file(tmp_path / "nowhere" / "a.json", b"lost")
     write_file(path, b"new")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.json", b"new")]
 

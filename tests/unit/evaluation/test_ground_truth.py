@@ -1,6 +1,7 @@
 """Labels and masks of every format are read and counted, and what is wrong with them is said line by line."""
 
 import json
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, masks
 from sightglass.explain.picture import source as picture_source
+from sightglass.models import labels as class_names
 from tests.corpus import saved
 from tests.faults.outcome import is_one_sentence
 from tests.unit.batch.test_source import packed
@@ -65,6 +67,99 @@ def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) ->
 
 
 ROW = "file,label\na.jpg,cat\n"
+KEYED = {"file": "a.jpg", "label": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.csv", f"{','.join(['file', 'label'] + ['x'] * 20_000)}\n", "has more than 1,000 columns: keep those of"),
+        ("a.json", json.dumps([KEYED | {f"k{i}": 1 for i in range(20_000)}]), "has more than 1,000 keys: keep"),
+        (
+            "a.jsonl",
+            "\n".join(json.dumps(KEYED | {f"k{i}": 1}) for i in range(1_000)),
+            "has more than 1,000 keys: keep",
+        ),
+        ("many.json", json.dumps({f"{i}.jpg": "cat" for i in range(101)}), "holds more than 100 keys: split these"),
+        ("many.csv", ROW + "b.jpg,cat\n" * 50, "have more than 50 lines: give them in several parts"),
+    ],
+)
+def test_more_columns_keys_or_lines_than_fit_are_refused(
+    name: str, data: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name.startswith("many"):
+        monkeypatch.setattr(ground_truth, "MAX_KEYS", 100)
+        monkeypatch.setattr(ground_truth, "MAX_ROWS", 50)
+    (tmp_path / name).write_text(data)
+    with pytest.raises(Problem, match=words) as refused:
+        ground_truth.read(tmp_path / name)
+    assert is_one_sentence(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("files", "left_out"),
+    [
+        ({"a.xml": VOC.format("a.jpg"), "b.txt": "0 .5 .5 .2 .2\n"}, {"b.txt": "beside Pascal VOC"}),
+        ({"classes.txt": "cat\n", "a.txt": "0 .5 .5 .2 .2\n", "b.csv": ROW}, {"b.csv": "beside YOLO"}),
+        ({"a.csv": ROW, "b.txt": "0 .5 .5 .2 .2\n"}, {"b.txt": "beside a table"}),
+        ({"a.csv": ROW, "README.txt": "x", "b.xlsx": "x"}, {"README.txt": "documentation", "b.xlsx": "no labels"}),
+        ({"a.csv": ROW, ".b.csv": ROW, "a.jpg": "x"}, {".b.csv": "hidden"}),
+    ],
+)
+def test_files_beside_the_labels_are_named(files: dict[str, str], left_out: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    for path in (folder, packed(tmp_path / "set.zip", dict(files))):
+        assert ground_truth.read(path).left_out == left_out
+
+
+def test_files_are_not_compared_with_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "classes.txt").write_text("cat\n")
+    for i in range(300):
+        (tmp_path / f"{i}.txt").write_text("0 .5 .5 .2 .2\n")
+    compared: list[Path] = []
+    equal = Path.__eq__
+    monkeypatch.setattr(Path, "__eq__", lambda self, other: compared.append(self) or equal(self, other), raising=False)
+    assert len(ground_truth.read(tmp_path).pictures) == 300
+    assert len(compared) < 1_000
+
+
+def test_an_object_of_json_is_read_by_its_own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ground_truth, "SAMPLE", 10)
+    first = KEYED | {f"k{i}": 1 for i in range(900)}
+    rows = [first] * 10 + [{"label": "dog", "file": f"{i}.jpg"} for i in range(200)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    asked: list[int] = []
+    get = ground_truth._JsonRow.__getitem__
+    monkeypatch.setattr(ground_truth._JsonRow, "__getitem__", lambda row, i: asked.append(i) or get(row, i))
+    truth = ground_truth.read(tmp_path / "a.json")
+    assert truth.find_class("199.jpg") == "dog" and truth.find_class("a.jpg") == "cat" and not truth.problems
+    assert len(asked) < 10 * 902 * 10 + 200 * 4
+
+
+def test_ids_of_one_hash_are_not_compared_with_each_other(tmp_path: Path) -> None:
+    ids = [number * sys.hash_info.modulus for number in range(100_000)]
+    assert len({*map(hash, ids[:99])}) == 1
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in ids],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 0.0, "category_id": 1.0, "bbox": [1, 2, 3, 4]}],
+    }
+    content["annotations"] += [content["annotations"][0] | {"image_id": number} for number in ids]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    truth = ground_truth.read(tmp_path / "a.json")
+    assert len(truth.pictures) == len(ids) and not truth.problems
+    assert len(truth.find("0.jpg") or ()) == 2
+
+
+def test_long_texts_and_many_names_take_no_square_of_their_length() -> None:
+    # Where each was compared with each, both would take longer than a test may.
+    assert ground_truth.to_number("1" * 200_000 + "x") is None
+    classes = [f"kind of thing number {i}" for i in range(40_000)]
+    assert len(class_names.suggest([f"number {i}" for i in range(40_000)], classes)) == 40_000
+    assert len(class_names.match([name.upper() for name in classes], classes)) == 40_000
 
 
 @pytest.mark.parametrize(
@@ -98,7 +193,7 @@ def test_archive_member_names_stay_inside(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     limits = {"most": 9, "most_bytes": 2**20}
-    (file,) = picture_source.unpack_files(packed(tmp_path / "labels.zip", {name: ROW}), folder, (".csv",), **limits)
+    (file,) = picture_source.unpack_files(packed(tmp_path / "labels.zip", {name: ROW}), folder, bool, **limits)
     assert folder in file.resolve().parents and file.read_text() == ROW
 
 

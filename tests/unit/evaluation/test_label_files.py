@@ -27,6 +27,7 @@ VOC = (
 )
 YAML, NAMES, LINE = "names: [dog, cat]\n", "dog\ncat\n", "1 .175 .3 .25 .4\n"
 A = {"a": BOX["a.jpg"]}
+HUGE = str(10**400)
 
 
 def coco(**fields: Any) -> str:
@@ -191,9 +192,9 @@ def test_pictures_are_found_by_as_much_of_their_path_as_is_needed() -> None:
 
 
 def test_indices_and_synsets_mean_classes_of_imagenet() -> None:
-    truth = ground_truth.GroundTruth({}, (), {"a": "281", "b": "1000", "c": "3.0"}, reading="a table")
+    truth = ground_truth.GroundTruth({}, (), {"a": "281", "b": "1000", "c": "3.0", "d": HUGE}, reading="a table")
     rows = {row.label: row.classes for row in run_labels.list_names(truth, imagenet(), {})}
-    assert rows == {"281": ("tabby",), "1000": (), "3.0": ("tiger shark",)}
+    assert rows == {"281": ("tabby",), "1000": (), "3.0": ("tiger shark",), HUGE: ()}
     digits = {row.label: row.classes for row in run_labels.list_names(truth, [*map(str, range(281, 0, -1))], {})}
     assert digits["281"] == ("281",), "a class that is called so"
     folders = {

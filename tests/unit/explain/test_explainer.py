@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 
 import sightglass.explain.evidence.loaded_model
 import sightglass.report.result_folder
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, OutOfMemory
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
@@ -136,6 +136,8 @@ def test_replay_needs_same_picture_and_weights(explainer, pictures):
         replay(recipe.model_copy(update={"prepared": prepared}), pictures[0])
     with pytest.raises(ModelProblem):
         replay(recipe.model_copy(update={"model": "efficientnet-lite9"}), pictures[0])
+    with pytest.raises(ModelProblem, match="more than 10,000 maps"):
+        replay(recipe.model_copy(update={"targets": (0,) * 10_001}), pictures[0])
 
 
 @pytest.mark.parametrize("model", ["evil.pt", "../evil.ts/evil.torchscript", "https://example.org/model.onnx"])
@@ -279,13 +281,15 @@ def test_clear_all_keeps_owned_values() -> None:
     assert (len(maps), len(uploads)) == (0, 1)
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int, cause: BaseException | None = None
+) -> None:
     kind, left = type(explainer.loaded.adapter), iter(range(times))
     run = kind.run
 
     def full(adapter: Any, tensor: torch.Tensor) -> Any:
         if next(left, None) is not None:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise torch.OutOfMemoryError("CUDA out of memory.") from cause
         return run(adapter, tensor)
 
     monkeypatch.setattr(kind, "run", full)
@@ -308,6 +312,22 @@ def test_out_of_memory_makes_room_then_goes_to_cpu(times: int, bus: Path, monkey
     assert times == 1 or result.recipe.device == "cpu"
     EVIDENCE.clear()
     assert explainer(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
+
+
+def test_what_fits_nowhere_is_one_sentence(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = Explainer("demo-cls-s", model_cache=ModelCache())
+    EVIDENCE.clear()
+    failing(monkeypatch, explainer, 99)
+    with pytest.raises(OutOfMemory, match=r"^This does not fit in memory: give a smaller picture or model, or .*\.$"):
+        explainer(bus, top_k=1)
+
+
+def test_full_process_is_no_full_gpu(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ONNX file runs in a process of its own, whose limit is not the GPU's."""
+    explainer = Explainer("demo-cls-s", model_cache=ModelCache())
+    EVIDENCE.clear()
+    failing(monkeypatch, explainer, 1, MemoryError())
+    assert not any("GPU" in note for note in explainer(bus, top_k=1).notes)
 
 
 @pytest.fixture

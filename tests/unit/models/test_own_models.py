@@ -23,6 +23,7 @@ from sightglass import models
 from sightglass.cli import main
 from sightglass.common import access
 from sightglass.common.errors import MachineProblem, ModelProblem, Problem
+from sightglass.common.left_out import describe_left_out
 from sightglass.explain import Explainer
 from sightglass.models import catalog, isolated
 from sightglass.models.families.transformers.folders import check_folder
@@ -117,6 +118,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_model(place, leaf, monkeypatc
     with pytest.raises(MachineProblem, match=r"^The disk is full: make room on it, and try again\.$"):
         add(("leaf.pth", leaf))
     assert not store.tables()
+
+
+def test_archive_on_a_full_disk_is_not_damaged(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stored.mkdir(parents=True, exist_ok=True)
+    (stored / "m.zip").write_bytes(zip_of({"m.pth": b"x"}))
+    monkeypatch.setattr(store, "_store", fail)
+    with pytest.raises(MachineProblem, match=r"^The disk is full: make room on it, and try again\.$"):
+        store._unpack(stored, "m.zip", 100)
+    assert (stored / "m.zip").is_file()
 
 
 def test_a_table_that_is_nested_deeply_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,6 +394,44 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
 def test_two_received_files_of_one_name_are_refused() -> None:
     with pytest.raises(ModelProblem, match=r"two files called Config\.json"):
         store.receive([("config.json", b"{}"), ("Config.json", b"{}")])
+
+
+BESIDE = (
+    *("model.safetensors.index.json", "model-00001-of-00001.safetensors", "chat_template.jinja", "vocab.json"),
+    *("merges.txt", "spiece.model", "preprocessor_config.json", "generation_config.json", "tokenizer_config.json"),
+)
+ELSEWHERE = {
+    "README.md": "no file of a model",
+    "cat.png": "no file of a model",
+    ".gitattributes": "hidden",
+    "onnx/model.onnx": "not beside config.json",
+    "original/config.json": "not beside config.json",
+    "onnx/notes.pdf": "no file of a model",
+}
+
+
+@pytest.mark.parametrize("top", ["", "my-model/"])
+def test_a_folder_and_its_archive_are_the_same_files_and_name_the_others(top: str) -> None:
+    used = {name: name.encode() for name in ("config.json", *BESIDE)}
+    files = {f"{top}{name}": data for name, data in used.items()} | {f"{top}{name}": b"x" for name in ELSEWHERE}
+    plain = {name: data for name, data in files.items() if name.count("/") == top.count("/")}
+    doors = {"paths": [*files.items()], "archive": [("m.zip", zip_of(files))], "one by one": [*plain.items()]}
+    for door, dropped in doors.items():
+        left_out: dict[str, str] = {}
+        into = store.receive(dropped, left_out)
+        assert {file.name: file.read_bytes() for file in into.iterdir()} == used, door
+        among = files if door != "one by one" else plain
+        assert left_out == {f"{top}{name}": why for name, why in ELSEWHERE.items() if f"{top}{name}" in among}, door
+
+
+def test_weights_and_names_in_different_folders_are_one_model(leaf: bytes) -> None:
+    names = "\n".join(NAMES).encode()
+    left_out: dict[str, str] = {}
+    files = {"run/weights/leaf.pth": leaf, "run/names.txt": names, "run/results.png": b"x", "__MACOSX/a.txt": b"x"}
+    into = store.receive([("run.zip", zip_of(files))], left_out)
+    assert store.draft(into).table["weights"]["labels"] == str(into / "names.txt")
+    words = "2 files were left out: run/results.png (no file of a model); __MACOSX/a.txt (hidden)."
+    assert describe_left_out(left_out) == words
 
 
 def shared_tables() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Decks are kept beside the records, in order, whole or not at all; their slides hold what explanations show."""
 
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.files.packing import pack_data, unpack_data
+from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.style import Field, Style
@@ -128,16 +130,40 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert proof.support is not None and proof.support.strongest_name in controls
 
 
+CURVE = {"name": "map", "title": "This map", "hidden": [1, 0], "kept": [0, 1]}
+CHARTED = {"label": "cat", "sentence": "So.", "curves": [CURVE], "picture": 1}
+
+
 def changed(part: str = "view", **values: Any) -> bytes:
-    """A slide's bytes with values of its view, its first picture or its first map replaced."""
+    """A slide's bytes with values of its view, its first picture, its first map or that one's place replaced."""
     head, blobs = unpack_data(pack(whole()))
     (picture, *_) = head["pictures"]
-    {"view": head, "picture": picture, "map": picture["map"]}[part].update(values)
-    return pack_data(head, blobs)
+    parts = {"view": head, "picture": picture, "map": picture["map"], "field": picture["map"]["field"]}
+    parts[part].update(values)
+    sizes = [len(blob) for blob in blobs]
+    text = json.dumps(head | {"sizes": sizes}).encode()
+    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def test_a_slide_with_another_chart_is_read() -> None:
+    assert unpack(changed(charts=[CHARTED])).charts[0].picture == 1
 
 
 @pytest.mark.parametrize(
-    "data", [b"", pack(whole())[:-1], changed(kind="script"), changed("picture", jpeg=99), changed("map", field=0)]
+    "data",
+    [
+        *(b"", pack(whole())[:-1], changed(kind="script"), changed("picture", jpeg=99), changed("map", field=0)),
+        *(changed("picture", size=size) for size in ([0, 4], [-6, 4], [10**400, 4], [10**9, 4])),
+        *(changed("picture", answers=[["cat", score]]) for score in (1e308, -1, float("nan"))),
+        *(changed("field", seen=seen) for seen in ([0, 0, 7, 4], [-1, 0, 6, 4], [3, 0, 3, 4], [float("nan"), 0, 6, 4])),
+        changed("field", extent=[0, 0, 1e308, 4]),
+        changed(facts=["75 % right"] * 50_000),
+        changed("picture", boxes=[{"points": [[0, 0], [1, 1]], "text": "cat"}] * 1000),
+        changed("map", label="y" * 30_000),
+        *(changed("picture", caption=text) for text in ("\ud800", "a\x00b", "\x1b[31m")),
+        changed(charts=[CHARTED | {"curves": [CURVE | {"kept": [1e308, 0]}]}]),
+        *(changed(charts=[CHARTED | {"picture": place}]) for place in (-5, 2)),
+    ],
 )
 def test_damaged_slide_ends_in_one_sentence(data: bytes) -> None:
     with pytest.raises(Problem, match=r"^This slide cannot be read: it is damaged, or .* another version\.$"):

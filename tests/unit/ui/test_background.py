@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sightglass.common.work import progress
+from sightglass.common.work import ending, progress
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
 from tests.waits import patience
@@ -33,6 +33,12 @@ job = Job(work)
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=patience(120)
     )
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
+
+
+def test_a_stopping_server_stops_its_work() -> None:
+    job = Job(lambda *, cancel, **_: cancel.wait(patience(20)))
+    ending.stop_work()
+    assert job.finished(patience(20)) and job.result
 
 
 def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture import decode
 from sightglass.explain.picture.image import to_png
 from sightglass.models import isolated
 from sightglass.models.demo.pictures import is_scene
@@ -120,12 +121,14 @@ def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path, name: str, sa
         ("playlist.mp4", b"#EXTM3U\nsecret.mp4\n", "cannot be read as a video; give MP4"),
         ("a.png", to_png(np.zeros((8, 8, 3), np.uint8)), "a.png cannot be read as a video; give MP4"),
         ("sound.mp4", None, "sound.mp4 has no video that can be decoded; give MP4"),
+        ("song.mp4", None, "song.mp4 is sound with a picture for its cover, and no video; give MP4"),
         ("", b"", "There is no file"),
         ("none.mp4", None, "There is no file none.mp4"),
     ],
 )
 def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, name: str, data: bytes | None, sentence: str) -> None:
     only_sound(tmp_path / "sound.mp4")
+    only_sound(tmp_path / "song.mp4", cover=True)
     clip(tmp_path / "secret.mp4", plain(3))
     if name and data is not None:
         (tmp_path / name).write_bytes(data)
@@ -135,9 +138,9 @@ def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, name: str, data:
 
 def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip(tmp_path / "a.mp4", plain(30))
-    for name, limit in (("MAX_PIXELS", 1000), ("MAX_SECONDS", 1.0)):
+    for place, name, limit in ((reading, "MAX_PIXELS", 1000), (reading, "MAX_SECONDS", 1.0), (decode, "MAX_SIDE", 20)):
         with monkeypatch.context() as patch:
-            patch.setattr(reading, name, limit)
+            patch.setattr(place, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
 

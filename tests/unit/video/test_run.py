@@ -184,7 +184,7 @@ def test_stopped_and_finished_runs(moving, explainer, tmp_path, monkeypatch):
     assert [share for share, _ in reports] == sorted(share for share, _ in reports)
     monkeypatch.setattr(ClipExplainer, "__call__", None)
     assert run(moving, explainer, tmp_path, settings=EXACT).moments == second.moments
-    with pytest.raises(ModelProblem, match=r"^Results cannot be written to .*: make room or choose another"):
+    with pytest.raises(ModelProblem, match=r"^Results cannot be written to .*: choose another folder"):
         run(moving, explainer, moving / "out")
     with pytest.raises(ModelProblem, match="holds results of other settings"):
         run(moving, explainer, tmp_path, settings=Settings(every=3))

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
+from sightglass.common.work import ending
 from sightglass.common.work.progress import Progress, lower_priority
 from sightglass.explain.phrases import NBSP
 from sightglass.ui.session import page, state
@@ -205,15 +206,22 @@ def outcome(name: str, key: Hashable, call: Callable[..., T], *, button: str, he
     return None
 
 
+def cancel_all() -> None:
+    """Tell all work of the process to stop."""
+    for cancel in tuple(_RUNNING.values()):
+        cancel.set()
+
+
+ending.AT_STOP.append(cancel_all)
+
+
 @atexit.register
 def stop_all() -> None:
     """Stop all work of the process and wait for its end, at most `STOP_TIMEOUT` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
     end = time.monotonic() + STOP_TIMEOUT
-    running = dict(_RUNNING)
-    for cancel in running.values():
-        cancel.set()
-    for thread in running:
+    cancel_all()
+    for thread in tuple(_RUNNING):
         thread.join(max(0.0, end - time.monotonic()))
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image as pil
 from torch import nn
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS
@@ -289,6 +289,23 @@ def test_the_limits_are_exact_and_named(tmp_path: Path) -> None:
             Image.open(source, max_bytes=len(data) - 1)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_has_a_limit_at_every_door(turned: bool) -> None:
+    longest, long = (np.zeros((6, side, 3), np.uint8) for side in (65_500, 65_501))
+    if turned:
+        longest, long = longest.transpose(1, 0, 2), long.transpose(1, 0, 2)
+    assert max(Image.open(to_png(longest)).pixels.shape) == 65_500
+    numbers = np.zeros((*long.shape[:2], 5), np.float32)
+    tensor = torch.from_numpy(numbers).permute(2, 0, 1)
+    files = [to_png(long), saved(pil.fromarray(long), "TIFF"), npy(long), npy(numbers), tif(numbers)]
+    for source in (*files, long, numbers, tensor, pil.fromarray(long)):
+        with pytest.raises(TooLarge, match=r"a side of 65,501 pixels; give at most 65,500: cut it or make it smaller"):
+            Image.open(source, numbers=5)
+    for wrap in (lambda: Image(long), lambda: Image.of_tensor(tensor)):
+        with pytest.raises(TooLarge, match="65,501"):
+            wrap()
+
+
 DICE = np.random.default_rng(0)
 WIDE = DICE.integers(0, 4000, (40, 50, 8)).astype(np.uint16)
 SPEC = ModelSpec("bands", "Tests", "", "tests", "bands", "classify", "")
@@ -320,6 +337,8 @@ def bomb() -> bytes:
         *((source, ".") for source in (None, 3, [1, 2], object(), StringIO("x"))),
         (b"", "picture is empty: send or save it again"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(40), "Video"),
+        (b"%PDF-1.7 and more", "known kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "known kind"),
         (".", "is a folder"),
         ("missing.png", "no file missing.png"),
         *((path, ".") for path in ("a\x00b", "x" * 5000, "")),

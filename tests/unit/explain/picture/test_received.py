@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,12 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.explain.picture import bounds, received
+from sightglass.explain.picture import bounds, received, source
 from sightglass.explain.picture.image import MAX_BYTES, Image
 from sightglass.explain.picture.received import open_received
 from sightglass.models import isolated
+from sightglass.report import embedded_recipe
+from tests.unit.report.test_embedded_recipe import recipe
 
 
 def saved(kind: str, **options: Any) -> bytes:
@@ -43,6 +47,25 @@ def test_slow_kinds_are_decoded_apart_alike() -> None:
     assert open_received(FILES["photo.tif"] + bytes(MAX_BYTES), name="large.tif", max_bytes=2 * MAX_BYTES).width == 80
     with pytest.raises(ImageProblem, match=r"cut\.avif is damaged, cut off or of an unusual kind"):
         open_received(FILES["photo.avif"][:300], name="cut.avif")
+
+
+def test_pictures_within_received_files_are_decoded_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Any] = []
+    ask = isolated.Process.ask
+
+    def asking(process: isolated.Process, *given: Any) -> Any:
+        asked.append(given)
+        return ask(process, *given)
+
+    monkeypatch.setattr(isolated.Process, "ask", asking)
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("photo.avif", FILES["photo.avif"])
+    (item,) = source.find(str(archive))
+    assert item.open().width == 80 and len(asked) == 1
+    contents = embedded_recipe.Contents(recipe=recipe(picture_sha256=item.open().sha256), picture=FILES["photo.avif"])
+    original = embedded_recipe.original(contents)
+    assert original is not None and original.width == 80 and len(asked) == 3
 
 
 def test_endless_decoder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
