@@ -75,13 +75,8 @@ PRELOADED = (
 """Modules that the forking process imports before the first child that needs them."""
 SLOW = ("sightglass.models.families.keras.network:keras", "transformers.modeling_utils")
 """Modules, and a function that imports one, which it imports once nobody waits."""
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "OMP_WAIT_POLICY": "passive",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""Variables of a child: it asks no hub, reserves little for threads, and threads that wait take no processor's time."""
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""Variables of a child: it asks no hub, and reserves little for threads."""
 PROBLEMS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Problem)}
 """What a child may raise here."""
 NO_MEMORY, REFUSED = "memory", "refused"
