@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import sys
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -113,11 +114,18 @@ def get_readiness(request: Request) -> Status:
                 raise Problem(f"The history's folder {folder} {reason}")
         service.local_model(settings().api_model)
         queue: WorkQueue = request.app.state.queue
-        if workers.POOL.full or queue.full or queue.stuck == queue.workers:
+        if _all_processes_busy() or queue.full or queue.stuck == queue.workers:
             raise Problem("All workers are busy: try again in a moment.")
     except Problem as problem:
         raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem
     return Status()
+
+
+def _all_processes_busy() -> bool:
+    """Return whether received files of one kind have no process that can take work."""
+    # Imported with the first received model.
+    received: Any = sys.modules.get("sightglass.explain.received.model")
+    return workers.POOL.full or (received is not None and received.all_busy())
 
 
 @protected.get(

@@ -31,6 +31,7 @@ from sightglass.common.errors import SettingProblem
 from sightglass.common.work import progress
 from sightglass.common.work.progress import BACKGROUND_PRIORITY, check
 from sightglass.explain.picture.image import to_png
+from sightglass.explain.received import model as received
 from sightglass.models import catalog
 from sightglass.models.families.exported import workers
 from tests import loops
@@ -263,6 +264,9 @@ def test_ready_is_who_has_its_model_and_its_history(client, monkeypatch, tmp_pat
         patch.setattr(workers.POOL, "busy", workers.MOST)
         assert "All workers are busy" in told(_ready(client), 503, "unready")
         assert counted()['sightglass_processes{state="busy"}'] == workers.MOST
+    with monkeypatch.context() as patch:
+        patch.setattr(received, "all_busy", lambda: True)
+        assert "All workers are busy" in told(_ready(client), 503, "unready")
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     assert "cannot be written" in told(_ready(client), 503, "unready")
