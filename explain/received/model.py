@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sightglass.explain.methods.method import Method, RawMaps, Request
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box, Geometry
-    from sightglass.models.layers import Layer
+    from sightglass.models.layers import Layer, Section
     from sightglass.models.spec import ModelSpec
 
 Chain = tuple[tuple[Any, ...], ...]
@@ -71,6 +71,8 @@ class Home:
         self._usual: float | None = None
         self.weights: dict[Chain, Tensor] = {}
         """Weights of the last layer, by how the model is made of the file's."""
+        self.structure: dict[tuple[str, tuple[str, ...]], Any] = {}
+        """What the adapter says of layers of its module, by the question and their paths."""
         self.used = 0.0
         """When it was asked last."""
 
@@ -226,6 +228,32 @@ class ReceivedAdapter(Adapter):
         if self.selects:
             return cast("tuple[Tensor, Tensor]", cast("Any", super()).select_boxes(outputs, confidence, iou))
         return cast("tuple[Tensor, Tensor]", self.home.ask("select_boxes", self.chain, outputs, confidence, iou))
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        return cast("tuple[str, ...]", self._ask_structure("default_layers", layers))
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        return cast("dict[str, tuple[str, ...]]", self._ask_structure("presets", layers))
+
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
+        return cast("dict[str, Section]", self._ask_structure("sections", layers))
+
+    def alias(self, name: str) -> str:
+        return cast("str", self.home.ask("alias", self.chain, name))
+
+    def margin(self, outputs: Any, target: Target) -> Tensor:
+        if getattr(target, "rival", ""):
+            # It is read by the model's own tokenizer.
+            return cast("Tensor", self.home.ask("margin", self.chain, outputs, target))
+        return cast("Tensor", cast("Any", super()).margin(outputs, target))
+
+    def _ask_structure(self, what: str, layers: Sequence[Layer]) -> Any:
+        """Return what the adapter says of the layers of its module, asked once."""
+        key = what, tuple(layer.path for layer in layers)
+        known = self.home.structure
+        if key not in known:
+            known[key] = self.home.ask("structure", self.chain, what, list(layers))
+        return known[key]
 
     def with_classes(self, names: Sequence[str]) -> Self:
         return self._changed("with_classes", list(names))

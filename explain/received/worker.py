@@ -142,6 +142,18 @@ class _Answers:
         loaded = self._model(chain)
         return loaded.survey, loaded.probed
 
+    def structure(self, chain: Chain, what: str, layers: Sequence[Layer]) -> Any:
+        """Return what the adapter says of the layers of its module: one of `STRUCTURE`."""
+        assert what in STRUCTURE
+        return getattr(self._model(chain).adapter, what)(layers)
+
+    def alias(self, chain: Chain, name: str) -> str:
+        return self._model(chain).adapter.alias(name)
+
+    def margin(self, chain: Chain, outputs: Any, target: Target) -> Tensor:
+        margin: Tensor = self._model(chain).adapter.margin(outputs, target)  # type: ignore[attr-defined]
+        return margin
+
     def prepare(self, chain: Chain, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         return self._model(chain).adapter.prepare(pixels, preprocessing)
 
@@ -231,6 +243,8 @@ PURE = (
 """Modules whose `prepare` is this project's own and of bounded size: a server prepares by itself."""
 
 
+STRUCTURE = ("default_layers", "presets", "sections")
+"""Methods of an adapter that look into its module."""
 OWN_STATE = ("module", "function", "device", "guard")
 """Attributes of an adapter that are each process's own."""
 
