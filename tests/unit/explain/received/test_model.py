@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import resource
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from sightglass.explain.received.model import ReceivedModel
 from sightglass.models.families.keras.network import keras
 from sightglass.models.load import TRUST
 from sightglass.models.own import store
-from tests import plant_net
+from tests import plant_net, weights
 from tests.unit.models.families import test_clip, test_describer, test_detr
 
 if TYPE_CHECKING:
@@ -193,6 +194,17 @@ def test_maps_are_the_same_to_the_bit(kind, tmp_path, monkeypatch):
             assert one == other
         else:
             same(one, other)
+
+
+@pytest.mark.weights("yolo11n.pt")
+def test_boxes_of_a_received_yolo_have_the_same_maps(tmp_path, monkeypatch):
+    def make(folder: Path) -> Path:
+        return shutil.copy(weights.find("yolo11n.pt"), folder / "yolo11n.pt")
+
+    MAKERS["yolo"] = make, {}, ""
+    apart, here = both("yolo", tmp_path, monkeypatch)
+    for method in ("hirescam", "eigencam"):
+        same(*(explainer("bus.jpg", method=method) for explainer in (apart, here)))
 
 
 @pytest.mark.parametrize("kind", ["keras", "vit", "detr", "segmenter"])
