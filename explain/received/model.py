@@ -47,12 +47,21 @@ if TYPE_CHECKING:
 Chain = tuple[tuple[Any, ...], ...]
 LOADING = 120.0
 """Seconds of all processors in which a file has to load, and to answer for the first time."""
+LEAST = 5.0
+"""Least seconds of all processors for a question: threads that wait for each other take some, too."""
 MOST = 4
 """Processes of received models that there are at once."""
 _LOST = {True: "did not answer in time", False: "crashed"}
 """What a file did, by whether its process was late."""
+AGAIN = 3
+"""Passes that are made again for one question, where others push them out."""
 _NUMBERS = itertools.count()
 """Numbers of passes."""
+
+
+def pass_seconds(usual: float | None, pictures: int) -> float:
+    """Return the seconds of all processors that a question with one pass may take."""
+    return max(LEAST, isolated.pass_seconds(usual, pictures))
 
 
 class Home:
@@ -103,7 +112,7 @@ class Home:
     def _ask(self, call: str, arguments: Sequence[Any], pictures: int, report: Progress | None) -> Any:
         writer = wire.Writer()
         question = {"question": writer.write([call, *arguments])}
-        seconds = isolated.pass_seconds(self._usual, pictures)
+        seconds = LOADING if call in ("describe", "survey") else pass_seconds(self._usual, pictures)
         for again in (True, False):
             try:
                 process = self._open()
@@ -389,9 +398,13 @@ class ReceivedPass:
     def _ask(self, call: str, *arguments: Any, report: Progress | None = None) -> Any:
         home, pictures = self._adapter.home, len(self._input.tensor)
         answer = home.ask(call, self._number, *arguments, pictures=pictures, report=report)
-        if answer is None:
+        for _ in range(AGAIN):
+            if answer is not None:
+                return answer
             self._record()
             answer = home.ask(call, self._number, *arguments, pictures=pictures, report=report)
+        if answer is None:
+            raise ModelProblem(f"{self._adapter.spec.id} has too much work at once: try again in a moment.")
         return answer
 
     def run(self, tensor: Tensor) -> Outputs:

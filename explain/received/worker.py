@@ -16,6 +16,7 @@ from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods.method import RawMaps, Request
+from sightglass.explain.received.model import pass_seconds
 from sightglass.models import isolated, wire
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.classifier import Logits
@@ -69,7 +70,7 @@ def _limit_each_pass(server: _Answers) -> None:
     run = Adapter.run
 
     def limited(self: Adapter, tensor: Tensor) -> Any:
-        isolated.extend(isolated.pass_seconds(server.usual, len(tensor)))
+        isolated.extend(pass_seconds(server.usual, len(tensor)))
         return run(self, tensor)
 
     Adapter.run = limited  # type: ignore[method-assign]
@@ -173,7 +174,11 @@ class _Answers:
         It is the outputs of some layers by path, the answer, how often each layer ran, and whether the answer has a
         `weight`, which is asked for by itself.
         """
-        evidence = Evidence(self._model(chain), model_input, layers)
+        loaded = self._model(chain)
+        if not chain or chain[-1][0] != REDRAWN:
+            # Shapes of other inputs are told by those of the survey, which another process may have made.
+            _ = loaded.survey
+        evidence = Evidence(loaded, model_input, layers)
         self._passes[number] = evidence
         self._drop_passes()
         recorded = dict(zip(evidence.paths, evidence.recorded, strict=True))
@@ -216,7 +221,7 @@ class _Answers:
         return raw
 
     def _report(self, share: float, text: str) -> None:
-        isolated.extend(isolated.pass_seconds(self.usual, 1))
+        isolated.extend(pass_seconds(self.usual, 1))
         isolated.report(share, text)
 
     def _drop_passes(self) -> None:

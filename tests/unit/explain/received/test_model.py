@@ -307,3 +307,11 @@ def test_pass_is_made_again_after_its_process_has_ended(tmp_path):
     explainer.loaded.home.end()
     again = explanation.with_targets(1)
     assert np.array_equal(again.heatmaps[0].raw[0], other.heatmaps[0].raw[0])
+
+
+@pytest.mark.parametrize("kind", ["vit", "detr", "segmenter", "clip", "describer"])
+def test_another_process_gives_the_same_maps(kind, tmp_path):
+    explainer = explainer_of(kind, tmp_path)
+    before = explain(explainer, kind)
+    explainer.loaded.home.end()
+    same(explain(explainer, kind), before)
