@@ -112,7 +112,9 @@ class Home:
     def _ask(self, call: str, arguments: Sequence[Any], pictures: int, report: Progress | None) -> Any:
         writer = wire.Writer()
         question = {"question": writer.write([call, *arguments])}
-        seconds = LOADING if call in ("describe", "survey") else pass_seconds(self._usual, pictures)
+        # Of a chain the files' own tokenizer or template may be at work.
+        is_structure = call in ("describe", "survey") and not arguments[0]
+        seconds = LOADING if is_structure else pass_seconds(self._usual, pictures)
         for again in (True, False):
             try:
                 process = self._open()
