@@ -151,10 +151,10 @@ def _read_object(content: Any, arrays: Sequence[Array]) -> Any:
     state = _read_pairs(written, arrays)
     if not {field.name for field in fields(kind)}.issuperset(state):
         raise ValueError(f"{name} has other fields")
-    made = object.__new__(kind)
+    instance = object.__new__(kind)
     for field, value in state.items():
-        object.__setattr__(made, field, value)
-    return made
+        object.__setattr__(instance, field, value)
+    return instance
 
 
 def _read_function(content: Any, _: Sequence[Array]) -> Any:

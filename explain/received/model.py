@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 Chain = tuple[tuple[Any, ...], ...]
+"""How a model is made of the file's: steps of a name and its arguments, such as `("with_classes", words)`."""
+REDRAWN = "redrawn"
+"""The step of a chain that redraws all weights of a copy, by a seed."""
 LOADING = 120.0
 """Seconds of all processors in which a file has to load, and to answer for the first time."""
 LEAST = 5.0
@@ -78,8 +81,6 @@ class Home:
         self._lock = threading.Lock()
         self._process: isolated.Process | None = None
         self._usual: float | None = None
-        self.weights: dict[Chain, Tensor] = {}
-        """Weights of the last layer, by how the model is made of the file's."""
         self.structure: dict[tuple[str, tuple[str, ...]], Any] = {}
         """What the adapter says of layers of its module, by the question and their paths."""
         self.used = 0.0
@@ -222,6 +223,8 @@ class ReceivedAdapter(Adapter):
     selects = True
     """Whether boxes are selected here."""
     described = ""
+    last_weight: Tensor | None = None
+    """The `weight` of its answers, which is the same in each pass, once it was asked for."""
 
     @property
     def resizing(self) -> str:
@@ -290,17 +293,16 @@ def _adapter(
     kind = wire.find(about["kind"])
     if not (isinstance(kind, type) and issubclass(kind, Adapter)):
         raise ModelProblem(f"{spec.id} could not be loaded: add it again.")
-    made: Any = object.__new__(type(kind.__name__, (ReceivedAdapter, kind), {}))
-    vars(made).update(about["state"])
-    made.module = _outline(about["modules"])
-    made.module.text = about["text"]
-    made.function = made.guard = None
-    made.device = None
-    made.home, made.chain = home, chain
-    made.prepares, made.selects = about["prepares"], about["selects"]
-    made.described = about["resizing"]
-    made.apart = True
-    return made, about
+    adapter: Any = object.__new__(type(kind.__name__, (ReceivedAdapter, kind), {}))
+    vars(adapter).update(about["state"])
+    adapter.module = _outline(about["modules"])
+    adapter.module.text = about["text"]
+    adapter.function = adapter.guard = adapter.device = None
+    adapter.home, adapter.chain = home, chain
+    adapter.prepares, adapter.selects = about["prepares"], about["selects"]
+    adapter.described = about["resizing"]
+    adapter.apart = True
+    return adapter, about
 
 
 def _outline(parts: Sequence[tuple[str, str]]) -> Any:
@@ -362,7 +364,8 @@ class ReceivedModel(LoadedModel):
         other = self.copy()
         other._origin = None
         adapter = copy.copy(self._received)
-        adapter.chain = (*adapter.chain, ("redrawn", seed))
+        adapter.chain = (*adapter.chain, (REDRAWN, seed))
+        adapter.last_weight = None
         other.adapter = adapter
         return other
 
@@ -383,19 +386,14 @@ class ReceivedPass:
         self._recorded, outputs, self.calls, has_weight = self._record()
         self._outputs = replace(outputs, weight=self._weight()) if has_weight else outputs
 
-    @property
-    def nbytes(self) -> int:
-        return 0
-
     def _record(self) -> Any:
         adapter, pictures = self._adapter, len(self._input.tensor)
         return adapter.home.ask("record", adapter.chain, self._number, self._input, self._layers, pictures=pictures)
 
     def _weight(self) -> Tensor:
-        weights = self._adapter.home.weights
-        if self._adapter.chain not in weights:
-            weights[self._adapter.chain] = self._ask("weight")
-        return weights[self._adapter.chain]
+        if self._adapter.last_weight is None:
+            self._adapter.last_weight = cast("Tensor", self._ask("weight"))
+        return self._adapter.last_weight
 
     def _ask(self, call: str, *arguments: Any, report: Progress | None = None) -> Any:
         home, pictures = self._adapter.home, len(self._input.tensor)

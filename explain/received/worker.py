@@ -16,7 +16,7 @@ from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods.method import RawMaps, Request
-from sightglass.explain.received.model import pass_seconds
+from sightglass.explain.received.model import REDRAWN, Chain, pass_seconds
 from sightglass.models import isolated, wire
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.classifier import Logits
@@ -38,16 +38,12 @@ if TYPE_CHECKING:
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec
 
-Chain = tuple[tuple[Any, ...], ...]
-"""How a model is made of the file's: steps of a name and its arguments, such as `("with_classes", words)`."""
 STEPS = ("with_classes", "with_examples", "with_answer")
 """Methods of an adapter that return another one."""
 PASSES_BYTES = 512 * 2**20
 """Bytes of passes that are held for their gradients, the latest one at least."""
 MAX_CHAINS = 16
 """Models made of the file's that are held."""
-REDRAWN = "redrawn"
-"""The step of a chain that redraws all weights of a copy, by a seed."""
 
 
 def start(spec: ModelSpec, device: str, threads: int) -> tuple[isolated.Answer, Json]:

@@ -88,14 +88,18 @@ class Detections:
         extra = () if self.prototypes is None else (self.prototypes,)
         return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra, *self.poses)
 
+    def _score(self) -> Tensor:
+        """Return what `scoring` gives for all classes, out of the graph."""
+        objectness = _rows(self.objectness).detach().float() if self.objectness else None
+        return self.scoring(self.logits.detach().float(), objectness)
+
     def decoded(self) -> Self:
         """Return the same candidates as data, all decodings carried out."""
-        objectness = _rows(self.objectness).detach().float() if self.objectness else None
         corners_of = None if self.corners_of is None else Decoded(self.corners_of(self.regressions).detach())
         return replace(
             self,
             boxes_of=Decoded(self.boxes.detach()),
-            scoring=Decoded(self.scoring(self.logits.detach().float(), objectness)),
+            scoring=Decoded(self._score()),
             corners_of=corners_of,
             joints_of=Decoded(self.joints.detach()) if self.poses else _first_pose,
         )
@@ -131,8 +135,7 @@ class Detections:
     @cached_property
     def scores(self) -> Tensor:
         """(B, K, N) in 0..1, float32, out of the graph."""
-        objectness = _rows(self.objectness).detach().float() if self.objectness else None
-        scores = self.scoring(self.logits.detach().float(), objectness)
+        scores = self._score()
         if self.choice is None:
             return scores
         return torch.zeros_like(scores).scatter(1, self.choice[:, None], scores.gather(1, self.choice[:, None]))

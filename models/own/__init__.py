@@ -25,15 +25,18 @@ def is_on() -> bool:
     return settings().own_models is not None
 
 
+def is_plain(loader: str, arch: str) -> bool:
+    """Return whether a model is plain weights of an architecture that is no person's."""
+    return loader.partition(".")[0] in PLAIN and ".py:" not in arch
+
+
 def runs_apart(spec: ModelSpec) -> bool:
     """Return whether received files choose what a model computes."""
     base, path = settings().own_models, spec.weights.path
     if base is None or path is None or isolated.INSIDE:
         return False
     received = Path(path).absolute().is_relative_to(base.absolute())
-    own_class = ".py:" in spec.arch
-    plain = spec.loader.partition(".")[0] in PLAIN and not own_class
-    return received and not plain and Path(path).suffix.lower() != ONNX
+    return received and not is_plain(spec.loader, spec.arch) and Path(path).suffix.lower() != ONNX
 
 
 def upload_megabytes() -> int:

@@ -239,10 +239,10 @@ def find_model(into: Path) -> Path:
 def draft(into: Path, arch: str = "") -> TableDraft:
     """Return what the received files say of the model; nothing of them runs."""
     with without_paths():
-        made = _isolated(into, TableDraft, _draft, into, arch)
-    if isolated.LIMITS_MEMORY or made.loader in own.PLAIN:
-        return made
-    return replace(made, unknown=(*made.unknown, Unknown(TRUST, UNLIMITED, ("no", "yes"))))
+        filled = _isolated(into, TableDraft, _draft, into, arch)
+    if isolated.LIMITS_MEMORY or own.is_plain(filled.loader, filled.arch):
+        return filled
+    return replace(filled, unknown=(*filled.unknown, Unknown(TRUST, UNLIMITED, ("no", "yes"))))
 
 
 def _isolated(into: Path, kind: type[R], function: Callable[..., R], *args: object) -> R:
