@@ -14,14 +14,14 @@ from pathlib import Path, PurePosixPath
 
 from sightglass import examples
 from sightglass.batch import labels
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.batch.received_labels import ANY, read_received
+from sightglass.common.errors import ModelProblem, Problem, TooManyLabels
 from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
-from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
@@ -191,15 +191,21 @@ def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[It
 
 
 def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth | None:
-    """Return the labels in an archive; raise Problem for one with neither pictures, `items`, nor labels."""
+    """Return the labels in an archive.
+
+    Raises Problem for one with neither pictures, `items`, nor labels, and TooManyLabels for labels that cannot be read.
+    """
     if not items:
-        return KINDS[task.evaluation].read(path)
+        return read_received(path, task.evaluation)
     # Beside pictures a .png is one of them, and other files may be about anything else.
-    with contextlib.suppress(Problem):
-        truth = ground_truth.read(path)
-        if len(truth.find_missing([item.key for item in items])) < len(truth.files):
-            return truth
-    return None
+    try:
+        truth = read_received(path, ANY)
+    except TooManyLabels:
+        raise
+    except Problem:
+        return None
+    labelled = len(truth.find_missing([item.key for item in items])) < len(truth.files)
+    return truth if labelled else None
 
 
 def _pack(files: Sequence[File], path: Path) -> Path:

@@ -37,6 +37,10 @@ class TooLarge(ImageProblem):
     """The picture has more bytes, pixels or values than are accepted or fit in memory."""
 
 
+class TooManyLabels(Problem):
+    """Labels take more time or memory to read than they may."""
+
+
 class ModelProblem(Problem):
     """The model is unknown, or cannot do what was asked of it."""
 
