@@ -48,6 +48,7 @@ COMMANDS = {
     "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short",)),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),
+    "hostile": Command("load.hostile", "API clients beside pictures that harm a model", ("seconds", "clients")),
     "received": Command("received", "maps of received models, in processes of their own and in this one", ("rounds",)),
     "gpu": Command("gpu", "what a GPU does to time, memory and maps", ("models", "rounds", "picture", "device")),
 }

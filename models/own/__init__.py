@@ -39,6 +39,11 @@ def runs_apart(spec: ModelSpec) -> bool:
     return received and not is_plain(spec.loader, spec.arch) and Path(path).suffix.lower() != ONNX
 
 
+def computes_elsewhere(spec: ModelSpec) -> bool:
+    """Return whether passes of a model are another process's: of received files, and of all ONNX files."""
+    return runs_apart(spec) or Path(spec.weights.path or "").suffix.lower() == ONNX
+
+
 def upload_megabytes() -> int:
     """Return the MB allowed per dropped file, kept in memory until stored."""
     return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) * UPLOAD_SHARE)))

@@ -22,12 +22,12 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
 from sightglass.video.frames import FrameExplainer
 from sightglass.video.live import (
-    EXECUTOR,
     BadMessage,
     Grids,
     LiveExplainer,
     Message,
     choose,
+    executor_for,
     parse_frame,
     parse_message,
 )
@@ -106,8 +106,11 @@ class _Session:
         while True:
             await self.changed.wait()
             self.changed.clear()
+            if self.explainer is None:
+                continue
+            executor = executor_for(self.explainer.frames.loaded)
             # While an answer is being sent, later frames replace the one that waits.
-            if (result := await loop.run_in_executor(EXECUTOR, self.serve)) is not None:
+            if (result := await loop.run_in_executor(executor, self.serve)) is not None:
                 await self.socket.send_bytes(result)
 
     def offer(self, number: int, data: bytes) -> None:

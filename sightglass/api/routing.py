@@ -24,7 +24,7 @@ from sightglass.models.catalog import available, catalog
 from sightglass.models.families.exported import workers
 from sightglass.models.spec import Task
 from sightglass.report.results import ComparisonResult, Explained, PlainResult, ProofResult, SimilarityResult
-from sightglass.video.live import EXECUTOR
+from sightglass.video.live import executor_for
 
 MAP_FORMATS, PLAIN_FORMATS = ("json", "png", "npy", "zip"), ("json", "zip")
 """Formats: numbers; the first map over the picture, with its recipe; the first map; the command line's folder."""
@@ -43,8 +43,10 @@ add_route(pictures, "/prove", schemas.ProveRequest, ProofResult, service.prove_m
 async def answer_touch(request: Request) -> JSONResponse:
     """Answer for a page's picture that a hand covers."""
     asked = validate(await read(request, schemas.TouchRequest), schemas.TouchRequest)
-    answer = partial(touch.find(asked.key).answer, edits.parse(asked.edit), exact=asked.exact)
-    return JSONResponse(await asyncio.get_running_loop().run_in_executor(EXECUTOR, answer))
+    touched = touch.find(asked.key)
+    answer = partial(touched.answer, edits.parse(asked.edit), exact=asked.exact)
+    executor = executor_for(touched.before.evidence.loaded)
+    return JSONResponse(await asyncio.get_running_loop().run_in_executor(executor, answer))
 
 
 class Listed(PlainResult):

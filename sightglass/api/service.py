@@ -10,6 +10,7 @@ from sightglass import history
 from sightglass.api import metrics
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import CompareRequest, ExplainRequest, ProveRequest, SimilarityRequest
+from sightglass.api.work import leave_place
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
@@ -24,6 +25,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import describe
+from sightglass.models import own
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.spec import ModelSpec
 from sightglass.report import result_folder, results, similarity_files
@@ -52,6 +54,8 @@ def local_model(name: str) -> ModelSpec:
 def load_explainer(name: str) -> Explainer:
     """Load a model without downloads; raise ApiProblem, 404."""
     model_spec = local_model(name)
+    if own.computes_elsewhere(model_spec):
+        leave_place()
     from sightglass.explain.explainer import Explainer
 
     # By its id: a name may also be that of a file in the working folder.

@@ -8,8 +8,10 @@ import asyncio
 import contextvars
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, Literal, TypeVar, get_origin
 
 import anyio
@@ -40,29 +42,47 @@ T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=BaseModel)
 
 
+class Job:
+    """A request's work: it waits for a place, works there, and may go on elsewhere."""
+
+    def __init__(self) -> None:
+        self.abandoned = threading.Event()
+        """Set once nobody waits for the answer."""
+        self.at_place = self.elsewhere = False
+
+
+_JOB: ContextVar[tuple["WorkQueue", Job] | None] = ContextVar("job", default=None)
+"""The job of this thread, and its queue."""
+
+
 class WorkQueue:
-    """Run up to `workers` jobs at the same time and queue up to `waiting` more; refuse any others."""
+    """Run up to `workers` jobs at the same time and queue up to `waiting` more; refuse any others.
+
+    A job that waits for another process leaves its place: up to `waiting` of these go on beside the others.
+    """
 
     def __init__(self, workers: int = 2, waiting: int = 16) -> None:
         self.workers, self.waiting = workers, waiting
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
-        self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
-        self._jobs = dict[Future[Any], threading.Event]()
-        """Those at work or waiting, and what says that nobody waits for them."""
+        self._pool = ThreadPoolExecutor(workers + 2 * waiting, "api", initializer=lower_priority)
+        self._jobs = dict[Future[Any], Job]()
+        self._line = deque[Job]()
+        """Those without a place yet, in their order."""
+        self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        """Return the number of jobs at work or waiting."""
-        return len(self._jobs)
+        """Return the number of jobs at a place or waiting for one."""
+        return sum(not job.elsewhere for job in tuple(self._jobs.values()))
 
     @property
     def running(self) -> int:
         """Number of busy workers."""
-        return sum(job.running() for job in tuple(self._jobs))
+        return sum(job.at_place for job in tuple(self._jobs.values()))
 
     @property
     def stuck(self) -> int:
         """Number of workers whose request is over, and which have not come back from it."""
-        return sum(job.running() and left.is_set() for job, left in tuple(self._jobs.items()))
+        return sum(job.at_place and job.abandoned.is_set() for job in tuple(self._jobs.values()))
 
     @property
     def full(self) -> bool:
@@ -76,28 +96,66 @@ class WorkQueue:
         if the queue is full, and 504 at the timeout.
         """
         if self.full:
-            # Jobs often take about a second.
-            seconds = max(1, len(self) // self.workers)
-            headers = {"Retry-After": str(seconds), "Connection": "close"}
-            raise ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
-        cancel, context = threading.Event(), contextvars.copy_context()
+            raise self._busy()
+        job, context = Job(), contextvars.copy_context()
+        context.run(_JOB.set, (self, job))
 
         def call() -> T:
-            with stopped_by(cancel):
-                check()
+            with stopped_by(job.abandoned):
+                self._take_place(job)
                 return work()
 
-        job = self._pool.submit(context.run, call)
-        self._jobs[job] = cancel
-        job.add_done_callback(self._jobs.pop)
+        self._line.append(job)
+        future = self._pool.submit(context.run, call)
+        self._jobs[future] = job
+        future.add_done_callback(self._end)
         try:
             with anyio.move_on_after(timeout):
-                return await asyncio.wrap_future(job)
+                return await asyncio.wrap_future(future)
         finally:
-            cancel.set()
-            job.cancel()
+            job.abandoned.set()
+            future.cancel()
         detail = "choose a faster method, fewer masks or classes, or a smaller model."
         raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
+
+    def leave_place(self, job: Job) -> None:
+        """Let the next job begin beside this one; raise ApiProblem, 429, where too many have left theirs."""
+        with self._changed:
+            if sum(other.elsewhere for other in self._jobs.values()) >= self.waiting:
+                raise self._busy()
+            job.at_place, job.elsewhere = False, True
+            self._changed.notify_all()
+
+    def _take_place(self, job: Job) -> None:
+        with self._changed:
+            while self._line[0] is not job or self.running >= self.workers:
+                check()
+                self._changed.wait(0.1)
+            check()
+            self._line.popleft()
+            job.at_place = True
+            self._changed.notify_all()
+
+    def _end(self, future: Future[Any]) -> None:
+        with self._changed:
+            job = self._jobs.pop(future)
+            if job in self._line:
+                self._line.remove(job)
+            self._changed.notify_all()
+
+    def _busy(self) -> ApiProblem:
+        # Jobs often take about a second.
+        seconds = max(1, len(self) // self.workers)
+        headers = {"Retry-After": str(seconds), "Connection": "close"}
+        return ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
+
+
+def leave_place() -> None:
+    """Let others work while this job waits for a process that has limits of its own; outside of a job do nothing."""
+    current = _JOB.get()
+    if current is not None:
+        queue, job = current
+        queue.leave_place(job)
 
 
 async def answer(

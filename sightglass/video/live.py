@@ -251,3 +251,10 @@ def find_quick_method(spec: ModelSpec, method: str | None) -> str:
 
 EXECUTOR = ThreadPoolExecutor(1, "live")
 """One thread that serves all viewers in turn, each with its latest frame: a pass uses all cores that it may."""
+ELSEWHERE = ThreadPoolExecutor(4, "live-elsewhere")
+"""Threads for models whose passes are other processes': nobody else waits for these."""
+
+
+def executor_for(loaded: LoadedModel) -> ThreadPoolExecutor:
+    """Return the threads that serve a model."""
+    return ELSEWHERE if loaded.adapter.apart else EXECUTOR

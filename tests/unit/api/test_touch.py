@@ -1,10 +1,14 @@
 """POST /api/touch: a page's picture is answered for, and whatever else is asked is one sentence."""
 
+import threading
+
 import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.whatif import touch
+from sightglass.video import live
+from tests.waits import patience
 
 EDIT = {"marks": [{"kind": "brush", "points": [0.2, 0.2, 0.8, 0.8], "size": 0.2}]}
 GUESSED = {"key": "guessed", "edit": EDIT}
@@ -17,6 +21,17 @@ def test_touched_picture_is_answered(client):
     assert nothing["sentence"].startswith("Without it: ")
     shares = [next(iter(answer["rows"].values()))["share"] for answer in (rough, exact, nothing)]
     assert abs(shares[0] - shares[1]) < 0.05 < abs(shares[2] - shares[1])
+
+
+def test_nobody_waits_for_a_model_whose_passes_are_another_processs(client, monkeypatch):
+    explanation = Explainer("demo-cls-s")(load_bundled("scene 3"))
+    key, end = touch.register(explanation), threading.Event()
+    monkeypatch.setattr(explanation.evidence.loaded.adapter, "apart", True)
+    hanging = live.ELSEWHERE.submit(end.wait, patience(60))
+    others = live.EXECUTOR.submit(end.wait, patience(60))
+    assert client.post("/api/touch", json={"key": key, "edit": EDIT}).json()["rows"]
+    assert not hanging.done() and not others.done()
+    end.set()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from sightglass.api import metrics, prepare
 from sightglass.api.app import create
 from sightglass.api.problems import ApiProblem
-from sightglass.api.work import FIELD_BYTES, WorkQueue, answer
+from sightglass.api.work import FIELD_BYTES, WorkQueue, answer, leave_place
 from sightglass.common import access
 from sightglass.common import settings as environment_settings
 from sightglass.common.errors import SettingProblem
@@ -103,6 +103,29 @@ def test_queue_timeout_frees_its_place(queue: WorkQueue) -> None:
     assert told.wait(patience(20)) and queue.running == 1
     end.set()
     until(lambda: not len(queue))
+
+
+def test_jobs_that_wait_for_a_process_leave_their_places(queue: WorkQueue) -> None:
+    end = threading.Event()
+
+    def elsewhere() -> str:
+        leave_place()
+        assert end.wait(patience(60))
+        return "after"
+
+    async def asked() -> list[object]:
+        slow = [asyncio.ensure_future(queue.run(elsewhere, timeout=patience(30))) for _ in range(5)]
+        while sum(job.done() for job in slow) < 1:
+            await asyncio.sleep(0.005)
+        quick = [await queue.run(lambda: "beside", timeout=patience(30)) for _ in range(3)]
+        assert (len(queue), queue.running, queue.stuck) == (0, 0, 0)
+        end.set()
+        return [*quick, *await asyncio.gather(*slow, return_exceptions=True)]
+
+    answers = loops.run(asked())
+    refused = [answer for answer in answers if isinstance(answer, ApiProblem)]
+    assert answers.count("beside") == 3 and answers.count("after") == 4
+    assert [answer.status for answer in refused] == [429]
 
 
 def test_queue_keeps_context_and_priority(queue: WorkQueue) -> None:

@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import nn
 
+from benchmarks.load.hostile import make_growing
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence import loaded_model
@@ -213,21 +214,6 @@ def test_checks_and_proofs_are_the_same(kind, tmp_path, monkeypatch):
     assert apart.checks() == here.checks() or repr(apart.checks()) == repr(here.checks())
     assert repr(apart.prove(fillings=("mean",))) == repr(here.prove(fillings=("mean",)))
     same(apart, here)
-
-
-def make_growing(folder: Path) -> Path:
-    """A network that multiplies matrices of 9,000 a side for a white picture, and small ones for others."""
-    library = keras()
-    layers, ops = library.layers, library.ops
-    picture = layers.Input((32, 32, 3))
-    largest = ops.power(ops.mean(picture) / 255, 200) * 9000
-    counts = ops.bincount(ops.cast(ops.reshape(picture, (-1,)) * 0 + largest, "int32"))
-    row = ops.cast(ops.reshape(counts, (1, -1)), "float32")
-    square = ops.matmul(ops.transpose(row), row)
-    maps = layers.Conv2D(4, 3)(picture)
-    pooled = layers.GlobalAveragePooling2D()(maps) + 0 * ops.mean(ops.matmul(square, square))
-    library.Model(picture, layers.Dense(3, activation="softmax")(pooled)).save(folder / "growing.keras")
-    return folder / "growing.keras"
 
 
 def make_swelling(folder: Path) -> Path:
