@@ -17,8 +17,10 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.evaluation import boxes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox, to_number
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
+from sightglass.evaluation.label_files.rows import TrueBox
+from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import small_map

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, GroundTruth, LabelProblem, open_files
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.label_files.opening import DATA, MAX_BYTES, open_files
+from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.picture import bounds
 from sightglass.models import labels as class_names
 

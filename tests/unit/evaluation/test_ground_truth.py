@@ -13,6 +13,8 @@ from PIL import Image
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, masks
+from sightglass.evaluation.label_files import json_files, opening, tables
+from sightglass.evaluation.label_files.values import to_number
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as class_names
 from tests.corpus import saved
@@ -88,7 +90,7 @@ def test_more_columns_keys_or_lines_than_fit_are_refused(
     name: str, data: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name.startswith("many"):
-        monkeypatch.setattr(ground_truth, "MAX_KEYS", 100)
+        monkeypatch.setattr(json_files, "MAX_KEYS", 100)
         monkeypatch.setattr(ground_truth, "MAX_ROWS", 50)
     (tmp_path / name).write_text(data)
     with pytest.raises(Problem, match=words) as refused:
@@ -127,13 +129,13 @@ def test_files_are_not_compared_with_each_other(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_object_of_json_is_read_by_its_own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ground_truth, "SAMPLE", 10)
+    monkeypatch.setattr(tables, "SAMPLE", 10)
     first = KEYED | {f"k{i}": 1 for i in range(900)}
     rows = [first] * 10 + [{"label": "dog", "file": f"{i}.jpg"} for i in range(200)]
     (tmp_path / "a.json").write_text(json.dumps(rows))
     asked: list[int] = []
-    get = ground_truth._JsonRow.__getitem__
-    monkeypatch.setattr(ground_truth._JsonRow, "__getitem__", lambda row, i: asked.append(i) or get(row, i))
+    get = tables._JsonRow.__getitem__
+    monkeypatch.setattr(tables._JsonRow, "__getitem__", lambda row, i: asked.append(i) or get(row, i))
     truth = ground_truth.read(tmp_path / "a.json")
     assert truth.find_class("199.jpg") == "dog" and truth.find_class("a.jpg") == "cat" and not truth.problems
     assert len(asked) < 10 * 902 * 10 + 200 * 4
@@ -156,7 +158,7 @@ def test_ids_of_one_hash_are_not_compared_with_each_other(tmp_path: Path) -> Non
 
 def test_long_texts_and_many_names_take_no_square_of_their_length() -> None:
     # Where each was compared with each, both would take longer than a test may.
-    assert ground_truth.to_number("1" * 200_000 + "x") is None
+    assert to_number("1" * 200_000 + "x") is None
     classes = [f"kind of thing number {i}" for i in range(40_000)]
     assert len(class_names.suggest([f"number {i}" for i in range(40_000)], classes)) == 40_000
     assert len(class_names.match([name.upper() for name in classes], classes)) == 40_000
@@ -177,8 +179,8 @@ def test_long_texts_and_many_names_take_no_square_of_their_length() -> None:
     ],
 )
 def test_hostile_archive_is_refused(files, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(ground_truth, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
-    monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
+    monkeypatch.setattr(opening, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
+    monkeypatch.setattr(opening, "MAX_FILES", 20)
     into = tmp_path / "unpacked"
     into.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(into))
