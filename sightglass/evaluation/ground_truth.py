@@ -19,7 +19,9 @@ from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.formats import read_files
+from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import EXPECTED, open_files
+from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import INDEX, LabelError, LabelProblem, Row, TrueBox
 
 MAX_ROWS = 5_000_000
@@ -44,6 +46,9 @@ class GroundTruth:
     """Files of a folder or an archive that say nothing of the labels, but for pictures, with the reasons."""
     reading: str = ""
     """What the labels were read as: `labels.csv: filename → file, class → label; separated by tabs`."""
+
+    read_as: ReadAs = field(default_factory=ReadAs, repr=False)
+    """How they were read, for a person to check."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -165,21 +170,30 @@ def _bound(files: Iterable[tuple[str, Iterable[Row]]]) -> Iterator[tuple[str, Ro
         raise Problem(f"These labels have more than {MAX_ROWS:,} lines: give them in several parts.")
 
 
-def read(path: Path | str) -> GroundTruth:
-    """Read labels: a table, JSON, COCO, YOLO or VOC, a folder or a `.zip`.
+def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
+    """Read labels of any format (`label_files.formats`): a file, a folder or a `.zip`.
 
-    Rows of a table have a file, a label and maybe a box's corners; separator, encoding and columns are found.
-
-    Raises Problem for a file that is none of these.
+    `options`: what a person states where the files leave it open. Raises Problem for what is none of these.
     """
     left_out: dict[str, str] = {}
-    with open_files(path, "labels", f"give {EXPECTED}", left_out) as (folder, files):
+    notes = Notes(options or LabelOptions())
+    with open_files(path, "labels", f"give {EXPECTED}", left_out) as files:
         try:
-            reading, rows = read_files(folder, files, left_out)
-            truth = replace(_collect(rows), left_out=left_out, reading=reading)
+            truth = _collect(read_files(files, notes, left_out))
         except OSError as problem:
             raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
     if not (any(truth.pictures.values()) or truth.picture_labels):
         first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {Path(path).name}.{first}")
-    return truth
+    summary = ReadAs(
+        notes.format,
+        pictures=len(truth.files),
+        boxes=sum(map(len, truth.pictures.values())),
+        classes=len(truth.classes),
+        names_file=notes.names_file,
+        choices=notes.list_choices(),
+        unusable=count_reasons(truth.problems),
+        left_out=left_out,
+        options=notes.options,
+    )
+    return replace(truth, left_out=left_out, reading=notes.reading, read_as=summary)

@@ -1,93 +1,186 @@
-"""Sort files of labels by their formats, and read the first format that they have."""
+"""The formats of labels: how each is recognised, and what reads it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 
 from sightglass.common.errors import Problem
-from sightglass.common.legible import visible
-from sightglass.evaluation.label_files.class_files import read_names
-from sightglass.evaluation.label_files.opening import DATA, EXPECTED, JSON, decode
-from sightglass.evaluation.label_files.rows import Row
-from sightglass.evaluation.label_files.tables import read_table
+from sightglass.evaluation.label_files import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
+from sightglass.evaluation.label_files.class_files import find_names, is_class_file
+from sightglass.evaluation.label_files.json_files import JsonContent, read_json
+from sightglass.evaluation.label_files.notes import Notes
+from sightglass.evaluation.label_files.opening import EXPECTED, JSON, LabelFile, LabelFiles, decode
+from sightglass.evaluation.label_files.rows import Files, Row
 from sightglass.evaluation.label_files.values import to_number
-from sightglass.evaluation.label_files.voc import list_voc
-from sightglass.evaluation.label_files.yolo import list_yolo
+from sightglass.evaluation.label_files.xml_files import root_of
 from sightglass.explain.picture.source import PICTURES
 
-Files = Iterable[tuple[str, Iterable[Row]]]
-"""The name of each file of labels, and its rows."""
 TABLES = (".txt", ".csv", ".tsv", *JSON)
+JsonReader = Callable[[LabelFile, JsonContent, Notes], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """A form of JSON that a tool writes."""
+
+    title: str
+    fits: Callable[[JsonContent], bool]
+    """Recognise it by its keys."""
+    list_rows: JsonReader
+
+
+def _list_coco(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[Row]:
+    return coco.list_rows(file.name, content.value)
+
+
+JSON_FORMATS = (
+    JsonFormat("COCO", lambda content: coco.fits(content.value), _list_coco),
+    JsonFormat("LabelMe", labelme.fits, labelme.list_rows),
+    JsonFormat("VGG Image Annotator", via.fits, via.list_rows),
+    JsonFormat("Create ML", createml.fits, createml.list_rows),
+    JsonFormat("Label Studio", label_studio.fits, label_studio.list_rows),
+    JsonFormat("Label Studio (JSON-MIN)", label_studio.fits_short, label_studio.list_short_rows),
+)
+"""The first one that fits is read; what fits none is a table of objects."""
 
 
 @dataclass(frozen=True)
 class _Found:
     """The files of labels by what is in them."""
 
-    documentation: list[Path]
-    data: list[Path]
-    """The folders of files with the names of classes, the outermost first."""
-    documents: list[Path]
-    boxes: list[Path]
-    tables: list[Path]
-    others: list[Path]
+    documentation: list[LabelFile]
+    data: list[LabelFile]
+    """Those that name classes."""
+    documents: list[LabelFile]
+    boxes: list[LabelFile]
+    lists: list[LabelFile]
+    """Lists of pictures, as YOLO's `train.txt`."""
+    tables: list[LabelFile]
+    others: list[LabelFile]
 
 
-def _sort_files(files: Sequence[Path]) -> _Found:
-    found = _Found([], [], [], [], [], [])
-    folders = set[Path]()
+def _sort_files(files: Sequence[LabelFile]) -> _Found:
+    found = _Found([], [], [], [], [], [], [])
     for file in files:
-        suffix = file.suffix.lower()
-        if file.name.lower().startswith(("readme", "license")):
-            # A data set's own documentation is no label.
-            found.documentation.append(file)
-        elif file.name in DATA:
-            folders.add(file.parent)
-        elif suffix == ".xml":
-            found.documents.append(file)
-        elif suffix == ".txt" and not _is_table(file):
-            found.boxes.append(file)
-        else:
-            (found.tables if suffix in TABLES else found.others).append(file)
-    found.data.extend(sorted(folders, key=lambda place: len(place.parts)))
+        _choose(found, file).append(file)
     return found
 
 
-def read_files(folder: Path, files: Sequence[Path], left_out: dict[str, str]) -> tuple[str, Files]:
-    """Return how the first format that these files have is read, and the rows of its files.
+def _choose(found: _Found, file: LabelFile) -> list[LabelFile]:
+    """Return the list of files that a file belongs to."""
+    if file.name.lower().startswith(("readme", "license")):
+        # A data set's own documentation is no label.
+        return found.documentation
+    if is_class_file(file):
+        return found.data
+    if file.suffix == ".xml":
+        return found.documents
+    if file.suffix == ".txt":
+        return {"boxes": found.boxes, "list": found.lists, "table": found.tables}[_look_at_text(file)]
+    return found.tables if file.suffix in TABLES else found.others
+
+
+def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Files:
+    """Return the rows of the first format that these files have, with its notes.
 
     `left_out` receives files of others. Raises Problem.
     """
 
-    def leave_out(others: Iterable[Path], reason: str) -> None:
-        left_out.update({visible(file.relative_to(folder).as_posix()): reason for file in others})
+    def leave_out(others: Iterable[LabelFile], reason: str) -> None:
+        left_out.update({file.shown: reason for file in others})
 
-    found = _sort_files(files)
+    found = _sort_files(source.files)
     leave_out(found.documentation, "documentation")
     leave_out(found.others, "no labels")
+    listed = found.tables or found.lists
     if found.documents:
-        leave_out([*found.boxes, *found.tables], "beside Pascal VOC")
-        return "Pascal VOC", ((file.name, list_voc(file)) for file in found.documents)
-    if found.boxes and (found.data or not found.tables):
+        leave_out([*found.boxes, *found.tables, *found.lists], "beside Pascal VOC")
+        return _read_documents(found.documents, notes)
+    if found.boxes and (found.data or not listed):
         leave_out(found.tables, "beside YOLO")
-        names = read_names(folder, found.data)
-        boxes = ((file.name, list_yolo(file, folder, names)) for file in found.boxes)
-        return f"YOLO: {len(names)} classes", boxes
-    if len(found.tables) != 1:
-        content = f"{len(found.tables)} files of labels" if found.tables else "no labels"
-        raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
+        leave_out(found.lists, "a list of pictures")
+        return _read_yolo(source, found, notes)
     leave_out(found.boxes, "beside a table")
-    (table,) = found.tables
-    reading, rows = read_table(table, read_names(folder, found.data) if found.data else {})
-    return f"{table.name}: {reading}", [(table.name, rows)]
+    if found.tables:
+        leave_out(found.lists, "a list of pictures")
+    many = listed and all(file.suffix in JSON for file in listed)
+    if len(listed) != 1 and not many:
+        content = f"{len(listed)} files of labels" if listed else "no labels"
+        raise Problem(f"{source.name} holds {content}: give {EXPECTED}.")
+    classes = find_names(source, found.data, notes) if found.data else None
+    names = classes.names if classes else {}
+    if not many:
+        return [(listed[0].name, tables.list_rows(listed[0], names, notes))]
+    return _read_json_files(source, listed, names, notes, left_out)
 
 
-def _is_table(file: Path) -> bool:
-    """Return whether a .txt has files and labels, by its first line, and not YOLO's boxes."""
-    with file.open("rb") as stream:
-        text, _ = decode(stream.read(4096), file.name)
+def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
+    """Return the rows of files of XML, each of Pascal VOC or of CVAT by its first element."""
+    notes.format = notes.reading = "CVAT" if _is_cvat(files[0]) else "Pascal VOC"
+    with_folder = len({file.name for file in files}) < len(files)
+    for file in files:
+        rows = cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file, with_folder=with_folder)
+        yield file.name, rows
+
+
+def _is_cvat(file: LabelFile) -> bool:
+    try:
+        return root_of(file.read(), file.name) == "annotations"
+    except (OSError, Problem):
+        # Said where it is read.
+        return False
+
+
+def _read_yolo(source: LabelFiles, found: _Found, notes: Notes) -> Files:
+    classes = find_names(source, found.data, notes)
+    if classes is None:
+        missing = "data.yaml with the names of its classes"
+        raise Problem(f"The folder {source.name} has no {missing}: put one into it or above it.")
+    notes.format = "YOLO"
+    notes.reading = f"YOLO: {len(classes.names)} classes"
+    rows = yolo.understand(found.boxes, classes, notes)
+    return ((file.name, yolo.list_rows(file, rows)) for file in found.boxes)
+
+
+def _read_json_files(
+    source: LabelFiles, files: Sequence[LabelFile], names: Mapping[int, str], notes: Notes, left_out: dict[str, str]
+) -> Files:
+    """Return the rows of files of JSON in the first one's form; several have that of a tool. Raises Problem."""
+    first = read_json(files[0])
+    form = find_form(first)
+    if form is None and len(files) > 1:
+        raise Problem(f"{source.name} holds {len(files)} files of labels: give {EXPECTED}.")
+    if form is None:
+        return [(files[0].name, tables.list_object_rows(files[0], first, names, notes))]
+    notes.format = form.title
+    notes.reading = f"{files[0].name}: {form.title}" if len(files) == 1 else f"{form.title}: {len(files):,} files"
+    rest = _list_others(files[1:], form, notes, left_out)
+    return chain([(files[0].name, form.list_rows(files[0], first, notes))], rest)
+
+
+def _list_others(files: Sequence[LabelFile], form: JsonFormat, notes: Notes, left_out: dict[str, str]) -> Files:
+    """Yield the rows of further files, read one at a time."""
+    for file in files:
+        content = read_json(file)
+        if find_form(content) is form:
+            yield file.name, form.list_rows(file, content, notes)
+        else:
+            left_out[file.shown] = f"beside {form.title}"
+
+
+def find_form(content: JsonContent) -> JsonFormat | None:
+    """Return the form of JSON that a tool writes; None of a table of objects."""
+    return next((form for form in JSON_FORMATS if form.fits(content)), None)
+
+
+def _look_at_text(file: LabelFile) -> str:
+    """Return whether a .txt has YOLO's boxes, a list of pictures, or a table, by its first line."""
+    text, _ = decode(file.read()[:4096], file.name)
     parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
+    if len(parts) == 1 and parts[0].endswith(PICTURES):
+        return "list"
     if any(ending in part for part in parts for ending in PICTURES):
-        return True
+        return "table"
     numbers = [to_number(part) is not None for part in parts]
-    return len(parts) == 2 or (bool(parts) and not all(numbers) and (len(parts) < 4 or not numbers[-1]))
+    table = len(parts) == 2 or (bool(parts) and not all(numbers) and (len(parts) < 4 or not numbers[-1]))
+    return "table" if table else "boxes"

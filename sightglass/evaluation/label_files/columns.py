@@ -1,0 +1,185 @@
+"""Find the columns of file, label and box in a table, by their titles or by what is in them."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files.rows import LabelError, Size
+from sightglass.evaluation.label_files.values import CROWD, IGNORED, is_set, read_size, to_number
+from sightglass.explain.picture.source import PICTURES
+
+_TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
+FILE, LABEL, CELLS, STATED = (_TITLES[name] for name in ("file", "label", "cells", "stated"))
+FOURS = {
+    **dict.fromkeys(_TITLES["corners"], "xyxy"),
+    **dict.fromkeys(_TITLES["centres"], "cxcywh"),
+    **dict.fromkeys(_TITLES["sizes"], "xywh"),
+}
+"""The titles of the four numbers of a box, and what these are (`tables.SHIFTS`)."""
+ORDERS = {"".join(four.split()): order for four, order in FOURS.items()} | {"xyxy": "xyxy"}
+"""What the title of a box in one cell says its numbers are."""
+_PLACES = {name for four, order in FOURS.items() if order != "xywh" for name in four.split()} - {
+    *("w", "h", "width", "height")
+}
+"""Titles of coordinates: two of them without the others are no box."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The positions of columns, as far as they are clear."""
+
+    width: int
+    """Number of columns."""
+    file: int | None = None
+    label: int | None = None
+    box: tuple[int, ...] = ()
+    """Of the four numbers of a box, each in a column."""
+    order: str = "xyxy"
+    """What the four numbers are; empty where that is open."""
+    cell: int | None = None
+    """Of a box in one cell."""
+    stated: tuple[int, ...] = ()
+    """Of the width and the height of the picture."""
+    crowd: int | None = None
+    ignored: int | None = None
+    classes: tuple[int, ...] = ()
+    """Of a table with a column for each class: 1 in that of the picture's, 0 in the others."""
+    names: tuple[str, ...] = ()
+    """The titles of `classes`."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The columns of the box; none of a table of classes."""
+        return self.box if self.cell is None else (self.cell,)
+
+    def pick_box(self, row: Sequence[Any]) -> list[Any]:
+        """Return the numbers of a row's box, as they are written."""
+        if self.cell is None:
+            return [pick(row, i) for i in self.box]
+        cell = pick(row, self.cell)
+        if isinstance(cell, list):
+            return cell
+        return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
+
+    def read_stated(self, row: Sequence[Any]) -> Size | None:
+        """Return the size of the picture that a row states."""
+        return read_size(*(pick(row, i) for i in self.stated)) if self.stated else None
+
+    def read_class(self, row: Sequence[Any]) -> str:
+        """Return the only class with a 1; raise LabelError for none and for several."""
+        named = [name for name, i in zip(self.names, self.classes, strict=True) if is_set(pick(row, i))]
+        if len(named) != 1:
+            raise LabelError(f"it has {len(named)} classes, and one is needed")
+        return named[0]
+
+
+def pick(row: Sequence[Any], column: int | None) -> Any:
+    """Return a cell of a row that may be too short."""
+    return row[column] if column is not None and column < len(row) else ""
+
+
+def _spell(title: str) -> str:
+    return re.sub(r"[^a-z0-9]|^bbox", "", title.lower())
+
+
+def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
+    """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
+    column = _find_file(rows)
+    found = _name_columns(titles)
+    if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
+        return None
+    found = replace(found, file=found.file if column is None else column)
+    classes = _find_classes(found, titles, rows)
+    if classes:
+        return replace(found, label=None, classes=classes, names=tuple(titles[i].strip() for i in classes))
+    used = (found.file, *found.numbers, *found.stated, found.crowd, found.ignored)
+    rest = [i for i, title in enumerate(titles) if title and i not in used]
+    if found.label in (None, found.file) and len(rest) == 1:
+        # Classes repeat; captions and addresses do not.
+        repeats = len({str(row[rest[0]]) for row in rows if len(row) > rest[0]}) < len(rows)
+        found = replace(found, label=rest[0] if repeats else None)
+    return found
+
+
+def _name_columns(titles: Sequence[str]) -> Columns:
+    """Return columns by their names."""
+    names = [*map(_spell, titles)]
+    file = next((names.index(name) for name in FILE if name in names), None)
+    four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
+    box = tuple(names.index(name) for name in four.split())
+    cell, order = (None, FOURS[four]) if box else _find_cell(titles)
+    stated = next((pair for pair in STATED if {*pair.split()} <= {*names}), "")
+    size = tuple(names.index(name) for name in stated.split())
+    crowd = next((i for i, name in enumerate(names) if name in CROWD), None)
+    ignored = next((i for i, name in enumerate(names) if name in IGNORED), None)
+    taken = (file, *box, cell)
+    label = next((names.index(name) for name in LABEL if name in names and names.index(name) not in taken), None)
+    size = () if {*size} & {*box} else size
+    return Columns(len(titles), file, label, box, order, cell, size, crowd, ignored)
+
+
+def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
+    """Return the column of boxes in one cell, and what its title says they are, empty where it does not."""
+    for index, title in enumerate(titles):
+        letters = re.sub("[^a-z0-9]", "", title.lower())
+        word = next((word for word in CELLS if letters.startswith(word)), "")
+        order = ORDERS.get(letters.removeprefix(word), "")
+        if order or (word and letters == word):
+            return index, order
+    return None, "xyxy"
+
+
+def _find_classes(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[int, ...]:
+    """Return the columns of classes, each 0 or 1 and one of them 1 in each row; none where that is not so."""
+    # A title such as `object` may be that of a class.
+    least = 2 if found.label in (None, found.file) else 3
+    rest = [i for i, title in enumerate(titles) if title.strip() and i != found.file]
+    binary = tuple(i for i in rest if all(_is_bit(pick(row, i)) for row in rows))
+    if found.numbers or not rows or len(binary) < least:
+        return ()
+    single = sum(sum(is_set(pick(row, i)) for i in binary) == 1 for row in rows)
+    enough = single == len(rows) if least == 3 else 2 * single > len(rows)
+    return binary if enough else ()
+
+
+def _is_bit(value: Any) -> bool:
+    return str(value).strip() in ("0", "1", "0.0", "1.0", "True", "False")
+
+
+def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the column whose cells are names of pictures, in nine of ten rows."""
+    counts = Counter(i for row in rows for i, cell in enumerate(row) if str(cell).lower().endswith(PICTURES))
+    return next((i for i in sorted(counts) if counts[i] > 0.9 * len(rows)), None)
+
+
+def guess(rows: Sequence[Sequence[Any]]) -> Columns:
+    """Return columns by what is in them."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    first = len(rows[0])
+    rows = [row for row in rows if len(row) == width]
+    file = _find_file(rows)
+    if file is None:
+        names, labels = ({str(row[i]) for row in rows} for i in (0, -1))
+        # Each picture has a line, and classes repeat.
+        clear = width == 2 and len(labels) < len(names) == len(rows)
+        return Columns(first, 0, 1) if clear else Columns(first)
+    others = [i for i in range(width) if i != file]
+    words = [i for i in others if any(row[i] and to_number(row[i]) is None for row in rows)]
+    clear = len(others) == 1 or (len(others) == 5 and not words)
+    label = words[0] if len(words) == 1 else others[-1] if clear else None
+    box = tuple(i for i in others if i != label) if len(others) == 5 else ()
+    return Columns(first, file, label, box)
+
+
+def check(name: str, found: Columns, titles: Sequence[str], shown: str) -> None:
+    """Raise Problem for a table without file and label, or with a part of a box."""
+    partial_box = not found.numbers and len(_PLACES & {*map(_spell, titles)}) > 1
+    labelled = found.classes or (found.label is not None and found.label != found.file)
+    if found.file is None or not labelled or partial_box:
+        needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
+        raise Problem(f"{name} needs the columns {needed}: it has others ({shown}).")
