@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sightglass.common.errors import Problem
@@ -36,8 +36,6 @@ OPEN = f"were read as of the picture as it is shown, as its size does not tell (
 """What is said of a picture whose EXIF orientation does not show in its size."""
 NUMPY = b"\x93NUMPY"
 """How a file of numbers begins."""
-TALL = 5
-"""The first EXIF orientation in which the sides of a picture change places."""
 Move = Callable[[Box], Box]
 
 
@@ -50,39 +48,53 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     """
     options = truth.read_as.options
     keys = {id(boxes): key for key, boxes in truth.pictures.items() if boxes}
-    placed: dict[str, tuple[TrueBox, ...]] = {}
-    problems: dict[str, LabelProblem] = {}
-    said: defaultdict[str, list[str]] = defaultdict(list)
+    placed = _Placed()
     for item in items:
         boxes = truth.find(item.key) or ()
         key = keys.get(id(boxes), "")
-        asked = options.exif == "stored" or any(box.stated for box in boxes)
-        header = _read_header(item) if key and asked else None
-        if header is None:
-            continue
-        try:
-            placed[key], words = _place_boxes(boxes, header, options)
-        except LabelError as problem:
-            problems[key] = LabelProblem(key, 0, str(problem))
-            continue
-        for word, both in words.items():
-            said[word].append(f"{key}{both}")
-    pictures = {key: placed.get(key, boxes) for key, boxes in truth.pictures.items() if key not in problems}
+        if key and (options.exif == "stored" or any(box.stated for box in boxes)):
+            placed.add(key, boxes, _read_header(item), options)
+    pictures = {
+        key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
+    }
+    problems = tuple(placed.problems.values())
     if problems and not any(pictures.values()):
-        raise Problem(next(iter(problems.values())).words)
-    sizes = (*truth.read_as.sizes, *(_describe(word, names) for word, names in said.items()))
-    read_as = replace(truth.read_as, sizes=(*sizes, *_describe_left_out([*problems.values()])))
-    return replace(truth, pictures=pictures, problems=(*truth.problems, *problems.values()), read_as=read_as)
+        raise Problem(problems[0].words)
+    read_as = replace(truth.read_as, sizes=(*truth.read_as.sizes, *placed.list_sentences()))
+    return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
 
 
-def _describe(words: str, pictures: Sequence[str]) -> str:
-    return f"Boxes of {plural(len(pictures), 'picture')} {words} ({pictures[0]})."
+@dataclass
+class _Placed:
+    """What was found of pictures, each under its name in the labels."""
 
+    boxes: dict[str, tuple[TrueBox, ...]] = field(default_factory=dict)
+    problems: dict[str, LabelProblem] = field(default_factory=dict)
+    said: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By what was done: the pictures, with both sizes."""
 
-def _describe_left_out(problems: Sequence[LabelProblem]) -> list[str]:
-    if not problems:
-        return []
-    return [f"Labels of {plural(len(problems), 'picture')} were left out: {problems[0].words}"]
+    def add(self, key: str, boxes: Sequence[TrueBox], header: Header | None, options: LabelOptions) -> None:
+        """Place the boxes of a picture; without a header they stay."""
+        if header is None:
+            return
+        try:
+            self.boxes[key], words = _place_boxes(boxes, header, options)
+        except LabelError as problem:
+            self.problems[key] = LabelProblem(key, 0, str(problem))
+            return
+        for word, sizes in words.items():
+            self.said[word].append(f"{key}{sizes}")
+
+    def list_sentences(self) -> list[str]:
+        """Return what was done, a sentence each."""
+        sentences = [
+            f"Boxes of {plural(len(pictures), 'picture')} {words} ({pictures[0]})."
+            for words, pictures in self.said.items()
+        ]
+        first = next(iter(self.problems.values()), None)
+        if first is not None:
+            sentences.append(f"Labels of {plural(len(self.problems), 'picture')} were left out: {first.words}")
+        return sentences
 
 
 def _read_header(item: Item) -> Header | None:
@@ -102,29 +114,36 @@ def _place_boxes(
     boxes: Sequence[TrueBox], header: Header, options: LabelOptions
 ) -> tuple[tuple[TrueBox, ...], Mapping[str, str]]:
     """Return boxes in pixels of a picture, and what was done with both sizes; raise LabelError where that is open."""
+    stated = _find_stated(boxes)
+    stored = _is_stored(stated, header, options)
+    size = header.stored if stored else header.size
+    words: dict[str, str] = {}
+    moves = [box.box if not box.relative else scale_box(box.box, *size) for box in boxes]
+    if stated not in (None, size) and not all(box.relative for box in boxes):
+        pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
+        move, word = _find_scale(stated, size, pixels, options)
+        moves = [move(box) for box in pixels]
+        words[word] = f": {_name(stated)} stated, {_name(size)} in the file"
+    if stored:
+        moves = [TURNS[header.orientation](box, size) for box in moves]
+        words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
+    elif _hides_turn(header) and not options.exif:
+        words[OPEN] = ""
+    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moves, strict=True))
+    return tuple(done), words
+
+
+def _find_stated(boxes: Sequence[TrueBox]) -> Size | None:
+    """Return the size that boxes state of their picture; raise LabelError where they differ."""
     sizes = sorted({box.stated for box in boxes if box.stated})
     if len(sizes) > 1:
         raise LabelError(f"its labels state two sizes, {_name(sizes[0])} and {_name(sizes[1])}")
-    stated = sizes[0] if sizes else None
-    words: dict[str, str] = {}
-    stored = _is_stored(stated, header, options)
-    size = header.stored if stored else header.size
-    pixels = [scale_box(box.box, *(stated or size)) if box.relative else box.box for box in boxes]
-    if stated is not None and stated != size:
-        if all(box.relative for box in boxes):
-            # Parts of a picture are the same in any size.
-            pixels = [scale_box(box.box, *size) for box in boxes]
-        else:
-            move, word = _find_scale(stated, size, pixels, options)
-            pixels = [move(box) for box in pixels]
-            words[word] = f": {_name(stated)} stated, {_name(size)} in the file"
-    if stored:
-        pixels = [TURNS[header.orientation](box, size) for box in pixels]
-        words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
-    elif header.orientation != 1 and not options.exif and (header.orientation < TALL or size[0] == size[1]):
-        words[OPEN] = ""
-    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, pixels, strict=True))
-    return tuple(done), words
+    return sizes[0] if sizes else None
+
+
+def _hides_turn(header: Header) -> bool:
+    """Return whether a picture is turned in a way that its size does not show."""
+    return header.orientation != 1 and header.size == header.stored
 
 
 def _is_stored(stated: Size | None, header: Header, options: LabelOptions) -> bool:
@@ -150,9 +169,10 @@ def _find_scale(stated: Size, size: Size, boxes: Sequence[Box], options: LabelOp
     remedy = f"say how it was resized ({ask_which('sizes')})"
     if options.sizes != "stretch" and not have_same_shape(stated, size):
         raise LabelError(f"{reason}: {remedy}")
-    outside = next((box for box in boxes if box[2] > OUTSIDE * stated[0] + 1 or box[3] > OUTSIDE * stated[1] + 1), None)
-    if outside is not None:
-        raise LabelError(f"{reason}, and a box reaches to {outside[2]:g}, {outside[3]:g}: {remedy}")
+    right = max(box[2] for box in boxes)
+    bottom = max(box[3] for box in boxes)
+    if right > OUTSIDE * stated[0] + 1 or bottom > OUTSIDE * stated[1] + 1:
+        raise LabelError(f"{reason}, and boxes reach to {right:g}, {bottom:g}: {remedy}")
     return partial(scale_box, wide=across, high=down), RESIZED.get(options.sizes, SCALED)
 
 

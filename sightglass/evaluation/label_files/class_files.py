@@ -65,13 +65,10 @@ def _check_agreement(first: ClassFile, other: ClassFile) -> None:
 def _list_named(source: LabelFiles, files: Sequence[LabelFile], every_place: bool) -> Iterator[ClassFile]:
     """Yield the files with names in the first place that has any, or in all; those in the folder are one place."""
     own = sorted(files, key=_rank)
-    top = [file for file in own if len(file.path.parts) == 1]
-    places = [[(file.path.as_posix(), file) for file in top]]
-    for folder in source.above:
-        places.append([(name, _file_at(folder / name)) for name in DATA if (folder / name).is_file()])
-    places.append([(file.path.as_posix(), file) for file in own])
-    for place in places:
-        named = [each for title, file in place if (each := _read(title, file)) is not None]
+    places = [[file for file in own if len(file.path.parts) == 1]]
+    places += [[_file_at(folder / name) for name in DATA if (folder / name).is_file()] for folder in source.above]
+    for place in (*places, own):
+        named = [each for file in place if (each := _read(file)) is not None]
         yield from named
         if named and not every_place:
             return
@@ -86,12 +83,12 @@ def _file_at(path: Path) -> LabelFile:
     return LabelFile(PurePosixPath(path.name), path.read_bytes, path)
 
 
-def _read(title: str, file: LabelFile) -> ClassFile | None:
+def _read(file: LabelFile) -> ClassFile | None:
     """Return the names in a file; None for a file without any."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         table = read_file(file)
         if names := class_names.by_index(table):
-            return ClassFile(title, names, table)
+            return ClassFile(file.shown, names, table)
     return None
 
 

@@ -36,19 +36,24 @@ def _to_key(value: Any) -> Any:
 def list_rows(file: str, content: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the annotations of a file, and its pictures. Raises Problem."""
     try:
-        images = {_to_key(row["id"]): row for row in content["images"] if "file_name" in row}
-        pictures = {key: str(row["file_name"]) for key, row in images.items()}
-        sizes = {key: read_size(row.get("width"), row.get("height")) for key, row in images.items()}
-        classes = {_to_key(row["id"]): str(row["name"]) for row in content["categories"] if "name" in row}
+        tables = _read_tables(content)
         annotations = list(content["annotations"])
     except (KeyError, TypeError, AttributeError) as problem:
         raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
-    yield from ((name, 0, lambda: None) for name in pictures.values())
-    tables = _Tables(pictures, sizes, classes)
+    yield from ((name, 0, lambda: None) for name in tables.pictures.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
-        picture = pictures.get(_to_key(number), "") if isinstance(number, int | float | str) else ""
+        picture = tables.pictures.get(_to_key(number), "") if isinstance(number, int | float | str) else ""
         yield picture, line, partial(_parse, annotation, tables)
+
+
+def _read_tables(content: Mapping[str, Any]) -> _Tables:
+    images = {_to_key(row["id"]): row for row in content["images"] if "file_name" in row}
+    return _Tables(
+        {key: str(row["file_name"]) for key, row in images.items()},
+        {key: read_size(row.get("width"), row.get("height")) for key, row in images.items()},
+        {_to_key(row["id"]): str(row["name"]) for row in content["categories"] if "name" in row},
+    )
 
 
 def _parse(annotation: Any, tables: _Tables) -> TrueBox:

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,30 +97,42 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     classes = _find_classes(found, titles, rows)
     if classes:
         return replace(found, label=None, classes=classes, names=tuple(titles[i].strip() for i in classes))
+    if found.label in (None, found.file):
+        return replace(found, label=_find_other(found, titles, rows))
+    return found
+
+
+def _find_other(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the only column that is nothing else, if its cells repeat: classes do, captions and addresses do not."""
     used = (found.file, *found.numbers, *found.stated, found.crowd, found.ignored)
     rest = [i for i, title in enumerate(titles) if title and i not in used]
-    if found.label in (None, found.file) and len(rest) == 1:
-        # Classes repeat; captions and addresses do not.
-        repeats = len({str(row[rest[0]]) for row in rows if len(row) > rest[0]}) < len(rows)
-        found = replace(found, label=rest[0] if repeats else None)
-    return found
+    if len(rest) != 1:
+        return None
+    cells = [str(row[rest[0]]) for row in rows if len(row) > rest[0]]
+    return rest[0] if len({*cells}) < len(rows) else None
 
 
 def _name_columns(titles: Sequence[str]) -> Columns:
     """Return columns by their names."""
     names = [*map(_spell, titles)]
-    file = next((names.index(name) for name in FILE if name in names), None)
+    file = _find_first(names, FILE)
     four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
     box = tuple(names.index(name) for name in four.split())
     cell, order = (None, FOURS[four]) if box else _find_cell(titles)
     stated = next((pair for pair in STATED if {*pair.split()} <= {*names}), "")
     size = tuple(names.index(name) for name in stated.split())
-    crowd = next((i for i, name in enumerate(names) if name in CROWD), None)
-    ignored = next((i for i, name in enumerate(names) if name in IGNORED), None)
-    taken = (file, *box, cell)
-    label = next((names.index(name) for name in LABEL if name in names and names.index(name) not in taken), None)
-    size = () if {*size} & {*box} else size
-    return Columns(len(titles), file, label, box, order, cell, size, crowd, ignored)
+    if {*size} & {*box}:
+        size = ()
+    free = ["" if i in (file, *box, cell) else name for i, name in enumerate(names)]
+    label = _find_first(free, LABEL)
+    return Columns(
+        len(titles), file, label, box, order, cell, size, _find_first(names, CROWD), _find_first(names, IGNORED)
+    )
+
+
+def _find_first(names: Sequence[str], wanted: Iterable[str]) -> int | None:
+    """Return the position of the first wanted name that there is."""
+    return next((names.index(name) for name in wanted if name in names), None)
 
 
 def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
@@ -136,15 +148,18 @@ def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
 
 def _find_classes(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[int, ...]:
     """Return the columns of classes, each 0 or 1 and one of them 1 in each row; none where that is not so."""
-    # A title such as `object` may be that of a class.
-    least = 2 if found.label in (None, found.file) else 3
     rest = [i for i, title in enumerate(titles) if title.strip() and i != found.file]
     binary = tuple(i for i in rest if all(_is_bit(pick(row, i)) for row in rows))
-    if found.numbers or not rows or len(binary) < least:
+    # A title such as `object` may be that of a class.
+    named = found.label not in (None, found.file)
+    if found.numbers or not rows or len(binary) < (3 if named else 2):
         return ()
-    single = sum(sum(is_set(pick(row, i)) for i in binary) == 1 for row in rows)
-    enough = single == len(rows) if least == 3 else 2 * single > len(rows)
-    return binary if enough else ()
+    single = sum(_count_set(row, binary) == 1 for row in rows) / len(rows)
+    return binary if single == 1 or (single > 0.5 and not named) else ()
+
+
+def _count_set(row: Sequence[Any], columns: Sequence[int]) -> int:
+    return sum(is_set(pick(row, i)) for i in columns)
 
 
 def _is_bit(value: Any) -> bool:
@@ -164,16 +179,26 @@ def guess(rows: Sequence[Sequence[Any]]) -> Columns:
     rows = [row for row in rows if len(row) == width]
     file = _find_file(rows)
     if file is None:
-        names, labels = ({str(row[i]) for row in rows} for i in (0, -1))
         # Each picture has a line, and classes repeat.
-        clear = width == 2 and len(labels) < len(names) == len(rows)
-        return Columns(first, 0, 1) if clear else Columns(first)
+        pairs = width == 2 and len(_list_values(rows, 1)) < len(_list_values(rows, 0)) == len(rows)
+        return Columns(first, 0, 1) if pairs else Columns(first)
     others = [i for i in range(width) if i != file]
-    words = [i for i in others if any(row[i] and to_number(row[i]) is None for row in rows)]
-    clear = len(others) == 1 or (len(others) == 5 and not words)
-    label = words[0] if len(words) == 1 else others[-1] if clear else None
+    label = _guess_label(rows, others)
     box = tuple(i for i in others if i != label) if len(others) == 5 else ()
     return Columns(first, file, label, box)
+
+
+def _list_values(rows: Sequence[Sequence[Any]], column: int) -> set[str]:
+    return {str(row[column]) for row in rows}
+
+
+def _guess_label(rows: Sequence[Sequence[Any]], columns: Sequence[int]) -> int | None:
+    """Return the only column of words, or the last one where it can be no other."""
+    words = [i for i in columns if any(row[i] and to_number(row[i]) is None for row in rows)]
+    if len(words) == 1:
+        return words[0]
+    clear = len(columns) == 1 or (len(columns) == 5 and not words)
+    return columns[-1] if clear else None
 
 
 def check(name: str, found: Columns, titles: Sequence[str], shown: str) -> None:

@@ -22,6 +22,10 @@ MAX_BYTES = 128 * 2**20
 """Bytes of a file."""
 MAX_FRAMES = 1_000_000
 """Frames of a clip."""
+MAX_NUMBER = 10**9
+"""The number of a frame is below it."""
+_Shape = tuple[str, str, "Callable[[], TrueBox | str | None]"]
+"""The picture, the kind of shape (none of the picture itself), and what parses it."""
 
 
 def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
@@ -29,35 +33,35 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
     tags: list[Row] = []
     shapes = 0
     line = 0
-    stated: Size | None = None
     try:
-        text = read_text(file.read(), file.name, MAX_BYTES)
-        for element in list_elements(text, frozenset({"meta", "image", "track"})):
-            if element.tag == "meta":
-                stated = _read_clip_size(element)
-                frames = _list_frames(element) if _is_clip(element) else range(0)
-                yield from ((_name_frame(frame), 0, lambda: None) for frame in frames)
-                continue
-            rows = _list_image(element) if element.tag == "image" else _list_track(element, stated)
-            for picture, shape, parse in rows:
-                line += 1
-                if shape == "tag":
-                    tags.append((picture, line, parse))
-                else:
-                    shapes += shape != ""
-                    yield picture, line, parse
+        for picture, kind, parse in _list_shapes(read_text(file.read(), file.name, MAX_BYTES)):
+            line += kind != ""
+            shapes += kind not in ("", "tag")
+            if kind == "tag":
+                tags.append((picture, line, parse))
+            else:
+                yield picture, line, parse
     except (OSError, ValueError, ElementTree.ParseError) as problem:
         reason = str(problem) if isinstance(problem, LabelError) else "it is no XML of CVAT, or it is cut off"
         yield file.path.stem, line, partial(refuse, reason)
     if not shapes:
         yield from tags
-    elif tags:
-        for _ in tags:
-            notes.count("tag of a whole picture was left out", "tags of whole pictures were left out")
+        return
+    for _ in tags:
+        notes.count("tag of a whole picture was left out", "tags of whole pictures were left out")
 
 
-_Shape = tuple[str, str, "Callable[[], TrueBox | str | None]"]
-"""The picture, the kind of shape (none of the picture itself), and what parses it."""
+def _list_shapes(text: str) -> Iterator[_Shape]:
+    """Yield all pictures with their shapes. Raises ElementTree.ParseError and LabelError."""
+    stated: Size | None = None
+    for element in list_elements(text, frozenset({"meta", "image", "track"})):
+        if element.tag == "meta":
+            stated = read_size(element.findtext(".//original_size/width"), element.findtext(".//original_size/height"))
+            yield from ((_name_frame(frame), "", _parse_nothing) for frame in _list_frames(element))
+        elif element.tag == "image":
+            yield from _list_image(element)
+        else:
+            yield from _list_track(element, stated)
 
 
 def _list_image(image: ElementTree.Element) -> Iterator[_Shape]:
@@ -75,8 +79,10 @@ def _list_track(track: ElementTree.Element, stated: Size | None) -> Iterator[_Sh
     label = track.get("label") or ""
     for shape in track:
         number = to_number(shape.get("frame"))
-        # The object has left the picture.
-        if number is not None and shape.get("outside") != "1":
+        if number is None or not 0 <= number < MAX_NUMBER:
+            yield label, shape.tag, partial(refuse, "its frame has no number")
+        elif shape.get("outside") != "1":
+            # Else the object has left the picture.
             yield _name_frame(int(number)), shape.tag, partial(_parse, shape, label, stated)
 
 
@@ -85,21 +91,15 @@ def _name_frame(number: int) -> str:
     return f"frame_{number:06d}"
 
 
-def _is_clip(meta: ElementTree.Element) -> bool:
-    return any(element.text == "interpolation" for element in meta.iter("mode")) or meta.find(".//source") is not None
-
-
 def _list_frames(meta: ElementTree.Element) -> range:
-    """Return the numbers of a clip's frames, none where some were left out."""
+    """Return the numbers of a clip's frames, none where some were left out and of what is no clip."""
+    clip = any(mode.text == "interpolation" for mode in meta.iter("mode")) or meta.find(".//source") is not None
     start = to_number(meta.findtext(".//start_frame"))
     stop = to_number(meta.findtext(".//stop_frame"))
-    if start is None or stop is None or (meta.findtext(".//frame_filter") or "").strip():
+    filtered = (meta.findtext(".//frame_filter") or "").strip()
+    if not clip or filtered or start is None or stop is None or not 0 <= start < MAX_NUMBER:
         return range(0)
     return range(int(start), min(int(stop), int(start) + MAX_FRAMES) + 1)
-
-
-def _read_clip_size(meta: ElementTree.Element) -> Size | None:
-    return read_size(meta.findtext(".//original_size/width"), meta.findtext(".//original_size/height"))
 
 
 def _parse_nothing() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
@@ -92,26 +91,36 @@ def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Fi
     found = _sort_files(source.files)
     leave_out(found.documentation, "documentation")
     leave_out(found.others, "no labels")
-    listed = found.tables or found.lists
     if found.documents:
         leave_out([*found.boxes, *found.tables, *found.lists], "beside Pascal VOC")
         return _read_documents(found.documents, notes)
+    listed = found.tables or found.lists
     if found.boxes and (found.data or not listed):
         leave_out(found.tables, "beside YOLO")
-        leave_out(found.lists, "a list of pictures")
+        leave_out(found.lists, "a list")
         return _read_yolo(source, found, notes)
     leave_out(found.boxes, "beside a table")
-    if found.tables:
-        leave_out(found.lists, "a list of pictures")
-    many = listed and all(file.suffix in JSON for file in listed)
-    if len(listed) != 1 and not many:
-        content = f"{len(listed)} files of labels" if listed else "no labels"
+    leave_out(found.lists if found.tables else (), "a list")
+    return _read_tables(source, listed, found.data, notes, left_out)
+
+
+def _read_tables(
+    source: LabelFiles,
+    files: Sequence[LabelFile],
+    data: Sequence[LabelFile],
+    notes: Notes,
+    left_out: dict[str, str],
+) -> Files:
+    """Return the rows of one table, or of files of JSON. Raises Problem for others."""
+    in_json = bool(files) and all(file.suffix in JSON for file in files)
+    if len(files) != 1 and not in_json:
+        content = f"{len(files)} files of labels" if files else "no labels"
         raise Problem(f"{source.name} holds {content}: give {EXPECTED}.")
-    classes = find_names(source, found.data, notes) if found.data else None
+    classes = find_names(source, data, notes) if data else None
     names = classes.names if classes else {}
-    if not many:
-        return [(listed[0].name, tables.list_rows(listed[0], names, notes))]
-    return _read_json_files(source, listed, names, notes, left_out)
+    if in_json:
+        return _read_json_files(source, files, names, notes, left_out)
+    return [(files[0].name, tables.list_rows(files[0], names, notes))]
 
 
 def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
@@ -154,18 +163,28 @@ def _read_json_files(
         return [(files[0].name, tables.list_object_rows(files[0], first, names, notes))]
     notes.format = form.title
     notes.reading = f"{files[0].name}: {form.title}" if len(files) == 1 else f"{form.title}: {len(files):,} files"
-    rest = _list_others(files[1:], form, notes, left_out)
-    return chain([(files[0].name, form.list_rows(files[0], first, notes))], rest)
+    return _list_rows(files, first, form, notes, left_out)
 
 
-def _list_others(files: Sequence[LabelFile], form: JsonFormat, notes: Notes, left_out: dict[str, str]) -> Files:
-    """Yield the rows of further files, read one at a time."""
+def _list_rows(
+    files: Sequence[LabelFile], first: JsonContent, form: JsonFormat, notes: Notes, left_out: dict[str, str]
+) -> Files:
+    """Yield the rows of files, read one at a time; `first`: what the first one holds."""
     for file in files:
-        content = read_json(file)
-        if find_form(content) is form:
-            yield file.name, form.list_rows(file, content, notes)
-        else:
+        content = first if file is files[0] else read_json(file)
+        if find_form(content) is not form:
             left_out[file.shown] = f"beside {form.title}"
+            continue
+        rows = form.list_rows(file, content, notes)
+        yield file.name, (rows if len(files) == 1 else _put_in_folder(file, rows))
+
+
+def _put_in_folder(file: LabelFile, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows with their pictures in the file's folder, where they name none."""
+    folder = file.path.parent.as_posix()
+    for picture, line, parse in rows:
+        plain = picture and "/" not in picture and folder != "."
+        yield (f"{folder}/{picture}" if plain else picture), line, parse
 
 
 def find_form(content: JsonContent) -> JsonFormat | None:
@@ -174,13 +193,13 @@ def find_form(content: JsonContent) -> JsonFormat | None:
 
 
 def _look_at_text(file: LabelFile) -> str:
-    """Return whether a .txt has YOLO's boxes, a list of pictures, or a table, by its first line."""
+    """Return whether a .txt has YOLO's boxes, a list of pictures or classes, or a table, by its first line."""
     text, _ = decode(file.read()[:4096], file.name)
     parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
-    if len(parts) == 1 and parts[0].endswith(PICTURES):
-        return "list"
-    if any(ending in part for part in parts for ending in PICTURES):
-        return "table"
     numbers = [to_number(part) is not None for part in parts]
-    table = len(parts) == 2 or (bool(parts) and not all(numbers) and (len(parts) < 4 or not numbers[-1]))
-    return "table" if table else "boxes"
+    if len(parts) == 1 and not numbers[0]:
+        return "list"
+    if any(ending in part for part in parts for ending in PICTURES) or len(parts) == 2:
+        return "table"
+    words = not all(numbers) and (len(parts) < 4 or not numbers[-1])
+    return "table" if words else "boxes"

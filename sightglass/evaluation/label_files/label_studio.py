@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sightglass.evaluation.label_files.json_files import JsonContent, list_tables
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
-from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError, Row, TrueBox, refuse
+from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError, Row, TrueBox, refuse, scale_box
 from sightglass.evaluation.label_files.values import (
     box_around,
     box_around_turned,
@@ -58,19 +58,25 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
             yield "", line, partial(refuse, OTHER_FORM)
             continue
         picture = _find_picture(task.get("data"))
-        done = [each for each in _list_annotations(task) or () if not each.get("was_cancelled")]
-        if not done:
-            notes.count("task without an annotation was left out", "tasks without an annotation were left out")
+        results = _find_results(task, notes)
+        if results is None:
             continue
-        if len(done) > 1:
-            notes.count("task has several annotations: the first counts", "tasks have several: the first counts")
-        results = list_tables(done[0].get("result"))
-        classes = [each for each in results if each.get("type") == "choices"]
-        if not classes:
+        if not any(result.get("type") == "choices" for result in results):
             yield picture, line, lambda: None
         for result in results:
             parse = _parse_choice if result.get("type") == "choices" else _parse
             yield picture, line, partial(parse, {**result, **_table_in(result, "value")})
+
+
+def _find_results(task: Mapping[str, Any], notes: Notes) -> list[dict[str, Any]] | None:
+    """Return what the first person drew who did a task; None where nobody did."""
+    done = [each for each in _list_annotations(task) or () if not each.get("was_cancelled")]
+    if not done:
+        notes.count("task without an annotation was left out", "tasks without an annotation were left out")
+        return None
+    if len(done) > 1:
+        notes.count("task has several annotations: the first counts", "tasks have several: the first counts")
+    return list_tables(done[0].get("result"))
 
 
 def list_short_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[Row]:
@@ -99,7 +105,10 @@ def _find_picture(data: Any) -> str:
 
 def _to_path(address: str) -> str:
     """Return the path in an address, as the file was called before it was uploaded."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
     # Files of its own disk: /data/local-files/?d=folder/a.jpg.
     local = parse_qs(parts.query).get("d")
     path = local[0] if local else unquote(parts.path)
@@ -139,14 +148,13 @@ def _find_box(value: Mapping[str, Any], kind: str, size: tuple[int, int], *, can
     degrees = to_number(value.get("rotation") or 0) or 0.0
     if degrees and not can_turn:
         raise LabelError("it is turned, and the size of its picture is not stated")
+    # It turns a box about its upper left corner, an ellipse about its middle.
+    x, y = parse_numbers([value["x"], value["y"]], 2)
+    pivot = (x * across, y * down)
     if kind == "ellipselabels":
-        x, y, radius_x, radius_y = parse_numbers([value[name] for name in ("x", "y", "radiusX", "radiusY")])
-        box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
-        pivot = (x * across, y * down)
+        half_wide, half_high = parse_numbers([value["radiusX"], value["radiusY"]], 2)
+        box = (x - half_wide, y - half_high, x + half_wide, y + half_high)
     else:
-        x, y, wide, high = parse_numbers([value[name] for name in ("x", "y", "width", "height")])
+        wide, high = parse_numbers([value["width"], value["height"]], 2)
         box = (x, y, x + wide, y + high)
-        # It turns a box about its upper left corner.
-        pivot = (x * across, y * down)
-    x0, y0, x1, y1 = box
-    return box_around_turned((x0 * across, y0 * down, x1 * across, y1 * down), degrees, pivot)
+    return box_around_turned(scale_box(box, across, down), degrees, pivot)

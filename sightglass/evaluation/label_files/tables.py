@@ -125,7 +125,7 @@ def _understand(
         raise Problem(f"{name} is empty: give a line for each picture or box.")
     cells = [row for _, row in sample]
     titles = [str(cell) for cell in cells[0]]
-    if via.SHAPE in titles and via.ATTRIBUTES in titles:
+    if via.fits_titles(titles):
         notes.format = "a table of the VGG Image Annotator"
         notes.reading = f"{name}: VGG Image Annotator"
         return via.list_table(name, titles, chain(sample[1:], rows), notes)
@@ -166,18 +166,22 @@ def _find_format(
     name: str, found: Columns, rows: Sequence[Sequence[Any]], names: Mapping[int, str], notes: Notes
 ) -> "_TableFormat":
     """Return how rows are read, by those of a sample; raise Problem where that is open."""
-    cells = [columns.pick(row, i) for i in found.box for row in rows]
-    if not found.numbers and found.label is not None:
-        labels = [columns.pick(row, found.label) for row in rows]
-        # True numbers; classes have names.
-        cells = labels if all(to_number(label) is not None for label in labels if label != "") else []
-    style = find_style(cells, name, notes.options.decimal, separated=not notes.local)
+    style = find_style(_list_numbers(found, rows), name, notes.options.decimal, separated=not notes.local)
     numbers = [_read_loosely(found, row, style) for row in rows]
     relative = _is_relative(name, numbers)
     order = found.order
     if found.cell is not None:
         order = notes.options.box or order or _find_order(name, rows, found, numbers, relative)
     return _TableFormat(found, style, SHIFTS[order], relative, names)
+
+
+def _list_numbers(found: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the cells that hold numbers: of boxes, or true numbers as labels."""
+    if found.numbers or found.label is None:
+        return [columns.pick(row, i) for i in found.box for row in rows]
+    labels = [columns.pick(row, found.label) for row in rows]
+    # Classes have names.
+    return labels if all(to_number(label) is not None for label in labels if label != "") else []
 
 
 def _read_loosely(found: Columns, row: Sequence[Any], style: NumberStyle) -> list[float]:

@@ -16,6 +16,9 @@ CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
 IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+OTHER = {".": ",", ",": "."}
+"""The mark of thousands, by that of decimals."""
+_STATED = {"comma": ",", "point": "."}
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}([.,])\d{3}")
 """A number whose mark may be that of decimals or of thousands: `1,024`."""
 
@@ -45,8 +48,7 @@ class NumberStyle:
     def describe(self) -> str:
         """Return how numbers are written; empty for the plainest way."""
         marks = {".": "points", ",": "commas"}
-        other = "," if self.decimal == "." else "."
-        thousands = f"; {marks[other]} between thousands" if self.grouped else ""
+        thousands = f"; {marks[OTHER[self.decimal]]} between thousands" if self.grouped else ""
         return f"decimal {marks[self.decimal]}{thousands}" if self != POINT else ""
 
     def parse(self, values: Sequence[Any], count: int = 4) -> list[float]:
@@ -58,7 +60,7 @@ class NumberStyle:
     def parse_one(self, value: Any) -> float:
         """Return a finite number; raise LabelError."""
         text = str(value).strip()
-        other = "," if self.decimal == "." else "."
+        other = OTHER[self.decimal]
         if self.grouped:
             text = text.replace(other, "")
         elif other in text and _GROUPED.fullmatch(text):
@@ -80,23 +82,24 @@ def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: 
     """
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
     marked = [text for text in texts if "," in text or "." in text]
-    if stated:
-        decimal = "," if stated == "comma" else "."
-        other = "." if stated == "comma" else ","
-        return NumberStyle(decimal, grouped=any(other in text for text in marked))
-    decimals = {mark for text in marked if (mark := _find_decimal(text))}
+    decimal = _STATED.get(stated) or _find_common_mark(marked)
+    if decimal:
+        return NumberStyle(decimal, grouped=any(OTHER[decimal] in text for text in marked))
     unclear = [text for text in marked if _GROUPED.fullmatch(text)]
-    thousands = {text.strip("+-")[-4] for text in unclear}
-    if len(decimals) == 1:
-        (decimal,) = decimals
-        return NumberStyle(decimal, grouped=_has_thousands(marked, decimal))
     whole = [text for text in texts if text.isdigit()]
-    if decimals or not thousands or (thousands == {"."} and (separated or not whole)):
+    local = [text for text in unclear if "," in text]
+    if not local and (separated or not (unclear and whole)):
         return POINT
     # A file with 1500 would have written 1,500.
-    if any(len(text) > 3 for text in whole):
-        return POINT if thousands == {"."} else COMMA
+    if max(map(len, whole), default=0) > 3:
+        return COMMA if local else POINT
     raise Problem(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
+
+
+def _find_common_mark(texts: Sequence[str]) -> str:
+    """Return the mark of decimals that clear numbers have; empty where none is clear or they differ."""
+    found = {mark for text in texts if (mark := _find_decimal(text))}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _find_decimal(text: str) -> str:
@@ -107,11 +110,6 @@ def _find_decimal(text: str) -> str:
     if len(marks) > 1:
         return "." if marks[0] == "," else ","
     return "" if _GROUPED.fullmatch(text) else marks[0]
-
-
-def _has_thousands(texts: Iterable[str], decimal: str) -> bool:
-    other = "," if decimal == "." else "."
-    return any(other in text for text in texts)
 
 
 def is_set(value: Any) -> bool:

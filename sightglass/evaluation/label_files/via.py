@@ -10,7 +10,7 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.json_files import JsonContent, as_table, list_tables
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
-from sightglass.evaluation.label_files.rows import LabelError, Row, TrueBox
+from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError, Row, TrueBox, refuse
 from sightglass.evaluation.label_files.values import box_around, find_marks, is_set, parse_numbers
 from sightglass.models.geometry import Box
 
@@ -28,6 +28,11 @@ def fits(content: JsonContent) -> bool:
         return False
     first = next(iter(_list_entries(table)), {})
     return PROJECT in table or {"filename", "regions"} <= {*first}
+
+
+def fits_titles(titles: Sequence[str]) -> bool:
+    """Return whether a table is VIA's."""
+    return {SHAPE, ATTRIBUTES, "filename"} <= {title.lstrip("#") for title in titles}
 
 
 def _list_entries(table: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -52,7 +57,12 @@ def list_table(
 ) -> Iterator[Row]:
     """Yield the regions of its table. Raises Problem where their class is unclear."""
     places = {title.lstrip("#"): index for index, title in enumerate(titles)}
-    cells = [(line, row) for line, row in rows if len(row) == len(titles)]
+    cells: list[tuple[int, Sequence[str]]] = []
+    for line, row in rows:
+        if len(row) == len(titles):
+            cells.append((line, row))
+        else:
+            yield file, line, partial(refuse, OTHER_FORM)
     attributes = [_parse_json(row[places[ATTRIBUTES]]) for _, row in cells]
     name = _find_name(file, attributes, notes)
     for (line, row), about in zip(cells, attributes, strict=True):

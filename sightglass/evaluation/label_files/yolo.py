@@ -18,6 +18,8 @@ SAMPLE = 200
 TRIANGLES = "it may be a triangle, or a box with its confidence and its track: leave the last two values out if so"
 _WITHOUT_MORE = ("row was read without confidence and track", "rows were read without confidence and track")
 _WITHOUT_KEYPOINTS = ("row was read without its keypoints", "rows were read without their keypoints")
+_CORNERED = ("box of four corners was read as the upright box around it", "boxes of four corners were read as upright")
+_POLYGON = ("polygon was read as the upright box around it", "polygons were read as the upright boxes around them")
 _BOX, _TRACKED, _CORNERS = 4, 6, 8
 """Numbers after the class: of a box; of a box with confidence and track, or of a triangle; of four corners."""
 
@@ -46,23 +48,25 @@ class YoloRows:
         count = len(values)
         if count == _BOX:
             return _to_box(values)
-        if self.keypoints and count == _BOX + self.keypoints:
-            self.notes.count(*_WITHOUT_KEYPOINTS)
-            return _to_box(values)
-        if count == _BOX + 1 or (count == _TRACKED and self.tracked):
-            self.notes.count(*_WITHOUT_MORE)
-            return _to_box(values)
         if count == _TRACKED and self.tracked is None:
             raise LabelError(TRIANGLES)
-        if _are_keypoints(values):
-            self.notes.count(*_WITHOUT_KEYPOINTS)
+        more = self._find_more(values)
+        if more:
+            self.notes.count(*more)
             return _to_box(values)
         if count < _TRACKED or count % 2:
             raise LabelError("a box has four numbers after its class, a polygon six or more")
-        what = "box of four corners" if count == _CORNERS else "polygon"
-        several = "boxes of four corners" if count == _CORNERS else "polygons"
-        self.notes.count(f"{what} was read as the upright box around it", f"{several} were read as upright boxes")
+        self.notes.count(*(_CORNERED if count == _CORNERS else _POLYGON))
         return box_around(values[::2], values[1::2])
+
+    def _find_more(self, values: Sequence[float]) -> tuple[str, str] | None:
+        """Return what follows the box of a row, as the words of a note; None where the values are points."""
+        count = len(values)
+        if self.keypoints and count == _BOX + self.keypoints:
+            return _WITHOUT_KEYPOINTS
+        if count == _BOX + 1 or (count == _TRACKED and self.tracked):
+            return _WITHOUT_MORE
+        return _WITHOUT_KEYPOINTS if _are_keypoints(values) else None
 
 
 def _to_box(values: Sequence[float]) -> Box:
