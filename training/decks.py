@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from sightglass.evaluation.boxes import RIGHT, match
-from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -33,6 +34,7 @@ BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoder
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
 _UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+_PNG_METADATA = re.compile(rb"eXIf|exif|xmp")
 
 Pixels = NDArray[np.uint8]
 
@@ -151,6 +153,36 @@ def _orientation(image: Pillow.Image) -> int:
     except Exception:
         # Damaged EXIF is no reason to refuse intact pixels.
         return 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """The size of a picture and its turn, without its pixels."""
+
+    size: tuple[int, int]
+    """Width and height as it is decoded here: turned as its EXIF orientation says."""
+    stored: tuple[int, int]
+    """Width and height before that turn."""
+    orientation: int
+    """By EXIF: 1 is upright."""
+
+
+def read_header(data: bytes, name: str) -> Header:
+    """Return the size and the orientation of a file; raise ImageProblem for no picture of a known kind."""
+    kind = _kind_of(data, name)
+    try:
+        image = bounds.open_file(kind, data, name)
+        # Without metadata Pillow would decode a PNG to look behind its pixels.
+        plain = kind == "PNG" and not _PNG_METADATA.search(data)
+        orientation = 1 if plain else _orientation(image)
+    except ImageProblem:
+        raise
+    except Exception as error:
+        raise _damaged(name) from error
+    stored = (int(image.width), int(image.height))
+    # From 5 on the sides change places.
+    size = stored if orientation < 5 or orientation not in _UPRIGHT else (stored[1], stored[0])
+    return Header(size, stored, orientation if orientation in _UPRIGHT else 1)
 
 
 def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:

@@ -14,7 +14,7 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -44,6 +44,9 @@ _READING = threading.Lock()
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
 """Names under which storages give a value that changes with the content."""
+_HEADER_BYTES = 2**18
+"""Number of bytes at the start of a file within which its size and its orientation are."""
+_JPEG = b"\xff\xd8"
 _RECIPE_BYTES = 512
 """Number of bytes at the start of a file within which its recipe begins."""
 
@@ -63,6 +66,18 @@ class Item:
     @property
     def name(self) -> str:
         return PurePosixPath(self.key).name
+
+    def read_start(self) -> bytes | Path | Image:
+        """Return the picture's file; of a JPEG or a storage no more than a header needs. Raises ImageProblem."""
+        if isinstance(self.read, partial) and self.read.func is fetch:
+            system, path = self.read.args
+            return fetch(system, path, _HEADER_BYTES)
+        data = self.read()
+        if not isinstance(data, Path) or not data.is_file():
+            return data
+        with data.open("rb") as file:
+            start = file.read(_HEADER_BYTES)
+            return start if start.startswith(_JPEG) else start + file.read(MAX_BYTES)
 
     def open(self) -> Image:
         """Decode the picture; raise ImageProblem for failures and own renderings."""
@@ -260,13 +275,15 @@ def _from_storage(url: str, left_out: dict[str, str]) -> Iterator[Item]:
             yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
 
 
-def fetch(system: Any, path: str) -> bytes:
-    """Return a picture's bytes; raise ImageProblem if it is missing, Unreachable if the network fails."""
+def fetch(system: Any, path: str, most: int = MAX_BYTES + 1) -> bytes:
+    """Return a picture's first bytes, by default one more than `Image.open` takes.
+
+    Raises ImageProblem if it is missing, Unreachable if the network fails.
+    """
     name = printable(PurePosixPath(path).name)
     try:
         with system.open(path, "rb") as file:
-            # One byte more than `Image.open` takes.
-            return bytes(file.read(MAX_BYTES + 1))
+            return bytes(file.read(most))
     except FileNotFoundError as error:
         raise ImageProblem(f"{name} is not there: check the path.") from error
     except Exception as error:
@@ -289,18 +306,24 @@ def _from_archive(path: Path, left_out: dict[str, str]) -> Iterator[Item]:
         yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info))
 
 
-def unpack_files(path: Path, folder: Path, choose: Callable[[str], bool], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack a .zip's files with chosen names below a folder; return their paths.
+@contextmanager
+def read_members(
+    path: Path, choose: Callable[[str], bool], *, most: int, most_bytes: int
+) -> Iterator[list[tuple[str, Callable[[], bytes]]]]:
+    """Yield the names of a .zip's chosen files, each with the function that unpacks it into memory.
 
-    Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; then nothing of it
-    is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
+    Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; so does a function
+    for a file that is damaged. Of several files of one name the last counts, as when they are unpacked.
     """
     with _open(path) as archive:
-        infos = [info for info in _list_members(archive) if choose(info.filename)]
-        _check_unpacked(archive, infos, most_bytes)
+        infos = {info.filename: info for info in _list_members(archive) if choose(info.filename)}
+        _check_unpacked(archive, [*infos.values()], most_bytes)
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
-        return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
+        yield [
+            (printable(name.replace("\\", "/")), partial(_read, info, most_bytes, partial(archive.read, info)))
+            for name, info in infos.items()
+        ]
 
 
 def _open(path: Path) -> zipfile.ZipFile:

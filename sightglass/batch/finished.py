@@ -30,9 +30,9 @@ from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
-from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
+from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache

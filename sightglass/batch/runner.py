@@ -18,7 +18,7 @@ from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.common.files import remove_drafts
 from sightglass.common.left_out import describe_left_out
 from sightglass.common.work.progress import Progress
-from sightglass.evaluation import stored
+from sightglass.evaluation import label_sizes, stored
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
@@ -176,13 +176,17 @@ class BatchJob:
             truth = work.kind.read(truth)
         if truth is not None:
             work.kind.check(truth, [item.key for item in self.items])
-            run_labels.write_labels(work.folder, truth)
         elif self.resume:
             truth = run_labels.read_labels(work.folder)
         if truth is None:
             if self.resume:
                 self._check_labels_not_lost()
             return None
+        placed = label_sizes.place(truth, self.items)
+        # Once placed they are kept so; a run that goes on may have more pictures.
+        if self.labels is not None or placed.pictures != truth.pictures:
+            run_labels.write_labels(work.folder, placed)
+        truth = placed
         # Of a model that gives numbers labels are true numbers, and no names.
         classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))

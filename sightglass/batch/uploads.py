@@ -20,8 +20,8 @@ from sightglass.common.files import atomic_write, file_stem, modified, write_fil
 from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.settings import settings
-from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.label_files.opening import PACKED
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
@@ -117,11 +117,11 @@ def _store(files: Sequence[File], home: Path, left_out: dict[str, str]) -> dict[
     """
     pictures, archives, tables = (
         [(name, data) for name, data in files if name.lower().endswith(suffixes)]
-        for suffixes in (PICTURES, ".zip", ground_truth.PACKED)
+        for suffixes in (PICTURES, ".zip", PACKED)
     )
     if not (pictures or archives or tables):
         raise Problem(f"{files[0][0]} is no picture, no .zip and no file of labels: drop one of these.")
-    known = (*PICTURES, ".zip", *ground_truth.PACKED)
+    known = (*PICTURES, ".zip", *PACKED)
     left_out |= {name: NEITHER for name, _ in files if not name.lower().endswith(known)}
     # By the folder that the pictures are in, else by their number.
     folders = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}

@@ -23,6 +23,7 @@ from sightglass.common.left_out import describe_left_out
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
+from sightglass.evaluation.label_files import options as label_options
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
@@ -57,7 +58,10 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", cli.RARE, default=1.0)
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1, min=1)
-    labels: Path | None = cli.field("--labels PATH", "COCO, CSV, YOLO, VOC, PNG masks or a .zip of them.")
+    labels: Path | None = cli.field("--labels PATH", "COCO, CSV, YOLO, VOC and others, PNG masks, or a .zip of them.")
+    labels_as: list[str] | None = cli.field(
+        "--labels-as NAME=VALUE", "How to read labels that can be read in several ways, as decimal=comma.", cli.RARE
+    )
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
     tolerance: float = cli.field(
@@ -134,12 +138,14 @@ def _make_job(
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES, left_out=left_out)
     if options.num_samples is not None:
         pictures = picture_source.spread(find(pictures), options.num_samples)
-    # A mapping names the model's classes, and not what is in the pictures.
-    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
+    given = options.labels
+    names = given if given is not None and _names_classes(given) else None
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
-    truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
+    truth = None
+    if given is not None and names is None:
+        truth = kinds.kind_of(explainer.model).read(given, label_options.parse(options.labels_as or ()))
     # Where results cannot be written, the run says so.
     if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
@@ -167,6 +173,14 @@ def _make_job(
         address=options.ray_address,
         gpus=options.ray_gpus,
     )
+
+
+def _names_classes(path: Path) -> bool:
+    """Return whether a mapping names the model's classes, and not what is in the pictures: `{"a.jpg": 3}`."""
+    if not models_labels.is_mapping(path):
+        return False
+    content = models_labels.read_file(path)
+    return not any(str(name).lower().endswith(picture_source.PICTURES) for name in content)
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:

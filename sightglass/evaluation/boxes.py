@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.files import Json
-from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs

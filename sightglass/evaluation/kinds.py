@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,10 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.evaluation import boxes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT
-from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox, to_number
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
+from sightglass.evaluation.label_files.rows import TrueBox
+from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import small_map
@@ -163,8 +164,8 @@ class EvaluationKind:
     """Title and meaning of `compare`."""
     compare: Callable[[Pairs, str], Agreement]
     """Compare the answers of two models; takes the unit of their numbers."""
-    read: Callable[[Path | str], GroundTruth] = ground_truth.read
-    """Read labels; raises Problem for an empty file."""
+    read: Callable[..., GroundTruth] = ground_truth.read
+    """Read the labels at a path, with `LabelOptions` where a person states any; raises Problem for an empty file."""
     refuse: Callable[[GroundTruth], str]
     """Return why labels are none of this kind; empty for usable ones."""
     find: Callable[[GroundTruth, str], object] = GroundTruth.find_class
@@ -365,7 +366,8 @@ def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: 
     indices = {label: places[min(named)] for label, named in labels.classes_by_label.items() if named}
     picture = EvaluatedPicture(key, (explanation.image.width, explanation.image.height))
     try:
-        truth = masks.decode(mask, answer.shape, names, indices, len(classes))
+        binary = labels.truth.read_as.binary
+        truth = masks.decode(mask, answer.shape, names, indices, len(classes), binary=binary)
     except ValueError as problem:
         return replace(picture, problem=str(problem))
     # An answered class that no label means is wrong for the true class, and none of the judged ones.

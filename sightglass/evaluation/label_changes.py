@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.files import write_file
 from sightglass.common.files.keeping import read_json
-from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.phrases import plural
 from sightglass.models.geometry import Box
 from sightglass.models.labels import match

@@ -3,7 +3,9 @@
 A mask must have the size of its picture; an unusable one is a ValueError with the reason.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +13,27 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, GroundTruth, LabelProblem, open_files
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file
+from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
+from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFiles, open_files
+from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.picture import bounds
-from sightglass.models import labels as class_names
+from sightglass.explain.picture.image import MAX_PIXELS
 
 IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
 VOID, UNJUDGED = -1, -2
 """The class of a pixel that is not counted, and the answered class of one that no label means."""
+SAMPLE = 200
+"""Masks by which it is told whether their values are 0 and 255 alone."""
+BINARY = "All masks have the values 0 and 255 alone: 255 is the second of two classes, not a pixel left out."
 EXPECTED = "give a folder of .png masks, or a .zip of it"
 
 
-def read(path: Path | str) -> GroundTruth:
+def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
     """Read true masks: a folder of PNG class indices named as their pictures, or a `.zip` of it.
 
     A `classes.txt` or `data.yaml` in the folder names the indices; without one they are those of the model's classes.
@@ -33,59 +43,122 @@ def read(path: Path | str) -> GroundTruth:
     masks: dict[str, bytes] = {}
     problems, total = list[LabelProblem](), 0
     left_out: dict[str, str] = {}
-    with open_files(path, "masks", EXPECTED, left_out, (".png", *DATA)) as (folder, files):
+    notes = Notes(options or LabelOptions())
+    with open_files(path, "masks", EXPECTED, left_out, (".png", *DATA)) as source:
         # Only a PNG keeps class indices as they are.
-        for file in (file for file in files if file.suffix.lower() == ".png"):
-            key = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
+        for file in (file for file in source.files if file.suffix == ".png"):
+            key = file.path.with_suffix("").as_posix().removesuffix("_mask")
             try:
-                masks[key] = file.read_bytes()
+                masks[key] = file.read()
             except OSError:
                 problems.append(LabelProblem(file.name, 0, "it cannot be read"))
             if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
-                raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
+                raise Problem(f"The masks in {source.name} have more than {MAX_BYTES >> 20} MB: split them.")
         if not masks:
-            raise Problem(f"There are no masks in {folder.name}: {EXPECTED}.")
-        labels = _read_names(files)
-        return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out)
+            raise Problem(f"There are no masks in {source.name}: {EXPECTED}.")
+        labels = _read_names(source, notes)
+    binary = _are_binary([*masks.values()])
+    summary = ReadAs(
+        "masks",
+        pictures=len(masks),
+        classes=len(labels),
+        names_file=notes.names_file,
+        choices=(BINARY,) if binary else (),
+        unusable=count_reasons(problems),
+        left_out=left_out,
+        options=notes.options,
+        binary=binary,
+    )
+    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out, read_as=summary)
 
 
-def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the index names of a file beside the masks, if any."""
-    for file in sorted(file for file in files if file.name in DATA):
-        try:
-            if names := class_names.order(class_names.read_file(file)):
-                return tuple(names)
-        except (OSError, ValueError, RecursionError) as problem:
-            raise Problem(f"{file.name} has no readable names of classes: write one on each line.") from problem
-    return ()
+def _read_names(source: LabelFiles, notes: Notes) -> tuple[str, ...]:
+    """Return the names of indices in a file beside the masks, if any; raise Problem for a file without names."""
+    files = [file for file in source.files if is_class_file(file)]
+    # What is above a folder of masks may name anything else.
+    classes = find_names(replace(source, above=()), files, notes)
+    if classes is None and files:
+        raise Problem(f"{files[0].name} has no readable names of classes: write one on each line.")
+    return tuple(classes.names.values()) if classes else ()
 
 
-def decode(
-    data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int
-) -> NDArray[np.int64]:
-    """Return each pixel's class, int64 (H, W), or `VOID`.
+def _are_binary(masks: Sequence[bytes]) -> bool:
+    """Return whether an even sample of these masks has the values 0 and 255 (or 65535) alone."""
+    values = set[int]()
+    for data in masks[:: max(1, len(masks) // SAMPLE)]:
+        # What cannot be read is said where it is counted.
+        with contextlib.suppress(ValueError):
+            values |= {int(value) for value in np.unique(_read_values(data))}
+        if values - {0, *IGNORED}:
+            return False
+    return bool(values & {*IGNORED})
 
-    `size`: (H, W) of the picture. `labels`: of the PNG's values; none: they are indices of the model's `count` classes.
-    `indices`: the model's class of each label. Raises ValueError.
-    """
-    classes: Sequence[int] = [indices.get(label, VOID) for label in labels] if labels else range(count)
+
+def _read_values(data: bytes, size: tuple[int, int] | None = None) -> NDArray[np.int64]:
+    """Return the values of a PNG, (H, W); `size`: what (H, W) has to be. Raises ValueError."""
     try:
         with bounds.open_file("PNG", data, "the mask") as png:
             # Check before decoding: a small file may declare a huge size.
-            if (png.height, png.width) != size:
+            if size is None and png.height * png.width > MAX_PIXELS:
+                raise ValueError("the mask has too many pixels")
+            if size is not None and (png.height, png.width) != size:
                 picture = f"{size[1]} by {size[0]}"
                 raise ValueError(f"the mask is {png.width} by {png.height} pixels, and the picture {picture}")
             if png.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
                 raise ValueError("the mask is a picture in colours: save one class index for each pixel")
-            values = np.asarray(png).astype(np.int64)
+            return np.asarray(png).astype(np.int64)
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
         raise ValueError("the mask is no readable PNG") from problem
+
+
+def decode(
+    data: bytes,
+    size: tuple[int, int],
+    labels: Sequence[str],
+    indices: Mapping[str, int],
+    count: int,
+    *,
+    binary: bool = False,
+) -> NDArray[np.int64]:
+    """Return each pixel's class, int64 (H, W), or `VOID`.
+
+    `size`: (H, W) of the picture. `labels`: of the PNG's values; none: they are indices of the model's `count` classes.
+    `indices`: the model's class of each label. `binary`: all masks have 0 and 255 alone, which are then the two
+    classes. Raises ValueError.
+    """
+    classes = [indices.get(label, VOID) for label in labels] if labels else [*range(count)]
+    values = _read_values(data, size)
+    if binary:
+        values = _to_indices(values, len(classes))
+        classes = _name_both(classes, count)
     mask = np.full(size, VOID)
     counted = values < len(classes)
     if (wrong := values[~counted & ~np.isin(values, IGNORED)]).size:
         raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(classes) - 1}")
     mask[counted] = np.asarray(classes)[values[counted]]
     return mask
+
+
+def _to_indices(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return a mask of 0 and 255 as one of 0 and 1; raise ValueError where 255 is no class."""
+    if count > 2:
+        raise ValueError(
+            f"the masks have 0 and 255 alone, and there are {count} classes: name the classes of 0 and 255"
+        )
+    marked = np.isin(values, IGNORED)
+    if (other := values[~marked & (values != 0)]).size:
+        raise ValueError(f"the mask has the value {other[0]}, and the others have 0 and 255 alone")
+    return marked.astype(np.int64)
+
+
+def _name_both(classes: list[int], count: int) -> list[int]:
+    """Return the classes of 0 and 255 of a model of `count` classes; raise ValueError where one is open."""
+    if len(classes) == 2:
+        return classes
+    # The only label is that of 255: a model of two classes has one other.
+    if count != 2 or classes == [VOID]:
+        raise ValueError("the masks have 0 and 255 alone, and one class is named: name those two in classes.txt")
+    return [1 - classes[0], classes[0]]
 
 
 Pair = tuple[int, int, int]

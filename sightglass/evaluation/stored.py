@@ -18,7 +18,7 @@ from sightglass.common.files import Json, atomic_write, modified, to_json
 from sightglass.common.files.keeping import reading
 from sightglass.evaluation import boxes, label_changes
 from sightglass.evaluation.boxes import BoxMatch
-from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.masks import Pair
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS

@@ -11,7 +11,7 @@ import pytest
 
 from sightglass.evaluation import boxes
 from sightglass.evaluation.errors import MARGIN, ErrorReport, EvaluationSummary, draw_tile, frame_boxes
-from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box

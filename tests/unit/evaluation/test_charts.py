@@ -13,9 +13,9 @@ from sightglass.batch import finished, labels, run_charts
 from sightglass.evaluation import charts, figures
 from sightglass.evaluation.charts import NumberPoint, Numbers, find_selection
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.models.adapter import Prediction
 from sightglass.pages.pictures.job import open_example

@@ -13,8 +13,8 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.decision import Decision, decide, keep_common, list_objects, score, score_runs
-from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
 from sightglass.explain.phrases import NBSP
 from sightglass.models.adapter import Prediction

@@ -1,0 +1,103 @@
+"""Read the names of classes beside labels."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files.notes import Notes
+from sightglass.evaluation.label_files.opening import LabelFile, LabelFiles
+from sightglass.evaluation.label_files.options import ask
+from sightglass.models import labels as class_names
+
+DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.json")
+"""Files with the names of classes by index: of several in one place the first one counts."""
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """A file that names classes."""
+
+    title: str
+    """What a sentence calls it."""
+    names: Mapping[int, str]
+    table: Any
+    """What it holds: of a `data.yaml` with its other keys."""
+
+
+def is_class_file(file: LabelFile) -> bool:
+    """Return whether a file names classes and holds no labels."""
+    return file.name in DATA or file.suffix == ".names"
+
+
+def find_names(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) -> ClassFile | None:
+    """Return the file that names the classes, None without any.
+
+    It is the first of the folder itself, of the two above, of those in it; in one place, the first of `DATA`. `files`:
+    the folder's and the archive's own. Raises Problem where two of them disagree, and none was stated.
+    """
+    stated = notes.options.names
+    found = [*_list_named(source, files, every_place=bool(stated))]
+    if stated:
+        found = [each for each in found if stated in (each.title, PurePosixPath(each.title).name)]
+        if not found:
+            raise Problem(f"{source.name} has no file {stated} with the names of its classes: give one that it has.")
+    if not found:
+        return None
+    first = found[0]
+    for other in found[1:] if not stated else ():
+        _check_agreement(first, other)
+    notes.names_file = first.title
+    return first
+
+
+def _check_agreement(first: ClassFile, other: ClassFile) -> None:
+    """Raise Problem where two files give an index different names."""
+    for index in sorted({*first.names} & {*other.names}):
+        if first.names[index] != other.names[index]:
+            values = f"{first.names[index]} in {first.title} and {other.names[index]} in {other.title}"
+            raise Problem(f"Class {index} is {values}: say which file is right ({ask('names')}), or remove the other.")
+
+
+def _list_named(source: LabelFiles, files: Sequence[LabelFile], every_place: bool) -> Iterator[ClassFile]:
+    """Yield the files with names in the first place that has any, or in all; those in the folder are one place."""
+    own = sorted(files, key=_rank)
+    places = [[file for file in own if len(file.path.parts) == 1]]
+    places += [[_file_at(folder / name) for name in DATA if (folder / name).is_file()] for folder in source.above]
+    for place in (*places, own):
+        named = [each for file in place if (each := _read(file)) is not None]
+        yield from named
+        if named and not every_place:
+            return
+
+
+def _rank(file: LabelFile) -> tuple[int, int, str]:
+    order = DATA.index(file.name) if file.name in DATA else len(DATA)
+    return len(file.path.parts), order, file.path.as_posix()
+
+
+def _file_at(path: Path) -> LabelFile:
+    return LabelFile(PurePosixPath(path.name), path.read_bytes, path)
+
+
+def _read(file: LabelFile) -> ClassFile | None:
+    """Return the names in a file; None for a file without any."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        table = read_file(file)
+        if names := class_names.by_index(table):
+            return ClassFile(file.shown, names, table)
+    return None
+
+
+def read_file(file: LabelFile) -> Any:
+    """Return what a file of names holds. Raises OSError, ValueError or RecursionError."""
+    if file.on_disk is not None:
+        return class_names.read_file(file.on_disk)
+    with tempfile.TemporaryDirectory(prefix="sightglass-names-", ignore_cleanup_errors=True) as home:
+        # Never under a name of the archive's.
+        path = Path(home) / f"names{file.suffix}"
+        path.write_bytes(file.read())
+        return class_names.read_file(path)

@@ -1,0 +1,210 @@
+"""Find the columns of file, label and box in a table, by their titles or by what is in them."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files.rows import LabelError, Size
+from sightglass.evaluation.label_files.values import CROWD, IGNORED, is_set, read_size, to_number
+from sightglass.explain.picture.source import PICTURES
+
+_TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
+FILE, LABEL, CELLS, STATED = (_TITLES[name] for name in ("file", "label", "cells", "stated"))
+FOURS = {
+    **dict.fromkeys(_TITLES["corners"], "xyxy"),
+    **dict.fromkeys(_TITLES["centres"], "cxcywh"),
+    **dict.fromkeys(_TITLES["sizes"], "xywh"),
+}
+"""The titles of the four numbers of a box, and what these are (`tables.SHIFTS`)."""
+ORDERS = {"".join(four.split()): order for four, order in FOURS.items()} | {"xyxy": "xyxy"}
+"""What the title of a box in one cell says its numbers are."""
+_PLACES = {name for four, order in FOURS.items() if order != "xywh" for name in four.split()} - {
+    *("w", "h", "width", "height")
+}
+"""Titles of coordinates: two of them without the others are no box."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The positions of columns, as far as they are clear."""
+
+    width: int
+    """Number of columns."""
+    file: int | None = None
+    label: int | None = None
+    box: tuple[int, ...] = ()
+    """Of the four numbers of a box, each in a column."""
+    order: str = "xyxy"
+    """What the four numbers are; empty where that is open."""
+    cell: int | None = None
+    """Of a box in one cell."""
+    stated: tuple[int, ...] = ()
+    """Of the width and the height of the picture."""
+    crowd: int | None = None
+    ignored: int | None = None
+    classes: tuple[int, ...] = ()
+    """Of a table with a column for each class: 1 in that of the picture's, 0 in the others."""
+    names: tuple[str, ...] = ()
+    """The titles of `classes`."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The columns of the box; none of a table of classes."""
+        return self.box if self.cell is None else (self.cell,)
+
+    def pick_box(self, row: Sequence[Any]) -> list[Any]:
+        """Return the numbers of a row's box, as they are written."""
+        if self.cell is None:
+            return [pick(row, i) for i in self.box]
+        cell = pick(row, self.cell)
+        if isinstance(cell, list):
+            return cell
+        return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
+
+    def read_stated(self, row: Sequence[Any]) -> Size | None:
+        """Return the size of the picture that a row states."""
+        return read_size(*(pick(row, i) for i in self.stated)) if self.stated else None
+
+    def read_class(self, row: Sequence[Any]) -> str:
+        """Return the only class with a 1; raise LabelError for none and for several."""
+        named = [name for name, i in zip(self.names, self.classes, strict=True) if is_set(pick(row, i))]
+        if len(named) != 1:
+            raise LabelError(f"it has {len(named)} classes, and one is needed")
+        return named[0]
+
+
+def pick(row: Sequence[Any], column: int | None) -> Any:
+    """Return a cell of a row that may be too short."""
+    return row[column] if column is not None and column < len(row) else ""
+
+
+def _spell(title: str) -> str:
+    return re.sub(r"[^a-z0-9]|^bbox", "", title.lower())
+
+
+def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
+    """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
+    column = _find_file(rows)
+    found = _name_columns(titles)
+    if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
+        return None
+    found = replace(found, file=found.file if column is None else column)
+    classes = _find_classes(found, titles, rows)
+    if classes:
+        return replace(found, label=None, classes=classes, names=tuple(titles[i].strip() for i in classes))
+    if found.label in (None, found.file):
+        return replace(found, label=_find_other(found, titles, rows))
+    return found
+
+
+def _find_other(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the only column that is nothing else, if its cells repeat: classes do, captions and addresses do not."""
+    used = (found.file, *found.numbers, *found.stated, found.crowd, found.ignored)
+    rest = [i for i, title in enumerate(titles) if title and i not in used]
+    if len(rest) != 1:
+        return None
+    cells = [str(row[rest[0]]) for row in rows if len(row) > rest[0]]
+    return rest[0] if len({*cells}) < len(rows) else None
+
+
+def _name_columns(titles: Sequence[str]) -> Columns:
+    """Return columns by their names."""
+    names = [*map(_spell, titles)]
+    file = _find_first(names, FILE)
+    four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
+    box = tuple(names.index(name) for name in four.split())
+    cell, order = (None, FOURS[four]) if box else _find_cell(titles)
+    stated = next((pair for pair in STATED if {*pair.split()} <= {*names}), "")
+    size = tuple(names.index(name) for name in stated.split())
+    if {*size} & {*box}:
+        size = ()
+    free = ["" if i in (file, *box, cell) else name for i, name in enumerate(names)]
+    label = _find_first(free, LABEL)
+    return Columns(
+        len(titles), file, label, box, order, cell, size, _find_first(names, CROWD), _find_first(names, IGNORED)
+    )
+
+
+def _find_first(names: Sequence[str], wanted: Iterable[str]) -> int | None:
+    """Return the position of the first wanted name that there is."""
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
+    """Return the column of boxes in one cell, and what its title says they are, empty where it does not."""
+    for index, title in enumerate(titles):
+        letters = re.sub("[^a-z0-9]", "", title.lower())
+        word = next((word for word in CELLS if letters.startswith(word)), "")
+        order = ORDERS.get(letters.removeprefix(word), "")
+        if order or (word and letters == word):
+            return index, order
+    return None, "xyxy"
+
+
+def _find_classes(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[int, ...]:
+    """Return the columns of classes, each 0 or 1 and one of them 1 in each row; none where that is not so."""
+    rest = [i for i, title in enumerate(titles) if title.strip() and i != found.file]
+    binary = tuple(i for i in rest if all(_is_bit(pick(row, i)) for row in rows))
+    # A title such as `object` may be that of a class.
+    named = found.label not in (None, found.file)
+    if found.numbers or not rows or len(binary) < (3 if named else 2):
+        return ()
+    single = sum(_count_set(row, binary) == 1 for row in rows) / len(rows)
+    return binary if single == 1 or (single > 0.5 and not named) else ()
+
+
+def _count_set(row: Sequence[Any], columns: Sequence[int]) -> int:
+    return sum(is_set(pick(row, i)) for i in columns)
+
+
+def _is_bit(value: Any) -> bool:
+    return str(value).strip() in ("0", "1", "0.0", "1.0", "True", "False")
+
+
+def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the column whose cells are names of pictures, in nine of ten rows."""
+    counts = Counter(i for row in rows for i, cell in enumerate(row) if str(cell).lower().endswith(PICTURES))
+    return next((i for i in sorted(counts) if counts[i] > 0.9 * len(rows)), None)
+
+
+def guess(rows: Sequence[Sequence[Any]]) -> Columns:
+    """Return columns by what is in them."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    first = len(rows[0])
+    rows = [row for row in rows if len(row) == width]
+    file = _find_file(rows)
+    if file is None:
+        # Each picture has a line, and classes repeat.
+        pairs = width == 2 and len(_list_values(rows, 1)) < len(_list_values(rows, 0)) == len(rows)
+        return Columns(first, 0, 1) if pairs else Columns(first)
+    others = [i for i in range(width) if i != file]
+    label = _guess_label(rows, others)
+    box = tuple(i for i in others if i != label) if len(others) == 5 else ()
+    return Columns(first, file, label, box)
+
+
+def _list_values(rows: Sequence[Sequence[Any]], column: int) -> set[str]:
+    return {str(row[column]) for row in rows}
+
+
+def _guess_label(rows: Sequence[Sequence[Any]], columns: Sequence[int]) -> int | None:
+    """Return the only column of words, or the last one where it can be no other."""
+    words = [i for i in columns if any(row[i] and to_number(row[i]) is None for row in rows)]
+    if len(words) == 1:
+        return words[0]
+    clear = len(columns) == 1 or (len(columns) == 5 and not words)
+    return columns[-1] if clear else None
+
+
+def check(name: str, found: Columns, titles: Sequence[str], shown: str) -> None:
+    """Raise Problem for a table without file and label, or with a part of a box."""
+    partial_box = not found.numbers and len(_PLACES & {*map(_spell, titles)}) > 1
+    labelled = found.classes or (found.label is not None and found.label != found.file)
+    if found.file is None or not labelled or partial_box:
+        needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"
+        raise Problem(f"{name} needs the columns {needed}: it has others ({shown}).")

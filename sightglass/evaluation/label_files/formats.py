@@ -1,0 +1,205 @@
+"""The formats of labels: how each is recognised, and what reads it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
+from sightglass.evaluation.label_files.class_files import find_names, is_class_file
+from sightglass.evaluation.label_files.json_files import JsonContent, read_json
+from sightglass.evaluation.label_files.notes import Notes
+from sightglass.evaluation.label_files.opening import EXPECTED, JSON, LabelFile, LabelFiles, decode
+from sightglass.evaluation.label_files.rows import Files, Row
+from sightglass.evaluation.label_files.values import to_number
+from sightglass.evaluation.label_files.xml_files import root_of
+from sightglass.explain.picture.source import PICTURES
+
+TABLES = (".txt", ".csv", ".tsv", *JSON)
+JsonReader = Callable[[LabelFile, JsonContent, Notes], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """A form of JSON that a tool writes."""
+
+    title: str
+    fits: Callable[[JsonContent], bool]
+    """Recognise it by its keys."""
+    list_rows: JsonReader
+
+
+def _list_coco(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[Row]:
+    return coco.list_rows(file.name, content.value)
+
+
+JSON_FORMATS = (
+    JsonFormat("COCO", lambda content: coco.fits(content.value), _list_coco),
+    JsonFormat("LabelMe", labelme.fits, labelme.list_rows),
+    JsonFormat("VGG Image Annotator", via.fits, via.list_rows),
+    JsonFormat("Create ML", createml.fits, createml.list_rows),
+    JsonFormat("Label Studio", label_studio.fits, label_studio.list_rows),
+    JsonFormat("Label Studio (JSON-MIN)", label_studio.fits_short, label_studio.list_short_rows),
+)
+"""The first one that fits is read; what fits none is a table of objects."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The files of labels by what is in them."""
+
+    documentation: list[LabelFile]
+    data: list[LabelFile]
+    """Those that name classes."""
+    documents: list[LabelFile]
+    boxes: list[LabelFile]
+    lists: list[LabelFile]
+    """Lists of pictures, as YOLO's `train.txt`."""
+    tables: list[LabelFile]
+    others: list[LabelFile]
+
+
+def _sort_files(files: Sequence[LabelFile]) -> _Found:
+    found = _Found([], [], [], [], [], [], [])
+    for file in files:
+        _choose(found, file).append(file)
+    return found
+
+
+def _choose(found: _Found, file: LabelFile) -> list[LabelFile]:
+    """Return the list of files that a file belongs to."""
+    if file.name.lower().startswith(("readme", "license")):
+        # A data set's own documentation is no label.
+        return found.documentation
+    if is_class_file(file):
+        return found.data
+    if file.suffix == ".xml":
+        return found.documents
+    if file.suffix == ".txt":
+        return {"boxes": found.boxes, "list": found.lists, "table": found.tables}[_look_at_text(file)]
+    return found.tables if file.suffix in TABLES else found.others
+
+
+def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Files:
+    """Return the rows of the first format that these files have, with its notes.
+
+    `left_out` receives files of others. Raises Problem.
+    """
+
+    def leave_out(others: Iterable[LabelFile], reason: str) -> None:
+        left_out.update({file.shown: reason for file in others})
+
+    found = _sort_files(source.files)
+    leave_out(found.documentation, "documentation")
+    leave_out(found.others, "no labels")
+    if found.documents:
+        leave_out([*found.boxes, *found.tables, *found.lists], "beside Pascal VOC")
+        return _read_documents(found.documents, notes)
+    listed = found.tables or found.lists
+    if found.boxes and (found.data or not listed):
+        leave_out(found.tables, "beside YOLO")
+        leave_out(found.lists, "a list")
+        return _read_yolo(source, found, notes)
+    leave_out(found.boxes, "beside a table")
+    leave_out(found.lists if found.tables else (), "a list")
+    return _read_tables(source, listed, found.data, notes, left_out)
+
+
+def _read_tables(
+    source: LabelFiles,
+    files: Sequence[LabelFile],
+    data: Sequence[LabelFile],
+    notes: Notes,
+    left_out: dict[str, str],
+) -> Files:
+    """Return the rows of one table, or of files of JSON. Raises Problem for others."""
+    in_json = bool(files) and all(file.suffix in JSON for file in files)
+    if len(files) != 1 and not in_json:
+        content = f"{len(files)} files of labels" if files else "no labels"
+        raise Problem(f"{source.name} holds {content}: give {EXPECTED}.")
+    classes = find_names(source, data, notes) if data else None
+    names = classes.names if classes else {}
+    if in_json:
+        return _read_json_files(source, files, names, notes, left_out)
+    return [(files[0].name, tables.list_rows(files[0], names, notes))]
+
+
+def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
+    """Return the rows of files of XML, each of Pascal VOC or of CVAT by its first element."""
+    notes.format = notes.reading = "CVAT" if _is_cvat(files[0]) else "Pascal VOC"
+    with_folder = len({file.name for file in files}) < len(files)
+    for file in files:
+        rows = cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file, with_folder=with_folder)
+        yield file.name, rows
+
+
+def _is_cvat(file: LabelFile) -> bool:
+    try:
+        return root_of(file.read(), file.name) == "annotations"
+    except (OSError, Problem):
+        # Said where it is read.
+        return False
+
+
+def _read_yolo(source: LabelFiles, found: _Found, notes: Notes) -> Files:
+    classes = find_names(source, found.data, notes)
+    if classes is None:
+        missing = "data.yaml with the names of its classes"
+        raise Problem(f"The folder {source.name} has no {missing}: put one into it or above it.")
+    notes.format = "YOLO"
+    notes.reading = f"YOLO: {len(classes.names)} classes"
+    rows = yolo.understand(found.boxes, classes, notes)
+    return ((file.name, yolo.list_rows(file, rows)) for file in found.boxes)
+
+
+def _read_json_files(
+    source: LabelFiles, files: Sequence[LabelFile], names: Mapping[int, str], notes: Notes, left_out: dict[str, str]
+) -> Files:
+    """Return the rows of files of JSON in the first one's form; several have that of a tool. Raises Problem."""
+    first = read_json(files[0])
+    form = find_form(first)
+    if form is None and len(files) > 1:
+        raise Problem(f"{source.name} holds {len(files)} files of labels: give {EXPECTED}.")
+    if form is None:
+        return [(files[0].name, tables.list_object_rows(files[0], first, names, notes))]
+    notes.format = form.title
+    notes.reading = f"{files[0].name}: {form.title}" if len(files) == 1 else f"{form.title}: {len(files):,} files"
+    return _list_rows(files, first, form, notes, left_out)
+
+
+def _list_rows(
+    files: Sequence[LabelFile], first: JsonContent, form: JsonFormat, notes: Notes, left_out: dict[str, str]
+) -> Files:
+    """Yield the rows of files, read one at a time; `first`: what the first one holds."""
+    for file in files:
+        content = first if file is files[0] else read_json(file)
+        if find_form(content) is not form:
+            left_out[file.shown] = f"beside {form.title}"
+            continue
+        rows = form.list_rows(file, content, notes)
+        yield file.name, (rows if len(files) == 1 else _put_in_folder(file, rows))
+
+
+def _put_in_folder(file: LabelFile, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows with their pictures in the file's folder, where they name none."""
+    folder = file.path.parent.as_posix()
+    for picture, line, parse in rows:
+        plain = picture and "/" not in picture and folder != "."
+        yield (f"{folder}/{picture}" if plain else picture), line, parse
+
+
+def find_form(content: JsonContent) -> JsonFormat | None:
+    """Return the form of JSON that a tool writes; None of a table of objects."""
+    return next((form for form in JSON_FORMATS if form.fits(content)), None)
+
+
+def _look_at_text(file: LabelFile) -> str:
+    """Return whether a .txt has YOLO's boxes, a list of pictures or classes, or a table, by its first line."""
+    text, _ = decode(file.read()[:4096], file.name)
+    parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
+    numbers = [to_number(part) is not None for part in parts]
+    if len(parts) == 1 and not numbers[0]:
+        return "list"
+    if any(ending in part for part in parts for ending in PICTURES) or len(parts) == 2:
+        return "table"
+    words = not all(numbers) and (len(parts) < 4 or not numbers[-1])
+    return "table" if words else "boxes"

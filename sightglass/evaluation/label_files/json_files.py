@@ -1,0 +1,85 @@
+"""Read files of JSON: one of a tool's own form, or rows of a table."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files.opening import LabelFile, decode
+from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError
+
+MAX_TABLES = 10_000_000
+"""Lists and tables of a file."""
+MAX_KEYS = 20_000_000
+"""Keys of a file: COCO's own of 118,000 pictures has eight millions."""
+SAMPLE = 1000
+"""Entries by which a file's form is told."""
+
+
+@dataclass(frozen=True)
+class JsonContent:
+    """What a file of JSON holds."""
+
+    value: Any
+    """A table, or the list of its entries; of a file with a value on each line, the list of these."""
+    lines: Sequence[int]
+    """The number of each entry, or of its line, from 1."""
+
+    @property
+    def sample(self) -> list[Any]:
+        """The first entries of a list; none of a table."""
+        return self.value[:SAMPLE] if isinstance(self.value, list) else []
+
+
+def read_json(file: LabelFile) -> JsonContent:
+    """Return what a file holds; raise Problem for too much and for what is no JSON."""
+    data = file.read()
+    # In memory each takes twenty times its bytes.
+    if data.count(b"[") + data.count(b"{") > MAX_TABLES:
+        raise Problem(f"{file.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+    if data.count(b":") > MAX_KEYS:
+        raise Problem(f"{file.name} holds more than {MAX_KEYS:,} keys: split these labels.")
+    text, _ = decode(data, file.name)
+    try:
+        value = json.loads(text)
+    except RecursionError as problem:
+        raise Problem(f"{file.name} is no JSON of labels: it is nested too deeply.") from problem
+    except ValueError:
+        rows = [(line, _parse_line(row)) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
+        return JsonContent([value for _, value in rows], [line for line, _ in rows])
+    return JsonContent(value, range(1, len(value) + 1) if isinstance(value, list) else ())
+
+
+def _parse_line(line: str) -> Any:
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(line)
+
+
+def list_objects(file: LabelFile, content: JsonContent) -> list[tuple[int, Any]]:
+    """Return the numbered entries of a list, or of `{file: label}`, as rows of a table; raise Problem for others."""
+    rows: list[tuple[int, Any]] = []
+    if isinstance(content.value, dict):
+        rows = [(line, {"file": name, "label": label}) for line, (name, label) in enumerate(content.value.items(), 1)]
+    elif isinstance(content.value, list):
+        rows = [*zip(content.lines, content.value, strict=True)]
+    if not any(isinstance(row, dict) for _, row in rows):
+        expected = "COCO with images, categories and annotations, objects with file and label, or {file: label}"
+        raise Problem(f"{file.name} is no JSON of labels: give {expected}, or a file of a tool that the docs name.")
+    return rows
+
+
+def as_table(value: Any) -> dict[str, Any]:
+    """Return a JSON object; raise LabelError for anything else."""
+    if not isinstance(value, dict):
+        raise LabelError(OTHER_FORM)
+    return value
+
+
+def list_tables(value: Any) -> list[dict[str, Any]]:
+    """Return the JSON objects in a list, or in an object's values; none of anything else."""
+    entries: Iterable[Any] = value if isinstance(value, list) else ()
+    if isinstance(value, dict):
+        entries = value.values()
+    return [entry for entry in entries if isinstance(entry, dict)]

@@ -1,0 +1,89 @@
+"""What was read of files of labels: what readers note, and the summary of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sightglass.common.left_out import describe_left_out
+from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.rows import LabelProblem
+from sightglass.explain.phrases import plural
+
+MAX_REASONS = 5
+"""Reasons of lines that are left out in a summary, the most frequent first."""
+
+
+@dataclass
+class Notes:
+    """What readers note while they read."""
+
+    options: LabelOptions = field(default_factory=LabelOptions)
+    format: str = ""
+    """The format that the files were understood as."""
+    reading: str = ""
+    """How they were read, for one line."""
+    names_file: str = ""
+    """The file that named the classes."""
+    local: bool = False
+    """Whether a table is separated as spreadsheets do it where the mark of decimals is a comma."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often a choice was made, by its words for one and for several (`count`)."""
+
+    def count(self, one: str, several: str) -> None:
+        """Count a choice: `polygon was read as the box around it`, `polygons were read as …`."""
+        self.counts[f"{one}\n{several}"] += 1
+
+    def list_choices(self) -> tuple[str, ...]:
+        """Return a sentence for each choice that was made."""
+        return tuple(_describe_count(words, number) for words, number in self.counts.items())
+
+
+def _describe_count(words: str, number: int) -> str:
+    one, several = words.split("\n")
+    return f"{number:,} {one if number == 1 else several}."
+
+
+@dataclass(frozen=True)
+class ReadAs:
+    """How labels were read, for a person to check."""
+
+    format: str = ""
+    pictures: int = 0
+    boxes: int = 0
+    classes: int = 0
+    names_file: str = ""
+    """The file that named the classes; empty where each label names its class."""
+    sizes: tuple[str, ...] = ()
+    """Sentences on pictures whose own size or turn differs from what the labels state (`label_sizes.place`)."""
+    choices: tuple[str, ...] = ()
+    """Sentences on what could be read in several ways, and how it was."""
+    unusable: Mapping[str, int] = field(default_factory=dict)
+    """How many lines were left out, by the reason."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Files that were left out, with the reasons."""
+    options: LabelOptions = field(default_factory=LabelOptions)
+    binary: bool = False
+    """Whether masks have the values 0 and 255 alone, so that 255 may be a class."""
+
+    def list_sentences(self) -> list[str]:
+        """Return what was read, a sentence each: format, counts, names, sizes, choices, what was left out."""
+        if not self.format:
+            return []
+        boxes = f" with {plural(self.boxes, 'box')}" if self.boxes else ""
+        counts = f"{plural(self.pictures, 'picture')}{boxes}, {plural(self.classes, 'class')}"
+        sentences = [f"Read as {self.format}: {counts}."]
+        if self.names_file:
+            sentences.append(f"{self.names_file} names the classes.")
+        sentences += [*self.sizes, *self.choices]
+        reasons = sorted(self.unusable.items(), key=lambda item: -item[1])
+        if reasons:
+            total = plural(sum(self.unusable.values()), "line")
+            listed = "; ".join(f"{number:,}: {reason}" for reason, number in reasons[:MAX_REASONS])
+            more = f"; {len(reasons) - MAX_REASONS:,} other reasons" if len(reasons) > MAX_REASONS else ""
+            sentences.append(f"Left out: {total} ({listed}{more}).")
+        return [*sentences, *filter(None, [describe_left_out(self.left_out)])]
+
+
+def count_reasons(problems: Iterable[LabelProblem]) -> Mapping[str, int]:
+    """Return how many lines have each reason."""
+    return Counter(problem.reason for problem in problems)

@@ -1,0 +1,272 @@
+"""Read tables with a row for each picture or box, of text or of JSON."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from typing import Any
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import csv_files
+from sightglass.evaluation.label_files import columns, via
+from sightglass.evaluation.label_files.columns import Columns
+from sightglass.evaluation.label_files.json_files import JsonContent, list_objects
+from sightglass.evaluation.label_files.notes import Notes
+from sightglass.evaluation.label_files.opening import LabelFile, decode
+from sightglass.evaluation.label_files.options import ask_which
+from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
+from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, is_set, to_number
+from sightglass.explain.picture.source import PICTURES
+
+MAX_COLUMNS = 1_000
+"""Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
+"""Separators of a table, with the name of an unusual one."""
+SAMPLE = 1000
+"""Rows by which a table is understood."""
+SHIFTS: Mapping[str, float | None] = {"xyxy": None, "xywh": 0.0, "cxcywh": 0.5}
+"""How far a box is to the left of its first numbers, in parts of its size; None where all four are corners."""
+_STATED_SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*?(\r\n|\r|\n)")
+"""What spreadsheets put before a table."""
+_Cells = tuple[int, Sequence[Any]]
+"""The number of a line of a table, from 1, and its cells."""
+
+
+def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
+    """Return the rows of a table of text; `names`: of classes by index. Raises Problem."""
+    text, encoding = decode(file.read(), file.name)
+    first = 1
+    stated = _STATED_SEPARATOR.match(text)
+    if stated:
+        text = text[stated.end() :]
+        first = 2
+    separator = stated[1] if stated else _find_separator(text)
+    title = SEPARATORS.get(separator, f"{separator!r}")
+    details = [f"separated by {title}" if title else "", encoding]
+    notes.local = separator in (";", "\t")
+    return _understand(file.name, _split(text, separator, file.name, first), details, names, notes)
+
+
+def _find_separator(text: str) -> str:
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:100] or [""]
+    # A label may have others in it: `cat;dog`.
+    found = (each for each in SEPARATORS if each in lines[0] and 2 * sum(each in line for line in lines) > len(lines))
+    return next(found, "")
+
+
+def list_object_rows(file: LabelFile, content: JsonContent, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
+    """Return the rows of objects of JSON; `names`: of classes by index. Raises Problem."""
+    objects = list_objects(file, content)
+    keys = list(dict.fromkeys(key for _, row in objects[:SAMPLE] if isinstance(row, dict) for key in row))
+    _check_columns(file.name, len(keys), "keys")
+    cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in objects)
+    return _understand(file.name, chain([(0, keys)], cells), [], names, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonRow(Sequence[Any]):
+    """A JSON object as a row of a table, without a copy."""
+
+    values: Mapping[str, Any]
+    keys: Sequence[str]
+    """Those of the table."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, column: Any) -> Any:
+        return self.values.get(self.keys[column], "")
+
+
+def _check_columns(name: str, count: int, what: str = "columns") -> None:
+    if count > MAX_COLUMNS:
+        raise Problem(f"{name} has more than {MAX_COLUMNS:,} {what}: keep those of file, label and box.")
+
+
+def _split(text: str, separator: str, name: str, first: int) -> Iterator[_Cells]:
+    """Yield the rows that are not empty, by their lines; `first`: the number of the text's first line."""
+    if not separator:
+        endings = "|".join(map(re.escape, PICTURES))
+        pattern = re.compile(rf"(.+?(?:{endings})|\S+)\s+(.+)", re.IGNORECASE)
+        for line, row in enumerate(text.splitlines(), first):
+            found = pattern.fullmatch(row.strip())
+            if row.strip():
+                yield line, found.groups() if found else [row]
+        return
+    reader = csv.reader(_check_lines(text, separator, name), delimiter=separator)
+    try:
+        for cells in reader:
+            _check_columns(name, len(cells))
+            if any(map(str.strip, cells)):
+                yield reader.line_num + first - 1, [csv_files.unescape(cell.strip()) for cell in cells]
+    except csv.Error as problem:
+        raise Problem(f"{name} cannot be read at line {reader.line_num}: save it as a table again.") from problem
+
+
+def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
+    """Yield the lines of a table; raise Problem for one of too many columns."""
+    for line in io.StringIO(text, newline=None):
+        _check_columns(name, line.count(separator))
+        yield line
+
+
+def _understand(
+    name: str, rows: Iterator[_Cells], details: Sequence[str], names: Mapping[int, str], notes: Notes
+) -> Iterator[Row]:
+    """Note how the columns of a table are read, and return its rows. Raises Problem.
+
+    `details`: how it was read so far. `names`: of classes by index.
+    """
+    sample = [*islice(rows, SAMPLE + 1)]
+    if not sample:
+        raise Problem(f"{name} is empty: give a line for each picture or box.")
+    cells = [row for _, row in sample]
+    titles = [str(cell) for cell in cells[0]]
+    if via.fits_titles(titles):
+        notes.format = "a table of the VGG Image Annotator"
+        notes.reading = f"{name}: VGG Image Annotator"
+        return via.list_table(name, titles, chain(sample[1:], rows), notes)
+    found = columns.read_header(titles, cells[1:])
+    if found is not None:
+        sample = sample[1:]
+        shown = ", ".join(titles[:8])
+    else:
+        found = columns.guess(cells)
+        shown = f"{len(titles)} without names"
+        titles = [f"column {i}" for i in range(1, len(titles) + 1)]
+        details = ["no header", *details]
+    columns.check(name, found, titles, shown)
+    table = _find_format(name, found, [row for _, row in sample], names, notes)
+    notes.format = f"a table ({name})"
+    notes.reading = f"{name}: {_describe(table, titles, details)}"
+    files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
+    return ((str(picture), line, partial(table.parse, row)) for picture, line, row in files)
+
+
+def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) -> str:
+    """Return how a table is read: `file → file, class → label; x0, y0, x1, y1 → box`."""
+    found = table.columns
+    label = f"{len(found.classes)} columns of 0 and 1" if found.label is None else titles[found.label]
+    boxes = [titles[i] for i in found.numbers]
+    parts = [
+        f"{titles[found.file or 0]} → file, {label} → label",
+        f"{', '.join(boxes)} → box" if boxes else "",
+        "" if found.crowd is None else f"{titles[found.crowd]} → crowd",
+        "" if found.ignored is None else f"{titles[found.ignored]} → ignored",
+        "boxes in 0..1" if table.relative else "",
+        table.style.describe(),
+    ]
+    return "; ".join(filter(None, [*parts, *details]))
+
+
+def _find_format(
+    name: str, found: Columns, rows: Sequence[Sequence[Any]], names: Mapping[int, str], notes: Notes
+) -> "_TableFormat":
+    """Return how rows are read, by those of a sample; raise Problem where that is open."""
+    style = find_style(_list_numbers(found, rows), name, notes.options.decimal, separated=not notes.local)
+    numbers = [_read_loosely(found, row, style) for row in rows]
+    relative = _is_relative(name, numbers)
+    order = found.order
+    if found.cell is not None:
+        order = notes.options.box or order or _find_order(name, rows, found, numbers, relative)
+    return _TableFormat(found, style, SHIFTS[order], relative, names)
+
+
+def _list_numbers(found: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the cells that hold numbers: of boxes, or true numbers as labels."""
+    if found.numbers or found.label is None:
+        return [columns.pick(row, i) for i in found.box for row in rows]
+    labels = [columns.pick(row, found.label) for row in rows]
+    # Classes have names.
+    return labels if all(to_number(label) is not None for label in labels if label != "") else []
+
+
+def _read_loosely(found: Columns, row: Sequence[Any], style: NumberStyle) -> list[float]:
+    """Return the numbers of a row's box; none of a row without a usable one."""
+    try:
+        return style.parse(found.pick_box(row))
+    except LabelError:
+        return []
+
+
+def _is_relative(name: str, numbers: Sequence[Sequence[float]]) -> bool:
+    """Return whether boxes are in parts of the picture, by the largest number of each; raise Problem if unclear."""
+    largest = [max(row) for row in numbers if row]
+    relative = bool(largest) and max(largest) <= 1.01
+    # Beside larger ones no box is smaller than a pixel.
+    if largest and not relative and (max(largest) <= 2 or any(0 < most < 1 for most in largest)):
+        raise Problem(f"Boxes of {name} may be in pixels or in parts of the picture from 0 to 1: write all in one way.")
+    return relative
+
+
+def _find_order(
+    name: str, rows: Sequence[Sequence[Any]], found: Columns, numbers: Sequence[Sequence[float]], relative: bool
+) -> str:
+    """Return what the numbers of a box in one cell are, where only one order fits; raise Problem otherwise."""
+    corners = True
+    sizes = True
+    for row, box in zip(rows, numbers, strict=True):
+        if not box:
+            continue
+        a, b, c, d = box
+        corners = corners and c > a and d > b
+        wide, high = (1, 1) if relative else found.read_stated(row) or (a + c, b + d)
+        sizes = sizes and a + c <= wide * 1.01 and b + d <= high * 1.01
+    if corners == sizes:
+        raise Problem(f"The boxes of {name} may be corners, or a corner and a size: say which ({ask_which('box')}).")
+    return "xyxy" if corners else "xywh"
+
+
+@dataclass(frozen=True)
+class _TableFormat:
+    """How the rows of a table are read."""
+
+    columns: Columns
+    style: NumberStyle
+    shift: float | None
+    """A value of `SHIFTS`."""
+    relative: bool
+    """Whether boxes are in parts of the picture."""
+    names: Mapping[int, str]
+    """Names of classes by index."""
+
+    def parse(self, row: Sequence[Any]) -> TrueBox | str | None:
+        """Return a row's box or class; None for a picture without objects. Raises LabelError."""
+        if not row:
+            raise LabelError("it is no JSON object")
+        width = self.columns.width
+        if len(row) > width and any(row[width:]):
+            raise LabelError(f"it has {len(row)} values, and the first line {width}")
+        text = self._read_label(row)
+        if not self.columns.numbers:
+            return text
+        numbers = self.columns.pick_box(row)
+        # A row without a box is a picture without objects.
+        if not (text or any(numbers)):
+            return None
+        crowd = is_set(columns.pick(row, self.columns.crowd))
+        ignored = is_set(columns.pick(row, self.columns.ignored))
+        stated: Size | None = self.columns.read_stated(row)
+        return TrueBox(text, self._read_box(numbers), crowd, ignored, self.relative, stated)
+
+    def _read_label(self, row: Sequence[Any]) -> str:
+        if self.columns.label is None:
+            return self.columns.read_class(row)
+        label = columns.pick(row, self.columns.label)
+        text = str(label).strip() if isinstance(label, str | int | float) else ""
+        if self.names and INDEX.fullmatch(text):
+            return self.names.get(int(float(text)), text)
+        if self.style != POINT and not self.columns.numbers and to_number(text) is not None:
+            return f"{self.style.parse_one(text):.15g}"
+        return text
+
+    def _read_box(self, numbers: Sequence[Any]) -> tuple[float, float, float, float]:
+        a, b, c, d = self.style.parse(numbers)
+        if self.shift is None:
+            return a, b, c, d
+        left = a - self.shift * c
+        top = b - self.shift * d
+        return left, top, left + c, top + d

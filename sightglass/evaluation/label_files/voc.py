@@ -1,0 +1,40 @@
+"""Read Pascal VOC's XML: a file for each picture."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from xml.etree import ElementTree
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.label_files.opening import LabelFile
+from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, refuse
+from sightglass.evaluation.label_files.values import is_set, parse_numbers, read_size
+from sightglass.evaluation.label_files.xml_files import read_text
+
+MAX_BYTES = 4 * 2**20
+"""Bytes of a file."""
+FOLDERS = {"Annotations": "JPEGImages", "annotations": "images"}
+"""The folder of pictures beside one of labels."""
+
+
+def list_rows(file: LabelFile, *, with_folder: bool = False) -> Iterator[Row]:
+    """Yield the objects of a file; `with_folder`: files of one name are in several folders."""
+    try:
+        root = ElementTree.fromstring(read_text(file.read(), file.name, MAX_BYTES))
+    except (OSError, ValueError, Problem, ElementTree.ParseError):
+        yield file.path.stem, 0, partial(refuse, "it is no XML of Pascal VOC")
+        return
+    picture = root.findtext("filename") or file.path.stem
+    if with_folder and "/" not in picture:
+        picture = "/".join([*(FOLDERS.get(part, part) for part in file.path.parts[:-1]), picture])
+    yield picture, 0, lambda: None
+    stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
+    for line, entry in enumerate(root.iterfind("object"), 1):
+        corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
+        difficult = is_set(entry.findtext("difficult"))
+        yield picture, line, partial(_parse, entry.findtext("name") or "", corners, difficult, stated)
+
+
+def _parse(name: str, corners: Sequence[str], difficult: bool, stated: Size | None) -> TrueBox:
+    # Its pixels are counted from 1, the last one included.
+    x0, y0, x1, y1 = parse_numbers(corners)
+    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1), ignored=difficult, stated=stated)

@@ -1,0 +1,137 @@
+"""Read YOLO's text: an object on each line, in parts of the picture."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sightglass.evaluation.label_files.class_files import ClassFile
+from sightglass.evaluation.label_files.notes import Notes
+from sightglass.evaluation.label_files.opening import LabelFile, decode
+from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, TrueBox
+from sightglass.evaluation.label_files.values import box_around, parse_numbers, to_number
+from sightglass.models.geometry import Box
+
+SAMPLE = 200
+"""Files by which it is told whether rows of seven values are boxes of a tracker."""
+TRIANGLES = "it may be a triangle, or a box with its confidence and its track: leave the last two values out if so"
+_WITHOUT_MORE = ("row was read without confidence and track", "rows were read without confidence and track")
+_WITHOUT_KEYPOINTS = ("row was read without its keypoints", "rows were read without their keypoints")
+_CORNERED = ("box of four corners was read as the upright box around it", "boxes of four corners were read as upright")
+_POLYGON = ("polygon was read as the upright box around it", "polygons were read as the upright boxes around them")
+_BOX, _TRACKED, _CORNERS = 4, 6, 8
+"""Numbers after the class: of a box; of a box with confidence and track, or of a triangle; of four corners."""
+
+
+@dataclass(frozen=True)
+class YoloRows:
+    """How rows are read by the number of their values."""
+
+    names: Mapping[int, str]
+    """Names of classes by index."""
+    keypoints: int
+    """Numbers of the keypoints behind a box, by `kpt_shape`; 0 where none is stated."""
+    tracked: bool | None
+    """Whether six numbers are a box, its confidence and its track; None where that cannot be told."""
+    notes: Notes
+
+    def parse(self, parts: Sequence[str]) -> TrueBox:
+        """Return a row's box; raise LabelError."""
+        index, *numbers = parts
+        number = int(index.partition(".")[0]) if INDEX.fullmatch(index) else -1
+        if number not in self.names:
+            raise LabelError(f"class {index[:20]} is not one of the {len(self.names)} that are named")
+        return TrueBox(self.names[number], self._find_box(parse_numbers(numbers, len(numbers))), relative=True)
+
+    def _find_box(self, values: Sequence[float]) -> Box:
+        count = len(values)
+        if count == _BOX:
+            return _to_box(values)
+        if count == _TRACKED and self.tracked is None:
+            raise LabelError(TRIANGLES)
+        more = self._find_more(values)
+        if more:
+            self.notes.count(*more)
+            return _to_box(values)
+        if count < _TRACKED or count % 2:
+            raise LabelError("a box has four numbers after its class, a polygon six or more")
+        self.notes.count(*(_CORNERED if count == _CORNERS else _POLYGON))
+        return box_around(values[::2], values[1::2])
+
+    def _find_more(self, values: Sequence[float]) -> tuple[str, str] | None:
+        """Return what follows the box of a row, as the words of a note; None where the values are points."""
+        count = len(values)
+        if self.keypoints and count == _BOX + self.keypoints:
+            return _WITHOUT_KEYPOINTS
+        if count == _BOX + 1 or (count == _TRACKED and self.tracked):
+            return _WITHOUT_MORE
+        return _WITHOUT_KEYPOINTS if _are_keypoints(values) else None
+
+
+def _to_box(values: Sequence[float]) -> Box:
+    x, y, wide, high = values[:_BOX]
+    return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
+
+
+def _are_keypoints(values: Sequence[float]) -> bool:
+    """Return whether a box and points of three numbers follow each other, the third of each its visibility."""
+    points = values[_BOX:]
+    if not points or len(points) % 3 or any(value not in (0, 1, 2) for value in points[2::3]):
+        return False
+    if len(values) % 2:
+        # No polygon has an odd number.
+        return True
+    x0, y0, x1, y1 = _to_box(values)
+    seen = [(x, y) for x, y, visible in zip(*(points[i::3] for i in range(3)), strict=True) if visible]
+    return all(x0 - 0.05 <= x <= x1 + 0.05 and y0 - 0.05 <= y <= y1 + 0.05 for x, y in seen)
+
+
+def understand(files: Sequence[LabelFile], classes: ClassFile, notes: Notes) -> YoloRows:
+    """Return how the rows of these files are read."""
+    return YoloRows(classes.names, _read_keypoints(classes.table), _are_tracked(files[:SAMPLE]), notes)
+
+
+def _read_keypoints(table: Any) -> int:
+    """Return how many numbers the keypoints of a row have by `kpt_shape`, such as [17, 3]; 0 without any."""
+    shape = table.get("kpt_shape") if isinstance(table, dict) else None
+    numbers = [to_number(value) for value in shape] if isinstance(shape, list) else []
+    if len(numbers) != 2 or None in numbers:
+        return 0
+    return int(numbers[0] or 0) * int(numbers[1] or 0)
+
+
+def _are_tracked(files: Sequence[LabelFile]) -> bool | None:
+    """Return whether the last of six numbers is a track: a whole number in all rows, and no corner's 0 or 1 in one."""
+    last = [row[-1] for file in files for _, row in _list_lines(file) if len(row) == _TRACKED + 1]
+    counts = Counter(text for text in last if INDEX.fullmatch(text))
+    if counts.total() < len(last) or not last:
+        return False
+    if any(to_number(text) not in (0, 1) for text in counts):
+        return True
+    return None
+
+
+def _list_lines(file: LabelFile) -> Iterator[tuple[int, list[str]]]:
+    text, _ = decode(file.read(), file.name)
+    for line, row in enumerate(text.splitlines(), 1):
+        if row.strip():
+            yield line, row.split()
+
+
+def list_rows(file: LabelFile, rows: YoloRows) -> Iterator[Row]:
+    """Yield the objects of a file."""
+    picture = _name_picture(file)
+    yield picture, 0, lambda: None
+    for line, parts in _list_lines(file):
+        yield picture, line, partial(rows.parse, parts)
+
+
+def _name_picture(file: LabelFile) -> str:
+    """Return the picture of a file, without its ending: Ultralytics looks for `images` in place of `labels`."""
+    parts = [*file.path.with_suffix("").parts]
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] == "labels":
+            parts[place] = "images"
+            break
+    return "/".join(parts)

@@ -1,0 +1,216 @@
+"""Place labelled boxes in pictures whose size or turn is not the one that the labels state."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.label_files.options import LabelOptions, ask, ask_which
+from sightglass.evaluation.label_files.rows import (
+    LabelError,
+    LabelProblem,
+    Size,
+    TrueBox,
+    have_same_shape,
+    scale_box,
+)
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.decode import Header, read_header
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import Item
+from sightglass.models.geometry import Box
+
+OUTSIDE = 1.01
+"""How far a box may reach, in parts of the stated size."""
+SCALED = "were scaled from the stated size to that of the picture"
+RESIZED = {
+    "picture": "were read in pixels of the picture, whatever size is stated",
+    "stretch": "were scaled on each side, as from a picture that was stretched",
+    "letterbox": "were scaled as from a picture with borders",
+}
+"""What is said of pictures of another shape, by the option `sizes`."""
+TURNED = "were turned as the EXIF orientation says, as they are of the picture as it is stored"
+OPEN = f"were read as of the picture as it is shown, as its size does not tell ({ask('exif', 'stored')} for the other)"
+"""What is said of a picture whose EXIF orientation does not show in its size."""
+NUMPY = b"\x93NUMPY"
+"""How a file of numbers begins."""
+Move = Callable[[Box], Box]
+
+
+def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
+    """Return the labels with boxes in pixels of these pictures, where labels state the size of a picture.
+
+    Where the shapes agree boxes are scaled, and turned where the stated size is that of the stored picture. Where they
+    do not the picture's labels are left out, unless an option says how it was resized. `read_as.sizes` says which.
+    Raises Problem where all are left out.
+    """
+    options = truth.read_as.options
+    keys = {id(boxes): key for key, boxes in truth.pictures.items() if boxes}
+    placed = _Placed()
+    for item in items:
+        boxes = truth.find(item.key) or ()
+        key = keys.get(id(boxes), "")
+        if key and (options.exif == "stored" or any(box.stated for box in boxes)):
+            placed.add(key, boxes, _read_header(item), options)
+    pictures = {
+        key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
+    }
+    problems = tuple(placed.problems.values())
+    if problems and not any(pictures.values()):
+        raise Problem(problems[0].words)
+    read_as = replace(truth.read_as, sizes=(*truth.read_as.sizes, *placed.list_sentences()))
+    return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
+
+
+@dataclass
+class _Placed:
+    """What was found of pictures, each under its name in the labels."""
+
+    boxes: dict[str, tuple[TrueBox, ...]] = field(default_factory=dict)
+    problems: dict[str, LabelProblem] = field(default_factory=dict)
+    said: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By what was done: the pictures, with both sizes."""
+
+    def add(self, key: str, boxes: Sequence[TrueBox], header: Header | None, options: LabelOptions) -> None:
+        """Place the boxes of a picture; without a header they stay."""
+        if header is None:
+            return
+        try:
+            self.boxes[key], words = _place_boxes(boxes, header, options)
+        except LabelError as problem:
+            self.problems[key] = LabelProblem(key, 0, str(problem))
+            return
+        for word, sizes in words.items():
+            self.said[word].append(f"{key}{sizes}")
+
+    def list_sentences(self) -> list[str]:
+        """Return what was done, a sentence each."""
+        sentences = [
+            f"Boxes of {plural(len(pictures), 'picture')} {words} ({pictures[0]})."
+            for words, pictures in self.said.items()
+        ]
+        first = next(iter(self.problems.values()), None)
+        if first is not None:
+            sentences.append(f"Labels of {plural(len(self.problems), 'picture')} were left out: {first.words}")
+        return sentences
+
+
+def _read_header(item: Item) -> Header | None:
+    """Return a picture's size and turn; None where it cannot be read, which is said when it is explained."""
+    try:
+        source = item.read_start()
+        if isinstance(source, bytes) and not source.startswith(NUMPY):
+            return read_header(source, item.name)
+        image = source if isinstance(source, Image) else Image.open(source, name=item.name)
+    except (OSError, Problem):
+        return None
+    size = image.width, image.height
+    return Header(size, size, 1)
+
+
+def _place_boxes(
+    boxes: Sequence[TrueBox], header: Header, options: LabelOptions
+) -> tuple[tuple[TrueBox, ...], Mapping[str, str]]:
+    """Return boxes in pixels of a picture, and what was done with both sizes; raise LabelError where that is open."""
+    stated = _find_stated(boxes)
+    stored = _is_stored(stated, header, options)
+    size = header.stored if stored else header.size
+    words: dict[str, str] = {}
+    moves = [box.box if not box.relative else scale_box(box.box, *size) for box in boxes]
+    if stated not in (None, size) and not all(box.relative for box in boxes):
+        pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
+        move, word = _find_scale(stated, size, pixels, options)
+        moves = [move(box) for box in pixels]
+        words[word] = f": {_name(stated)} stated, {_name(size)} in the file"
+    if stored:
+        moves = [TURNS[header.orientation](box, size) for box in moves]
+        words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
+    elif _hides_turn(header) and not options.exif:
+        words[OPEN] = ""
+    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moves, strict=True))
+    return tuple(done), words
+
+
+def _find_stated(boxes: Sequence[TrueBox]) -> Size | None:
+    """Return the size that boxes state of their picture; raise LabelError where they differ."""
+    sizes = sorted({box.stated for box in boxes if box.stated})
+    if len(sizes) > 1:
+        raise LabelError(f"its labels state two sizes, {_name(sizes[0])} and {_name(sizes[1])}")
+    return sizes[0] if sizes else None
+
+
+def _hides_turn(header: Header) -> bool:
+    """Return whether a picture is turned in a way that its size does not show."""
+    return header.orientation != 1 and header.size == header.stored
+
+
+def _is_stored(stated: Size | None, header: Header, options: LabelOptions) -> bool:
+    """Return whether boxes are of the picture before its EXIF turn."""
+    if header.orientation == 1:
+        return False
+    if options.exif or stated is None:
+        return options.exif == "stored"
+    if stated in (header.size, header.stored):
+        return stated != header.size
+    return have_same_shape(stated, header.stored) and not have_same_shape(stated, header.size)
+
+
+def _find_scale(stated: Size, size: Size, boxes: Sequence[Box], options: LabelOptions) -> tuple[Move, str]:
+    """Return what takes boxes from the stated size to the picture's, and its words; raise LabelError if it is open."""
+    across = size[0] / stated[0]
+    down = size[1] / stated[1]
+    if options.sizes == "picture":
+        return lambda box: box, RESIZED["picture"]
+    if options.sizes == "letterbox":
+        return partial(_take_out_of_borders, stated=stated, size=size), RESIZED["letterbox"]
+    reason = f"its labels state {_name(stated)} pixels, and it has {_name(size)}"
+    remedy = f"say how it was resized ({ask_which('sizes')})"
+    if options.sizes != "stretch" and not have_same_shape(stated, size):
+        raise LabelError(f"{reason}: {remedy}")
+    right = max(box[2] for box in boxes)
+    bottom = max(box[3] for box in boxes)
+    if right > OUTSIDE * stated[0] + 1 or bottom > OUTSIDE * stated[1] + 1:
+        raise LabelError(f"{reason}, and boxes reach to {right:g}, {bottom:g}: {remedy}")
+    return partial(scale_box, wide=across, high=down), RESIZED.get(options.sizes, SCALED)
+
+
+def _take_out_of_borders(box: Box, stated: Size, size: Size) -> Box:
+    """Return a box of a picture that was scaled to fit into the middle of a size."""
+    scale = min(stated[0] / size[0], stated[1] / size[1])
+    left = (stated[0] - size[0] * scale) / 2
+    top = (stated[1] - size[1] * scale) / 2
+    x0, y0, x1, y1 = box
+    return scale_box((x0 - left, y0 - top, x1 - left, y1 - top), 1 / scale, 1 / scale)
+
+
+def _name(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _mirror(box: Box, size: Size) -> Box:
+    x0, y0, x1, y1 = box
+    return size[0] - x1, y0, size[0] - x0, y1
+
+
+def _flip(box: Box, size: Size) -> Box:
+    x0, y0, x1, y1 = box
+    return x0, size[1] - y1, x1, size[1] - y0
+
+
+def _swap(box: Box) -> Box:
+    x0, y0, x1, y1 = box
+    return y0, x0, y1, x1
+
+
+TURNS: Mapping[int, Callable[[Box, Size], Box]] = {
+    2: _mirror,
+    3: lambda box, size: _flip(_mirror(box, size), size),
+    4: _flip,
+    5: lambda box, size: _swap(box),
+    6: lambda box, size: _swap(_flip(box, size)),
+    7: lambda box, size: _swap(_flip(_mirror(box, size), size)),
+    8: lambda box, size: _swap(_mirror(box, size)),
+}
+"""By EXIF orientation: a box of a stored picture of a size, in the picture as it is shown."""

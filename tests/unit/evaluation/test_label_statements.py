@@ -1,0 +1,382 @@
+"""What files of labels state of sizes, turns, numbers, marks, names and masks is used; what is open is asked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation import ground_truth, label_sizes, masks
+from sightglass.evaluation.label_files import options
+from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.explain import Image
+from sightglass.explain.picture.source import find
+from tests.faults.outcome import is_one_sentence
+from tests.unit.evaluation.test_ground_truth import MASK_SIZE, png
+from tests.unit.evaluation.test_label_files import COCO, ENTRY, LINE, VOC, write
+from tests.unit.evaluation.test_label_formats import write_all
+
+# ---- rows of YOLO, each by its own shape
+
+BOX = (10, 20, 60, 100)
+"""Of `1 .175 .3 .25 .4` in a picture of 200 by 200."""
+POSE = "kpt_shape: [2, 2]\n"
+ROWS: dict[str, tuple[str, str, Any]] = {
+    "box": ("", LINE, [BOX]),
+    "confidence": ("", "1 .175 .3 .25 .4 .87\n", [BOX]),
+    "track": ("", "1 .175 .3 .25 .4 12\n", [BOX]),
+    "confidence and track": ("", "1 .175 .3 .25 .4 .87 12\n", [BOX]),
+    "first track": ("", "1 .175 .3 .25 .4 .87 1\n1 .175 .3 .25 .4 .8 2\n", [BOX, BOX]),
+    "triangle": ("", "1 .05 .1 .3 .1 .3 .5\n", [BOX]),
+    "17 keypoints": ("kpt_shape: [17, 3]\n", "1 .175 .3 .25 .4" + " .1 .2 2" * 16 + " 0 0 0\n", [BOX]),
+    "17 keypoints, unsaid": ("", "1 .175 .3 .25 .4" + " .1 .2 2" * 16 + " 0 0 0\n", [BOX]),
+    "2 keypoints, unsaid": ("", "1 .175 .3 .25 .4 .1 .2 2 .2 .3 1\n", [BOX]),
+    "1 keypoint, unsaid": ("", "1 .175 .3 .25 .4 .1 .2 2\n", [BOX]),
+    "2 flat keypoints": (POSE, "1 .175 .3 .25 .4 .9 .9 .8 .8\n", [BOX]),
+    "4 corners": ("", "1 .05 .1 .3 .1 .3 .5 .05 .5\n", [BOX]),
+    "polygon": ("", "1 .05 .1 .3 .1 .3 .5 .2 .5 .05 .5\n", [BOX]),
+    "class 1.000000": ("", "1.000000 .175 .3 .25 .4\n", [BOX]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_yolo_is_read_by_its_own_shape(name: str, tmp_path: Path) -> None:
+    more, rows, expected = ROWS[name]
+    truth = ground_truth.read(write(tmp_path, "YOLO", {"data.yaml": f"names: [dog, cat]\n{more}", "a.txt": rows}))
+    found = [box.in_pixels((200, 200)).box for box in truth.find("a.jpg") or ()]
+    assert truth.problems == () and found == [pytest.approx(box) for box in expected]
+
+
+def test_a_row_that_may_be_two_things_is_left_out_and_named(tmp_path: Path) -> None:
+    content = {"data.yaml": "names: [dog, cat]\n", "a.txt": f"{LINE}1 .175 .3 .25 .4 .87 1\n"}
+    truth = ground_truth.read(write(tmp_path, "YOLO", content))
+    (problem,) = truth.problems
+    assert "it may be a triangle, or a box with its confidence and its track" in problem.words
+
+
+# ---- numbers
+
+CORNERS = "file;x0;y0;x1;y1;label\n"
+NUMBERS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "thousands": (f"{CORNERS}a.jpg;10,5;20;1.024;1.100,5;cat\n", (10.5, 20, 1024, 1100.5)),
+    "thousands, point": (f"{CORNERS}a.jpg;10.5;20;1,024;1,100.5;cat\n", (10.5, 20, 1024, 1100.5)),
+    "millions": (f"{CORNERS}a.jpg;10;20;1,024,000;1,100;cat\n", (10, 20, 1_024_000, 1100)),
+    "decimals beside 1500": (f"{CORNERS}a.jpg;1,024;20;1500;1600;cat\n", (1.024, 20, 1500, 1600)),
+    "decimals": (f"{CORNERS}a.jpg;1,5;2,25;64,125;1,024;cat\n", (1.5, 2.25, 64.125, 1.024)),
+    "points": ("file,x0,y0,x1,y1,label\na.jpg,1,2,64.125,128.250,cat\n", (1, 2, 64.125, 128.25)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_mark_of_decimals_is_that_of_all_numbers(name: str, tmp_path: Path) -> None:
+    text, expected = NUMBERS[name]
+    if name == "decimals":
+        text = text.replace("1,024;cat", "99,024;cat")
+        expected = (*expected[:3], 99.024)
+    truth = ground_truth.read(write(tmp_path, "a.csv", text))
+    (box,) = truth.find("a.jpg") or ()
+    assert box.box == pytest.approx(expected) and truth.problems == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CORNERS}a.jpg;10;20;1,024;700;cat\n",
+        f"{CORNERS}a.jpg;10;20;1.024;700;cat\n",
+        'file,x0,y0,x1,y1,label\na.jpg,10,20,"1,024",700,cat\n',
+        "file\tx0\ty0\tx1\ty1\tlabel\na.jpg\t10\t20\t1,024\t700\tcat\n",
+        "file;label\na.jpg;1,024\nb.jpg;700\n",
+    ],
+)
+def test_a_mark_that_cannot_be_told_is_asked_for(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", text)
+    with pytest.raises(Problem, match="say what their mark is") as refused:
+        ground_truth.read(path)
+    assert is_one_sentence(str(refused.value)) and "--labels-as decimal=comma or decimal=point" in str(refused.value)
+    truth = ground_truth.read(path, options.parse(["decimal=point" if "1,024" in text else "decimal=comma"]))
+    assert truth.picture_labels.get("a.jpg") == "1024" or truth.find("a.jpg")[0].box == (10, 20, 1024, 700)
+
+
+def test_a_later_row_of_another_mark_is_left_out(tmp_path: Path) -> None:
+    rows = "a.jpg;10;20;60;100;cat\n" * 1001
+    truth = ground_truth.read(write(tmp_path, "a.csv", f"{CORNERS}{rows}b.jpg;10;20;1,024;700;cat\n"))
+    assert "1,024 may have a mark of decimals or of thousands" in truth.problems[0].words
+
+
+# ---- boxes in one cell
+
+IN_CELL: dict[str, tuple[str, Any]] = {
+    "title": ('file,label,"bbox (x1, y1, x2, y2)"\na.jpg,cat,"[10, 20, 60, 100]"\n', BOX),
+    "title alone": ("file,label,xywh\na.jpg,cat,10 20 50 80\n", BOX),
+    "middle": ("file,label,box_cxcywh\na.jpg,cat,35 60 50 80\n", BOX),
+    "size refutes": ('file,width,height,label,bbox\na.jpg,70,110,cat,"(10,20,60,100)"\n', BOX),
+    "corner refutes": ('file,label,bbox\na.jpg,cat,"[60, 100, 50, 80]"\n', (60, 100, 110, 180)),
+    "json": ([{"file": "a.jpg", "label": "cat", "bbox_xyxy": [10, 20, 60, 100]}], BOX),
+}
+
+
+@pytest.mark.parametrize("name", IN_CELL)
+def test_a_box_in_one_cell_is_read_by_its_title_or_by_what_fits(name: str, tmp_path: Path) -> None:
+    text, expected = IN_CELL[name]
+    truth = ground_truth.read(write(tmp_path, f"a.{'json' if name == 'json' else 'csv'}", text))
+    (box,) = truth.find("a.jpg") or ()
+    assert box.box == expected and truth.problems == ()
+
+
+def test_a_box_of_open_order_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", 'file,label,bbox\na.jpg,cat,"[10, 20, 60, 100]"\n')
+    with pytest.raises(Problem, match="--labels-as box=xyxy or box=xywh") as refused:
+        ground_truth.read(path)
+    assert is_one_sentence(str(refused.value))
+    found = {order: ground_truth.read(path, LabelOptions(box=order)).find("a.jpg") for order in ("xyxy", "xywh")}
+    assert {order: boxes[0].box for order, boxes in found.items() if boxes} == {"xyxy": BOX, "xywh": (10, 20, 70, 120)}
+
+
+# ---- marks
+
+MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
+    "IsGroupOf.csv": ("ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\na.jpg,cat,.05,.3,.1,.5,1\n", (True, False)),
+    "IsGroupOf0.csv": ("ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\na.jpg,cat,.05,.3,.1,.5,0\n", (False, False)),
+    "iscrowd.csv": ("file,x0,y0,x1,y1,label,iscrowd\na.jpg,1,2,3,4,cat,True\n", (True, False)),
+    "difficult.csv": ("file,x0,y0,x1,y1,label,difficult\na.jpg,1,2,3,4,cat,1\n", (False, True)),
+    "truncated.csv": ("file,x0,y0,x1,y1,label,truncated\na.jpg,1,2,3,4,cat,1\n", (False, False)),
+    "text.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "iscrowd": "0"}]}, (False, False)),
+    "number.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "iscrowd": 1.0}]}, (True, False)),
+    "cvat.xml": ('<annotations><image name="a.jpg"><box label="cat" xtl="1" ytl="2" xbr="3" ybr="4" occluded="1">'
+                 '<attribute name="is_crowd">true</attribute></box></image></annotations>', (True, False)),
+    "VOC": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<truncated>1</truncated><bndbox>")}, (False, False)),
+    "VOC, difficult": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<difficult> 1 </difficult><bndbox>")},
+                       (False, True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_crowd_is_one_by_the_word_of_each_format(name: str, tmp_path: Path) -> None:
+    content, expected = MARKED[name]
+    (box,) = ground_truth.read(write(tmp_path, name, content)).find("a.jpg") or ()
+    assert (box.crowd, box.ignored) == expected
+
+
+# ---- the file that names classes
+
+NAMING: dict[str, tuple[dict[str, str], str]] = {
+    "first of several": ({"data.yaml": "names: [dog, cat]\n", "classes.txt": "dog\ncat\n"}, "data.yaml"),
+    "more names": ({"classes.txt": "dog\ncat\n", "obj.names": "dog\ncat\nbird\n"}, "classes.txt"),
+    "darknet": ({"coco.names": "dog\ncat\n"}, "coco.names"),
+    "in a folder": ({"labels/classes.txt": "dog\ncat\n"}, "labels/classes.txt"),
+}
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_the_file_that_names_classes_is_said(name: str, tmp_path: Path) -> None:
+    files, named = NAMING[name]
+    truth = ground_truth.read(write_all(tmp_path, "YOLO", {**files, "labels/a.txt": LINE}))
+    assert truth.classes == ("cat",) and f"{named} names the classes." in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("other", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_files_that_disagree_on_names_are_asked_about(other: str, tmp_path: Path) -> None:
+    files = {"data.yaml": "names: [dog, cat]\n", other: "cat\ndog\n", "labels/a.txt": LINE}
+    if "/" in other:
+        files["labels/classes.yaml"] = ""
+        files["deep/data.yaml"] = files.pop("data.yaml")
+    path = write_all(tmp_path, "YOLO", files)
+    with pytest.raises(Problem, match="Class 0 is") as refused:
+        ground_truth.read(path)
+    assert is_one_sentence(str(refused.value)) and "--labels-as names=FILE" in str(refused.value)
+    assert ground_truth.read(path, LabelOptions(names="data.yaml")).classes == ("cat",)
+    assert ground_truth.read(path, LabelOptions(names=other)).classes == ("dog",)
+
+
+def test_an_option_that_there_is_not_is_one_sentence() -> None:
+    for text in ("decimals=comma", "decimal=dot", "decimal", "names="):
+        with pytest.raises(Problem) as refused:
+            options.parse([text])
+        assert is_one_sentence(str(refused.value))
+
+
+# ---- sizes and turns
+
+
+def draw(folder: Path, box: tuple[int, int, int, int], size: tuple[int, int], orientation: int = 1) -> None:
+    """Write a.jpg, black but for a white box, as it is stored."""
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[box[1] : box[3], box[0] : box[2]] = 255
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    Pillow.fromarray(pixels).save(folder / "a.jpg", quality=95, exif=exif)
+
+
+def state(size: tuple[int, int], box: tuple[float, ...]) -> str:
+    x0, y0, x1, y1 = box
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": size[0], "height": size[1]}],
+        "categories": COCO["categories"],
+        "annotations": [ENTRY | {"bbox": [x0, y0, x1 - x0, y1 - y0]}],
+    }
+    return json.dumps(content)
+
+
+def place(folder: Path, text: str, name: str = "labels.json", **given: str) -> ground_truth.GroundTruth:
+    truth = ground_truth.read(write(folder, name, text), LabelOptions(**given))
+    return label_sizes.place(truth, find(str(folder)))
+
+
+def whites(folder: Path) -> tuple[int, int, int, int]:
+    """Return the box of the white pixels as the picture is decoded here."""
+    rows, columns = np.nonzero(Image.open(folder / "a.jpg").pixels[..., 0] > 128)
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+SIZES: dict[str, tuple[tuple[int, int], tuple[float, ...], dict[str, str], str]] = {
+    "the same": ((162, 216), (40, 64, 80, 128), {}, ""),
+    "smaller": ((81, 108), (20, 32, 40, 64), {}, "were scaled from the stated size"),
+    "larger": ((324, 432), (80, 128, 160, 256), {}, "were scaled from the stated size"),
+    "rounded": ((80, 107), (19.8, 31.7, 39.5, 63.4), {}, "were scaled from the stated size"),
+    "stretched": (
+        (128, 128),
+        (31.605, 37.926, 63.21, 75.852),
+        {"sizes": "stretch"},
+        "as from a picture that was stretched",
+    ),
+    "letterbox": ((108, 108), (33.5, 32, 53.5, 64), {"sizes": "letterbox"}, "as from a picture with borders"),
+    "wrong size": ((128, 128), (40, 64, 80, 128), {"sizes": "picture"}, "in pixels of the picture"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_stated_size_is_used(name: str, tmp_path: Path) -> None:
+    size, box, given, words = SIZES[name]
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    truth = place(tmp_path, state(size, box), **given)
+    (found,) = truth.find("a.jpg") or ()
+    assert found.box == pytest.approx(whites(tmp_path), abs=0.6 if name == "rounded" else 0.01)
+    said = " ".join(truth.read_as.list_sentences())
+    assert words in said and (not words or f"{size[0]} x {size[1]} stated, 162 x 216 in the file" in said)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "words"),
+    [
+        ((128, 128), (10, 10, 90, 90), "state 128 x 128 pixels, and it has 162 x 216: say"),
+        ((216, 162), (10, 10, 90, 90), "state 216 x 162 pixels, and it has 162 x 216: say"),
+        (
+            (81, 108),
+            (10, 10, 120, 90),
+            "and it has 162 x 216, and boxes reach to 120, 90: say",
+        ),
+    ],
+)
+def test_a_size_that_does_not_fit_is_said_with_both_values(
+    size: tuple[int, int], box: tuple[int, ...], words: str, tmp_path: Path
+) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    with pytest.raises(Problem, match=words) as refused:
+        place(tmp_path, state(size, box))
+    assert is_one_sentence(str(refused.value)) and "--labels-as sizes=picture" in str(refused.value)
+
+
+def test_pictures_whose_size_fits_count_beside_others(tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    content = json.loads(state((162, 216), (40, 64, 80, 128)))
+    content["images"].append({"id": 8, "file_name": "b.jpg", "width": 640, "height": 640})
+    content["annotations"].append(ENTRY | {"image_id": 8, "bbox": [1, 2, 3, 4]})
+    truth = place(tmp_path, json.dumps(content))
+    assert truth.find("a.jpg") and truth.find("b.jpg") is None
+    assert "b.jpg: its labels state 640 x 640 pixels, and it has 162 x 216" in truth.problems[0].words
+    assert "Labels of 1 picture were left out: b.jpg" in " ".join(truth.read_as.list_sentences())
+
+
+@pytest.mark.parametrize("name", ["VOC", "table.csv", "studio.json"])
+def test_the_size_is_read_of_each_format_that_states_it(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    texts: dict[str, Any] = {
+        "VOC": "<annotation><filename>a.jpg</filename><size><width>81</width><height>108</height></size><object>"
+        "<name>cat</name><bndbox><xmin>21</xmin><ymin>33</ymin><xmax>40</xmax><ymax>64</ymax></bndbox></object></annotation>",
+        "table.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,81,108,cat,20,32,40,64\n",
+        "studio.json": json.dumps(
+            [{"image": "a.jpg", "label": [{"x": 24.6914, "y": 29.6296, "width": 24.6914, "height": 29.6296,
+                                           "rectanglelabels": ["cat"], "original_width": 640, "original_height": 640}]}]
+        ),
+    }  # fmt: skip
+    truth = place(tmp_path, texts[name], "a.xml" if name == "VOC" else name)
+    (found,) = truth.find("a.jpg") or ()
+    assert found.box == pytest.approx(whites(tmp_path), abs=0.01)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_boxes_of_the_stored_picture_are_turned_as_it_is(orientation: int, tmp_path: Path) -> None:
+    stored = (40, 64, 80, 128)
+    draw(tmp_path, stored, (162, 216), orientation)
+    shows = orientation >= 5
+    given = {} if shows else {"exif": "stored"}
+    truth = place(tmp_path, state((81, 108), [side / 2 for side in stored]), **given)
+    (found,) = truth.find("a.jpg") or ()
+    assert found.box == pytest.approx(whites(tmp_path), abs=1)
+    assert "were turned as the EXIF orientation says" in " ".join(truth.read_as.sizes)
+    # Of the picture as it is shown boxes stay.
+    size = (216, 162) if shows else (162, 216)
+    shown = place(tmp_path, state(size, whites(tmp_path)))
+    assert shown.find("a.jpg")[0].box == pytest.approx(whites(tmp_path))
+    assert ("as its size does not tell" in " ".join(shown.read_as.sizes)) is not shows
+
+
+def test_parts_of_a_stored_picture_are_turned_where_that_is_stated(tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216), 6)
+    text = f"0 {60 / 162} {96 / 216} {40 / 162} {64 / 216}\n"
+    write(tmp_path, "classes.txt", {"classes.txt": "cat\n", "a.txt": text})
+    truth = label_sizes.place(ground_truth.read(tmp_path, LabelOptions(exif="stored")), find(str(tmp_path)))
+    assert truth.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
+
+
+# ---- masks of 0 and 255
+
+
+def binary(data: bytes, labels: tuple[str, ...] = (), count: int = 2, **indices: int) -> Any:
+    return masks.decode(data, MASK_SIZE, labels, indices, count, binary=True)
+
+
+def test_a_mask_of_0_and_255_has_two_classes(tmp_path: Path) -> None:
+    values = np.zeros(MASK_SIZE, int)
+    values[0, :3] = 255
+    (tmp_path / "a.png").write_bytes(png(values))
+    (tmp_path / "b.png").write_bytes(png(np.zeros(MASK_SIZE)))
+    truth = masks.read(tmp_path)
+    assert truth.read_as.binary and masks.BINARY in truth.read_as.list_sentences()
+    assert binary(png(values))[0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert binary(png(np.full(MASK_SIZE, 255))).all() and not binary(png(np.zeros(MASK_SIZE))).any()
+    assert binary(png(values * 257, np.uint16))[0].tolist() == [1, 1, 1, 0, 0, 0]
+    named = binary(png(values), ("ground", "cat"), 3, ground=2, cat=0)
+    assert named[0].tolist() == [0, 0, 0, 2, 2, 2]
+    assert binary(png(values), ("cat",), 2, cat=0)[0].tolist() == [0, 0, 0, 1, 1, 1]
+    # A network that never finds the object is no longer right everywhere.
+    pairs = masks.count_pairs(binary(png(values)), np.zeros(MASK_SIZE, int))
+    assert masks.measure([pairs]).scores["mean_iou"].value == pytest.approx((21 / 24 + 0) / 2)
+
+
+@pytest.mark.parametrize("other", [1, 128])
+def test_255_is_left_out_where_other_masks_have_other_values(other: int, tmp_path: Path) -> None:
+    values = np.zeros(MASK_SIZE, int)
+    values[0, :3] = 255
+    (tmp_path / "a.png").write_bytes(png(values))
+    (tmp_path / "b.png").write_bytes(png(np.full(MASK_SIZE, other)))
+    assert not masks.read(tmp_path).read_as.binary
+    assert masks.decode(png(values), MASK_SIZE, (), {}, 2)[0].tolist() == [masks.VOID] * 3 + [0] * 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "why"),
+    [
+        ((), 21, "the masks have 0 and 255 alone, and there are 21 classes"),
+        (("cat",), 21, "the masks have 0 and 255 alone, and one class is named"),
+    ],
+)
+def test_255_of_many_classes_is_asked_for(labels: tuple[str, ...], count: int, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        binary(png(np.full(MASK_SIZE, 255)), labels, count, cat=3)
+    with pytest.raises(ValueError, match="has the value 7"):
+        binary(png(np.full(MASK_SIZE, 7)))
