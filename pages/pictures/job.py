@@ -22,6 +22,7 @@ from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.times import measure_in_turns
 from sightglass.explain.phrases import plural
@@ -169,6 +170,10 @@ class PicturesPage(Kept):
     """Counts what was dropped: a new field is empty."""
     by_folder: bool = False
     """Whether a click on the field chooses a folder."""
+    labels_as: LabelOptions = field(default_factory=LabelOptions)
+    """How labels that can be read in several ways are read."""
+    asked: bool = False
+    """Whether labels were refused, so that another way of reading them is offered."""
     run: str = ""
     upload: str = ""
     """The run or the upload that a reload finds again, as the address has it."""
@@ -176,7 +181,12 @@ class PicturesPage(Kept):
     def kept(self) -> Self:
         """Return the choices, and the names of what is read from the disk again."""
         waiting = self.truth if self.source is None else None
-        choices: dict[str, Any] = {"truth": waiting, "matches": {**self.matches}, "by_folder": self.by_folder}
+        choices: dict[str, Any] = {
+            "truth": waiting,
+            "matches": {**self.matches},
+            "by_folder": self.by_folder,
+            "labels_as": self.labels_as,
+        }
         return type(self)(run=self.run_name() or self.run, upload=self.upload_name() or self.upload, **choices)
 
     def run_name(self) -> str | None:

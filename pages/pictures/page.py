@@ -27,7 +27,7 @@ from sightglass.evaluation.decision import MAX_MODELS, TOLERANCE, Decision, list
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.tasks import task_of
-from sightglass.pages.pictures import grid, sheet
+from sightglass.pages.pictures import grid, sheet, shown
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report.table import csv as write_csv
@@ -82,6 +82,8 @@ def pictures() -> None:
         main.markdown(f"## {plural(len(remembered.source.items), 'picture')}{press}.")
         if remembered.source.left_out:
             main.caption(escape(remembered.source.left_out))
+        with main:
+            shown.draw(remembered, explainer)
         if coverage is not None and coverage.problem:
             main.error(sentence(coverage.problem), icon=":material/error:")
 

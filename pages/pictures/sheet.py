@@ -2,15 +2,17 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.batch import finished, labels, run_store, table, uploads
 from sightglass.batch.labels import LabelCoverage, LabelMatch
 from sightglass.batch.run_store import RunFacts
+from sightglass.common.errors import UnclearLabels
 from sightglass.common.settings import settings
 from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.label_files import options
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import Task
@@ -32,6 +34,27 @@ HELP = (
     "and labels, or with corners of boxes, COCO, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run, the {uploads.MAX_UPLOADS} newest."
 )
+
+
+NAMES_HELP = "The file that names the classes, where several disagree. On the command line: --labels-as names=FILE."
+LABELS_AS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "names": ("File with the names of classes", {}),
+    "decimal": ("1,024 is", {"comma": "1.024", "point": "1024"}),
+    "box": ("Numbers of a box", {"xyxy": "Two corners", "xywh": "Corner and size", "cxcywh": "Middle and size"}),
+    "sizes": (
+        "Pictures of another size than stated",
+        {
+            "picture": "Boxes are in pixels of the picture",
+            "stretch": "They were stretched",
+            "letterbox": "They were put into borders",
+        },
+    ),
+    "exif": (
+        "Pictures that a camera turned",
+        {"turned": "Boxes are of the picture as shown", "stored": "Boxes are of the picture as stored"},
+    ),
+}
+"""By option of `LabelOptions`: the title of its control, and its values in words; none: any text."""
 
 
 def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], explainer: Explainer) -> None:
@@ -91,6 +114,8 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
         width=430 if inline else "stretch",
         help=HELP,
     )
+    if remembered.asked or remembered.truth is not None:
+        _draw_labels_as(remembered)
     if remembered.truth is not None and remembered.source is None:
         st.caption("The labels are here: now drop their pictures.")
     if not inline:
@@ -101,12 +126,39 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
             st.rerun()
 
 
+def _draw_labels_as(remembered: PicturesPage) -> None:
+    """Draw the choice of how labels are read that can be read in several ways."""
+    chosen: dict[str, str] = {}
+    with st.popover("Read labels as", icon=":material/rule:", key="pictures-labels-as"):
+        st.caption("Drop the labels again after a change.")
+        for name, (title, words) in LABELS_AS.items():
+            key, before = f"pictures-labels-as-{name}", getattr(remembered.labels_as, name)
+            if not words:
+                chosen[name] = st.text_input(title, before, key=key, placeholder="as the files say", help=NAMES_HELP)
+                continue
+            values = ["", *words]
+            show = partial(_say_how, words)
+            help = f"On the command line: {options.ask_which(name)}."
+            look: dict[str, Any] = {"index": values.index(before), "format_func": show, "help": help}
+            chosen[name] = st.selectbox(title, values, key=key, **look)
+    remembered.labels_as = options.LabelOptions(**chosen)
+
+
+def _say_how(words: Mapping[str, str], value: str) -> str:
+    return words.get(value, "As the files say")
+
+
 @page.keeping_problem()
 def _receive(files: list[uploads.File], task: Task) -> None:
     """Receive files: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     waiting = remembered.truth if remembered.source is None else None
-    pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting, owner=visitor.owner())
+    how: Any = {"owner": visitor.owner(), "labels_as": remembered.labels_as}
+    try:
+        pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting, **how)
+    except UnclearLabels:
+        remembered.asked = True
+        raise
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}

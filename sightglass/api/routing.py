@@ -45,7 +45,7 @@ async def answer_touch(request: Request) -> JSONResponse:
     asked = validate(await read(request, schemas.TouchRequest), schemas.TouchRequest)
     touched = touch.find(asked.key)
     answer = partial(touched.answer, edits.parse(asked.edit), exact=asked.exact)
-    executor = executor_for(touched.before.evidence.loaded)
+    executor = executor_for(*(before.evidence.loaded for before in touched.explained))
     return JSONResponse(await asyncio.get_running_loop().run_in_executor(executor, answer))
 
 

@@ -15,7 +15,6 @@ from sightglass.common.errors import Problem, Unreadable
 from sightglass.common.files import Json, modified, to_json, write_file
 from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.common.files.locking import file_lock
-from sightglass.common.left_out import describe_left_out
 from sightglass.evaluation import label_changes, stored
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary, list_rows
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
@@ -125,8 +124,8 @@ def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequen
     missing = truth.find_missing(pictures)
     words = f"{labelled:,} of {len(pictures):,} labelled"
     words += f", {plural(len(missing), 'file')} missing" if missing else ""
-    indices = "; numbers are indices of classes, from 0" if truth.indexed and kind.names_classes else ""
-    details = [f"{truth.reading}{indices}." if truth.reading else "", describe_left_out(truth.left_out)]
+    indices = "Numbers are indices of classes, from 0." if truth.indexed and kind.names_classes else ""
+    details = [*truth.read_as.list_sentences(), indices]
     if missing and truth.reading:
         details.append(f"Not among the pictures: {listing(missing, NAMED)}.")
     return LabelCoverage(words, " ".join(filter(None, details)), problem)

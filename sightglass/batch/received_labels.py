@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from sightglass.common.errors import TooManyLabels
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
+from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.models import isolated
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ SECONDS = 120.0
 _LABELS = TypeAdapter(GroundTruth)
 
 
-def read_received(path: Path, evaluation: str) -> GroundTruth:
+def read_received(path: Path, evaluation: str, labels_as: LabelOptions) -> GroundTruth:
     """Read the labels of a file or a `.zip` as `KINDS[evaluation]` does.
 
+    `labels_as`: how those that can be read in several ways are read.
     Raises Problem for what has none, and TooManyLabels where reading takes too long or too much memory.
     """
     memory = isolated.memory_for(path.stat().st_size)
@@ -35,7 +38,8 @@ def read_received(path: Path, evaluation: str) -> GroundTruth:
         with ExitStack() as ending:
             process = isolated.Process(_start, seconds=SECONDS, memory=memory)
             ending.callback(process.end)
-            _, (written,) = process.ask({"path": str(path), "evaluation": evaluation}, [], SECONDS)
+            question = {"path": str(path), "evaluation": evaluation, "labels_as": asdict(labels_as)}
+            _, (written,) = process.ask(question, [], SECONDS)
         return _LABELS.validate_json(written.tobytes())
     except (isolated.Lost, isolated.Refused, MemoryError, ValidationError) as error:
         reason = "takes too long to read, or too much memory"
@@ -47,5 +51,5 @@ def _start() -> tuple[isolated.Answer, Json]:
 
 
 def _read(head: Json, _: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
-    truth = KINDS[head["evaluation"]].read(head["path"])
+    truth = KINDS[head["evaluation"]].read(head["path"], LabelOptions(**head["labels_as"]))
     return {}, [np.frombuffer(_LABELS.dump_json(truth), np.uint8)]

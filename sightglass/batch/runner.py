@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from sightglass.batch import label_examples, run_store, table
 from sightglass.batch import labels as run_labels
-from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem, Unreadable
-from sightglass.common.files import remove_drafts
+from sightglass.common.files import remove_drafts, write_file
 from sightglass.common.left_out import describe_left_out
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import label_sizes, stored
@@ -23,6 +23,7 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
@@ -113,6 +114,8 @@ class BatchJob:
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
+    on_labels: Callable[[GroundTruth], object] | None = None
+    """Receives the labels that were given, with their boxes in pixels of the pictures, before the first picture."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Receives the files of the source that are no pictures, with the reasons."""
     facts: run_store.RunFacts | None = None
@@ -187,9 +190,19 @@ class BatchJob:
         if self.labels is not None or placed.pictures != truth.pictures:
             run_labels.write_labels(work.folder, placed)
         truth = placed
+        if self.labels is not None:
+            self._show_labels(truth)
         # Of a model that gives numbers labels are true numbers, and no names.
         classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
+
+    def _show_labels(self, truth: GroundTruth) -> None:
+        """Draw a few labelled pictures beside the table, for a person to see whether the labels were read right."""
+        examples = label_examples.draw_examples(truth, self.items, self.work.classes)
+        if examples:
+            write_file(self.work.folder / label_examples.FILE, to_jpeg(label_examples.draw_sheet(examples)))
+        if self.on_labels is not None:
+            self.on_labels(truth)
 
     def _check_labels_not_lost(self) -> None:
         """Raise Unreadable where the folder was evaluated by labels that it no longer has."""

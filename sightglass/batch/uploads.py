@@ -15,13 +15,14 @@ from pathlib import Path, PurePosixPath
 from sightglass import examples
 from sightglass.batch import labels
 from sightglass.batch.received_labels import ANY, read_received
-from sightglass.common.errors import ModelProblem, Problem, TooManyLabels
+from sightglass.common.errors import ModelProblem, Problem, TooManyLabels, UnclearLabels
 from sightglass.common.files import atomic_write, file_stem, modified, write_file
 from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.settings import settings
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.label_files.opening import PACKED
+from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
 from sightglass.explain.tasks import Task
@@ -68,11 +69,13 @@ def read_uploads(
     waiting: GroundTruth | None = None,
     *,
     owner: str = "",
+    labels_as: LabelOptions | None = None,
 ) -> LabelledSource:
     """Store dropped files and return what is in them; raise Problem for files that are of no use.
 
     `beside`: the pictures that labels alone are about; with those of an upload they are stored. `waiting`: the labels
     of pictures that come without any. `owner`: equal files of others are stored apart, as each may be deleted.
+    `labels_as`: how labels that can be read in several ways are read.
     """
     if sum(len(data) for _, data in files) > MAX_BYTES:
         raise Problem(f"These files have more than {MAX_BYTES >> 30} GB: drop fewer, or use sightglass batch.")
@@ -83,7 +86,7 @@ def read_uploads(
     known = home.exists()
     try:
         left_out: dict[str, str] = {}
-        source, truth = _read_archives(_store(files, home, left_out), task, left_out)
+        source, truth = _read_archives(_store(files, home, left_out), task, left_out, labels_as or LabelOptions())
         truth = truth or (waiting if source is not None else None)
         upload = home if source is not None else _find_upload(beside.path) if beside is not None else None
         if truth is not None and upload is not None:
@@ -148,7 +151,9 @@ def _remove_old(home: Path) -> None:
             shutil.rmtree(upload, ignore_errors=True)
 
 
-def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, str]) -> LabelledSource:
+def _read_archives(
+    titles: Mapping[Path, str], task: Task, left_out: dict[str, str], labels_as: LabelOptions
+) -> LabelledSource:
     """Return the first pictures and the first labels in the archives of an upload.
 
     `left_out` receives the archives that come later, and files that are neither.
@@ -160,7 +165,7 @@ def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, s
         items = _find_pictures(path, task, others) if source is None else ()
         if items:
             source = Source(items, title, str(path))
-        labels = _read_labels(path, items, task) if truth is None else None
+        labels = _read_labels(path, items, task, labels_as) if truth is None else None
         truth = truth or labels
         left_out |= _list_unused(title, others if items else None, labels)
     if source is not None:
@@ -190,17 +195,18 @@ def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[It
     return ()
 
 
-def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth | None:
+def _read_labels(path: Path, items: Sequence[Item], task: Task, labels_as: LabelOptions) -> GroundTruth | None:
     """Return the labels in an archive.
 
-    Raises Problem for one with neither pictures, `items`, nor labels, and TooManyLabels for labels that cannot be read.
+    Raises Problem for one with neither pictures, `items`, nor labels, TooManyLabels and
+    UnclearLabels.
     """
     if not items:
-        return read_received(path, task.evaluation)
+        return read_received(path, task.evaluation, labels_as)
     # Beside pictures a .png is one of them, and other files may be about anything else.
     try:
-        truth = read_received(path, ANY)
-    except TooManyLabels:
+        truth = read_received(path, ANY, labels_as)
+    except (TooManyLabels, UnclearLabels):
         raise
     except Problem:
         return None

@@ -19,7 +19,6 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
-from sightglass.common.left_out import describe_left_out
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
@@ -101,6 +100,7 @@ def batch(
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         job = _make_job(source, engine_options, options, progress)
         job.cancel = cancel
+        job.on_labels = lambda truth: console.say(*truth.read_as.list_sentences())
         job.on_explained = (lambda explanation: saved.add(history.save_as_set(explanation))) if below else None
         done = job.run()
     failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]
@@ -210,11 +210,11 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         [name for name in names if name.label not in labels.corrections(folder)]
     ):
         console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
-    if truth is not None and truth.left_out:
-        console.say(f"Of the labels {describe_left_out(truth.left_out)}")
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
+    if truth is not None:
+        known["labels_read"] = truth.read_as.summarise()
     if not (folder / stored.FILE).is_file():
         # No label counts.
         return known if names else {}

@@ -37,6 +37,10 @@ class TooLarge(ImageProblem):
     """The picture has more bytes, pixels or values than are accepted or fit in memory."""
 
 
+class UnclearLabels(Problem):
+    """Labels can be read in several ways, and an option has to say which."""
+
+
 class TooManyLabels(Problem):
     """Labels take more time or memory to read than they may."""
 

@@ -255,6 +255,6 @@ ELSEWHERE = ThreadPoolExecutor(4, "live-elsewhere")
 """Threads for models whose passes are other processes': nobody else waits for these."""
 
 
-def executor_for(loaded: LoadedModel) -> ThreadPoolExecutor:
-    """Return the threads that serve a model."""
-    return ELSEWHERE if loaded.adapter.apart else EXECUTOR
+def executor_for(*models: LoadedModel) -> ThreadPoolExecutor:
+    """Return the threads that serve models together."""
+    return ELSEWHERE if any(loaded.adapter.apart for loaded in models) else EXECUTOR

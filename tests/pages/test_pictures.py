@@ -231,10 +231,35 @@ def test_drop_field_says_what_it_understood(page, pictures):
     drop(app, ("mine.csv", "filename;class\nC:\\a.jpg;star\nC:\\c.jpg;café\n".encode("cp1252"), ""))
     chips = [block.proto.popover.label for block in app.get("popover")]
     assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name unknown" in chips
-    reading = "mine.csv: filename → file, class → label; separated by semicolons; Windows-1252. Not among the pictures"
-    assert escape(f"{reading}: c.jpg.") in texts(app)
+    columns = "filename → file, class → label; separated by semicolons; Windows-1252"
+    reading = f"Read as a table (mine.csv): 2 pictures, 2 classes. Columns: {columns}. Not among the pictures: c.jpg."
+    assert escape(reading) in texts(app)
     job = session(app := run(app), PicturesPage).job
     assert words in texts(drop(app, others)) and session(app, PicturesPage).job is job
+
+
+def test_what_was_read_is_shown_before_the_run(page, scenes):
+    files = {path.name: path.read_bytes() for path in sorted((scenes / "pictures").iterdir())}
+    labels = (scenes / "labels.csv").read_bytes()
+    app = drop(page(SCREEN, model="demo-s"), ("set.zip", zip_of({**files, "labels.csv": labels}), ""))
+    said = texts(app)
+    assert "Read as a table (labels.csv): 3 pictures with" in said
+    assert "Left out: 1 line (1: its box has no area)." in said
+    captions = [element.proto.imgs[0].caption for element in app.get("image")]
+    assert len(captions) == 3 and captions[0].startswith("00.png: ")
+
+
+def test_labels_that_can_be_read_in_two_ways_are_read_as_a_person_says(page, scenes):
+    pictures = zip_of({path.name: path.read_bytes() for path in sorted((scenes / "pictures").iterdir())})
+    unclear = b'file,label,bbox\n00.png,star,"[10, 20, 60, 90]"\n'
+    app = page(SCREEN, model="demo-s")
+    drop(app, ("set.zip", pictures, ""), ("labels.csv", unclear, ""))
+    assert "The boxes of labels.csv may be corners, or a corner and a size" in texts(app)
+    assert session(app, PicturesPage).truth is None
+    app.selectbox(key="pictures-labels-as-box").select("xywh").run()
+    drop(app, ("set.zip", pictures, ""), ("labels.csv", unclear, ""))
+    truth = session(app, PicturesPage).truth
+    assert truth is not None and truth.pictures["00.png"][0].box == (10, 20, 70, 110)
 
 
 def test_labels_dropped_after_pictures():

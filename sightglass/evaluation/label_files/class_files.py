@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, LabelFiles
 from sightglass.evaluation.label_files.options import ask
@@ -59,7 +59,9 @@ def _check_agreement(first: ClassFile, other: ClassFile) -> None:
     for index in sorted({*first.names} & {*other.names}):
         if first.names[index] != other.names[index]:
             values = f"{first.names[index]} in {first.title} and {other.names[index]} in {other.title}"
-            raise Problem(f"Class {index} is {values}: say which file is right ({ask('names')}), or remove the other.")
+            raise UnclearLabels(
+                f"Class {index} is {values}: say which file is right ({ask('names')}), or remove the other."
+            )
 
 
 def _list_named(source: LabelFiles, files: Sequence[LabelFile], every_place: bool) -> Iterator[ClassFile]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sightglass.common.files import Json
 from sightglass.common.left_out import describe_left_out
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import LabelProblem
@@ -22,6 +23,8 @@ class Notes:
     """The format that the files were understood as."""
     reading: str = ""
     """How they were read, for one line."""
+    columns: str = ""
+    """What the columns of a table were taken for: `img → file, y → label`."""
     names_file: str = ""
     """The file that named the classes."""
     local: bool = False
@@ -51,6 +54,8 @@ class ReadAs:
     pictures: int = 0
     boxes: int = 0
     classes: int = 0
+    columns: str = ""
+    """What the columns of a table were taken for: `img → file, y → label`."""
     names_file: str = ""
     """The file that named the classes; empty where each label names its class."""
     sizes: tuple[str, ...] = ()
@@ -72,6 +77,8 @@ class ReadAs:
         boxes = f" with {plural(self.boxes, 'box')}" if self.boxes else ""
         counts = f"{plural(self.pictures, 'picture')}{boxes}, {plural(self.classes, 'class')}"
         sentences = [f"Read as {self.format}: {counts}."]
+        if self.columns:
+            sentences.append(f"Columns: {self.columns}.")
         if self.names_file:
             sentences.append(f"{self.names_file} names the classes.")
         sentences += [*self.sizes, *self.choices]
@@ -82,6 +89,11 @@ class ReadAs:
             more = f"; {len(reasons) - MAX_REASONS:,} other reasons" if len(reasons) > MAX_REASONS else ""
             sentences.append(f"Left out: {total} ({listed}{more}).")
         return [*sentences, *filter(None, [describe_left_out(self.left_out)])]
+
+    def summarise(self) -> Json:
+        """Return what was read for a file of JSON; the sentences say the rest."""
+        names = ("format", "pictures", "boxes", "classes", "columns", "names_file")
+        return {name: getattr(self, name) for name in names} | {"sentences": self.list_sentences()}
 
 
 def count_reasons(problems: Iterable[LabelProblem]) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.common.files import csv_files
 from sightglass.evaluation.label_files import columns, via
 from sightglass.evaluation.label_files.columns import Columns
@@ -141,7 +141,8 @@ def _understand(
     columns.check(name, found, titles, shown)
     table = _find_format(name, found, [row for _, row in sample], names, notes)
     notes.format = f"a table ({name})"
-    notes.reading = f"{name}: {_describe(table, titles, details)}"
+    notes.columns = _describe(table, titles, details)
+    notes.reading = f"{name}: {notes.columns}"
     files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
     return ((str(picture), line, partial(table.parse, row)) for picture, line, row in files)
 
@@ -216,7 +217,9 @@ def _find_order(
         wide, high = (1, 1) if relative else found.read_stated(row) or (a + c, b + d)
         sizes = sizes and a + c <= wide * 1.01 and b + d <= high * 1.01
     if corners == sizes:
-        raise Problem(f"The boxes of {name} may be corners, or a corner and a size: say which ({ask_which('box')}).")
+        raise UnclearLabels(
+            f"The boxes of {name} may be corners, or a corner and a size: say which ({ask_which('box')})."
+        )
     return "xyxy" if corners else "xywh"
 
 

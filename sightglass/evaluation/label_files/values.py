@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import UnclearLabels
 from sightglass.evaluation.label_files.options import ask_which
 from sightglass.evaluation.label_files.rows import LabelError
 from sightglass.models.geometry import Box
@@ -93,7 +93,7 @@ def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: 
     # A file with 1500 would have written 1,500.
     if max(map(len, whole), default=0) > 3:
         return COMMA if local else POINT
-    raise Problem(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
+    raise UnclearLabels(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
 
 
 def _find_common_mark(texts: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from sightglass.batch import received_labels, uploads
 from sightglass.batch.received_labels import read_received
 from sightglass.common.errors import Problem, TooManyLabels
 from sightglass.evaluation.kinds import KINDS
+from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain.tasks import TASKS
 from sightglass.models import isolated
 
@@ -42,7 +43,7 @@ def png(pixels: np.ndarray) -> bytes:
 def test_labels_are_those_that_are_read_here(tmp_path, evaluation, files):
     path = zip_of(tmp_path / "labels.zip", files)
     before = isolated.COUNTS["started"]
-    assert read_received(path, evaluation) == KINDS[evaluation].read(path)
+    assert read_received(path, evaluation, LabelOptions()) == KINDS[evaluation].read(path)
     assert isolated.COUNTS["started"] == before + 1
 
 
@@ -51,7 +52,7 @@ def test_what_has_no_labels_is_refused_in_the_same_words(tmp_path):
     with pytest.raises(Problem) as here:
         KINDS["classes"].read(path)
     with pytest.raises(Problem) as apart:
-        read_received(path, "classes")
+        read_received(path, "classes", LabelOptions())
     assert str(apart.value) == str(here.value)
 
 
@@ -66,4 +67,4 @@ def test_labels_that_take_too_long_are_refused(tmp_path, monkeypatch, beside):
 def test_labels_that_take_too_much_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(isolated, "memory_for", lambda _: 2**24)
     with pytest.raises(TooManyLabels):
-        read_received(zip_of(tmp_path / "many.zip", {"labels.csv": MANY}), "classes")
+        read_received(zip_of(tmp_path / "many.zip", {"labels.csv": MANY}), "classes", LabelOptions())

@@ -10,6 +10,7 @@ from sightglass.batch import labels as run_labels
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.kinds import KINDS
+from sightglass.evaluation.label_files.notes import ReadAs
 from sightglass.models.labels import imagenet, match
 from tests.unit.batch.test_source import packed
 
@@ -208,11 +209,13 @@ def test_indices_and_synsets_mean_classes_of_imagenet() -> None:
 
 def test_coverage_counts_pictures_and_names_what_is_missing() -> None:
     labels = {f"{number}.jpg": "1" for number in range(60)}
-    truth = ground_truth.GroundTruth({}, (), labels, reading="labels.csv: img → file, y → label")
+    read_as = ReadAs("a table (labels.csv)", pictures=60, classes=1, columns="img → file, y → label")
+    truth = ground_truth.GroundTruth({}, (), labels, reading="labels.csv", read_as=read_as)
     pictures = [f"{number}.jpg" for number in range(2, 62)]
     coverage = run_labels.describe_coverage(truth, KINDS["classes"], pictures)
     assert coverage.words == "58 of 60 labelled, 2 files missing" and not coverage.problem
-    assert coverage.details.startswith("labels.csv: img → file, y → label; numbers are indices of classes, from 0. Not")
+    read = "Read as a table (labels.csv): 60 pictures, 1 class. Columns: img → file, y → label."
+    assert coverage.details.startswith(f"{read} Numbers are indices of classes, from 0. Not")
     assert coverage.details.endswith("Not among the pictures: 0.jpg and 1.jpg.")
     words = "None of the pictures has labels: those are of 0.jpg, and the first picture is x.jpg."
     assert run_labels.describe_coverage(truth, KINDS["classes"], ["x.jpg"]).problem == words
