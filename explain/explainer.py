@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, overload
 
@@ -42,6 +43,9 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
+AS_INPUT = "The tensor was taken as the model's input: nothing was done to it."
+AS_PICTURE = "The tensor's values lie in 0 to 1: it was taken as a picture, and prepared by `preprocess`."
+"""Notes on a float tensor, which may be either."""
 READ_AHEAD = 8
 """Pictures of a list that are decoded ahead for a GPU."""
 MAX_VOCABULARIES = 16
@@ -260,8 +264,8 @@ class Explainer:
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
         if self._is_model_input(source):
-            options = options | {"preprocessing": READY}
-            return Image.of_tensor(source), self.options(options, question)
+            image, options = Image.of_tensor(source), options | {"preprocessing": READY}
+            return replace(image, notes=(*image.notes, AS_INPUT)), self.options(options, question)
         if bgr and not isinstance(source, np.ndarray):
             raise ModelProblem(
                 "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
@@ -269,7 +273,15 @@ class Explainer:
         if bgr and source.ndim > 2 and source.shape[-1] in (3, 4):
             # Alpha stays last, and grey has one tone.
             source = source[..., [2, 1, 0, 3][: source.shape[-1]]]
-        return self.open(source), self.options(options, question)
+        image = self.open(source)
+        if isinstance(source, torch.Tensor) and source.is_floating_point() and self._prepares:
+            image = replace(image, notes=(*image.notes, AS_PICTURE))
+        return image, self.options(options, question)
+
+    @property
+    def _prepares(self) -> bool:
+        """Return whether pictures are prepared as a caller says of a model in memory."""
+        return self._object is not None and self._object.preprocess is not None
 
     def open(self, source: Any) -> Image:
         """Open a picture; an array with the model's channels holds numbers, unless they are colours."""
@@ -284,7 +296,7 @@ class Explainer:
             return "pixel_values" in source
         if not isinstance(source, torch.Tensor) or not source.is_floating_point():
             return False
-        return self._object.preprocess is None or bool(source.min() < 0 or source.max() > 1)
+        return not self._prepares or bool(source.min() < 0 or source.max() > 1)
 
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""

@@ -36,6 +36,7 @@ from sightglass.explain.trust.support import prove
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
+from sightglass.models.preprocess import INFERRED, READY
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
@@ -224,6 +225,8 @@ def explain(
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
     loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
+    if options.preprocessing == READY:
+        notes = [note for note in notes if not note.startswith(INFERRED)]
     if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")

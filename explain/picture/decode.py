@@ -221,7 +221,9 @@ def from_array(
         pixels, planes, notes = convert_array(array.copy(), name, max_pixels)
         return pixels, planes, read + notes
     if channels not in (1, 3, 4):
-        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
+        first = array.ndim == 3 and len(array) in (1, 3, 4)
+        hint = ": transpose(1, 2, 0) puts its channels last" if first else ""
+        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}{hint}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     return _as_picture(array)
 
@@ -237,9 +239,8 @@ def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:
         low, high = float(array.min()), float(array.max())
         # Resizing overshoots a little; NaN fails both comparisons.
         if not (low >= -1e-6 and high <= 1 + 1e-6):
-            raise ImageProblem(
-                f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; divide by its full scale."
-            )
+            advice = "give it before it is normalised" if low < 0 else "divide by its full scale"
+            raise ImageProblem(f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; {advice}.")
         array = np.rint(array.astype(np.float32).clip(0, 1) * 255)
     elif array.dtype != np.uint8:
         raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")

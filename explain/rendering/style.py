@@ -174,13 +174,14 @@ class Style:
         object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Self:
+    def parse(cls, colormap: str | int | None, alpha: float | None = None, mode: Any = None) -> Self:
         """Return a style by its options; None: the usual one.
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
-        lut(colormap)
-        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
+        named = DEFAULTS["colormap"] if colormap is None else colormap
+        lut(named)
+        return cls(mode or DEFAULTS["mode"], colormap_name(named), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
