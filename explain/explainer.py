@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, overload
+from typing import Any, Self, TypedDict, TypeVar, overload
 
 import numpy as np
 import torch
 
 from sightglass.common import settings as app_settings
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, OutOfMemory, Problem, lacks_memory
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.common.work.threads import in_order
@@ -43,6 +44,12 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
+WITH_PICTURE = {
+    name: f"give it with the picture, as explainer(picture, {name}=...)"
+    for name in (*OFFERED, "question", "bgr")
+    if name != "layers"
+}
+"""What to do with an option of a call that is given to the Explainer."""
 AS_INPUT = "The tensor was taken as the model's input: nothing was done to it."
 AS_PICTURE = "The tensor's values lie in 0 to 1: it was taken as a picture, and prepared by `preprocess`."
 """Notes on a float tensor, which may be either."""
@@ -72,6 +79,7 @@ class Explainer:
     `Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])`.
     """
 
+    @called_as("Explainer(model, layers=..., preprocess=..., labels=...)", WITH_PICTURE)
     def __init__(
         self,
         model: Any = "efficientnet-lite0",
@@ -197,6 +205,13 @@ class Explainer:
             raise ModelProblem(f"The {type(layers).__name__} given as a layer is no part of {self.model.id}.")
         return path
 
+    def __enter__(self) -> Self:
+        """Return the Explainer: libraries whose hooks must be removed are used so."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: no hook is left on the model."""
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, by index."""
@@ -216,6 +231,7 @@ class Explainer:
     def __call__(self, source: list[Any] | tuple[Any, ...], **arguments: Any) -> list[Explanation]: ...
     @overload
     def __call__(self, source: Any, **arguments: Any) -> Explanation: ...
+    @called_as("explainer(picture, targets=..., method=...)", {"source": "give the picture first, without a name"})
     def __call__(
         self,
         source: Any,
@@ -531,6 +547,7 @@ def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
     return [{"targets": target if isinstance(target, (list, tuple)) else (target,)} for target in targets]
 
 
+@called_as("replay(recipe, picture)")
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a Recipe, or of its file, on its picture.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.lazy import lazy_import
@@ -23,7 +24,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
-from sightglass.explain.options import Options, TargetSpec
+from sightglass.explain.options import Options, TargetSpec, check_names
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -68,6 +69,7 @@ class Explanation(Result):
         """The limitations of the first map, most serious first, proof included."""
         return diagnose(self)
 
+    @called_as("with_method(name)")
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> "Explanation":
@@ -88,12 +90,14 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
+    @called_as("with_targets(5, 'cat')", {"targets": "give them without a name"})
     def with_targets(self, *targets: TargetSpec | Callable[[Any], Any]) -> "Explanation":
         """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> "Explanation":
         """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
+        check_names(changed)
         if names := [name for name in OF_PASS if name in changed]:
             raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
         return self._rerun(replace(self.options, **changed), None, None)
@@ -139,6 +143,7 @@ class Explanation(Result):
             self._checks[place] = run_checks(self, place, **options)
         return self._checks[place]
 
+    @called_as("save(path)")
     def save(self, path: str | Path) -> Path:
         """Write all files of the explanation into a folder.
 

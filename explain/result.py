@@ -12,6 +12,7 @@ from typing import Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps import boxes
@@ -174,6 +175,7 @@ class Result:
             )
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
+    @called_as("overlay(0, colormap=..., alpha=..., mode=...)")
     def overlay(
         self,
         index: int | str = 0,

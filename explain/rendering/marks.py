@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import Problem
 from sightglass.common.fonts import split_by_font
 from sightglass.explain.phrases import shorten
@@ -322,6 +323,7 @@ ROUNDING = 1e-3
 """Share of a map's highest value below which a negative one comes from rounding."""
 
 
+@called_as("overlay(map, picture, colormap=..., alpha=..., mode=...)")
 def overlay(
     map: Any,
     picture: Any,
@@ -403,6 +405,7 @@ def add_heading(pixels: Pixels, text: str) -> Pixels:
     return out
 
 
+@called_as("contact_sheet(pictures, captions, columns=...)")
 def contact_sheet(
     pictures: Sequence[Any],
     captions: Sequence[str] | None = None,

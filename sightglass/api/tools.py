@@ -190,6 +190,11 @@ class Server(mcpserver.MCPServer):
     """A server whose errors are one sentence."""
 
     async def call_tool(self, name: str, arguments: Json, context: mcpserver.Context[Any, Any] | None = None) -> Any:
+        tool = next((each for each in await self.list_tools() if each.name == name), None)
+        known = () if tool is None else tuple(tool.input_schema["properties"])
+        unknown = [{"type": "extra_forbidden", "loc": (field,)} for field in arguments if field not in known]
+        if tool is not None and unknown:
+            raise ToolError(str(from_validation(unknown, known)))
         try:
             return await super().call_tool(name, arguments, context)
         except UnexpectedToolError as error:

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             program: Any = typer.main.get_command(app)
             params = [param for command in program.commands.values() for param in command.params]
             flags = {name for param in params if getattr(param, "is_flag", False) for name in param.opts}
-            args = guide_words.verb_first(args, program.commands, flags)
+            args = guide_words.verb_first(guide_words.without_truth(args, flags), program.commands, flags)
             verb = args[0] if args else "-"
             sentence = guide_words.answer(verb.rpartition("/")[2])
             if sentence is not None and verb not in program.commands and not verb.startswith("-"):
@@ -108,7 +108,12 @@ def _describe_option(error: Any) -> str | None:
     having = [command.name for command in commands if any(name in param.opts for param in command.params)]
     if having:
         return f"{context.info_name} has no {name}, which is an option of {listing(having[:4])}: leave it out."
-    return guide_words.answer(name)
+    own = {param.name: param.opts[0] for param in context.command.params if param.opts[0].startswith("-")}
+    ours = guide_words.renamed(name, own)
+    if ours is None:
+        return guide_words.answer(name)
+    option, _, value = ours.partition("=")
+    return f"{context.info_name} has no {name}: use {own[option]}{f' {value}' if value else ''}."
 
 
 def _fail(sentence: str, code: int, args: Sequence[str]) -> int:
