@@ -24,7 +24,7 @@ from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence, ModelChanged, groups
-from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.layers import ATTENTION, chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
@@ -148,7 +148,7 @@ class Explainer:
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
-            chosen_layers(self.loaded, Options.parse({"layers": self._layers}).layers)
+            chosen_layers(self.loaded, Options.parse({"layers": self._layers}).layers, ATTENTION)
         # An evicted model must not survive in a cache.
         loaded_models = model_cache.models()
         EVIDENCE.discard(lambda evidence: evidence.loaded.origin not in loaded_models)
@@ -378,7 +378,7 @@ class Explainer:
         images, all_options = zip(*group, strict=True)
         options = all_options[0]
         loaded = self.with_vocabulary(loaded, options, images[0])
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
         arrays = [image.array(loaded.adapter.channels, self.model.id) for image in images]
@@ -494,7 +494,7 @@ class Explainer:
         """
         loaded = self.with_vocabulary(loaded, options, image, progress)
         adapter = loaded.adapter
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, loaded.device)
         milliseconds: dict[str, float] = {}
         evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
@@ -505,7 +505,7 @@ class Explainer:
 
     def fresh_evidence(self, loaded: LoadedModel, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
         """Return new Evidence of one pass, and the milliseconds; `loaded` is one that `with_vocabulary` returned."""
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)
         start = time.perf_counter()

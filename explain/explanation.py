@@ -24,7 +24,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
-from sightglass.explain.options import Options, TargetSpec, check_names
+from sightglass.explain.options import OFFERED, Options, TargetSpec, check_names
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -43,6 +43,8 @@ OF_FUNCTION = "The target is a function in Python, so its recipe cannot make thi
 """The note on a map of a function."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
 """Families of methods that explain a function of the model's outputs."""
+OF_BOXES = ("confidence", "iou", "ratio", "within")
+"""Options that change nothing without boxes."""
 OF_PASS = ("layers", "preprocessing", "vocabulary", "examples")
 """Options that a pass of the model depends on."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
@@ -241,7 +243,19 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
         "evidence=both": options.evidence == "both" and not method.signed,
     }
     notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
+    notes += _describe_idle_boxes(evidence, options)
     return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
+    """Return sentences on options of boxes that change nothing here."""
+    given = {name: getattr(options, name) for name in OF_BOXES if getattr(options, name) != OFFERED[name].default}
+    if not task_of(evidence.loaded.adapter).explains("detection"):
+        name = evidence.loaded.adapter.spec.id
+        return [f"{option}={value} has no effect: {name} draws no boxes." for option, value in given.items()]
+    if "ratio" in given and options.per != "picture":
+        return [f"ratio={options.ratio:g} has no effect: it is of one map of the whole picture (per=picture)."]
+    return []
 
 
 def _scale(

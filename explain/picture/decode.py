@@ -11,6 +11,7 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
@@ -19,6 +20,7 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.settings import settings
 from sightglass.explain.picture import bounds
+from sightglass.explain.picture.colour import Profile, profile_of, read_profile, to_srgb
 from sightglass.models.preprocess import MAX_CHANNELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -29,6 +31,7 @@ MAX_SIDE = 65_500
 STRIP = 4_000_000
 """About how many values are converted at a time, as numbers of eight bytes: 32 MB."""
 TURNED = "rotated as its EXIF orientation says"
+REDUCED = "16-bit reduced to 8 bits"
 BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoders'"
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
@@ -90,7 +93,8 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         if isinstance(source, bytes):
             bounds.check_decoding(image, source, name)
         fast = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and settings().nvjpeg
-        pixels, notes = (_by_nvjpeg(source) if fast and isinstance(source, bytes) else None) or _flatten(image)
+        fast = fast and profile_of(image) is None
+        pixels, notes = (_by_nvjpeg(source) if fast and isinstance(source, bytes) else None) or _flatten(image, source)
     except (ImageProblem, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -125,17 +129,29 @@ def _by_nvjpeg(data: bytes) -> tuple[Pixels, tuple[str, ...]] | None:
     return None
 
 
-def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
+def _flatten(image: Pillow.Image, source: Pillow.Image | bytes) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
     before = _orientation(image) if image.format == "TIFF" else 1
-    notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
+    notes = [REDUCED] if ";16" in str(getattr(image, "tile", "")) else []
+    deep = bool(notes) and image.format == "PNG" and isinstance(source, bytes)
     image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
+    profile = profile_of(image)
+    converted = None
+    if profile is not None and image.mode.startswith("I;16") and profile.mode == "L":
+        notes = [REDUCED]
+        converted = Pillow.fromarray(_in_strips(np.asarray(image), profile.convert_16))
+    elif profile is not None and deep and isinstance(source, bytes):
+        converted = _from_deep_png(source, profile)
+    converted = converted or (None if profile is None else to_srgb(image, profile))
+    if converted is not None and profile is not None:
+        notes.append(profile.note)
+        rgb, transparent = _on_white(converted)
+    elif image.mode == "F" or image.mode.startswith("I"):
         tones, note = grey(np.asarray(image))
         rgb, notes, transparent = Pillow.fromarray(tones).convert("RGB"), [note], False
     else:
         rgb, transparent = _on_white(image)
-    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+    if converted is None and image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
     if transparent:
         notes.append(ON_WHITE)
@@ -143,6 +159,18 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     if before in _UPRIGHT or left in _UPRIGHT:
         notes.append(TURNED)
     return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+
+
+def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
+    """Return a PNG of 16 bits in sRGB, as RGB or RGBA; None where it has no three colours."""
+    # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
+        return None
+    converted = Pillow.fromarray(_in_strips(values[..., 2::-1], profile.convert_16))
+    if values.shape[2] == 4:
+        converted.putalpha(Pillow.fromarray((values[..., 3] >> 8).astype(np.uint8)))
+    return converted
 
 
 def _orientation(image: Pillow.Image) -> int:
@@ -411,7 +439,7 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
 def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
     """Return a TIFF's array as its tags say, with notes, and bits as `convert_array` takes it."""
     # Only these: others may be large.
-    codes = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
+    codes = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA, int(ExifTags.Base.InterColorProfile))
     tags = {code: page.tags[code].value for code in codes if code in page.tags}
     photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
@@ -431,7 +459,15 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     if photometric != RGB or array.dtype != np.uint16 or array.shape[2] != 3:
         return array, notes + more, 0
     # Scanners state 16 bits and use fewer.
-    return array, notes + more, bits if bits < 16 or highest else _bits_used(array.max())
+    bits = bits if bits < 16 or highest else _bits_used(array.max())
+    profile = read_profile(bytes(tags.get(ExifTags.Base.InterColorProfile) or b""))
+    if profile is None or profile.mode != "RGB":
+        return array, notes + more, bits
+    whole = (1 << bits) - 1
+    tones = _in_strips(
+        array, lambda rows: profile.convert_16((rows.astype(np.uint32) * 65535 // whole).astype(np.uint16))
+    )
+    return tones, (*notes, *more, f"{bits}-bit reduced to 8 bits", profile.note), 0
 
 
 def _bits_used(high: float) -> int:

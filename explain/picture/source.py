@@ -44,6 +44,10 @@ _READING = threading.Lock()
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
 """Names under which storages give a value that changes with the content."""
+RESULTS = {"analysis_summary.json", "journal.jsonl", "comparison.json", "similarity.json", "proof.json"}
+"""Files of which each folder of results has one."""
+OWN = "results of Sightglass"
+"""Why a picture in such a folder is left out."""
 _RECIPE_BYTES = 512
 """Number of bytes at the start of a file within which its recipe begins."""
 
@@ -72,13 +76,26 @@ class Item:
             if isinstance(data, Path) and data.is_file():
                 with data.open("rb") as file:
                     start = file.read(_RECIPE_BYTES)
-        # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
-        if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
+        if isinstance(start, bytes) and _carries_recipe(start):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
         if isinstance(data, bytes):
             # Of an archive or a storage.
             return open_received(data, name=self.name)
         return Image.open(data, name=self.name)
+
+
+def _carries_recipe(start: bytes) -> bool:
+    """Return whether a file begins as one that Sightglass drew (`sightglass.report.embedded_recipe`)."""
+    return b'{"sightglass":' in start[:_RECIPE_BYTES]
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a picture in a folder of results was written there."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return path.stem.endswith("_original") or _carries_recipe(file.read(_RECIPE_BYTES))
+    return False
 
 
 class Unreachable(ImageProblem):
@@ -167,6 +184,7 @@ def _from_path(source: str, skip: Path | str | None, left_out: dict[str, str]) -
 
 def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[Path]:
     skip = skip and skip.resolve()
+    of_results = set[str]()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         top = Path(folder).relative_to(root)
@@ -176,9 +194,16 @@ def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[P
             below.clear()
             continue
         left_out |= dict.fromkeys((f"{(top / name).as_posix()}/" for name in sorted(hidden)), HIDDEN)
+        if not RESULTS.isdisjoint(names) or os.path.dirname(folder) in of_results:
+            of_results.add(folder)
         for name in sorted(names):
-            if _is_chosen((top / name).as_posix(), PICTURES, left_out, NO_PICTURE):
-                yield Path(folder, name)
+            key = (top / name).as_posix()
+            if not _is_chosen(key, PICTURES, left_out, NO_PICTURE):
+                continue
+            if folder in of_results and _is_result(Path(folder, name)):
+                left_out[key] = OWN
+                continue
+            yield Path(folder, name)
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:

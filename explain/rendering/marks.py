@@ -405,6 +405,18 @@ def add_heading(pixels: Pixels, text: str) -> Pixels:
     return out
 
 
+def _wrap(text: str, limit: int, size: int) -> list[str]:
+    """Return a text in lines of at most `limit` pixels; a word that is longer is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = " ".join([*lines[-1:], word])
+        if lines and text_width(longer, size) <= limit:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, limit, lambda part: text_width(part, size)))
+    return lines
+
+
 @called_as("contact_sheet(pictures, captions, columns=...)")
 def contact_sheet(
     pictures: Sequence[Any],
@@ -419,8 +431,8 @@ def contact_sheet(
 
     `pictures`: whatever an Explainer takes. A picture is scaled to fit its cell and centred there. By default up to
     three are in a row, and four are 2 x 2. A caption that is too long loses the end of its words, never a number that
-    follows them; where captions are `names` of files, their middle. A title is above all pictures.
-    Raises Problem, one sentence.
+    follows them; where captions are `names` of files, their middle. A title is above all pictures, on several lines if
+    it is long. Raises Problem, one sentence.
     """
     panels = [Image.open(picture).pixels for picture in pictures]
     if not panels or height < 1 or (columns is not None and columns < 1):
@@ -433,12 +445,13 @@ def contact_sheet(
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20))
     line = size + size // 2
-    head, above = line if captions is not None else 0, line if title else 0
+    head = line if captions is not None else 0
     rows, width = math.ceil(len(panels) / across), GAP + across * (cell + GAP)
+    titles = _wrap(title, width - 2 * GAP, size)
+    above = line * len(titles)
     sheet = np.full((above + GAP + rows * (head + height + GAP), width, 3), 255, dtype=np.uint8)
-    if title:
-        words = shorten(title, width - 2 * GAP, lambda text: text_width(text, size))
-        write(sheet, words, (GAP, GAP + line // 2), size)
+    for number, words in enumerate(titles):
+        write(sheet, words, (GAP, GAP + line * number + line // 2), size)
     for number, panel in enumerate(panels):
         scale = min(height / panel.shape[0], cell / panel.shape[1])
         wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))

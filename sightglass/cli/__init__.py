@@ -107,7 +107,8 @@ def _describe_option(error: Any) -> str | None:
     commands = context.find_root().command.commands.values()
     having = [command.name for command in commands if any(name in param.opts for param in command.params)]
     if having:
-        return f"{context.info_name} has no {name}, which is an option of {listing(having[:4])}: leave it out."
+        verbs = f"an option of {listing(having[:4])}"
+        return f"{context.info_name} has no {name}, which is {verbs}: use such a verb, or leave it out."
     own = {param.name: param.opts[0] for param in context.command.params if param.opts[0].startswith("-")}
     ours = guide_words.renamed(name, own)
     if ours is None:

@@ -136,7 +136,8 @@ def similarity(
     --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
-    if gallery and len(pictures) == 1 and Path(gallery).is_file() and not gallery.lower().endswith(".zip"):
+    is_picture = gallery and (example_meant(gallery) or Path(gallery).is_file())
+    if gallery and len(pictures) == 1 and is_picture and not gallery.lower().endswith(".zip"):
         # One picture is no gallery.
         pictures, gallery = [*pictures, gallery], None
     if len(pictures) != (1 if gallery else 2):

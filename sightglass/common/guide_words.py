@@ -53,7 +53,8 @@ def _look_up(section: str, word: str) -> str | None:
 
 def answer(word: str) -> str | None:
     """Return the sentence that explains a guide's word, or None."""
-    here = _LINK.sub(r"docs/\1", _look_up("here", word) or "")
+    ours = _look_up("here", word) or _look_up("here", word.lstrip("-"))
+    here = _LINK.sub(r"docs/\1", ours or "")
     return f"{word}: {here}." if here not in ("", "the same") else None
 
 
@@ -77,6 +78,10 @@ def advise(word: str, known: Collection[str], elsewhere: Mapping[str, str] | Non
     return here or did_you_mean(word, known, f"use one of {', '.join(known)}.")
 
 
+PYTHON = ("python", "python3", "py")
+"""What stands before a script."""
+
+
 def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[str]) -> list[str]:
     """Return a command line with its verb in front; a guide's script becomes the verb that it stands for.
 
@@ -86,8 +91,12 @@ def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[st
         if word.startswith("-") or (index > 0 and _takes_value(args[index - 1], flags)):
             continue
         rest, script = [*args[:index], *args[index + 1 :]], word.rpartition("/")[2]
+        if script in PYTHON and rest[index : index + 1] == ["-m"]:
+            del rest[index]
         ours = _look_up("verbs", script)
         if ours is not None:
+            scripts = [_look_up("verbs", f"{script} {part.partition('=')[0]}") for part in rest]
+            ours = next(filter(None, scripts), ours)
             return [ours, *rest] if ours else verb_first(rest, verbs, flags)
         if index == 0 or word in verbs:
             return [word, *rest]

@@ -201,6 +201,9 @@ def test_contact_sheet_has_equal_cells():
     assert (captioned[:, 56:72] == 255).all()  # the long one did not run into its neighbour
     assert sightglass.contact_sheet([red] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
     assert len(sightglass.contact_sheet([red], height=40, title="title")) == 16 + 16 + 40 + 16
+    whole = sightglass.contact_sheet([red], height=40, title="red and blue")
+    assert len(whole) == 16 + 3 * 16 + 40 + 16, "a long title has several lines"
+    assert all((whole[16 * row + 16 : 16 * row + 32] < 99).any() for row in range(3)), "of which none is empty"
     with pytest.raises(sightglass.Problem, match="a caption for each picture"):
         sightglass.contact_sheet([red], ["a", "b"])
 
