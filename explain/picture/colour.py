@@ -44,7 +44,7 @@ class Linear:
         light = np.stack([curve[values[..., i]] for i, curve in enumerate(self.curves)], -1) @ self.matrix
         light = light.clip(0, 1)
         tones = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-        return np.rint(255 * tones).astype(np.uint8)
+        return np.asarray(np.rint(255 * tones), np.uint8)
 
 
 def _read_linear(data: bytes, opened: Any) -> Linear | None:
@@ -79,12 +79,18 @@ def _read_curve(tag: bytes) -> Curve:
         return np.asarray(np.interp(x, np.linspace(0, 1, count), table), np.float32)
     if kind != b"para":
         raise ValueError
-    form = int.from_bytes(tag[8:10])
-    numbers = [number / 65536 for number in struct.unpack(f">{(1, 3, 4, 5, 7)[form]}i", tag[12:][: 4 * 7])]
-    g, a, b, c, d, e, f = (*numbers, *(1, 0, 0, 0, 0, 0)[len(numbers) - 1 :])
+    return _of_numbers(int.from_bytes(tag[8:10]), tag[12:], x)
+
+
+def _of_numbers(form: int, data: bytes, x: NDArray[np.float64]) -> Curve:
+    """Return the curve (a x + b)^g + e, and c x + f below d; a `form` leaves out the last numbers."""
+    count = (1, 3, 4, 5, 7)[form]
+    given = [number / 65536 for number in struct.unpack(f">{count}i", data[: 4 * count])]
+    absent = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    g, (a, b, c, d, e, f) = given[0], [*given[1:], *absent[count - 1 :]]
     if form in (1, 2):
         # Below -b/a it is c alone.
-        c, d, e, f = 0, -b / a, c, c
+        c, d, e, f = 0.0, -b / a, c, c
     return np.asarray(np.where(x >= d, np.abs(a * x + b) ** g + e, c * x + f).clip(0, 1), np.float32)
 
 
@@ -108,19 +114,20 @@ class Profile:
         """Return a picture of the profile's mode as RGB."""
         if self.mode == "L":
             return Pillow.fromarray(self.tones[np.asarray(image)])
-        return ImageCms.applyTransform(image, self.transform)
+        return self.transform.apply(image)
 
     @functools.cached_property
     def tones(self) -> NDArray[np.uint8]:
         """The 256 levels of a grey profile in sRGB, (256, 3)."""
         levels = Pillow.fromarray(np.arange(256, dtype=np.uint8)[None])
-        return np.asarray(ImageCms.applyTransform(levels, self.transform))[0]
+        toned: NDArray[np.uint8] = np.asarray(self.transform.apply(levels), np.uint8)
+        return toned.reshape(256, 3)
 
     def convert_16(self, values: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Return uint16 (H, W) or (H, W, 3) as uint8 in sRGB, interpolated between the nearest levels of 8 bits."""
         shares = values.astype(np.float32) / 257
         if self.mode == "L":
-            return np.rint(np.interp(shares, np.arange(256), self.tones[:, 0])).astype(np.uint8)
+            return np.asarray(np.rint(np.interp(shares, np.arange(256), self.tones[:, 0])), np.uint8)
         if self.linear is not None:
             return self.linear.to_srgb(values)
         low = np.floor(shares)
@@ -130,7 +137,7 @@ class Profile:
             weights = np.where(corner, shares, 1 - shares).prod(axis=2, keepdims=True)
             levels = np.minimum(low + corner, 255).astype(np.uint8)
             total += weights * np.asarray(self.convert(Pillow.fromarray(levels)), np.float32)
-        return np.rint(total).clip(0, 255).astype(np.uint8)
+        return np.asarray(np.rint(total).clip(0, 255), np.uint8)
 
 
 @functools.lru_cache(maxsize=8)

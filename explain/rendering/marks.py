@@ -346,7 +346,7 @@ def overlay(
     height, width = pixels.shape[:2]
     kind: Kind = "signed" if values.min() < 0 else "heat"
     if kind == "signed" and colormap is not None and style.mode in ("overlay", "blend", "map"):
-        values, kind = (1 + values) / 2, "heat"
+        values, kind = np.asarray((1 + values) / 2, np.float32), "heat"
         style = replace(style, mode="map" if style.mode == "map" else "blend")
     whole = (0, 0, width, height)
     enlarged = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)

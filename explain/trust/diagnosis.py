@@ -351,8 +351,8 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
             f"{percent(0.5)}): the map shows no place that {label} rests on."
         )
         if method.at_layers and _come_early(explanation, heatmap.layers):
-            usual = ", ".join(explanation.evidence.loaded.default_layers)
-            text += f" The layer may come too early: the model's usual one is {usual}."
+            default = ", ".join(explanation.evidence.loaded.default_layers)
+            text += f" The layer may come too early: the model's usual one is {default}."
         yield Finding("scattered", "caution", text)
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:

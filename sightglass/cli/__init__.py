@@ -105,16 +105,17 @@ def _describe_option(error: Any) -> str | None:
     if context.parent is None:
         return f"{name} has no verb before it: name one, such as {PROGRAM} image PICTURE; --help lists them."
     commands = context.find_root().command.commands.values()
-    having = [command.name for command in commands if any(name in param.opts for param in command.params)]
+    options = [param for command in commands for param in command.params if param.opts[0].startswith("-")]
+    flags = {param.name: param.opts[0] for param in options}
+    ours, _, value = (guide_words.renamed(name, flags) or "").partition("=")
+    flag = flags.get(ours, name)
+    having = [command.name for command in commands if any(flag in param.opts for param in command.params)]
+    if context.info_name in having:
+        return f"{context.info_name} has no {name}: use {' '.join(filter(None, (flag, value)))}."
     if having:
-        verbs = f"an option of {listing(having[:4])}"
-        return f"{context.info_name} has no {name}, which is {verbs}: use such a verb, or leave it out."
-    own = {param.name: param.opts[0] for param in context.command.params if param.opts[0].startswith("-")}
-    ours = guide_words.renamed(name, own)
-    if ours is None:
-        return guide_words.answer(name)
-    option, _, value = ours.partition("=")
-    return f"{context.info_name} has no {name}: use {own[option]}{f' {value}' if value else ''}."
+        which = f"an option of {listing(having[:4])}" if flag == name else f"{flag} of {listing(having[:4])}"
+        return f"{context.info_name} has no {name}, which is {which}: use such a verb, or leave it out."
+    return guide_words.answer(name)
 
 
 def _fail(sentence: str, code: int, args: Sequence[str]) -> int:

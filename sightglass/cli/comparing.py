@@ -19,6 +19,7 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.methods import SIMILARITY
+from sightglass.explain.picture.image import example_meant
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
 from sightglass.explain.trust import checks

@@ -69,10 +69,7 @@ def ask(client: TestClient, scene: Path) -> Callable[..., tuple[np.ndarray, Reci
             said = client.post(route, json={"image": picture} | fields)
         assert said.status_code == 200, said.text
         body = said.json()
-        if "url" in body:
-            file = client.get(body["url"]).content
-        else:
-            file = base64.b64decode(body["gradcam_overlay"])
+        file = client.get(body["url"]).content if "url" in body else base64.b64decode(body["gradcam_overlay"])
         carried = embedded_recipe.read(file)
         assert carried is not None
         return np.asarray(Pillow.open(io.BytesIO(file))), carried

@@ -1,4 +1,4 @@
-"""Pictures with a colour profile come out in sRGB: as littleCMS has them, and as worked out by hand at 8 and 16 bits."""
+"""Pictures with a colour profile come out in sRGB: as littleCMS has them, and as worked out by hand."""
 
 import io
 import struct
@@ -34,9 +34,13 @@ def fixed(values: Any) -> bytes:
     return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
 
-def profile(space: str, gamma: float, colorants: str = "sRGB") -> bytes:
+def power(gamma: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+
+
+def profile(space: str, gamma: float, colorants: str = "sRGB", curve: bytes = b"") -> bytes:
     """Return an ICC profile of version 2: of "RGB " by three primaries, of "GRAY" by a curve alone."""
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    curve = curve or power(gamma)
     name = f"{colorants} {gamma:g}".encode() + b"\0"
     described = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78)
     tags = {b"desc": described, b"wtpt": b"XYZ \0\0\0\0" + fixed((0.9642, 1, 0.8249)), b"cprt": b"text\0\0\0\0x\0"}
@@ -105,6 +109,32 @@ def test_a_profile_of_16_bits_keeps_its_dark_tones(name: str, kind: str) -> None
     opened = Image.open(raw)
     assert abs(opened.pixels - by_hand(values / 65535, gamma, colorants)).max() <= 2
     assert opened.notes[-1].startswith("colours converted from")
+
+
+STEPS = np.rint((np.arange(4096) / 4095) ** 1.8 * 65535).astype(">u2")
+CURVES = {
+    "table": (1.8, b"curv\0\0\0\0" + struct.pack(">I", len(STEPS)) + STEPS.tobytes()),
+    "power": (1.8, b"para\0\0\0\0\0\0\0\0" + fixed([1.8])),
+    "none": (1.0, b"curv\0\0\0\0" + bytes(4)),
+    "from a point": (1.8, b"para\0\0\0\0\0\1\0\0" + fixed([1.8, 1, 0])),
+    "with an offset": (1.8, b"para\0\0\0\0\0\2\0\0" + fixed([1.8, 1, 0, 0])),
+    "of two parts": (1.8, b"para\0\0\0\0\0\3\0\0" + fixed([1.8, 1, 0, 0, 0])),
+    "of seven numbers": (1.8, b"para\0\0\0\0\0\4\0\0" + fixed([1.8, 1, 0, 0, 0, 0, 0])),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_each_kind_of_curve_is_read(name: str) -> None:
+    gamma, curve = CURVES[name]
+    values = np.random.default_rng(1).integers(0, 65536, (48, 64, 3), dtype=np.uint16)
+    data = profile("RGB ", gamma, "ProPhoto", curve)
+    read = colour.read_profile(data)
+    assert read is not None and read.linear is not None
+    expected = by_hand(values / 65535, gamma, "ProPhoto")
+    assert abs(read.convert_16(values) - expected).max() <= 2
+    # Where a profile has tables instead, littleCMS is asked at the nearest levels.
+    asked = colour.Profile(read.name, read.mode, read.transform).convert_16(values)
+    assert abs(asked - expected).max() <= 4
 
 
 def with_chunk(png: bytes, data: bytes) -> bytes:
