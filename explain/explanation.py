@@ -231,9 +231,7 @@ def explain(
 
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
-    loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
-    if options.preprocessing == READY:
-        notes = [note for note in notes if not note.startswith(INFERRED)]
+    loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
     if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
@@ -245,6 +243,14 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
     notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
     notes += _describe_idle_boxes(evidence, options)
     return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _describe_model(evidence: Evidence, options: Options) -> tuple[str, ...]:
+    """Return the adapter's notes, without one on a preprocessing where there was none."""
+    notes = evidence.loaded.adapter.notes
+    if options.preprocessing != READY:
+        return notes
+    return tuple(note for note in notes if not note.startswith(INFERRED))
 
 
 def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:

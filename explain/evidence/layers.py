@@ -97,7 +97,7 @@ def nearest_attention(layer: Layer, paths: Sequence[str]) -> str:
 
 
 def _attended(loaded: LoadedModel, path: str) -> str | None:
-    """Return the last layer whose attention is the module at a path; None where its weights are no map."""
+    """Return the last layer that an attention module reads; None without a map."""
     usable = [attention.path for attention in loaded.survey.attentions if attention.grid is not None]
     if path not in usable:
         return None

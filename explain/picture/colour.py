@@ -48,7 +48,7 @@ class Linear:
 
 
 def _read_linear(data: bytes, opened: Any) -> Linear | None:
-    """Return a profile's primaries and curves; None where it has tables or other curves instead."""
+    """Return a profile's primaries and curves; None where it has tables."""
     count = int.from_bytes(data[128:132])
     tags = {data[at : at + 4]: struct.unpack(">II", data[at + 4 : at + 12]) for at in range(132, 132 + 12 * count, 12)}
     if b"A2B0" in tags:
@@ -68,7 +68,7 @@ def _primaries(opened: Any) -> NDArray[np.float64]:
 
 
 def _read_curve(tag: bytes) -> Curve:
-    """Return the curve of a tag; raise ValueError for another kind (ICC.1:2022, 10.6 and 10.18)."""
+    """Return the curve of a tag (ICC.1:2022, 10.6 and 10.18); raise ValueError."""
     x = np.linspace(0, 1, 65536)
     kind, count = tag[:4], int.from_bytes(tag[8:12])
     if kind == b"curv" and count < 2:
@@ -83,14 +83,17 @@ def _read_curve(tag: bytes) -> Curve:
 
 
 def _of_numbers(form: int, data: bytes, x: NDArray[np.float64]) -> Curve:
-    """Return the curve (a x + b)^g + e, and c x + f below d; a `form` leaves out the last numbers."""
+    """Return (a x + b)^g + e, and c x + f below d, whose last numbers may lack."""
     count = (1, 3, 4, 5, 7)[form]
     given = [number / 65536 for number in struct.unpack(f">{count}i", data[: 4 * count])]
     absent = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    g, (a, b, c, d, e, f) = given[0], [*given[1:], *absent[count - 1 :]]
+    g = given[0]
+    a, b, c, d, e, f = given[1:] + absent[count - 1 :]
     if form in (1, 2):
         # Below -b/a it is c alone.
-        c, d, e, f = 0.0, -b / a, c, c
+        e = f = c
+        c = 0.0
+        d = -b / a
     return np.asarray(np.where(x >= d, np.abs(a * x + b) ** g + e, c * x + f).clip(0, 1), np.float32)
 
 
@@ -103,7 +106,7 @@ class Profile:
     """Pillow's mode of the pixels that it is of."""
     transform: ImageCms.ImageCmsTransform
     linear: Linear | None = None
-    """Of three primaries and their curves: how it is worked out with more bits than littleCMS is given by Pillow."""
+    """Its primaries and curves, for more bits than Pillow gives to littleCMS."""
 
     @property
     def note(self) -> str:
@@ -124,7 +127,7 @@ class Profile:
         return toned.reshape(256, 3)
 
     def convert_16(self, values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """Return uint16 (H, W) or (H, W, 3) as uint8 in sRGB, interpolated between the nearest levels of 8 bits."""
+        """Return uint16 (H, W) or (H, W, 3) as uint8 in sRGB."""
         shares = values.astype(np.float32) / 257
         if self.mode == "L":
             return np.asarray(np.rint(np.interp(shares, np.arange(256), self.tones[:, 0])), np.uint8)
@@ -142,7 +145,7 @@ class Profile:
 
 @functools.lru_cache(maxsize=8)
 def read_profile(data: bytes) -> Profile | None:
-    """Return the profile of a file's bytes; None for sRGB, and for one that cannot be used."""
+    """Return the profile of a file's bytes; None if sRGB or unusable."""
     with suppress(Exception):
         # littleCMS raises nearly anything for hostile bytes.
         opened: Any = ImageCms.ImageCmsProfile(BytesIO(data))
@@ -180,7 +183,7 @@ def profile_of(image: Pillow.Image) -> Profile | None:
 
 
 def to_srgb(image: Pillow.Image, profile: Profile) -> Pillow.Image | None:
-    """Return a picture as RGB or RGBA in sRGB; None where the profile is of other channels."""
+    """Return a picture in sRGB; None where the profile has other channels."""
     opaque, alpha = _without_alpha(image)
     if opaque.mode != profile.mode:
         return None

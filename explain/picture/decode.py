@@ -92,9 +92,9 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         check_size(image.width, image.height, name, max_pixels)
         if isinstance(source, bytes):
             bounds.check_decoding(image, source, name)
-        fast = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and settings().nvjpeg
-        fast = fast and profile_of(image) is None
-        pixels, notes = (_by_nvjpeg(source) if fast and isinstance(source, bytes) else None) or _flatten(image, source)
+        plain_jpeg = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and profile_of(image) is None
+        fast = _by_nvjpeg(source) if plain_jpeg and settings().nvjpeg and isinstance(source, bytes) else None
+        pixels, notes = fast or _flatten(image, source)
     except (ImageProblem, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -133,26 +133,17 @@ def _flatten(image: Pillow.Image, source: Pillow.Image | bytes) -> tuple[Pixels,
     # Pillow rotates a TIFF while loading and does not say so.
     before = _orientation(image) if image.format == "TIFF" else 1
     notes = [REDUCED] if ";16" in str(getattr(image, "tile", "")) else []
-    deep = bool(notes) and image.format == "PNG" and isinstance(source, bytes)
     image.load()
-    profile = profile_of(image)
-    converted = None
-    if profile is not None and image.mode.startswith("I;16") and profile.mode == "L":
-        notes = [REDUCED]
-        converted = Pillow.fromarray(_in_strips(np.asarray(image), profile.convert_16))
-    elif profile is not None and deep and isinstance(source, bytes):
-        converted = _from_deep_png(source, profile)
-    converted = converted or (None if profile is None else to_srgb(image, profile))
-    if converted is not None and profile is not None:
-        notes.append(profile.note)
-        rgb, transparent = _on_white(converted)
+    converted = _in_srgb(image, source, deep=bool(notes))
+    if converted is not None:
+        rgb, transparent = _on_white(converted[0])
+        notes += converted[1]
     elif image.mode == "F" or image.mode.startswith("I"):
         tones, note = grey(np.asarray(image))
         rgb, notes, transparent = Pillow.fromarray(tones).convert("RGB"), [note], False
     else:
         rgb, transparent = _on_white(image)
-    if converted is None and image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        notes.append(f"{image.mode} converted to RGB")
+        notes += [f"{image.mode} converted to RGB"] * (image.mode in ("CMYK", "LAB", "YCbCr", "HSV"))
     if transparent:
         notes.append(ON_WHITE)
     left = _orientation(image)
@@ -161,8 +152,26 @@ def _flatten(image: Pillow.Image, source: Pillow.Image | bytes) -> tuple[Pixels,
     return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
 
+def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -> tuple[Pillow.Image, list[str]] | None:
+    """Return a loaded picture in sRGB, with notes; None without a profile.
+
+    `deep`: whether it has 16 bits.
+    """
+    profile = profile_of(image)
+    if profile is None:
+        return None
+    if image.mode.startswith("I;16") and profile.mode == "L":
+        tones = _in_strips(np.asarray(image), profile.convert_16)
+        return Pillow.fromarray(tones), [*[REDUCED] * (not deep), profile.note]
+    converted = None
+    if deep and image.format == "PNG" and isinstance(source, bytes):
+        converted = _from_deep_png(source, profile)
+    converted = converted or to_srgb(image, profile)
+    return None if converted is None else (converted, [profile.note])
+
+
 def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
-    """Return a PNG of 16 bits in sRGB, as RGB or RGBA; None where it has no three colours."""
+    """Return a PNG of 16 bits in sRGB; None where it has no colours."""
     # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
@@ -460,14 +469,21 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
         return array, notes + more, 0
     # Scanners state 16 bits and use fewer.
     bits = bits if bits < 16 or highest else _bits_used(array.max())
-    profile = read_profile(bytes(tags.get(ExifTags.Base.InterColorProfile) or b""))
+    tones = _tones_of(array, bits, tags.get(ExifTags.Base.InterColorProfile))
+    return (array, notes + more, bits) if tones is None else (tones[0], notes + more + tones[1], 0)
+
+
+def _tones_of(array: NDArray[np.uint16], bits: int, data: bytes | None) -> tuple[Pixels, tuple[str, ...]] | None:
+    """Return a photograph of uint16 in sRGB, and notes; None without a profile."""
+    profile = read_profile(bytes(data)) if data else None
     if profile is None or profile.mode != "RGB":
-        return array, notes + more, bits
+        return None
     whole = (1 << bits) - 1
-    tones = _in_strips(
-        array, lambda rows: profile.convert_16((rows.astype(np.uint32) * 65535 // whole).astype(np.uint16))
-    )
-    return tones, (*notes, *more, f"{bits}-bit reduced to 8 bits", profile.note), 0
+
+    def convert(rows: NDArray[np.uint16]) -> Pixels:
+        return profile.convert_16((rows.astype(np.uint32) * 65535 // whole).astype(np.uint16))
+
+    return _in_strips(array, convert), (f"{bits}-bit reduced to 8 bits", profile.note)
 
 
 def _bits_used(high: float) -> int:

@@ -13,7 +13,7 @@ import struct
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -89,13 +89,26 @@ def _carries_recipe(start: bytes) -> bool:
     return b'{"sightglass":' in start[:_RECIPE_BYTES]
 
 
-def _is_result(path: Path) -> bool:
-    """Return whether a picture in a folder of results was written there."""
+def _is_result(path: Path, key: str, of_results: Collection[str], left_out: dict[str, str]) -> bool:
+    """Return whether a picture was written into a folder of results, and note it."""
+    if str(path.parent) not in of_results:
+        return False
+    start = b""
+    # Opening a pipe would wait for it.
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
-                return path.stem.endswith("_original") or _carries_recipe(file.read(_RECIPE_BYTES))
-    return False
+                start = file.read(_RECIPE_BYTES)
+    is_own = path.stem.endswith("_original") or _carries_recipe(start)
+    if is_own:
+        left_out[key] = OWN
+    return is_own
+
+
+def _note_results(of_results: set[str], folder: str, names: Sequence[str]) -> None:
+    """Add a folder where it holds results, or is in one that does."""
+    if not RESULTS.isdisjoint(names) or os.path.dirname(folder) in of_results:
+        of_results.add(folder)
 
 
 class Unreachable(ImageProblem):
@@ -194,16 +207,11 @@ def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[P
             below.clear()
             continue
         left_out |= dict.fromkeys((f"{(top / name).as_posix()}/" for name in sorted(hidden)), HIDDEN)
-        if not RESULTS.isdisjoint(names) or os.path.dirname(folder) in of_results:
-            of_results.add(folder)
+        _note_results(of_results, folder, names)
         for name in sorted(names):
-            key = (top / name).as_posix()
-            if not _is_chosen(key, PICTURES, left_out, NO_PICTURE):
-                continue
-            if folder in of_results and _is_result(Path(folder, name)):
-                left_out[key] = OWN
-                continue
-            yield Path(folder, name)
+            path, key = Path(folder, name), (top / name).as_posix()
+            if not _is_result(path, key, of_results, left_out) and _is_chosen(key, PICTURES, left_out, NO_PICTURE):
+                yield path
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:

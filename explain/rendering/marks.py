@@ -374,7 +374,7 @@ def _read_map(map: Any) -> Values:
 
 
 def _scale_map(values: Values, scale: str) -> Values:
-    """Return a map's values in 0..1, or in -1..1 where it has negative ones; raise Problem."""
+    """Return a map's values in 0..1, with signs in -1..1; raise Problem."""
     if scale not in get_args(MapScale):
         raise Problem(f"scale is {scale!r}: use one of {', '.join(get_args(MapScale))}.")
     low, high = float(values.min()), float(values.max())
@@ -406,7 +406,7 @@ def add_heading(pixels: Pixels, text: str) -> Pixels:
 
 
 def _wrap(text: str, limit: int, size: int) -> list[str]:
-    """Return a text in lines of at most `limit` pixels; a word that is longer is shortened."""
+    """Return a text in lines of at most `limit` pixels, longer words shortened."""
     lines: list[str] = []
     for word in text.split():
         longer = " ".join([*lines[-1:], word])

@@ -324,7 +324,7 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
 
 
 def _come_early(explanation: Result, layers: Collection[str]) -> bool:
-    """Return whether layers come before the model's usual ones; attention modules are no such layers."""
+    """Return whether layers come before the usual ones, unlike attention modules."""
     loaded = explanation.evidence.loaded
     order = [layer.path for layer in loaded.layers]
     usual = [path for path in loaded.default_layers if path in order]

@@ -31,7 +31,7 @@ router = APIRouter(tags=["guides"])
 
 
 class GuideRequest(MapRequest):
-    """Explain the best class of a picture, or one of your choice; the guides' names of fields are taken, too."""
+    """Explain the best class or one of your choice; the guides' names are taken."""
 
     takes_words: ClassVar[bool] = True
 
@@ -68,7 +68,7 @@ class GuideRequest(MapRequest):
         return replace(Style.parse(self.colormap, self.alpha, self.mode), boxes=GUIDE_STYLE.boxes)
 
     def explain(self, **options: Any) -> Explanation:
-        """Explain with its options, and others where it states none; raise Problem, and ApiProblem without a map."""
+        """Explain with its options, then with these; raise Problem."""
         fields = self.model_dump(exclude_unset=True, exclude_none=True, include=set(ExplainRequest.model_fields))
         explanation = service.explain(ExplainRequest.model_validate({"top_k": 1} | options | fields))
         service.check_mapped(explanation)
@@ -83,7 +83,7 @@ def _read_truth(name: str, value: Any) -> bool:
 
 
 def _read_field(field: FieldInfo | None, name: str, value: Any) -> Json:
-    """Return a field with its value, as a tuple where it has several; nothing for none of them."""
+    """Return a field with its value, as a tuple where it has several."""
     if field is None or get_origin(field.annotation) is not tuple:
         return {name: value}
     if value is None:
@@ -93,7 +93,7 @@ def _read_field(field: FieldInfo | None, name: str, value: Any) -> Json:
 
 
 class HeatmapRequest(GuideRequest):
-    """Draw the map of the best class, or of all boxes, into a file; the guides' names of fields are taken, too."""
+    """Draw the map of the best class or all boxes; the guides' names are taken."""
 
     model: Name | None = Field(None, description="An id of GET /api/models; null: the server's detector.")
     show_box: bool = Field(False, description="Whether a detector's boxes are drawn, in green.")
@@ -163,7 +163,7 @@ def generate(request: HeatmapRequest, _: str) -> HeatmapAnswer:
 
 
 def _detector() -> str:
-    """Return the server's model where it draws boxes, else the first detector that is here."""
+    """Return the server's model if it draws boxes, else the first detector here."""
     name = settings().api_model
     return name if task_of(service.local_model(name)).explains("picture") else detector()
 

@@ -200,7 +200,7 @@ class ProveRequest(_EvidenceRequest):
 
 
 def field_of(schema: type[BaseModel], name: str) -> str:
-    """Return a schema's field of a sent name, which may be a guide's where the schema takes those."""
+    """Return a schema's field of a sent name, which may be a guide's."""
     if name in schema.model_fields or not getattr(schema, "takes_words", False):
         return name
     return (guide_words.renamed(name, schema.model_fields) or name).partition("=")[0]

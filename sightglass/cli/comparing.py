@@ -137,8 +137,7 @@ def similarity(
     --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
-    is_picture = gallery and (example_meant(gallery) or Path(gallery).is_file())
-    if gallery and len(pictures) == 1 and is_picture and not gallery.lower().endswith(".zip"):
+    if gallery and len(pictures) == 1 and _is_picture(gallery):
         # One picture is no gallery.
         pictures, gallery = [*pictures, gallery], None
     if len(pictures) != (1 if gallery else 2):
@@ -156,6 +155,11 @@ def similarity(
             return run.evaluate(pictures[0], gallery)
         query = console.open_picture(pictures[0])
         return run.rank(query, gallery) if gallery else run.compare(query, console.open_picture(pictures[1]))
+
+
+def _is_picture(name: str) -> bool:
+    """Return whether a gallery is one picture, also a bundled one."""
+    return example_meant(name) is not None or (Path(name).is_file() and not name.lower().endswith(".zip"))
 
 
 @dataclass

@@ -30,7 +30,7 @@ def names() -> Mapping[str, str]:
 
 @cache
 def _section(section: str) -> Mapping[str, str]:
-    """Return the words of a section, of all guides or of `names`, each with ours."""
+    """Return the words of a section of all guides, each with ours."""
     rows = [row for guide in guides().values() for row in guide.get(section, {}).items()]
     rows += names().items() if section == "names" else ()
     return {_plain(word): ours for words, ours in rows for word in words.split(", ")}
@@ -43,7 +43,7 @@ def _own() -> frozenset[str]:
 
 
 def _plain(word: str) -> str:
-    """Return a word as the table's keys are compared: options are written with either dash."""
+    """Return a word as keys are compared: options have either dash."""
     return word.replace("-", "_")
 
 
@@ -59,13 +59,13 @@ def answer(word: str) -> str | None:
 
 
 def renamed(word: str, known: Collection[str]) -> str | None:
-    """Return our name of an argument, field or option among the known ones, or `name=value`; else None."""
+    """Return our name of an argument or option, or `name=value`; None if not `known`."""
     ours = (_look_up("names", word.lstrip("-")) or "").split()
     return next((name for name in ours if name.partition("=")[0] in known), None)
 
 
 def advise(word: str, known: Collection[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    """Return the end of a sentence about a word that is not among the known ones.
+    """Return the end of a sentence about a word that is not known.
 
     `elsewhere`: what to do with names that are not taken so here.
     """
@@ -78,29 +78,30 @@ def advise(word: str, known: Collection[str], elsewhere: Mapping[str, str] | Non
     return here or did_you_mean(word, known, f"use one of {', '.join(known)}.")
 
 
-PYTHON = ("python", "python3", "py")
-"""What stands before a script."""
-
-
 def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[str]) -> list[str]:
     """Return a command line with its verb in front; a guide's script becomes the verb that it stands for.
 
     `verbs` are those that are known, `flags` the options without a value. The verb may stand after options.
     """
+    if [*args[1:3]] == ["-m", "sightglass"]:
+        # As `python -m sightglass`.
+        args = args[2:]
     for index, word in enumerate(args):
         if word.startswith("-") or (index > 0 and _takes_value(args[index - 1], flags)):
             continue
         rest, script = [*args[:index], *args[index + 1 :]], word.rpartition("/")[2]
-        if script in PYTHON and rest[index : index + 1] == ["-m"]:
-            del rest[index]
-        ours = _look_up("verbs", script)
+        ours = _find_verb(script, rest)
         if ours is not None:
-            scripts = [_look_up("verbs", f"{script} {part.partition('=')[0]}") for part in rest]
-            ours = next(filter(None, scripts), ours)
             return [ours, *rest] if ours else verb_first(rest, verbs, flags)
         if index == 0 or word in verbs:
             return [word, *rest]
     return list(args)
+
+
+def _find_verb(script: str, rest: Sequence[str]) -> str | None:
+    """Return the verb that a script is; "" where it follows, None for another word."""
+    with_option = (_look_up("verbs", f"{script} {word.partition('=')[0]}") for word in rest)
+    return next(filter(None, with_option), _look_up("verbs", script))
 
 
 def _takes_value(word: str, flags: Collection[str]) -> bool:
@@ -110,7 +111,7 @@ def _takes_value(word: str, flags: Collection[str]) -> bool:
 
 
 def _is_complete(word: str, flags: Collection[str]) -> bool:
-    """Return whether an option takes no value: a flag, or a guide's that stands for ours with its value."""
+    """Return whether an option takes no value, as a flag."""
     return len((_look_up("taken", word) or word).split()) > 1 or word.replace("_", "-") in flags
 
 

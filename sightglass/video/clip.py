@@ -248,7 +248,7 @@ class Clip:
 
 
 def _matrix_of(frame: Any) -> str | None:
-    """Return the matrix of an HD frame whose file states none, BT.709; None: the frame's own, else BT.601."""
+    """Return BT.709 for an HD frame that states no matrix; None: its own."""
     is_large = frame.height >= HD[1] or frame.width >= HD[0]
     return "ITU709" if is_large and frame.colorspace == UNSPECIFIED else None
 
