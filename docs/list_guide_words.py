@@ -8,7 +8,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from sightglass.common.guide_words import guides  # noqa: E402
+from sightglass.common.guide_words import guides, names  # noqa: E402
 
 PAGE = ROOT / "docs/from-your-guide.md"
 BEGIN, END = "<!-- words: python docs/list_guide_words.py -->\n", "<!-- end of words -->\n"
@@ -31,6 +31,16 @@ def table(name: str, guide: Any) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def arguments() -> str:
+    """Return the section of others' arguments, fields and options."""
+    lines = ["## Arguments and fields of other libraries", "", "| their word | here |", "|---|---|"]
+    lines += [
+        f"| {', '.join(map(mark, words.split(', ')))} | {' or '.join(f'`{name}`' for name in ours.split())} |"
+        for words, ours in names().items()
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
 def mark(word: str) -> str:
     """Return a word as code, or one of a screen in italics."""
     return f"*{word}*" if " " in word else f"`{word}`"
@@ -40,7 +50,7 @@ def page() -> str:
     """Return the page with the tables between its marks."""
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     tables = "".join(table(name, guide) for name, guide in guides().items())
-    return before + BEGIN + tables + END + rest.partition(END)[2]
+    return before + BEGIN + tables + arguments() + END + rest.partition(END)[2]
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, overload
+from typing import Any, Self, TypedDict, TypeVar, overload
 
 import numpy as np
 import torch
 
 from sightglass.common import settings as app_settings
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem, OutOfMemory, Problem, lacks_memory
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.common.work.threads import in_order
@@ -22,7 +24,7 @@ from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence, ModelChanged, groups
-from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.layers import ATTENTION, chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
@@ -42,6 +44,15 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(app_settings.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
+WITH_PICTURE = {
+    name: f"give it with the picture, as explainer(picture, {name}=...)"
+    for name in (*OFFERED, "question", "bgr")
+    if name != "layers"
+}
+"""What to do with an option of a call that is given to the Explainer."""
+AS_INPUT = "The tensor was taken as the model's input: nothing was done to it."
+AS_PICTURE = "The tensor's values lie in 0 to 1: it was taken as a picture, and prepared by `preprocess`."
+"""Notes on a float tensor, which may be either."""
 READ_AHEAD = 8
 """Pictures of a list that are decoded ahead for a GPU."""
 MAX_VOCABULARIES = 16
@@ -68,6 +79,7 @@ class Explainer:
     `Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])`.
     """
 
+    @called_as("Explainer(model, layers=..., preprocess=..., labels=...)", WITH_PICTURE)
     def __init__(
         self,
         model: Any = "efficientnet-lite0",
@@ -136,7 +148,7 @@ class Explainer:
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
-            chosen_layers(self.loaded, Options.parse({"layers": self._layers}).layers)
+            chosen_layers(self.loaded, Options.parse({"layers": self._layers}).layers, ATTENTION)
         # An evicted model must not survive in a cache.
         loaded_models = model_cache.models()
         EVIDENCE.discard(lambda evidence: evidence.loaded.origin not in loaded_models)
@@ -193,6 +205,13 @@ class Explainer:
             raise ModelProblem(f"The {type(layers).__name__} given as a layer is no part of {self.model.id}.")
         return path
 
+    def __enter__(self) -> Self:
+        """Return the Explainer: libraries whose hooks must be removed are used so."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: no hook is left on the model."""
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, by index."""
@@ -212,6 +231,7 @@ class Explainer:
     def __call__(self, source: list[Any] | tuple[Any, ...], **arguments: Any) -> list[Explanation]: ...
     @overload
     def __call__(self, source: Any, **arguments: Any) -> Explanation: ...
+    @called_as("explainer(picture, targets=..., method=...)", {"source": "give the picture first, without a name"})
     def __call__(
         self,
         source: Any,
@@ -260,8 +280,8 @@ class Explainer:
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
         if self._is_model_input(source):
-            options = options | {"preprocessing": READY}
-            return Image.of_tensor(source), self.options(options, question)
+            image, options = Image.of_tensor(source), options | {"preprocessing": READY}
+            return replace(image, notes=(*image.notes, AS_INPUT)), self.options(options, question)
         if bgr and not isinstance(source, np.ndarray):
             raise ModelProblem(
                 "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
@@ -269,7 +289,15 @@ class Explainer:
         if bgr and source.ndim > 2 and source.shape[-1] in (3, 4):
             # Alpha stays last, and grey has one tone.
             source = source[..., [2, 1, 0, 3][: source.shape[-1]]]
-        return self.open(source), self.options(options, question)
+        image = self.open(source)
+        if isinstance(source, torch.Tensor) and source.is_floating_point() and self._prepares:
+            image = replace(image, notes=(*image.notes, AS_PICTURE))
+        return image, self.options(options, question)
+
+    @property
+    def _prepares(self) -> bool:
+        """Return whether pictures are prepared as a caller says of a model in memory."""
+        return self._object is not None and self._object.preprocess is not None
 
     def open(self, source: Any) -> Image:
         """Open a picture; an array with the model's channels holds numbers, unless they are colours."""
@@ -284,7 +312,7 @@ class Explainer:
             return "pixel_values" in source
         if not isinstance(source, torch.Tensor) or not source.is_floating_point():
             return False
-        return self._object.preprocess is None or bool(source.min() < 0 or source.max() > 1)
+        return not self._prepares or bool(source.min() < 0 or source.max() > 1)
 
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""
@@ -350,7 +378,7 @@ class Explainer:
         images, all_options = zip(*group, strict=True)
         options = all_options[0]
         loaded = self.with_vocabulary(loaded, options, images[0])
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
         arrays = [image.array(loaded.adapter.channels, self.model.id) for image in images]
@@ -466,7 +494,7 @@ class Explainer:
         """
         loaded = self.with_vocabulary(loaded, options, image, progress)
         adapter = loaded.adapter
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         key = (image.key, adapter.weights_sha256, self.model.id, layers, options.preprocessing, loaded.device)
         milliseconds: dict[str, float] = {}
         evidence = None if adapter.spec.in_memory else EVIDENCE.get(key)
@@ -477,7 +505,7 @@ class Explainer:
 
     def fresh_evidence(self, loaded: LoadedModel, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
         """Return new Evidence of one pass, and the milliseconds; `loaded` is one that `with_vocabulary` returned."""
-        layers = chosen_layers(loaded, options.layers)
+        layers = chosen_layers(loaded, options.layers, options.method)
         # Built once for a model, so it is not part of this picture's time.
         loaded.fastest_adapter(layers)
         start = time.perf_counter()
@@ -519,6 +547,7 @@ def _split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
     return [{"targets": target if isinstance(target, (list, tuple)) else (target,)} for target in targets]
 
 
+@called_as("replay(recipe, picture)")
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a Recipe, or of its file, on its picture.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.lazy import lazy_import
@@ -23,7 +24,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
-from sightglass.explain.options import Options, TargetSpec
+from sightglass.explain.options import OFFERED, Options, TargetSpec, check_names
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -36,11 +37,14 @@ from sightglass.explain.trust.support import prove
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
+from sightglass.models.preprocess import INFERRED, READY
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
 """Families of methods that explain a function of the model's outputs."""
+OF_BOXES = ("confidence", "iou", "ratio", "within")
+"""Options that change nothing without boxes."""
 OF_PASS = ("layers", "preprocessing", "vocabulary", "examples")
 """Options that a pass of the model depends on."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
@@ -67,6 +71,7 @@ class Explanation(Result):
         """The limitations of the first map, most serious first, proof included."""
         return diagnose(self)
 
+    @called_as("with_method(name)")
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> "Explanation":
@@ -87,12 +92,14 @@ class Explanation(Result):
         )
         return tuple(self.with_method(method.id) for method in methods)
 
+    @called_as("with_targets(5, 'cat')", {"targets": "give them without a name"})
     def with_targets(self, *targets: TargetSpec | Callable[[Any], Any]) -> "Explanation":
         """Explain other targets by the same method, as in `Options.targets`, or functions of the model's outputs."""
         return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> "Explanation":
         """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
+        check_names(changed)
         if names := [name for name in OF_PASS if name in changed]:
             raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
         return self._rerun(replace(self.options, **changed), None, None)
@@ -138,6 +145,7 @@ class Explanation(Result):
             self._checks[place] = run_checks(self, place, **options)
         return self._checks[place]
 
+    @called_as("save(path)")
     def save(self, path: str | Path) -> Path:
         """Write all files of the explanation into a folder.
 
@@ -223,7 +231,7 @@ def explain(
 
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
-    loaded, notes = evidence.loaded, [*evidence.loaded.adapter.notes, *evidence.remarks]
+    loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
     if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
@@ -233,7 +241,27 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
         "evidence=both": options.evidence == "both" and not method.signed,
     }
     notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
+    notes += _describe_idle_boxes(evidence, options)
     return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _describe_model(evidence: Evidence, options: Options) -> tuple[str, ...]:
+    """Return the adapter's notes, without one on a preprocessing where there was none."""
+    notes = evidence.loaded.adapter.notes
+    if options.preprocessing != READY:
+        return notes
+    return tuple(note for note in notes if not note.startswith(INFERRED))
+
+
+def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
+    """Return sentences on options of boxes that change nothing here."""
+    given = {name: getattr(options, name) for name in OF_BOXES if getattr(options, name) != OFFERED[name].default}
+    if not task_of(evidence.loaded.adapter).explains("detection"):
+        name = evidence.loaded.adapter.spec.id
+        return [f"{option}={value} has no effect: {name} draws no boxes." for option, value in given.items()]
+    if "ratio" in given and options.per != "picture":
+        return [f"ratio={options.ratio:g} has no effect: it is of one map of the whole picture (per=picture)."]
+    return []
 
 
 def _scale(

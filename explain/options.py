@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from sightglass.common import guide_words
-from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Part
 from sightglass.models.geometry import Box
 from sightglass.models.preprocess import WAYS
@@ -276,11 +276,7 @@ class Options:
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
         """Build Options by name; raises ModelProblem for the first wrong value."""
-        names = [field.name for field in fields(cls)]
-        if unknown := sorted(set(options) - set(names)):
-            hint = (guide_words.answer(unknown[0]) or "").partition(": ")[2]
-            hint = hint or did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
-            raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
+        check_names(options)
         readers: dict[str, tuple[Callable[[Any], Any], str]] = {
             "targets": (_sequence, "give classes by index or label, or candidates as [anchor, class]"),
             "classes": (_sequence, "give classes by index or label"),
@@ -343,6 +339,23 @@ OFFERED: Mapping[str, Option] = MappingProxyType({field.name: field.metadata["op
 """How each option is offered, by its name."""
 RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.resolved)
 """The options that a recipe stores unchanged; the others it stores as they were resolved."""
+
+
+OF_MODEL = ("model", "preprocess", "labels", "name", "arch", "task", "output", "unit", "outputs", "device")
+"""What is said of a model, when an Explainer is made."""
+OF_DRAWING = ("colormap", "alpha", "mode")
+"""What is said of a picture under its map."""
+_ELSEWHERE = {name: f"give it to the Explainer, as Explainer(model, {name}=...)" for name in OF_MODEL}
+_ELSEWHERE |= {"model": "give it to the Explainer, as Explainer(model)"}
+_ELSEWHERE |= {name: f"give it to the drawing, as result.overlay({name}=...)" for name in OF_DRAWING}
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Raise ModelProblem for the first name that is no option."""
+    unknown = sorted(set(options) - OFFERED.keys())
+    if unknown:
+        hint = guide_words.advise(unknown[0], tuple(OFFERED), _ELSEWHERE)
+        raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:

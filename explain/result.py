@@ -12,6 +12,7 @@ from typing import Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps import boxes
@@ -24,7 +25,7 @@ from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import FUNCTION_TARGET, Recipe, versions
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
+from sightglass.explain.rendering.style import Mode, Style
 from sightglass.explain.tasks import Task, task_of
 from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.trust.checks import Checks
@@ -174,13 +175,14 @@ class Result:
             )
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
+    @called_as("overlay(0, colormap=..., alpha=..., mode=...)")
     def overlay(
         self,
         index: int | str = 0,
         *,
-        colormap: str = VIEWER_STYLE.colormap,
-        alpha: float = VIEWER_STYLE.alpha,
-        mode: Mode = VIEWER_STYLE.mode,
+        colormap: str | int | None = None,
+        alpha: float | None = None,
+        mode: Mode | None = None,
     ) -> NDArray[np.uint8]:
         """Draw one heatmap over the picture as the viewer does, uint8 (H, W, 3) RGB.
 
@@ -189,8 +191,8 @@ class Result:
         and outside of a frame. Signed maps have their own colours over grey, and lines at half their scale, dashed for
         what lowers. Raises ModelProblem for an unknown map.
         """
-        style = Style(mode, colormap, alpha)
-        return render.paint(self.image.pixels, self._map(index).field, style, unseen="light" if alpha else "keep")
+        style = Style.parse(colormap, alpha, mode)
+        return render.paint(self.image.pixels, self._map(index).field, style, unseen="light" if style.alpha else "keep")
 
     def agreement(self, first: int, second: int) -> Agreement:
         """Return how similar two of the maps are; computed once."""

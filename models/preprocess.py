@@ -21,6 +21,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and std of its pictures, the usual ones in training."""
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
+INFERRED = "Its preprocessing was inferred"
+"""Begins the note on a preprocessing that nobody stated."""
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
     "trained": "As in training",

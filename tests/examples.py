@@ -166,10 +166,24 @@ def folder() -> Iterator[None]:
             EVIDENCE.clear()
 
 
+def _reason(page: Path, files: list[Path]) -> str | None:
+    """Return why a page is not run here; None for one that is."""
+    without = lacking(page)
+    if without:
+        return f"it needs {', '.join(without)}"
+    if page.name in ELSEWHERE:
+        return f"tests/{ELSEWHERE[page.name]} runs it"
+    missing = {*named("weights", page)} - {file.name for file in files}
+    return f"name a file {', '.join(missing)}" if missing else None
+
+
 if __name__ == "__main__":
     import sightglass
 
-    chosen = [name for name in sys.argv[1:] if name.endswith(".md")]
-    for name in chosen or map(str, followed()):
-        run(Path(name).absolute(), [file for file in sys.argv[1:] if file not in chosen])
-        print(f"{name}: every block ran with {sightglass.__file__}")
+    chosen = [Path(name).absolute() for name in sys.argv[1:] if name.endswith(".md")]
+    given = [Path(name).absolute() for name in sys.argv[1:] if not name.endswith(".md")]
+    for page in chosen or followed():
+        reason = _reason(page, given)
+        if reason is None:
+            run(page, given)
+        print(f"{page.name}: {f'not run: {reason}' if reason else f'every block ran with {sightglass.__file__}'}")

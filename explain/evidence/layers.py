@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem, nearest
 from sightglass.models.layers import AXES, Layer, ModelStage, cells_of, channels_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 PIXELS = "pixels"
 """The layer name of a map with a value for each pixel of the input, which is smoothed for display."""
+
+
+ATTENTION = "attention"
+"""The method whose layers are attention modules."""
 
 
 def watch(module: nn.Module, paths: Iterable[str], note: Callable[[str, Tensor], Tensor | None]) -> ExitStack:
@@ -80,25 +84,50 @@ def layers_at(loaded: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:
     return tuple(loaded.survey.by_path[path] for path in paths)
 
 
-def chosen_layers(loaded: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
+def nearest_attention(layer: Layer, paths: Sequence[str]) -> str:
+    """Return the path of a layer's attention module: its own block's, else the last."""
+    if layer.read_by in paths:
+        return layer.read_by
+    names = layer.path.split(".")
+
+    def count_shared(path: str) -> int:
+        return next((i for i, (a, b) in enumerate(zip(names, path.split("."), strict=False)) if a != b), len(names))
+
+    return max(reversed(paths), key=count_shared)
+
+
+def _attended(loaded: LoadedModel, path: str) -> str | None:
+    """Return the last layer that an attention module reads; None without a map."""
+    usable = [attention.path for attention in loaded.survey.attentions if attention.grid is not None]
+    if path not in usable:
+        return None
+    layers = reversed([*loaded.survey.by_path.values()])
+    return next((layer.path for layer in layers if nearest_attention(layer, usable) == path), None)
+
+
+def chosen_layers(loaded: LoadedModel, names: tuple[str, ...], method: str | None = None) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not loaded.gradients:
         raise ModelProblem(f"{loaded.adapter.spec.id} {loaded.without_layers}: leave layers out.")
-    paths = tuple(dict.fromkeys(path for name in names for path in find_paths(loaded, name)))
+    paths = tuple(dict.fromkeys(path for name in names for path in find_paths(loaded, name, method)))
     return layers_at(loaded, paths or loaded.default_layers)
 
 
-def find_paths(loaded: LoadedModel, typed: str) -> tuple[str, ...]:
+def find_paths(loaded: LoadedModel, typed: str, method: str | None = None) -> tuple[str, ...]:
     """Return the paths of layers by typed names, separated by commas.
 
-    A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
-    between them. Raises ModelProblem, one sentence with the name as it was typed.
+    A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name, and of method "attention" an attention
+    module; names without spaces may have these between them. Raises ModelProblem with the name as it was typed.
     """
     layers_by_path, adapter = loaded.survey.by_path, loaded.adapter
     presets = adapter.presets(loaded.layers)
 
     def match(name: str) -> tuple[str, ...]:
-        return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in layers_by_path else ())
+        path: str | None = adapter.path_of(name)
+        if path not in layers_by_path:
+            attended = (method or "").lower() == ATTENTION
+            path = _attended(loaded, str(path)) if attended else None
+        return presets.get(name) or (() if path is None else (path,))
 
     paths: list[str] = []
     for part in map(str.strip, typed.split(",")):
@@ -119,7 +148,7 @@ def _refuse(
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(loaded.adapter.module.named_modules()):
         shown_name = name if path == name else f"{name} ({path})"
-        if any(attention.path == path for attention in loaded.survey.attentions):
+        if _attended(loaded, path) is not None:
             choose = f'method "attention" shows its weights, or {choose}'
         what = "was measured to have no place in the picture" if path in loaded.survey.unplaced else "is not a map"
         return ModelProblem(f"The output of {shown_name} {what}: {choose}.")

@@ -22,13 +22,13 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import watch
+from sightglass.explain.evidence.layers import nearest_attention, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.queries import CrossAttention
-from sightglass.models.layers import Layer, cells_of, spread
+from sightglass.models.layers import cells_of, spread
 
 UNFUSED = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""
@@ -103,18 +103,6 @@ def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
         windows = " over the whole picture" if loaded.survey.attentions else ""
         raise ModelProblem(f"{loaded.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
     return usable
-
-
-def _nearest(layer: Layer, paths: Sequence[str]) -> str:
-    """Return the path of a layer's attention module: its own block's, else the last."""
-    if layer.read_by in paths:
-        return layer.read_by
-    names = layer.path.split(".")
-
-    def count_shared(path: str) -> int:
-        return next((i for i, (a, b) in enumerate(zip(names, path.split("."), strict=False)) if a != b), len(names))
-
-    return max(reversed(paths), key=count_shared)
 
 
 def _rows(module: AttentionModule, last: AttentionModule, read: Tensor) -> Tensor:
@@ -250,7 +238,7 @@ def choose_head(maps: Tensor, head: int | None) -> Tensor:
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     """Return each head's weights (heads, h, w) of the layers' attention, by path."""
     usable = [attention.path for attention in attentions(evidence.loaded)]
-    paths = list(dict.fromkeys(_nearest(layer, usable) for layer in evidence.layers))
+    paths = list(dict.fromkeys(nearest_attention(layer, usable) for layer in evidence.layers))
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
         (modules,) = compute_gradients(evidence, [target], Request(), last_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
@@ -20,6 +21,7 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.common.settings import settings
 from sightglass.explain.picture import bounds
+from sightglass.explain.picture.colour import Profile, profile_of, read_profile, to_srgb
 from sightglass.models.preprocess import MAX_CHANNELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -30,6 +32,7 @@ MAX_SIDE = 65_500
 STRIP = 4_000_000
 """About how many values are converted at a time, as numbers of eight bytes: 32 MB."""
 TURNED = "rotated as its EXIF orientation says"
+REDUCED = "16-bit reduced to 8 bits"
 BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoders'"
 ON_WHITE = "Transparent areas are shown on white."
 # By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
@@ -91,8 +94,9 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         check_size(image.width, image.height, name, max_pixels)
         if isinstance(source, bytes):
             bounds.check_decoding(image, source, name)
-        fast = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and settings().nvjpeg
-        pixels, notes = (_by_nvjpeg(source) if fast and isinstance(source, bytes) else None) or _flatten(image)
+        plain_jpeg = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and profile_of(image) is None
+        fast = _by_nvjpeg(source) if plain_jpeg and settings().nvjpeg and isinstance(source, bytes) else None
+        pixels, notes = fast or _flatten(image, source)
     except (ImageProblem, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -127,24 +131,57 @@ def _by_nvjpeg(data: bytes) -> tuple[Pixels, tuple[str, ...]] | None:
     return None
 
 
-def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
+def _flatten(image: Pillow.Image, source: Pillow.Image | bytes) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
     before = _orientation(image) if image.format == "TIFF" else 1
-    notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
+    notes = [REDUCED] if ";16" in str(getattr(image, "tile", "")) else []
     image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
+    converted = _in_srgb(image, source, deep=bool(notes))
+    if converted is not None:
+        rgb, transparent = _on_white(converted[0])
+        notes += converted[1]
+    elif image.mode == "F" or image.mode.startswith("I"):
         tones, note = grey(np.asarray(image))
         rgb, notes, transparent = Pillow.fromarray(tones).convert("RGB"), [note], False
     else:
         rgb, transparent = _on_white(image)
-    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        notes.append(f"{image.mode} converted to RGB")
+        notes += [f"{image.mode} converted to RGB"] * (image.mode in ("CMYK", "LAB", "YCbCr", "HSV"))
     if transparent:
         notes.append(ON_WHITE)
     left = _orientation(image)
     if before in _UPRIGHT or left in _UPRIGHT:
         notes.append(TURNED)
     return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+
+
+def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -> tuple[Pillow.Image, list[str]] | None:
+    """Return a loaded picture in sRGB, with notes; None without a profile.
+
+    `deep`: whether it has 16 bits.
+    """
+    profile = profile_of(image)
+    if profile is None:
+        return None
+    if image.mode.startswith("I;16") and profile.mode == "L":
+        tones = _in_strips(np.asarray(image), profile.convert_16)
+        return Pillow.fromarray(tones), [*[REDUCED] * (not deep), profile.note]
+    converted = None
+    if deep and image.format == "PNG" and isinstance(source, bytes):
+        converted = _from_deep_png(source, profile)
+    converted = converted or to_srgb(image, profile)
+    return None if converted is None else (converted, [profile.note])
+
+
+def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
+    """Return a PNG of 16 bits in sRGB; None where it has no colours."""
+    # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
+        return None
+    converted = Pillow.fromarray(_in_strips(values[..., 2::-1], profile.convert_16))
+    if values.shape[2] == 4:
+        converted.putalpha(Pillow.fromarray((values[..., 3] >> 8).astype(np.uint8)))
+    return converted
 
 
 def _orientation(image: Pillow.Image) -> int:
@@ -253,7 +290,9 @@ def from_array(
         pixels, planes, notes = convert_array(array.copy(), name, max_pixels)
         return pixels, planes, read + notes
     if channels not in (1, 3, 4):
-        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
+        first = array.ndim == 3 and len(array) in (1, 3, 4)
+        hint = ": transpose(1, 2, 0) puts its channels last" if first else ""
+        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}{hint}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     return _as_picture(array)
 
@@ -269,9 +308,8 @@ def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:
         low, high = float(array.min()), float(array.max())
         # Resizing overshoots a little; NaN fails both comparisons.
         if not (low >= -1e-6 and high <= 1 + 1e-6):
-            raise ImageProblem(
-                f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; divide by its full scale."
-            )
+            advice = "give it before it is normalised" if low < 0 else "divide by its full scale"
+            raise ImageProblem(f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; {advice}.")
         array = np.rint(array.astype(np.float32).clip(0, 1) * 255)
     elif array.dtype != np.uint8:
         raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
@@ -442,7 +480,7 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
 def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
     """Return a TIFF's array as its tags say, with notes, and bits as `convert_array` takes it."""
     # Only these: others may be large.
-    codes = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA)
+    codes = (*HIGHEST, int(ExifTags.Base.Orientation), GDAL_NO_DATA, int(ExifTags.Base.InterColorProfile))
     tags = {code: page.tags[code].value for code in codes if code in page.tags}
     photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
@@ -462,7 +500,22 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     if photometric != RGB or array.dtype != np.uint16 or array.shape[2] != 3:
         return array, notes + more, 0
     # Scanners state 16 bits and use fewer.
-    return array, notes + more, bits if bits < 16 or highest else _bits_used(array.max())
+    bits = bits if bits < 16 or highest else _bits_used(array.max())
+    tones = _tones_of(array, bits, tags.get(ExifTags.Base.InterColorProfile))
+    return (array, notes + more, bits) if tones is None else (tones[0], notes + more + tones[1], 0)
+
+
+def _tones_of(array: NDArray[np.uint16], bits: int, data: bytes | None) -> tuple[Pixels, tuple[str, ...]] | None:
+    """Return a photograph of uint16 in sRGB, and notes; None without a profile."""
+    profile = read_profile(bytes(data)) if data else None
+    if profile is None or profile.mode != "RGB":
+        return None
+    whole = (1 << bits) - 1
+
+    def convert(rows: NDArray[np.uint16]) -> Pixels:
+        return profile.convert_16((rows.astype(np.uint32) * 65535 // whole).astype(np.uint16))
+
+    return _in_strips(array, convert), (f"{bits}-bit reduced to 8 bits", profile.note)
 
 
 def _bits_used(high: float) -> int:

@@ -13,7 +13,7 @@ import struct
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -47,6 +47,10 @@ _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_m
 _HEADER_BYTES = 2**18
 """Number of bytes at the start of a file within which its size and its orientation are."""
 _JPEG = b"\xff\xd8"
+RESULTS = {"analysis_summary.json", "journal.jsonl", "comparison.json", "similarity.json", "proof.json"}
+"""Files of which each folder of results has one."""
+OWN = "results of Sightglass"
+"""Why a picture in such a folder is left out."""
 _RECIPE_BYTES = 512
 """Number of bytes at the start of a file within which its recipe begins."""
 
@@ -87,13 +91,39 @@ class Item:
             if isinstance(data, Path) and data.is_file():
                 with data.open("rb") as file:
                     start = file.read(_RECIPE_BYTES)
-        # Results are often beside the pictures (`sightglass.report.embedded_recipe`).
-        if isinstance(start, bytes) and b'{"sightglass":' in start[:_RECIPE_BYTES]:
+        if isinstance(start, bytes) and _carries_recipe(start):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
         if isinstance(data, bytes):
             # Of an archive or a storage.
             return open_received(data, name=self.name)
         return Image.open(data, name=self.name)
+
+
+def _carries_recipe(start: bytes) -> bool:
+    """Return whether a file begins as one that Sightglass drew (`sightglass.report.embedded_recipe`)."""
+    return b'{"sightglass":' in start[:_RECIPE_BYTES]
+
+
+def _is_result(path: Path, key: str, of_results: Collection[str], left_out: dict[str, str]) -> bool:
+    """Return whether a picture was written into a folder of results, and note it."""
+    if str(path.parent) not in of_results:
+        return False
+    start = b""
+    # Opening a pipe would wait for it.
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(_RECIPE_BYTES)
+    is_own = path.stem.endswith("_original") or _carries_recipe(start)
+    if is_own:
+        left_out[key] = OWN
+    return is_own
+
+
+def _note_results(of_results: set[str], folder: str, names: Sequence[str]) -> None:
+    """Add a folder where it holds results, or is in one that does."""
+    if not RESULTS.isdisjoint(names) or os.path.dirname(folder) in of_results:
+        of_results.add(folder)
 
 
 class Unreachable(ImageProblem):
@@ -182,6 +212,7 @@ def _from_path(source: str, skip: Path | str | None, left_out: dict[str, str]) -
 
 def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[Path]:
     skip = skip and skip.resolve()
+    of_results = set[str]()
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         top = Path(folder).relative_to(root)
@@ -191,9 +222,11 @@ def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[P
             below.clear()
             continue
         left_out |= dict.fromkeys((f"{(top / name).as_posix()}/" for name in sorted(hidden)), HIDDEN)
+        _note_results(of_results, folder, names)
         for name in sorted(names):
-            if _is_chosen((top / name).as_posix(), PICTURES, left_out, NO_PICTURE):
-                yield Path(folder, name)
+            path, key = Path(folder, name), (top / name).as_posix()
+            if not _is_result(path, key, of_results, left_out) and _is_chosen(key, PICTURES, left_out, NO_PICTURE):
+                yield path
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:

@@ -3,8 +3,9 @@
 import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import Problem
 from sightglass.common.fonts import split_by_font
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style, check_pixels, lut
+from sightglass.explain.rendering.style import Field, Kind, Pixels, Style, Values, check_pixels, lut
 from sightglass.explain.tasks.wording import Mark as Mark
 
 Place = tuple[int, int, int, int]
@@ -315,35 +317,77 @@ def draw_numbers(
     return add_names(out, [((left, above), scale[0]), ((right, above), scale[1])])
 
 
+MapScale = Literal["own", "as is"]
+"""Of a map computed elsewhere: its strongest value is the scale's end, or its values lie in 0..1 (-1..1) already."""
+ROUNDING = 1e-3
+"""Share of a map's highest value below which a negative one comes from rounding."""
+
+
+@called_as("overlay(map, picture, colormap=..., alpha=..., mode=...)")
 def overlay(
     map: Any,
     picture: Any,
     *,
-    colormap: str | int = VIEWER_STYLE.colormap,
-    alpha: float = VIEWER_STYLE.alpha,
-    mode: str = VIEWER_STYLE.mode,
+    colormap: str | int | None = None,
+    alpha: float | None = None,
+    mode: str | None = None,
+    scale: str = "own",
 ) -> Pixels:
     """Draw a map over a picture, uint8 (H, W, 3) RGB.
 
-    `map`: an array or tensor (h, w), of any size; if numbers lie outside 0..1, the lowest becomes 0 and the highest 1.
-    `picture`: whatever an Explainer takes. `mode` "blend": the whole picture is coloured. Raises Problem, one sentence.
+    `map`: an array or tensor (h, w) of any size, alone or as a batch of one. `picture`: whatever an Explainer takes.
+    `scale` "own": 0 stays 0, and the highest value becomes 1; "as is": the values lie in 0..1 already.
+    A map with negative values has the same scale on both sides of 0: red raises and blue lowers, and of a `colormap`
+    that is named, which then colours the whole picture, 0 is the middle. `mode` "blend": the whole picture is coloured.
+    Raises Problem, one sentence.
     """
-    try:
-        values = np.asarray(map.detach().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise Problem(f"A map cannot be {map!r:.80}: give the map first, then the picture.") from None
-    while values.ndim > 2 and len(values) == 1:
-        values = values[0]
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise Problem(f"A map of shape {values.shape} cannot be drawn: give finite numbers of shape (h, w).")
-    style, low, high = Style.parse(colormap, alpha, mode), float(values.min()), float(values.max())
-    if low < 0 or high > 1:
-        values = (values - low) / ((high - low) or 1)
+    values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
     pixels = Image.open(picture).pixels
     height, width = pixels.shape[:2]
-    whole, cells = (0, 0, width, height), (values.shape[0], values.shape[1])
-    values = np.clip(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
-    return paint(pixels, Field(values, whole, whole, cells=cells), style)
+    kind: Kind = "signed" if values.min() < 0 else "heat"
+    if kind == "signed" and colormap is not None and style.mode in ("overlay", "blend", "map"):
+        values, kind = np.asarray((1 + values) / 2, np.float32), "heat"
+        style = replace(style, mode="map" if style.mode == "map" else "blend")
+    whole = (0, 0, width, height)
+    enlarged = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    cells = (values.shape[0], values.shape[1])
+    return paint(pixels, Field(np.clip(enlarged, -1, 1), whole, whole, kind, cells=cells), style)
+
+
+def _read_map(map: Any) -> Values:
+    """Return a map's values, float32 (h, w); raise Problem."""
+    try:
+        # numpy has no bfloat16.
+        values = np.asarray(map.detach().float().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise Problem(f"A map cannot be {map!r:.80}: give the map first, then the picture.") from None
+    shape = values.shape
+    while values.ndim > 2 and len(values) == 1:
+        values = values[0]
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim != 2 or not values.size:
+        raise Problem(f"A map of shape {shape} cannot be drawn: give shape (h, w), or add its channels up first.")
+    if not np.isfinite(values).all():
+        raise Problem("The map has values that are not finite (NaN or infinity): replace them first.")
+    return values
+
+
+def _scale_map(values: Values, scale: str) -> Values:
+    """Return a map's values in 0..1, with signs in -1..1; raise Problem."""
+    if scale not in get_args(MapScale):
+        raise Problem(f"scale is {scale!r}: use one of {', '.join(get_args(MapScale))}.")
+    low, high = float(values.min()), float(values.max())
+    strongest = max(-low, high)
+    if -low <= ROUNDING * high:
+        values = np.maximum(values, 0)
+    if scale == "own":
+        return values / (strongest or 1)
+    if strongest > 1 + ROUNDING:
+        raise Problem(
+            f"The map has values from {low:g} to {high:g}: leave scale='as is' out, or divide it by its full scale."
+        )
+    return values
 
 
 GAP = 16
@@ -361,6 +405,19 @@ def add_heading(pixels: Pixels, text: str) -> Pixels:
     return out
 
 
+def _wrap(text: str, limit: int, size: int) -> list[str]:
+    """Return a text in lines of at most `limit` pixels, longer words shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = " ".join([*lines[-1:], word])
+        if lines and text_width(longer, size) <= limit:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, limit, lambda part: text_width(part, size)))
+    return lines
+
+
+@called_as("contact_sheet(pictures, captions, columns=...)")
 def contact_sheet(
     pictures: Sequence[Any],
     captions: Sequence[str] | None = None,
@@ -374,8 +431,8 @@ def contact_sheet(
 
     `pictures`: whatever an Explainer takes. A picture is scaled to fit its cell and centred there. By default up to
     three are in a row, and four are 2 x 2. A caption that is too long loses the end of its words, never a number that
-    follows them; where captions are `names` of files, their middle. A title is above all pictures.
-    Raises Problem, one sentence.
+    follows them; where captions are `names` of files, their middle. A title is above all pictures, on several lines if
+    it is long. Raises Problem, one sentence.
     """
     panels = [Image.open(picture).pixels for picture in pictures]
     if not panels or height < 1 or (columns is not None and columns < 1):
@@ -388,12 +445,13 @@ def contact_sheet(
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20))
     line = size + size // 2
-    head, above = line if captions is not None else 0, line if title else 0
+    head = line if captions is not None else 0
     rows, width = math.ceil(len(panels) / across), GAP + across * (cell + GAP)
+    titles = _wrap(title, width - 2 * GAP, size)
+    above = line * len(titles)
     sheet = np.full((above + GAP + rows * (head + height + GAP), width, 3), 255, dtype=np.uint8)
-    if title:
-        words = shorten(title, width - 2 * GAP, lambda text: text_width(text, size))
-        write(sheet, words, (GAP, GAP + line // 2), size)
+    for number, words in enumerate(titles):
+        write(sheet, words, (GAP, GAP + line * number + line // 2), size)
     for number, panel in enumerate(panels):
         scale = min(height / panel.shape[0], cell / panel.shape[1])
         wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))

@@ -4,7 +4,7 @@ import base64
 import colorsys
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -24,9 +24,31 @@ GRAY = "gray"
 """The colormap from black to white, which OpenCV has no name for."""
 
 
+class Colormaps(Mapping[str, int | str]):
+    """OpenCV's number of each colormap by its name; without one the name again.
+
+    `colormaps["jet"]`, `colormaps()["COLORMAP_JET"]` and `colormaps().items()` are all of it.
+    """
+
+    def __call__(self) -> Self:
+        """Return them all."""
+        return self
+
+    def __getitem__(self, name: str) -> int | str:
+        return _numbers()[colormap_name(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_numbers())
+
+    def __len__(self) -> int:
+        return len(_numbers())
+
+
+colormaps = Colormaps()
+
+
 @functools.cache
-def colormaps() -> Mapping[str, int | str]:
-    """Return OpenCV's number of each colormap by its name; without one the name again."""
+def _numbers() -> Mapping[str, int | str]:
     of_opencv = {name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")}
     names = (*_UNIFORM, *sorted((of_opencv | {GRAY}) - set(_UNIFORM)))
     return MappingProxyType({name: getattr(cv2, f"COLORMAP_{name.upper()}", name) for name in names})
@@ -174,13 +196,14 @@ class Style:
         object.__setattr__(self, "colormap", colormap_name(self.colormap))
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None, mode: Any = None) -> Self:
+    def parse(cls, colormap: str | int | None, alpha: float | None = None, mode: Any = None) -> Self:
         """Return a style by its options; None: the usual one.
 
         Raises a Problem for an unknown colormap or mode, and for an opacity outside 0..1.
         """
-        lut(colormap)
-        return cls(mode or DEFAULTS["mode"], colormap_name(colormap), DEFAULTS["alpha"] if alpha is None else alpha)
+        named = DEFAULTS["colormap"] if colormap is None else colormap
+        lut(named)
+        return cls(mode or DEFAULTS["mode"], colormap_name(named), DEFAULTS["alpha"] if alpha is None else alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:

@@ -122,8 +122,15 @@ class Decoder:
 
 
 def _of_function(function: Callable[[Any], Any]) -> Target:
-    name = getattr(function, "__name__", type(function).__name__)
+    name = getattr(function, "__name__", None) or _name_object(function)
     return FunctionTarget(None, "your function" if name == "<lambda>" else name, function=function)
+
+
+def _name_object(function: Callable[[Any], Any]) -> str:
+    """Return an object's class with its first numbers and words: `ClassifierOutputTarget 5`."""
+    values = getattr(function, "__dict__", {}).values()
+    plain = [str(value)[:40] for value in values if isinstance(value, int | float | str)]
+    return " ".join([type(function).__name__, *plain[:3]])
 
 
 def find_class(result: Result, index: int, other: Result) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.methods import METHODS
@@ -96,6 +97,7 @@ LARGE = 256e6
 """Bytes of weights from which a model is not copied, to scramble it, before somebody asks."""
 
 
+@called_as("checks(index)")
 def run_checks(
     explanation: Result,
     index: int | str = 0,

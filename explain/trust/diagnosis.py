@@ -29,7 +29,7 @@ from sightglass.explain.trust import LEVELS, SHOWS, Finding
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sightglass.explain.evidence.loaded_model import LoadedModel
     from sightglass.explain.result import Result
@@ -323,6 +323,15 @@ def _find_of_map(explanation: Result, index: int) -> Iterator[Finding]:
         yield Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
 
 
+def _come_early(explanation: Result, layers: Collection[str]) -> bool:
+    """Return whether layers come before the usual ones, unlike attention modules."""
+    loaded = explanation.evidence.loaded
+    order = [layer.path for layer in loaded.layers]
+    usual = [path for path in loaded.default_layers if path in order]
+    known = bool(usual) and all(path in order for path in layers)
+    return known and max(map(order.index, layers), default=0) < min(map(order.index, usual))
+
+
 def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     """Find limitations of a map that is not empty."""
     heatmap = explanation.heatmaps[index]
@@ -341,9 +350,9 @@ def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
             f"Half of the evidence is scattered over {percent(spread)} {area_name(heatmap.geometry)} (an even spread: "
             f"{percent(0.5)}): the map shows no place that {label} rests on."
         )
-        default = explanation.evidence.loaded.default_layers
-        if method.at_layers and heatmap.layers != default:
-            text += f" The layer may come too early: the model's usual one is {', '.join(default)}."
+        if method.at_layers and _come_early(explanation, heatmap.layers):
+            default = ", ".join(explanation.evidence.loaded.default_layers)
+            text += f" The layer may come too early: the model's usual one is {default}."
         yield Finding("scattered", "caution", text)
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:

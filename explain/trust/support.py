@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sightglass.common.arguments import called_as
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.packaged import photographs
 from sightglass.common.settings import MIB
@@ -226,6 +227,7 @@ AGAIN = {False: 10, True: 4}
 
 
 @own_modes()
+@called_as("prove(index, steps=..., fillings=...)")
 def prove(
     explanation: Result,
     index: int | str = 0,

@@ -1,21 +1,26 @@
 """Routes named in the guides: thin wrappers of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, get_origin
 
 from fastapi import APIRouter, Query
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from starlette.responses import Response
 
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
-from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
+from sightglass.api.schemas import ExplainRequest, Finite, MapRequest, Name, Target, field_of
 from sightglass.api.work import add_route
+from sightglass.common import guide_words
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering.style import GUIDE_STYLE
+from sightglass.explain.rendering.style import GUIDE_STYLE, Style
 from sightglass.explain.tasks import task_of
+from sightglass.models.catalog import detector
 from sightglass.report import heatmap_files
 from sightglass.report.embedded_recipe import embed
 from sightglass.report.html_page import base64_text
@@ -25,28 +30,73 @@ from sightglass.report.results import PlainResult
 router = APIRouter(tags=["guides"])
 
 
-class GuideRequest(BaseModel):
-    """Explain the best class of a picture, or one of your choice; unknown fields are ignored, as the guides do."""
+class GuideRequest(MapRequest):
+    """Explain the best class or one of your choice; the guides' names are taken."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    takes_words: ClassVar[bool] = True
 
-    image: Picture
-    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
-    class_: Class | None = Field(
-        None,
-        validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
-        description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
+    targets: tuple[Target, ...] = Field(
+        (),
+        max_length=1,
+        description="A class by index or label, also as class, class_index, class_name; none: the best.",
     )
-    show_box: bool = Field(False, description="Whether /generate_heatmap draws a detector's boxes, in green.")
+    colormap: Name = Field(GUIDE_STYLE.colormap, description="Of pictures: jet, inferno, viridis, turbo, ...")
+    alpha: Finite = Field(GUIDE_STYLE.alpha, ge=0, le=1, description="Of pictures: opacity of the colours.")
+    mode: Literal["overlay", "blend"] = Field("blend", description="Of pictures; blend: all of it coloured evenly.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        """Return the sent fields under our names."""
+        if not isinstance(values, dict):
+            return values
+        ours: Json = {}
+        for sent, value in values.items():
+            name = field_of(cls, sent)
+            if name in ours:
+                raise ValueError(f"has {name} twice, also as {sent}: send one of them")
+            set_to = "" if sent == name else (guide_words.renamed(sent, cls.model_fields) or "").partition("=")[2]
+            if not set_to:
+                ours |= _read_field(cls.model_fields.get(name), name, value)
+            elif _read_truth(sent, value):
+                ours[name] = set_to
+        return ours
+
+    @property
+    def style(self) -> Style:
+        """How its pictures are drawn."""
+        return replace(Style.parse(self.colormap, self.alpha, self.mode), boxes=GUIDE_STYLE.boxes)
 
     def explain(self, **options: Any) -> Explanation:
-        """Explain the class, else as `options` say or the best; raise Problem, and ApiProblem without a map."""
-        if self.class_ is not None:
-            options = {"targets": (self.class_,)}
-        fields = {"image": self.image, "model": self.model} | (options or {"top_k": 1})
-        explanation = service.explain(ExplainRequest.model_validate(fields))
+        """Explain with its options, then with these; raise Problem."""
+        fields = self.model_dump(exclude_unset=True, exclude_none=True, include=set(ExplainRequest.model_fields))
+        explanation = service.explain(ExplainRequest.model_validate({"top_k": 1} | options | fields))
         service.check_mapped(explanation)
         return explanation
+
+
+def _read_truth(name: str, value: Any) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(value)
+    except ValidationError:
+        raise ValueError(f"has {name} that is neither true nor false: send one of them") from None
+
+
+def _read_field(field: FieldInfo | None, name: str, value: Any) -> Json:
+    """Return a field with its value, as a tuple where it has several."""
+    if field is None or get_origin(field.annotation) is not tuple:
+        return {name: value}
+    if value is None:
+        return {}
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return {name: tuple(tuple(item) if isinstance(item, list) else item for item in items)}
+
+
+class HeatmapRequest(GuideRequest):
+    """Draw the map of the best class or all boxes; the guides' names are taken."""
+
+    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's detector.")
+    show_box: bool = Field(False, description="Whether a detector's boxes are drawn, in green.")
 
 
 class GuideAnswer(PlainResult):
@@ -84,7 +134,7 @@ def view_heatmap(
 
 def explain(request: GuideRequest, _: str) -> GuideAnswer:
     """Return the best or requested class and its map; raise Problem."""
-    explanation = request.explain()
+    style, explanation = request.style, request.explain()
     if explanation.quantity == "number":
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
     heatmap = explanation.heatmaps[0]
@@ -92,20 +142,32 @@ def explain(request: GuideRequest, _: str) -> GuideAnswer:
     return GuideAnswer(
         prediction=heatmap.target.label,
         confidence=min(max(explanation.task.scorer.score(explanation, 0) or 0.0, 0.0), 1.0),
-        gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, GUIDE_STYLE))),
-        gradcam_overlay=base64_text(service.overlay_png(explanation, GUIDE_STYLE)),
+        gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, style))),
+        gradcam_overlay=base64_text(service.overlay_png(explanation, style)),
     )
 
 
-def generate(request: GuideRequest, _: str) -> HeatmapAnswer:
+def generate(request: HeatmapRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class, or of all boxes, to the folder of heat maps; raise Problem."""
-    boxed = task_of(service.local_model(request.model or settings().api_model)).explains("picture")
-    explanation = request.explain(**({"per": "picture"} if boxed else {}))
-    overlay = to_jpeg(every_map(explanation, GUIDE_STYLE, boxes=request.show_box))
-    name = heatmap_files.save(embed(overlay, explanation, 0, GUIDE_STYLE.overlay, picture=False))
-    return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
+    style, name = request.style, request.model or _detector()
+    task = task_of(service.local_model(name))
+    options: Json = {"model": name}
+    if task.explains("picture") and not request.targets:
+        options["per"] = "picture"
+    if request.show_box:
+        task.check_box_options(name, "show_box")
+    explanation = request.explain(**options)
+    overlay = to_jpeg(every_map(explanation, style, boxes=request.show_box))
+    file = heatmap_files.save(embed(overlay, explanation, 0, style.overlay, picture=False))
+    return HeatmapAnswer(path=file, url=f"/view_heatmap?path={file}")
+
+
+def _detector() -> str:
+    """Return the server's model if it draws boxes, else the first detector here."""
+    name = settings().api_model
+    return name if task_of(service.local_model(name)).explains("picture") else detector()
 
 
 add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)
 add_route(router, "/analyze_class", GuideRequest, GuideAnswer, explain)
-add_route(router, "/generate_heatmap", GuideRequest, HeatmapAnswer, generate)
+add_route(router, "/generate_heatmap", HeatmapRequest, HeatmapAnswer, generate)

@@ -1,7 +1,7 @@
 """Errors as problem details (RFC 9457)."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Any
@@ -25,7 +25,6 @@ from sightglass.common.errors import (
     Unreadable,
     WeightsProblem,
     describe_invalid,
-    did_you_mean,
     from_machine,
 )
 
@@ -139,14 +138,16 @@ def _from_http(error: HTTPException) -> ApiProblem:
     return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.').replace('. ', ': ')}.")
 
 
-def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> ApiProblem:
+_OF_SERVER = {"device": "the server's is SIGHTGLASS_API_DEVICE"}
+
+
+def from_validation(errors: Iterable[Mapping[str, Any]], known: Collection[str] = ()) -> ApiProblem:
     """Return pydantic's errors as one sentence, with suggestions for unknown fields."""
     invalid, unknown = dict[str, list[str]](), list[str]()
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            advice = (guide_words.answer(field) or "").partition(": ")[2].removesuffix(".")
-            advice = advice or did_you_mean(field, known, "GET /api/docs lists them")
+            advice = guide_words.advise(field, known, _OF_SERVER).removesuffix(".")
             unknown.append(f"there is no field {field!r}: {advice}")
         else:
             message = "is missing: send it" if error["type"] == "missing" else describe_invalid(str(error["msg"]))

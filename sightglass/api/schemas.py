@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from sightglass.common import guide_words
 from sightglass.common.files import Json
 from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method
@@ -78,6 +79,8 @@ def _option(name: str, **changed: Any) -> Any:
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    takes_words: ClassVar[bool] = False
+    """Whether the guides' names of fields are taken, too."""
 
     image: Picture
     name: Name | None = Field(default=None, description="Name of the picture in the answer.")
@@ -99,10 +102,13 @@ class _AskedRequest(_Request):
     answer: str | None = _option("answer")
 
 
-class _DrawnRequest(_AskedRequest):
+class _StyledRequest(_Request):
     colormap: Name = Field(default=DEFAULTS["colormap"], description="Of pictures: inferno, viridis, jet, turbo, ...")
     alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="Of pictures: opacity of the colours.")
     mode: Literal["overlay", "blend"] = Field("overlay", description="Of pictures; blend: all of it coloured evenly.")
+
+
+class _DrawnRequest(_AskedRequest, _StyledRequest):
     scale: Scale | None = _option("scale")
     checks: bool = Field(default=False, description="Whether maps are tested, in up to 100 passes each; docs/trust.md.")
 
@@ -118,16 +124,12 @@ class _EvidenceRequest(_ModelRequest, _AskedRequest):
     smooth: Smooth | None = _option("smooth")
 
 
-class ExplainRequest(_EvidenceRequest, _DrawnRequest):
-    """Explain what a model predicts for a picture, and where it looked."""
-
-    verb: ClassVar[Literal["", "detect", "segment"]] = ""
-    """What the model must be able to do; empty: any model."""
+class MapRequest(_EvidenceRequest, _StyledRequest):
+    """What a map of one picture is made of."""
 
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
     targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
-    top_k: int | None = _option("top_k", le=MAX_MAPS)
     per: Per | None = _option("per", description="What each map explains; null: a class, of /api/detect a box.")
     at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
@@ -137,6 +139,15 @@ class ExplainRequest(_EvidenceRequest, _DrawnRequest):
     ratio: Finite | None = _option("ratio")
     classes: tuple[Class, ...] = _option("classes", max_length=MAX_WORDS)
     within: Within | None = _option("within")
+
+
+class ExplainRequest(MapRequest, _DrawnRequest):
+    """Explain what a model predicts for a picture, and where it looked."""
+
+    verb: ClassVar[Literal["", "detect", "segment"]] = ""
+    """What the model must be able to do; empty: any model."""
+
+    top_k: int | None = _option("top_k", le=MAX_MAPS)
 
 
 class SegmentRequest(ExplainRequest):
@@ -186,6 +197,13 @@ class ProveRequest(_EvidenceRequest):
     fillings: tuple[Literal["blur", "mean", "linear"], ...] = Field(
         default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )
+
+
+def field_of(schema: type[BaseModel], name: str) -> str:
+    """Return a schema's field of a sent name, which may be a guide's."""
+    if name in schema.model_fields or not getattr(schema, "takes_words", False):
+        return name
+    return (guide_words.renamed(name, schema.model_fields) or name).partition("=")[0]
 
 
 class TouchRequest(BaseModel):

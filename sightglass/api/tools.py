@@ -190,6 +190,7 @@ class Server(mcpserver.MCPServer):
     """A server whose errors are one sentence."""
 
     async def call_tool(self, name: str, arguments: Json, context: mcpserver.Context[Any, Any] | None = None) -> Any:
+        await self._check_names(name, arguments)
         try:
             return await super().call_tool(name, arguments, context)
         except UnexpectedToolError as error:
@@ -198,6 +199,14 @@ class Server(mcpserver.MCPServer):
             if not isinstance(error.__cause__, ValidationError):
                 raise
             raise ToolError(str(from_validation(error.__cause__.errors()))) from None
+
+    async def _check_names(self, name: str, arguments: Json) -> None:
+        """Raise ToolError for an argument that the tool has not, and would ignore."""
+        for tool in await self.list_tools():
+            known = tuple(tool.input_schema["properties"])
+            unknown = [{"type": "extra_forbidden", "loc": (field,)} for field in arguments if field not in known]
+            if tool.name == name and unknown:
+                raise ToolError(str(from_validation(unknown, known)))
 
 
 def create_server(queue: WorkQueue, *, local: bool) -> mcpserver.MCPServer:

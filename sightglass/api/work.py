@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from sightglass.api.problems import ApiProblem, from_validation
+from sightglass.api.schemas import field_of
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check, lower_priority, stopped_by
@@ -295,7 +296,7 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     """Return a form's values; empty fields count as absent."""
     values: Json = {}
     for name in form:
-        about = schema.model_fields.get(name)
+        about = schema.model_fields.get(field_of(schema, name))
         items: list[Any] = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
         if about is not None and get_origin(about.annotation) is tuple:
             values[name] = [] if items == [""] else [_read_number(item) for item in items]
@@ -303,10 +304,11 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
             raise ApiProblem(422, "fields", f"The field {name!r} was sent {len(items)} times: send it once.")
         elif items != [""]:
             values[name] = items[0]
+    sent = {field_of(schema, name) for name in values}
     for picture, name in PICTURES.items():
         file = form.get(picture)
-        if isinstance(file, UploadFile) and file.filename and name in schema.model_fields:
-            values.setdefault(name, file.filename[-200:])
+        if isinstance(file, UploadFile) and file.filename and name in schema.model_fields and name not in sent:
+            values[name] = file.filename[-200:]
     return values
 
 

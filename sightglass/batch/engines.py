@@ -118,7 +118,7 @@ class Work:
         self.device = str(loaded.device)
         self.loaded = loaded
         self._model_lock: AbstractContextManager[Any] = contextlib.nullcontext() if self.parallel else threading.Lock()
-        self._layers: tuple[Layer, ...] = chosen_layers(loaded, options.layers)
+        self._layers: tuple[Layer, ...] = chosen_layers(loaded, options.layers, options.method)
         # Made once for all workers.
         loaded.fastest_adapter(self._layers)
         loaded.adapter.check_preprocessing(options.preprocessing)

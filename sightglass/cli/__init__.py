@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             program: Any = typer.main.get_command(app)
             params = [param for command in program.commands.values() for param in command.params]
             flags = {name for param in params if getattr(param, "is_flag", False) for name in param.opts}
-            args = guide_words.verb_first(args, program.commands, flags)
+            args = guide_words.verb_first(guide_words.without_truth(args, flags), program.commands, flags)
             verb = args[0] if args else "-"
             sentence = guide_words.answer(verb.rpartition("/")[2])
             if sentence is not None and verb not in program.commands and not verb.startswith("-"):
@@ -104,11 +104,24 @@ def _describe_option(error: Any) -> str | None:
         return None
     if context.parent is None:
         return f"{name} has no verb before it: name one, such as {PROGRAM} image PICTURE; --help lists them."
+    return _name_option(name, context) or guide_words.answer(name)
+
+
+def _name_option(name: str, context: Any) -> str | None:
+    """Return which option is meant, of any verb; None where none is known."""
     commands = context.find_root().command.commands.values()
-    having = [command.name for command in commands if any(name in param.opts for param in command.params)]
-    if having:
-        return f"{context.info_name} has no {name}, which is an option of {listing(having[:4])}: leave it out."
-    return guide_words.answer(name)
+    pairs = [(command.name, param) for command in commands for param in command.params]
+    flags = {param.name: param.opts[0] for _, param in pairs if param.opts[0].startswith("-")}
+    ours, _, value = (guide_words.renamed(name, flags) or "").partition("=")
+    flag = flags.get(ours, name)
+    having = [verb for verb, param in pairs if flag in param.opts]
+    if context.info_name in having:
+        return f"{context.info_name} has no {name}: use {' '.join(filter(None, (flag, value)))}."
+    if not having:
+        return None
+    which = "an option" if flag == name else flag
+    what = f"{context.info_name} has no {name}, which is {which} of {listing(having[:4])}"
+    return f"{what}: use such a verb, or leave it out."
 
 
 def _fail(sentence: str, code: int, args: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.methods import SIMILARITY
+from sightglass.explain.picture.image import example_meant
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
 from sightglass.explain.trust import checks
@@ -136,7 +137,7 @@ def similarity(
     --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
-    if gallery and len(pictures) == 1 and Path(gallery).is_file() and not gallery.lower().endswith(".zip"):
+    if gallery and len(pictures) == 1 and _is_picture(gallery):
         # One picture is no gallery.
         pictures, gallery = [*pictures, gallery], None
     if len(pictures) != (1 if gallery else 2):
@@ -154,6 +155,11 @@ def similarity(
             return run.evaluate(pictures[0], gallery)
         query = console.open_picture(pictures[0])
         return run.rank(query, gallery) if gallery else run.compare(query, console.open_picture(pictures[1]))
+
+
+def _is_picture(name: str) -> bool:
+    """Return whether a gallery is one picture, also a bundled one."""
+    return example_meant(name) is not None or (Path(name).is_file() and not name.lower().endswith(".zip"))
 
 
 @dataclass

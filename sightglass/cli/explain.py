@@ -208,7 +208,7 @@ def _write_folders(
     summaries: list[Json] = []
     failed: list[dict[str, str]] = []
     # A picture's folder is called as it, without its own folders.
-    names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in pictures]
+    names = ["stdin" if name == "-" else name.replace("\\", "/").rsplit("/", 1)[-1] for name in pictures]
     folders = result_folder.choose_folders(names, options.out)
     with console.progress("Explaining") as bar:
         for number, (picture, folder) in enumerate(zip(pictures, folders, strict=True)):

@@ -59,6 +59,11 @@ def spell_missing(text: str) -> str:
     return "".join("".join(letters) if has else _spell_out("".join(letters)) for has, letters in runs)
 
 
+def spell_unknown(text: str) -> str:
+    """Return a text that is drawn with all fonts here."""
+    return "".join(part for _, part in split_by_font(text))
+
+
 @functools.lru_cache(8192)
 def _choose_font(letter: str) -> Path | None:
     own = packaged.font()

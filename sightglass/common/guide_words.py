@@ -8,28 +8,74 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, did_you_mean
 
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 @cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
 def guides() -> Mapping[str, Mapping[str, Any]]:
     """Return the table's sections of each guide, by its name for `--like`."""
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    return {name: guide for name, guide in _table().items() if name != "names"}
+
+
+def names() -> Mapping[str, str]:
+    """Return the arguments, fields and options of others, each with ours."""
+    return _table()["names"]
 
 
 @cache
 def _section(section: str) -> Mapping[str, str]:
     """Return the words of a section of all guides, each with ours."""
     rows = [row for guide in guides().values() for row in guide.get(section, {}).items()]
-    return {word: ours for names, ours in rows for word in names.split(", ")}
+    rows += names().items() if section == "names" else ()
+    return {_plain(word): ours for words, ours in rows for word in words.split(", ")}
+
+
+@cache
+def _own() -> frozenset[str]:
+    """Return the names of ours in the table."""
+    return frozenset(name.partition("=")[0] for ours in names().values() for name in ours.split())
+
+
+def _plain(word: str) -> str:
+    """Return a word as keys are compared: options have either dash."""
+    return word.replace("-", "_")
+
+
+def _look_up(section: str, word: str) -> str | None:
+    return _section(section).get(_plain(word))
 
 
 def answer(word: str) -> str | None:
     """Return the sentence that explains a guide's word, or None."""
-    here = _LINK.sub(r"docs/\1", _section("here").get(word, ""))
+    ours = _look_up("here", word) or _look_up("here", word.lstrip("-"))
+    here = _LINK.sub(r"docs/\1", ours or "")
     return f"{word}: {here}." if here not in ("", "the same") else None
+
+
+def renamed(word: str, known: Collection[str]) -> str | None:
+    """Return our name of an argument or option, or `name=value`; None if not `known`."""
+    ours = (_look_up("names", word.lstrip("-")) or "").split()
+    return next((name for name in ours if name.partition("=")[0] in known), None)
+
+
+def advise(word: str, known: Collection[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """Return the end of a sentence about a word that is not known.
+
+    `elsewhere`: what to do with names that are not taken so here.
+    """
+    elsewhere = elsewhere or {}
+    ours = word if word in elsewhere else renamed(word, {*known, *elsewhere})
+    if ours is not None:
+        return f"{elsewhere.get(ours.partition('=')[0], f'use {ours}')}."
+    # What is ours is explained for the command line and for Python.
+    here = "" if word in _own() else (answer(word) or "").partition(": ")[2]
+    return here or did_you_mean(word, known, f"use one of {', '.join(known)}.")
 
 
 def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[str]) -> list[str]:
@@ -37,22 +83,56 @@ def verb_first(args: Sequence[str], verbs: Collection[str], flags: Collection[st
 
     `verbs` are those that are known, `flags` the options without a value. The verb may stand after options.
     """
-    scripts = _section("verbs")
+    if [*args[1:3]] == ["-m", "sightglass"]:
+        # As `python -m sightglass`.
+        args = args[2:]
     for index, word in enumerate(args):
         if word.startswith("-") or (index > 0 and _takes_value(args[index - 1], flags)):
             continue
         rest, script = [*args[:index], *args[index + 1 :]], word.rpartition("/")[2]
-        if script in scripts:
-            return [scripts[script], *rest] if scripts[script] else verb_first(rest, verbs, flags)
+        ours = _find_verb(script, rest)
+        if ours is not None:
+            return [ours, *rest] if ours else verb_first(rest, verbs, flags)
         if index == 0 or word in verbs:
             return [word, *rest]
     return list(args)
 
 
+def _find_verb(script: str, rest: Sequence[str]) -> str | None:
+    """Return the verb that a script is; "" where it follows, None for another word."""
+    with_option = (_look_up("verbs", f"{script} {word.partition('=')[0]}") for word in rest)
+    return next(filter(None, with_option), _look_up("verbs", script))
+
+
 def _takes_value(word: str, flags: Collection[str]) -> bool:
     """Return whether a word is an option whose value is the next word, unlike `--top-k=3` and `-k3`."""
     alone = word.startswith("-") and "=" not in word and (len(word) < 3 or word[1] == "-")
-    return alone and len(_section("taken").get(word, word).split()) < 2 and word.replace("_", "-") not in flags
+    return alone and not _is_complete(word, flags)
+
+
+def _is_complete(word: str, flags: Collection[str]) -> bool:
+    """Return whether an option takes no value, as a flag."""
+    return len((_look_up("taken", word) or word).split()) > 1 or word.replace("_", "-") in flags
+
+
+_TRUTH = {"true": True, "false": False}
+
+
+def without_truth(args: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Return the words with `--flag True` as the flag alone, and without `--flag False`."""
+    kept, left = list[str](), list(args)
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if not name.startswith("-") or not _is_complete(name, flags):
+            kept.append(word)
+            continue
+        truth = _TRUTH.get((value if equals else "".join(left[:1])).lower())
+        if truth is not None and not equals:
+            left.pop(0)
+        if truth is not False:
+            kept.append(word if truth is None else name)
+    return kept
 
 
 def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
@@ -65,7 +145,7 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
     ours = [part for word in args[:end] for part in _replace(word, options)]
     flags = [word.partition("=")[0] for word in ours]
     models = options.get("--model", ())
-    guided = [word for word in args[:end] if _section("taken").get(word.partition("=")[0]) == "--model"]
+    guided = [word for word in args[:end] if _look_up("taken", word.partition("=")[0]) == "--model"]
     if guided and sum(map(models.count, flags)) > 1:
         raise Problem(f"{guided[0]} names a second model: give one, with -m.")
     names = [value for flag, value in pairwise(ours) if flag == "--like"]
@@ -81,12 +161,12 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
 
 def _replace(word: str, options: Collection[str]) -> list[str]:
     """Return an option of a guide as ours, which may be none or several words; any other word as it is."""
-    replacements = _section("taken")
     name, equals, value = word.partition("=")
     dashed = name.replace("_", "-") if name.startswith("--") else name
-    if name in options or (dashed not in options and name not in replacements):
+    ours = dashed if dashed in options else _look_up("taken", name)
+    if name in options or ours is None:
         return [word]
-    replaced = [dashed] if dashed in options else replacements[name].split()
+    replaced = ours.split()
     if not equals:
         return replaced
     return [*replaced[:-1], f"{replaced[-1]}={value}"] if replaced else [value]

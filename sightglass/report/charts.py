@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from sightglass.common.fonts import spell_missing
+from sightglass.common.fonts import find_other, spell_missing, spell_unknown
 from sightglass.explain.phrases import capital, percent, shorten
 from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
 from sightglass.report.view import Chart, ChartLine, LineName, ScoreBar
@@ -81,23 +81,35 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
         "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": title},
     }
     more: Json = {"pil_kwargs": encoding} if encoding else {}
-    with LOCK, warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+    families = _families() if format in ("png", "jpg") else {}
+    with LOCK, warnings.catch_warnings(), matplotlib.rc_context(STYLE | families):
         # A letter that no font here has, of text that another program draws.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = draw()
         if format != "svg":
-            _spell_missing(figure)
+            _spell_missing(figure, spell_unknown if families else spell_missing)
         figure.savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
     return out.getvalue()
 
 
-def _spell_missing(figure: Figure) -> None:
-    """Replace letters that the font does not have, which would be empty boxes."""
+def _families() -> dict[Any, Any]:
+    """Return the setting with this machine's font for other letters; nothing without one."""
+    other = find_other()
+    if other is None:
+        return {}
+    from matplotlib import font_manager
+
+    font_manager.fontManager.addfont(other)
+    return {"font.family": ["DejaVu Sans", font_manager.FontProperties(fname=other).get_name()]}
+
+
+def _spell_missing(figure: Figure, spell: Callable[[str], str]) -> None:
+    """Replace letters that no font has, which would be empty boxes."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        text.set_text(spell_missing(text.get_text()))
+        text.set_text(spell(text.get_text()))
 
 
 def draw_curves(

@@ -1,13 +1,14 @@
 """PDF of a deck's slides; text can be selected, fonts are embedded."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from io import BytesIO
 
 from fpdf import FPDF
 
 from sightglass.common import packaged
-from sightglass.common.fonts import spell_missing
+from sightglass.common.fonts import spell_missing, split_by_font
 from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import HEIGHT, LIGHT, NARROW, WIDTH, Page, Text, Theme, numbered
 from sightglass.report.view import View
@@ -49,4 +50,27 @@ def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
         document.set_font("sans", "B" if item.bold else "", item.size * _POINTS)
         document.set_text_color(*getattr(theme, item.tone))
         for line, left, baseline in item.set_lines():
-            document.text(left, baseline, spell_missing(line))
+            _write(document, line, left, baseline, "B" if item.bold else "")
+
+
+def _write(document: FPDF, line: str, left: float, baseline: float, style: str) -> None:
+    """Write a line, its other letters with a font of this machine where there is one that a PDF can hold."""
+    if not _has_other(document, line):
+        document.text(left, baseline, spell_missing(line))
+        return
+    for font, letters in split_by_font(line):
+        own = font == packaged.font()
+        document.set_font("sans" if own else "other", style if own else "", document.font_size_pt)
+        document.text(left, baseline, letters)
+        left += document.get_string_width(letters)
+    document.set_font("sans", style, document.font_size_pt)
+
+
+def _has_other(document: FPDF, line: str) -> bool:
+    """Return whether a document has the font that some letters of a line need."""
+    others = {font for font, _ in split_by_font(line)} - {packaged.font()}
+    if others and "other" not in document.fonts:
+        # It may be of a kind that this library does not embed.
+        with suppress(Exception):
+            document.add_font("other", "", str(next(iter(others))))
+    return bool(others) and "other" in document.fonts

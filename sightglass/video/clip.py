@@ -30,6 +30,10 @@ from sightglass.models.demo import pictures
 ACCEPTED = "MP4, MOV, WebM, MKV, GIF or AVI"
 MAX_PIXELS = 36_000_000
 """Maximum pixels of a frame: 8K video has 33 million."""
+HD = (1280, 720)
+"""Width or height from which a clip is in BT.709 unless it says otherwise, as players have it."""
+UNSPECIFIED = 2
+"""FFmpeg's number of an unstated matrix."""
 MAX_SECONDS = 6 * 3600.0
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,gif,avi"}
 """Options of FFmpeg, in which `mov` includes MP4, and `matroska` WebM."""
@@ -221,7 +225,9 @@ class Clip:
         """Return a decoded frame as upright, read-only RGB of the clip's size."""
         width, height = self._size
         transparent = any(component.is_alpha for component in frame.format.components)
-        pixels = frame.to_ndarray(format="rgba" if transparent else "rgb24", width=width, height=height)
+        pixels = frame.to_ndarray(
+            format="rgba" if transparent else "rgb24", width=width, height=height, src_colorspace=_matrix_of(frame)
+        )
         if transparent:
             # As pictures are: on white.
             share = pixels[..., 3:].astype(np.uint16)
@@ -239,6 +245,12 @@ class Clip:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read(_SAMPLE))
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
+
+
+def _matrix_of(frame: Any) -> str | None:
+    """Return BT.709 for an HD frame that states no matrix; None: its own."""
+    is_large = frame.height >= HD[1] or frame.width >= HD[0]
+    return "ITU709" if is_large and frame.colorspace == UNSPECIFIED else None
 
 
 def _find_video(container: Any) -> Any:

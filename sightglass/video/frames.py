@@ -162,7 +162,7 @@ class ClipExplainer(FrameExplainer):
         if len(self.targets) > 1 and not self.task.explains("detection"):
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.settings, self._cancel = settings, cancel
-        self.layers = chosen_layers(self.loaded, options.layers)
+        self.layers = chosen_layers(self.loaded, options.layers, options.method)
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """Layers at which the raw maps are computed."""
         self._tracker = (

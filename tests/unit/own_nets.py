@@ -43,6 +43,21 @@ class BlocksCNN(nn.Module):
         return self.fc(self.pool(self.block4(self.block3(self.block2(self.block1(x))))).flatten(1))
 
 
+class Reader(nn.Module):
+    """Reads patches by the attention of one learned query, and no layer of its own stands before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 32, 8, 8), nn.GELU(), nn.Conv2d(32, 32, 3, padding=1))
+        self.query = nn.Parameter(torch.randn(1, 1, 32))
+        self.cross_attn = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.stem(x).flatten(2).transpose(1, 2)
+        return self.head(self.cross_attn(self.query.expand(len(x), -1, -1), patches, patches)[0][:, 0])
+
+
 class Softmaxed(nn.Module):
     """Returns probabilities, from a module, in a dict."""
 

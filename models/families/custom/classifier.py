@@ -26,7 +26,7 @@ from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pix
 from sightglass.models.adapters.tasks import COARSEST, CONTRASTS, Kind, kind_of, logits_of, same_answer
 from sightglass.models.demo.pictures import SCENES, example_source
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing, prepare
+from sightglass.models.preprocess import IMAGENET, INFERRED, MAX_CHANNELS, Preprocessing, prepare
 from sightglass.models.spec import MAX_INPUT_SIDE, ModelSpec, PreprocessingTable, Task
 
 LOGGER = logging.getLogger(__name__)
@@ -549,4 +549,4 @@ def note_preprocessing(spec: ModelSpec, preprocessing: Preprocessing, why: str) 
     if spec.preprocessing.complete:
         return ()
     mean, key = ", ".join(f"{number:.3g}" for number in preprocessing.mean), spec.where_stated("preprocessing")
-    return (f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; {key} states another.",)
+    return (f"{INFERRED} ({why}): {preprocessing}, mean {mean}; {key} states another.",)

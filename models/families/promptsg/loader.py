@@ -16,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, note_files
 from sightglass.models import labels
 from sightglass.models.adapter import Progress, Record
@@ -65,7 +66,10 @@ class _PromptSG(PreparedAdapter):
         """
         if isinstance(pixels, Tensor):
             return self.forward_with_attention(pixels)["attention"]
-        return self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)[0].float().cpu().numpy()
+        array = np.asarray(pixels)
+        if array.ndim != 3 or array.dtype != np.uint8:
+            raise ModelProblem("attention_map takes pixels: give Image.open(path).pixels, or normalised tensors.")
+        return self.attention_map(self.prepare(array, "trained").tensor)[0].float().cpu().numpy()
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Any]:
         """Return the `Outputs` of a pass by name, `attention`, `patch_tokens` and `cls_states`.
@@ -75,6 +79,10 @@ class _PromptSG(PreparedAdapter):
 
         `x`: normalised pictures (B, 3, H, W) of the model's size.
         """
+        size = self.module.config.size
+        if not isinstance(x, Tensor) or x.ndim != 4 or tuple(x.shape[1:]) != (3, *size):
+            given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ModelProblem(f"forward_with_attention takes tensors (B, 3, {size[0]}, {size[1]}), not {given}.")
         weights: dict[str, Tensor] = {}
         seen: list[Tensor] = []
         with ExitStack() as hooks:

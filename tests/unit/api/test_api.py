@@ -278,7 +278,7 @@ def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus
 
 def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:
     expected = client.post("/analyze_class", json={"image": picture, "class_index": 874}).json()
-    for data in ({"class_index": "874"}, {"class": "trolleybus"}):
+    for data in ({"class_index": "874", "name": "picture"}, {"class": "trolleybus", "name": "picture"}):
         assert client.post("/analyze_class", files={"image": bus.read_bytes()}, data=data).json() == expected
 
 
@@ -292,8 +292,9 @@ def test_cut_off_form_is_refused(client, bus, end):
 @pytest.mark.parametrize(("as_form", "model"), [(True, "efficientnet-lite0"), (False, "demo-s")])
 def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_form, model, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
-    monkeypatch.setenv("SIGHTGLASS_API_MODEL", model)
-    body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
+    body = {"files": {"image": bus.read_bytes()}, "data": {"model": model}}
+    if not as_form:
+        body = {"json": {"image": picture, "model": model}}
     first, report = (client.post("/generate_heatmap", **body).json() for _ in range(2))
     assert report == {"path": report["path"], "url": f"/view_heatmap?path={report['path']}"}
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([first["path"], report["path"]])

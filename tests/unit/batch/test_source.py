@@ -12,6 +12,7 @@ from sightglass.batch import uploads
 from sightglass.batch.table import stem
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.left_out import describe_left_out
+from sightglass.explain import Explainer
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import Item, find, spread
@@ -169,3 +170,19 @@ def test_dropped_archives_say_what_is_wrong_with_them(tmp_path: Path, monkeypatc
             with pytest.raises(Problem, match=sentence):
                 uploads.read_uploads([("some.zip", data)], TASKS["classify"])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_folders_of_results_are_left_out(tmp_path: Path, bus: Path) -> None:
+    explanation = Explainer("demo-cls-s")(bus, top_k=1)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(bus.read_bytes())
+    explanation.save(tmp_path / "photos" / "explained")
+    results = tmp_path / "photos" / "explained"
+    (results / "bus_original.jpg").write_bytes(bus.read_bytes())
+    (results / "mine.jpg").write_bytes(bus.read_bytes())
+    left_out: dict[str, str] = {}
+    items = find(tmp_path, left_out=left_out)
+    assert [item.key for item in items] == ["photos/a.jpg", "photos/explained/mine.jpg"]
+    drawn = [name for name, reason in left_out.items() if reason == picture_source.OWN]
+    assert {"photos/explained/gradcam_prediction.png", "photos/explained/bus_original.jpg"} <= {*drawn}
+    assert any(name.startswith("photos/explained/top_predictions/") for name in drawn)

@@ -257,7 +257,8 @@ def test_compare_of_files(answer, here) -> None:
 def test_a_picture_comes_from_standard_input(answer, here, monkeypatch) -> None:
     data = io.BytesIO((here / "scene.png").read_bytes())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
-    piped = answer("explain", "-", "-m", "demo-cls-s", "--out", "out")["results"][0]
+    piped = answer("explain", "-", "-m", "demo-cls-s")["results"][0]
+    assert piped["folder"] == "explained/stdin"
     named = answer("explain", "scene.png", "-m", "demo-cls-s", "--out", "out2")["results"][0]
     assert piped["predictions"] == named["predictions"]
 

@@ -80,8 +80,36 @@ def test_like_adds_a_guides_defaults() -> None:
         guide_words.translate(["--like", "cat"], known)
 
 
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("--renormalize True a.png", "--renormalize a.png"),
+        ("--renormalize=False a.png", "a.png"),
+        ("--no-boxes false a.png --save_all=TRUE", "a.png --save_all"),
+        ("--gradcam true a.png", "--gradcam a.png"),
+        ("--out True --top-k 3", "--out True --top-k 3"),
+        ("a.png --no-boxes", "a.png --no-boxes"),
+    ],
+)
+def test_flags_take_true_and_false(given: str, left: str) -> None:
+    assert guide_words.without_truth(given.split(), ["--no-boxes", "--save-all"]) == left.split()
+
+
+def test_a_guides_flag_with_a_truth_runs(answer, scene) -> None:
+    for truth, within in (("True", "each"), ("False", "picture")):
+        said = answer("detect", scene, "-m", "demo-s", "--renormalize", truth, "--save-all=False")["results"][0]
+        assert said["recipe"]["within"] == within
+
+
+@pytest.mark.parametrize("option", ["--conf-threshold", "--conf_threshold", "--out-dir", "--out_dir", "--layer_type"])
+def test_dashes_of_both_kinds_are_taken(option: str) -> None:
+    ours = guide_words.translate([option, "a"], {"--score-thr": [], "--out": [], "--target-layers": []})
+    assert ours[0] in ("--score-thr", "--out", "--target-layers")
+
+
 def test_like_draws_and_asks_as_the_guide_does(answer, scene) -> None:
-    said = answer("detect", scene, "-m", "demo-s", "--like", "yolox", "--score-thr", "0.5")["results"][0]
+    layer = ("--target-layers", "15")
+    said = answer("detect", scene, "-m", "demo-s", "--like", "yolox", *layer, "--score-thr", "0.5")["results"][0]
     recipe = said["recipe"]
     assert (said["folder"], recipe["method"], recipe["confidence"]) == ("outputs/gradcam", "gradcam", 0.5)
     pixels = np.asarray(Pillow.open("outputs/gradcam/scene-3_detection.jpg")).astype(int)
@@ -94,10 +122,16 @@ def test_the_docs_have_every_word() -> None:
     script = runpy.run_path(str(ROOT / "docs/list_guide_words.py"))
     page = script["PAGE"].read_text("utf-8")
     assert page == script["page"](), "run python docs/list_guide_words.py"
-    words = [*(word for text in DATA["words"].values() for word in text.split()), "Capture Snapshot"]
+    words = [word for text in DATA["words"].values() for word in text.split()]
+    words += ["Capture Snapshot", "spurious correlations", "Debugging Mismatches"]
     assert [word for word in words if word not in page] == []
     # The site's search finds whole terms between its separators.
     (pattern,) = re.findall(r"search: {separator: '(.*)'}", (ROOT / "mkdocs.yml").read_text("utf-8"))
     separator = re.compile(pattern.replace("''", "'"))
-    terms = set(separator.split(re.sub("[`|*]", " ", page)))
-    assert [word for word in words if not set(separator.split(word)) <= terms] == []
+
+    def terms(text: str) -> set[str]:
+        return set(separator.split(re.sub("[`|*]", " ", text)))
+
+    assert [word for word in words if not set(separator.split(word)) <= terms(page)] == []
+    captum = (ROOT / "docs/from-captum.md").read_text("utf-8")
+    assert {*DATA["captum"].split()} <= terms(captum)

@@ -5,11 +5,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from fpdf import FPDF
 from matplotlib.figure import Figure
 
-from sightglass.common import fonts
+from sightglass.common import fonts, packaged
 from sightglass.explain.rendering.marks import contact_sheet, text_width
-from sightglass.report import charts
+from sightglass.report import charts, pdf
 
 GOLDFISH, SHARK = "金鱼", "鲨鱼"
 OTHER_LETTER = chr(7553)
@@ -42,6 +43,46 @@ def test_two_names_are_drawn_differently() -> None:
 
     for draw in (draw_sheet, draw_figure):
         assert draw(GOLDFISH) != draw(SHARK)
+
+
+def use_stix(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf")
+    monkeypatch.setattr(fonts, "find_other", lambda: path)
+    monkeypatch.setattr(charts, "find_other", lambda: path)
+    fonts._choose_font.cache_clear()
+
+
+@pytest.mark.parametrize(("format", "drawn"), [("png", OTHER_LETTER), ("jpg", OTHER_LETTER), ("pdf", "U+1D81")])
+def test_charts_have_the_letters_of_the_machines_font(monkeypatch: pytest.MonkeyPatch, format, drawn) -> None:
+    use_stix(monkeypatch)
+    figures: list[Figure] = []
+
+    def draw() -> Figure:
+        figures.append(Figure(figsize=(3, 1)))
+        figures[0].text(0, 0, OTHER_LETTER)
+        return figures[0]
+
+    charts.save(draw, "A name", format)
+    assert [text.get_text() for text in figures[0].texts] == [drawn]
+    fonts._choose_font.cache_clear()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_slides_have_the_letters_of_the_machines_font(monkeypatch: pytest.MonkeyPatch, here: bool) -> None:
+    if here:
+        use_stix(monkeypatch)
+    document = FPDF()
+    document.add_font("sans", "", str(packaged.font()))
+    document.set_font("sans", "", 12)
+    document.add_page()
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(document, "text", lambda x, y, text: written.append((document.font_family, text)))
+    pdf._write(document, f"a{OTHER_LETTER}b {GOLDFISH}", 10, 10, "")
+    both = [("sans", "a"), ("other", OTHER_LETTER), ("sans", "b "), ("sans", "U+91D1 U+9C7C")]
+    assert written == (both if here else [("sans", "aU+1D81b U+91D1 U+9C7C")])
+    assert document.font_family == "sans"
+    assert document.output()
+    fonts._choose_font.cache_clear()
 
 
 def test_a_font_of_the_machine_has_the_other_letters(monkeypatch: pytest.MonkeyPatch) -> None:

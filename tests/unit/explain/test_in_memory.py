@@ -18,12 +18,12 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.explainer import AS_INPUT, AS_PICTURE, EVIDENCE
 from sightglass.explain.explanation import Explanation
-from sightglass.models.preprocess import Preprocessing
+from sightglass.models.preprocess import INFERRED, Preprocessing
 from sightglass.report.html_report import html as report
 
 NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -95,6 +95,23 @@ def test_ready_tensor(net: nn.Module, bus: Path) -> None:
         assert result.image.pixels.shape == (112, 112, 3)
         assert result.heatmaps[0].values.shape == (112, 112)
         assert result.recipe.preprocessing == "ready"
+
+
+def test_a_tensor_is_said_to_be_a_picture_or_an_input(net: nn.Module) -> None:
+    tones = torch.rand(3, 112, 112)
+    with_transform, without = Explainer(net, preprocess=EVALUATION), Explainer(net)
+    for given in (tones, tones[None], tones.double(), tones.clone().requires_grad_()):
+        assert AS_PICTURE in with_transform(given, maps=False).notes
+        notes = without(given, maps=False).notes
+        assert AS_INPUT in notes
+        assert not any(note.startswith(INFERRED) for note in notes)
+    assert AS_INPUT in with_transform(tones - 0.5, maps=False).notes
+    for given in (tones.permute(1, 2, 0).numpy(), (tones * 255).byte()):
+        assert not {AS_INPUT, AS_PICTURE} & {*with_transform(given, maps=False).notes}
+    with pytest.raises(ImageProblem, match=r"transpose\(1, 2, 0\) puts its channels last"):
+        with_transform(tones.numpy())
+    with pytest.raises(ImageProblem, match="give it before it is normalised"):
+        Explainer("demo-cls-s")(tones - 0.5)
 
 
 def test_list_in_batches(pictures, monkeypatch):

@@ -154,3 +154,45 @@ def test_an_object_of_a_clip_is_one_box_of_its_frame() -> None:
 
 def test_frames_of_the_packaged_clip_are_drawn_scenes() -> None:
     assert all(is_scene(frame.pixels) for frame in Clip(reading.pictures.CLIP).frames())
+
+
+BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
+"""The shares of red and of blue in lightness."""
+
+
+def from_yuv(yuv: tuple[int, int, int], red: float, blue: float) -> np.ndarray:
+    """Return a colour of limited range as RGB, by hand."""
+    y, u, v = (yuv[0] - 16) / 219, (yuv[1] - 128) / 224, (yuv[2] - 128) / 224
+    r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
+    return 255 * np.array([r, (y - red * r - blue * b) / (1 - red - blue), b]).clip(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "tag", "expected"),
+    [
+        ((1280, 720), None, BT709),
+        ((960, 720), None, BT709),
+        ((1280, 544), None, BT709),
+        ((720, 576), None, BT601),
+        ((64, 48), None, BT601),
+        ((1280, 720), 5, BT601),
+        ((1280, 720), 6, BT601),
+        ((64, 48), 1, BT709),
+        ((1280, 720), 9, BT2020),
+    ],
+)
+def test_colours_of_a_clip_are_those_of_its_matrix(tmp_path: Path, size, tag, expected) -> None:
+    width, height = size
+    for name, yuv in (("a", (120, 90, 180)), ("b", (90, 150, 100))):
+        path = tmp_path / f"{name}.mp4"
+        with av.open(str(path), "w") as file:
+            stream: Any = file.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.options = {"crf": "1"}
+            if tag is not None:
+                stream.codec_context.colorspace = tag
+            planes = np.repeat(np.array(yuv, np.uint8), (width * height, width * height // 4, width * height // 4))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(planes.reshape(-1, width), format="yuv420p")))
+            file.mux(stream.encode())
+        (frame,) = Clip(path).frames()
+        assert abs(frame.pixels.reshape(-1, 3).mean(0) - from_yuv(yuv, *expected)).max() <= 2

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 import sightglass
 from docs import map_sheet
@@ -200,6 +201,9 @@ def test_contact_sheet_has_equal_cells():
     assert (captioned[:, 56:72] == 255).all()  # the long one did not run into its neighbour
     assert sightglass.contact_sheet([red] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
     assert len(sightglass.contact_sheet([red], height=40, title="title")) == 16 + 16 + 40 + 16
+    whole = sightglass.contact_sheet([red], height=40, title="red and blue")
+    assert len(whole) == 16 + 3 * 16 + 40 + 16, "a long title has several lines"
+    assert all((whole[16 * row + 16 : 16 * row + 32] < 99).any() for row in range(3)), "of which none is empty"
     with pytest.raises(sightglass.Problem, match="a caption for each picture"):
         sightglass.contact_sheet([red], ["a", "b"])
 
@@ -287,14 +291,70 @@ def test_coverage_is_the_share_of_each_pixel(half):
         assert abs(coverage / 255 - inside.reshape(24, 16, 32, 16).mean((1, 3))).max() < 0.15
 
 
+RAW = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+GREY = np.full((30, 40, 3), 100, np.uint8)
+JET = {"colormap": "jet", "alpha": 1, "mode": "blend"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        RAW,
+        RAW * 0.04,
+        RAW * 900,
+        RAW.tolist(),
+        RAW[..., None],
+        RAW[None, None],
+        RAW - 1e-7,
+        (RAW * 200).astype(np.float64),
+        Pillow.fromarray(RAW),
+        torch.tensor(RAW, requires_grad=True) * 0.02,
+        torch.tensor(RAW)[None, None].bfloat16(),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_raw_map_of_any_range_has_all_colours(given) -> None:
+    drawn = sightglass.overlay(given, GREY, **JET)
+    expected = sightglass.overlay(RAW, GREY, scale="as is", **JET)
+    assert abs(drawn.astype(int) - expected).max() <= 4
+    assert drawn[0, 0].tolist() == [0, 0, 128] and drawn[-1, -1].tolist() == [128, 0, 0]
+
+
+def test_a_raw_map_keeps_its_scale_where_that_is_asked() -> None:
+    faint = sightglass.overlay(RAW * 0.04, GREY, scale="as is", **JET)
+    assert faint[-1, -1].tolist() == colormaps.lut("jet")[10].tolist()
+    assert (sightglass.overlay(RAW * 0, GREY, **JET) == colormaps.lut("jet")[0]).all()
+    assert (sightglass.overlay(RAW * 0 + 0.3, GREY, **JET) == colormaps.lut("jet")[255]).all()
+    with pytest.raises(sightglass.Problem, match="from 0 to 9: leave scale='as is' out"):
+        sightglass.overlay(RAW * 9, GREY, scale="as is")
+    with pytest.raises(sightglass.Problem, match="use one of own, as is"):
+        sightglass.overlay(RAW, GREY, scale="max")
+
+
+def test_a_signed_raw_map_has_one_scale_on_both_sides_of_0() -> None:
+    signed = np.array([[-3.0, 0, 6]])
+    picture = np.full((1, 3, 3), 100, np.uint8)
+    jet = colormaps.lut("jet")
+    for mode in ("blend", "overlay", "map"):
+        drawn = sightglass.overlay(signed, picture, colormap=cv2.COLORMAP_JET, alpha=1, mode=mode)
+        assert abs(drawn[0].astype(int) - jet[[64, 128, 255]]).max() <= 4, mode
+    lowers, nothing, raises = sightglass.overlay(signed, GREY, alpha=1, mode="map")[15, [1, 20, 38]].astype(int)
+    assert lowers[2] > lowers[0] + 20
+    assert raises[0] > raises[2] + 20
+    assert np.ptp(nothing) <= 8
+    assert (sightglass.overlay(-RAW, GREY) != sightglass.overlay(RAW, GREY)).any()
+
+
 def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     picture = np.full((40, 60, 3), 100, np.uint8)
-    drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1, mode="blend")
-    assert drawn.shape == (40, 60, 3)
-    assert drawn[0, 0].tolist() == [0, 0, 128] and drawn[0, -1].tolist() == [128, 0, 0]
+    drawn = sightglass.overlay(RAW, picture, colormap=None, alpha=None, mode=None)
+    assert drawn.shape == (40, 60, 3) and (drawn == sightglass.overlay(RAW, picture)).all()
     assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
-    for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
-        with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
+    for wrong in (np.zeros((3, 7, 7)), np.zeros((7, 7, 3)), np.zeros((2, 1, 7, 7)), np.zeros((0, 7))):
+        with pytest.raises(sightglass.Problem, match="or add its channels up"):
             sightglass.overlay(wrong, picture)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(sightglass.Problem, match="replace them first"):
+            sightglass.overlay(np.array([[wrong, 1]]), picture)
     with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
         sightglass.overlay("bus.jpg", np.zeros((7, 7)))

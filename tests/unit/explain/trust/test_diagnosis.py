@@ -79,7 +79,8 @@ def explanation(
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
     survey = SimpleNamespace(attentions=(), queries=None)
-    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), survey=survey, gradients=True)
+    layers = tuple(SimpleNamespace(path=path) for path in ("first", "a", "b"))
+    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), survey=survey, gradients=True, layers=layers)
     evidence: Any = SimpleNamespace(geometry=geometry, loaded=loaded, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
@@ -239,6 +240,12 @@ def test_scattered_heat() -> None:
     early = explanation(noise, task="multilabel")
     early.evidence.loaded.default_layers = ("b",)
     assert text_of(early, "scattered").endswith("The layer may come too early: the model's usual one is b.")
+    later = explanation(noise, task="multilabel")
+    later.evidence.loaded.default_layers = ("first",)
+    assert "too early" not in text_of(later, "scattered")
+    # An attention module is no such layer.
+    early.evidence.loaded.layers = tuple(layer for layer in early.evidence.loaded.layers if layer.path != "a")
+    assert "too early" not in text_of(early, "scattered")
 
 
 def test_heat_at_the_border() -> None:

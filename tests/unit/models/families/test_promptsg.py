@@ -156,6 +156,12 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     assert np.allclose(explainer(picture, method="attention", top_k=1).heatmaps[0].raw[0], attention_map, atol=1e-6)
 
 
+@pytest.mark.parametrize("given", ["a.png", None, 3, np.zeros((5, 5)), torch.zeros(3, 96, 48), torch.zeros(1, 3, 9, 9)])
+def test_what_has_no_attention_map_is_refused_in_a_sentence(explainer, given):
+    with pytest.raises(ModelProblem, match=r"attention(_map)? takes"):
+        explainer.loaded.adapter.attention_map(given)
+
+
 def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     adapter = explainer.loaded.adapter
     x = torch.cat([adapter.prepare(picture, "trained").tensor] * 2)
@@ -166,6 +172,8 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     assert torch.allclose(outputs["logits"].cpu(), adapter.module(x.to(outputs["logits"].device)).logits.detach().cpu())
     with pytest.raises(ModelProblem, match=r'cross_attention is not a map: method "attention" shows its weights'):
         explainer(picture, layers="mim.cross_attention")
+    advised = explainer(picture, layers="mim.cross_attention", method="attention", top_k=1)
+    assert advised.heatmaps[0].layers == ("mim.cross_attention",)
     named = explainer(picture, top_k=1, layers="mim.cross_attn").heatmaps[0]
     assert np.array_equal(named.values, explainer(picture, top_k=1, layers="mim").heatmaps[0].values)
 
