@@ -190,6 +190,7 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
         pictures=len(truth.files),
         boxes=sum(map(len, truth.pictures.values())),
         classes=len(truth.classes),
+        table=notes.table,
         names_file=notes.names_file,
         choices=notes.list_choices(),
         unusable=count_reasons(truth.problems),

@@ -117,20 +117,26 @@ def _place_boxes(
     stated = _find_stated(boxes)
     stored = _is_stored(stated, header, options)
     size = header.stored if stored else header.size
-    words: dict[str, str] = {}
-    moves = [box.box if not box.relative else scale_box(box.box, *size) for box in boxes]
-    if stated not in (None, size) and not all(box.relative for box in boxes):
-        pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
-        move, word = _find_scale(stated, size, pixels, options)
-        moves = [move(box) for box in pixels]
-        words[word] = f": {_name(stated)} stated, {_name(size)} in the file"
+    moved, words = _scale_boxes(boxes, stated, size, options)
     if stored:
-        moves = [TURNS[header.orientation](box, size) for box in moves]
+        moved = [TURNS[header.orientation](box, size) for box in moved]
         words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
     elif _hides_turn(header) and not options.exif:
         words[OPEN] = ""
-    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moves, strict=True))
+    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moved, strict=True))
     return tuple(done), words
+
+
+def _scale_boxes(
+    boxes: Sequence[TrueBox], stated: Size | None, size: Size, options: LabelOptions
+) -> tuple[list[Box], dict[str, str]]:
+    """Return boxes in pixels of a size, and what was done; raise LabelError where that is open."""
+    if stated is None or stated == size or all(box.relative for box in boxes):
+        # Parts of a picture are the same in any size.
+        return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
+    pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
+    move, words = _find_scale(stated, size, pixels, options)
+    return [move(box) for box in pixels], {words: f": {_name(stated)} stated, {_name(size)} in the file"}
 
 
 def _find_stated(boxes: Sequence[TrueBox]) -> Size | None:

@@ -76,11 +76,11 @@ def _list_named(source: LabelFiles, files: Sequence[LabelFile], every_place: boo
 
 def _rank(file: LabelFile) -> tuple[int, int, str]:
     order = DATA.index(file.name) if file.name in DATA else len(DATA)
-    return len(file.path.parts), order, file.path.as_posix()
+    return len(file.path.parts), order, file.key
 
 
 def _file_at(path: Path) -> LabelFile:
-    return LabelFile(PurePosixPath(path.name), path.read_bytes, path)
+    return LabelFile(path.name, path.read_bytes, path)
 
 
 def _read(file: LabelFile) -> ClassFile | None:

@@ -195,11 +195,15 @@ def find_form(content: JsonContent) -> JsonFormat | None:
 def _look_at_text(file: LabelFile) -> str:
     """Return whether a .txt has YOLO's boxes, a list of pictures or classes, or a table, by its first line."""
     text, _ = decode(file.read()[:4096], file.name)
-    parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
+    parts = text.strip().lower().partition("\n")[0].split()
     numbers = [to_number(part) is not None for part in parts]
-    if len(parts) == 1 and not numbers[0]:
+    if numbers == [False]:
         return "list"
-    if any(ending in part for part in parts for ending in PICTURES) or len(parts) == 2:
+    if len(parts) == 2 or any(map(_names_picture, parts)):
         return "table"
     words = not all(numbers) and (len(parts) < 4 or not numbers[-1])
     return "table" if words else "boxes"
+
+
+def _names_picture(text: str) -> bool:
+    return any(ending in text for ending in PICTURES)

@@ -22,6 +22,8 @@ class Notes:
     """The format that the files were understood as."""
     reading: str = ""
     """How they were read, for one line."""
+    table: str = ""
+    """How the columns of a table are read."""
     names_file: str = ""
     """The file that named the classes."""
     local: bool = False
@@ -51,6 +53,8 @@ class ReadAs:
     pictures: int = 0
     boxes: int = 0
     classes: int = 0
+    table: str = ""
+    """How the columns of a table were read; empty of other formats."""
     names_file: str = ""
     """The file that named the classes; empty where each label names its class."""
     sizes: tuple[str, ...] = ()
@@ -72,6 +76,8 @@ class ReadAs:
         boxes = f" with {plural(self.boxes, 'box')}" if self.boxes else ""
         counts = f"{plural(self.pictures, 'picture')}{boxes}, {plural(self.classes, 'class')}"
         sentences = [f"Read as {self.format}: {counts}."]
+        if self.table:
+            sentences.append(f"{self.table}.")
         if self.names_file:
             sentences.append(f"{self.names_file} names the classes.")
         sentences += [*self.sizes, *self.choices]

@@ -124,6 +124,7 @@ def test_a_box_in_one_cell_is_read_by_its_title_or_by_what_fits(name: str, tmp_p
     truth = ground_truth.read(write(tmp_path, f"a.{'json' if name == 'json' else 'csv'}", text))
     (box,) = truth.find("a.jpg") or ()
     assert box.box == expected and truth.problems == ()
+    assert f"{truth.reading}." in truth.read_as.list_sentences()
 
 
 def test_a_box_of_open_order_is_asked_for(tmp_path: Path) -> None:
