@@ -52,7 +52,7 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     for item in items:
         boxes = truth.find(item.key) or ()
         key = keys.get(id(boxes), "")
-        if key and (options.exif == "stored" or any(box.stated for box in boxes)):
+        if key and _need_header(boxes, options):
             placed.add(key, boxes, _read_header(item), options)
     pictures = {
         key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
@@ -62,6 +62,11 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
         raise Problem(problems[0].words)
     read_as = replace(truth.read_as, sizes=(*truth.read_as.sizes, *placed.list_sentences()))
     return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
+
+
+def _need_header(boxes: Sequence[TrueBox], options: LabelOptions) -> bool:
+    """Return whether the place of boxes depends on the size or the turn of their picture."""
+    return options.exif == "stored" or any(box.stated for box in boxes)
 
 
 @dataclass

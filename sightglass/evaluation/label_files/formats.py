@@ -195,7 +195,7 @@ def find_form(content: JsonContent) -> JsonFormat | None:
 def _look_at_text(file: LabelFile) -> str:
     """Return whether a .txt has YOLO's boxes, a list of pictures or classes, or a table, by its first line."""
     text, _ = decode(file.read()[:4096], file.name)
-    parts = text.strip().lower().partition("\n")[0].split()
+    parts = next(iter(text.strip().lower().splitlines()), "").split()
     numbers = [to_number(part) is not None for part in parts]
     if numbers == [False]:
         return "list"

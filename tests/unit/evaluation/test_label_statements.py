@@ -381,3 +381,17 @@ def test_255_of_many_classes_is_asked_for(labels: tuple[str, ...], count: int, w
         binary(png(np.full(MASK_SIZE, 255)), labels, count, cat=3)
     with pytest.raises(ValueError, match="has the value 7"):
         binary(png(np.full(MASK_SIZE, 7)))
+
+
+def test_the_size_of_a_picture_elsewhere_is_read_of_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    data = (tmp_path / "a.jpg").read_bytes() + bytes(2**20)
+    fsspec.filesystem("memory").pipe("/set/a.jpg", data)
+    read: list[int] = []
+    header = label_sizes.read_header
+    monkeypatch.setattr(label_sizes, "read_header", lambda data, name: read.append(len(data)) or header(data, name))
+    truth = ground_truth.read(write(tmp_path, "labels.json", state((81, 108), (20, 32, 40, 64))))
+    (found,) = label_sizes.place(truth, find("memory://set")).find("a.jpg") or ()
+    assert found.box == (40, 64, 80, 128) and read == [2**18]
