@@ -29,6 +29,8 @@ ROWS: dict[str, tuple[str, str, Any]] = {
     "confidence": ("", "1 .175 .3 .25 .4 .87\n", [BOX]),
     "track": ("", "1 .175 .3 .25 .4 12\n", [BOX]),
     "confidence and track": ("", "1 .175 .3 .25 .4 .87 12\n", [BOX]),
+    "later track": ("", "1 .05 .1 .3 .1 .3 .5\n1 .175 .3 .25 .4 .87 12\n", [BOX, BOX]),
+    "corner at 1": ("", "1 .05 .1 .3 .1 .3 .5\n1 .05 .1 .3 .1 .3 1\n", [BOX, (10, 20, 60, 200)]),
     "first track": ("", "1 .175 .3 .25 .4 .87 1\n1 .175 .3 .25 .4 .8 2\n", [BOX, BOX]),
     "triangle": ("", "1 .05 .1 .3 .1 .3 .5\n", [BOX]),
     "17 keypoints": ("kpt_shape: [17, 3]\n", "1 .175 .3 .25 .4" + " .1 .2 2" * 16 + " 0 0 0\n", [BOX]),
@@ -178,13 +180,15 @@ def test_the_file_that_names_classes_is_said(name: str, tmp_path: Path) -> None:
     assert truth.classes == ("cat",) and f"{named} names the classes." in truth.read_as.list_sentences()
 
 
-@pytest.mark.parametrize("other", ["classes.txt", "labels/classes.txt", "obj.names"])
+@pytest.mark.parametrize("other", ["classes.txt", "labels/classes.txt", "obj.names", "set/classes.txt"])
 def test_files_that_disagree_on_names_are_asked_about(other: str, tmp_path: Path) -> None:
-    files = {"data.yaml": "names: [dog, cat]\n", other: "cat\ndog\n", "labels/a.txt": LINE}
-    if "/" in other:
-        files["labels/classes.yaml"] = ""
-        files["deep/data.yaml"] = files.pop("data.yaml")
-    path = write_all(tmp_path, "YOLO", files)
+    path = tmp_path / "set"
+    path.mkdir()
+    write_all(path, "YOLO", {"data.yaml": "names: [dog, cat]\n", "labels/a.txt": LINE})
+    if other == "set/classes.txt":
+        # Above the folder that is given.
+        path = path / "labels"
+    write_all(tmp_path if other.startswith("set") else path, "names", {other: "cat\ndog\n"})
     with pytest.raises(Problem, match="Class 0 is") as refused:
         ground_truth.read(path)
     assert is_one_sentence(str(refused.value)) and "--labels-as names=FILE" in str(refused.value)
