@@ -47,12 +47,12 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     Raises Problem where all are left out.
     """
     options = truth.read_as.options
-    keys = {id(boxes): key for key, boxes in truth.pictures.items() if boxes}
+    keys = _list_open(truth)
     placed = _Placed()
-    for item in items:
+    for item in items if keys else ():
         boxes = truth.find(item.key) or ()
         key = keys.get(id(boxes), "")
-        if key and _need_header(boxes, options):
+        if key:
             placed.add(key, boxes, _read_header(item), options)
     pictures = {
         key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
@@ -60,13 +60,18 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     problems = tuple(placed.problems.values())
     if problems and not any(pictures.values()):
         raise Problem(problems[0].words)
-    read_as = replace(truth.read_as, sizes=(*truth.read_as.sizes, *placed.list_sentences()))
+    turned = (*truth.read_as.turned, *(placed.boxes if options.exif == "stored" else ()))
+    sizes = (*truth.read_as.sizes, *placed.list_sentences())
+    read_as = replace(truth.read_as, sizes=sizes, turned=turned)
     return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
 
 
-def _need_header(boxes: Sequence[TrueBox], options: LabelOptions) -> bool:
-    """Return whether the place of boxes depends on the size or the turn of their picture."""
-    return options.exif == "stored" or any(box.stated for box in boxes)
+def _list_open(truth: GroundTruth) -> Mapping[int, str]:
+    """Return the pictures whose boxes depend on their own size or turn, by the id of these boxes."""
+    if truth.read_as.options.exif == "stored":
+        turned = {*truth.read_as.turned}
+        return {id(boxes): key for key, boxes in truth.pictures.items() if boxes and key not in turned}
+    return {id(boxes): key for key, boxes in truth.pictures.items() if any(box.stated for box in boxes)}
 
 
 @dataclass

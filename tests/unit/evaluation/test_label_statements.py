@@ -336,6 +336,8 @@ def test_parts_of_a_stored_picture_are_turned_where_that_is_stated(tmp_path: Pat
     write(tmp_path, "classes.txt", {"classes.txt": "cat\n", "a.txt": text})
     truth = label_sizes.place(ground_truth.read(tmp_path, LabelOptions(exif="stored")), find(str(tmp_path)))
     assert truth.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
+    # A run that goes on places what it has placed before.
+    assert label_sizes.place(truth, find(str(tmp_path))).pictures == truth.pictures
 
 
 # ---- masks of 0 and 255
