@@ -354,7 +354,7 @@ def read_members(
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
         yield [
-            (printable(name.replace("\\", "/")), partial(_read, info, most_bytes, partial(archive.read, info)))
+            (printable(name.replace("\\", "/")), partial(_read_member, archive, info, most_bytes))
             for name, info in infos.items()
         ]
 
@@ -394,6 +394,10 @@ def _check_unpacked(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], 
 def _unpack(version: tuple[Path, Stamp], info: zipfile.ZipInfo) -> bytes:
     with _READING:
         return bytes(_read(info, MAX_BYTES, lambda: _open_once(*version).read(info)))
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    return bytes(_read(info, most_bytes, partial(archive.read, info)))
 
 
 def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Any]) -> Any:

@@ -47,12 +47,12 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     Raises Problem where all are left out.
     """
     options = truth.read_as.options
-    keys = {id(boxes): key for key, boxes in truth.pictures.items() if boxes}
+    keys = _list_open(truth)
     placed = _Placed()
-    for item in items:
+    for item in items if keys else ():
         boxes = truth.find(item.key) or ()
         key = keys.get(id(boxes), "")
-        if key and (options.exif == "stored" or any(box.stated for box in boxes)):
+        if key:
             placed.add(key, boxes, _read_header(item), options)
     pictures = {
         key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
@@ -60,8 +60,18 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     problems = tuple(placed.problems.values())
     if problems and not any(pictures.values()):
         raise Problem(problems[0].words)
-    read_as = replace(truth.read_as, sizes=(*truth.read_as.sizes, *placed.list_sentences()))
+    turned = (*truth.read_as.turned, *(placed.boxes if options.exif == "stored" else ()))
+    sizes = (*truth.read_as.sizes, *placed.list_sentences())
+    read_as = replace(truth.read_as, sizes=sizes, turned=turned)
     return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
+
+
+def _list_open(truth: GroundTruth) -> Mapping[int, str]:
+    """Return the pictures whose boxes depend on their own size or turn, by the id of these boxes."""
+    if truth.read_as.options.exif == "stored":
+        turned = {*truth.read_as.turned}
+        return {id(boxes): key for key, boxes in truth.pictures.items() if boxes and key not in turned}
+    return {id(boxes): key for key, boxes in truth.pictures.items() if any(box.stated for box in boxes)}
 
 
 @dataclass
@@ -117,20 +127,26 @@ def _place_boxes(
     stated = _find_stated(boxes)
     stored = _is_stored(stated, header, options)
     size = header.stored if stored else header.size
-    words: dict[str, str] = {}
-    moves = [box.box if not box.relative else scale_box(box.box, *size) for box in boxes]
-    if stated not in (None, size) and not all(box.relative for box in boxes):
-        pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
-        move, word = _find_scale(stated, size, pixels, options)
-        moves = [move(box) for box in pixels]
-        words[word] = f": {_name(stated)} stated, {_name(size)} in the file"
+    moved, words = _scale_boxes(boxes, stated, size, options)
     if stored:
-        moves = [TURNS[header.orientation](box, size) for box in moves]
+        moved = [TURNS[header.orientation](box, size) for box in moved]
         words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
     elif _hides_turn(header) and not options.exif:
         words[OPEN] = ""
-    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moves, strict=True))
+    done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moved, strict=True))
     return tuple(done), words
+
+
+def _scale_boxes(
+    boxes: Sequence[TrueBox], stated: Size | None, size: Size, options: LabelOptions
+) -> tuple[list[Box], dict[str, str]]:
+    """Return boxes in pixels of a size, and what was done; raise LabelError where that is open."""
+    if stated is None or stated == size or all(box.relative for box in boxes):
+        # Parts of a picture are the same in any size.
+        return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
+    pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
+    move, words = _find_scale(stated, size, pixels, options)
+    return [move(box) for box in pixels], {words: f": {_name(stated)} stated, {_name(size)} in the file"}
 
 
 def _find_stated(boxes: Sequence[TrueBox]) -> Size | None:

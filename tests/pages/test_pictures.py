@@ -232,7 +232,7 @@ def test_drop_field_says_what_it_understood(page, pictures):
     chips = [block.proto.popover.label for block in app.get("popover")]
     assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name unknown" in chips
     columns = "filename → file, class → label; separated by semicolons; Windows-1252"
-    reading = f"Read as a table (mine.csv): 2 pictures, 2 classes. Columns: {columns}. Not among the pictures: c.jpg."
+    reading = f"Read as a table (mine.csv): 2 pictures, 2 classes. mine.csv: {columns}. Not among the pictures: c.jpg."
     assert escape(reading) in texts(app)
     job = session(app := run(app), PicturesPage).job
     assert words in texts(drop(app, others)) and session(app, PicturesPage).job is job

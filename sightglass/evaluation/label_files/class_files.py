@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightglass.common.errors import Problem, UnclearLabels
+from sightglass.common.errors import UnclearLabels
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, LabelFiles
 from sightglass.evaluation.label_files.options import ask
@@ -40,15 +40,15 @@ def find_names(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) -> 
     the folder's and the archive's own. Raises Problem where two of them disagree, and none was stated.
     """
     stated = notes.options.names
-    found = [*_list_named(source, files, every_place=bool(stated))]
+    found = [*_list_named(source, files)]
     if stated:
-        found = [each for each in found if stated in (each.title, PurePosixPath(each.title).name)]
-        if not found:
-            raise Problem(f"{source.name} has no file {stated} with the names of its classes: give one that it has.")
+        found = [each for each in found if stated in (each.title, PurePosixPath(each.title).name)][:1]
+    if stated and not found:
+        raise UnclearLabels(f"{source.name} has no file {stated} with the names of its classes: give one that it has.")
     if not found:
         return None
-    first = found[0]
-    for other in found[1:] if not stated else ():
+    first, *others = found
+    for other in others:
         _check_agreement(first, other)
     notes.names_file = first.title
     return first
@@ -64,25 +64,29 @@ def _check_agreement(first: ClassFile, other: ClassFile) -> None:
             )
 
 
-def _list_named(source: LabelFiles, files: Sequence[LabelFile], every_place: bool) -> Iterator[ClassFile]:
-    """Yield the files with names in the first place that has any, or in all; those in the folder are one place."""
+def _list_named(source: LabelFiles, files: Sequence[LabelFile]) -> Iterator[ClassFile]:
+    """Yield the files that name classes, those of the nearest place first."""
     own = sorted(files, key=_rank)
-    places = [[file for file in own if len(file.path.parts) == 1]]
-    places += [[_file_at(folder / name) for name in DATA if (folder / name).is_file()] for folder in source.above]
-    for place in (*places, own):
-        named = [each for file in place if (each := _read(file)) is not None]
-        yield from named
-        if named and not every_place:
-            return
+    known = {file.on_disk for file in own}
+    above = [folder / name for folder in source.above for name in DATA]
+    places = [
+        *(file for file in own if len(file.path.parts) == 1),
+        *(_file_at(path) for path in above if path.is_file() and path not in known),
+        *(file for file in own if len(file.path.parts) > 1),
+    ]
+    for file in places:
+        named = _read(file)
+        if named is not None:
+            yield named
 
 
 def _rank(file: LabelFile) -> tuple[int, int, str]:
     order = DATA.index(file.name) if file.name in DATA else len(DATA)
-    return len(file.path.parts), order, file.path.as_posix()
+    return len(file.path.parts), order, file.key
 
 
 def _file_at(path: Path) -> LabelFile:
-    return LabelFile(PurePosixPath(path.name), path.read_bytes, path)
+    return LabelFile(f"{path.parent.name}/{path.name}", path.read_bytes, path)
 
 
 def _read(file: LabelFile) -> ClassFile | None:

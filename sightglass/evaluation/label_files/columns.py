@@ -152,14 +152,15 @@ def _find_classes(found: Columns, titles: Sequence[str], rows: Sequence[Sequence
     binary = tuple(i for i in rest if all(_is_bit(pick(row, i)) for row in rows))
     # A title such as `object` may be that of a class.
     named = found.label not in (None, found.file)
-    if found.numbers or not rows or len(binary) < (3 if named else 2):
+    if found.numbers or not rows or len(binary) < 2 + named:
         return ()
-    single = sum(_count_set(row, binary) == 1 for row in rows) / len(rows)
-    return binary if single == 1 or (single > 0.5 and not named) else ()
+    single = sum(_has_one(row, binary) for row in rows) / len(rows)
+    least = 1.0 if named else 0.5
+    return binary if single >= least else ()
 
 
-def _count_set(row: Sequence[Any], columns: Sequence[int]) -> int:
-    return sum(is_set(pick(row, i)) for i in columns)
+def _has_one(row: Sequence[Any], columns: Sequence[int]) -> bool:
+    return sum(is_set(pick(row, i)) for i in columns) == 1
 
 
 def _is_bit(value: Any) -> bool:

@@ -155,28 +155,37 @@ def _read_json_files(
     source: LabelFiles, files: Sequence[LabelFile], names: Mapping[int, str], notes: Notes, left_out: dict[str, str]
 ) -> Files:
     """Return the rows of files of JSON in the first one's form; several have that of a tool. Raises Problem."""
-    first = read_json(files[0])
-    form = find_form(first)
+    content, form = _find_first_form(files)
     if form is None and len(files) > 1:
         raise Problem(f"{source.name} holds {len(files)} files of labels: give {EXPECTED}.")
     if form is None:
-        return [(files[0].name, tables.list_object_rows(files[0], first, names, notes))]
+        return [(files[0].name, tables.list_object_rows(files[0], content, names, notes))]
     notes.format = form.title
-    notes.reading = f"{files[0].name}: {form.title}" if len(files) == 1 else f"{form.title}: {len(files):,} files"
-    return _list_rows(files, first, form, notes, left_out)
+    if len(files) == 1:
+        notes.reading = f"{files[0].name}: {form.title}"
+        return [(files[0].name, form.list_rows(files[0], content, notes))]
+    notes.reading = f"{form.title}: {len(files):,} files"
+    return _list_rows(files, form, notes, left_out)
 
 
-def _list_rows(
-    files: Sequence[LabelFile], first: JsonContent, form: JsonFormat, notes: Notes, left_out: dict[str, str]
-) -> Files:
-    """Yield the rows of files, read one at a time; `first`: what the first one holds."""
+def _find_first_form(files: Sequence[LabelFile]) -> tuple[JsonContent, JsonFormat | None]:
+    """Return the first file's content that has the form of a tool, with this form, else that of the last one."""
     for file in files:
-        content = first if file is files[0] else read_json(file)
-        if find_form(content) is not form:
+        content = read_json(file)
+        form = find_form(content)
+        if form is not None:
+            break
+    return content, form
+
+
+def _list_rows(files: Sequence[LabelFile], form: JsonFormat, notes: Notes, left_out: dict[str, str]) -> Files:
+    """Yield the rows of files of one form, read one at a time."""
+    for file in files:
+        content = read_json(file)
+        if find_form(content) is form:
+            yield file.name, _put_in_folder(file, form.list_rows(file, content, notes))
+        else:
             left_out[file.shown] = f"beside {form.title}"
-            continue
-        rows = form.list_rows(file, content, notes)
-        yield file.name, (rows if len(files) == 1 else _put_in_folder(file, rows))
 
 
 def _put_in_folder(file: LabelFile, rows: Iterable[Row]) -> Iterator[Row]:
@@ -195,11 +204,15 @@ def find_form(content: JsonContent) -> JsonFormat | None:
 def _look_at_text(file: LabelFile) -> str:
     """Return whether a .txt has YOLO's boxes, a list of pictures or classes, or a table, by its first line."""
     text, _ = decode(file.read()[:4096], file.name)
-    parts = next((line.lower().split() for line in text.splitlines() if line.strip()), [])
+    parts = next(iter(text.strip().lower().splitlines()), "").split()
     numbers = [to_number(part) is not None for part in parts]
-    if len(parts) == 1 and not numbers[0]:
+    if numbers == [False]:
         return "list"
-    if any(ending in part for part in parts for ending in PICTURES) or len(parts) == 2:
+    if len(parts) == 2 or any(map(_names_picture, parts)):
         return "table"
     words = not all(numbers) and (len(parts) < 4 or not numbers[-1])
     return "table" if words else "boxes"
+
+
+def _names_picture(text: str) -> bool:
+    return any(ending in text for ending in PICTURES)

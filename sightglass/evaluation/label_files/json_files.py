@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, TooManyLabels
 from sightglass.evaluation.label_files.opening import LabelFile, decode
 from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError
 
@@ -38,9 +38,9 @@ def read_json(file: LabelFile) -> JsonContent:
     data = file.read()
     # In memory each takes twenty times its bytes.
     if data.count(b"[") + data.count(b"{") > MAX_TABLES:
-        raise Problem(f"{file.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
+        raise TooManyLabels(f"{file.name} holds more than {MAX_TABLES:,} lists and tables: split these labels.")
     if data.count(b":") > MAX_KEYS:
-        raise Problem(f"{file.name} holds more than {MAX_KEYS:,} keys: split these labels.")
+        raise TooManyLabels(f"{file.name} holds more than {MAX_KEYS:,} keys: split these labels.")
     text, _ = decode(data, file.name)
     try:
         value = json.loads(text)

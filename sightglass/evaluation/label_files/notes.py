@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sightglass.common.files import Json
 from sightglass.common.left_out import describe_left_out
+from sightglass.common.legible import one_line
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.phrases import plural
@@ -23,27 +24,23 @@ class Notes:
     """The format that the files were understood as."""
     reading: str = ""
     """How they were read, for one line."""
-    columns: str = ""
-    """What the columns of a table were taken for: `img → file, y → label`."""
+    table: str = ""
+    """How the columns of a table are read."""
     names_file: str = ""
     """The file that named the classes."""
     local: bool = False
     """Whether a table is separated as spreadsheets do it where the mark of decimals is a comma."""
-    counts: Counter[str] = field(default_factory=Counter)
-    """How often a choice was made, by its words for one and for several (`count`)."""
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often a choice was made, by its words for one and for several."""
 
     def count(self, one: str, several: str) -> None:
         """Count a choice: `polygon was read as the box around it`, `polygons were read as …`."""
-        self.counts[f"{one}\n{several}"] += 1
+        self.counts[one, several] += 1
 
     def list_choices(self) -> tuple[str, ...]:
         """Return a sentence for each choice that was made."""
-        return tuple(_describe_count(words, number) for words, number in self.counts.items())
-
-
-def _describe_count(words: str, number: int) -> str:
-    one, several = words.split("\n")
-    return f"{number:,} {one if number == 1 else several}."
+        counts = self.counts.items()
+        return tuple(f"{number:,} {one if number == 1 else several}." for (one, several), number in counts)
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,14 @@ class ReadAs:
     pictures: int = 0
     boxes: int = 0
     classes: int = 0
-    columns: str = ""
-    """What the columns of a table were taken for: `img → file, y → label`."""
+    table: str = ""
+    """How the columns of a table were read; empty of other formats."""
     names_file: str = ""
     """The file that named the classes; empty where each label names its class."""
     sizes: tuple[str, ...] = ()
     """Sentences on pictures whose own size or turn differs from what the labels state (`label_sizes.place`)."""
+    turned: tuple[str, ...] = ()
+    """Pictures whose boxes were turned as `exif=stored` says, which is done once."""
     choices: tuple[str, ...] = ()
     """Sentences on what could be read in several ways, and how it was."""
     unusable: Mapping[str, int] = field(default_factory=dict)
@@ -77,8 +76,8 @@ class ReadAs:
         boxes = f" with {plural(self.boxes, 'box')}" if self.boxes else ""
         counts = f"{plural(self.pictures, 'picture')}{boxes}, {plural(self.classes, 'class')}"
         sentences = [f"Read as {self.format}: {counts}."]
-        if self.columns:
-            sentences.append(f"Columns: {self.columns}.")
+        if self.table:
+            sentences.append(f"{self.table}.")
         if self.names_file:
             sentences.append(f"{self.names_file} names the classes.")
         sentences += [*self.sizes, *self.choices]
@@ -88,11 +87,12 @@ class ReadAs:
             listed = "; ".join(f"{number:,}: {reason}" for reason, number in reasons[:MAX_REASONS])
             more = f"; {len(reasons) - MAX_REASONS:,} other reasons" if len(reasons) > MAX_REASONS else ""
             sentences.append(f"Left out: {total} ({listed}{more}).")
-        return [*sentences, *filter(None, [describe_left_out(self.left_out)])]
+        sentences.append(describe_left_out(self.left_out))
+        return [one_line(sentence) for sentence in sentences if sentence]
 
     def summarise(self) -> Json:
         """Return what was read for a file of JSON; the sentences say the rest."""
-        names = ("format", "pictures", "boxes", "classes", "columns", "names_file")
+        names = ("format", "pictures", "boxes", "classes", "table", "names_file")
         return {name: getattr(self, name) for name in names} | {"sentences": self.list_sentences()}
 
 

@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from os.path import splitext
 from pathlib import Path, PurePosixPath
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, TooManyLabels
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
 from sightglass.explain.picture.source import PICTURES, read_members
@@ -33,26 +34,31 @@ EXPECTED = (
 class LabelFile:
     """A file of labels, in a folder or in an archive."""
 
-    path: PurePosixPath
-    """Below the folder or in the archive."""
+    key: str
+    """Its path below the folder or in the archive, with `/`."""
     read: Callable[[], bytes]
     """Return its content. Raises OSError, and Problem for a damaged member of an archive."""
     on_disk: Path | None = None
     """None of a member of an archive."""
 
     @property
+    def path(self) -> PurePosixPath:
+        # Of 200,000 files texts take half the memory.
+        return PurePosixPath(self.key)
+
+    @property
     def name(self) -> str:
-        return self.path.name
+        return self.key.rpartition("/")[2]
 
     @property
     def suffix(self) -> str:
         """Its ending in small letters."""
-        return self.path.suffix.lower()
+        return splitext(self.key)[1].lower()
 
     @property
     def shown(self) -> str:
         """What a sentence calls it."""
-        return visible(self.path.as_posix())
+        return visible(self.key)
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,11 @@ def open_files(
         raise Problem(f"There are no {what} at {path}: {hint}.")
     if path.suffix.lower() == ".zip":
         with read_members(path, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED) as members:
-            files = [LabelFile(PurePosixPath(name), read) for name, read in members]
+            files = [LabelFile(name, read) for name, read in members]
             yield LabelFiles(path.stem, files)
         return
     if path.stat().st_size > MAX_BYTES:
-        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+        raise TooManyLabels(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     if path.suffix.lower() not in endings:
         raise Problem(f"{path.name} has no readable {what}: {hint}.")
     yield LabelFiles(path.parent.name, [_on_disk(path, path.parent)], _list_above(path.parent))
@@ -106,12 +112,12 @@ def _open_folder(folder: Path, choose: Callable[[str], bool]) -> LabelFiles:
 
 
 def _on_disk(file: Path, folder: Path) -> LabelFile:
-    return LabelFile(PurePosixPath(file.relative_to(folder).as_posix()), partial(_read_bytes, file), file)
+    return LabelFile(file.relative_to(folder).as_posix(), partial(_read_bytes, file), file)
 
 
 def _read_bytes(file: Path) -> bytes:
     if file.stat().st_size > MAX_BYTES:
-        raise Problem(f"{file.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+        raise TooManyLabels(f"{file.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     return file.read_bytes()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
+from sightglass.common.legible import one_line
 from sightglass.models.geometry import Box
 
 INDEX = re.compile(r"\d+(\.0+)?")
@@ -90,4 +91,4 @@ class LabelProblem:
     @property
     def words(self) -> str:
         """`labels.csv, line 3: x1 is not above x0.`"""
-        return f"{self.file}{f', line {self.line}' if self.line else ''}: {self.reason}."
+        return one_line(f"{self.file}{f', line {self.line}' if self.line else ''}: {self.reason}.")

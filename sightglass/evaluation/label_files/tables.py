@@ -141,8 +141,7 @@ def _understand(
     columns.check(name, found, titles, shown)
     table = _find_format(name, found, [row for _, row in sample], names, notes)
     notes.format = f"a table ({name})"
-    notes.columns = _describe(table, titles, details)
-    notes.reading = f"{name}: {notes.columns}"
+    notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
     files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
     return ((str(picture), line, partial(table.parse, row)) for picture, line, row in files)
 

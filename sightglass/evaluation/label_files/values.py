@@ -81,18 +81,20 @@ def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: 
     point is that of decimals. Raises Problem where it is open.
     """
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
-    marked = [text for text in texts if "," in text or "." in text]
+    marked = [text for text in texts if re.search("[.,]", text)]
     decimal = _STATED.get(stated) or _find_common_mark(marked)
     if decimal:
         return NumberStyle(decimal, grouped=any(OTHER[decimal] in text for text in marked))
-    unclear = [text for text in marked if _GROUPED.fullmatch(text)]
-    whole = [text for text in texts if text.isdigit()]
-    local = [text for text in unclear if "," in text]
-    if not local and (separated or not (unclear and whole)):
+    unclear = list(filter(_GROUPED.fullmatch, marked))
+    whole = list(filter(str.isdigit, texts))
+    commas = any("," in text for text in unclear)
+    # A point is that of thousands where others have none, as those below 1000 would.
+    points = bool(unclear and whole) and not separated
+    if not (commas or points):
         return POINT
     # A file with 1500 would have written 1,500.
     if max(map(len, whole), default=0) > 3:
-        return COMMA if local else POINT
+        return COMMA if commas else POINT
     raise UnclearLabels(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
 
 

@@ -91,7 +91,8 @@ def _find_name(file: str, attributes: Iterable[Any], notes: Notes) -> str:
     named = [name for word in NAMES for name in names if name.lower() == word]
     if not named:
         raise Problem(f"The regions of {file} have {len(names)} attributes ({', '.join(names[:5])}): call one class.")
-    notes.count(f"attribute of regions, {named[0]}, was read as their class", "attributes were read as classes")
+    said = f"of {len(names)} attributes of regions was read as their class, {named[0]}"
+    notes.count(said, said)
     return str(named[0])
 
 

@@ -1,6 +1,5 @@
 """Read YOLO's text: an object on each line, in parts of the picture."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +32,7 @@ class YoloRows:
     keypoints: int
     """Numbers of the keypoints behind a box, by `kpt_shape`; 0 where none is stated."""
     tracked: bool | None
-    """Whether six numbers are a box, its confidence and its track; None where that cannot be told."""
+    """Whether six numbers of which the last is 0 or 1 are a box, its confidence and its track; None: that is open."""
     notes: Notes
 
     def parse(self, parts: Sequence[str]) -> TrueBox:
@@ -42,15 +41,25 @@ class YoloRows:
         number = int(index.partition(".")[0]) if INDEX.fullmatch(index) else -1
         if number not in self.names:
             raise LabelError(f"class {index[:20]} is not one of the {len(self.names)} that are named")
-        return TrueBox(self.names[number], self._find_box(parse_numbers(numbers, len(numbers))), relative=True)
+        values = parse_numbers(numbers, len(numbers))
+        tracked = len(values) == _TRACKED and self._is_tracked(numbers[-1])
+        return TrueBox(self.names[number], self._find_box(values, tracked=tracked), relative=True)
 
-    def _find_box(self, values: Sequence[float]) -> Box:
+    def _is_tracked(self, last: str) -> bool:
+        """Return whether the last of six numbers is a track; raise LabelError where that cannot be told."""
+        if not INDEX.fullmatch(last):
+            return False
+        if to_number(last) not in (0, 1):
+            return True
+        if self.tracked is None:
+            raise LabelError(TRIANGLES)
+        return self.tracked
+
+    def _find_box(self, values: Sequence[float], *, tracked: bool) -> Box:
         count = len(values)
         if count == _BOX:
             return _to_box(values)
-        if count == _TRACKED and self.tracked is None:
-            raise LabelError(TRIANGLES)
-        more = self._find_more(values)
+        more = _WITHOUT_MORE if tracked else self._find_more(values)
         if more:
             self.notes.count(*more)
             return _to_box(values)
@@ -64,7 +73,7 @@ class YoloRows:
         count = len(values)
         if self.keypoints and count == _BOX + self.keypoints:
             return _WITHOUT_KEYPOINTS
-        if count == _BOX + 1 or (count == _TRACKED and self.tracked):
+        if count == _BOX + 1:
             return _WITHOUT_MORE
         return _WITHOUT_KEYPOINTS if _are_keypoints(values) else None
 
@@ -102,14 +111,12 @@ def _read_keypoints(table: Any) -> int:
 
 
 def _are_tracked(files: Sequence[LabelFile]) -> bool | None:
-    """Return whether the last of six numbers is a track: a whole number in all rows, and no corner's 0 or 1 in one."""
+    """Return whether rows of six numbers end with a track in these files; None where that is open."""
     last = [row[-1] for file in files for _, row in _list_lines(file) if len(row) == _TRACKED + 1]
-    counts = Counter(text for text in last if INDEX.fullmatch(text))
-    if counts.total() < len(last) or not last:
-        return False
-    if any(to_number(text) not in (0, 1) for text in counts):
-        return True
-    return None
+    whole = [to_number(text) for text in last if INDEX.fullmatch(text)]
+    tracks = any(number not in (0, 1) for number in whole)
+    corners = len(whole) < len(last)
+    return tracks if tracks != corners else None
 
 
 def _list_lines(file: LabelFile) -> Iterator[tuple[int, list[str]]]:

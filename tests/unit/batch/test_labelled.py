@@ -116,3 +116,22 @@ def test_evaluation_follows_corrections(foldered: Path, tmp_path: Path) -> None:
     labels.correct(out, {"Stern": ["star"]})
     run(foldered, "demo-cls-s", out)
     assert {picture.truth for picture in stored.load(out).pictures} == {"star"}
+
+
+def test_labels_of_half_the_size_mean_the_same(dataset, results, evaluation, tmp_path):
+    shutil.copytree(results, tmp_path / "out")
+    rows = [line.split(",") for line in dataset[1].read_text("utf-8").splitlines()]
+    wide, high = evaluation.pictures[0].size
+    halves = [[file, *(str(float(side) / 2) for side in box), label] for file, *box, label in rows[1:]]
+    lines = [",".join([*row, str(wide // 2), str(high // 2)]) for row in halves]
+    (tmp_path / "half.csv").write_text("\n".join([",".join([*rows[0], "width", "height"]), *lines]), "utf-8")
+    assert run(dataset[0], MODEL, tmp_path / "out", labels=tmp_path / "half.csv").nothing_new
+    assert same(stored.load(tmp_path / "out"), evaluation)
+    kept = labels.read_labels(tmp_path / "out")
+    assert kept is not None
+    assert kept.read_as.sizes[0].startswith(f"Boxes of {SCENES} pictures were scaled from the stated size")
+    # Of another shape they are refused before the run.
+    lines = [",".join([*row, "64", "32"]) for row in halves]
+    (tmp_path / "flat.csv").write_text("\n".join([",".join([*rows[0], "width", "height"]), *lines]), "utf-8")
+    with pytest.raises(Problem, match=f"state 64 x 32 pixels, and it has {wide} x {high}"):
+        run(dataset[0], MODEL, tmp_path / "out", labels=tmp_path / "flat.csv")

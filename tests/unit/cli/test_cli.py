@@ -387,6 +387,25 @@ def test_batch_match_of_uncounted_folders(call) -> None:
     assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]
 
 
+def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
+    Path("index.json").write_text('{"scene.png": 0}')
+    how = (
+        "batch",
+        "scene.png",
+        "--model",
+        "demo-cls-s",
+        "--workers",
+        "1",
+        "--out",
+        "indexed",
+        "--labels",
+        "index.json",
+    )
+    code, out, _ = call(*how)
+    assert code == 0 and "of 1 labelled picture" in out.replace("\N{NO-BREAK SPACE}", " ")
+    assert "decimal has no value 'dot': give --labels-as decimal=comma" in call(*how, "--labels-as", "decimal=dot")[2]
+
+
 def test_a_segmentation_has_its_classes_in_a_file(answer, call, scene) -> None:
     made = Explainer("demo-seg")(scene, per="region", top_k=1)
     given = ("segment", scene, "--per", "region", "--top-k", "1", "--out", "out")

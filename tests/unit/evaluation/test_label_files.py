@@ -209,12 +209,12 @@ def test_indices_and_synsets_mean_classes_of_imagenet() -> None:
 
 def test_coverage_counts_pictures_and_names_what_is_missing() -> None:
     labels = {f"{number}.jpg": "1" for number in range(60)}
-    read_as = ReadAs("a table (labels.csv)", pictures=60, classes=1, columns="img → file, y → label")
+    read_as = ReadAs("a table (labels.csv)", pictures=60, classes=1, table="labels.csv: img → file, y → label")
     truth = ground_truth.GroundTruth({}, (), labels, reading="labels.csv", read_as=read_as)
     pictures = [f"{number}.jpg" for number in range(2, 62)]
     coverage = run_labels.describe_coverage(truth, KINDS["classes"], pictures)
     assert coverage.words == "58 of 60 labelled, 2 files missing" and not coverage.problem
-    read = "Read as a table (labels.csv): 60 pictures, 1 class. Columns: img → file, y → label."
+    read = "Read as a table (labels.csv): 60 pictures, 1 class. labels.csv: img → file, y → label."
     assert coverage.details.startswith(f"{read} Numbers are indices of classes, from 0. Not")
     assert coverage.details.endswith("Not among the pictures: 0.jpg and 1.jpg.")
     words = "None of the pictures has labels: those are of 0.jpg, and the first picture is x.jpg."

@@ -440,9 +440,7 @@ HOSTILE: dict[str, Any] = {
     "</stop_frame></meta></annotations>",
     "studio.json": [{"data": {"image": 3}, "annotations": [{"result": [{"type": "choices", "value": 3}]}]}],
     "studio2.json": [{"data": {"image": "a.jpg"}, "annotations": [3, {"result": {"a": 3}}]}, 3],
-    "studio3.json": [
-        {"data": {"image": "http://[a.jpg"}, "annotations": [{"result": [{"value": {"rectanglelabels": 3}}]}]}
-    ],
+    "studio3.json": [{"data": {"image": "http://[a.jpg"}, "annotations": [{"result": [{"value": 3}]}]}],
     "via.csv": "region_shape_attributes,region_attributes,filename\na,b\nx,y,z\n",
     "track.xml": '<annotations><track label="a"><box frame="1e300"/><box frame="-1"/><box/></track></annotations>',
     "createml.json": [{"image": [], "annotations": [{"coordinates": 3, "label": {}}]}, 3],

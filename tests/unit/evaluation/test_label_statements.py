@@ -29,6 +29,8 @@ ROWS: dict[str, tuple[str, str, Any]] = {
     "confidence": ("", "1 .175 .3 .25 .4 .87\n", [BOX]),
     "track": ("", "1 .175 .3 .25 .4 12\n", [BOX]),
     "confidence and track": ("", "1 .175 .3 .25 .4 .87 12\n", [BOX]),
+    "later track": ("", "1 .05 .1 .3 .1 .3 .5\n1 .175 .3 .25 .4 .87 12\n", [BOX, BOX]),
+    "corner at 1": ("", "1 .05 .1 .3 .1 .3 .5\n1 .05 .1 .3 .1 .3 1\n", [BOX, (10, 20, 60, 200)]),
     "first track": ("", "1 .175 .3 .25 .4 .87 1\n1 .175 .3 .25 .4 .8 2\n", [BOX, BOX]),
     "triangle": ("", "1 .05 .1 .3 .1 .3 .5\n", [BOX]),
     "17 keypoints": ("kpt_shape: [17, 3]\n", "1 .175 .3 .25 .4" + " .1 .2 2" * 16 + " 0 0 0\n", [BOX]),
@@ -124,6 +126,7 @@ def test_a_box_in_one_cell_is_read_by_its_title_or_by_what_fits(name: str, tmp_p
     truth = ground_truth.read(write(tmp_path, f"a.{'json' if name == 'json' else 'csv'}", text))
     (box,) = truth.find("a.jpg") or ()
     assert box.box == expected and truth.problems == ()
+    assert f"{truth.reading}." in truth.read_as.list_sentences()
 
 
 def test_a_box_of_open_order_is_asked_for(tmp_path: Path) -> None:
@@ -177,13 +180,15 @@ def test_the_file_that_names_classes_is_said(name: str, tmp_path: Path) -> None:
     assert truth.classes == ("cat",) and f"{named} names the classes." in truth.read_as.list_sentences()
 
 
-@pytest.mark.parametrize("other", ["classes.txt", "labels/classes.txt", "obj.names"])
+@pytest.mark.parametrize("other", ["classes.txt", "labels/classes.txt", "obj.names", "set/classes.txt"])
 def test_files_that_disagree_on_names_are_asked_about(other: str, tmp_path: Path) -> None:
-    files = {"data.yaml": "names: [dog, cat]\n", other: "cat\ndog\n", "labels/a.txt": LINE}
-    if "/" in other:
-        files["labels/classes.yaml"] = ""
-        files["deep/data.yaml"] = files.pop("data.yaml")
-    path = write_all(tmp_path, "YOLO", files)
+    path = tmp_path / "set"
+    path.mkdir()
+    write_all(path, "YOLO", {"data.yaml": "names: [dog, cat]\n", "labels/a.txt": LINE})
+    if other == "set/classes.txt":
+        # Above the folder that is given.
+        path = path / "labels"
+    write_all(tmp_path if other.startswith("set") else path, "names", {other: "cat\ndog\n"})
     with pytest.raises(Problem, match="Class 0 is") as refused:
         ground_truth.read(path)
     assert is_one_sentence(str(refused.value)) and "--labels-as names=FILE" in str(refused.value)
@@ -331,6 +336,8 @@ def test_parts_of_a_stored_picture_are_turned_where_that_is_stated(tmp_path: Pat
     write(tmp_path, "classes.txt", {"classes.txt": "cat\n", "a.txt": text})
     truth = label_sizes.place(ground_truth.read(tmp_path, LabelOptions(exif="stored")), find(str(tmp_path)))
     assert truth.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
+    # A run that goes on places what it has placed before.
+    assert label_sizes.place(truth, find(str(tmp_path))).pictures == truth.pictures
 
 
 # ---- masks of 0 and 255
@@ -380,3 +387,17 @@ def test_255_of_many_classes_is_asked_for(labels: tuple[str, ...], count: int, w
         binary(png(np.full(MASK_SIZE, 255)), labels, count, cat=3)
     with pytest.raises(ValueError, match="has the value 7"):
         binary(png(np.full(MASK_SIZE, 7)))
+
+
+def test_the_size_of_a_picture_elsewhere_is_read_of_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    data = (tmp_path / "a.jpg").read_bytes() + bytes(2**20)
+    fsspec.filesystem("memory").pipe("/set/a.jpg", data)
+    read: list[int] = []
+    header = label_sizes.read_header
+    monkeypatch.setattr(label_sizes, "read_header", lambda data, name: read.append(len(data)) or header(data, name))
+    truth = ground_truth.read(write(tmp_path, "labels.json", state((81, 108), (20, 32, 40, 64))))
+    (found,) = label_sizes.place(truth, find("memory://set")).find("a.jpg") or ()
+    assert found.box == (40, 64, 80, 128) and read == [2**18]
