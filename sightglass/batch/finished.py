@@ -249,9 +249,12 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_not_counted([*{row.label: row for run in runs for row in run if not row.classes}.values()])
-    lines = max((len(truth.problems) for folder in folders if (truth := labels.read_labels(folder))), default=0)
+    truths = [truth for folder in folders if (truth := labels.read_labels(folder)) is not None]
+    lines = max((len(truth.problems) for truth in truths), default=0)
+    unclear = max((len(truth.unclear) for truth in truths), default=0)
     files = len({name for folder in folders for name, _ in table.read_problems(folder)})
     unusable = [f"Not usable: {plural(lines, 'line')} of the labels."] if lines else []
+    unusable += [f"Unclear of which picture: {plural(unclear, 'labelled file')}."] if unclear else []
     unusable += [f"{plural(files, 'file')} could not be read."] if files else []
     return " ".join(filter(None, (names, *unusable, *(f"{count}." for count in sorted({*counts} - {""})))))
 

@@ -23,7 +23,7 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import find, local_path
+from sightglass.explain.picture.source import describe_encodings, find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 MAX_PICTURES = 5_000_000
@@ -174,11 +174,13 @@ class BatchJob:
         work, truth = self.work, self.labels
         if isinstance(truth, str | Path):
             truth = work.kind.read(truth)
+        keys = [item.key for item in self.items]
         if truth is not None:
-            work.kind.check(truth, [item.key for item in self.items])
+            truth = truth.among(keys)
+            work.kind.check(truth, keys)
             run_labels.write_labels(work.folder, truth)
         elif self.resume:
-            truth = run_labels.read_labels(work.folder)
+            truth = self._read_earlier_labels(keys)
         if truth is None:
             if self.resume:
                 self._check_labels_not_lost()
@@ -186,6 +188,16 @@ class BatchJob:
         # Of a model that gives numbers labels are true numbers, and no names.
         classes = work.classes if work.kind.names_classes else ()
         return run_labels.match_names(truth, classes, run_labels.corrections(work.folder))
+
+    def _read_earlier_labels(self, keys: list[str]) -> GroundTruth | None:
+        """Return the labels of the earlier run, matched to the pictures that there are now."""
+        folder = self.work.folder
+        if (earlier := run_labels.read_labels(folder)) is None:
+            return None
+        truth = earlier.among(keys)
+        if truth is not earlier:
+            run_labels.write_labels(folder, truth)
+        return truth
 
     def _check_labels_not_lost(self) -> None:
         """Raise Unreadable where the folder was evaluated by labels that it no longer has."""
@@ -238,7 +250,7 @@ class BatchJob:
             failed=failed,
             seconds=time.monotonic() - self._started,
             cancelled=len(stamps) < len(keys),
-            left_out=describe_left_out(self.left_out),
+            left_out=" ".join(filter(None, (describe_left_out(self.left_out), describe_encodings(self.items)))),
         )
 
 

@@ -15,15 +15,16 @@ from pathlib import Path, PurePosixPath
 from sightglass import examples
 from sightglass.batch import labels
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, file_stem, modified, write_file
+from sightglass.common.files import atomic_write, modified, write_file
 from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
+from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
+from sightglass.explain.picture.source import PICTURES, Item, NoPictures, describe_encodings, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -164,10 +165,15 @@ def _read_archives(titles: Mapping[Path, str], task: Task, left_out: dict[str, s
         truth = truth or labels
         left_out |= _list_unused(title, others if items else None, labels)
     if source is not None:
-        source = replace(source, left_out=describe_left_out(left_out))
+        source = replace(source, left_out=_describe(source, left_out))
     elif truth is not None:
         truth = replace(truth, left_out={**truth.left_out, **left_out})
     return source, truth
+
+
+def _describe(source: Source, left_out: Mapping[str, str]) -> str:
+    """Say which files are not used, and as what the names of the others were read."""
+    return " ".join(filter(None, (describe_left_out(left_out), describe_encodings(source.items))))
 
 
 def _list_unused(title: str, others: Mapping[str, str] | None, labels: GroundTruth | None) -> dict[str, str]:
@@ -234,7 +240,7 @@ def open_upload(text: str) -> LabelledSource:
     others: dict[str, str] = {}
     source = open_source(str(uploads_home() / text), left_out=others)
     truth = labels.read_labels(uploads_home() / Path(text).parts[0])
-    return replace(source, left_out=describe_left_out(_list_unused(source.name, others, truth))), truth
+    return replace(source, left_out=_describe(source, _list_unused(source.name, others, truth))), truth
 
 
 def open_source(path: str, name: str = "", left_out: dict[str, str] | None = None) -> Source:

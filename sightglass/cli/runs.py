@@ -18,11 +18,13 @@ from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
+from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.left_out import describe_left_out
+from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import source as picture_source
@@ -132,14 +134,19 @@ def _make_job(
     pictures: Any = source[0] if len(source) == 1 else source
     left_out: dict[str, str] = {}
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES, left_out=left_out)
+    everything: list[picture_source.Item] = []
     if options.num_samples is not None:
-        pictures = picture_source.spread(find(pictures), options.num_samples)
+        everything = find(pictures)
+        pictures = picture_source.spread(everything, options.num_samples)
     # A mapping names the model's classes, and not what is in the pictures.
     names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
     truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
+    if truth is not None and everything:
+        # A label may be of a picture that is not in the sample.
+        truth = truth.among([item.key for item in everything])
     # Where results cannot be written, the run says so.
     if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
@@ -185,13 +192,14 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
 
 def _report_evaluation(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
-    scores = table.read_scores(folder)
+    scores, truth = table.read_scores(folder), labels.read_labels(folder)
+    files = _report_label_files(console, truth) if truth is not None else {}
     if not kinds.kind_of(scores.task).names_classes:
         if (errors := finished.measure_numbers(finished.load(folder))) is None:
-            return {}
+            return files
         console.say(f"{errors.describe(scores.unit)}.")
-        return {"errors": jsonable(asdict(errors))}
-    truth, names = labels.read_labels(folder), labels.match_run(folder)
+        return files | {"errors": jsonable(asdict(errors))}
+    names = labels.match_run(folder)
     if left_out := labels.describe_not_counted(
         [name for name in names if name.label not in labels.corrections(folder)]
     ):
@@ -200,7 +208,7 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         console.say(f"Of the labels {describe_left_out(truth.left_out)}")
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
-    known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
+    known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines} | files
     if not (folder / stored.FILE).is_file():
         # No label counts.
         return known if names else {}
@@ -218,6 +226,13 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
         console.table(("error", "count"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_dict()}
+
+
+def _report_label_files(console: Console, truth: GroundTruth) -> Json:
+    """Print and return the labelled files that count for no picture."""
+    pictures = tuple(truth.matches or ())
+    console.say(*labels.describe_files(truth, pictures))
+    return {"label_files": {"missing": truth.find_missing(pictures), "unclear": truth.unclear}}
 
 
 @contextlib.contextmanager

@@ -15,20 +15,21 @@ import re
 import tempfile
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice
-from os.path import splitext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import csv_files, file_stem
+from sightglass.common.files import csv_files
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
+from sightglass.common.names import class_key, compose, file_stem
+from sightglass.evaluation.matching import LabelledFiles, Matches, spell_path
 from sightglass.explain.picture.source import PICTURES, unpack_files
 from sightglass.models import labels as class_names
 from sightglass.models.geometry import Box
@@ -57,6 +58,8 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks
 _COLUMNS = tomllib.loads(Path(__file__).with_name("label_columns.toml").read_text("utf-8"))
 FILE, LABEL = _COLUMNS["file"], _COLUMNS["label"]
 CORNERS, SIZES, CENTRES = _COLUMNS["corners"], _COLUMNS["sizes"], _COLUMNS["centres"]
+NO_OBJECTS = frozenset({"no finding", "no object"})
+"""Keys of labels of pictures without objects, in tables of boxes."""
 SAMPLE = 1000
 """Rows by which a table is understood."""
 _INDEX = re.compile(r"\d+(\.0+)?")
@@ -124,6 +127,10 @@ class GroundTruth:
     """Files of a folder or an archive that say nothing of the labels, but for pictures, with the reasons."""
     reading: str = ""
     """What the labels were read as: `labels.csv: filename → file, class → label; separated by tabs`."""
+    matches: Matches | None = field(default=None, repr=False)
+    """The labelled file of each picture of a run; None until its pictures are known (`among`)."""
+    unclear: tuple[str, ...] = ()
+    """Labelled files that count for none of these pictures, as several are called so, or several labels."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -138,7 +145,7 @@ class GroundTruth:
         return tuple(sorted(boxes | {*self.picture_labels.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return a picture's boxes by path or unique name, else None."""
+        """Return a picture's boxes, else None."""
         return self.pictures.get(self._match(key))
 
     def find_class(self, key: str) -> str | None:
@@ -155,29 +162,26 @@ class GroundTruth:
         """The labelled files."""
         return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
-    def find_missing(self, pictures: Sequence[str]) -> list[str]:
+    def among(self, pictures: Collection[str]) -> Self:
+        """Return the labels of these pictures, or of more that are known already: each label is of one picture."""
+        if self.matches is not None and self.matches.keys() >= {*pictures}:
+            return self
+        matches, unclear = self._labelled.match(pictures)
+        return replace(self, matches=matches, unclear=unclear)
+
+    def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
-        found = set(map(self._match, pictures))
+        among = self.among(pictures)
+        found = {*(among.matches or {}).values(), *among.unclear}
         return [key for key in self.files if key not in found]
 
     @cached_property
-    def _names(self) -> Mapping[str, str]:
-        """Labelled files by their name, with up to two of its folders, as far as only one has it."""
-        counts = Counter(name for key in self.files for name in _list_names(key))
-        unique = {name: key for key in self.files for name in _list_names(key) if counts[name] == 1}
-        return unique | {key: key for key in self.files}
+    def _labelled(self) -> LabelledFiles:
+        return LabelledFiles(self.files)
 
     def _match(self, picture: str) -> str:
         """Return the labelled file that is a picture; empty without one."""
-        # A YOLO file has its picture's name with another ending.
-        tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
-        return next((self._names[name] for name in tried if name in self._names), "")
-
-
-def _list_names(path: str) -> list[str]:
-    """Return a path in lower case with two folders, with one, and with none."""
-    parts = path.casefold().split("/")
-    return ["/".join(parts[-count:]) for count in range(min(3, len(parts)), 0, -1)]
+        return self._labelled.find(picture) if self.matches is None else self.matches.get(picture, "")
 
 
 @dataclass(frozen=True)
@@ -219,33 +223,73 @@ class LabelError(ValueError):
     """A label that cannot be used; the message is the reason, without a full stop."""
 
 
+_Key = tuple[str, str]
+"""The folder of a file of labels, empty of a single one, and the picture that a line of it is about."""
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """Labels by what they say they are of."""
+
+    boxes: defaultdict[_Key, list[TrueBox]] = field(default_factory=lambda: defaultdict(list))
+    picture_labels: dict[_Key, str] = field(default_factory=dict)
+    repeated: set[_Key] = field(default_factory=set)
+    """Names that several pictures of one file, or of one folder, have."""
+
+    def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
+        """Add a label; `is_new`: the first of its picture. Raises LabelError for an unusable one."""
+        _, picture = key
+        name = label.label if isinstance(label, TrueBox) else label
+        if not picture or name == "":
+            raise LabelError("it needs a file and a label")
+        if is_new and key in self.boxes:
+            self.repeated.add(key)
+            raise LabelError(f"{picture} is the name of several pictures")
+        if isinstance(label, TrueBox):
+            _check_box(label)
+            composed = compose(label.label)
+            self.boxes[key].append(label if composed == label.label else replace(label, label=composed))
+        elif label is None:
+            self.boxes[key]
+        elif self.picture_labels.setdefault(key, compose(label)) != compose(label):
+            raise LabelError(f"{picture} has another label above")
+
+    def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
+        """Return the labels by picture: of a name in several folders of labels each with its folder."""
+        keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
+        counts = Counter(picture for _, picture in keys)
+        names = {
+            (folder, picture): picture if counts[picture] == 1 else f"{folder}/{picture}".removeprefix("/")
+            for folder, picture in keys
+            if (folder, picture) not in self.repeated
+        }
+        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in names}
+        labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
+        return GroundTruth(boxes, tuple(problems), labels)
+
+
+def _check_box(label: TrueBox) -> None:
+    """Raise LabelError for a box that is none."""
+    x0, y0, x1, y1 = label.box
+    if not (x1 > x0 and y1 > y0):
+        raise LabelError("its box has no area")
+    if label.relative and max(map(abs, label.box)) > 2:
+        raise LabelError("its numbers are not parts of the picture from 0 to 1")
+
+
 def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
-    """Collect the labels of all lines of all files, and the unusable lines."""
-    pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
-    picture_labels: dict[str, str] = {}
+    """Collect the labels of all lines of all files, which are named with their folders, and the unusable lines."""
+    collected = _Collected()
     problems: list[LabelProblem] = []
     for file, (path, line, parse) in _bound(files):
-        # Of another machine: with its drive, its root and its separators.
-        picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
+        where = file.rpartition("/")[0], spell_path(path)
         try:
             label = parse()
-            if not picture or (label.label if isinstance(label, TrueBox) else label) == "":
-                raise LabelError("it needs a file and a label")
-            if isinstance(label, TrueBox):
-                x0, y0, x1, y1 = label.box
-                if not (x1 > x0 and y1 > y0):
-                    raise LabelError("its box has no area")
-                if label.relative and max(map(abs, label.box)) > 2:
-                    raise LabelError("its numbers are not parts of the picture from 0 to 1")
-                pictures[picture].append(label)
-            elif label is None:
-                pictures[picture]
-            elif picture_labels.setdefault(picture, label) != label:
-                raise LabelError(f"{picture} has another label above")
+            collected.add(where, label, is_new=line == 0 and label is None)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as problem:
             reason = str(problem) if isinstance(problem, LabelError) else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
-    return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
+    return collected.finish(problems)
 
 
 def _bound(files: Iterable[tuple[str, Iterable[_Row]]]) -> Iterator[tuple[str, _Row]]:
@@ -284,7 +328,10 @@ def open_files(
     `left_out` receives the others, but for pictures, with the reasons. Raises Problem.
     """
 
+    packed: list[str] = []
+
     def choose(name: str) -> bool:
+        packed.append(name)
         chosen = name.lower().endswith(endings) and not is_hidden(name)
         if not chosen and not name.lower().endswith(PICTURES):
             left_out[visible(name)] = HIDDEN if is_hidden(name) else f"no {what}"
@@ -308,7 +355,17 @@ def open_files(
         # Deep enough that no file of somebody else's is above it.
         folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
         folder.mkdir(parents=True)
-        yield folder, unpack_files(path, folder, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        unpacked = unpack_files(path, folder, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield _find_top(folder, packed, unpacked), unpacked
+
+
+def _find_top(folder: Path, packed: Iterable[str], unpacked: Iterable[Path]) -> Path:
+    """Return where the files of an archive begin: in the one folder that was packed, or in the archive."""
+    tops = {"/".join(name.replace("\\", "/").split("/")[:-1][:1]) for name in packed if not is_hidden(name)}
+    if len(tops) != 1:
+        return folder
+    top = folder / tops.pop()
+    return top if all(top in file.parents for file in unpacked) else folder
 
 
 @dataclass(frozen=True)
@@ -358,7 +415,8 @@ def _read_files(folder: Path, files: Sequence[Path], left_out: dict[str, str]) -
     leave_out(found.others, "no labels")
     if found.documents:
         leave_out([*found.boxes, *found.tables], "beside Pascal VOC")
-        return replace(_collect((file.name, _list_voc(file)) for file in found.documents), reading="Pascal VOC")
+        named = ((file.relative_to(folder).as_posix(), _list_voc(file)) for file in found.documents)
+        return replace(_collect(named), reading="Pascal VOC")
     if found.boxes and (found.data or not found.tables):
         leave_out(found.tables, "beside YOLO")
         names = _read_names(folder, found.data)
@@ -643,14 +701,19 @@ class _TableFormat:
             text = self.names.get(int(float(text)), text)
         if not self.box:
             return text
-        # A row without a box is a picture without objects.
-        if not (text or any(numbers)):
+        if _has_no_object(text, numbers):
             return None
         a, b, c, d = parse_numbers(numbers)
         if self.shift is not None:
             a, b = a - self.shift * c, b - self.shift * d
             c, d = a + c, b + d
         return TrueBox(text, (a, b, c, d), relative=self.relative)
+
+
+def _has_no_object(label: str, numbers: Sequence[Any]) -> bool:
+    """Return whether a row of boxes says that its picture has no objects: by an empty box, or by its label."""
+    values = {str(number).strip().casefold() for number in numbers} - {"", "nan", "none", "null"}
+    return not values or class_key(label) in NO_OBJECTS or (not label and set(map(to_number, values)) == {0})
 
 
 def _to_key(value: Any) -> Any:

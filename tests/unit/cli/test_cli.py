@@ -380,7 +380,7 @@ def test_batch_match_of_uncounted_folders(call) -> None:
     how = ("batch", "photos.1", "--model", "demo-cls-s", "--workers", "1")
     out = call(*how)[1]
     assert "Not counted: shape (1 picture). Say what they are with --match LABEL=CLASS." in out
-    assert Path("explained/photos_1").is_dir()
+    assert Path("explained/photos.1").is_dir()
     code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
     assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]
