@@ -386,6 +386,22 @@ def test_batch_match_of_uncounted_folders(call) -> None:
     assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]
 
 
+def test_batch_names_labelled_files_that_count_for_no_picture(call) -> None:
+    for folder in ("a", "b"):
+        Path("set", folder).mkdir(parents=True)
+        for name in ("1.png", f"{folder}2.png"):
+            Path("set", folder, name).write_bytes(Path("scene.png").read_bytes())
+    Path("l.csv").write_text("file,label\na/a2.png,star\n1.png,star\nc/a2.png,star\n3.png,star\n")
+    how = ("batch", "set", "--model", "demo-cls-s", "--workers", "1", "--labels", "l.csv", "--out", "out")
+    out = call(*how)[1]
+    assert "Not among the pictures: c/a2.png and 3.png." in out
+    assert "Not counted, as several pictures or several labels are called so: 1.png." in out
+    # In a sample of them it stays unclear.
+    result = json.loads(call(*how, "--restart", "--num-samples", "2", "--json")[1])
+    assert result["label_files"] == {"missing": ["c/a2.png", "3.png"], "unclear": ["1.png"]}
+    assert result["evaluation"]["pictures"] == 1
+
+
 def test_a_segmentation_has_its_classes_in_a_file(answer, call, scene) -> None:
     made = Explainer("demo-seg")(scene, per="region", top_k=1)
     given = ("segment", scene, "--per", "region", "--top-k", "1", "--out", "out")
