@@ -41,6 +41,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
+from sightglass.models.labels import same_classes
 
 Frame = Any
 
@@ -223,8 +224,10 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     scores = table.read_scores(plans[0].folder)
     kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
     agreements = {}
+    classes = [table.read_scores(plan.folder).classes for plan in plans]
     for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
-        pairs = {key: (first[key], second[key]) for key in first if key in second}
+        rename = _find_names(classes[j], classes[i])
+        pairs = {key: (first[key], rename(second[key])) for key in first if key in second}
         agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores.unit)
     folders, decision = [plan.folder for plan in plans], None
     # There may be nothing to compare.
@@ -233,6 +236,21 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     left_out = _list_left_out(folders, [text for fit in fits if fit is not None for text in fit.label_sentences])
     stopped = any(map(run_store.is_stopped, folders))
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
+
+
+def _find_names(classes: tuple[str, ...], others: tuple[str, ...]) -> Callable[[Json], Json]:
+    """Return what gives the answers in a row the names that another model's classes have."""
+    if classes == others or not (classes and others):
+        return lambda row: row
+    # A class that the other model lacks has a name that is none of its own.
+    names = {name: f"\0{name}" for name in classes}
+    names |= {classes[place]: others[other] for place, other in same_classes(classes, others).items()}
+
+    def rename(row: Json) -> Json:
+        boxes = [[names.get(label, label), *box] for label, *box in json.loads(row["boxes"] or "[]")]
+        return row | {"predicted": names.get(row["predicted"]), "boxes": json.dumps(boxes)}
+
+    return rename
 
 
 def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:

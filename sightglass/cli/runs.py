@@ -183,10 +183,11 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
         name, equals, class_ = text.partition("=")
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
-        if name not in names:
+        same = models_labels.find_same(name, tuple(names))
+        if len(same) != 1:
             known_names = f"the labels are {listing(names, labels.NAMED)}" if names else "no picture has a label"
             raise ModelProblem(f"No label is called {name}: {known_names}.")
-        matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
+        matches.setdefault(names[same[0]], []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
 
 

@@ -73,17 +73,24 @@ def find_other(folder: Path, image: Image) -> str | None:
 
 
 def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
-    """Return a folder per picture: `out` itself for a single one, else one inside it, named after it with a suffix.
+    """Return a folder per picture (`place_folders`), named after it without its ending."""
+    return place_folders([label_stem(name.rsplit(".", 1)[0]) for name in names], out, suffix)
+
+
+def place_folders(stems: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
+    """Return a folder per stem: `out` itself for a single one, else one inside it, with a suffix.
 
     `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem if unwritable.
     """
-    folders = [out] if out is not None and len(names) == 1 else []
-    for name in names if not folders else ():
-        base = (out or Path("explained")) / f"{label_stem(name.rsplit('.', 1)[0])}{suffix}"
+    folders = [out] if out is not None and len(stems) == 1 else []
+    taken = set[str]()
+    for stem in stems if not folders else ():
+        base = (out or Path("explained")) / f"{stem}{suffix}"
         numbered = (base.with_name(f"{base.name}_{i}") for i in itertools.count(2))
         # On some disks `Cat` and `cat` are one folder.
-        taken = {fold(folder.name) for folder in folders}
-        folders.append(next(free for free in itertools.chain((base,), numbered) if fold(free.name) not in taken))
+        folder = next(free for free in itertools.chain((base,), numbered) if fold(free.name) not in taken)
+        folders.append(folder)
+        taken.add(fold(folder.name))
     existing = next(path for path in (folders[0], *folders[0].absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ModelProblem(f"{existing} is a file: name a folder to write to.")
