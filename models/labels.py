@@ -328,15 +328,19 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     for spelling, group in (*((each, _group(known, each)) for each in SPELLINGS), (class_key, _group_synonyms(known))):
         asked = Counter(map(spelling, spelled))
         for name in given:
-            same, alone = group.get(spelling(name), []), asked[spelling(name)] == 1
-            if alone and len(same) == 1:
+            same = group.get(spelling(name), [])
+            if len(same) == asked[spelling(name)] == 1:
                 matches.setdefault(name, frozenset({known[same[0]]}))
-    synsets = _list_synsets()
-    if len(known) == len(synsets) and "tench" in known[0].lower():
-        # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
-        indices = {name: synsets[name[:9]] for name in given if name[:9] in synsets}
-        matches = {name: frozenset({known[index]}) for name, index in indices.items()} | matches
+    matches = _match_synsets(given, known) | matches
     return {name: matches[name] for name in given if name in matches}
+
+
+def _match_synsets(names: Iterable[str], classes: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Match folders of ImageNet: `n02123045`, or `n02123045-tabby`."""
+    synsets = _list_synsets()
+    if len(classes) != len(synsets) or "tench" not in classes[0].lower():
+        return {}
+    return {name: frozenset({classes[synsets[name[:9]]]}) for name in names if name[:9] in synsets}
 
 
 @lru_cache(maxsize=64)
@@ -415,5 +419,5 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
 
 
 def _plain_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name's key without punctuation, which many files of labels leave out."""
+    """Return the words of a name's key without punctuation, which is often left out."""
     return tuple(class_key(_PUNCTUATION.sub(" ", name)).split())

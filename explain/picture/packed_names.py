@@ -24,7 +24,7 @@ def decode(infos: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def describe(infos: Sequence[zipfile.ZipInfo]) -> str:
-    """Return in which encoding names were read, where it is worth a word; else nothing."""
+    """Return the encoding of names that state none; nothing where it is UTF-8."""
     names = [*map(_raw, filter(_is_unstated, infos))]
     return TITLES[find_encoding(names)] if names else ""
 
@@ -51,7 +51,7 @@ LEAST_COMMON = 0.8
 
 
 def _read(names: Sequence[bytes], encoding: str) -> str | None:
-    """Return all names as one text, or None where one is none in this encoding."""
+    """Return all names as one text; None where an encoding has no such name."""
     try:
         return "\n".join(name.decode(encoding) for name in names)
     except UnicodeDecodeError:
@@ -64,7 +64,7 @@ def _share(text: str | None, is_common: Callable[[str], bool]) -> float:
 
 
 def _is_common_chinese(letter: str) -> bool:
-    """Return whether it is one of the 3,755 common letters of GB 2312, or its punctuation."""
+    """Return whether GB 2312 has it among its 3,755 common letters or its punctuation."""
     try:
         code = letter.encode("gb2312")
     except UnicodeEncodeError:
@@ -73,7 +73,7 @@ def _is_common_chinese(letter: str) -> bool:
 
 
 def _is_common_japanese(letter: str) -> bool:
-    """Return whether it is a kana or one of the 2,965 common letters of JIS X 0208."""
+    """Return whether it is a kana, or common (2,965 letters) in JIS X 0208."""
     if "\u3041" <= letter <= "\u30ff":
         return True
     try:

@@ -32,7 +32,7 @@ from sightglass.evaluation.decision import Decision, decide, find_size, score_ru
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
 from sightglass.evaluation.ground_truth import to_number
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, kind_of
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
@@ -221,14 +221,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     frames = tuple(load(plan.folder) for plan in plans)
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     size += sum(report.evaluation.nbytes for report in reports if report)
-    scores = table.read_scores(plans[0].folder)
-    kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
-    agreements = {}
-    classes = [table.read_scores(plan.folder).classes for plan in plans]
-    for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
-        rename = _find_names(classes[j], classes[i])
-        pairs = {key: (first[key], rename(second[key])) for key in first if key in second}
-        agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores.unit)
+    agreements = _compare_answers(plans, frames)
     folders, decision = [plan.folder for plan in plans], None
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
@@ -238,8 +231,20 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
 
 
+def _compare_answers(plans: Sequence[RunPlan], frames: Sequence[Frame]) -> dict[tuple[int, int], Agreement]:
+    """Return how far the answers of two models agree, by their places."""
+    scores = [table.read_scores(plan.folder) for plan in plans]
+    kind, by_picture = kind_of(scores[0].task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
+    agreements = {}
+    for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
+        rename = _find_names(scores[j].classes, scores[i].classes)
+        pairs = {key: (first[key], rename(second[key])) for key in first if key in second}
+        agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores[0].unit)
+    return agreements
+
+
 def _find_names(classes: tuple[str, ...], others: tuple[str, ...]) -> Callable[[Json], Json]:
-    """Return what gives the answers in a row the names that another model's classes have."""
+    """Return what gives a row's answers the names of another model's classes."""
     if classes == others or not (classes and others):
         return lambda row: row
     # A class that the other model lacks has a name that is none of its own.

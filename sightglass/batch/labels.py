@@ -149,7 +149,7 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 
 def _label_pictures(labels: Mapping[str, str | None]) -> GroundTruth:
-    """Return labels of pictures, which need not be found by their names; None: without one."""
+    """Return labels that are known by their pictures; None for one without."""
     matches = {key: key if label else "" for key, label in labels.items()}
     return GroundTruth({}, (), {key: label for key, label in labels.items() if label}, matches=matches)
 

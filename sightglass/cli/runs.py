@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,9 @@ from sightglass.video import clip as video_clip
 from sightglass.video import results
 from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
+
+if TYPE_CHECKING:
+    from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
 """Exit code of a run that Ctrl-C stopped."""
@@ -143,10 +146,7 @@ def _make_job(
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
-    truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
-    if truth is not None and everything:
-        # A label may be of a picture that is not in the sample.
-        truth = truth.among([item.key for item in everything])
+    truth = None if names or options.labels is None else _read_labels(options.labels, explainer, everything)
     # Where results cannot be written, the run says so.
     if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
@@ -174,6 +174,12 @@ def _make_job(
         address=options.ray_address,
         gpus=options.ray_gpus,
     )
+
+
+def _read_labels(path: Path, explainer: Explainer, items: Sequence[picture_source.Item]) -> GroundTruth:
+    """Read labels; `items`: of a run over some of them all, as a label may be of another one."""
+    truth = kinds.kind_of(explainer.model).read(path)
+    return truth.among([item.key for item in items]) if items else truth
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:

@@ -72,7 +72,7 @@ def _is_letter(character: str) -> bool:
 
 
 def class_key(name: str) -> str:
-    """Return a name without regard to case, to what is between words, and to the plural of the last one.
+    """Return a name without case, plural, and what is between its words.
 
     >>> class_key("School_Buses"), class_key("C++")
     ('school bus', 'c++')
@@ -120,7 +120,7 @@ def file_stem(text: str, *, separator: str = "-", max_bytes: int = MAX_STEM, oth
 
 
 def plain_stem(text: str, *, separator: str = "-", max_bytes: int = MAX_STEM, otherwise: str = "picture") -> str:
-    """Return a stem without a digest, where whoever takes it sees to it that no two are the same."""
+    """Return a stem without a digest, for callers that tell equal ones apart."""
     return _shorten(_make_safe(text, separator), max_bytes) or otherwise
 
 
@@ -132,7 +132,7 @@ def _make_safe(text: str, separator: str) -> str:
 
 
 def file_stems(names: Sequence[str], *, separator: str = "-", max_bytes: int = MAX_STEM) -> list[str]:
-    """Return the stem of each name (`file_stem`), with a digest where two would be one file on some disk."""
+    """Return a stem of each name; two that are one on some disk have digests."""
     stems = [file_stem(name, separator=separator, max_bytes=max_bytes) for name in names]
     by_name = dict(zip(map(spell, names), stems, strict=True))
     counts = Counter(map(fold, by_name.values()))
@@ -148,6 +148,6 @@ def _with_digest(stem: str, text: str, max_bytes: int) -> str:
 
 
 def _shorten(stem: str, max_bytes: int) -> str:
-    """Cut a stem to so many bytes of UTF-8, and not to an end that no name has."""
+    """Cut a stem to so many bytes of UTF-8, without a separator at its end."""
     data = stem.encode()
     return stem if len(data) <= max_bytes else data[:max_bytes].decode(errors="ignore").rstrip("-_.")

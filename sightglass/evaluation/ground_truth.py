@@ -163,7 +163,10 @@ class GroundTruth:
         return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
     def among(self, pictures: Collection[str]) -> Self:
-        """Return the labels of these pictures, or of more that are known already: each label is of one picture."""
+        """Return the labels matched to these pictures, each to one at most.
+
+        They stay as they are where more pictures are known already.
+        """
         if self.matches is not None and self.matches.keys() >= {*pictures}:
             return self
         matches, unclear = self._labelled.match(pictures)
@@ -237,7 +240,7 @@ class _Collected:
     """Names that several pictures of one file, or of one folder, have."""
 
     def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
-        """Add a label; `is_new`: the first of its picture. Raises LabelError for an unusable one."""
+        """Add a label; `is_new`: it begins a picture. Raises LabelError."""
         _, picture = key
         name = label.label if isinstance(label, TrueBox) else label
         if not picture or name == "":
@@ -255,7 +258,7 @@ class _Collected:
             raise LabelError(f"{picture} has another label above")
 
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
-        """Return the labels by picture: of a name in several folders of labels each with its folder."""
+        """Return the labels by picture; a name in several folders gets its folder."""
         keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
         counts = Counter(picture for _, picture in keys)
         names = {
@@ -278,7 +281,7 @@ def _check_box(label: TrueBox) -> None:
 
 
 def _collect(files: Iterable[tuple[str, Iterable[_Row]]]) -> GroundTruth:
-    """Collect the labels of all lines of all files, which are named with their folders, and the unusable lines."""
+    """Collect the labels of all lines, and the unusable ones; files have their folders in their names."""
     collected = _Collected()
     problems: list[LabelProblem] = []
     for file, (path, line, parse) in _bound(files):
@@ -360,7 +363,7 @@ def open_files(
 
 
 def _find_top(folder: Path, packed: Iterable[str], unpacked: Iterable[Path]) -> Path:
-    """Return where the files of an archive begin: in the one folder that was packed, or in the archive."""
+    """Return the one folder that an archive holds; else where it was unpacked."""
     tops = {"/".join(name.replace("\\", "/").split("/")[:-1][:1]) for name in packed if not is_hidden(name)}
     if len(tops) != 1:
         return folder
@@ -711,7 +714,7 @@ class _TableFormat:
 
 
 def _has_no_object(label: str, numbers: Sequence[Any]) -> bool:
-    """Return whether a row of boxes says that its picture has no objects: by an empty box, or by its label."""
+    """Return whether a row says, by its box or label, that nothing is there."""
     values = {str(number).strip().casefold() for number in numbers} - {"", "nan", "none", "null"}
     return not values or class_key(label) in NO_OBJECTS or (not label and set(map(to_number, values)) == {0})
 

@@ -68,7 +68,7 @@ class _Paths:
                     _add(self.ends, end, file)
 
     def find(self, paths: Iterable[str]) -> set[str | None]:
-        """Return the files of which a path is the end of one of these, or the other way round; None for several."""
+        """Return the files that share an end with these paths; None stands for several."""
         found = set[str | None]()
         for path in paths:
             found |= {names[path] for names in (self.whole, self.ends) if path in names}
@@ -102,7 +102,7 @@ class LabelledFiles:
         return _Paths(self.files, lambda file: _list_paths(file, LABEL_FOLDERS))
 
     def match(self, pictures: Iterable[str]) -> tuple[Matches, tuple[str, ...]]:
-        """Return the labelled file of each of these pictures, and the files that fit some without a clear one."""
+        """Return the labelled file of each picture, and the files whose picture is unclear."""
         pictures = tuple(dict.fromkeys(pictures))
         matches = dict.fromkeys(pictures, "") | self._match_equal(pictures)
         taken, known = {*matches.values()}, _Paths(pictures, _list_picture_paths)
@@ -123,7 +123,7 @@ class LabelledFiles:
     def _match_equal(self, pictures: tuple[str, ...]) -> dict[str, str]:
         """Match equal paths, by case or not, with or without the picture's ending."""
         matches: dict[str, str] = {}
-        files: dict[str, str] = {}
+        taken = set[str]()
         spelled, folded = self._by_path
         for labelled, name_of in (
             (spelled, spell_path),
@@ -133,9 +133,9 @@ class LabelledFiles:
         ):
             for name, picture in _by_name(pictures, name_of).items():
                 file = labelled.get(name)
-                if file and picture and picture not in matches and file not in files:
+                if file and picture and picture not in matches and file not in taken:
                     matches[picture] = file
-                    files[file] = picture
+                    taken.add(file)
         return matches
 
 

@@ -78,7 +78,7 @@ def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> 
 
 
 def place_folders(stems: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
-    """Return a folder per stem: `out` itself for a single one, else one inside it, with a suffix.
+    """Return a folder per stem: `out` for a single one, else inside it.
 
     `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem if unwritable.
     """
@@ -105,7 +105,7 @@ def label_stem(label: str) -> str:
 
 
 def label_stems(labels: Sequence[str]) -> list[str]:
-    """Return the file name of each label, of which no two different ones are the same on any disk."""
+    """Return a file name for each label; different labels never share one."""
     return file_stems(labels, separator="_", max_bytes=MAX_LABEL)
 
 
