@@ -210,16 +210,18 @@ def _read_labels(path: Path, items: Sequence[Item], task: Task) -> GroundTruth |
 
 def _pack(files: Sequence[File], path: Path) -> Path:
     """Write files as a .zip: their names, of another machine, are never paths of this one."""
-    counts = Counter[str]()
+    inside = [PurePosixPath(name.replace("\\", "/")) for name, _ in files]
+    totals, counts = Counter(inside), Counter[PurePosixPath]()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
-        for name, data in files:
-            inside = PurePosixPath(name.replace("\\", "/"))
-            counts[str(inside)] += 1
-            # A dropped folder comes without the names of its own folders, so that names may occur twice.
-            if (number := counts[str(inside)]) > 1:
-                inside = inside.with_stem(f"{inside.stem} {number}")
-            archive.writestr(str(inside), data)
+        for name, (_, data) in zip(inside, files, strict=True):
+            counts[name] += 1
+            # A dropped folder comes without the names of its own folders. Of several with one name none keeps it, as a
+            # label would be of any; names of classes are read by theirs.
+            is_first_list = counts[name] == 1 and name.name in ground_truth.DATA
+            if totals[name] > 1 and not is_first_list:
+                name = name.with_stem(f"{name.stem} ({path.stem} {counts[name]})")
+            archive.writestr(str(name), data)
     return path
 
 

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import ground_truth, label_changes
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import describe_encodings, find
 from sightglass.explain.tasks.detect import parse_joint
 from sightglass.models.labels import class_index, match, same_classes, tell_apart, vocabulary
 from tests.unit.batch.test_source import JPEG, keys, packed, written
@@ -195,18 +195,20 @@ def pack_as(path: Path, names: list[bytes]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "names"),
+    ("encoding", "names", "title"),
     [
-        ("gbk", ["猫/照片1.jpg", "狗/照片2.jpg"]),
-        ("cp932", ["表/ネコ.jpg", "犬/いぬ2.jpg"]),
-        ("utf-8", ["猫/ネコ.jpg", "café.jpg"]),
-        ("cp437", ["café/Käse.jpg", "b.jpg"]),
+        ("gbk", ["猫/照片1.jpg", "狗/照片2.jpg"], "GBK"),
+        ("cp932", ["表/ネコ.jpg", "犬/いぬ2.jpg"], "Shift-JIS"),
+        ("utf-8", ["猫/ネコ.jpg", "café.jpg"], ""),
+        ("cp437", ["café/Käse.jpg", "b.jpg"], "code page 437"),
+        ("ascii", ["a.jpg", "b.jpg"], ""),
     ],
 )
-def test_names_in_an_archive_of_another_country(encoding: str, names: list[str], tmp_path: Path) -> None:
+def test_names_in_an_archive_of_another_country(encoding: str, names: list[str], title: str, tmp_path: Path) -> None:
     items = find(pack_as(tmp_path / "some.zip", [name.encode(encoding) for name in names]))
-    assert keys(items) == sorted(names)
+    assert sorted(keys(items)) == sorted(names)
     assert all(item.open().width == 8 for item in items)
+    assert describe_encodings(items) == (f"Names in the archive were read as {title}." if title else "")
 
 
 SYSTEM = [
