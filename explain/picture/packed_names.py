@@ -12,6 +12,8 @@ UNSTATED = "cp437"
 """As which `zipfile` reads names without the flag."""
 TITLES = {"utf-8": "", "gbk": "GBK", "cp932": "Shift-JIS", UNSTATED: "code page 437"}
 """What a sentence calls an encoding; nothing where it is as expected."""
+LEAST_COMMON = 0.8
+"""Share of common letters, among those that are not ASCII, from which on an encoding is taken."""
 
 
 def decode(infos: Sequence[zipfile.ZipInfo]) -> None:
@@ -43,11 +45,7 @@ def find_encoding(names: Sequence[bytes]) -> str:
         return "utf-8"
     shares = {encoding: _share(_read(names, encoding), is_common) for encoding, is_common in _COMMON.items()}
     best = max(shares, key=lambda encoding: shares[encoding])
-    return best if shares[best] > LEAST_COMMON else UNSTATED
-
-
-LEAST_COMMON = 0.8
-"""Share of common letters among the letters that are not ASCII from which on an encoding is taken."""
+    return best if shares[best] >= LEAST_COMMON else UNSTATED
 
 
 def _read(names: Sequence[bytes], encoding: str) -> str | None:

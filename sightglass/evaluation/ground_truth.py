@@ -266,9 +266,13 @@ class _Collected:
             for folder, picture in keys
             if (folder, picture) not in self.repeated
         }
+        # A folder may already be in the name that one of them gives.
+        twice = {name for name, count in Counter(names.values()).items() if count > 1}
+        several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
+        names = {key: name for key, name in names.items() if name not in twice}
         boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in names}
         labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
-        return GroundTruth(boxes, tuple(problems), labels)
+        return GroundTruth(boxes, (*problems, *several), labels)
 
 
 def _check_box(label: TrueBox) -> None:
@@ -330,7 +334,6 @@ def open_files(
 
     `left_out` receives the others, but for pictures, with the reasons. Raises Problem.
     """
-
     packed: list[str] = []
 
     def choose(name: str) -> bool:

@@ -135,6 +135,16 @@ def test_annotations_of_equal_names_in_two_folders_stay_apart(tmp_path: Path) ->
     assert truth.find("1.jpg") is None and truth.find("other/1.jpg") is None
 
 
+def test_a_folder_in_a_name_and_a_folder_of_annotations_are_not_merged(tmp_path: Path) -> None:
+    names = {"1.xml": "train/1.jpg", "train/1.xml": "1.jpg", "val/1.xml": "1.jpg"}
+    for file, picture in names.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(VOC.format(picture, "cat"))
+    truth = ground_truth.read(tmp_path)
+    assert truth.files == ("val/1.jpg",)
+    assert [problem.words for problem in truth.problems] == ["train/1.jpg: it is the name of several pictures."]
+
+
 def test_annotations_of_one_name_in_one_folder_count_for_none(tmp_path: Path) -> None:
     for name, label in (("a", "cat"), ("b", "dog"), ("c", "cow")):
         (tmp_path / f"{name}.xml").write_text(VOC.format("c.jpg" if name == "c" else "1.jpg", label))
