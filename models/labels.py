@@ -16,6 +16,7 @@ from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.common.files import note_files, yaml_files
 from sightglass.common.legible import legible
+from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
 from sightglass.models.spec import ModelSpec
 
 NAME_KEYS = (
@@ -116,7 +117,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
     >>> tell_apart(("gamma", "beta", "gamma"))
     ('gamma', 'beta', 'gamma (class 2)')
     """
-    names = tuple(map(legible, names))
+    names = tuple(spell(legible(name)) for name in names)
     first = {name: index for index, name in reversed([*enumerate(names)])}
     return tuple(name if first[name] == index else f"{name} (class {index})" for index, name in enumerate(names))
 
@@ -230,7 +231,7 @@ def complete(spec: ModelSpec, names: Sequence[str] | Mapping[int, str], count: i
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
     """Parse the words of a vocabulary; raise ModelProblem for none or duplicates."""
-    words = tuple(legible(stripped) if (stripped := name.strip()) else "" for name in names)
+    words = tuple(spell(legible(name)) if name.strip() else "" for name in names)
     if not words or "" in words:
         raise ModelProblem("Say what to look for: one word or phrase or more, none of them empty.")
     if len(set(words)) < len(words):
@@ -268,11 +269,7 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
         return int(target)
     if not isinstance(target, str):
         raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
-    lowered, lowered_target = [label.lower() for label in labels], target.strip().lower()
-    same = [index for index, label in enumerate(labels) if label == target]
-    same = same or [index for index, label in enumerate(lowered) if label == lowered_target]
-    # Of repeated names all but the first have their numbers.
-    same += [index for index, label in enumerate(lowered) if label == f"{lowered_target} (class {index})"]
+    same = find_same(target, tuple(labels))
     if len(same) > 1:
         numbers = f"{', '.join(map(str, same[:-1]))} and {same[-1]}"
         raise ModelProblem(f"{target} is the name of classes {numbers}: give the number of the one that is meant.")
@@ -281,43 +278,89 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     if re.fullmatch(r"-?\d+", target):
         return class_index(int(target), labels)
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
-    near = [label for label in lowered if lowered_target in label.split()]
-    near += nearest(lowered_target, lowered)
-    near += [label for label in lowered if lowered_target in label]
+    folded, folded_target = list(map(fold, labels)), fold(target)
+    near = [label for label in folded if folded_target in label.split()]
+    near += nearest(folded_target, folded)
+    near += [label for label in folded if folded_target in label]
     others = f"it knows {', '.join(labels[:NAMES_SHOWN])}{' and others' * (len(labels) > NAMES_SHOWN)}."
-    hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else others
+    hint = f"did you mean {labels[folded.index(near[0])]}?" if near else others
     raise ModelProblem(f"This model has no class called {target}: {hint}")
+
+
+def find_same(target: str, labels: tuple[str, ...]) -> list[int]:
+    """Return the classes of a name, by the strictest spelling that any has."""
+    groups = [_group(labels, spelling).get(spelling(target)) for spelling in SPELLINGS]
+    same = next(filter(None, (*groups, _group_synonyms(labels).get(class_key(target)))), [])
+    # Of repeated names all but the first have their numbers.
+    repeated = _group(labels, _without_number).get(fold(target), [])
+    return sorted({*same, *(i for i in repeated if fold(labels[i]) == f"{fold(target)} (class {i})")})
+
+
+def _without_number(name: str) -> str:
+    return fold(name).rpartition(" (class ")[0]
+
+
+@lru_cache(maxsize=64)
+def _group(names: tuple[str, ...], spelling: Spelling) -> Mapping[str, list[int]]:
+    return by_key(names, spelling)
 
 
 SHORTEST = 3
 """Letters that a folder's name needs for a question about a class whose name ends in it."""
 MAX_END = 20
 """Words at the end of a class's name by which it is found."""
+_PUNCTUATION = re.compile(r"[.,;:'\"’()\[\]/]")
 
 
 def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
-    """Match each name to its classes; unmatched names are left out.
+    """Match each name to its class; unmatched names are left out.
 
-    Case, separators and a plural do not count. A name is a class or one of its synonyms (`tench, Tinca tinca`); a part
-    of a class's name is not enough: `leaf` is no leaf beetle.
+    Case, blanks, underscores, hyphens and a plural do not count, as far as neither another name nor another class is
+    the same without them. A name is a class or one of its synonyms (`tench, Tinca tinca`); a part of a class's name is
+    not enough: `leaf` is no leaf beetle.
 
     >>> match(["School_Buses", "bus"], ["school bus", "drum"])
     {'School_Buses': frozenset({'school bus'})}
     """
-    spelled, folded, matches = _spell(classes), dict[str, list[str]](), dict[str, frozenset[str]]()
-    for kind in spelled:
-        folded.setdefault(kind.casefold(), []).append(kind)
-    by_words = _group_by_words(spelled)
-    for name in names:
-        # `C` is no `C++`, though both have the same words.
-        same = [name] if name in spelled else folded.get(name.casefold())
-        matches[name] = frozenset(same or by_words.get(_split_words(name), []))
-    ordered, synsets = [*classes], _list_synsets()
-    if len(ordered) == len(synsets) and "tench" in ordered[0].lower():
-        # Folders of ImageNet: `n02123045`, or `n02123045-tabby`.
-        indices = {name: synsets[name[:9]] for name in matches if name[:9] in synsets}
-        matches |= {name: matches[name] or frozenset({ordered[index]}) for name, index in indices.items()}
-    return {name: kinds for name, kinds in matches.items() if kinds}
+    given, known = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(classes))
+    spelled = tuple({spell(name): name for name in given})
+    matches: dict[str, frozenset[str]] = {}
+    for spelling, group in (*((each, _group(known, each)) for each in SPELLINGS), (class_key, _group_synonyms(known))):
+        asked = Counter(map(spelling, spelled))
+        for name in given:
+            same = group.get(spelling(name), [])
+            if len(same) == asked[spelling(name)] == 1:
+                matches.setdefault(name, frozenset({known[same[0]]}))
+    matches = _match_synsets(given, known) | matches
+    return {name: matches[name] for name in given if name in matches}
+
+
+def _match_synsets(names: Iterable[str], classes: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Match folders of ImageNet: `n02123045`, or `n02123045-tabby`."""
+    synsets = _list_synsets()
+    if len(classes) != len(synsets) or "tench" not in classes[0].lower():
+        return {}
+    return {name: frozenset({classes[synsets[name[:9]]]}) for name in names if name[:9] in synsets}
+
+
+@lru_cache(maxsize=64)
+def _group_synonyms(names: tuple[str, ...]) -> Mapping[str, list[int]]:
+    """Return the places of names by the keys of their synonyms."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        for synonym in {class_key(part) for part in _list_synonyms(name)}:
+            places.setdefault(synonym, []).append(place)
+    return places
+
+
+def _list_synonyms(name: str) -> list[str]:
+    """Return the parts of `tench, Tinca tinca`; a decimal comma parts nothing."""
+    return re.split(r",(?!\d)|(?<!\d),", name)
+
+
+def _first_key(name: str) -> str:
+    """Return the key of the first synonym."""
+    return class_key(_list_synonyms(name)[0])
 
 
 @cache
@@ -331,19 +374,24 @@ def _list_synsets() -> Mapping[str, int]:
 def same_classes(labels: tuple[str, ...], others: tuple[str, ...]) -> Mapping[int, int]:
     """Map each class to the one of the same name among another model's `others`.
 
-    Case, separators, a plural and synonyms do not count. Ambiguous names have no counterpart; neither have numbers
-    that stand for names, unless both models have as many.
+    Names are compared as in `match`; of synonyms the first one counts, where the other model has it alone. Ambiguous
+    names have no counterpart; neither have numbers that stand for names, unless both models have as many.
     """
     if labels == others:
         return {index: index for index in range(len(labels))}
     pairs: dict[int, int] = {}
-    words, other_words = ([_split_words(name.split(",")[0]) for name in names] for names in (labels, others))
-    for keys, other_keys in ((labels, others), (words, other_words)):
-        counts, by_key = (Counter(keys), Counter(other_keys)), {key: index for index, key in enumerate(other_keys)}
-        for index, key in enumerate(keys):
+    for spelling in (*SPELLINGS, _first_key):
+        other_places = _group(others, spelling)
+        for name, places in _group(labels, spelling).items():
+            matching = other_places.get(name, [])
+            if not name or not len(places) == len(matching) == 1:
+                continue
+            (index,), (other,) = places, matching
             is_number = len(labels) != len(others) and re.fullmatch(r"(class |output )?\d+", labels[index])
-            if key and not is_number and all(count[key] == 1 for count in counts):
-                pairs.setdefault(index, by_key[key])
+            # `red, round` is not `red, square`.
+            both_have_more = all(len(_list_synonyms(each)) > 1 for each in (labels[index], others[other]))
+            if not is_number and not (spelling is _first_key and both_have_more):
+                pairs.setdefault(index, other)
     return pairs
 
 
@@ -354,13 +402,14 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
     {'bus': 'school bus'}
     """
     by_end: dict[tuple[str, ...], set[str]] = {}
-    for kind, spellings in _spell(classes).items():
-        for words in spellings:
+    for kind in classes:
+        for part in {kind, *_list_synonyms(kind)}:
+            words = _plain_words(part)
             for start in range(max(0, len(words) - MAX_END), len(words)):
                 by_end.setdefault(words[start:], set()).add(kind)
     suggestions = {}
     for name in dict.fromkeys(names):
-        tail = _split_words(name)
+        tail = _plain_words(name)
         if sum(map(len, tail)) < SHORTEST or all(word.isdecimal() for word in tail):
             continue
         ends = by_end.get(tail, set())
@@ -369,29 +418,6 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
     return suggestions
 
 
-def _group_by_words(spelled: Mapping[str, Sequence[tuple[str, ...]]]) -> Mapping[tuple[str, ...], list[str]]:
-    """Return the classes of each spelling; none of a name without a letter."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, spellings in spelled.items():
-        for words in filter(None, spellings):
-            groups.setdefault(words, []).append(name)
-    return groups
-
-
-def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:
-    """Return the words of each class's name and of its synonyms."""
-    return {name: [_split_words(part) for part in (name, *name.split(","))] for name in classes}
-
-
-def _split_words(text: str) -> tuple[str, ...]:
-    """Return the words of a name in lower case, the last in its singular."""
-    words = re.findall(r"[^\W_]+", text.casefold())
-    return (*words[:-1], _singular(words[-1])) if words else ()
-
-
-def _singular(word: str) -> str:
-    if len(word) <= SHORTEST or not word.endswith("s") or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return f"{word[:-3]}y"
-    return word[:-2] if word.endswith(("ches", "shes", "sses", "xes", "buses")) else word[:-1]
+def _plain_words(name: str) -> tuple[str, ...]:
+    """Return the words of a name's key without punctuation, which is often left out."""
+    return tuple(class_key(_PUNCTUATION.sub(" ", name)).split())

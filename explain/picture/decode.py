@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
@@ -175,6 +174,9 @@ def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -
 def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
     """Return a PNG of 16 bits in sRGB; None where it has no colours."""
     # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
+    # Its import takes longer than all other imports of a help page.
+    import cv2
+
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
         return None

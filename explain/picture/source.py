@@ -24,7 +24,8 @@ from typing import Any
 from sightglass.common.errors import ImageProblem, ModelProblem, from_machine
 from sightglass.common.files import Stamp, stamp
 from sightglass.common.left_out import HIDDEN, is_hidden
-from sightglass.explain.phrases import printable
+from sightglass.explain.phrases import listing, printable
+from sightglass.explain.picture import packed_names
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 from sightglass.explain.picture.received import open_received
 
@@ -66,6 +67,8 @@ class Item:
     read: Callable[[], bytes | Path | Image]
     label: str | None = None
     """Name of the picture's folder if the source has several."""
+    encoding: str = ""
+    """As what its name was read, where an archive does not state it."""
 
     @property
     def name(self) -> str:
@@ -172,6 +175,12 @@ def open_one(items: Iterable[Item], key: str) -> Image:
     return item.open()
 
 
+def describe_encodings(items: Iterable[Item]) -> str:
+    """Return `Names in the archive were read as GBK.`; empty where their encoding is stated."""
+    encodings = sorted({item.encoding for item in items} - {""})
+    return f"Names in the archive were read as {listing(encodings)}." if encodings else ""
+
+
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return `count` items at even intervals, in order: from sorted folders, some of each."""
     count = min(count, len(items))
@@ -203,8 +212,10 @@ def _from_path(source: str, skip: Path | str | None, left_out: dict[str, str]) -
     if path.is_file():
         return _from_archive(path, left_out) if path.suffix.lower() == ".zip" else _files([path], path.parent)
     if glob.has_magic(str(path)):
-        named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
-        return _files(map(Path, named), Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0])))
+        root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
+        named = map(Path, sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True))))
+        # Who writes a hidden folder into the pattern means it.
+        return _files((file for file in named if not is_hidden(os.path.relpath(file, root))), root)
     if example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
     raise ModelProblem(f"There is nothing at {short(path)}: give a folder, a pattern or a .zip.")
@@ -216,7 +227,7 @@ def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[P
     # Links to folders are not followed: they may form a loop.
     for folder, below, names in os.walk(root):
         top = Path(folder).relative_to(root)
-        hidden = {name for name in below if name.startswith(".")}
+        hidden = set(filter(is_hidden, below))
         below[:] = sorted({*below} - hidden)
         if skip is not None and skip in (here := Path(folder).resolve(), *here.parents):
             below.clear()
@@ -334,9 +345,10 @@ def _from_archive(path: Path, left_out: dict[str, str]) -> Iterator[Item]:
     archive = _open_once(*version)
     infos = [info for info in _list_members(archive) if _is_chosen(info.filename, PICTURES, left_out, NO_PICTURE)]
     _check_unpacked(archive, infos, MAX_UNPACKED_BYTES)
+    encoding = packed_names.describe(infos)
     for info in infos:
         key = printable(info.filename.replace("\\", "/"))
-        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info))
+        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info), encoding=encoding)
 
 
 @contextmanager
@@ -365,7 +377,9 @@ def _open(path: Path) -> zipfile.ZipFile:
             # By zipfile's own parser, as another one could be shown another size; it reads the directory whole.
             end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
         if not end or end[zipfile._ECD_SIZE] <= MAX_LIST_BYTES:  # type: ignore[attr-defined]
-            return zipfile.ZipFile(path)
+            archive = zipfile.ZipFile(path)
+            packed_names.decode(archive.infolist())
+            return archive
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         damaged = ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.")
         raise from_machine(error) or damaged from error

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.names import fold
 from sightglass.explain.phrases import capital, listing, percent, plural
 from sightglass.explain.tasks.parts import (
     LISTED,
@@ -97,10 +98,10 @@ def find_phrase(name: int | str | Sequence[int], words: Sequence[str]) -> tuple[
         first, last = (class_index(place, words) for place in name)
         return tuple(range(first, max(first, last) + 1))
     if isinstance(name, str) and name not in words:
-        text = name.lower().split()
+        text = fold(name).split()
         # Words that come again have numbers, which may be left out.
         for spelt in (words, [word.partition(" (")[0] for word in words]):
-            parts = [word.lower().split() for word in spelt]
+            parts = [fold(word).split() for word in spelt]
             for first, last in combinations(range(len(words) + 1), 2):
                 if [part for word in parts[first:last] for part in word] == text:
                     return tuple(range(first, last))

@@ -16,7 +16,7 @@ from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Move
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
 from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
-from sightglass.models.labels import class_index
+from sightglass.models.labels import class_index, find_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -425,8 +425,8 @@ def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
     axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
     if axis is None:
         raise ModelProblem(f"joint is {text!r}: name a joint and x, y or visibility, such as {names[0]} x.")
-    places = {label.casefold(): place for place, label in enumerate(names)}
-    place = places.get(name.strip().casefold().replace("_", " "))
+    same = find_same(name, tuple(names))
+    place = same[0] if len(same) == 1 else None
     if place is None and name.strip().isdecimal() and int(name) < len(names):
         place = int(name)
     if place is None:

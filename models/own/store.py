@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem, from_machine
-from sightglass.common.files import ABANDONED, file_stem
+from sightglass.common.files import ABANDONED
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
+from sightglass.common.names import plain_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels, own
 from sightglass.models.catalog import SUFFIXES
@@ -407,7 +408,7 @@ def _folders() -> list[Path]:
 
 def _new_folder(root: Path, stem: str) -> Path:
     """Create a folder with an unused model id as its name."""
-    first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_bytes=MAX_NAME))
+    first = adding.make_id(plain_stem(stem, otherwise="model", max_bytes=MAX_NAME))
     known = catalog.catalog()
     for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
         # Two uploads may want the same one.
@@ -423,7 +424,7 @@ def _safe_name(name: str) -> str:
     """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(_slashed(name))
     suffix = path.suffix.lower()
-    stem = file_stem(path.stem, separator="_", keep=".-", otherwise="file", max_bytes=MAX_NAME).lstrip(".-") or "file"
+    stem = plain_stem(path.stem, separator="_", otherwise="file", max_bytes=MAX_NAME).lstrip("-") or "file"
     return f"{stem}{suffix}"
 
 

@@ -18,7 +18,7 @@ from sightglass.batch.finished import write_times
 from sightglass.batch.run_store import RunFacts, RunPlan
 from sightglass.batch.uploads import Source
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem
+from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth

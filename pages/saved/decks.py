@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem
+from sightglass.common.names import file_stem
 from sightglass.explain.phrases import plural
 from sightglass.history.decks import MAX_NAME, READY, Deck, Slide
 from sightglass.pages.saved.views import draw_tile

@@ -31,7 +31,7 @@ from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, kind_of
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, kind_of
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain import Explainer
@@ -41,6 +41,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
+from sightglass.models.labels import same_classes
 
 Frame = Any
 
@@ -220,12 +221,7 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     frames = tuple(load(plan.folder) for plan in plans)
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     size += sum(report.evaluation.nbytes for report in reports if report)
-    scores = table.read_scores(plans[0].folder)
-    kind, by_picture = kind_of(scores.task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
-    agreements = {}
-    for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
-        pairs = {key: (first[key], second[key]) for key in first if key in second}
-        agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores.unit)
+    agreements = _compare_answers(plans, frames)
     folders, decision = [plan.folder for plan in plans], None
     # There may be nothing to compare.
     with contextlib.suppress(Problem):
@@ -233,6 +229,33 @@ def _read(plans: Sequence[RunPlan]) -> tuple[Result, int]:
     left_out = _list_left_out(folders, [text for fit in fits if fit is not None for text in fit.label_sentences])
     stopped = any(map(run_store.is_stopped, folders))
     return Result(tuple(plans), frames, reports, fits, agreements, decision, stopped, left_out), size
+
+
+def _compare_answers(plans: Sequence[RunPlan], frames: Sequence[Frame]) -> dict[tuple[int, int], Agreement]:
+    """Return how far the answers of two models agree, by their places."""
+    scores = [table.read_scores(plan.folder) for plan in plans]
+    kind, by_picture = kind_of(scores[0].task), [{row["picture"]: row for row in list_rows(frame)} for frame in frames]
+    agreements = {}
+    for (i, first), (j, second) in combinations(enumerate(by_picture), 2):
+        rename = _find_names(scores[j].classes, scores[i].classes)
+        pairs = {key: (first[key], rename(second[key])) for key in first if key in second}
+        agreements[i, j] = agreements[j, i] = kind.compare(pairs, scores[0].unit)
+    return agreements
+
+
+def _find_names(classes: tuple[str, ...], others: tuple[str, ...]) -> Callable[[Json], Json]:
+    """Return what gives a row's answers the names of another model's classes."""
+    if classes == others or not (classes and others):
+        return lambda row: row
+    # A class that the other model lacks has a name that is none of its own.
+    names = {name: f"\0{name}" for name in classes}
+    names |= {classes[place]: others[other] for place, other in same_classes(classes, others).items()}
+
+    def rename(row: Json) -> Json:
+        boxes = [[names.get(label, label), *box] for label, *box in json.loads(row["boxes"] or "[]")]
+        return row | {"predicted": names.get(row["predicted"]), "boxes": json.dumps(boxes)}
+
+    return rename
 
 
 def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
@@ -249,9 +272,12 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     runs = [labels.match_run(folder) for folder in folders if (folder / table.PARQUET).is_file()]
     names = labels.describe_not_counted([*{row.label: row for run in runs for row in run if not row.classes}.values()])
-    lines = max((len(truth.problems) for folder in folders if (truth := labels.read_labels(folder))), default=0)
+    truths = [truth for folder in folders if (truth := labels.read_labels(folder)) is not None]
+    lines = max((len(truth.problems) for truth in truths), default=0)
+    unclear = max((len(truth.unclear) for truth in truths), default=0)
     files = len({name for folder in folders for name, _ in table.read_problems(folder)})
     unusable = [f"Not usable: {plural(lines, 'line')} of the labels."] if lines else []
+    unusable += [f"Unclear of which picture: {plural(unclear, 'labelled file')}."] if unclear else []
     unusable += [f"{plural(files, 'file')} could not be read."] if files else []
     return " ".join(filter(None, (names, *unusable, *(f"{count}." for count in sorted({*counts} - {""})))))
 

@@ -116,6 +116,7 @@ class LabelCoverage:
 
 def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequence[str]) -> LabelCoverage:
     """Count labelled pictures, and labelled files that are none of them."""
+    truth = truth.among(pictures)
     labelled, problem = sum(kind.find(truth, key) is not None for key in pictures), ""
     try:
         kind.check(truth, pictures)
@@ -123,17 +124,33 @@ def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequen
         problem = str(refused)
     missing = truth.find_missing(pictures)
     words = f"{labelled:,} of {len(pictures):,} labelled"
-    words += f", {plural(len(missing), 'file')} missing" if missing else ""
+    for files, what in ((missing, "missing"), (truth.unclear, "unclear")):
+        words += f", {plural(len(files), 'file')} {what}" if files else ""
     indices = "Numbers are indices of classes, from 0." if truth.indexed and kind.names_classes else ""
     details = [*truth.read_as.list_sentences(), indices]
-    if missing and truth.reading:
-        details.append(f"Not among the pictures: {listing(missing, NAMED)}.")
+    details += describe_files(truth, pictures)
     return LabelCoverage(words, " ".join(filter(None, details)), problem)
+
+
+def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:
+    """Return sentences on labelled files that count for none of these pictures."""
+    truth = truth.among(pictures)
+    sentences = {
+        "Not among the pictures": truth.find_missing(pictures),
+        "Not counted, as several pictures or several labels are called so": truth.unclear,
+    }
+    return [f"{why}: {listing(files, NAMED)}." for why, files in sentences.items() if files]
 
 
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:
     """Return the names of the pictures' folders as their labels."""
-    return GroundTruth({}, (), {item.key: item.label for item in items if item.label})
+    return _label_pictures({item.key: item.label for item in items})
+
+
+def _label_pictures(labels: Mapping[str, str | None]) -> GroundTruth:
+    """Return labels that are known by their pictures; None for one without."""
+    matches = {key: key if label else "" for key, label in labels.items()}
+    return GroundTruth({}, (), {key: label for key, label in labels.items() if label}, matches=matches)
 
 
 def match_run(folder: Path) -> list[LabelMatch]:
@@ -150,7 +167,7 @@ def find_labels(folder: Path) -> GroundTruth:
         return truth
     rows, by_folders = table.read(folder), kind_of(table.read_scores(folder).task).by_folders
     labelled = zip(rows["picture"], rows["labelled"], strict=True)
-    return GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
+    return _label_pictures({key: label for key, label in labelled if by_folders and isinstance(label, str)})
 
 
 def write_labels(folder: Path, labels: GroundTruth) -> None:

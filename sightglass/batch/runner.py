@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from sightglass.batch import label_examples, run_store, table
 from sightglass.batch import labels as run_labels
+from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem, Unreadable
@@ -23,8 +23,7 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.source import find, local_path
+from sightglass.explain.picture.source import describe_encodings, find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 MAX_PICTURES = 5_000_000
@@ -177,10 +176,12 @@ class BatchJob:
         work, truth = self.work, self.labels
         if isinstance(truth, str | Path):
             truth = work.kind.read(truth)
+        keys = [item.key for item in self.items]
         if truth is not None:
-            work.kind.check(truth, [item.key for item in self.items])
+            truth = truth.among(keys)
+            work.kind.check(truth, keys)
         elif self.resume:
-            truth = run_labels.read_labels(work.folder)
+            truth = self._read_earlier_labels(keys)
         if truth is None:
             if self.resume:
                 self._check_labels_not_lost()
@@ -198,11 +199,25 @@ class BatchJob:
 
     def _show_labels(self, truth: GroundTruth) -> None:
         """Draw a few labelled pictures beside the table, for a person to see whether the labels were read right."""
+        # They take a library that no other verb of the command line needs.
+        from sightglass.batch import label_examples
+        from sightglass.explain.picture.image import to_jpeg
+
         examples = label_examples.draw_examples(truth, self.items, self.work.classes)
         if examples:
             write_file(self.work.folder / label_examples.FILE, to_jpeg(label_examples.draw_sheet(examples)))
         if self.on_labels is not None:
             self.on_labels(truth)
+
+    def _read_earlier_labels(self, keys: list[str]) -> GroundTruth | None:
+        """Return the labels of the earlier run, matched to the pictures that there are now."""
+        folder = self.work.folder
+        if (earlier := run_labels.read_labels(folder)) is None:
+            return None
+        truth = earlier.among(keys)
+        if truth is not earlier:
+            run_labels.write_labels(folder, truth)
+        return truth
 
     def _check_labels_not_lost(self) -> None:
         """Raise Unreadable where the folder was evaluated by labels that it no longer has."""
@@ -255,7 +270,7 @@ class BatchJob:
             failed=failed,
             seconds=time.monotonic() - self._started,
             cancelled=len(stamps) < len(keys),
-            left_out=describe_left_out(self.left_out),
+            left_out=" ".join(filter(None, (describe_left_out(self.left_out), describe_encodings(self.items)))),
         )
 
 

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 
 from sightglass.batch.journal import Journal
 from sightglass.common.errors import Unreadable
-from sightglass.common.files import Json, atomic_write, csv_files, file_stem, npy_bytes, npz_bytes, write_file
+from sightglass.common.files import Json, atomic_write, csv_files, npy_bytes, npz_bytes, write_file
 from sightglass.common.files.keeping import reading
+from sightglass.common.names import file_stem
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.maps.heatmap import CELLS, small_map
 from sightglass.explain.picture.image import to_jpeg

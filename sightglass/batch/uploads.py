@@ -16,15 +16,17 @@ from sightglass import examples
 from sightglass.batch import labels
 from sightglass.batch.received_labels import ANY, read_received
 from sightglass.common.errors import ModelProblem, Problem, TooManyLabels, UnclearLabels
-from sightglass.common.files import atomic_write, file_stem, modified, write_file
+from sightglass.common.files import atomic_write, modified, write_file
 from sightglass.common.left_out import HIDDEN, describe_left_out, is_hidden
 from sightglass.common.legible import visible
+from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
 from sightglass.evaluation.ground_truth import GroundTruth
+from sightglass.evaluation.label_files.class_files import DATA
 from sightglass.evaluation.label_files.opening import PACKED
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import PICTURES, Item, NoPictures, find
+from sightglass.explain.picture.source import PICTURES, Item, NoPictures, describe_encodings, find
 from sightglass.explain.tasks import Task
 
 MAX_PICTURES = 20_000
@@ -169,10 +171,15 @@ def _read_archives(
         truth = truth or labels
         left_out |= _list_unused(title, others if items else None, labels)
     if source is not None:
-        source = replace(source, left_out=describe_left_out(left_out))
+        source = replace(source, left_out=_describe(source, left_out))
     elif truth is not None:
         truth = replace(truth, left_out={**truth.left_out, **left_out})
     return source, truth
+
+
+def _describe(source: Source, left_out: Mapping[str, str]) -> str:
+    """Say which files are not used, and as what the names of the others were read."""
+    return " ".join(filter(None, (describe_left_out(left_out), describe_encodings(source.items))))
 
 
 def _list_unused(title: str, others: Mapping[str, str] | None, labels: GroundTruth | None) -> dict[str, str]:
@@ -216,16 +223,18 @@ def _read_labels(path: Path, items: Sequence[Item], task: Task, labels_as: Label
 
 def _pack(files: Sequence[File], path: Path) -> Path:
     """Write files as a .zip: their names, of another machine, are never paths of this one."""
-    counts = Counter[str]()
+    inside = [PurePosixPath(name.replace("\\", "/")) for name, _ in files]
+    totals, counts = Counter(inside), Counter[PurePosixPath]()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft, zipfile.ZipFile(draft, "w") as archive:
-        for name, data in files:
-            inside = PurePosixPath(name.replace("\\", "/"))
-            counts[str(inside)] += 1
-            # A dropped folder comes without the names of its own folders, so that names may occur twice.
-            if (number := counts[str(inside)]) > 1:
-                inside = inside.with_stem(f"{inside.stem} {number}")
-            archive.writestr(str(inside), data)
+        for name, (_, data) in zip(inside, files, strict=True):
+            counts[name] += 1
+            # A dropped folder comes without the names of its own folders. Of several with one name none keeps it, as a
+            # label would be of any; names of classes are read by theirs.
+            is_first_list = counts[name] == 1 and name.name in DATA
+            if totals[name] > 1 and not is_first_list:
+                name = name.with_stem(f"{name.stem} ({path.stem} {counts[name]})")
+            archive.writestr(str(name), data)
     return path
 
 
@@ -246,7 +255,7 @@ def open_upload(text: str) -> LabelledSource:
     others: dict[str, str] = {}
     source = open_source(str(uploads_home() / text), left_out=others)
     truth = labels.read_labels(uploads_home() / Path(text).parts[0])
-    return replace(source, left_out=describe_left_out(_list_unused(source.name, others, truth))), truth
+    return replace(source, left_out=_describe(source, _list_unused(source.name, others, truth))), truth
 
 
 def open_source(path: str, name: str = "", left_out: dict[str, str] | None = None) -> Source:

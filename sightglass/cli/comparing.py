@@ -214,7 +214,7 @@ class _Run:
 
     def evaluate(self, queries: str, gallery: str) -> int:
         asked, stem = self.arguments.get("preprocessing", "trained"), result_folder.source_stem(Path(queries))
-        (folder,) = result_folder.choose_folders([stem], self.options.out, "_evaluation")
+        (folder,) = result_folder.place_folders([stem], self.options.out, "_evaluation")
         names = self.options.names or ranking.NAMES
         report = ranking.evaluate(
             self.explainer, queries, gallery, names=names, preprocessing=asked, progress=self.progress

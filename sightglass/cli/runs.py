@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,12 @@ from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, file_stem, jsonable, to_json, write_file
+from sightglass.common.files import Json, jsonable, to_json, write_file
+from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import kinds, stored
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.label_files import options as label_options
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import listing, percent, plural
@@ -32,6 +34,9 @@ from sightglass.video import clip as video_clip
 from sightglass.video import results
 from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
+
+if TYPE_CHECKING:
+    from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
 """Exit code of a run that Ctrl-C stopped."""
@@ -136,8 +141,10 @@ def _make_job(
     pictures: Any = source[0] if len(source) == 1 else source
     left_out: dict[str, str] = {}
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES, left_out=left_out)
+    everything: list[picture_source.Item] = []
     if options.num_samples is not None:
-        pictures = picture_source.spread(find(pictures), options.num_samples)
+        everything = find(pictures)
+        pictures = picture_source.spread(everything, options.num_samples)
     given = options.labels
     names = given if given is not None and _names_classes(given) else None
     # In a cluster the workers have the device.
@@ -145,7 +152,7 @@ def _make_job(
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
     truth = None
     if given is not None and names is None:
-        truth = kinds.kind_of(explainer.model).read(given, label_options.parse(options.labels_as or ()))
+        truth = _read_labels(given, options.labels_as or (), explainer, everything)
     # Where results cannot be written, the run says so.
     if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
@@ -183,6 +190,14 @@ def _names_classes(path: Path) -> bool:
     return not any(str(name).lower().endswith(picture_source.PICTURES) for name in content)
 
 
+def _read_labels(
+    path: Path, labels_as: Sequence[str], explainer: Explainer, items: Sequence[picture_source.Item]
+) -> GroundTruth:
+    """Read labels; `items`: of a run over some of them all, as a label may be of another one."""
+    truth = kinds.kind_of(explainer.model).read(path, label_options.parse(labels_as))
+    return truth.among([item.key for item in items]) if items else truth
+
+
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
     """Return the classes of each label named in `--match`; none: not counted."""
     matches: dict[str, list[str]] = {}
@@ -190,29 +205,31 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
         name, equals, class_ = text.partition("=")
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
-        if name not in names:
+        same = models_labels.find_same(name, tuple(names))
+        if len(same) != 1:
             known_names = f"the labels are {listing(names, labels.NAMED)}" if names else "no picture has a label"
             raise ModelProblem(f"No label is called {name}: {known_names}.")
-        matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
+        matches.setdefault(names[same[0]], []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
 
 
 def _report_evaluation(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
-    scores = table.read_scores(folder)
+    scores, truth = table.read_scores(folder), labels.read_labels(folder)
+    files = _report_label_files(console, truth) if truth is not None else {}
     if not kinds.kind_of(scores.task).names_classes:
         if (errors := finished.measure_numbers(finished.load(folder))) is None:
-            return {}
+            return files
         console.say(f"{errors.describe(scores.unit)}.")
-        return {"errors": jsonable(asdict(errors))}
-    truth, names = labels.read_labels(folder), labels.match_run(folder)
+        return files | {"errors": jsonable(asdict(errors))}
+    names = labels.match_run(folder)
     if left_out := labels.describe_not_counted(
         [name for name in names if name.label not in labels.corrections(folder)]
     ):
         console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
-    known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
+    known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines} | files
     if truth is not None:
         known["labels_read"] = truth.read_as.summarise()
     if not (folder / stored.FILE).is_file():
@@ -232,6 +249,13 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
         console.table(("error", "count"), rows, right=("count",))
     return known | {"evaluation": evaluation.to_dict()}
+
+
+def _report_label_files(console: Console, truth: GroundTruth) -> Json:
+    """Print and return the labelled files that count for no picture."""
+    pictures = tuple(truth.matches or ())
+    console.say(*labels.describe_files(truth, pictures))
+    return {"label_files": {"missing": truth.find_missing(pictures), "unclear": truth.unclear}}
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 from sightglass.common.legible import one_line, visible
+from sightglass.common.names import fold
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
 """Texts of errors of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, which are no MemoryError."""
@@ -184,8 +185,8 @@ def _from_system(error: OSError, number: int) -> MachineProblem | None:
 
 def nearest(name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return up to `n` known names spelled similarly, the likeliest first; `cutoff`: least similarity by `difflib`."""
-    lowered = {each.lower(): each for each in known}
-    return [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n, cutoff)]
+    folded = {fold(each): each for each in known}
+    return [folded[near] for near in difflib.get_close_matches(fold(name), folded, n, cutoff)]
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", *, n: int = 1) -> str:

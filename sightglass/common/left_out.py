@@ -7,12 +7,14 @@ from sightglass.common.legible import legible
 NAMED, MAX_NAME = 3, 60
 """Files that are named for each reason, and characters of a name."""
 HIDDEN = "hidden"
+SYSTEM = frozenset({"@eadir", "#recycle", "$recycle.bin", "recycler", "system volume information", "lost+found"})
+"""Folders that systems keep beside a person's own, in small letters: small copies, and deleted files."""
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a path is hidden, or what macOS packs beside a file."""
-    parts = name.replace("\\", "/").split("/")
-    return any(part.startswith((".", "__MACOSX")) for part in parts if part not in (".", ".."))
+    """Return whether a path is hidden, in a folder of the system, or what macOS packs beside a file."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
+    return any(part.startswith((".", "__MACOSX")) or part.lower() in SYSTEM for part in parts)
 
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:

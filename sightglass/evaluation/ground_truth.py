@@ -5,24 +5,24 @@ a `LabelProblem`; the others count.
 """
 
 import hashlib
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
-from os.path import splitext
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem, TooManyLabels
+from sightglass.common.names import compose
 from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import EXPECTED, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
-from sightglass.evaluation.label_files.rows import INDEX, LabelError, LabelProblem, Row, TrueBox
+from sightglass.evaluation.label_files.rows import INDEX, OTHER_FORM, LabelError, LabelProblem, Row, TrueBox
+from sightglass.evaluation.matching import LabelledFiles, Matches, spell_path
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -49,6 +49,10 @@ class GroundTruth:
 
     read_as: ReadAs = field(default_factory=ReadAs, repr=False)
     """How they were read, for a person to check."""
+    matches: Matches | None = field(default=None, repr=False)
+    """The labelled file of each picture of a run; None until its pictures are known (`among`)."""
+    unclear: tuple[str, ...] = ()
+    """Labelled files that count for none of these pictures, as several are called so, or several labels."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -63,7 +67,7 @@ class GroundTruth:
         return tuple(sorted(boxes | {*self.picture_labels.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return a picture's boxes by path or unique name, else None."""
+        """Return a picture's boxes, else None."""
         return self.pictures.get(self._match(key))
 
     def find_class(self, key: str) -> str | None:
@@ -80,29 +84,29 @@ class GroundTruth:
         """The labelled files."""
         return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
-    def find_missing(self, pictures: Sequence[str]) -> list[str]:
+    def among(self, pictures: Collection[str]) -> Self:
+        """Return the labels matched to these pictures, each to one at most.
+
+        They stay as they are where more pictures are known already.
+        """
+        if self.matches is not None and self.matches.keys() >= {*pictures}:
+            return self
+        matches, unclear = self._labelled.match(pictures)
+        return replace(self, matches=matches, unclear=unclear)
+
+    def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
-        found = set(map(self._match, pictures))
+        among = self.among(pictures)
+        found = {*(among.matches or {}).values(), *among.unclear}
         return [key for key in self.files if key not in found]
 
     @cached_property
-    def _names(self) -> Mapping[str, str]:
-        """Labelled files by their name, with up to two of its folders, as far as only one has it."""
-        counts = Counter(name for key in self.files for name in _list_names(key))
-        unique = {name: key for key in self.files for name in _list_names(key) if counts[name] == 1}
-        return unique | {key: key for key in self.files}
+    def _labelled(self) -> LabelledFiles:
+        return LabelledFiles(self.files)
 
     def _match(self, picture: str) -> str:
         """Return the labelled file that is a picture; empty without one."""
-        # A YOLO file has its picture's name with another ending.
-        tried = (name for path in (picture, *_list_names(picture)) for name in (path, splitext(path)[0]))
-        return next((self._names[name] for name in tried if name in self._names), "")
-
-
-def _list_names(path: str) -> list[str]:
-    """Return a path in lower case with two folders, with one, and with none."""
-    parts = path.casefold().split("/")
-    return ["/".join(parts[-count:]) for count in range(min(3, len(parts)), 0, -1)]
+        return self._labelled.find(picture) if self.matches is None else self.matches.get(picture, "")
 
 
 @dataclass(frozen=True)
@@ -133,33 +137,77 @@ class RunLabels:
         return None if content is None else hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
+_Key = tuple[str, str]
+"""The folder of a file of labels, empty of a single one, and the picture that a line of it is about."""
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """Labels by what they say they are of."""
+
+    boxes: defaultdict[_Key, list[TrueBox]] = field(default_factory=lambda: defaultdict(list))
+    picture_labels: dict[_Key, str] = field(default_factory=dict)
+    repeated: set[_Key] = field(default_factory=set)
+    """Names that several pictures of one file, or of one folder, have."""
+
+    def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
+        """Add a label; `is_new`: it begins a picture. Raises LabelError."""
+        _, picture = key
+        name = label.label if isinstance(label, TrueBox) else label
+        if not picture or name == "":
+            raise LabelError("it needs a file and a label")
+        if is_new and key in self.boxes:
+            self.repeated.add(key)
+            raise LabelError(f"{picture} is the name of several pictures")
+        if isinstance(label, TrueBox):
+            _check_box(label)
+            composed = compose(label.label)
+            self.boxes[key].append(label if composed == label.label else replace(label, label=composed))
+        elif label is None:
+            self.boxes[key]
+        elif self.picture_labels.setdefault(key, compose(label)) != compose(label):
+            raise LabelError(f"{picture} has another label above")
+
+    def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
+        """Return the labels by picture; a name in several folders gets its folder."""
+        keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
+        counts = Counter(picture for _, picture in keys)
+        names = {
+            (folder, picture): picture if counts[picture] == 1 else f"{folder}/{picture}".removeprefix("/")
+            for folder, picture in keys
+            if (folder, picture) not in self.repeated
+        }
+        # A folder may already be in the name that one of them gives.
+        twice = {name for name, count in Counter(names.values()).items() if count > 1}
+        several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
+        names = {key: name for key, name in names.items() if name not in twice}
+        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in names}
+        labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
+        return GroundTruth(boxes, (*problems, *several), labels)
+
+
+def _check_box(label: TrueBox) -> None:
+    """Raise LabelError for a box that is none."""
+    x0, y0, x1, y1 = label.box
+    if not (x1 > x0 and y1 > y0):
+        raise LabelError("its box has no area")
+    if label.relative and max(map(abs, label.box)) > 2:
+        raise LabelError("its numbers are not parts of the picture from 0 to 1")
+
+
 def _collect(files: Iterable[tuple[str, Iterable[Row]]]) -> GroundTruth:
-    """Collect the labels of all lines of all files, and the unusable lines."""
-    pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
-    picture_labels: dict[str, str] = {}
+    """Collect the labels of all lines, and the unusable ones; files have their folders in their names."""
+    collected = _Collected()
     problems: list[LabelProblem] = []
     for file, (path, line, parse) in _bound(files):
-        # Of another machine: with its drive, its root and its separators.
-        picture = re.sub(r"^([A-Za-z]:)?(\.?/)+", "", path.strip().replace("\\", "/"))
+        where = file.rpartition("/")[0], spell_path(path)
         try:
             label = parse()
-            if not picture or (label.label if isinstance(label, TrueBox) else label) == "":
-                raise LabelError("it needs a file and a label")
-            if isinstance(label, TrueBox):
-                x0, y0, x1, y1 = label.box
-                if not (x1 > x0 and y1 > y0):
-                    raise LabelError("its box has no area")
-                if label.relative and max(map(abs, label.box)) > 2:
-                    raise LabelError("its numbers are not parts of the picture from 0 to 1")
-                pictures[picture].append(label)
-            elif label is None:
-                pictures[picture]
-            elif picture_labels.setdefault(picture, label) != label:
-                raise LabelError(f"{picture} has another label above")
+            collected.add(where, label, is_new=line == 0 and label is None)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as problem:
-            reason = str(problem) if isinstance(problem, LabelError) else "it is not as this format has it"
+            reason = str(problem) if isinstance(problem, LabelError) else OTHER_FORM
             problems.append(LabelProblem(file, line, reason))
-    return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
+    return collected.finish(problems)
 
 
 def _bound(files: Iterable[tuple[str, Iterable[Row]]]) -> Iterator[tuple[str, Row]]:

@@ -186,7 +186,8 @@ class EvaluationKind:
         """Raise Problem for labels of other pictures or another kind."""
         if reason := self.refuse(truth):
             raise ModelProblem(reason)
-        if not any(self.find(truth, key) is not None for key in keys):
+        among = truth.among(keys)
+        if not any(self.find(among, key) is not None for key in keys):
             named, first = (truth.files or ("no file",))[0], (keys or ("missing",))[0]
             raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {first}.")
 

@@ -63,10 +63,11 @@ def apply(
     counted. Labels that do not change are the same objects as before.
     """
     changed, changes, corrected = {picture.key: picture for picture in pictures}, read(folder), 0
-    named = match([change.label for change in changes], classes)
+    # Each by itself: two models may spell one class differently.
+    named = {label: match([label], classes).get(label, {""}) for label in {change.label for change in changes}}
     for change in changes:
         if (before := changed.get(change.picture)) is not None:
-            label = change.label if change.label in classes else min(named.get(change.label, ("",)))
+            label = change.label if change.label in classes else min(named[change.label])
             after = changed[change.picture] = _apply_change(before, replace(change, label=label))
             corrected += (before.truths, before.truth) != (after.truths, after.truth)
     return [*changed.values()], corrected

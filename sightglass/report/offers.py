@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import file_stem, npz_bytes, to_json
+from sightglass.common.files import npz_bytes, to_json
+from sightglass.common.names import file_stem
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.comparison.times import measure_in_turns
 from sightglass.explain.methods import METHODS

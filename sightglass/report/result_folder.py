@@ -10,13 +10,15 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
+from sightglass.common.files import Json, npy_bytes, npz_bytes, to_json, write_file
+from sightglass.common.names import file_stem, file_stems, fold
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import METHODS, list_methods
@@ -36,6 +38,8 @@ from sightglass.report.embedded_recipe import checked_recipe, embed, proved_reci
 
 File = tuple[str, bytes]
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
+MAX_LABEL = 60
+"""Bytes of a label in a file's name."""
 
 
 def save(explanation: Result, folder: Path) -> None:
@@ -69,15 +73,24 @@ def find_other(folder: Path, image: Image) -> str | None:
 
 
 def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
-    """Return a folder per picture: `out` itself for a single one, else one inside it, named after it with a suffix.
+    """Return a folder per picture (`place_folders`), named after it without its ending."""
+    return place_folders([label_stem(name.rsplit(".", 1)[0]) for name in names], out, suffix)
+
+
+def place_folders(stems: Sequence[str], out: Path | None, suffix: str = "") -> list[Path]:
+    """Return a folder per stem: `out` for a single one, else inside it.
 
     `out` defaults to `explained`, which gets a folder even for a single picture. Raises ModelProblem if unwritable.
     """
-    folders = [out] if out is not None and len(names) == 1 else []
-    for name in names if not folders else ():
-        base = (out or Path("explained")) / f"{label_stem(name.rsplit('.', 1)[0])}{suffix}"
+    folders = [out] if out is not None and len(stems) == 1 else []
+    taken = set[str]()
+    for stem in stems if not folders else ():
+        base = (out or Path("explained")) / f"{stem}{suffix}"
         numbered = (base.with_name(f"{base.name}_{i}") for i in itertools.count(2))
-        folders.append(next(free for free in itertools.chain((base,), numbered) if free not in folders))
+        # On some disks `Cat` and `cat` are one folder.
+        folder = next(free for free in itertools.chain((base,), numbered) if fold(free.name) not in taken)
+        folders.append(folder)
+        taken.add(fold(folder.name))
     existing = next(path for path in (folders[0], *folders[0].absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ModelProblem(f"{existing} is a file: name a folder to write to.")
@@ -88,11 +101,16 @@ def choose_folders(names: Sequence[str], out: Path | None, suffix: str = "") -> 
 
 def label_stem(label: str) -> str:
     """Return a label as a file name of at most 60 bytes: `Egyptian cat` is `Egyptian_cat`."""
-    return file_stem(label, separator="_", keep="-", max_bytes=60)
+    return file_stem(label, separator="_", max_bytes=MAX_LABEL)
+
+
+def label_stems(labels: Sequence[str]) -> list[str]:
+    """Return a file name for each label; different labels never share one."""
+    return file_stems(labels, separator="_", max_bytes=MAX_LABEL)
 
 
 def source_stem(source: Path) -> str:
-    """Return the name of a folder or a file for its results: `photos.2024/` and `photos.2024.zip` are `photos_2024`."""
+    """Return the name of a folder or a file for its results: `photos.2024/` and `photos.2024.zip` are `photos.2024`."""
     whole = Path(os.path.abspath(source))
     return label_stem(whole.name if whole.is_dir() else whole.stem)
 
@@ -170,7 +188,7 @@ def class_files(explanation: Result, index: int, style: Style, values: Json, *, 
     `values`: the explanation as `results.Explained`. `npy`: also the map.
     """
     target, labels = explanation.heatmaps[index].target, explanation.evidence.loaded.adapter.labels
-    name = label_stem(target.label) + f"_{target.index}" * (labels.count(target.label) > 1)
+    name = _name_class(target.index, target.label, tuple(labels))
     look: dict[str, bool | float | str] = {"colormap": style.colormap, "alpha": style.alpha}
     yield f"gradcam_class_{name}.png", figure.figure(explanation, index, look=look)
     if npy:
@@ -179,6 +197,19 @@ def class_files(explanation: Result, index: int, style: Style, values: Json, *, 
     analysis |= values["heatmaps"][index] | {"index": target.index, "classes": len(labels)}
     analysis |= {field: values[field] and values[field][index] for field in ("statistics", "checks")}
     yield f"class_analysis_{name}.json", to_json(analysis).encode()
+
+
+def _name_class(index: int | None, label: str, labels: tuple[str, ...]) -> str:
+    """Return a class's name in files, which no other class of the model has."""
+    if index is None:
+        return label_stem(label)
+    stems = _stem_classes(labels)
+    return stems[index] + f"_{index}" * (stems.count(stems[index]) > 1)
+
+
+@lru_cache(maxsize=8)
+def _stem_classes(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(label_stems(labels))
 
 
 def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
@@ -306,7 +337,7 @@ def _name_map(explanation: Result, index: int) -> str:
 
 def comparison_files(compared: Comparison, style: Style) -> Iterator[File]:
     """Yield the models' maps, sheet, proofs and comparison.json."""
-    models = [label_stem(explanation.model.id) for explanation in compared.explanations]
+    models = label_stems([explanation.model.id for explanation in compared.explanations])
     panels, captions = [], []
     for model, name, explanation in zip(models, compared.names, compared.explanations, strict=True):
         panel = explanation.overlay(0, **style.overlay) if explanation.heatmaps else explanation.image.pixels

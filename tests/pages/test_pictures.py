@@ -294,6 +294,15 @@ def test_dropped_files_that_are_not_used_are_named(page):
     assert escape(words) in texts(app)
 
 
+def test_a_label_of_two_dropped_pictures_of_one_name_counts_for_neither():
+    labels = b"file,label\n1.png,star\n2.png,gear\n"
+    files = [("1.png", PNG), ("2.png", PNG), ("1.png", PNG), ("labels.csv", labels)]
+    pictures, truth = uploads.read_uploads(files, task_of("classify"))
+    assert pictures is not None and truth is not None
+    keys = [item.key for item in pictures.items]
+    assert [truth.among(keys).find_class(key) for key in keys] == [None, None, "gear"]
+
+
 def test_names_of_dropped_files_are_never_paths(tmp_path):
     names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
     pictures, _ = uploads.read_uploads([(name, PNG) for name in names], task_of("classify"))

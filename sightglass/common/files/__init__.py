@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -165,19 +164,6 @@ def read_npz(source: Path | bytes) -> dict[str, NDArray[Any]]:
             return dict(saved)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ValueError("it is damaged") from error
-
-
-def file_stem(
-    text: str, *, separator: str = "-", keep: str = "", max_bytes: int = 80, otherwise: str = "picture"
-) -> str:
-    """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
-
-    A run of what is no letter, digit, underscore or one of `keep` becomes a separator, with none at the ends.
-    It is cut to `max_bytes` of UTF-8. `otherwise` is returned where nothing remains.
-    """
-    stem = re.sub(rf"[^\w{re.escape(keep)}]+", separator, text).strip(separator)
-    # Names have at most 255 bytes, and some are made of two stems.
-    return stem.encode()[:max_bytes].decode(errors="ignore") or otherwise
 
 
 def data_folder(name: str) -> Path:

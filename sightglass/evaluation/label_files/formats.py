@@ -126,10 +126,8 @@ def _read_tables(
 def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
     """Return the rows of files of XML, each of Pascal VOC or of CVAT by its first element."""
     notes.format = notes.reading = "CVAT" if _is_cvat(files[0]) else "Pascal VOC"
-    with_folder = len({file.name for file in files}) < len(files)
     for file in files:
-        rows = cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file, with_folder=with_folder)
-        yield file.name, rows
+        yield file.key, cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file)
 
 
 def _is_cvat(file: LabelFile) -> bool:

@@ -25,7 +25,7 @@ ANNOTATIONS = ("annotations", "completions")
 SHAPES = ("rectanglelabels", "polygonlabels", "ellipselabels")
 OTHERS = ("brushlabels", "keypointlabels", "vectorlabels", "bitmasklabels")
 """Shapes without a box."""
-_UPLOADED = re.compile(r"(upload/\d+/)[0-9a-f]{8}-")
+_UPLOADED = re.compile(r"/?data/upload/\d+/([0-9a-f]{8}-)?")
 """What it puts before the name of an uploaded file."""
 
 
@@ -112,7 +112,7 @@ def _to_path(address: str) -> str:
     # Files of its own disk: /data/local-files/?d=folder/a.jpg.
     local = parse_qs(parts.query).get("d")
     path = local[0] if local else unquote(parts.path)
-    return _UPLOADED.sub(r"\1", path)
+    return _UPLOADED.sub("", path)
 
 
 def _parse_choice(value: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import codecs
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from os.path import splitext
@@ -81,7 +81,10 @@ def open_files(
     `left_out` receives the others, but for pictures, with the reasons. Raises Problem.
     """
 
+    packed: list[str] = []
+
     def choose(name: str) -> bool:
+        packed.append(name)
         chosen = name.lower().endswith(endings) and not is_hidden(name)
         if not chosen and not name.lower().endswith(PICTURES):
             left_out[visible(name)] = HIDDEN if is_hidden(name) else f"no {what}"
@@ -95,14 +98,22 @@ def open_files(
         raise Problem(f"There are no {what} at {path}: {hint}.")
     if path.suffix.lower() == ".zip":
         with read_members(path, choose, most=MAX_FILES, most_bytes=MAX_UNPACKED) as members:
-            files = [LabelFile(name, read) for name, read in members]
-            yield LabelFiles(path.stem, files)
+            top = _find_top(packed)
+            yield LabelFiles(path.stem, [LabelFile(name.removeprefix(top), read) for name, read in members])
         return
     if path.stat().st_size > MAX_BYTES:
         raise TooManyLabels(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     if path.suffix.lower() not in endings:
         raise Problem(f"{path.name} has no readable {what}: {hint}.")
     yield LabelFiles(path.parent.name, [_on_disk(path, path.parent)], _list_above(path.parent))
+
+
+def _find_top(names: Iterable[str]) -> str:
+    """Return the one folder, with a slash, that all of an archive is in; it is no part of a label's path."""
+    folders = [name.replace("\\", "/").rpartition("/")[0] for name in names if not is_hidden(name)]
+    tops = {folder.partition("/")[0] for folder in folders}
+    top = tops.pop() if len(tops) == 1 else ""
+    return f"{top}/" if top else ""
 
 
 def _open_folder(folder: Path, choose: Callable[[str], bool]) -> LabelFiles:

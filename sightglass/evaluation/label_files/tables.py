@@ -11,6 +11,7 @@ from typing import Any
 
 from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.common.files import csv_files
+from sightglass.common.names import class_key
 from sightglass.evaluation.label_files import columns, via
 from sightglass.evaluation.label_files.columns import Columns
 from sightglass.evaluation.label_files.json_files import JsonContent, list_objects
@@ -21,6 +22,8 @@ from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size,
 from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, is_set, to_number
 from sightglass.explain.picture.source import PICTURES
 
+NO_OBJECTS = frozenset({"no finding", "no object"})
+"""Keys of labels of pictures without objects, in tables of boxes."""
 MAX_COLUMNS = 1_000
 """Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
@@ -246,8 +249,7 @@ class _TableFormat:
         if not self.columns.numbers:
             return text
         numbers = self.columns.pick_box(row)
-        # A row without a box is a picture without objects.
-        if not (text or any(numbers)):
+        if _has_no_object(text, numbers):
             return None
         crowd = is_set(columns.pick(row, self.columns.crowd))
         ignored = is_set(columns.pick(row, self.columns.ignored))
@@ -272,3 +274,9 @@ class _TableFormat:
         left = a - self.shift * c
         top = b - self.shift * d
         return left, top, left + c, top + d
+
+
+def _has_no_object(label: str, numbers: Sequence[Any]) -> bool:
+    """Return whether a row says, by its box or label, that nothing is there."""
+    values = {str(number).strip().casefold() for number in numbers} - {"", "nan", "none", "null"}
+    return not values or class_key(label) in NO_OBJECTS or (not label and set(map(to_number, values)) == {0})

@@ -12,20 +12,16 @@ from sightglass.evaluation.label_files.xml_files import read_text
 
 MAX_BYTES = 4 * 2**20
 """Bytes of a file."""
-FOLDERS = {"Annotations": "JPEGImages", "annotations": "images"}
-"""The folder of pictures beside one of labels."""
 
 
-def list_rows(file: LabelFile, *, with_folder: bool = False) -> Iterator[Row]:
-    """Yield the objects of a file; `with_folder`: files of one name are in several folders."""
+def list_rows(file: LabelFile) -> Iterator[Row]:
+    """Yield the objects of a file."""
     try:
         root = ElementTree.fromstring(read_text(file.read(), file.name, MAX_BYTES))
     except (OSError, ValueError, Problem, ElementTree.ParseError):
         yield file.path.stem, 0, partial(refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.path.stem
-    if with_folder and "/" not in picture:
-        picture = "/".join([*(FOLDERS.get(part, part) for part in file.path.parts[:-1]), picture])
     yield picture, 0, lambda: None
     stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
     for line, entry in enumerate(root.iterfind("object"), 1):

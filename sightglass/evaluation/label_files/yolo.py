@@ -21,6 +21,8 @@ _CORNERED = ("box of four corners was read as the upright box around it", "boxes
 _POLYGON = ("polygon was read as the upright box around it", "polygons were read as the upright boxes around them")
 _BOX, _TRACKED, _CORNERS = 4, 6, 8
 """Numbers after the class: of a box; of a box with confidence and track, or of a triangle; of four corners."""
+OWN_FOLDERS = ("obj_train_data", "obj_valid_data", "obj_test_data", "obj_Train_data", "obj_Test_data")
+"""Folders of YOLO 1.1, which are no part of a picture's path."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def list_rows(file: LabelFile, rows: YoloRows) -> Iterator[Row]:
 def _name_picture(file: LabelFile) -> str:
     """Return the picture of a file, without its ending: Ultralytics looks for `images` in place of `labels`."""
     parts = [*file.path.with_suffix("").parts]
+    if parts[0] in OWN_FOLDERS:
+        del parts[0]
     for place in reversed(range(len(parts) - 1)):
         if parts[place] == "labels":
             parts[place] = "images"

@@ -40,6 +40,14 @@ def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
     assert kinds.judge_row(named, "a", row, {}).truth == "school bus"
 
 
+def test_answers_of_models_that_spell_classes_differently_agree() -> None:
+    rename = finished._find_names(("Traffic_Light", "A+", "glass"), ("traffic light", "A", "glass", "glasses"))
+    boxes = json.dumps([["Traffic_Light", 0.5, 1, 2, 3, 4], ["A+", 0.4, 1, 2, 3, 4]])
+    row = rename({"predicted": "glass", "boxes": boxes})
+    assert [row["predicted"], *(label for label, *_ in json.loads(row["boxes"]))] == ["glass", "traffic light", "\0A+"]
+    assert rename({"predicted": None, "boxes": None}) == {"predicted": None, "boxes": "[]"}
+
+
 @pytest.mark.parametrize(
     ("folder", "expected"),
     [

@@ -65,7 +65,11 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
             r".* has its own .* labels and task: leave yours out, or .* in models\.toml\.",
         ),
         ("image yolox_s_8xb8-300e_coco.py bus.png", 2, r".* is a configuration, .*: did you mean yolox_s_8xb8-.*"),
-        ("class bus.png --class bus --per class", 2, r"class has no --per, which is an option of .*: leave it out\."),
+        (
+            "class bus.png --class bus --per class",
+            2,
+            r"class has no --per, which is an option of .*, or leave it out\.",
+        ),
         ("--model demo-s bus.png", 2, r"--model has no verb before it: name one, such as sightglass image PICTURE; .*"),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not there: .*"),
@@ -381,7 +385,7 @@ def test_batch_match_of_uncounted_folders(call) -> None:
     how = ("batch", "photos.1", "--model", "demo-cls-s", "--workers", "1")
     out = call(*how)[1]
     assert "Not counted: shape (1 picture). Say what they are with --match LABEL=CLASS." in out
-    assert Path("explained/photos_1").is_dir()
+    assert Path("explained/photos.1").is_dir()
     code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
     assert "No label is called form: the labels are shape and star." in call(*how, "--match", "form=star")[2]
@@ -404,6 +408,22 @@ def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
     code, out, _ = call(*how)
     assert code == 0 and "of 1 labelled picture" in out.replace("\N{NO-BREAK SPACE}", " ")
     assert "decimal has no value 'dot': give --labels-as decimal=comma" in call(*how, "--labels-as", "decimal=dot")[2]
+
+
+def test_batch_names_labelled_files_that_count_for_no_picture(call) -> None:
+    for folder in ("a", "b"):
+        Path("set", folder).mkdir(parents=True)
+        for name in ("1.png", f"{folder}2.png"):
+            Path("set", folder, name).write_bytes(Path("scene.png").read_bytes())
+    Path("l.csv").write_text("file,label\na/a2.png,star\n1.png,star\nc/a2.png,star\n3.png,star\n")
+    how = ("batch", "set", "--model", "demo-cls-s", "--workers", "1", "--labels", "l.csv", "--out", "out")
+    out = call(*how)[1]
+    assert "Not among the pictures: c/a2.png and 3.png." in out
+    assert "Not counted, as several pictures or several labels are called so: 1.png." in out
+    # In a sample of them it stays unclear.
+    result = json.loads(call(*how, "--restart", "--num-samples", "2", "--json")[1])
+    assert result["label_files"] == {"missing": ["c/a2.png", "3.png"], "unclear": ["1.png"]}
+    assert result["evaluation"]["pictures"] == 1
 
 
 def test_a_segmentation_has_its_classes_in_a_file(answer, call, scene) -> None:

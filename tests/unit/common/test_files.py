@@ -10,7 +10,7 @@ from torch import nn
 
 from sightglass.cli.console import Console
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write, csv_files, file_stem, write_file
+from sightglass.common.files import atomic_write, csv_files, write_file
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
 
@@ -45,23 +45,6 @@ def test_two_writers_of_a_long_name_do_not_meet(tmp_path: Path) -> None:
         first.write_bytes(b"1")
         second.write_bytes(b"2")
     assert path.read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "stem"),
-    [
-        ("  a//b\\..c_d ", {}, "a-b-c_d"),
-        ("Müller & Söhne", {}, "Müller-Söhne"),
-        ("../../etc/passwd", {}, "etc-passwd"),
-        ("../..", {}, "picture"),
-        ("../..", {"otherwise": ""}, ""),
-        ("rod-cross (big)", {"separator": "_", "keep": "-"}, "rod-cross_big"),
-        ("abcdef", {"max_bytes": 3}, "abc"),
-        ("猫" * 90, {}, "猫" * 26),
-    ],
-)
-def test_stems(text: str, options: dict[str, object], stem: str) -> None:
-    assert file_stem(text, **options) == stem  # type: ignore[arg-type]
 
 
 HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd|'x'!A0"]

@@ -289,7 +289,9 @@ def write_all(folder: Path, name: str, content: Any) -> Path:
 
 def find_key(name: str, key: str) -> str:
     """Return what the picture is called beside labels of a format."""
-    return f"frame_{'abc'.index(key):06d}.png" if name == "video.xml" else f"pictures/{key}.jpg"
+    if name == "video.xml":
+        return f"frame_{'abc'.index(key):06d}.png"
+    return f"{'set' if name == 'tasks-min.json' else 'pictures'}/{key}.jpg"
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
 
 from sightglass import __version__
 from sightglass.explain import Explainer, Explanation
@@ -25,6 +26,7 @@ from sightglass.explain.trust.proof import Proof, rows
 from sightglass.report import charts, drawing, embedded_recipe, figure, html_report, result_folder, results, table
 from sightglass.report.offers import FORMATS, Format
 from sightglass.report.views import explained_boxes
+from tests.unit import own_nets
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
 
@@ -232,5 +234,16 @@ def test_a_report_has_the_checks_with_their_sentences(checked: Explanation, bare
 
 
 def test_a_dot_in_a_name_and_a_long_name_leave_its_suffix() -> None:
-    for name, folder in (("a.1.png", "a_1_compared"), (f"{'b' * 80}.png", f"{'b' * 60}_compared")):
+    for name, folder in (("a.1.png", "a.1_compared"), (f"{'b' * 80}.png", f"{'b' * 51}-18766a15_compared")):
         assert result_folder.choose_folders([name], None, "_compared")[0].name == folder
+
+
+def test_classes_of_nearly_one_name_have_files_of_their_own(bus: Path) -> None:
+    names = ["A+", "A", "a", "<50 g", ">50 g", "b", "b"]
+    net = own_nets.BlocksCNN(num_classes=len(names), width=4)
+    explainer = Explainer(net, preprocess=transforms.ToTensor(), labels=names)
+    explanation = explainer(bus, targets=tuple(range(len(names))))
+    values = results.Explained.build(explanation).to_dict()
+    files = [name for i in range(len(names)) for name, _ in result_folder.class_files(explanation, i, Style(), values)]
+    assert len({name.casefold() for name in files}) == 2 * len(names)
+    assert {"gradcam_class_A-aee8736c.png", "class_analysis_b.json"} <= {*files}

@@ -1,0 +1,144 @@
+"""Match labelled files to pictures by their names, one to one.
+
+A label is of the picture with its path; else of the only one of which a path is the end of the other, where no other
+label is (`1.jpg` or `home/set/dogs/1.jpg` of `dogs/1.jpg`, never of `cats/1.jpg`). What fits several counts for none.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from os.path import splitext
+
+from sightglass.common.names import fold, spell
+
+PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
+LABEL_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "annotation", "segmentationclass"})
+"""Folders that stand side by side, as `images/train/1.jpg` and `labels/train/1.txt`."""
+MOST_FOLDERS = 20
+"""Folders of an end of a path."""
+_BESIDE = "\0"
+"""What stands in a path for a folder of either; no path has it."""
+Matches = Mapping[str, str]
+"""The labelled file of each picture; empty for none."""
+_Names = Mapping[str, "str | None"]
+"""The file of a key; None where several have it."""
+
+
+def spell_path(path: str) -> str:
+    """Return a path without its drive or root, with `/`, in Unicode's composed form."""
+    return re.sub(r"^([A-Za-z]:)?(\.?/)+", "", spell(path.replace("\\", "/")))
+
+
+def _fold_path(path: str) -> str:
+    return fold(spell_path(path))
+
+
+def _without_ending(path: str) -> str:
+    return splitext(path)[0]
+
+
+def _list_ends(path: str) -> Iterator[str]:
+    """Yield the ends of a path that are shorter than it, by whole folders."""
+    _, *parts = path.rsplit("/", MOST_FOLDERS)
+    yield from ("/".join(parts[place:]) for place in range(len(parts)))
+
+
+def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
+    """Return a file's path, and that with these folders named alike."""
+    path = _fold_path(file)
+    return {path, "/".join(_BESIDE if part in folders else part for part in path.split("/"))}
+
+
+def _list_picture_paths(file: str) -> set[str]:
+    paths = _list_paths(file, PICTURE_FOLDERS)
+    # A YOLO file has its picture's name with another ending.
+    return paths | set(map(_without_ending, paths))
+
+
+class _Paths:
+    """Files by their paths and by the ends of these."""
+
+    def __init__(self, files: Iterable[str], list_paths: Callable[[str], set[str]]) -> None:
+        self.whole: dict[str, str | None] = {}
+        self.ends: dict[str, str | None] = {}
+        for file in files:
+            for path in list_paths(file):
+                _add(self.whole, path, file)
+                for end in _list_ends(path):
+                    _add(self.ends, end, file)
+
+    def find(self, paths: Iterable[str]) -> set[str | None]:
+        """Return the files that share an end with these paths; None stands for several."""
+        found = set[str | None]()
+        for path in paths:
+            found |= {names[path] for names in (self.whole, self.ends) if path in names}
+            found |= {self.whole[end] for end in _list_ends(path) if end in self.whole}
+        return found
+
+
+def _add(names: dict[str, str | None], name: str, file: str) -> None:
+    names[name] = file if names.get(name, file) == file else None
+
+
+def _by_name(files: Iterable[str], name_of: Callable[[str], str]) -> _Names:
+    names: dict[str, str | None] = {}
+    for file in files:
+        _add(names, name_of(file), file)
+    return names
+
+
+class LabelledFiles:
+    """Files that labels are about."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self.files = tuple(files)
+
+    @cached_property
+    def _by_path(self) -> tuple[_Names, _Names]:
+        return _by_name(self.files, spell_path), _by_name(self.files, _fold_path)
+
+    @cached_property
+    def _paths(self) -> _Paths:
+        return _Paths(self.files, lambda file: _list_paths(file, LABEL_FOLDERS))
+
+    def match(self, pictures: Iterable[str]) -> tuple[Matches, tuple[str, ...]]:
+        """Return the labelled file of each picture, and the files whose picture is unclear."""
+        pictures = tuple(dict.fromkeys(pictures))
+        matches = dict.fromkeys(pictures, "") | self._match_equal(pictures)
+        taken, known = {*matches.values()}, _Paths(pictures, _list_picture_paths)
+        for picture in pictures:
+            file = None if matches[picture] else _only(self._paths.find(_list_picture_paths(picture)))
+            if file and file not in taken and _only(known.find(_list_paths(file, LABEL_FOLDERS))):
+                matches[picture] = file
+        taken = {*matches.values()}
+        rest = (file for file in self.files if file not in taken)
+        unclear = tuple(file for file in rest if known.find(_list_paths(file, LABEL_FOLDERS)))
+        return matches, unclear
+
+    def find(self, picture: str) -> str:
+        """Return the labelled file of one picture, without regard to others; empty for none."""
+        equal = self._match_equal((picture,))
+        return equal.get(picture) or _only(self._paths.find(_list_picture_paths(picture))) or ""
+
+    def _match_equal(self, pictures: tuple[str, ...]) -> dict[str, str]:
+        """Match equal paths, by case or not, with or without the picture's ending."""
+        matches: dict[str, str] = {}
+        taken = set[str]()
+        spelled, folded = self._by_path
+        for labelled, name_of in (
+            (spelled, spell_path),
+            (folded, _fold_path),
+            (spelled, lambda picture: _without_ending(spell_path(picture))),
+            (folded, lambda picture: _without_ending(_fold_path(picture))),
+        ):
+            for name, picture in _by_name(pictures, name_of).items():
+                file = labelled.get(name)
+                if file and picture and picture not in matches and file not in taken:
+                    matches[picture] = file
+                    taken.add(file)
+        return matches
+
+
+def _only(found: set[str | None]) -> str | None:
+    """Return the only file; None without one, or with several."""
+    return next(iter(found)) if len(found) == 1 else None
