@@ -372,6 +372,7 @@ WHOLE: dict[str, tuple[Any, dict[str, str]]] = {
     "one-hot.csv": ("filename, cat, dog\na.jpg, 1, 0\nb.jpg, 0, 1\n", {"a.jpg": "cat", "b.jpg": "dog"}),
     "object.csv": ("filename,cat,object,bird\na.jpg,1,0,0\nb.jpg,0,1,0\n", {"a.jpg": "cat", "b.jpg": "object"}),
     "ISIC.csv": ("image,MEL,NV\nISIC_1,1.0,0.0\nISIC_2,0.0,1.0\n", {"ISIC_1": "MEL", "ISIC_2": "NV"}),
+    "places.csv": ('file,label,coordinates\na.jpg,cat,"52.5, 13.4"\n', {"a.jpg": "cat"}),
     "sep.csv": ("sep=;\nfile;label\na.jpg;cat\n", {"a.jpg": "cat"}),
     "index.json": ({"a.jpg": 3, "b.jpg": 0}, {"a.jpg": "3", "b.jpg": "0"}),
     "named.json": ({"a.jpg": "cat"}, {"a.jpg": "cat"}),
@@ -406,6 +407,18 @@ def test_classes_of_whole_pictures_are_read(name: str, tmp_path: Path) -> None:
 def test_a_picture_of_two_classes_is_named(tmp_path: Path) -> None:
     truth = ground_truth.read(write(tmp_path, "l.csv", "file,cat,dog\na.jpg,1,0\nb.jpg,1,1\nc.jpg,0,1\n"))
     assert [problem.words for problem in truth.problems] == ["l.csv, line 3: it has 2 classes, and one is needed."]
+
+
+def test_the_attribute_of_regions_that_names_the_class_is_told(tmp_path: Path) -> None:
+    content = json.dumps(via())
+    path = write(tmp_path, "via.json", content.replace('{"type": ', '{"colour": "red", "type": '))
+    truth = ground_truth.read(path)
+    assert truth.classes == ("cat", "dog")
+    assert "1 of 2 attributes of regions was read as their class, type." in truth.read_as.list_sentences()
+    path = write(tmp_path, "via.json", content.replace('{"type": ', '{"colour": "red", "kind": '))
+    with pytest.raises(Problem, match="have 2 attributes") as refused:
+        ground_truth.read(path)
+    assert is_one_sentence(str(refused.value))
 
 
 def test_folders_of_equal_names_are_told_apart(tmp_path: Path) -> None:
