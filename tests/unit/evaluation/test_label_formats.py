@@ -476,7 +476,7 @@ def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatc
     text = cvat_images()
     for module, name, value in (
         (cvat, "MAX_BYTES", 99),
-        (xml_files, "MAX_ATTRIBUTES", 9),
+        (xml_files, "MAX_TAG", 99),
         (xml_files, "MAX_ELEMENTS", 2),
     ):
         with monkeypatch.context() as patched:
