@@ -33,24 +33,13 @@ def list_objects() -> list[tuple[str, str, tuple[int, int, int, int]]]:
 
 def coco() -> str:
     names = ["cat", "dog"]
-    return json.dumps(
-        {
-            "images": [
-                {"id": i, "file_name": f"{key}.jpg", "width": WIDE, "height": HIGH} for i, key in enumerate(TRUTH)
-            ],
-            "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
-            "annotations": [
-                {
-                    "id": i,
-                    "image_id": "abc".index(file[0]),
-                    "category_id": names.index(label),
-                    "bbox": box,
-                    "iscrowd": 0,
-                }
-                for i, (file, label, box) in enumerate(list_objects())
-            ],
-        }
-    )
+    images = [{"id": i, "file_name": f"{key}.jpg", "width": WIDE, "height": HIGH} for i, key in enumerate(TRUTH)]
+    annotations = [
+        {"id": i, "image_id": "abc".index(file[0]), "category_id": names.index(label), "bbox": box, "iscrowd": 0}
+        for i, (file, label, box) in enumerate(list_objects())
+    ]
+    categories = [{"id": i, "name": name} for i, name in enumerate(names)]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
 
 
 def cvat_images() -> str:
@@ -88,86 +77,48 @@ def cvat_video() -> str:
     return f"<annotations><version>1.1</version>{meta}{''.join(tracks)}</annotations>"
 
 
-def percent(box: tuple[int, int, int, int]) -> dict[str, float]:
-    x, y, wide, high = box
-    return {
-        "x": 100 * x / WIDE,
-        "y": 100 * y / HIGH,
-        "width": 100 * wide / WIDE,
-        "height": 100 * high / HIGH,
-        "rotation": 0,
-    }
+def percent(key: str) -> list[dict[str, Any]]:
+    """Return a picture's objects as Label Studio has them."""
+    return [
+        {"x": 100 * x / WIDE, "y": 100 * y / HIGH, "width": 100 * w / WIDE, "height": 100 * h / HIGH, "rotation": 0}
+        | {"rectanglelabels": [label]}
+        for file, label, (x, y, w, h) in list_objects()
+        if file[0] == key
+    ]
+
+
+ORIGINAL = {"original_width": WIDE, "original_height": HIGH}
 
 
 def label_studio() -> str:
-    tasks = [
-        {
-            "id": i,
-            "data": {"image": f"/data/upload/1/0a1b2c3d-{key}.jpg"},
-            "annotations": [
-                {
-                    "id": i,
-                    "was_cancelled": False,
-                    "result": [
-                        {
-                            "original_width": WIDE,
-                            "original_height": HIGH,
-                            "image_rotation": 0,
-                            "value": {**percent(box), "rectanglelabels": [label]},
-                            "from_name": "label",
-                            "to_name": "image",
-                            "type": "rectanglelabels",
-                        }
-                        for file, label, box in list_objects()
-                        if file[0] == key
-                    ],
-                }
-            ],
-            "predictions": [],
-        }
-        for i, key in enumerate(TRUTH)
-    ]
-    return json.dumps([*tasks, {"id": 9, "data": {"image": "/data/upload/1/0a1b2c3d-z.jpg"}, "annotations": []}])
-
-
-def label_studio_min() -> str:
-    tasks = [
-        {
-            "image": f"s3://bucket/set/{key}.jpg",
-            "id": i,
-            "label": [
-                {**percent(box), "rectanglelabels": [label], "original_width": WIDE, "original_height": HIGH}
-                for file, label, box in list_objects()
-                if file[0] == key
-            ],
-            "annotator": 1,
-        }
-        for i, key in enumerate(TRUTH)
-    ]
+    shape = {**ORIGINAL, "image_rotation": 0, "from_name": "label", "to_name": "image", "type": "rectanglelabels"}
+    tasks: list[Any] = [{"id": 9, "data": {"image": "/data/upload/1/0a1b2c3d-z.jpg"}, "annotations": []}]
+    for key in TRUTH:
+        result = [{**shape, "value": value} for value in percent(key)]
+        annotations = [{"id": 1, "was_cancelled": True, "result": []}, {"id": 2, "result": result}]
+        data = {"image": f"/data/upload/1/0a1b2c3d-{key}.jpg"}
+        tasks.append({"id": 1, "data": data, "annotations": annotations, "predictions": []})
     return json.dumps(tasks)
 
 
-def create_ml() -> str:
+def label_studio_min() -> str:
     return json.dumps(
         [
-            {
-                "image": f"{key}.jpg",
-                "annotations": [
-                    {
-                        "label": label,
-                        "coordinates": {
-                            "x": (x0 + x1) / 2,
-                            "y": (y0 + y1) / 2,
-                            "width": x1 - x0,
-                            "height": y1 - y0,
-                        },
-                    }
-                    for label, (x0, y0, x1, y1) in objects
-                ],
-            }
-            for key, objects in TRUTH.items()
+            {"image": f"s3://bucket/set/{key}.jpg", "id": 1, "label": [ORIGINAL | each for each in percent(key)]}
+            for key in TRUTH
         ]
     )
+
+
+def create_ml() -> str:
+    entries = []
+    for key, objects in TRUTH.items():
+        annotations = [
+            {"label": label, "coordinates": {"x": (a + c) / 2, "y": (b + d) / 2, "width": c - a, "height": d - b}}
+            for label, (a, b, c, d) in objects
+        ]
+        entries.append({"image": f"{key}.jpg", "annotations": annotations})
+    return json.dumps(entries)
 
 
 def via_shapes(key: str) -> list[dict[str, Any]]:
@@ -207,17 +158,8 @@ def labelme(key: str) -> str:
         {"label": label, "points": [[x1, y1], [x0, y0]], "group_id": None, "shape_type": "rectangle", "flags": {}}
         for label, (x0, y0, x1, y1) in TRUTH[key]
     ]
-    return json.dumps(
-        {
-            "version": "5.4.1",
-            "flags": {},
-            "shapes": shapes,
-            "imagePath": f"{key}.jpg",
-            "imageData": "iVBORw0KGgo=",
-            "imageHeight": HIGH,
-            "imageWidth": WIDE,
-        }
-    )
+    picture = {"imagePath": f"{key}.jpg", "imageData": "iVBORw0KGgo=", "imageHeight": HIGH, "imageWidth": WIDE}
+    return json.dumps({"version": "5.4.1", "flags": {}, "shapes": shapes, **picture})
 
 
 def yolo(key: str) -> str:
