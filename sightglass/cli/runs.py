@@ -151,6 +151,8 @@ def _make_job(
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
     truth = None
+    if given is None and options.labels_as:
+        raise ModelProblem("--labels-as says how labels are read: give --labels, too.")
     if given is not None and names is None:
         truth = _read_labels(given, options.labels_as or (), explainer, everything)
     # Where results cannot be written, the run says so.

@@ -372,7 +372,8 @@ def _judge_pixels(labels: RunLabels, key: str, explanation: Explanation, _lock: 
     except ValueError as problem:
         return replace(picture, problem=str(problem))
     # An answered class that no label means is wrong for the true class, and none of the judged ones.
-    judged = [masks.VOID, *(indices.values() if names else range(len(classes)))]
+    both_meant = not names or (binary and len(names) == 1)
+    judged = [masks.VOID, *(range(len(classes)) if both_meant else indices.values())]
     pairs = masks.count_pairs(truth, np.where(np.isin(answer, judged), answer, masks.UNJUDGED))
     return replace(picture, pairs=tuple(pairs), not_counted=truth.size - sum(count for *_, count in pairs))
 

@@ -94,12 +94,20 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
         return None
     found = replace(found, file=found.file if column is None else column)
+    if found.cell is not None and not _holds_boxes(found, rows):
+        found = replace(found, cell=None, order="xyxy")
     classes = _find_classes(found, titles, rows)
     if classes:
         return replace(found, label=None, classes=classes, names=tuple(titles[i].strip() for i in classes))
     if found.label in (None, found.file):
         return replace(found, label=_find_other(found, titles, rows))
     return found
+
+
+def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether most cells that are not empty have four numbers."""
+    counts = [len(found.pick_box(row)) for row in rows if pick(row, found.cell)]
+    return 2 * counts.count(4) > len(counts)
 
 
 def _find_other(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:

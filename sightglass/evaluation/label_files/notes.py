@@ -74,8 +74,8 @@ class ReadAs:
         if not self.format:
             return []
         boxes = f" with {plural(self.boxes, 'box')}" if self.boxes else ""
-        counts = f"{plural(self.pictures, 'picture')}{boxes}, {plural(self.classes, 'class')}"
-        sentences = [f"Read as {self.format}: {counts}."]
+        classes = f", {plural(self.classes, 'class')}" if self.classes else ""
+        sentences = [f"Read as {self.format}: {plural(self.pictures, 'picture')}{boxes}{classes}."]
         if self.table:
             sentences.append(f"{self.table}.")
         if self.names_file:

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 from sightglass.evaluation.label_files.opening import decode
 from sightglass.evaluation.label_files.rows import LabelError
 
-CHUNK = 2**24
-"""Characters that are parsed at a time: a tag is scanned again with each part of it that follows."""
-MAX_ATTRIBUTES = 10_000_000
-"""Attributes of a file."""
+CHUNK = 2**21
+"""Characters that are parsed at a time: a comment is scanned again with each part of it that follows."""
+MAX_TAG = 2**20
+"""Characters of a tag: one could have millions of attributes."""
 MAX_ELEMENTS = 300_000
 """Elements of one picture or track, which are in memory at the same time."""
 _ROOT = re.compile(r"<([A-Za-z_][\w.-]*)")
@@ -41,8 +41,9 @@ def list_elements(text: str, names: frozenset[str]) -> Iterator[ElementTree.Elem
 
     Raises ElementTree.ParseError, and LabelError for what would fill the memory.
     """
-    if text.count("=") > MAX_ATTRIBUTES:
-        raise LabelError(f"it has more than {MAX_ATTRIBUTES:,} attributes")
+    # Inside a tag no other may begin.
+    if re.search(f"<[^<]{{{MAX_TAG}}}", text):
+        raise LabelError(f"a tag has more than {MAX_TAG:,} characters")
     parser: Any = ElementTree.XMLPullParser(["start", "end"])
     path: list[ElementTree.Element] = []
     held = 0

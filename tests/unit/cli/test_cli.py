@@ -407,6 +407,7 @@ def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
     )
     code, out, _ = call(*how)
     assert code == 0 and "of 1 labelled picture" in out.replace("\N{NO-BREAK SPACE}", " ")
+    assert call("batch", "scene.png", "--labels-as", "box=xywh")[2].endswith("give --labels, too.\n")
     assert "decimal has no value 'dot': give --labels-as decimal=comma" in call(*how, "--labels-as", "decimal=dot")[2]
 
 

@@ -33,24 +33,13 @@ def list_objects() -> list[tuple[str, str, tuple[int, int, int, int]]]:
 
 def coco() -> str:
     names = ["cat", "dog"]
-    return json.dumps(
-        {
-            "images": [
-                {"id": i, "file_name": f"{key}.jpg", "width": WIDE, "height": HIGH} for i, key in enumerate(TRUTH)
-            ],
-            "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
-            "annotations": [
-                {
-                    "id": i,
-                    "image_id": "abc".index(file[0]),
-                    "category_id": names.index(label),
-                    "bbox": box,
-                    "iscrowd": 0,
-                }
-                for i, (file, label, box) in enumerate(list_objects())
-            ],
-        }
-    )
+    images = [{"id": i, "file_name": f"{key}.jpg", "width": WIDE, "height": HIGH} for i, key in enumerate(TRUTH)]
+    annotations = [
+        {"id": i, "image_id": "abc".index(file[0]), "category_id": names.index(label), "bbox": box, "iscrowd": 0}
+        for i, (file, label, box) in enumerate(list_objects())
+    ]
+    categories = [{"id": i, "name": name} for i, name in enumerate(names)]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
 
 
 def cvat_images() -> str:
@@ -88,86 +77,48 @@ def cvat_video() -> str:
     return f"<annotations><version>1.1</version>{meta}{''.join(tracks)}</annotations>"
 
 
-def percent(box: tuple[int, int, int, int]) -> dict[str, float]:
-    x, y, wide, high = box
-    return {
-        "x": 100 * x / WIDE,
-        "y": 100 * y / HIGH,
-        "width": 100 * wide / WIDE,
-        "height": 100 * high / HIGH,
-        "rotation": 0,
-    }
+def percent(key: str) -> list[dict[str, Any]]:
+    """Return a picture's objects as Label Studio has them."""
+    return [
+        {"x": 100 * x / WIDE, "y": 100 * y / HIGH, "width": 100 * w / WIDE, "height": 100 * h / HIGH, "rotation": 0}
+        | {"rectanglelabels": [label]}
+        for file, label, (x, y, w, h) in list_objects()
+        if file[0] == key
+    ]
+
+
+ORIGINAL = {"original_width": WIDE, "original_height": HIGH}
 
 
 def label_studio() -> str:
-    tasks = [
-        {
-            "id": i,
-            "data": {"image": f"/data/upload/1/0a1b2c3d-{key}.jpg"},
-            "annotations": [
-                {
-                    "id": i,
-                    "was_cancelled": False,
-                    "result": [
-                        {
-                            "original_width": WIDE,
-                            "original_height": HIGH,
-                            "image_rotation": 0,
-                            "value": {**percent(box), "rectanglelabels": [label]},
-                            "from_name": "label",
-                            "to_name": "image",
-                            "type": "rectanglelabels",
-                        }
-                        for file, label, box in list_objects()
-                        if file[0] == key
-                    ],
-                }
-            ],
-            "predictions": [],
-        }
-        for i, key in enumerate(TRUTH)
-    ]
-    return json.dumps([*tasks, {"id": 9, "data": {"image": "/data/upload/1/0a1b2c3d-z.jpg"}, "annotations": []}])
-
-
-def label_studio_min() -> str:
-    tasks = [
-        {
-            "image": f"s3://bucket/set/{key}.jpg",
-            "id": i,
-            "label": [
-                {**percent(box), "rectanglelabels": [label], "original_width": WIDE, "original_height": HIGH}
-                for file, label, box in list_objects()
-                if file[0] == key
-            ],
-            "annotator": 1,
-        }
-        for i, key in enumerate(TRUTH)
-    ]
+    shape = {**ORIGINAL, "image_rotation": 0, "from_name": "label", "to_name": "image", "type": "rectanglelabels"}
+    tasks: list[Any] = [{"id": 9, "data": {"image": "/data/upload/1/0a1b2c3d-z.jpg"}, "annotations": []}]
+    for key in TRUTH:
+        result = [{**shape, "value": value} for value in percent(key)]
+        annotations = [{"id": 1, "was_cancelled": True, "result": []}, {"id": 2, "result": result}]
+        data = {"image": f"/data/upload/1/0a1b2c3d-{key}.jpg"}
+        tasks.append({"id": 1, "data": data, "annotations": annotations, "predictions": []})
     return json.dumps(tasks)
 
 
-def create_ml() -> str:
+def label_studio_min() -> str:
     return json.dumps(
         [
-            {
-                "image": f"{key}.jpg",
-                "annotations": [
-                    {
-                        "label": label,
-                        "coordinates": {
-                            "x": (x0 + x1) / 2,
-                            "y": (y0 + y1) / 2,
-                            "width": x1 - x0,
-                            "height": y1 - y0,
-                        },
-                    }
-                    for label, (x0, y0, x1, y1) in objects
-                ],
-            }
-            for key, objects in TRUTH.items()
+            {"image": f"s3://bucket/set/{key}.jpg", "id": 1, "label": [ORIGINAL | each for each in percent(key)]}
+            for key in TRUTH
         ]
     )
+
+
+def create_ml() -> str:
+    entries = []
+    for key, objects in TRUTH.items():
+        annotations = [
+            {"label": label, "coordinates": {"x": (a + c) / 2, "y": (b + d) / 2, "width": c - a, "height": d - b}}
+            for label, (a, b, c, d) in objects
+        ]
+        entries.append({"image": f"{key}.jpg", "annotations": annotations})
+    return json.dumps(entries)
 
 
 def via_shapes(key: str) -> list[dict[str, Any]]:
@@ -207,17 +158,8 @@ def labelme(key: str) -> str:
         {"label": label, "points": [[x1, y1], [x0, y0]], "group_id": None, "shape_type": "rectangle", "flags": {}}
         for label, (x0, y0, x1, y1) in TRUTH[key]
     ]
-    return json.dumps(
-        {
-            "version": "5.4.1",
-            "flags": {},
-            "shapes": shapes,
-            "imagePath": f"{key}.jpg",
-            "imageData": "iVBORw0KGgo=",
-            "imageHeight": HIGH,
-            "imageWidth": WIDE,
-        }
-    )
+    picture = {"imagePath": f"{key}.jpg", "imageData": "iVBORw0KGgo=", "imageHeight": HIGH, "imageWidth": WIDE}
+    return json.dumps({"version": "5.4.1", "flags": {}, "shapes": shapes, **picture})
 
 
 def yolo(key: str) -> str:
@@ -374,6 +316,7 @@ WHOLE: dict[str, tuple[Any, dict[str, str]]] = {
     "one-hot.csv": ("filename, cat, dog\na.jpg, 1, 0\nb.jpg, 0, 1\n", {"a.jpg": "cat", "b.jpg": "dog"}),
     "object.csv": ("filename,cat,object,bird\na.jpg,1,0,0\nb.jpg,0,1,0\n", {"a.jpg": "cat", "b.jpg": "object"}),
     "ISIC.csv": ("image,MEL,NV\nISIC_1,1.0,0.0\nISIC_2,0.0,1.0\n", {"ISIC_1": "MEL", "ISIC_2": "NV"}),
+    "places.csv": ('file,label,coordinates\na.jpg,cat,"52.5, 13.4"\n', {"a.jpg": "cat"}),
     "sep.csv": ("sep=;\nfile;label\na.jpg;cat\n", {"a.jpg": "cat"}),
     "index.json": ({"a.jpg": 3, "b.jpg": 0}, {"a.jpg": "3", "b.jpg": "0"}),
     "named.json": ({"a.jpg": "cat"}, {"a.jpg": "cat"}),
@@ -408,6 +351,18 @@ def test_classes_of_whole_pictures_are_read(name: str, tmp_path: Path) -> None:
 def test_a_picture_of_two_classes_is_named(tmp_path: Path) -> None:
     truth = ground_truth.read(write(tmp_path, "l.csv", "file,cat,dog\na.jpg,1,0\nb.jpg,1,1\nc.jpg,0,1\n"))
     assert [problem.words for problem in truth.problems] == ["l.csv, line 3: it has 2 classes, and one is needed."]
+
+
+def test_the_attribute_of_regions_that_names_the_class_is_told(tmp_path: Path) -> None:
+    content = json.dumps(via())
+    path = write(tmp_path, "via.json", content.replace('{"type": ', '{"colour": "red", "type": '))
+    truth = ground_truth.read(path)
+    assert truth.classes == ("cat", "dog")
+    assert "1 of 2 attributes of regions was read as their class, type." in truth.read_as.list_sentences()
+    path = write(tmp_path, "via.json", content.replace('{"type": ', '{"colour": "red", "kind": '))
+    with pytest.raises(Problem, match="have 2 attributes") as refused:
+        ground_truth.read(path)
+    assert is_one_sentence(str(refused.value))
 
 
 def test_folders_of_equal_names_are_told_apart(tmp_path: Path) -> None:
@@ -465,7 +420,7 @@ def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatc
     text = cvat_images()
     for module, name, value in (
         (cvat, "MAX_BYTES", 99),
-        (xml_files, "MAX_ATTRIBUTES", 9),
+        (xml_files, "MAX_TAG", 99),
         (xml_files, "MAX_ELEMENTS", 2),
     ):
         with monkeypatch.context() as patched:

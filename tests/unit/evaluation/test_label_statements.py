@@ -1,7 +1,9 @@
 """What files of labels state of sizes, turns, numbers, marks, names and masks is used; what is open is asked for."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, label_sizes, masks
+from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain import Image
@@ -363,6 +366,23 @@ def test_a_mask_of_0_and_255_has_two_classes(tmp_path: Path) -> None:
     # A network that never finds the object is no longer right everywhere.
     pairs = masks.count_pairs(binary(png(values)), np.zeros(MASK_SIZE, int))
     assert masks.measure([pairs]).scores["mean_iou"].value == pytest.approx((21 / 24 + 0) / 2)
+
+
+@pytest.mark.parametrize("names", [{}, {"classes.txt": "cat\n"}, {"classes.txt": "ground\ncat\n"}])
+def test_a_network_of_two_classes_is_judged_by_both(names: dict[str, str], tmp_path: Path) -> None:
+    values = np.zeros(MASK_SIZE, int)
+    values[0, :3] = 255
+    (tmp_path / "a.png").write_bytes(png(values))
+    truth = masks.read(write(tmp_path, "names", names))
+    labels = ground_truth.RunLabels(truth, {name: (name,) for name in truth.mask_labels})
+    adapter = SimpleNamespace(labels=("ground", "cat"))
+    explanation = SimpleNamespace(
+        segmentation=np.zeros(MASK_SIZE, int),
+        image=SimpleNamespace(width=MASK_SIZE[1], height=MASK_SIZE[0]),
+        evidence=SimpleNamespace(loaded=SimpleNamespace(adapter=adapter)),
+    )
+    picture = KINDS["areas"].judge(labels, "a.jpg", explanation, nullcontext())
+    assert picture.pairs == ((0, 0, 21), (1, 0, 3)) and not picture.not_counted
 
 
 @pytest.mark.parametrize("other", [1, 128])
