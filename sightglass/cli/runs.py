@@ -156,12 +156,12 @@ def _make_job(
     if given is not None and names is None:
         truth = _read_labels(given, options.labels_as or (), explainer, everything)
     # Where results cannot be written, the run says so.
-    if options.match and (here := picture_source.local_path(str(folder))) is not None:
+    here = picture_source.local_path(str(folder))
+    if options.match and here is not None:
         pictures = find(pictures)
-        labelled = truth or (None if options.restart else labels.read_labels(here)) or labels.label_by_folders(pictures)
-        words = Options(vocabulary=engine_options.get("vocabulary", ()))
-        known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
-        labels.correct(here, _parse_matches(options.match, known, labelled.classes))
+        earlier = None if options.restart else labels.read_labels(here)
+        labelled = truth or earlier or labels.label_by_folders(pictures)
+        _correct_labels(here, options.match, labelled, explainer, engine_options)
     return runner.BatchJob(
         pictures,
         explainer,
@@ -198,6 +198,15 @@ def _read_labels(
     """Read labels; `items`: of a run over some of them all, as a label may be of another one."""
     truth = kinds.kind_of(explainer.model).read(path, label_options.parse(labels_as))
     return truth.among([item.key for item in items]) if items else truth
+
+
+def _correct_labels(
+    folder: Path, matches: list[str], labelled: GroundTruth, explainer: Explainer, engine_options: cli.EngineOptions
+) -> None:
+    """Write beside the results what labels count as."""
+    words = Options(vocabulary=engine_options.get("vocabulary", ()))
+    known = explainer.with_vocabulary(explainer.loaded, words, None).adapter.labels
+    labels.correct(folder, _parse_matches(matches, known, labelled.classes))
 
 
 def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
