@@ -11,7 +11,6 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
@@ -172,6 +171,9 @@ def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -
 
 def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
     """Return a PNG of 16 bits in sRGB; None where it has no colours."""
+    # Rarely needed, and slow to import.
+    import cv2
+
     # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
