@@ -173,10 +173,10 @@ def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -
 
 def _from_deep_png(data: bytes, profile: Profile) -> Pillow.Image | None:
     """Return a PNG of 16 bits in sRGB; None where it has no colours."""
-    # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
-    # Its import takes longer than all other imports of a help page.
+    # Rarely needed, and slow to import.
     import cv2
 
+    # Pillow reads 8 of the bits, of which few levels of a linear profile are left in the dark.
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or profile.mode != "RGB":
         return None

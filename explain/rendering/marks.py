@@ -342,6 +342,9 @@ def overlay(
     Raises Problem, one sentence.
     """
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
+    shape = getattr(picture, "shape", ())
+    if len(shape) == 2 and shape[0] < len(values):
+        raise Problem(f"The picture has only the shape {tuple(shape)}: give the map first, then the picture.")
     pixels = Image.open(picture).pixels
     height, width = pixels.shape[:2]
     kind: Kind = "signed" if values.min() < 0 else "heat"
@@ -367,7 +370,8 @@ def _read_map(map: Any) -> Values:
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2 or not values.size:
-        raise Problem(f"A map of shape {shape} cannot be drawn: give shape (h, w), or add its channels up first.")
+        advice = "give one of shape (h, w), such as the sum of its channels, before the picture"
+        raise Problem(f"A map of shape {shape} cannot be drawn: {advice}.")
     if not np.isfinite(values).all():
         raise Problem("The map has values that are not finite (NaN or infinity): replace them first.")
     return values

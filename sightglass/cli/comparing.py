@@ -19,7 +19,6 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import models
 from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.methods import SIMILARITY
-from sightglass.explain.picture.image import example_meant
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
 from sightglass.explain.trust import checks
@@ -159,6 +158,9 @@ def similarity(
 
 def _is_picture(name: str) -> bool:
     """Return whether a gallery is one picture, also a bundled one."""
+    # Here, so that --help needs no OpenCV.
+    from sightglass.explain.picture.image import example_meant
+
     return example_meant(name) is not None or (Path(name).is_file() and not name.lower().endswith(".zip"))
 
 

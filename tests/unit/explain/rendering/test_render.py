@@ -351,10 +351,11 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     assert drawn.shape == (40, 60, 3) and (drawn == sightglass.overlay(RAW, picture)).all()
     assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
     for wrong in (np.zeros((3, 7, 7)), np.zeros((7, 7, 3)), np.zeros((2, 1, 7, 7)), np.zeros((0, 7))):
-        with pytest.raises(sightglass.Problem, match="or add its channels up"):
+        with pytest.raises(sightglass.Problem, match="such as the sum of its channels, before the picture"):
             sightglass.overlay(wrong, picture)
     for wrong in (np.nan, np.inf):
         with pytest.raises(sightglass.Problem, match="replace them first"):
             sightglass.overlay(np.array([[wrong, 1]]), picture)
-    with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
-        sightglass.overlay("bus.jpg", np.zeros((7, 7)))
+    for swapped in ("bus.jpg", picture[..., 0]):
+        with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
+            sightglass.overlay(swapped, np.zeros((7, 7)))
