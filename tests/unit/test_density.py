@@ -22,19 +22,19 @@ from tests.density import (
 )
 
 LIMITS = {
-    "nodes": 7.99,
-    "long lines": 8.8,
-    "ternaries": 51.9,
-    "walruses": 9.2,
-    "pairs": 10.0,
+    "nodes": 7.95,
+    "long lines": 8.5,
+    "ternaries": 51.0,
+    "walruses": 8.4,
+    "pairs": 9.5,
     "wordy docstrings": 26.4,
-    "very branched": 64,
-    "branched": 190,
+    "very branched": 60,
+    "branched": 186,
 }
 """The most that each figure of the product may be."""
 JOINED_ASSERTS = 17.9
 """The most percent of the tests' asserts that may be joined by `and`."""
-MOST_LINES = {"product": (PRODUCT, 72_500), "tests": (TESTS, 36_100)}
+MOST_LINES = {"product": (PRODUCT, 74_500), "tests": (TESTS, 37_700)}
 
 TINY = '''"""A module."""
 
