@@ -207,7 +207,10 @@ class Header:
 
 
 def read_header(data: bytes, name: str) -> Header:
-    """Return the size and the orientation of a file; raise ImageProblem for no picture of a known kind."""
+    """Return the size and the orientation of a file.
+
+    Raises ImageProblem for no picture of a known kind.
+    """
     kind = _kind_of(data, name)
     try:
         image = bounds.open_file(kind, data, name)

@@ -120,7 +120,10 @@ class WorkQueue:
         raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {detail}")
 
     def leave_place(self, job: Job) -> None:
-        """Let the next job begin beside this one; raise ApiProblem, 429, where too many have left theirs."""
+        """Let the next job begin beside this one.
+
+        Raises ApiProblem, 429, where too many have left theirs.
+        """
         with self._changed:
             if sum(other.elsewhere for other in self._jobs.values()) >= self.waiting:
                 raise self._busy()

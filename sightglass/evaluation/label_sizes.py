@@ -123,7 +123,10 @@ def _read_header(item: Item) -> Header | None:
 def _place_boxes(
     boxes: Sequence[TrueBox], header: Header, options: LabelOptions
 ) -> tuple[tuple[TrueBox, ...], Mapping[str, str]]:
-    """Return boxes in pixels of a picture, and what was done with both sizes; raise LabelError where that is open."""
+    """Return boxes in pixels of a picture, and what was done with both sizes.
+
+    Raises LabelError where that is open.
+    """
     stated = _find_stated(boxes)
     stored = _is_stored(stated, header, options)
     size = header.stored if stored else header.size
@@ -140,7 +143,10 @@ def _place_boxes(
 def _scale_boxes(
     boxes: Sequence[TrueBox], stated: Size | None, size: Size, options: LabelOptions
 ) -> tuple[list[Box], dict[str, str]]:
-    """Return boxes in pixels of a size, and what was done; raise LabelError where that is open."""
+    """Return boxes in pixels of a size, and what was done.
+
+    Raises LabelError where that is open.
+    """
     if stated is None or stated == size or all(box.relative for box in boxes):
         # Parts of a picture are the same in any size.
         return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
@@ -174,7 +180,10 @@ def _is_stored(stated: Size | None, header: Header, options: LabelOptions) -> bo
 
 
 def _find_scale(stated: Size, size: Size, boxes: Sequence[Box], options: LabelOptions) -> tuple[Move, str]:
-    """Return what takes boxes from the stated size to the picture's, and its words; raise LabelError if it is open."""
+    """Return what takes boxes from the stated size to the picture's, and its words.
+
+    Raises LabelError if it is open.
+    """
     across = size[0] / stated[0]
     down = size[1] / stated[1]
     if options.sizes == "picture":

@@ -73,7 +73,10 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
 
 
 def _read_names(source: LabelFiles, notes: Notes) -> tuple[str, ...]:
-    """Return the names of indices in a file beside the masks, if any; raise Problem for a file without names."""
+    """Return the names of indices in a file beside the masks, if any.
+
+    Raises Problem for a file without names.
+    """
     files = [file for file in source.files if is_class_file(file)]
     # What is above a folder of masks may name anything else.
     classes = find_names(replace(source, above=()), files, notes)
@@ -140,7 +143,10 @@ def decode(
 
 
 def _to_indices(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return a mask of 0 and 255 as one of 0 and 1; raise ValueError where 255 is no class."""
+    """Return a mask of 0 and 255 as one of 0 and 1.
+
+    Raises ValueError where 255 is no class.
+    """
     if count > 2:
         raise ValueError(
             f"the masks have 0 and 255 alone, and there are {count} classes: name the classes of 0 and 255"
@@ -152,7 +158,10 @@ def _to_indices(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _name_both(classes: list[int], count: int) -> list[int]:
-    """Return the classes of 0 and 255 of a model of `count` classes; raise ValueError where one is open."""
+    """Return the classes of 0 and 255 of a model of `count` classes.
+
+    Raises ValueError where one is open.
+    """
     if len(classes) == 2:
         return classes
     # The only label is that of 255: a model of two classes has one other.

@@ -111,7 +111,10 @@ def _read_tables(
     notes: Notes,
     left_out: dict[str, str],
 ) -> Files:
-    """Return the rows of one table, or of files of JSON. Raises Problem for others."""
+    """Return the rows of one table, or of files of JSON.
+
+    Raises Problem for others.
+    """
     in_json = bool(files) and all(file.suffix in JSON for file in files)
     if len(files) != 1 and not in_json:
         content = f"{len(files)} files of labels" if files else "no labels"

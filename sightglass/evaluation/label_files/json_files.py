@@ -34,7 +34,10 @@ class JsonContent:
 
 
 def read_json(file: LabelFile) -> JsonContent:
-    """Return what a file holds; raise Problem for too much and for what is no JSON."""
+    """Return what a file holds.
+
+    Raises Problem for too much and for what is no JSON.
+    """
     data = file.read()
     # In memory each takes twenty times its bytes.
     if data.count(b"[") + data.count(b"{") > MAX_TABLES:

@@ -137,7 +137,10 @@ def _list_above(folder: Path) -> tuple[Path, ...]:
 
 
 def decode(data: bytes, name: str) -> tuple[str, str]:
-    """Return a text and its encoding, empty for UTF-8; raise Problem for what is no text."""
+    """Return a text and its encoding, empty for UTF-8.
+
+    Raises Problem for what is no text.
+    """
     encodings = {"utf-8-sig": "", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = {"utf-16": "UTF-16"}

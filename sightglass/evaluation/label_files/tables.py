@@ -39,7 +39,10 @@ _Cells = tuple[int, Sequence[Any]]
 
 
 def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
-    """Return the rows of a table of text; `names`: of classes by index. Raises Problem."""
+    """Return the rows of a table of text; `names`: of classes by index.
+
+    Raises Problem.
+    """
     text, encoding = decode(file.read(), file.name)
     first = 1
     stated = _STATED_SEPARATOR.match(text)
@@ -168,7 +171,10 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
 def _find_format(
     name: str, found: Columns, rows: Sequence[Sequence[Any]], names: Mapping[int, str], notes: Notes
 ) -> "_TableFormat":
-    """Return how rows are read, by those of a sample; raise Problem where that is open."""
+    """Return how rows are read, by those of a sample.
+
+    Raises Problem where that is open.
+    """
     style = find_style(_list_numbers(found, rows), name, notes.options.decimal, separated=not notes.local)
     numbers = [_read_loosely(found, row, style) for row in rows]
     relative = _is_relative(name, numbers)

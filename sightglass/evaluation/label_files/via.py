@@ -83,7 +83,10 @@ def _parse_json(text: str) -> Any:
 
 
 def _find_name(file: str, attributes: Iterable[Any], notes: Notes) -> str:
-    """Return the attribute that names the class of regions; raise Problem for several that may."""
+    """Return the attribute that names the class of regions.
+
+    Raises Problem for several that may.
+    """
     counts = Counter(name for each in attributes if isinstance(each, dict) for name in each)
     names = [name for name in counts if name.lower() not in ("iscrowd", "difficult")]
     if len(names) < 2:

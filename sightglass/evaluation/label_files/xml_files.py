@@ -18,7 +18,10 @@ _ROOT = re.compile(r"<([A-Za-z_][\w.-]*)")
 
 
 def read_text(data: bytes, name: str, most_bytes: int) -> str:
-    """Return the text of a file of XML; raise LabelError for one that is too large or has entities."""
+    """Return the text of a file of XML.
+
+    Raises LabelError for one that is too large or has entities.
+    """
     if len(data) > most_bytes:
         raise LabelError(f"it has more than {most_bytes >> 20} MB")
     # In UTF-16 an entity would not be seen.
@@ -30,7 +33,10 @@ def read_text(data: bytes, name: str, most_bytes: int) -> str:
 
 
 def root_of(data: bytes, name: str) -> str:
-    """Return the name of a file's first element; empty without any. Raises Problem for no text."""
+    """Return the name of a file's first element; empty without any.
+
+    Raises Problem for no text.
+    """
     text, _ = decode(data[: 2**12], name)
     found = _ROOT.search(text)
     return found[1] if found else ""

@@ -48,7 +48,10 @@ class YoloRows:
         return TrueBox(self.names[number], self._find_box(values, tracked=tracked), relative=True)
 
     def _is_tracked(self, last: str) -> bool:
-        """Return whether the last of six numbers is a track; raise LabelError where that cannot be told."""
+        """Return whether the last of six numbers is a track.
+
+        Raises LabelError where that cannot be told.
+        """
         if not INDEX.fullmatch(last):
             return False
         if to_number(last) not in (0, 1):
