@@ -57,7 +57,7 @@ class GuideRequest(MapRequest):
                 raise ValueError(f"has {name} twice, also as {sent}: send one of them")
             set_to = "" if sent == name else (guide_words.renamed(sent, cls.model_fields) or "").partition("=")[2]
             if not set_to:
-                ours |= _read_field(cls.model_fields.get(name), name, value)
+                ours |= _read_field(cls.model_fields.get(name), name, value, alone=sent != name)
             elif _read_truth(sent, value):
                 ours[name] = set_to
         return ours
@@ -82,14 +82,18 @@ def _read_truth(name: str, value: Any) -> bool:
         raise ValueError(f"has {name} that is neither true nor false: send one of them") from None
 
 
-def _read_field(field: FieldInfo | None, name: str, value: Any) -> Json:
-    """Return a field with its value, as a tuple where it has several."""
+def _read_field(field: FieldInfo | None, name: str, value: Any, *, alone: bool) -> Json:
+    """Return a field with its value, as a tuple where it has several.
+
+    `alone`: whether one value may stand for a list of one, as under a guide's name.
+    """
     if field is None or get_origin(field.annotation) is not tuple:
         return {name: value}
-    if value is None:
+    if alone and value is None:
         return {}
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return {name: tuple(tuple(item) if isinstance(item, list) else item for item in items)}
+    if not isinstance(value, (list, tuple)):
+        return {name: (value,) if alone else value}
+    return {name: tuple(tuple(item) if isinstance(item, list) else item for item in value)}
 
 
 class HeatmapRequest(GuideRequest):
@@ -152,7 +156,7 @@ def generate(request: HeatmapRequest, _: str) -> HeatmapAnswer:
     style, name = request.style, request.model or _detector()
     task = task_of(service.local_model(name))
     options: Json = {"model": name}
-    if task.explains("picture") and not request.targets:
+    if task.explains("picture") and not (request.targets or request.joint):
         options["per"] = "picture"
     if request.show_box:
         task.check_box_options(name, "show_box")

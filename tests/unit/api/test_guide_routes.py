@@ -39,8 +39,8 @@ DETECTED = [
     ("per", "picture", "per", "picture"),
 ]
 CLASSIFIED = [
-    *((name, "star", "targets", [8]) for name in ("class", "class_name", "target_class", "targets")),
-    *((name, 8, "targets", [8]) for name in ("class_index", "class_idx", "target_category", "targets")),
+    *((name, "star", "targets", [8]) for name in ("class", "class_name", "target_class")),
+    *((name, 8, "targets", [8]) for name in ("class_index", "class_idx", "target_category")),
     ("targets", ["star"], "targets", [8]),
     ("layer", "layer3", "layers", ["layer3"]),
     ("method", "HiResCAM", "method", "hirescam"),
@@ -127,6 +127,8 @@ def test_unknown_fields_are_refused(client: TestClient, picture: str, bus: Path,
     assert refused(methode="gradcam") == "There is no field 'methode': did you mean method?"
     assert "leave it out" in refused(reshape_transform=1)
     assert "SIGHTGLASS_API_DEVICE" in refused(device="cpu")
+    if not form:
+        assert "'targets'" in refused(targets="star")
     assert "has targets twice" in refused(class_index=4, class_name="star")
     if route != "/generate_heatmap":
         assert "no field 'show_box'" in refused(show_box=True)
