@@ -342,9 +342,14 @@ def overlay(
     Raises Problem, one sentence.
     """
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
-    shape: tuple[int, ...] = getattr(picture, "shape", ())
-    if len(shape) == 2 and shape[0] < len(values):
-        raise Problem(f"The picture has only the shape {tuple(shape)}: give the map first, then the picture.")
+    if (
+        isinstance(picture, np.ndarray)
+        and picture.ndim == 2
+        and picture.dtype.kind == "f"
+        and len(picture) < len(values)
+    ):
+        remedy = "give the map first, then the picture, a grey one as uint8"
+        raise Problem(f"The picture has only the shape {picture.shape} and values as of a map: {remedy}.")
     pixels = Image.open(picture).pixels
     height, width = pixels.shape[:2]
     kind: Kind = "signed" if values.min() < 0 else "heat"
