@@ -342,7 +342,7 @@ def overlay(
     Raises Problem, one sentence.
     """
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
-    shape = getattr(picture, "shape", ())
+    shape: tuple[int, ...] = getattr(picture, "shape", ())
     if len(shape) == 2 and shape[0] < len(values):
         raise Problem(f"The picture has only the shape {tuple(shape)}: give the map first, then the picture.")
     pixels = Image.open(picture).pixels
