@@ -342,12 +342,7 @@ def overlay(
     Raises Problem, one sentence.
     """
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
-    if (
-        isinstance(picture, np.ndarray)
-        and picture.ndim == 2
-        and picture.dtype.kind == "f"
-        and len(picture) < len(values)
-    ):
+    if _looks_like_map(picture) and len(picture) < len(values):
         remedy = "give the map first, then the picture, a grey one as uint8"
         raise Problem(f"The picture has only the shape {picture.shape} and values as of a map: {remedy}.")
     pixels = Image.open(picture).pixels
@@ -360,6 +355,10 @@ def overlay(
     enlarged = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
     cells = (values.shape[0], values.shape[1])
     return paint(pixels, Field(np.clip(enlarged, -1, 1), whole, whole, kind, cells=cells), style)
+
+
+def _looks_like_map(picture: Any) -> bool:
+    return isinstance(picture, np.ndarray) and picture.ndim == 2 and picture.dtype.kind == "f"
 
 
 def _read_map(map: Any) -> Values:
