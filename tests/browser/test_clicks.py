@@ -356,6 +356,9 @@ def test_a_tile_is_opened_by_a_click_on_its_picture(visit) -> None:
 
 def test_a_cell_of_the_confusion_matrix_shows_its_pictures(visit) -> None:
     page = visit("/pictures?model=demo-cls-s&order=source")
+    # A run of the page that follows the first one would close the list.
+    page.get_by_role("combobox", name="Label").wait_for()
+    still(page)
     page.get_by_role("combobox", name="Label").click()
     page.get_by_role("option", name="star", exact=True).click()
     page.get_by_text("Charts", exact=True).click()
