@@ -19,7 +19,7 @@ from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, decode
 from sightglass.evaluation.label_files.options import ask_which
 from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
-from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, is_set, to_number
+from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, to_number
 from sightglass.explain.picture.source import PICTURES
 
 NO_OBJECTS = frozenset({"no finding", "no object"})
@@ -156,16 +156,20 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
     """Return how a table is read: `file → file, class → label; x0, y0, x1, y1 → box`."""
     found = table.columns
     label = f"{len(found.classes)} columns of 0 and 1" if found.label is None else titles[found.label]
-    boxes = [titles[i] for i in found.numbers]
     parts = [
         f"{titles[found.file or 0]} → file, {label} → label",
-        f"{', '.join(boxes)} → box" if boxes else "",
-        "" if found.crowd is None else f"{titles[found.crowd]} → crowd",
-        "" if found.ignored is None else f"{titles[found.ignored]} → ignored",
+        _name_columns(found.numbers, titles, "box"),
+        _name_columns(found.crowd, titles, "crowd"),
+        _name_columns(found.ignored, titles, "ignored"),
         "boxes in 0..1" if table.relative else "",
         table.style.describe(),
     ]
     return "; ".join(filter(None, [*parts, *details]))
+
+
+def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str:
+    """Return `x0, y0, x1, y1 → box`; empty without columns."""
+    return f"{', '.join(titles[i] for i in found)} → {what}" if found else ""
 
 
 def _find_format(
@@ -251,14 +255,16 @@ class _TableFormat:
         width = self.columns.width
         if len(row) > width and any(row[width:]):
             raise LabelError(f"it has {len(row)} values, and the first line {width}")
+        if to_number(columns.pick(row, self.columns.confidence)) == 0:
+            raise LabelError("its confidence is 0, so its class is not there")
         text = self._read_label(row)
         if not self.columns.numbers:
             return text
         numbers = self.columns.pick_box(row)
         if _has_no_object(text, numbers):
             return None
-        crowd = is_set(columns.pick(row, self.columns.crowd))
-        ignored = is_set(columns.pick(row, self.columns.ignored))
+        crowd = columns.is_any_set(row, self.columns.crowd)
+        ignored = columns.is_any_set(row, self.columns.ignored)
         stated: Size | None = self.columns.read_stated(row)
         return TrueBox(text, self._read_box(numbers), crowd, ignored, self.relative, stated)
 

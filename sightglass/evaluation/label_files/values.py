@@ -15,6 +15,8 @@ CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
 """What formats call a box around many objects: COCO, Open Images."""
 IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
+CONFIDENCE = ("confidence",)
+"""What Open Images calls the mark of a label: 0 where people saw that the class is not there."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 OTHER = {".": ",", ",": "."}
 """The mark of thousands, by that of decimals."""
@@ -148,7 +150,13 @@ def box_around_turned(box: Box, degrees: float, pivot: tuple[float, float]) -> B
 
 def read_size(width: Any, height: Any) -> tuple[int, int] | None:
     """Return the size of a picture that labels state; None for anything else."""
-    sides = [to_number(width), to_number(height)]
+    sides = [to_number(_join_thousands(side)) for side in (width, height)]
     if None in sides or min(side or 0 for side in sides) < 1:
         return None
     return int(sides[0] or 0), int(sides[1] or 0)
+
+
+def _join_thousands(side: Any) -> Any:
+    """Return a number of pixels without a mark of thousands: it is whole, so that it has no other."""
+    text = str(side).strip()
+    return re.sub("[.,]", "", text) if isinstance(side, str) and _GROUPED.fullmatch(text) else side

@@ -421,3 +421,52 @@ def test_the_size_of_a_picture_elsewhere_is_read_of_its_start(tmp_path: Path, mo
     truth = ground_truth.read(write(tmp_path, "labels.json", state((81, 108), (20, 32, 40, 64))))
     (found,) = label_sizes.place(truth, find("memory://set")).find("a.jpg") or ()
     assert found.box == (40, 64, 80, 128) and read == [2**18]
+
+
+# ---- columns of a size beside those of a box
+
+SIZED: dict[str, str] = {
+    "makesense.csv": (
+        "label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,image_width,image_height\n"
+        "cat,20,32,20,32,a.jpg,81,108\n"
+    ),
+    "plain.csv": "file,x,y,width,height,image_width,image_height,label\na.jpg,20,32,20,32,81,108,cat\n",
+    "equal.csv": "file,width,height,label,bbox_x,bbox_y,bbox_width,bbox_height\na.jpg,81,108,cat,20,32,20,32\n",
+    "after.csv": "file,label,bbox_x,bbox_y,bbox_width,bbox_height,width,height\na.jpg,cat,20,32,20,32,81,108\n",
+    "letters.csv": "file,img_w,img_h,x0,y0,x1,y1,label\na.jpg,81,108,20,32,40,64,cat\n",
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_columns_of_a_size_are_told_from_those_of_a_box(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    (box,) = place(tmp_path, SIZED[name], name).find("a.jpg") or ()
+    assert box.box == (40, 64, 80, 128)
+
+
+@pytest.mark.parametrize("given", [{}, {"decimal": "point"}])
+@pytest.mark.parametrize("side", ["2,048", "2.048", "2048.0"])
+def test_thousands_of_a_size_are_read(side: str, given: dict[str, str], tmp_path: Path) -> None:
+    row = f'file,width,height,x0,y0,x1,y1,label\na.jpg,"{side}","1,024",10,20,600,700,cat\n'
+    (box,) = ground_truth.read(write(tmp_path, "a.csv", row), LabelOptions(**given)).find("a.jpg") or ()
+    assert (box.stated, box.box) == ((2048, 1024), (10, 20, 600, 700))
+
+
+@pytest.mark.parametrize("marks", ["0,1", "1,0", "1,1"])
+@pytest.mark.parametrize("titles", ["difficult,ignore", "ignore,difficult", "iscrowd,IsGroupOf"])
+def test_each_column_of_marks_counts(titles: str, marks: str, tmp_path: Path) -> None:
+    text = f"file,x0,y0,x1,y1,label,{titles}\na.jpg,1,2,3,4,cat,{marks}\n"
+    truth = ground_truth.read(write(tmp_path, "a.csv", text))
+    (box,) = truth.find("a.jpg") or ()
+    assert (box.crowd, box.ignored) == ("iscrowd" in titles, "ignore" in titles)
+    word = "crowd" if "iscrowd" in titles else "ignored"
+    assert f"{titles.replace(',', ', ')} → {word}" in truth.reading
+
+
+def test_a_label_of_confidence_0_says_that_its_class_is_not_there(tmp_path: Path) -> None:
+    rows = "a,verification,cat,0\nb,verification,cat,1\na,verification,dog,1\n"
+    truth = ground_truth.read(write(tmp_path, "a.csv", f"ImageID,Source,LabelName,Confidence\n{rows}"))
+    assert dict(truth.picture_labels) == {"b": "cat", "a": "dog"}
+    assert truth.problems[0].words == "a.csv, line 2: its confidence is 0, so its class is not there."
+    boxes = "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax\na,cat,1,.05,.3,.1,.5\n"
+    assert ground_truth.read(write(tmp_path, "b.csv", boxes)).problems == ()
