@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -34,15 +34,14 @@ SHIFTS: Mapping[str, float | None] = {"xyxy": None, "xywh": 0.0, "cxcywh": 0.5}
 """How far a box is to the left of its first numbers, in parts of its size; None where all four are corners."""
 _STATED_SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*?(\r\n|\r|\n)")
 """What spreadsheets put before a table."""
+NameIndices = Callable[[], Mapping[int, str]]
+"""What reads the names of classes by index, where labels are indices."""
 _Cells = tuple[int, Sequence[Any]]
 """The number of a line of a table, from 1, and its cells."""
 
 
-def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
-    """Return the rows of a table of text; `names`: of classes by index.
-
-    Raises Problem.
-    """
+def list_rows(file: LabelFile, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
+    """Return the rows of a table of text. Raises Problem."""
     text, encoding = decode(file.read(), file.name)
     first = 1
     stated = _STATED_SEPARATOR.match(text)
@@ -53,7 +52,7 @@ def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterat
     title = SEPARATORS.get(separator, f"{separator!r}")
     details = [f"separated by {title}" if title else "", encoding]
     notes.local = separator in (";", "\t")
-    return _understand(file.name, _split(text, separator, file.name, first), details, names, notes)
+    return _understand(file.name, _split(text, separator, file.name, first), details, name_indices, notes)
 
 
 def _find_separator(text: str) -> str:
@@ -63,13 +62,13 @@ def _find_separator(text: str) -> str:
     return next(found, "")
 
 
-def list_object_rows(file: LabelFile, content: JsonContent, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
-    """Return the rows of objects of JSON; `names`: of classes by index. Raises Problem."""
+def list_object_rows(file: LabelFile, content: JsonContent, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
+    """Return the rows of objects of JSON. Raises Problem."""
     objects = list_objects(file, content)
     keys = list(dict.fromkeys(key for _, row in objects[:SAMPLE] if isinstance(row, dict) for key in row))
     _check_columns(file.name, len(keys), "keys")
     cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in objects)
-    return _understand(file.name, chain([(0, keys)], cells), [], names, notes)
+    return _understand(file.name, chain([(0, keys)], cells), [], name_indices, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,11 @@ def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
 
 
 def _understand(
-    name: str, rows: Iterator[_Cells], details: Sequence[str], names: Mapping[int, str], notes: Notes
+    name: str, rows: Iterator[_Cells], details: Sequence[str], name_indices: NameIndices, notes: Notes
 ) -> Iterator[Row]:
     """Note how the columns of a table are read, and return its rows. Raises Problem.
 
-    `details`: how it was read so far. `names`: of classes by index.
+    `details`: how it was read so far.
     """
     sample = [*islice(rows, SAMPLE + 1)]
     if not sample:
@@ -145,7 +144,7 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
-    table = _find_format(name, found, [row for _, row in sample], names, notes)
+    table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
     files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
@@ -161,6 +160,7 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
         _name_columns(found.numbers, titles, "box"),
         _name_columns(found.crowd, titles, "crowd"),
         _name_columns(found.ignored, titles, "ignored"),
+        f"boxes as {table.stated_order}" if table.stated_order else "",
         "boxes in 0..1" if table.relative else "",
         table.style.describe(),
     ]
@@ -173,19 +173,26 @@ def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str
 
 
 def _find_format(
-    name: str, found: Columns, rows: Sequence[Sequence[Any]], names: Mapping[int, str], notes: Notes
+    name: str, found: Columns, rows: Sequence[Sequence[Any]], name_indices: NameIndices, notes: Notes
 ) -> "_TableFormat":
     """Return how rows are read, by those of a sample.
 
     Raises Problem where that is open.
     """
-    style = find_style(_list_numbers(found, rows), name, notes.options.decimal, separated=not notes.local)
+    cells = _list_numbers(found, rows)
+    stated_decimal = notes.use("decimal") if cells else ""
+    style = find_style(cells, name, stated_decimal, separated=not notes.local)
     numbers = [_read_loosely(found, row, style) for row in rows]
     relative = _is_relative(name, numbers)
-    order = found.order
-    if found.cell is not None:
-        order = notes.options.box or order or _find_order(name, rows, found, numbers, relative)
-    return _TableFormat(found, style, SHIFTS[order], relative, names)
+    stated_order = notes.use("box") if found.numbers else ""
+    order = stated_order or found.order or _find_order(name, rows, found, numbers, relative)
+    names = name_indices() if _has_indices(found, rows) else {}
+    return _TableFormat(found, style, SHIFTS[order], relative, names, stated_order)
+
+
+def _has_indices(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether a label may be the index of a class."""
+    return any(INDEX.fullmatch(str(columns.pick(row, found.label)).strip()) for row in rows)
 
 
 def _list_numbers(found: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -247,6 +254,8 @@ class _TableFormat:
     """Whether boxes are in parts of the picture."""
     names: Mapping[int, str]
     """Names of classes by index."""
+    stated_order: str = ""
+    """What the numbers of a box are, where a person said so."""
 
     def parse(self, row: Sequence[Any]) -> TrueBox | str | None:
         """Return a row's box or class; None for a picture without objects. Raises LabelError."""

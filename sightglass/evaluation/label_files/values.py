@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightglass.common.errors import UnclearLabels
@@ -46,12 +46,14 @@ class NumberStyle:
     """The mark of decimals: a point or a comma."""
     grouped: bool = False
     """Whether the other mark is that of thousands."""
+    inferred: bool = field(default=False, compare=False)
+    """Whether only a number without a mark tells that of decimals."""
 
     def describe(self) -> str:
         """Return how numbers are written; empty for the plainest way."""
         marks = {".": "points", ",": "commas"}
         thousands = f"; {marks[OTHER[self.decimal]]} between thousands" if self.grouped else ""
-        return f"decimal {marks[self.decimal]}{thousands}" if self != POINT else ""
+        return f"decimal {marks[self.decimal]}{thousands}" if self.inferred or self != POINT else ""
 
     def parse(self, values: Sequence[Any], count: int = 4) -> list[float]:
         """Return finite numbers; raise LabelError."""
@@ -73,7 +75,7 @@ class NumberStyle:
         return number
 
 
-POINT, COMMA = NumberStyle(), NumberStyle(",")
+POINT = NumberStyle()
 
 
 def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: bool = True) -> NumberStyle:
@@ -96,7 +98,7 @@ def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: 
         return POINT
     # A file with 1500 would have written 1,500.
     if max(map(len, whole), default=0) > 3:
-        return COMMA if commas else POINT
+        return NumberStyle("," if commas else ".", inferred=True)
     raise UnclearLabels(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
 
 
