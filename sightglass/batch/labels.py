@@ -32,6 +32,7 @@ FILE = "ground_truth.json"
 SUMMARY, CSV = "evaluation.json", "evaluation.csv"
 """Beside the table; the latter has one row a labelled object, a wrong box or a classified picture (`kinds.ErrorUnit`);
 of a segmentation one a class."""
+INDICES = "Numbers are indices of classes, from 0."
 NAMED = 4
 """Labels in a sentence."""
 Matches = Mapping[str, Collection[str]]
@@ -126,10 +127,14 @@ def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequen
     words = f"{labelled:,} of {len(pictures):,} labelled"
     for files, what in ((missing, "missing"), (truth.unclear, "unclear")):
         words += f", {plural(len(files), 'file')} {what}" if files else ""
-    indices = "Numbers are indices of classes, from 0." if truth.indexed and kind.names_classes else ""
-    details = [*truth.read_as.list_sentences(), indices]
-    details += describe_files(truth, pictures)
+    details = [*describe_reading(truth, kind), *describe_files(truth, pictures)]
     return LabelCoverage(words, " ".join(filter(None, details)), problem)
+
+
+def describe_reading(truth: GroundTruth, kind: EvaluationKind) -> list[str]:
+    """Return what labels were read as, a sentence each."""
+    indices = [INDICES] if truth.indexed and kind.names_classes else []
+    return [*truth.read_as.list_sentences(), *indices]
 
 
 def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:

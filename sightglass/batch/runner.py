@@ -113,8 +113,8 @@ class BatchJob:
     """Share of a GPU, or number of GPUs, of each of the cluster's workers."""
     on_explained: Callable[[Explanation], object] | None = None
     """Receives every explanation made in this process, in any thread."""
-    on_labels: Callable[[GroundTruth], object] | None = None
-    """Receives the labels that were given, with their boxes in pixels of the pictures, before the first picture."""
+    on_labels: Callable[[list[str]], object] | None = None
+    """Receives what the given labels were read as, a sentence each, before the first picture."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Receives the files of the source that are no pictures, with the reasons."""
     facts: run_store.RunFacts | None = None
@@ -207,7 +207,7 @@ class BatchJob:
         if examples:
             write_file(self.work.folder / label_examples.FILE, to_jpeg(label_examples.draw_sheet(examples)))
         if self.on_labels is not None:
-            self.on_labels(truth)
+            self.on_labels(run_labels.describe_reading(truth, self.work.kind))
 
     def _read_earlier_labels(self, keys: list[str]) -> GroundTruth | None:
         """Return the labels of the earlier run, matched to the pictures that there are now."""

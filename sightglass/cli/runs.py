@@ -105,7 +105,7 @@ def batch(
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         job = _make_job(source, engine_options, options, progress)
         job.cancel = cancel
-        job.on_labels = lambda truth: console.say(*truth.read_as.list_sentences())
+        job.on_labels = lambda sentences: console.say(*sentences)
         job.on_explained = (lambda explanation: saved.add(history.save_as_set(explanation))) if below else None
         done = job.run()
     failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]

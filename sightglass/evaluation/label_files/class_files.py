@@ -1,9 +1,8 @@
 """Read the names of classes beside labels."""
 
-import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +25,17 @@ class ClassFile:
     names: Mapping[int, str]
     table: Any
     """What it holds: of a `data.yaml` with its other keys."""
+    on_disk: Path | None = None
+    """None of a member of an archive."""
+    beside: tuple[Any, ...] = ()
+    """What each file of such a name holds, this one too, the nearest first."""
+
+    def is_called(self, stated: str) -> bool:
+        """Return whether a person may mean this file: by its name, by its title, or by its path."""
+        path = PurePosixPath(stated)
+        if path.as_posix() in (self.title, PurePosixPath(self.title).name):
+            return True
+        return self.on_disk is not None and self.on_disk.resolve() == Path(stated).expanduser().resolve()
 
 
 def is_class_file(file: LabelFile) -> bool:
@@ -39,10 +49,13 @@ def find_names(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) -> 
     It is the first of the folder itself, of the two above, of those in it; in one place, the first of `DATA`. `files`:
     the folder's and the archive's own. Raises Problem where two of them disagree, and none was stated.
     """
-    stated = notes.options.names
-    found = [*_list_named(source, files)]
+    stated = notes.use("names")
+    read = [*_list_named(source, files, notes)]
+    found = [each for each in read if each.names]
     if stated:
-        found = [each for each in found if stated in (each.title, PurePosixPath(each.title).name)][:1]
+        called = [each for each in found if each.is_called(stated)]
+        # A title is of one file, and a name may be of several.
+        found = [each for each in called if each.title == stated] or called
     if stated and not found:
         raise UnclearLabels(f"{source.name} has no file {stated} with the names of its classes: give one that it has.")
     if not found:
@@ -51,7 +64,7 @@ def find_names(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) -> 
     for other in others:
         _check_agreement(first, other)
     notes.names_file = first.title
-    return first
+    return replace(first, beside=tuple(each.table for each in read))
 
 
 def _check_agreement(first: ClassFile, other: ClassFile) -> None:
@@ -64,8 +77,8 @@ def _check_agreement(first: ClassFile, other: ClassFile) -> None:
             )
 
 
-def _list_named(source: LabelFiles, files: Sequence[LabelFile]) -> Iterator[ClassFile]:
-    """Yield the files that name classes, those of the nearest place first."""
+def _list_named(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) -> Iterator[ClassFile]:
+    """Yield the files that may name classes, those of the nearest place first; note which cannot be read."""
     own = sorted(files, key=_rank)
     known = {file.on_disk for file in own}
     above = [folder / name for folder in source.above for name in DATA]
@@ -75,9 +88,10 @@ def _list_named(source: LabelFiles, files: Sequence[LabelFile]) -> Iterator[Clas
         *(file for file in own if len(file.path.parts) > 1),
     ]
     for file in places:
-        named = _read(file)
-        if named is not None:
-            yield named
+        try:
+            yield _read(file)
+        except (OSError, ValueError, RecursionError):
+            notes.said.append(f"{file.shown} was not used, as no names of classes can be read of it.")
 
 
 def _rank(file: LabelFile) -> tuple[int, int, str]:
@@ -89,13 +103,10 @@ def _file_at(path: Path) -> LabelFile:
     return LabelFile(f"{path.parent.name}/{path.name}", path.read_bytes, path)
 
 
-def _read(file: LabelFile) -> ClassFile | None:
-    """Return the names in a file; None for a file without any."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        table = read_file(file)
-        if names := class_names.by_index(table):
-            return ClassFile(file.shown, names, table)
-    return None
+def _read(file: LabelFile) -> ClassFile:
+    """Return the names in a file. Raises OSError, ValueError or RecursionError."""
+    table = read_file(file)
+    return ClassFile(file.shown, class_names.by_index(table), table, file.on_disk)
 
 
 def read_file(file: LabelFile) -> Any:

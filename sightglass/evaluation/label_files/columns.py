@@ -3,14 +3,14 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.rows import LabelError, Size
-from sightglass.evaluation.label_files.values import CROWD, IGNORED, is_set, read_size, to_number
+from sightglass.evaluation.label_files.values import CONFIDENCE, CROWD, IGNORED, is_set, read_size, to_number
 from sightglass.explain.picture.source import PICTURES
 
 _TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
@@ -21,6 +21,8 @@ FOURS = {
     **dict.fromkeys(_TITLES["sizes"], "xywh"),
 }
 """The titles of the four numbers of a box, and what these are (`tables.SHIFTS`)."""
+BOX = "bbox"
+"""How titles of a box may begin."""
 ORDERS = {"".join(four.split()): order for four, order in FOURS.items()} | {"xyxy": "xyxy"}
 """What the title of a box in one cell says its numbers are."""
 _PLACES = {name for four, order in FOURS.items() if order != "xywh" for name in four.split()} - {
@@ -45,8 +47,9 @@ class Columns:
     """Of a box in one cell."""
     stated: tuple[int, ...] = ()
     """Of the width and the height of the picture."""
-    crowd: int | None = None
-    ignored: int | None = None
+    crowd: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
+    confidence: int | None = None
     classes: tuple[int, ...] = ()
     """Of a table with a column for each class: 1 in that of the picture's, 0 in the others."""
     names: tuple[str, ...] = ()
@@ -83,8 +86,18 @@ def pick(row: Sequence[Any], column: int | None) -> Any:
     return row[column] if column is not None and column < len(row) else ""
 
 
+def is_any_set(row: Sequence[Any], marks: Iterable[int]) -> bool:
+    """Return whether one of these columns has a mark in a row."""
+    return any(is_set(pick(row, column)) for column in marks)
+
+
 def _spell(title: str) -> str:
-    return re.sub(r"[^a-z0-9]|^bbox", "", title.lower())
+    return re.sub("[^a-z0-9]", "", title.lower())
+
+
+def _spell_part(title: str) -> str:
+    """Return what a column is of a box: `width` of `bbox_width`."""
+    return _spell(title).removeprefix(BOX)
 
 
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
@@ -112,7 +125,8 @@ def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
 
 def _find_other(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
     """Return the only column that is nothing else, if its cells repeat: classes do, captions and addresses do not."""
-    used = (found.file, *found.numbers, *found.stated, found.crowd, found.ignored)
+    marks = (*found.crowd, *found.ignored, found.confidence)
+    used = (found.file, *found.numbers, *found.stated, *marks)
     rest = [i for i, title in enumerate(titles) if title and i not in used]
     if len(rest) != 1:
         return None
@@ -122,20 +136,37 @@ def _find_other(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[A
 
 def _name_columns(titles: Sequence[str]) -> Columns:
     """Return columns by their names."""
-    names = [*map(_spell, titles)]
+    plain = [*map(_spell, titles)]
+    names = [*map(_spell_part, titles)]
     file = _find_first(names, FILE)
     four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
-    box = tuple(names.index(name) for name in four.split())
+    # `width` beside `bbox_width` is that of the picture.
+    box = tuple(plain.index(BOX + name) if BOX + name in plain else names.index(name) for name in four.split())
     cell, order = (None, FOURS[four]) if box else _find_cell(titles)
-    stated = next((pair for pair in STATED if {*pair.split()} <= {*names}), "")
-    size = tuple(names.index(name) for name in stated.split())
-    if {*size} & {*box}:
-        size = ()
     free = ["" if i in (file, *box, cell) else name for i, name in enumerate(names)]
-    label = _find_first(free, LABEL)
     return Columns(
-        len(titles), file, label, box, order, cell, size, _find_first(names, CROWD), _find_first(names, IGNORED)
+        width=len(titles),
+        file=file,
+        label=_find_first(free, LABEL),
+        box=box,
+        order=order,
+        cell=cell,
+        stated=_find_stated(["" if i in box else name for i, name in enumerate(plain)]),
+        crowd=_find_all(names, CROWD),
+        ignored=_find_all(names, IGNORED),
+        confidence=_find_first(names, CONFIDENCE),
     )
+
+
+def _find_stated(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the columns of the picture's width and height, of names that are none of a box."""
+    pair = next((pair for pair in STATED if {*pair.split()} <= {*names}), "")
+    return tuple(map(names.index, pair.split()))
+
+
+def _find_all(names: Sequence[str], wanted: Container[str]) -> tuple[int, ...]:
+    """Return the positions of wanted names."""
+    return tuple(i for i, name in enumerate(names) if name in wanted)
 
 
 def _find_first(names: Sequence[str], wanted: Iterable[str]) -> int | None:
@@ -146,7 +177,7 @@ def _find_first(names: Sequence[str], wanted: Iterable[str]) -> int | None:
 def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
     """Return the column of boxes in one cell, and what its title says they are, empty where it does not."""
     for index, title in enumerate(titles):
-        letters = re.sub("[^a-z0-9]", "", title.lower())
+        letters = _spell(title)
         word = next((word for word in CELLS if letters.startswith(word)), "")
         order = ORDERS.get(letters.removeprefix(word), "")
         if order or (word and letters == word):
@@ -212,7 +243,7 @@ def _guess_label(rows: Sequence[Sequence[Any]], columns: Sequence[int]) -> int |
 
 def check(name: str, found: Columns, titles: Sequence[str], shown: str) -> None:
     """Raise Problem for a table without file and label, or with a part of a box."""
-    partial_box = not found.numbers and len(_PLACES & {*map(_spell, titles)}) > 1
+    partial_box = not found.numbers and len(_PLACES & {*map(_spell_part, titles)}) > 1
     labelled = found.classes or (found.label is not None and found.label != found.file)
     if found.file is None or not labelled or partial_box:
         needed = "file and label, or of boxes file, x0, y0, x1, y1 and label"

@@ -10,6 +10,7 @@ from sightglass.evaluation.label_files.json_files import JsonContent, read_json
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import EXPECTED, JSON, LabelFile, LabelFiles, decode
 from sightglass.evaluation.label_files.rows import Files, Row
+from sightglass.evaluation.label_files.tables import NameIndices
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.label_files.xml_files import root_of
 from sightglass.explain.picture.source import PICTURES
@@ -119,11 +120,14 @@ def _read_tables(
     if len(files) != 1 and not in_json:
         content = f"{len(files)} files of labels" if files else "no labels"
         raise Problem(f"{source.name} holds {content}: give {EXPECTED}.")
-    classes = find_names(source, data, notes) if data else None
-    names = classes.names if classes else {}
+
+    def name_indices() -> Mapping[int, str]:
+        classes = find_names(source, data, notes)
+        return classes.names if classes else {}
+
     if in_json:
-        return _read_json_files(source, files, names, notes, left_out)
-    return [(files[0].name, tables.list_rows(files[0], names, notes))]
+        return _read_json_files(source, files, name_indices, notes, left_out)
+    return [(files[0].name, tables.list_rows(files[0], name_indices, notes))]
 
 
 def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
@@ -153,14 +157,14 @@ def _read_yolo(source: LabelFiles, found: _Found, notes: Notes) -> Files:
 
 
 def _read_json_files(
-    source: LabelFiles, files: Sequence[LabelFile], names: Mapping[int, str], notes: Notes, left_out: dict[str, str]
+    source: LabelFiles, files: Sequence[LabelFile], name_indices: NameIndices, notes: Notes, left_out: dict[str, str]
 ) -> Files:
     """Return the rows of files of JSON in the first one's form; several have that of a tool. Raises Problem."""
     content, form = _find_first_form(files)
     if form is None and len(files) > 1:
         raise Problem(f"{source.name} holds {len(files)} files of labels: give {EXPECTED}.")
     if form is None:
-        return [(files[0].name, tables.list_object_rows(files[0], content, names, notes))]
+        return [(files[0].name, tables.list_object_rows(files[0], content, name_indices, notes))]
     notes.format = form.title
     if len(files) == 1:
         notes.reading = f"{files[0].name}: {form.title}"

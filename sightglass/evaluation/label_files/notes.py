@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sightglass.common.files import Json
 from sightglass.common.left_out import describe_left_out
 from sightglass.common.legible import one_line
-from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.options import OF_FILES, LabelOptions, ask
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.phrases import plural
 
@@ -30,6 +30,10 @@ class Notes:
     """The file that named the classes."""
     local: bool = False
     """Whether a table is separated as spreadsheets do it where the mark of decimals is a comma."""
+    used: set[str] = field(default_factory=set)
+    """The options that were asked for while these labels were read."""
+    said: list[str] = field(default_factory=list)
+    """Sentences on what else was found."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often a choice was made, by its words for one and for several."""
 
@@ -37,10 +41,18 @@ class Notes:
         """Count a choice: `polygon was read as the box around it`, `polygons were read as …`."""
         self.counts[one, several] += 1
 
+    def use(self, option: str) -> str:
+        """Return what a person stated for an option, which has an effect on these labels."""
+        self.used.add(option)
+        return str(getattr(self.options, option))
+
     def list_choices(self) -> tuple[str, ...]:
-        """Return a sentence for each choice that was made."""
+        """Return a sentence for each choice that was made, and for each option without effect."""
         counts = self.counts.items()
-        return tuple(f"{number:,} {one if number == 1 else several}." for (one, several), number in counts)
+        choices = (f"{number:,} {one if number == 1 else several}." for (one, several), number in counts)
+        idle = [(name, getattr(self.options, name)) for name in OF_FILES if name not in self.used]
+        unused = (f"{ask(name, value)} has no effect on these labels." for name, value in idle if value)
+        return *choices, *self.said, *unused
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "exif": ("turned", "stored"),
 }
 """The values of each option; none: any file's name."""
+OF_FILES = ("names", "decimal", "box")
+"""Options that are used while files are read; the others wait for the pictures."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class LabelOptions:
     decimal: str = ""
     """What `1,024` is: 1.024 (`comma`, the mark of decimals is a comma) or 1024 (`point`)."""
     box: str = ""
-    """The numbers of a box in one cell: corners, corner and size, or middle and size."""
+    """The numbers of a box in a table: corners, corner and size, or middle and size."""
     sizes: str = ""
     """Of a picture of another size than its labels state: their boxes are in pixels of the picture (`picture`), or it
     was stretched to the stated size, or put into it with borders (`letterbox`)."""

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -19,7 +19,7 @@ from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, decode
 from sightglass.evaluation.label_files.options import ask_which
 from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
-from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, is_set, to_number
+from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, to_number
 from sightglass.explain.picture.source import PICTURES
 
 NO_OBJECTS = frozenset({"no finding", "no object"})
@@ -34,15 +34,14 @@ SHIFTS: Mapping[str, float | None] = {"xyxy": None, "xywh": 0.0, "cxcywh": 0.5}
 """How far a box is to the left of its first numbers, in parts of its size; None where all four are corners."""
 _STATED_SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*?(\r\n|\r|\n)")
 """What spreadsheets put before a table."""
+NameIndices = Callable[[], Mapping[int, str]]
+"""What reads the names of classes by index, where labels are indices."""
 _Cells = tuple[int, Sequence[Any]]
 """The number of a line of a table, from 1, and its cells."""
 
 
-def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
-    """Return the rows of a table of text; `names`: of classes by index.
-
-    Raises Problem.
-    """
+def list_rows(file: LabelFile, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
+    """Return the rows of a table of text. Raises Problem."""
     text, encoding = decode(file.read(), file.name)
     first = 1
     stated = _STATED_SEPARATOR.match(text)
@@ -53,7 +52,7 @@ def list_rows(file: LabelFile, names: Mapping[int, str], notes: Notes) -> Iterat
     title = SEPARATORS.get(separator, f"{separator!r}")
     details = [f"separated by {title}" if title else "", encoding]
     notes.local = separator in (";", "\t")
-    return _understand(file.name, _split(text, separator, file.name, first), details, names, notes)
+    return _understand(file.name, _split(text, separator, file.name, first), details, name_indices, notes)
 
 
 def _find_separator(text: str) -> str:
@@ -63,13 +62,13 @@ def _find_separator(text: str) -> str:
     return next(found, "")
 
 
-def list_object_rows(file: LabelFile, content: JsonContent, names: Mapping[int, str], notes: Notes) -> Iterator[Row]:
-    """Return the rows of objects of JSON; `names`: of classes by index. Raises Problem."""
+def list_object_rows(file: LabelFile, content: JsonContent, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
+    """Return the rows of objects of JSON. Raises Problem."""
     objects = list_objects(file, content)
     keys = list(dict.fromkeys(key for _, row in objects[:SAMPLE] if isinstance(row, dict) for key in row))
     _check_columns(file.name, len(keys), "keys")
     cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in objects)
-    return _understand(file.name, chain([(0, keys)], cells), [], names, notes)
+    return _understand(file.name, chain([(0, keys)], cells), [], name_indices, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,11 @@ def _check_lines(text: str, separator: str, name: str) -> Iterator[str]:
 
 
 def _understand(
-    name: str, rows: Iterator[_Cells], details: Sequence[str], names: Mapping[int, str], notes: Notes
+    name: str, rows: Iterator[_Cells], details: Sequence[str], name_indices: NameIndices, notes: Notes
 ) -> Iterator[Row]:
     """Note how the columns of a table are read, and return its rows. Raises Problem.
 
-    `details`: how it was read so far. `names`: of classes by index.
+    `details`: how it was read so far.
     """
     sample = [*islice(rows, SAMPLE + 1)]
     if not sample:
@@ -145,7 +144,7 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
-    table = _find_format(name, found, [row for _, row in sample], names, notes)
+    table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
     files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
@@ -156,32 +155,44 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
     """Return how a table is read: `file → file, class → label; x0, y0, x1, y1 → box`."""
     found = table.columns
     label = f"{len(found.classes)} columns of 0 and 1" if found.label is None else titles[found.label]
-    boxes = [titles[i] for i in found.numbers]
     parts = [
         f"{titles[found.file or 0]} → file, {label} → label",
-        f"{', '.join(boxes)} → box" if boxes else "",
-        "" if found.crowd is None else f"{titles[found.crowd]} → crowd",
-        "" if found.ignored is None else f"{titles[found.ignored]} → ignored",
+        _name_columns(found.numbers, titles, "box"),
+        _name_columns(found.crowd, titles, "crowd"),
+        _name_columns(found.ignored, titles, "ignored"),
+        f"boxes as {table.stated_order}" if table.stated_order else "",
         "boxes in 0..1" if table.relative else "",
         table.style.describe(),
     ]
     return "; ".join(filter(None, [*parts, *details]))
 
 
+def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str:
+    """Return `x0, y0, x1, y1 → box`; empty without columns."""
+    return f"{', '.join(titles[i] for i in found)} → {what}" if found else ""
+
+
 def _find_format(
-    name: str, found: Columns, rows: Sequence[Sequence[Any]], names: Mapping[int, str], notes: Notes
+    name: str, found: Columns, rows: Sequence[Sequence[Any]], name_indices: NameIndices, notes: Notes
 ) -> "_TableFormat":
     """Return how rows are read, by those of a sample.
 
     Raises Problem where that is open.
     """
-    style = find_style(_list_numbers(found, rows), name, notes.options.decimal, separated=not notes.local)
+    cells = _list_numbers(found, rows)
+    stated_decimal = notes.use("decimal") if cells else ""
+    style = find_style(cells, name, stated_decimal, separated=not notes.local)
     numbers = [_read_loosely(found, row, style) for row in rows]
     relative = _is_relative(name, numbers)
-    order = found.order
-    if found.cell is not None:
-        order = notes.options.box or order or _find_order(name, rows, found, numbers, relative)
-    return _TableFormat(found, style, SHIFTS[order], relative, names)
+    stated_order = notes.use("box") if found.numbers else ""
+    order = stated_order or found.order or _find_order(name, rows, found, numbers, relative)
+    names = name_indices() if _has_indices(found, rows) else {}
+    return _TableFormat(found, style, SHIFTS[order], relative, names, stated_order)
+
+
+def _has_indices(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether a label may be the index of a class."""
+    return any(INDEX.fullmatch(str(columns.pick(row, found.label)).strip()) for row in rows)
 
 
 def _list_numbers(found: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -243,6 +254,8 @@ class _TableFormat:
     """Whether boxes are in parts of the picture."""
     names: Mapping[int, str]
     """Names of classes by index."""
+    stated_order: str = ""
+    """What the numbers of a box are, where a person said so."""
 
     def parse(self, row: Sequence[Any]) -> TrueBox | str | None:
         """Return a row's box or class; None for a picture without objects. Raises LabelError."""
@@ -251,14 +264,16 @@ class _TableFormat:
         width = self.columns.width
         if len(row) > width and any(row[width:]):
             raise LabelError(f"it has {len(row)} values, and the first line {width}")
+        if to_number(columns.pick(row, self.columns.confidence)) == 0:
+            raise LabelError("its confidence is 0, so its class is not there")
         text = self._read_label(row)
         if not self.columns.numbers:
             return text
         numbers = self.columns.pick_box(row)
         if _has_no_object(text, numbers):
             return None
-        crowd = is_set(columns.pick(row, self.columns.crowd))
-        ignored = is_set(columns.pick(row, self.columns.ignored))
+        crowd = columns.is_any_set(row, self.columns.crowd)
+        ignored = columns.is_any_set(row, self.columns.ignored)
         stated: Size | None = self.columns.read_stated(row)
         return TrueBox(text, self._read_box(numbers), crowd, ignored, self.relative, stated)
 

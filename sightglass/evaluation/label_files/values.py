@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightglass.common.errors import UnclearLabels
@@ -15,6 +15,8 @@ CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
 """What formats call a box around many objects: COCO, Open Images."""
 IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
+CONFIDENCE = ("confidence",)
+"""What Open Images calls the mark of a label: 0 where people saw that the class is not there."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 OTHER = {".": ",", ",": "."}
 """The mark of thousands, by that of decimals."""
@@ -44,12 +46,14 @@ class NumberStyle:
     """The mark of decimals: a point or a comma."""
     grouped: bool = False
     """Whether the other mark is that of thousands."""
+    inferred: bool = field(default=False, compare=False)
+    """Whether only a number without a mark tells that of decimals."""
 
     def describe(self) -> str:
         """Return how numbers are written; empty for the plainest way."""
         marks = {".": "points", ",": "commas"}
         thousands = f"; {marks[OTHER[self.decimal]]} between thousands" if self.grouped else ""
-        return f"decimal {marks[self.decimal]}{thousands}" if self != POINT else ""
+        return f"decimal {marks[self.decimal]}{thousands}" if self.inferred or self != POINT else ""
 
     def parse(self, values: Sequence[Any], count: int = 4) -> list[float]:
         """Return finite numbers; raise LabelError."""
@@ -71,7 +75,7 @@ class NumberStyle:
         return number
 
 
-POINT, COMMA = NumberStyle(), NumberStyle(",")
+POINT = NumberStyle()
 
 
 def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: bool = True) -> NumberStyle:
@@ -94,7 +98,7 @@ def find_style(cells: Iterable[Any], name: str, stated: str = "", *, separated: 
         return POINT
     # A file with 1500 would have written 1,500.
     if max(map(len, whole), default=0) > 3:
-        return COMMA if commas else POINT
+        return NumberStyle("," if commas else ".", inferred=True)
     raise UnclearLabels(f"{name} has numbers such as {unclear[0]}: say what their mark is ({ask_which('decimal')}).")
 
 
@@ -148,7 +152,13 @@ def box_around_turned(box: Box, degrees: float, pivot: tuple[float, float]) -> B
 
 def read_size(width: Any, height: Any) -> tuple[int, int] | None:
     """Return the size of a picture that labels state; None for anything else."""
-    sides = [to_number(width), to_number(height)]
+    sides = [to_number(_join_thousands(side)) for side in (width, height)]
     if None in sides or min(side or 0 for side in sides) < 1:
         return None
     return int(sides[0] or 0), int(sides[1] or 0)
+
+
+def _join_thousands(side: Any) -> Any:
+    """Return a number of pixels without a mark of thousands: it is whole, so that it has no other."""
+    text = str(side).strip()
+    return re.sub("[.,]", "", text) if isinstance(side, str) and _GROUPED.fullmatch(text) else side

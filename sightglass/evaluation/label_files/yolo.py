@@ -15,6 +15,9 @@ from sightglass.models.geometry import Box
 SAMPLE = 200
 """Files by which it is told whether rows of seven values are boxes of a tracker."""
 TRIANGLES = "it may be a triangle, or a box with its confidence and its track: leave the last two values out if so"
+ANGLES = "its last value may be the angle of a turned box: write the four corners of such boxes"
+MAX_COORDINATE = 1.1
+"""How far a polygon may reach out of the picture, in parts of it."""
 _WITHOUT_MORE = ("row was read without confidence and track", "rows were read without confidence and track")
 _WITHOUT_KEYPOINTS = ("row was read without its keypoints", "rows were read without their keypoints")
 _CORNERED = ("box of four corners was read as the upright box around it", "boxes of four corners were read as upright")
@@ -35,6 +38,8 @@ class YoloRows:
     """Numbers of the keypoints behind a box, by `kpt_shape`; 0 where none is stated."""
     tracked: bool | None
     """Whether six numbers of which the last is 0 or 1 are a box, its confidence and its track; None: that is open."""
+    angled: bool
+    """Whether a fifth number is the angle of a turned box, as it is no confidence and no track in some row."""
     notes: Notes
 
     def parse(self, parts: Sequence[str]) -> TrueBox:
@@ -44,6 +49,8 @@ class YoloRows:
         if number not in self.names:
             raise LabelError(f"class {index[:20]} is not one of the {len(self.names)} that are named")
         values = parse_numbers(numbers, len(numbers))
+        if self.angled and len(values) == _BOX + 1:
+            raise LabelError(ANGLES)
         tracked = len(values) == _TRACKED and self._is_tracked(numbers[-1])
         return TrueBox(self.names[number], self._find_box(values, tracked=tracked), relative=True)
 
@@ -70,6 +77,8 @@ class YoloRows:
             return _to_box(values)
         if count < _TRACKED or count % 2:
             raise LabelError("a box has four numbers after its class, a polygon six or more")
+        if max(values) > MAX_COORDINATE:
+            raise LabelError("its numbers are not parts of the picture from 0 to 1")
         self.notes.count(*(_CORNERED if count == _CORNERS else _POLYGON))
         return box_around(values[::2], values[1::2])
 
@@ -93,8 +102,8 @@ def _are_keypoints(values: Sequence[float]) -> bool:
     points = values[_BOX:]
     if not points or len(points) % 3 or any(value not in (0, 1, 2) for value in points[2::3]):
         return False
-    if len(values) % 2:
-        # No polygon has an odd number.
+    if len(values) % 2 or max(points[2::3]) > MAX_COORDINATE:
+        # No polygon has an odd number, nor a coordinate of 2.
         return True
     x0, y0, x1, y1 = _to_box(values)
     seen = [(x, y) for x, y, visible in zip(*(points[i::3] for i in range(3)), strict=True) if visible]
@@ -103,7 +112,9 @@ def _are_keypoints(values: Sequence[float]) -> bool:
 
 def understand(files: Sequence[LabelFile], classes: ClassFile, notes: Notes) -> YoloRows:
     """Return how the rows of these files are read."""
-    return YoloRows(classes.names, _read_keypoints(classes.table), _are_tracked(files[:SAMPLE]), notes)
+    keypoints = next(filter(None, map(_read_keypoints, classes.beside)), 0)
+    sample = files[:SAMPLE]
+    return YoloRows(classes.names, keypoints, _are_tracked(sample), _are_angled(sample), notes)
 
 
 def _read_keypoints(table: Any) -> int:
@@ -122,6 +133,14 @@ def _are_tracked(files: Sequence[LabelFile]) -> bool | None:
     tracks = any(number not in (0, 1) for number in whole)
     corners = len(whole) < len(last)
     return tracks if tracks != corners else None
+
+
+def _are_angled(files: Sequence[LabelFile]) -> bool:
+    """Return whether rows of five numbers end with one that is no confidence and no track."""
+    last = (row[-1] for file in files for _, row in _list_lines(file) if len(row) == _BOX + 2)
+    # A track is written without a point.
+    numbers = (to_number(text) for text in last if not text.isdecimal())
+    return any(number is not None and not 0 <= number <= 1 for number in numbers)
 
 
 def _list_lines(file: LabelFile) -> Iterator[tuple[int, list[str]]]:

@@ -421,3 +421,168 @@ def test_the_size_of_a_picture_elsewhere_is_read_of_its_start(tmp_path: Path, mo
     truth = ground_truth.read(write(tmp_path, "labels.json", state((81, 108), (20, 32, 40, 64))))
     (found,) = label_sizes.place(truth, find("memory://set")).find("a.jpg") or ()
     assert found.box == (40, 64, 80, 128) and read == [2**18]
+
+
+# ---- columns of a size beside those of a box
+
+SIZED: dict[str, str] = {
+    "makesense.csv": (
+        "label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,image_width,image_height\n"
+        "cat,20,32,20,32,a.jpg,81,108\n"
+    ),
+    "plain.csv": "file,x,y,width,height,image_width,image_height,label\na.jpg,20,32,20,32,81,108,cat\n",
+    "equal.csv": "file,width,height,label,bbox_x,bbox_y,bbox_width,bbox_height\na.jpg,81,108,cat,20,32,20,32\n",
+    "after.csv": "file,label,bbox_x,bbox_y,bbox_width,bbox_height,width,height\na.jpg,cat,20,32,20,32,81,108\n",
+    "letters.csv": "file,img_w,img_h,x0,y0,x1,y1,label\na.jpg,81,108,20,32,40,64,cat\n",
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_columns_of_a_size_are_told_from_those_of_a_box(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    (box,) = place(tmp_path, SIZED[name], name).find("a.jpg") or ()
+    assert box.box == (40, 64, 80, 128)
+
+
+@pytest.mark.parametrize("given", [{}, {"decimal": "point"}])
+@pytest.mark.parametrize("side", ["2,048", "2.048", "2048.0"])
+def test_thousands_of_a_size_are_read(side: str, given: dict[str, str], tmp_path: Path) -> None:
+    row = f'file,width,height,x0,y0,x1,y1,label\na.jpg,"{side}","1,024",10,20,600,700,cat\n'
+    (box,) = ground_truth.read(write(tmp_path, "a.csv", row), LabelOptions(**given)).find("a.jpg") or ()
+    assert (box.stated, box.box) == ((2048, 1024), (10, 20, 600, 700))
+
+
+@pytest.mark.parametrize("marks", ["0,1", "1,0", "1,1"])
+@pytest.mark.parametrize("titles", ["difficult,ignore", "ignore,difficult", "iscrowd,IsGroupOf"])
+def test_each_column_of_marks_counts(titles: str, marks: str, tmp_path: Path) -> None:
+    text = f"file,x0,y0,x1,y1,label,{titles}\na.jpg,1,2,3,4,cat,{marks}\n"
+    truth = ground_truth.read(write(tmp_path, "a.csv", text))
+    (box,) = truth.find("a.jpg") or ()
+    assert (box.crowd, box.ignored) == ("iscrowd" in titles, "ignore" in titles)
+    word = "crowd" if "iscrowd" in titles else "ignored"
+    assert f"{titles.replace(',', ', ')} → {word}" in truth.reading
+
+
+def test_a_label_of_confidence_0_says_that_its_class_is_not_there(tmp_path: Path) -> None:
+    rows = "a,verification,cat,0\nb,verification,cat,1\na,verification,dog,1\n"
+    truth = ground_truth.read(write(tmp_path, "a.csv", f"ImageID,Source,LabelName,Confidence\n{rows}"))
+    assert dict(truth.picture_labels) == {"b": "cat", "a": "dog"}
+    assert truth.problems[0].words == "a.csv, line 2: its confidence is 0, so its class is not there."
+    boxes = "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax\na,cat,1,.05,.3,.1,.5\n"
+    assert ground_truth.read(write(tmp_path, "b.csv", boxes)).problems == ()
+
+
+# ---- names of classes beside one file
+
+INDICES: dict[str, str] = {
+    "labels.csv": "file,label\na.jpg,1\nb.jpg,2\n",
+    "boxes.csv": "file,x0,y0,x1,y1,label\na.jpg,1,2,3,4,1\nb.jpg,1,2,3,4,2\n",
+    "labels.json": '{"a.jpg": 1, "b.jpg": "2"}',
+}
+
+
+@pytest.mark.parametrize(
+    "naming", [{"classes.json": '{"1": "dog", "2": "cat"}'}, {"data.yaml": "names: {1: dog, 2: cat}\n"}]
+)
+@pytest.mark.parametrize("name", INDICES)
+def test_names_beside_one_file_are_those_of_its_indices(name: str, naming: dict[str, str], tmp_path: Path) -> None:
+    (file,) = naming
+    path = write(write(tmp_path, "set", naming), name, INDICES[name])
+    for given, title in ((path, f"{tmp_path.name}/{file}"), (tmp_path, file)):
+        truth = ground_truth.read(given)
+        assert truth.classes == ("cat", "dog") and f"{title} names the classes." in truth.read_as.list_sentences()
+
+
+def test_names_beside_words_are_not_read(tmp_path: Path) -> None:
+    content = {"data.yaml": "names: [dog, cat]\n", "classes.txt": "cat\ndog\n", "a.csv": "file,label\na.jpg,bird\n"}
+    truth = ground_truth.read(write_all(tmp_path, "set", content))
+    assert truth.classes == ("bird",) and not truth.read_as.names_file
+
+
+# ---- options without effect
+
+
+def test_a_stated_order_is_that_of_any_box(tmp_path: Path) -> None:
+    texts = ("a.jpg,10,20,50,80,cat\nb.jpg,10,20,50,80,cat\n", "file,x,y,w,h,label\na.jpg,10,20,50,80,cat\n")
+    for text in texts:
+        path = write(tmp_path, "a.csv", text)
+        found = {order: ground_truth.read(path, LabelOptions(box=order)) for order in ("xywh", "cxcywh")}
+        boxes = {order: (truth.find("a.jpg") or ())[0].box for order, truth in found.items()}
+        assert boxes == {"xywh": (10, 20, 60, 100), "cxcywh": (-15, -20, 35, 60)}
+        assert "boxes as cxcywh" in found["cxcywh"].reading
+
+
+@pytest.mark.parametrize("given", [{"box": "xywh"}, {"decimal": "point"}, {"names": "missing.txt"}])
+@pytest.mark.parametrize("name", ["coco.json", "VOC", "a.csv"])
+def test_an_option_without_effect_is_said(name: str, given: dict[str, str], tmp_path: Path) -> None:
+    contents = {
+        "coco.json": COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4]}]},
+        "VOC": {"a.xml": VOC.format("a.jpg")},
+        "a.csv": "file,label\na.jpg,cat\n",
+    }
+    truth = ground_truth.read(write(tmp_path, name, contents[name]), LabelOptions(**given))
+    ((option, value),) = given.items()
+    assert f"--labels-as {option}={value} has no effect on these labels." in truth.read_as.list_sentences()
+
+
+# ---- several files of names
+
+
+def test_a_stated_name_of_several_files_is_asked_about(tmp_path: Path) -> None:
+    content = {"train/classes.txt": "dog\ncat\n", "valid/classes.txt": "cat\ndog\n", "train/a.txt": LINE}
+    path = write_all(tmp_path, "set", content)
+    with pytest.raises(Problem, match="Class 0 is dog in train/classes"):
+        ground_truth.read(path, LabelOptions(names="classes.txt"))
+    for stated in ("train/classes.txt", "./train/classes.txt", str(tmp_path / "train/classes.txt")):
+        assert ground_truth.read(path, LabelOptions(names=stated)).classes == ("cat",)
+
+
+def test_a_file_of_names_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    content = {"data.yaml": "names: [dog, cat\n", "classes.txt": "dog\ncat\n", "a.txt": LINE}
+    truth = ground_truth.read(write(tmp_path, "YOLO", content))
+    assert truth.classes == ("cat",) and truth.read_as.names_file == "classes.txt"
+    assert "data.yaml was not used, as no names of classes can be read of it." in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("names", ["", "classes.txt"])
+@pytest.mark.parametrize("naming", ["names: [dog, cat]\n", ""])
+@pytest.mark.parametrize("place", ["data.yaml", "set/data.yaml"])
+def test_keypoints_are_those_of_any_data_file(place: str, naming: str, names: str, tmp_path: Path) -> None:
+    rows = "1 .175 .3 .25 .4 .9 .9 .8 .8\n"
+    content = {place: f"{naming}{POSE}", "set/classes.txt": "dog\ncat\n", "set/a.txt": rows}
+    path = write_all(tmp_path, "set", content) / "set"
+    (box,) = ground_truth.read(path, LabelOptions(names=names)).find("a.jpg") or ()
+    assert box.in_pixels((200, 200)).box == pytest.approx(BOX)
+
+
+# ---- numbers of YOLO that are no coordinates
+
+NO_COORDINATES: dict[str, tuple[str, int, str]] = {
+    "angle": ("1 .175 .3 .25 .4 45.0\n", 0, "may be the angle"),
+    "radians": ("1 .175 .3 .25 .4 1.57\n1 .175 .3 .25 .4 .5\n", 0, "may be the angle"),
+    "turned left": ("1 .175 .3 .25 .4 -0.3\n", 0, "may be the angle"),
+    "polygon": ("1 .05 .1 .3 .1 .3 1.5 .2 .5 .05 .5\n", 0, "not parts of the picture"),
+    "keypoint outside": ("1 .175 .3 .25 .4 .9 .9 2 .8 .8 1\n", 1, ""),
+    "2 keypoints outside": ("1 .175 .3 .25 .4 .9 .9 2 .8 .8 2\n", 1, ""),
+}
+
+
+@pytest.mark.parametrize("name", NO_COORDINATES)
+def test_a_number_above_1_is_no_coordinate(name: str, tmp_path: Path) -> None:
+    rows, count, reason = NO_COORDINATES[name]
+    content = {"data.yaml": "names: [dog, cat]\n", "a.txt": rows, "b.txt": LINE}
+    truth = ground_truth.read(write(tmp_path, "YOLO", content))
+    boxes = truth.find("a.jpg") or ()
+    assert [box.in_pixels((200, 200)).box for box in boxes] == [pytest.approx(BOX)] * count
+    assert all(reason in problem.words for problem in truth.problems)
+    assert len(truth.problems) == (0 if count else rows.count("\n"))
+
+
+# ---- marks that were told by other numbers
+
+
+@pytest.mark.parametrize(("mark", "name"), [(".", "points"), (",", "commas")])
+def test_a_mark_that_others_tell_is_said(mark: str, name: str, tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, "a.csv", f"{CORNERS}a.jpg;1{mark}024;20;1500;1600;cat\n"))
+    assert (truth.find("a.jpg") or ())[0].box == (1.024, 20, 1500, 1600)
+    assert f"decimal {name}" in truth.reading
