@@ -221,10 +221,19 @@ def read_header(data: bytes, name: str) -> Header:
         raise
     except Exception as error:
         raise _damaged(name) from error
-    stored = (int(image.width), int(image.height))
+    stored = _stored_size(image)
     # From 5 on the sides change places.
     size = stored if orientation < 5 or orientation not in _UPRIGHT else (stored[1], stored[0])
     return Header(size, stored, orientation if orientation in _UPRIGHT else 1)
+
+
+def _stored_size(image: Pillow.Image) -> tuple[int, int]:
+    """Return the width and height of an opened file before its EXIF turn."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Its size is that after the turn.
+        tags = image.tag_v2
+        return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
+    return int(image.width), int(image.height)
 
 
 def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
