@@ -34,8 +34,9 @@ TURNED = "rotated as its EXIF orientation says"
 REDUCED = "16-bit reduced to 8 bits"
 BY_NVJPEG = "decoded by nvJPEG, whose colours differ a little from other decoders'"
 ON_WHITE = "Transparent areas are shown on white."
-# By EXIF orientation. Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
-_UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+# Pillow's exif_transpose also rewrites the EXIF data, and fails where they are damaged.
+UPRIGHT = dict(enumerate(map(Pillow.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+"""By EXIF orientation: what turns a picture as it is shown."""
 _PNG_METADATA = re.compile(rb"eXIf|exif|xmp")
 
 Pixels = NDArray[np.uint8]
@@ -148,9 +149,9 @@ def _flatten(image: Pillow.Image, source: Pillow.Image | bytes) -> tuple[Pixels,
     if transparent:
         notes.append(ON_WHITE)
     left = _orientation(image)
-    if before in _UPRIGHT or left in _UPRIGHT:
+    if before in UPRIGHT or left in UPRIGHT:
         notes.append(TURNED)
-    return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+    return np.array(rgb.transpose(UPRIGHT[left]) if left in UPRIGHT else rgb), tuple(notes)
 
 
 def _in_srgb(image: Pillow.Image, source: Pillow.Image | bytes, *, deep: bool) -> tuple[Pillow.Image, list[str]] | None:
@@ -221,10 +222,19 @@ def read_header(data: bytes, name: str) -> Header:
         raise
     except Exception as error:
         raise _damaged(name) from error
-    stored = (int(image.width), int(image.height))
+    stored = _stored_size(image)
     # From 5 on the sides change places.
-    size = stored if orientation < 5 or orientation not in _UPRIGHT else (stored[1], stored[0])
-    return Header(size, stored, orientation if orientation in _UPRIGHT else 1)
+    size = stored if orientation < 5 or orientation not in UPRIGHT else (stored[1], stored[0])
+    return Header(size, stored, orientation if orientation in UPRIGHT else 1)
+
+
+def _stored_size(image: Pillow.Image) -> tuple[int, int]:
+    """Return the width and height of an opened file before its EXIF turn."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Its size is that after the turn.
+        tags = image.tag_v2
+        return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
+    return int(image.width), int(image.height)
 
 
 def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:

@@ -113,6 +113,6 @@ def _draw(truth: GroundTruth, item: Item, classes: Sequence[str]) -> LabelExampl
 
 def _decode(mask: bytes, truth: GroundTruth, image: Image, classes: Sequence[str]) -> NDArray[np.int64]:
     """Return the index of each pixel's class among the masks' names, else the model's, int64 (H, W)."""
-    indices = {label: index for index, label in enumerate(truth.mask_labels)}
+    indices = {label: index for index, label in enumerate(truth.mask_labels) if label}
     size, binary = (image.height, image.width), truth.read_as.binary
     return masks.decode(mask, size, truth.mask_labels, indices, len(classes), binary=binary)

@@ -82,7 +82,7 @@ def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> 
     counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
     counts.update(truth.picture_labels.values())
     # How many masks show a label would take all of them to be decoded.
-    counts.update(dict.fromkeys(truth.mask_labels, 0))
+    counts.update({label: 0 for label in truth.mask_labels if label})
     indices = {name: float(name) for name in counts} if truth.indexed else {}
     indexed = {name: (known[int(index)],) for name, index in indices.items() if index < len(known)}
     matched = {**indexed, **match(counts, known)}

@@ -188,7 +188,8 @@ class BatchJob:
             return None
         placed = label_sizes.place(truth, self.items)
         # Once placed they are kept so; a run that goes on may have more pictures.
-        if self.labels is not None or placed.pictures != truth.pictures:
+        changed = placed.pictures != truth.pictures or placed.masks != truth.masks
+        if self.labels is not None or changed:
             run_labels.write_labels(work.folder, placed)
         truth = placed
         if self.labels is not None:

@@ -41,7 +41,8 @@ class GroundTruth:
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
-    """Labels of the masks, in the order of their values; none where those are the indices of the model's classes."""
+    """Labels of the masks, in the order of their values: empty for a value that names none; none where the values are
+    the indices of the model's classes."""
     left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Files of a folder or an archive that say nothing of the labels, but for pictures, with the reasons."""
     reading: str = ""
@@ -64,20 +65,20 @@ class GroundTruth:
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
         boxes = {box.label for picture in self.pictures.values() for box in picture}
-        return tuple(sorted(boxes | {*self.picture_labels.values(), *self.mask_labels}))
+        return tuple(sorted(boxes | {*self.picture_labels.values(), *self.mask_labels} - {""}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return a picture's boxes, else None."""
-        return self.pictures.get(self._match(key))
+        return self.pictures.get(self.find_file(key))
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture, else None."""
         labels = {box.label for box in self.find(key) or ()}
-        return self.picture_labels.get(self._match(key)) or (labels.pop() if len(labels) == 1 else None)
+        return self.picture_labels.get(self.find_file(key)) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture, else None."""
-        return self.masks.get(self._match(key))
+        return self.masks.get(self.find_file(key))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ class GroundTruth:
     def _labelled(self) -> LabelledFiles:
         return LabelledFiles(self.files)
 
-    def _match(self, picture: str) -> str:
+    def find_file(self, picture: str) -> str:
         """Return the labelled file that is a picture; empty without one."""
         return self._labelled.find(picture) if self.matches is None else self.matches.get(picture, "")
 

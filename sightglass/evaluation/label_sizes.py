@@ -1,4 +1,4 @@
-"""Place labelled boxes in pictures whose size or turn is not the one that the labels state."""
+"""Place labelled boxes and masks in pictures whose size or turn is not the one that the labels state."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sightglass.common.errors import Problem
+from sightglass.evaluation import masks
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.label_files.options import LabelOptions, ask, ask_which
 from sightglass.evaluation.label_files.rows import (
@@ -34,76 +35,121 @@ RESIZED = {
 TURNED = "were turned as the EXIF orientation says, as they are of the picture as it is stored"
 OPEN = f"were read as of the picture as it is shown, as its size does not tell ({ask('exif', 'stored')} for the other)"
 """What is said of a picture whose EXIF orientation does not show in its size."""
+UNSTATED = f"were read as of the picture as it is shown, as they state no size ({ask('exif', 'stored')} for the other)"
+"""What is said of a turned picture whose boxes state no size."""
+BEYOND = "reach out of the picture, and count as far as they are in it"
 NUMPY = b"\x93NUMPY"
 """How a file of numbers begins."""
 Move = Callable[[Box], Box]
 
 
 def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
-    """Return the labels with boxes in pixels of these pictures, where labels state the size of a picture.
+    """Return the labels with boxes in pixels of these pictures, and masks as the pictures are shown.
 
     Where the shapes agree boxes are scaled, and turned where the stated size is that of the stored picture. Where they
     do not the picture's labels are left out, unless an option says how it was resized. `read_as.sizes` says which.
+    A box of which nothing is in the picture is left out.
     Raises Problem where all are left out.
     """
-    options = truth.read_as.options
-    keys = _list_open(truth)
-    placed = _Placed()
-    for item in items if keys else ():
-        boxes = truth.find(item.key) or ()
-        key = keys.get(id(boxes), "")
-        if key:
-            placed.add(key, boxes, _read_header(item), options)
+    placed = _Placed(truth.read_as.options)
+    done = {*truth.read_as.placed}
+    for item in items:
+        key = truth.find_file(item.key)
+        labels = truth.pictures.get(key) or truth.masks.get(key)
+        header = _read_header(item) if labels and key not in done else None
+        if labels and header is not None:
+            placed.add(key, labels, header)
     pictures = {
         key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
     }
-    problems = tuple(placed.problems.values())
+    problems = (*placed.problems.values(), *placed.outside)
     if problems and not any(pictures.values()):
         raise Problem(problems[0].words)
-    turned = (*truth.read_as.turned, *(placed.boxes if options.exif == "stored" else ()))
-    sizes = (*truth.read_as.sizes, *placed.list_sentences())
-    read_as = replace(truth.read_as, sizes=sizes, turned=turned)
-    return replace(truth, pictures=pictures, problems=(*truth.problems, *problems), read_as=read_as)
-
-
-def _list_open(truth: GroundTruth) -> Mapping[int, str]:
-    """Return the pictures whose boxes depend on their own size or turn, by the id of these boxes."""
-    if truth.read_as.options.exif == "stored":
-        turned = {*truth.read_as.turned}
-        return {id(boxes): key for key, boxes in truth.pictures.items() if boxes and key not in turned}
-    return {id(boxes): key for key, boxes in truth.pictures.items() if any(box.stated for box in boxes)}
+    # A run that goes on says no more of what it has placed before.
+    sizes = tuple(dict.fromkeys((*truth.read_as.sizes, *placed.list_sentences())))
+    return replace(
+        truth,
+        pictures=pictures,
+        masks={**truth.masks, **placed.masks},
+        problems=(*truth.problems, *problems),
+        read_as=replace(truth.read_as, sizes=sizes, placed=(*truth.read_as.placed, *placed.done)),
+    )
 
 
 @dataclass
 class _Placed:
     """What was found of pictures, each under its name in the labels."""
 
+    options: LabelOptions
     boxes: dict[str, tuple[TrueBox, ...]] = field(default_factory=dict)
+    masks: dict[str, bytes] = field(default_factory=dict)
+    """Masks that were turned."""
+    done: list[str] = field(default_factory=list)
+    """Pictures whose labels are not to be placed again."""
     problems: dict[str, LabelProblem] = field(default_factory=dict)
+    outside: list[LabelProblem] = field(default_factory=list)
+    """Boxes of which nothing is in the picture."""
     said: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By what was done: the pictures, with both sizes."""
 
-    def add(self, key: str, boxes: Sequence[TrueBox], header: Header | None, options: LabelOptions) -> None:
-        """Place the boxes of a picture; without a header they stay."""
-        if header is None:
-            return
+    def add(self, key: str, labels: Sequence[TrueBox] | bytes, header: Header) -> None:
+        """Place the boxes or the mask of a picture."""
+        if isinstance(labels, bytes):
+            self._add_mask(key, labels, header)
+        else:
+            self._add_boxes(key, labels, header)
+        if self.options.exif == "stored":
+            self.done.append(key)
+
+    def _add_boxes(self, key: str, boxes: Sequence[TrueBox], header: Header) -> None:
         try:
-            self.boxes[key], words = _place_boxes(boxes, header, options)
+            placed, words = _place_boxes(boxes, header, self.options)
         except LabelError as problem:
             self.problems[key] = LabelProblem(key, 0, str(problem))
             return
+        self._say("Boxes", key, words)
+        self._check_bounds(key, [box.box for box in placed], header.size)
+        is_moved = TURNED in words or any(box.stated for box in boxes)
+        # Parts of a picture stay right where another copy of it has another size.
+        pairs = zip(placed if is_moved else boxes, placed, strict=True)
+        self.boxes[key] = tuple(box for box, in_pixels in pairs if _is_inside(in_pixels.box, header.size))
+        if is_moved:
+            self.done.append(key)
+
+    def _check_bounds(self, key: str, boxes: Sequence[Box], size: Size) -> None:
+        """Note which boxes of a picture are outside of it, and whether one reaches out."""
+        outside = [box for box in boxes if not _is_inside(box, size)]
+        self.outside += [LabelProblem(key, 0, _describe_outside(box, size)) for box in outside]
+        reaching = [box for box in boxes if _is_inside(box, size) and _reaches_out(box, size)]
+        if reaching:
+            self._say("Boxes", key, {BEYOND: f": {_name_box(reaching[0])} of {_name(size)}"})
+
+    def _add_mask(self, key: str, data: bytes, header: Header) -> None:
+        # A mask of another size is of the picture as it is shown, or is refused where it is compared.
+        if header.orientation == 1 or masks.read_size(data) != header.stored:
+            return
+        tells = not _hides_turn(header)
+        if self.options.exif == "stored" or (tells and not self.options.exif):
+            self.masks[key] = masks.turn(data, header.orientation)
+            self._say("Masks", key, {TURNED: _name_turn(header)})
+        elif not self.options.exif:
+            self._say("Masks", key, {OPEN: ""})
+
+    def _say(self, what: str, key: str, words: Mapping[str, str]) -> None:
         for word, sizes in words.items():
-            self.said[word].append(f"{key}{sizes}")
+            self.said[f"{what} of {{}} {word}"].append(f"{key}{sizes}")
 
     def list_sentences(self) -> list[str]:
         """Return what was done, a sentence each."""
         sentences = [
-            f"Boxes of {plural(len(pictures), 'picture')} {words} ({pictures[0]})."
+            f"{words.format(plural(len(pictures), 'picture'))} ({pictures[0]})."
             for words, pictures in self.said.items()
         ]
         first = next(iter(self.problems.values()), None)
         if first is not None:
             sentences.append(f"Labels of {plural(len(self.problems), 'picture')} were left out: {first.words}")
+        if self.outside:
+            sentences.append(f"Left out: {plural(len(self.outside), 'box')} ({self.outside[0].words.rstrip('.')}).")
         return sentences
 
 
@@ -133,11 +179,35 @@ def _place_boxes(
     moved, words = _scale_boxes(boxes, stated, size, options)
     if stored:
         moved = [TURNS[header.orientation](box, size) for box in moved]
-        words[TURNED] = f": {_name(header.stored)} stored, {_name(header.size)} shown"
-    elif _hides_turn(header) and not options.exif:
-        words[OPEN] = ""
+        words[TURNED] = _name_turn(header)
+    elif header.orientation != 1 and not options.exif:
+        words |= _describe_open(stated, header)
     done = (replace(box, box=new, relative=False, stated=None) for box, new in zip(boxes, moved, strict=True))
     return tuple(done), words
+
+
+def _describe_open(stated: Size | None, header: Header) -> dict[str, str]:
+    """Return what is said of a turned picture where nothing tells which way its boxes are."""
+    if stated is None:
+        return {UNSTATED: ""}
+    return {OPEN: ""} if _hides_turn(header) else {}
+
+
+def _is_inside(box: Box, size: Size) -> bool:
+    """Return whether a part of a box is in a picture."""
+    x0, y0, x1, y1 = box
+    return x0 < size[0] and y0 < size[1] and x1 > 0 and y1 > 0
+
+
+def _reaches_out(box: Box, size: Size) -> bool:
+    """Return whether a box ends farther outside of a picture than by rounding."""
+    beyond = [(OUTSIDE - 1) * side + 1 for side in size]
+    x0, y0, x1, y1 = box
+    return x0 < -beyond[0] or y0 < -beyond[1] or x1 > size[0] + beyond[0] or y1 > size[1] + beyond[1]
+
+
+def _describe_outside(box: Box, size: Size) -> str:
+    return f"its box {_name_box(box)} lies outside of the picture, which has {_name(size)} pixels"
 
 
 def _scale_boxes(
@@ -212,6 +282,14 @@ def _take_out_of_borders(box: Box, stated: Size, size: Size) -> Box:
 
 def _name(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
+
+
+def _name_box(box: Box) -> str:
+    return ", ".join(f"{number:g}" for number in box)
+
+
+def _name_turn(header: Header) -> str:
+    return f": {_name(header.stored)} stored, {_name(header.size)} shown"
 
 
 def _mirror(box: Box, size: Size) -> Box:

@@ -1,9 +1,10 @@
 """Read true masks of segmentations, PNGs of class indices; IoU and pixel accuracy of answers.
 
-A mask must have the size of its picture; an unusable one is a ValueError with the reason.
+A mask must have the size of its picture as it is shown; an unusable one is a ValueError with the reason.
 """
 
 import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFiles, ope
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.picture import bounds
+from sightglass.explain.picture.decode import UPRIGHT
 from sightglass.explain.picture.image import MAX_PIXELS
 
 IGNORED = (255, 65535)
@@ -30,6 +32,7 @@ VOID, UNJUDGED = -1, -2
 SAMPLE = 200
 """Masks by which it is told whether their values are 0 and 255 alone."""
 BINARY = "All masks have the values 0 and 255 alone: 255 is the second of two classes, not a pixel left out."
+FROM_1 = "Pixels of the value 0 count for no class: {} names the values from 1."
 EXPECTED = "give a folder of .png masks, or a .zip of it"
 
 
@@ -56,14 +59,18 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
                 raise Problem(f"The masks in {source.name} have more than {MAX_BYTES >> 20} MB: split them.")
         if not masks:
             raise Problem(f"There are no masks in {source.name}: {EXPECTED}.")
-        labels = _read_names(source, notes)
+        names = _read_names(source, notes)
     binary = _are_binary([*masks.values()])
+    # Where the values are 0 and 255 alone, the first name is that of 0.
+    from_1 = 0 not in names and bool(names) and not binary
+    labels = ("",) * from_1 + tuple(names.values())
+    choices = [BINARY] * binary + [FROM_1.format(notes.names_file)] * from_1
     summary = ReadAs(
         "masks",
         pictures=len(masks),
-        classes=len(labels),
+        classes=len(names),
         names_file=notes.names_file,
-        choices=(BINARY,) if binary else (),
+        choices=tuple(choices),
         unusable=count_reasons(problems),
         left_out=left_out,
         options=notes.options,
@@ -72,8 +79,8 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
     return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out, read_as=summary)
 
 
-def _read_names(source: LabelFiles, notes: Notes) -> tuple[str, ...]:
-    """Return the names of indices in a file beside the masks, if any.
+def _read_names(source: LabelFiles, notes: Notes) -> Mapping[int, str]:
+    """Return the names of indices, from 0 or 1, in a file beside the masks, if any.
 
     Raises Problem for a file without names.
     """
@@ -82,7 +89,7 @@ def _read_names(source: LabelFiles, notes: Notes) -> tuple[str, ...]:
     classes = find_names(replace(source, above=()), files, notes)
     if classes is None and files:
         raise Problem(f"{files[0].name} has no readable names of classes: write one on each line.")
-    return tuple(classes.names.values()) if classes else ()
+    return classes.names if classes else {}
 
 
 def _are_binary(masks: Sequence[bytes]) -> bool:
@@ -114,6 +121,28 @@ def _read_values(data: bytes, size: tuple[int, int] | None = None) -> NDArray[np
         raise ValueError("the mask is no readable PNG") from problem
 
 
+def read_size(data: bytes) -> tuple[int, int] | None:
+    """Return the width and height of a mask; None for no PNG."""
+    try:
+        with bounds.open_file("PNG", data, "the mask") as png:
+            return int(png.width), int(png.height)
+    except (OSError, SyntaxError, Pillow.DecompressionBombError, Problem):
+        return None
+
+
+def turn(data: bytes, orientation: int) -> bytes:
+    """Return a mask turned as an EXIF orientation says, and one that cannot be used as it is."""
+    try:
+        values = _read_values(data)
+    except ValueError:
+        # That is said where it is compared.
+        return data
+    turned = np.asarray(Pillow.fromarray(values.astype(np.int32)).transpose(UPRIGHT[orientation]))
+    file = io.BytesIO()
+    Pillow.fromarray(turned.astype(np.uint8 if values.max() < 256 else np.uint16)).save(file, "PNG")
+    return file.getvalue()
+
+
 def decode(
     data: bytes,
     size: tuple[int, int],
@@ -125,7 +154,8 @@ def decode(
 ) -> NDArray[np.int64]:
     """Return each pixel's class, int64 (H, W), or `VOID`.
 
-    `size`: (H, W) of the picture. `labels`: of the PNG's values; none: they are indices of the model's `count` classes.
+    `size`: (H, W) of the picture. `labels`: of the PNG's values, empty for one that is not counted; none: they are
+    indices of the model's `count` classes.
     `indices`: the model's class of each label. `binary`: all masks have 0 and 255 alone, which are then the two
     classes. Raises ValueError.
     """

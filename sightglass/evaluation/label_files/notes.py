@@ -69,8 +69,8 @@ class ReadAs:
     """The file that named the classes; empty where each label names its class."""
     sizes: tuple[str, ...] = ()
     """Sentences on pictures whose own size or turn differs from what the labels state (`label_sizes.place`)."""
-    turned: tuple[str, ...] = ()
-    """Pictures whose boxes were turned as `exif=stored` says, which is done once."""
+    placed: tuple[str, ...] = ()
+    """Pictures whose labels were put into pixels of the picture as it is shown, which is done once."""
     choices: tuple[str, ...] = ()
     """Sentences on what could be read in several ways, and how it was."""
     unusable: Mapping[str, int] = field(default_factory=dict)

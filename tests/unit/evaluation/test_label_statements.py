@@ -1,5 +1,6 @@
 """What files of labels state of sizes, turns, numbers, marks, names and masks is used; what is open is asked for."""
 
+import io
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -341,6 +342,97 @@ def test_parts_of_a_stored_picture_are_turned_where_that_is_stated(tmp_path: Pat
     assert truth.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
     # A run that goes on places what it has placed before.
     assert label_sizes.place(truth, find(str(tmp_path))).pictures == truth.pictures
+
+
+@pytest.mark.parametrize("name", ["YOLO", "table.csv"])
+def test_a_turn_is_said_of_boxes_without_a_stated_size(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216), 6)
+    table = "file,x0,y0,x1,y1,label\na.jpg,40,64,80,128,cat\n"
+    parts = f"0 {60 / 162} {96 / 216} {40 / 162} {64 / 216}\n"
+    path = write(tmp_path, name, table if name != "YOLO" else {"classes.txt": "cat\n", "a.txt": parts})
+    items = find(str(tmp_path))
+    read = ground_truth.read(path)
+    truth = label_sizes.place(read, items)
+    assert truth.pictures == read.pictures
+    assert [sentence for sentence in truth.read_as.sizes if "--labels-as exif=stored for the other" in sentence] == [
+        f"Boxes of 1 picture {label_sizes.UNSTATED} ({read.files[0]})."
+    ]
+    # A run that goes on says it once.
+    assert label_sizes.place(truth, items).read_as.sizes == truth.read_as.sizes
+    assert not label_sizes.place(ground_truth.read(path, LabelOptions(exif="turned")), items).read_as.sizes
+    stored = label_sizes.place(ground_truth.read(path, LabelOptions(exif="stored")), items)
+    assert stored.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
+
+
+def test_a_placed_box_is_placed_once(tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216), 6)
+    truth = place(tmp_path, state((162, 216), (40, 64, 80, 128)))
+    assert truth.find("a.jpg")[0].box == pytest.approx(whites(tmp_path), abs=1)
+    again = label_sizes.place(truth, find(str(tmp_path)))
+    assert again.pictures == truth.pictures and again.read_as.sizes == truth.read_as.sizes
+
+
+def test_boxes_outside_of_the_picture_are_said(tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    rows = "a.jpg,40,64,80,128,cat\na.jpg,200,100,300,200,cat\na.jpg,100,100,163,217,cat\na.jpg,0,0,170,100,cat\n"
+    truth = place(tmp_path, f"file,x0,y0,x1,y1,label\n{rows}", "a.csv")
+    assert [box.box[0] for box in truth.find("a.jpg") or ()] == [40, 100, 0]
+    why = "a.jpg: its box 200, 100, 300, 200 lies outside of the picture, which has 162 x 216 pixels"
+    assert [problem.words for problem in truth.problems] == [f"{why}."]
+    assert list(truth.read_as.sizes) == [
+        f"Boxes of 1 picture {label_sizes.BEYOND} (a.jpg: 0, 0, 170, 100 of 162 x 216).",
+        f"Left out: 1 box ({why}).",
+    ]
+    # Also where the stated size is that of the picture.
+    with pytest.raises(Problem, match="lies outside of the picture") as refused:
+        place(tmp_path, state((162, 216), (200, 100, 300, 200)))
+    assert is_one_sentence(str(refused.value))
+
+
+# ---- turned masks
+
+CORNER = np.arange(12).reshape(3, 4)
+"""A mask of 4 by 3 pixels."""
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("square", [False, True])
+def test_a_mask_of_the_stored_picture_is_turned_as_it_is(square: bool, orientation: int, tmp_path: Path) -> None:
+    values = CORNER[:, :3] if square else CORNER
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    stored = Pillow.fromarray((values * 20).astype(np.uint8))
+    for folder in ("pictures", "masks"):
+        (tmp_path / folder).mkdir()
+    stored.save(tmp_path / "pictures" / "a.png", exif=exif)
+    (tmp_path / "masks" / "a.png").write_bytes(png(values))
+    shown = Image.open(tmp_path / "pictures" / "a.png").pixels[..., 0].astype(int) // 20
+    items = find(str(tmp_path / "pictures"))
+
+    def see(**given: str) -> tuple[list[Any], str]:
+        truth = label_sizes.place(masks.read(tmp_path / "masks", LabelOptions(**given)), items)
+        # A run that goes on turns no mask again.
+        assert label_sizes.place(truth, items) == truth
+        with Pillow.open(io.BytesIO(truth.masks["a"])) as mask:
+            return np.asarray(mask).tolist(), " ".join(truth.read_as.list_sentences())
+
+    told = not square and orientation >= 5
+    found, words = see()
+    assert found == (shown if told else values).tolist()
+    assert ("Masks of 1 picture were turned" in words) is told
+    assert ("Masks of 1 picture were read as of the picture as it is shown" in words) is not told
+    found, words = see(exif="stored")
+    assert found == shown.tolist() and "Masks of 1 picture were turned" in words
+
+
+def test_names_of_masks_may_begin_at_1(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png([[0, 1, 2]]))
+    write(tmp_path, "names", {"classes.json": '{"2": "cat", "1": "ground"}'})
+    truth = masks.read(tmp_path)
+    assert truth.mask_labels == ("", "ground", "cat") and truth.classes == ("cat", "ground")
+    assert truth.read_as.classes == 2 and masks.FROM_1.format("classes.json") in truth.read_as.list_sentences()
+    found = masks.decode(truth.masks["a"], (1, 3), truth.mask_labels, {"ground": 0, "cat": 5}, 6)
+    assert found.tolist() == [[masks.VOID, 0, 5]]
 
 
 # ---- masks of 0 and 255

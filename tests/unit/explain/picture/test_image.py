@@ -18,6 +18,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods import METHODS
+from sightglass.explain.picture.decode import Header, read_header
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
@@ -131,6 +132,18 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     image = Image.open(pil.open(BytesIO(data)) if kind == "pillow" else data)
     np.testing.assert_array_equal(image.pixels, CORNERS)
     assert ("rotated as its EXIF orientation says" in image.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_header_has_the_size_before_and_after_the_turn(orientation: int, kind: str) -> None:
+    exif = pil.Exif()
+    exif[0x0112] = orientation
+    data = saved(pil.new("RGB", (40, 24)), kind, exif=exif)
+    shown = (24, 40) if orientation >= 5 else (40, 24)
+    image = Image.open(data)
+    assert (image.width, image.height) == shown
+    assert read_header(data, "a") == Header(shown, (40, 24), orientation)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
