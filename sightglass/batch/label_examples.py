@@ -51,13 +51,16 @@ def show(truth: GroundTruth, items: Sequence[Item], classes: Sequence[str], left
     `classes`: the model's. `left_out`: files that are not used, with the reasons, as far as nothing else says so.
     """
     sentences = replace(truth.read_as, left_out=left_out).list_sentences()
+    # A label that fits several of them is of none.
+    truth = truth.among([item.key for item in items])
+    chosen = _choose(truth, items)
     try:
-        placed = label_sizes.place(truth, _choose(truth, items))
+        placed = label_sizes.place(truth, chosen)
     except Problem as problem:
         return LabelsShown((*sentences, str(problem)), ())
     sizes = placed.read_as.sizes[len(truth.read_as.sizes) :]
     below = [f"Of the pictures below: {sentence[:1].lower()}{sentence[1:]}" for sentence in sizes]
-    return LabelsShown((*sentences, *below), tuple(draw_examples(placed, items, classes)))
+    return LabelsShown((*sentences, *below), tuple(draw_examples(placed, chosen, classes)))
 
 
 def draw_examples(truth: GroundTruth, items: Sequence[Item], classes: Sequence[str]) -> list[LabelExample]:
@@ -82,7 +85,7 @@ def draw_sheet(examples: Sequence[LabelExample]) -> Pixels:
 
 
 def _choose(truth: GroundTruth, items: Sequence[Item]) -> list[Item]:
-    labelled = [item for item in items if _is_labelled(truth, item)]
+    labelled = [item for item in items if truth.find_file(item.key)]
     with_objects = [item for item in labelled if truth.find(item.key)]
     offered = with_objects or labelled
     if len(offered) <= COUNT:
@@ -91,18 +94,13 @@ def _choose(truth: GroundTruth, items: Sequence[Item]) -> list[Item]:
     return [offered[round(number * last / (COUNT - 1))] for number in range(COUNT)]
 
 
-def _is_labelled(truth: GroundTruth, item: Item) -> bool:
-    return truth.find(item.key) is not None or bool(truth.find_class(item.key) or truth.find_mask(item.key))
-
-
 def _draw(truth: GroundTruth, item: Item, classes: Sequence[str]) -> LabelExample:
     image = item.open()
     mask = truth.find_mask(item.key)
     if mask is not None:
-        names = truth.mask_labels or classes
-        return LabelExample(
-            f"{item.key}: mask", draw_segments(image.pixels, _decode(mask, truth, image, classes), names)
-        )
+        indices = _decode(mask, truth, image, classes)
+        drawn = draw_segments(image.pixels, indices, truth.mask_labels or classes)
+        return LabelExample(f"{item.key}: mask", drawn)
     boxes = truth.find(item.key)
     if boxes is None:
         return LabelExample(f"{item.key}: {truth.find_class(item.key)}", image.pixels)
