@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import io
 import itertools
 import json
 import os
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from benchmarks.load.crowd import Crowd, Tally
 from benchmarks.load.pictures import SIZE, expect
 from benchmarks.load.run import PACKAGES, failures, figures, state
@@ -25,10 +26,13 @@ from benchmarks.pictures import numbered
 from benchmarks.processes import spawned
 from benchmarks.report import Row, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, serving
+from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
     import argparse
 
+WHITE = np.full((240, 320, 3), 255, np.uint8)
+"""The harmful picture."""
 CLIENTS, SECONDS = 8, 120.0
 VISITORS, MODELS = 2, 15
 """Who give harmful pictures, and the models that they give them to: each is set aside after three."""
@@ -67,21 +71,12 @@ def add_models(scratch: str) -> list[str]:
     return ids
 
 
-def white_picture() -> bytes:
-    """Return a white picture as a JPEG file."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (320, 240), "white").save(file, "JPEG")
-    return file.getvalue()
-
-
 class Visitors:
     """Who ask for maps of a white picture, again and again, each time of the next model."""
 
     def __init__(self, address: str, models: list[str]) -> None:
         self._address, self._models = address, itertools.cycle(models)
-        self._picture = base64.b64encode(white_picture()).decode()
+        self._picture = base64.b64encode(to_jpeg(WHITE)).decode()
         self._lock, self._over = threading.Lock(), threading.Event()
         self.answers: list[tuple[int, float]] = []
         """Status and seconds of each answer; 0 of none."""

@@ -36,7 +36,7 @@ HELP = (
 )
 
 
-NAMES_HELP = "The file that names the classes, where several disagree. On the command line: --labels-as names=FILE."
+NAMES_HELP = f"The file that names the classes, where several disagree. On the command line: {options.ask('names')}."
 LABELS_AS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "names": ("File with the names of classes", {}),
     "decimal": ("1,024 is", {"comma": "1.024", "point": "1024"}),
@@ -136,7 +136,7 @@ def _draw_labels_as(remembered: PicturesPage) -> None:
             if not words:
                 chosen[name] = st.text_input(title, before, key=key, placeholder="as the files say", help=NAMES_HELP)
                 continue
-            values = ["", *words]
+            values = ["", *options.CHOICES[name]]
             show = partial(_say_how, words)
             help = f"On the command line: {options.ask_which(name)}."
             look: dict[str, Any] = {"index": values.index(before), "format_func": show, "help": help}

@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from sightglass.batch import label_examples, run_store, table
 from sightglass.batch import labels as run_labels
-from sightglass.batch import run_store, table
 from sightglass.batch.engines import RayEngine, ThreadEngine, Work
 from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem, Unreadable
@@ -23,6 +23,7 @@ from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import describe_encodings, find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
@@ -200,10 +201,6 @@ class BatchJob:
 
     def _show_labels(self, truth: GroundTruth) -> None:
         """Draw a few labelled pictures beside the table, for a person to see whether the labels were read right."""
-        # They take a library that no other verb of the command line needs.
-        from sightglass.batch import label_examples
-        from sightglass.explain.picture.image import to_jpeg
-
         examples = label_examples.draw_examples(truth, self.items, self.work.classes)
         if examples:
             write_file(self.work.folder / label_examples.FILE, to_jpeg(label_examples.draw_sheet(examples)))

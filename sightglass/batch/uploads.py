@@ -205,8 +205,7 @@ def _find_pictures(path: Path, task: Task, left_out: dict[str, str]) -> tuple[It
 def _read_labels(path: Path, items: Sequence[Item], task: Task, labels_as: LabelOptions) -> GroundTruth | None:
     """Return the labels in an archive.
 
-    Raises Problem for one with neither pictures, `items`, nor labels, TooManyLabels and
-    UnclearLabels.
+    Raises Problem for one with neither pictures, `items`, nor labels, TooManyLabels and UnclearLabels.
     """
     if not items:
         return read_received(path, task.evaluation, labels_as)

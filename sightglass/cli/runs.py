@@ -135,9 +135,7 @@ def _make_job(
     source: list[str], engine_options: cli.EngineOptions, options: BatchOptions, progress: Progress
 ) -> runner.BatchJob:
     """Load the model, read the labels and return the run that a command line asks for."""
-    only = Path(source[0])
-    stem = result_folder.source_stem(only) if len(source) == 1 and only.exists() else "batch"
-    folder: str | Path = options.out or Path("explained") / stem
+    folder: str | Path = options.out or _choose_folder(source)
     pictures: Any = source[0] if len(source) == 1 else source
     left_out: dict[str, str] = {}
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES, left_out=left_out)
@@ -182,6 +180,13 @@ def _make_job(
         address=options.ray_address,
         gpus=options.ray_gpus,
     )
+
+
+def _choose_folder(source: list[str]) -> Path:
+    """Return where results go if no folder is named: by the only source's name."""
+    only = Path(source[0])
+    named = len(source) == 1 and only.exists()
+    return Path("explained") / (result_folder.source_stem(only) if named else "batch")
 
 
 def _names_classes(path: Path) -> bool:
