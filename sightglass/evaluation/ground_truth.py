@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem, TooManyLabels
 from sightglass.common.names import compose
+from sightglass.evaluation.label_files import parts
 from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import EXPECTED, open_files
@@ -231,6 +232,8 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
             truth = _collect(read_files(files, notes, left_out))
         except OSError as problem:
             raise Problem(f"{Path(path).name} cannot be read ({problem.strerror}): is it yours?") from problem
+    pictures, problems = parts.mark(Path(path).name, truth.pictures, notes)
+    truth = replace(truth, pictures=pictures, problems=(*truth.problems, *problems))
     if not (any(truth.pictures.values()) or truth.picture_labels):
         first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {Path(path).name}.{first}")

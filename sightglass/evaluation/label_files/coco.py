@@ -1,12 +1,13 @@
 """Read COCO's JSON: images, categories and annotations."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.label_files.rows import LabelError, Row, Size, TrueBox
+from sightglass.evaluation.label_files.rows import LabelError, Row, Size, TrueBox, refuse
 from sightglass.evaluation.label_files.values import box_around, is_set, parse_numbers, read_size
 from sightglass.models.geometry import Box
 
@@ -17,12 +18,31 @@ def fits(content: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """The tables that annotations refer to, by the keys of their rows."""
+class _Names:
+    """The names of images or of categories by their ids."""
 
-    pictures: Mapping[Any, str]
+    names: Mapping[Any, str]
+    unclear: Mapping[Any, str]
+    """Why an id means none of its names."""
+    missing: str
+    """What is said of an id that is not among them."""
+
+    def find(self, key: Any) -> str:
+        """Return the name of an id; raise LabelError without one, or with several."""
+        if key in self.unclear:
+            raise LabelError(self.unclear[key])
+        if key not in self.names:
+            raise LabelError(self.missing)
+        return self.names[key]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables that annotations refer to."""
+
+    pictures: _Names
     sizes: Mapping[Any, Size | None]
-    classes: Mapping[Any, str]
+    classes: _Names
 
 
 def _to_key(value: Any) -> Any:
@@ -40,32 +60,44 @@ def list_rows(file: str, content: Mapping[str, Any]) -> Iterator[Row]:
         annotations = list(content["annotations"])
     except (KeyError, TypeError, AttributeError) as problem:
         raise Problem(f"{file} is no COCO file: it needs images, categories and annotations.") from problem
-    yield from ((name, 0, lambda: None) for name in tables.pictures.values())
+    pictures = tables.pictures
+    yield from (("", 0, partial(refuse, reason)) for reason in pictures.unclear.values())
+    yield from ((name, 0, lambda: None) for key, name in pictures.names.items() if key not in pictures.unclear)
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
-        picture = tables.pictures.get(_to_key(number), "") if isinstance(number, int | float | str) else ""
+        picture = pictures.names.get(_to_key(number), "") if isinstance(number, int | float | str) else ""
         yield picture, line, partial(_parse, annotation, tables)
 
 
 def _read_tables(content: Mapping[str, Any]) -> _Tables:
-    images = {_to_key(row["id"]): row for row in content["images"] if "file_name" in row}
+    images = [row for row in content["images"] if "file_name" in row]
     return _Tables(
-        {key: str(row["file_name"]) for key, row in images.items()},
-        {key: read_size(row.get("width"), row.get("height")) for key, row in images.items()},
-        {_to_key(row["id"]): str(row["name"]) for row in content["categories"] if "name" in row},
+        _read_names("images", images, "file_name", "its picture is not among the images"),
+        {_to_key(row["id"]): read_size(row.get("width"), row.get("height")) for row in images},
+        _read_names("categories", content["categories"], "name", "its class is not among the categories"),
     )
+
+
+def _read_names(what: str, rows: Iterable[Mapping[str, Any]], column: str, missing: str) -> _Names:
+    """Return the names in a column by id; an id of several names means none of them."""
+    found: defaultdict[Any, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        if column in row:
+            found[_to_key(row["id"])][str(row[column])] = None
+    several = {key: [*names] for key, names in found.items() if len(names) > 1}
+    unclear = {
+        key: f"the {what} {first} and {second} have one id, {key}" for key, (first, second, *_) in several.items()
+    }
+    return _Names({key: next(iter(names)) for key, names in found.items()}, unclear, missing)
 
 
 def _parse(annotation: Any, tables: _Tables) -> TrueBox:
     picture = _to_key(annotation["image_id"])
-    label = _to_key(annotation["category_id"])
-    if picture not in tables.pictures:
-        raise LabelError("its picture is not among the images")
-    if label not in tables.classes:
-        raise LabelError("its class is not among the categories")
+    tables.pictures.find(picture)
+    label = tables.classes.find(_to_key(annotation["category_id"]))
     crowd = is_set(annotation.get("iscrowd"))
     ignored = is_set(annotation.get("ignore"))
-    return TrueBox(tables.classes[label], _find_box(annotation), crowd, ignored, stated=tables.sizes[picture])
+    return TrueBox(label, _find_box(annotation), crowd, ignored, stated=tables.sizes[picture])
 
 
 def _find_box(annotation: Mapping[str, Any]) -> Box:

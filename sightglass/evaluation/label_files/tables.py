@@ -18,6 +18,7 @@ from sightglass.evaluation.label_files.json_files import JsonContent, list_objec
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, decode
 from sightglass.evaluation.label_files.options import ask_which
+from sightglass.evaluation.label_files.parts import are_parts, ends_in_first_pixel, mixed
 from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
 from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, to_number
 from sightglass.explain.picture.source import PICTURES
@@ -215,11 +216,11 @@ def _read_loosely(found: Columns, row: Sequence[Any], style: NumberStyle) -> lis
 def _is_relative(name: str, numbers: Sequence[Sequence[float]]) -> bool:
     """Return whether boxes are in parts of the picture, by the largest number of each; raise Problem if unclear."""
     largest = [max(row) for row in numbers if row]
-    relative = bool(largest) and max(largest) <= 1.01
-    # Beside larger ones no box is smaller than a pixel.
-    if largest and not relative and (max(largest) <= 2 or any(0 < most < 1 for most in largest)):
-        raise Problem(f"Boxes of {name} may be in pixels or in parts of the picture from 0 to 1: write all in one way.")
-    return relative
+    if are_parts(name, largest):
+        return True
+    if any(map(ends_in_first_pixel, largest)):
+        raise mixed(name)
+    return False
 
 
 def _find_order(

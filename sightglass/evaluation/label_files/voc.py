@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.opening import LabelFile
+from sightglass.evaluation.label_files.parts import MOST
 from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, refuse
 from sightglass.evaluation.label_files.values import is_set, parse_numbers, read_size
 from sightglass.evaluation.label_files.xml_files import read_text
@@ -31,6 +32,9 @@ def list_rows(file: LabelFile) -> Iterator[Row]:
 
 
 def _parse(name: str, corners: Sequence[str], difficult: bool, stated: Size | None) -> TrueBox:
-    # Its pixels are counted from 1, the last one included.
     x0, y0, x1, y1 = parse_numbers(corners)
-    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1), ignored=difficult, stated=stated)
+    # A box of the first pixel alone is from 1 to 1.
+    in_parts = max(x1, y1) <= MOST and x0 < x1 and y0 < y1
+    # Pixels are counted from 1, the last one included.
+    shift = 0 if in_parts else 1
+    return TrueBox(name.strip(), (x0 - shift, y0 - shift, x1, y1), ignored=difficult, stated=stated)

@@ -9,7 +9,7 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.evaluation import boxes, ground_truth
 from sightglass.evaluation.kinds import place_boxes
-from sightglass.evaluation.label_files import cvat, xml_files
+from sightglass.evaluation.label_files import cvat, parts, xml_files
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.models.adapter import Prediction
 from tests.faults.outcome import is_one_sentence
@@ -386,6 +386,93 @@ def test_folders_of_equal_names_are_told_apart(tmp_path: Path) -> None:
     truth = ground_truth.read(tmp_path / "createml")
     found = [truth.find(f"{part}/b.jpg") or () for part in ("train", "valid")]
     assert [[box.label for box in each] for each in found] == [["cat"], ["dog"]]
+
+
+def in_parts(box: tuple[float, float, float, float]) -> dict[str, str]:
+    """Return a file of labels in the forms that have boxes in pixels, with these numbers in it."""
+    x0, y0, x1, y1 = box
+    middle = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "width": x1 - x0, "height": y1 - y0}
+    corner = {"name": "rect", "x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
+    corners = f"<xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+    annotation = {"image_id": 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+    image = {"id": 1, "file_name": "a.jpg", "width": WIDE, "height": HIGH}
+    region = {"shape_attributes": corner, "region_attributes": {"type": "cat"}}
+    shape = {"label": "cat", "points": [[x0, y0], [x1, y1]], "shape_type": "rectangle"}
+    return {
+        "coco.json": json.dumps(
+            {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cat"}]}
+        ),
+        "voc.xml": f"<annotation><filename>a.jpg</filename><object><name>cat</name><bndbox>{corners}</bndbox></object>"
+        "</annotation>",
+        "createml.json": json.dumps([{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": middle}]}]),
+        "via.json": json.dumps({"a.jpg1": {"filename": "a.jpg", "regions": [region]}}),
+        "labelme.json": json.dumps({"imagePath": "a.jpg", "shapes": [shape]}),
+        "cvat.xml": f'<annotations><image name="a.jpg"><box label="cat" xtl="{x0}" ytl="{y0}" xbr="{x1}" ybr="{y1}"/>'
+        "</image></annotations>",
+    }
+
+
+@pytest.mark.parametrize("name", in_parts((0, 0, 1, 1)))
+@pytest.mark.parametrize("box", [(0.25, 0.5, 0.75, 1), (0, 0, 1, 1), (0.125, 0, 0.5, 0.25)])
+def test_boxes_in_parts_of_the_picture_are_read_as_such(
+    name: str, box: tuple[float, float, float, float], tmp_path: Path
+) -> None:
+    path = write_all(tmp_path, name, in_parts(box)[name])
+    truth = ground_truth.read(path.parent if path.suffix == ".xml" else path)
+    found = [each.in_pixels((WIDE, HIGH)).box for each in truth.find("a.jpg") or ()]
+    x0, y0, x1, y1 = box
+    assert found == [pytest.approx((x0 * WIDE, y0 * HIGH, x1 * WIDE, y1 * HIGH))]
+    assert parts.READ in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("name", in_parts((0, 0, 1, 1)))
+def test_boxes_that_are_neither_pixels_nor_parts_are_refused(name: str, tmp_path: Path) -> None:
+    path = write_all(tmp_path, name, in_parts((0.5, 0.5, 1.5, 1.75))[name])
+    with pytest.raises(Problem, match="may be in pixels or in parts"):
+        ground_truth.read(path.parent if path.suffix == ".xml" else path)
+
+
+def test_a_box_within_a_pixel_beside_larger_ones_is_left_out(tmp_path: Path) -> None:
+    content = json.loads(in_parts((10, 20, 60, 90))["coco.json"])
+    content["annotations"].append({"image_id": 1, "category_id": 1, "bbox": [0.25, 0.25, 0.5, 0.5]})
+    truth = ground_truth.read(write(tmp_path, "l.json", json.dumps(content)))
+    assert [box.box for box in truth.find("a.jpg") or ()] == [(10, 20, 60, 90)]
+    assert ["its box 0.25, 0.25, 0.75, 0.75 is within the first pixel" in each.reason for each in truth.problems] == [
+        True
+    ]
+
+
+AGAIN = {"id": 0, "file_name": "z.jpg", "width": WIDE, "height": HIGH}
+REPEATED: dict[str, tuple[str, Any, dict[str, list[str]], set[str]]] = {
+    "images": (
+        "images",
+        AGAIN,
+        {"b.jpg": ["cat"], "c.jpg": []},
+        {"the images a.jpg and z.jpg have one id, 0"},
+    ),
+    "categories": (
+        "categories",
+        {"id": 1, "name": "bird"},
+        {"a.jpg": ["cat"], "b.jpg": ["cat"], "c.jpg": []},
+        {"the categories dog and bird have one id, 1"},
+    ),
+    "one image twice": (
+        "images",
+        AGAIN | {"id": 0.0, "file_name": "a.jpg"},
+        {"a.jpg": ["cat", "dog"], "b.jpg": ["cat"], "c.jpg": []},
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_an_id_of_two_names_counts_for_neither(name: str, tmp_path: Path) -> None:
+    table, row, expected, reasons = REPEATED[name]
+    content = json.loads(coco())
+    content[table].append(row)
+    truth = ground_truth.read(write(tmp_path, "l.json", json.dumps(content)))
+    assert {key: [box.label for box in boxes] for key, boxes in truth.pictures.items()} == expected
+    assert {problem.reason for problem in truth.problems} == reasons
 
 
 HOSTILE: dict[str, Any] = {
