@@ -209,7 +209,7 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
-        all_notes = tuple(dict.fromkeys((*notes, *limits, *raw.notes)))
+        all_notes = tuple(dict.fromkeys((*notes, *limits, *_describe_idle_layers(raw, options), *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
             image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes
@@ -262,6 +262,13 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
     if "ratio" in given and options.per != "picture":
         return [f"ratio={options.ratio:g} has no effect: it is of one map of the whole picture (per=picture)."]
     return []
+
+
+def _describe_idle_layers(raw: RawMaps, options: Options) -> list[str]:
+    """Return a sentence on chosen layers that no map was computed at."""
+    if not raw.maps or not {*options.layers}.isdisjoint(raw.layers):
+        return []
+    return [f"layers={','.join(options.layers)} has no effect with this method."] * bool(options.layers)
 
 
 def _scale(

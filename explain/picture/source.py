@@ -52,6 +52,10 @@ RESULTS = {"analysis_summary.json", "journal.jsonl", "comparison.json", "similar
 """Files of which each folder of results has one."""
 OWN = "results of Sightglass"
 """Why a picture in such a folder is left out."""
+_UNMARKED = {"classes.png", "labels.jpg", "methods.jpg", "segmentation.png", "similarity.jpg"}
+"""Pictures of such a folder that carry no recipe, beside `*_original.jpg`."""
+_MAP = re.compile(rb"\x93NUMPY.{4,8}\{'descr': '<f\d', 'fortran_order': False, 'shape': \(\d+, \d+\), \}", re.DOTALL)
+"""How a map begins that was written as an array: it has no colours."""
 _RECIPE_BYTES = 512
 """Number of bytes at the start of a file within which its recipe begins."""
 
@@ -117,10 +121,11 @@ def _is_result(path: Path, key: str, of_results: Collection[str], left_out: dict
         if path.is_file():
             with path.open("rb") as file:
                 start = file.read(_RECIPE_BYTES)
-    is_own = path.stem.endswith("_original") or _carries_recipe(start)
-    if is_own:
-        left_out[key] = OWN
-    return is_own
+    is_named = path.stem.endswith("_original") or path.name in _UNMARKED
+    if not (is_named or _carries_recipe(start) or _MAP.match(start)):
+        return False
+    left_out[key] = OWN
+    return True
 
 
 def _note_results(of_results: set[str], folder: str, names: Sequence[str]) -> None:

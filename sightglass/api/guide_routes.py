@@ -113,6 +113,8 @@ class GuideAnswer(PlainResult):
     """The map alone in colours at picture size, PNG in base64."""
     gradcam_overlay: str
     """The picture under the map, PNG in base64."""
+    notes: tuple[str, ...]
+    """Sentences on the map, and on options without effect."""
 
 
 class HeatmapAnswer(PlainResult):
@@ -122,6 +124,8 @@ class HeatmapAnswer(PlainResult):
     """Name of the file in SIGHTGLASS_HEATMAPS."""
     url: str
     """Address of the request that returns it."""
+    notes: tuple[str, ...]
+    """Sentences on the map, and on options without effect."""
 
 
 @router.get(
@@ -148,6 +152,7 @@ def explain(request: GuideRequest, _: str) -> GuideAnswer:
         confidence=min(max(explanation.task.scorer.score(explanation, 0) or 0.0, 0.0), 1.0),
         gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, style))),
         gradcam_overlay=base64_text(service.overlay_png(explanation, style)),
+        notes=explanation.notes,
     )
 
 
@@ -163,7 +168,7 @@ def generate(request: HeatmapRequest, _: str) -> HeatmapAnswer:
     explanation = request.explain(**options)
     overlay = to_jpeg(every_map(explanation, style, boxes=request.show_box))
     file = heatmap_files.save(embed(overlay, explanation, 0, style.overlay, picture=False))
-    return HeatmapAnswer(path=file, url=f"/view_heatmap?path={file}")
+    return HeatmapAnswer(path=file, url=f"/view_heatmap?path={file}", notes=explanation.notes)
 
 
 def _detector() -> str:

@@ -262,7 +262,7 @@ def pixels(text: str) -> np.ndarray:
 def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
     body = client.post("/predict_with_gradcam", json={"image": picture}).json()
     result = Explainer()(bus, top_k=1)
-    assert {*body} == {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
+    assert {*body} == {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay", "notes"}
     assert body["prediction"] == result.predictions[0].label
     assert body["confidence"] == result.predictions[0].score
     heatmap, blended = pixels(body["gradcam_heatmap"]), pixels(body["gradcam_overlay"])
@@ -296,7 +296,7 @@ def test_a_heatmap_is_written_and_fetched_by_its_url(client, bus, picture, as_fo
     if not as_form:
         body = {"json": {"image": picture, "model": model}}
     first, report = (client.post("/generate_heatmap", **body).json() for _ in range(2))
-    assert report == {"path": report["path"], "url": f"/view_heatmap?path={report['path']}"}
+    assert {*report} == {"path", "url", "notes"} and report["url"] == f"/view_heatmap?path={report['path']}"
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([first["path"], report["path"]])
     assert re.fullmatch(r"heatmap_\d{8}_\d{6}(_2)?\.jpg", report["path"])
     answer = client.get(report["url"])

@@ -90,6 +90,24 @@ def test_each_field_is_used(ask, route, form, model, field, value, option, expec
 
 
 @pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(("field", "value"), [("masks", 50), ("head", 1)])
+def test_a_field_without_effect_is_said(client: TestClient, scene: Path, route: str, field: str, value: int) -> None:
+    picture = base64.b64encode(scene.read_bytes()).decode()
+    said = client.post(route, json={"image": picture, "model": "demo-cls-s", field: value}).json()
+    assert f"{field}={value} has no effect with this method." in said["notes"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(("field", "value"), [("iou", 0.5), ("confidence", 0.5), ("classes", ["star"])])
+def test_a_field_of_boxes_is_refused_by_a_classifier(
+    client: TestClient, scene: Path, route: str, field: str, value: Any
+) -> None:
+    picture = base64.b64encode(scene.read_bytes()).decode()
+    answer = client.post(route, json={"image": picture, "model": "demo-cls-s", field: value})
+    assert answer.status_code == 400 and field in answer.json()["detail"], answer.json()
+
+
+@pytest.mark.parametrize("route", ROUTES)
 def test_pictures_are_drawn_as_asked(ask, route) -> None:
     plain, _ = ask(route, model="demo-s")
     for field, value in {"colormap": "viridis", "cmap": "hot", "alpha": 0.9, "mode": "overlay"}.items():

@@ -172,6 +172,23 @@ def test_dropped_archives_say_what_is_wrong_with_them(tmp_path: Path, monkeypatc
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("name", ["labels.jpg", "segmentation.png", "top_predictions/gradcam_top1_gear.npy"])
+def test_what_was_drawn_without_a_recipe_is_left_out(name: str, tmp_path: Path, bus: Path) -> None:
+    results = tmp_path / "results"
+    explanation = Explainer("demo-seg")(bus, top_k=1)
+    explanation.save(results)
+    drawn = results / name
+    drawn.parent.mkdir(exist_ok=True)
+    if drawn.suffix == ".npy":
+        np.save(drawn, explanation.heatmaps[0].values)
+    elif not drawn.exists():
+        drawn.write_bytes(bus.read_bytes())
+    np.save(results / "mine.npy", explanation.image.pixels)
+    left_out: dict[str, str] = {}
+    assert [item.key for item in find(tmp_path, left_out=left_out)] == ["results/mine.npy"]
+    assert left_out[f"results/{name}"] == picture_source.OWN
+
+
 def test_folders_of_results_are_left_out(tmp_path: Path, bus: Path) -> None:
     explanation = Explainer("demo-cls-s")(bus, top_k=1)
     (tmp_path / "photos").mkdir()

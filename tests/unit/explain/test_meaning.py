@@ -369,6 +369,19 @@ def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> 
         assert np.array_equal(heatmap.raw[0], alone.raw[0])
 
 
+@pytest.mark.parametrize("method", ["rollout", "attention", "rise", "saliency"])
+def test_layers_that_a_method_does_not_read_are_said(method: str, scene: np.ndarray) -> None:
+    explainer = Explainer("demo-vit")
+    words = "layers=patch_embed.proj.0 has no effect with this method."
+    options = {"top_k": 1, "method": method} | ({"masks": 8} if method == "rise" else {})
+    assert words in explainer(scene, layers="patch_embed.proj.0", **options).notes
+    assert not any(note.startswith("layers=") for note in explainer(scene, **options).notes)
+    if method == "attention":
+        read = explainer(scene, layers="blocks.1.attn", **options)
+        assert read.heatmaps[0].layers == ("blocks.1.attn",)
+        assert not any(note.startswith("layers=") for note in read.notes)
+
+
 def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
     result = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
     assert not result.heatmaps[0].signed and "evidence=both has no effect with this method." in result.notes

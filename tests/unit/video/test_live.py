@@ -82,6 +82,7 @@ class Fake(LiveExplainer):
 
     def __init__(self) -> None:
         self.order: list[bytes] = []
+        self.frames = SimpleNamespace(loaded=SimpleNamespace(adapter=SimpleNamespace(apart=False)))
 
     def explain(self, data: bytes):
         self.order.append(data)
