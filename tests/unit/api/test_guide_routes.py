@@ -104,7 +104,7 @@ def test_a_field_of_boxes_is_refused_by_a_classifier(
 ) -> None:
     picture = base64.b64encode(scene.read_bytes()).decode()
     answer = client.post(route, json={"image": picture, "model": "demo-cls-s", field: value})
-    assert answer.status_code == 400 and field in answer.json()["detail"], answer.json()
+    assert answer.status_code == 400 and "draws no boxes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
