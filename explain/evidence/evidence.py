@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import BatchNorm2d
 
 from sightglass.common.errors import ModelProblem
@@ -29,10 +28,11 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
-from sightglass.explain.evidence.determinism import PassLock
-from sightglass.explain.evidence.layers import as_map, fit_grid, watch
+from sightglass.explain.evidence.determinism import PassLock, saved_copies
+from sightglass.explain.evidence.layers import as_map, fit_grid, measured_at, split_views, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.evidence.recorded import Recording, Seed
+from sightglass.explain.evidence.placing import place
+from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
@@ -60,19 +60,6 @@ class ModelChanged(ModelProblem):
     """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
 
 
-def _pack(tensor: Tensor) -> tuple[Tensor, int]:
-    """Copy what autograd saves of a module's own tensors; the pass's have a gradient."""
-    saved = tensor.detach() if tensor.requires_grad else tensor.clone()
-    return saved, saved._version
-
-
-def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    tensor, version = packed
-    if tensor._version != version:
-        raise RuntimeError("a tensor needed for the gradient was changed by an inplace operation")
-    return tensor
-
-
 def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
     """Have the gradient of a batch norm's output laid out as the output is.
 
@@ -98,12 +85,21 @@ class Evidence:
     _returned: Any = None
     """What the module itself returned, for targets that are functions of it."""
 
-    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once, under its lock while hooks are on."""
-        self.loaded = loaded
+    def __init__(
+        self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...], *, placed: bool = False
+    ) -> None:
+        """Run the model once, under its lock while hooks are on.
+
+        `placed`: the layers are those of another evidence, and lie in this picture where they lie in that one.
+        """
         self.geometry: Geometry = model_input.geometry
-        self.layers = layers
         self.tensor = loaded.move_input(model_input.tensor)
+        size = (self.tensor.shape[-2], self.tensor.shape[-1])
+        self._placed = placed or not (layers and loaded.places_vary)
+        if not self._placed:
+            loaded, layers = measured_at(loaded, layers, size)
+        self.loaded = loaded
+        self.layers = layers = split_views(layers)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
@@ -112,12 +108,11 @@ class Evidence:
             recorded, self.outputs = self._forward()
         self.answers = self.outputs
         """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        if missing := next((path for path in self.paths if path not in recorded), None):
+        if missing := next((layer.path for layer in layers if layer.key not in recorded), None):
             raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
         self._check_row()
-        self.recorded = [recorded[layer.path] for layer in layers]
+        self.recorded = [recorded[layer.key] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
-        size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
         self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
         self.activations = [as_map(t.detach().float(), layer) for t, layer in zip(self.recorded, layers, strict=True)]
@@ -163,13 +158,27 @@ class Evidence:
         """Sentences on the pass that belong to each of its explanations."""
         repeated = tuple(
             f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
-            for path in self.paths
+            for path in dict.fromkeys(self.paths)
             if self.calls.get(path, 1) > 1
         )
         # A map without layers asks for none.
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
+
+    def place(self) -> None:
+        """Check once where the layers lie in this picture; raise ModelProblem where that cannot be told."""
+        if self._placed:
+            return
+        if self.received is not None:
+            self.layers = self.received.place()
+        else:
+            found = place(self.loaded, self.tensor, self.layers)
+            survey = self.loaded.survey.moved(found)
+            if survey is not self.loaded.survey:
+                self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
+            self.layers = tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+        self._placed = True
 
     @property
     def current(self) -> bool:
@@ -214,7 +223,7 @@ class Evidence:
         """The activations with the values that several maps share."""
         return [Activation(activation[0]) for activation in self.activations]
 
-    def _forward(self) -> tuple[dict[str, Tensor], Any]:
+    def _forward(self) -> Outputs:
         """Replay a recorded pass, or run the model."""
         self.received = self.loaded.remote_pass(self.tensor, self.geometry, self.layers)
         if self.received is not None:
@@ -225,7 +234,8 @@ class Evidence:
         if loaded.guard is not None or not recorded_passes.records(self.tensor.device):
             return self._run()
         tensor, precision = self.tensor, torch.get_float32_matmul_precision()
-        key = (loaded.adapter, tensor.shape, tensor.dtype, self.paths, precision)
+        keys = tuple(layer.key for layer in self.layers)
+        key = (loaded.adapter, tensor.shape, tensor.dtype, keys, precision)
         self._recording = recordings.get(key)
         if self._recording is not None:
             self.calls = self._recording.calls
@@ -255,10 +265,10 @@ class Evidence:
         other._recording = None
         with self.loaded.lock:
             recorded, other.outputs = other._run()
-        other.recorded = [recorded[path] for path in self.paths]
+        other.recorded = [recorded[layer.key] for layer in self.layers]
         return other
 
-    def _run(self) -> tuple[dict[str, Tensor], Any]:
+    def _run(self) -> Outputs:
         # Copy only if a later step writes in place: copies cost as much as a few convolutions.
         if not self.loaded.mutates:
             try:
@@ -267,11 +277,12 @@ class Evidence:
                 self.loaded.mutates = True
         return self._run_pass(self.tensor, copied=True)
 
-    def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+    def _run_pass(self, tensor: Tensor, *, copied: bool) -> Outputs:
         """Run one pass; `copied`: with copies for later layers. Raises _Overwritten where a recorded output changed."""
-        recorded: dict[str, Tensor] = {}
+        recorded: dict[tuple[str, int], Tensor] = {}
         calls: dict[str, int] = {}
-        versions: dict[str, int] = {}
+        versions: dict[tuple[str, int], int] = {}
+        views = {layer.path: layer for layer in self.layers if layer.views}
         module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
         # The sparse gradient goes past what an attention is made of.
         attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
@@ -287,11 +298,18 @@ class Evidence:
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
-            leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
+            parts = [output]
+            if path in views:
+                # Each has a place of its own.
+                parts = [*output.split(1, AXES[views[path].layout][0])]
+            leaves = [part if part.requires_grad else part.detach().requires_grad_() for part in parts]
             # The last call counts.
-            recorded[path], versions[path] = leaf, leaf._version
-            return leaf.clone() if copied else leaf
+            for view, leaf in enumerate(leaves, -1 if path not in views else 0):
+                recorded[path, view], versions[path, view] = leaf, leaf._version
+            if path in views:
+                return torch.cat(leaves, AXES[views[path].layout][0])
+            return leaves[0].clone() if copied else leaves[0]
 
         def keep_returned(*call: Any) -> None:
             if threading.get_ident() == caller:
@@ -301,8 +319,8 @@ class Evidence:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
-                    contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
-                contexts.enter_context(watch(module, self.paths, record))
+                    contexts.enter_context(saved_copies())
+                contexts.enter_context(watch(module, dict.fromkeys(self.paths), record))
                 for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
@@ -312,7 +330,7 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any(out._version != versions[path] for path, out in recorded.items()):
+        if not copied and any(out._version != versions[key] for key, out in recorded.items()):
             raise _Overwritten
         self.calls = calls
         return recorded, outputs
@@ -472,6 +490,11 @@ ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass."""
 
 
+def _moved(layer: Layer, placed: Layer) -> Layer:
+    """Return a layer of an evidence where it lies in its picture."""
+    return replace(layer, cover=placed.views[layer.view] if layer.views else placed.cover, views=placed.views)
+
+
 class PassPart(Evidence):
     """One picture's part of a batched pass, which it keeps alive."""
 
@@ -479,6 +502,7 @@ class PassPart(Evidence):
         """`answers`: the outputs of the whole, where they are read."""
         self.whole, self.place = whole, place
         self.loaded, self.layers, self.geometry = whole.loaded, whole.layers, geometry
+        self._placed = whole._placed
         self.tensor = whole.tensor[place : place + 1]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ MAX_GUESSED_PREFIX = 8
 """The same where no convolution shows what the grid is."""
 LEAST_TOKENS = 9
 """Tokens that are taken for a grid; fewer are a summary of the picture."""
+MAX_VIEWS = 64
+"""Pictures that forward may make of one."""
 Size = tuple[int, int]
 
 
@@ -39,6 +41,9 @@ class AttentionModule:
     """Where the grid lies in the input."""
 
 
+Part = TypeVar("Part", Layer, AttentionModule)
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """The inside of a model, as one pass shows it."""
@@ -55,8 +60,23 @@ class Survey:
     """Paths of outputs that were measured to have no place in the picture."""
     default: tuple[str, ...] = ()
     """Paths of the default layers, where these were measured."""
+    inferred: tuple[str, ...] = ()
+    """Paths of layers whose place marks do not show; empty where none was measured."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence on what was not measured, by the path of the layer; of all by the empty path."""
+
+    def moved(self, placed: Mapping[str, Layer]) -> "Survey":
+        """Return it with some layers, by path, where they lie in a picture, and what lay where they did with them."""
+        covers = {self.by_path[path].cover: layer.cover for path, layer in placed.items() if not layer.views}
+        if all(before == after for before, after in covers.items()):
+            return self
+
+        def move(part: Part) -> Part:
+            return replace(part, cover=covers.get(part.cover, part.cover))
+
+        by_path = {path: move(layer) for path, layer in self.by_path.items()} | placed
+        short, attentions = (tuple(map(move, row)) for row in (self.short, self.attentions))
+        return replace(self, by_path=by_path, short=short, attentions=attentions)
 
 
 def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Survey:
@@ -68,7 +88,8 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves)
+    convolutions = {path for path, part in parts.items() if isinstance(part, nn.Conv2d)}
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, convolutions)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
@@ -90,10 +111,13 @@ class _Observer:
     any_layout: bool
     leaves: Collection[str]
     """Paths of modules without parts."""
+    convolutions: Collection[str]
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
     grids: dict[Size, None] = field(default_factory=dict)
+    views: set[int] = field(default_factory=set)
+    """Numbers of pictures that convolutions were given at once."""
     previous: Tensor | None = None
     returned: int = 0
     """Bytes that leaf modules have returned so far."""
@@ -107,7 +131,9 @@ class _Observer:
         if not isinstance(output, torch.Tensor):
             return
         self.returned += output.nbytes if path in self.leaves else 0
-        if (layer := describe(path, output, self.size, self.grids, any_layout=self.any_layout)) is None:
+        layer = describe(path, output, self.size, self.grids, any_layout=self.any_layout)
+        layer = self._describe_views(path, output) if layer is None else layer
+        if layer is None:
             return
         if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):
             # Last seen, first tried: patches are cut by the latest convolution.
@@ -119,6 +145,16 @@ class _Observer:
         else:
             self.short.append(path)
         self.previous = output
+
+    def _describe_views(self, path: str, output: Tensor) -> Layer | None:
+        """Return the layout of maps of several pictures that forward made of one; None of windows."""
+        count = len(output) if output.ndim in (3, 4) else 1
+        if not (self.any_layout and 1 < count <= MAX_VIEWS):
+            return None
+        if path in self.convolutions:
+            self.views.add(count)
+        first = describe(path, output[:1], self.size, self.grids, any_layout=False) if count in self.views else None
+        return None if first is None else replace(first, views=(WHOLE,) * count)
 
     def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""

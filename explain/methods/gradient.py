@@ -201,7 +201,7 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
             request.report(number, SAMPLES, f"{method.name}, step {number} of {SAMPLES}")
             noise = deviation * torch.randn(evidence.tensor.shape, generator=generator)
             tensor = evidence.tensor + noise.to(evidence.tensor)
-            noisy = Evidence(evidence.loaded, ModelInput(tensor, evidence.geometry), evidence.layers)
+            noisy = Evidence(evidence.loaded, ModelInput(tensor, evidence.geometry), evidence.layers, placed=True)
             slopes.append(noisy.gradients(missing))
         for place, target in enumerate(missing):
             raws = evidence.raws[method.id, target] = []

@@ -221,7 +221,8 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> V
     before, preprocessing = explanation.evidence, explanation.options.preprocessing
     changed, adapter = change(explanation.image, before.geometry, kind), before.loaded.adapter
     image = replace(explanation.image, pixels=changed.pixels, jpeg=b"")
-    evidence = Evidence(before.loaded, before.loaded.prepare(image, preprocessing), before.layers)
+    model_input = before.loaded.prepare(image, preprocessing)
+    evidence = Evidence(before.loaded, model_input, before.layers, placed=True)
     adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:
