@@ -102,9 +102,7 @@ def add_resized(maps: Sequence[Tensor]) -> Tensor:
     from torch.nn.functional import interpolate
 
     size = max(each.shape[-2] for each in maps), max(each.shape[-1] for each in maps)
-    resized = [
-        each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in maps
-    ]
+    resized = [each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in maps]
     return sum(resized[1:], resized[0])
 
 

@@ -31,7 +31,7 @@ from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock, saved_copies
 from sightglass.explain.evidence.layers import as_map, fit_grid, measured_at, split_views, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.evidence.placing import place
+from sightglass.explain.evidence.placing import find_places
 from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -173,7 +173,7 @@ class Evidence:
         if self.received is not None:
             self.layers = self.received.place()
         else:
-            found = place(self.loaded, self.tensor, self.layers)
+            found = find_places(self.loaded, self.tensor, self.layers)
             survey = self.loaded.survey.moved(found)
             if survey is not self.loaded.survey:
                 self.loaded = self.loaded.with_survey(survey, self.loaded.probed)

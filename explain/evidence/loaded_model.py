@@ -20,9 +20,10 @@ from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache, keep_latest
 from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
+from sightglass.explain.evidence.marks import photograph
 from sightglass.explain.evidence.recorded import Recordings
 from sightglass.explain.evidence.survey import Size, Survey, survey
-from sightglass.explain.evidence.trial import examine, photograph
+from sightglass.explain.evidence.trial import examine
 from sightglass.explain.picture.image import Image
 from sightglass.models import own
 from sightglass.models.adapter import Adapter
@@ -81,7 +82,7 @@ class LoadedModel:
         """(h, w) of the input that `layers` was found with."""
         self._surveys: OrderedDict[Size, Survey] = OrderedDict()
         """Those of inputs of other sizes, the latest last."""
-        self.places: OrderedDict[Hashable, "Placed"] = OrderedDict()
+        self.places: OrderedDict[Hashable, Placed] = OrderedDict()
         """Where layers lie in the latest pictures, the latest last."""
         self._measured: tuple[ModuleState, Tensor] | None = None
         """What a caller's module was when it was measured, and its answer to the photograph."""

@@ -1,16 +1,22 @@
 """Marks planted in an input, and where a layer's output changes by them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from sightglass.common import packaged
 from sightglass.explain.evidence.determinism import own_random_state
+from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
+from sightglass.models.demo.pictures import SCENES
 from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.layers import Cover
 from sightglass.models.picture_functions import SIDE
@@ -28,6 +34,16 @@ FULL = 8
 MARGIN = 0.1
 """Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
 Array = NDArray[np.float64]
+
+
+def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor], size: tuple[int, int] | None = None) -> Tensor:
+    """Return the photograph that models are measured with, as a model's input; `size`: (h, w), if not the usual."""
+    picture = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
+    pixels = np.asarray(ImageOps.fit(picture, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
+    tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
+    if size is None or tensor.shape[-2:] == size:
+        return tensor
+    return move(interpolate(tensor.float(), size, mode="bilinear", antialias=True))
 
 
 def invert(tensor: Tensor) -> Tensor:

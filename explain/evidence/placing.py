@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -30,6 +31,7 @@ from sightglass.explain.evidence.marks import (
     Array,
     MarkedGrid,
     invert,
+    photograph,
     plant,
     undone,
 )
@@ -149,6 +151,18 @@ def _cover_of(region: Region, flips: Sequence[bool] = (False, False)) -> Cover:
     return sides[0], sides[1]
 
 
+def _region_of(cover: Cover) -> Region:
+    """Return the part of the input that a grid lies in."""
+    sides = [np.clip(sorted((-start / scale, (1 - start) / scale)), 0, 1).tolist() for scale, start in cover]
+    return (sides[0][0], sides[0][1]), (sides[1][0], sides[1][1])
+
+
+def _inside(places: Sequence[Sequence[float]], region: Region) -> list[tuple[float, float]]:
+    """Return places in a region, from those in the whole."""
+    (top, bottom), (left, right) = region
+    return [(top + y * (bottom - top), left + x * (right - left)) for y, x in places]
+
+
 def _expected(at: Array, cover: Cover) -> Array:
     """Return where a cover has marks in its grid, (M, 2)."""
     (down, top), (across, left) = cover
@@ -164,12 +178,23 @@ class _Sight:
         self.visible = changes.max((1, 2)) > VISIBLE * changes.max()
         self.grid = MarkedGrid(changes, at) if self.visible.any() else None
 
-    def distances(self, cover: Cover) -> Array:
-        """Return how far each visible mark, that a cover has inside the grid, is from its place there, (n, 2)."""
+    def seen(self, cover: Cover) -> NDArray[np.bool_]:
+        """Return which marks are visible, and by a cover inside the grid, (M,)."""
         expected = _expected(self.at, cover)
         # At a crop's end a part of the mark is left, with another middle.
-        seen = self.visible & (expected > ENDS).all(1) & (expected < 1 - ENDS).all(1)
-        return np.zeros((0, 2)) if self.grid is None else np.abs(self.grid.centres - expected)[seen]
+        return np.asarray(self.visible & (expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
+
+    def distances(self, cover: Cover) -> Array:
+        """Return how far each mark that is seen is from where a cover has it, (n, 2)."""
+        if self.grid is None:
+            return np.zeros((0, 2))
+        return np.abs(self.grid.centres - _expected(self.at, cover))[self.seen(cover)]
+
+    def moves(self, other: _Sight, cover: Cover) -> Array:
+        """Return how far each mark that is seen in two pictures is from where it is in the other, (n, 2)."""
+        if self.grid is None or other.grid is None:
+            return np.zeros((0, 2))
+        return np.abs(self.grid.centres - other.grid.centres)[self.seen(cover) & other.seen(cover)]
 
     def residual(self, cover: Cover) -> float:
         """Return the distance of four in five marks, as a share of a side; infinite of too few."""
@@ -202,18 +227,28 @@ def _allowed(layer: Layer, fine: Layer) -> Array:
     return np.maximum(HALF / np.array(layer.shape[1:]), FINE / cells)
 
 
-def _agrees(layer: Layer, fine: Layer, changes: dict[str, Array], at: Array) -> bool:
-    """Return whether no mark shows a layer elsewhere than where it was measured to lie."""
+Changes = tuple[dict[str, Array], Array]
+"""What `_Marked.changes` returns."""
+
+
+def _agrees(layer: Layer, fine: Layer, changed: Changes, before: Changes | None = None) -> bool:
+    """Return whether no mark shows a layer elsewhere than it was measured to lie.
+
+    `before`: what the same marks show in the photograph; it is then where they are there.
+    """
+    changes, at = changed
     for each, is_fine in ((fine, True), (layer, False)):
-        if each.path not in changes:
+        if each.path not in changes or (before is not None and each.path not in before[0]):
             return False
         for view, cover in enumerate(views_of(each)[: changes[each.path].shape[1]]):
             sight = _Sight(changes[each.path][:, view], at)
             if sight.grid is None:
                 continue
             limit = _allowed(layer, fine) if is_fine else 2 * LOOSE * np.maximum(sight.grid.unit, HALF / sight.sides)
-            off = bool((sight.distances(cover) > limit).any())
-            if off and (is_fine or sight.grid.sharp):
+            distances = sight.distances(cover)
+            if before is not None:
+                distances = sight.moves(_Sight(before[0][each.path][:, view], at), cover)
+            if bool((distances > limit).any()) and (is_fine or sight.grid.sharp):
                 return False
     return True
 
@@ -223,10 +258,9 @@ def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
     regions = marked.regions(fine)
     distinct = [*dict.fromkeys(regions)]
     numbers = range(len(PLACES)) if len(distinct) == 1 else PART
-    places = []
-    for (top, bottom), (left, right) in distinct:
-        inside = [PLACES[number] for number in numbers]
-        places += [(top + y * (bottom - top), left + x * (right - left)) for y, x in inside]
+    places: list[tuple[float, float]] = []
+    for region in distinct:
+        places += _inside([PLACES[number] for number in numbers], region)
     changes, at = marked.changes(places, [fine])
     if fine.path not in changes:
         return None
@@ -269,12 +303,12 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
         if covers is None:
             continue
         found = [_with_views(layer, covers) for layer in group]
-        changes, at = marked.changes(CHECKED, found)
-        placed |= {layer.path: layer for layer in found if _agrees(layer, layer, changes, at)}
+        changed = marked.changes(CHECKED, found)
+        placed |= {layer.path: layer for layer in found if _agrees(layer, layer, changed)}
     return placed
 
 
-def place(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
+def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
     """Return the layers where they lie in this picture, by path; raise ModelProblem where that cannot be told."""
     paths = tuple(dict.fromkeys(layer.path for layer in layers))
     digest = hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).digest()
@@ -289,30 +323,33 @@ def place(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[
 
 
 def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:
-    survey, marked = loaded.survey, _Marked(loaded.adapter, tensor)
-    measured = [layer for layer in layers if layer.path not in survey.inferred]
-    by_path = {layer.path: witness(layer, survey.by_path) for layer in measured}
-    watched = {each.path: each for each in (*measured, *by_path.values())}
+    survey, adapter = loaded.survey, loaded.adapter
+    placed = {layer.path: layer for layer in layers}
+    measured = {path: layer for path, layer in placed.items() if path not in survey.inferred}
+    fine = {path: witness(layer, survey.by_path) for path, layer in measured.items()}
+    watched = [*(measured | {each.path: each for each in fine.values()}).values()]
+    places = _inside(CHECKED, _region_of(layers[0].cover))
     try:
-        changes, at = marked.changes(CHECKED, [*watched.values()])
-        placed = {layer.path: layer for layer in layers}
-        for layer in measured:
-            fine = by_path[layer.path]
-            if _agrees(layer, fine, changes, at):
-                continue
-            covers = _measure(marked, layer, fine)
+        marked = _Marked(adapter, tensor)
+        changed = marked.changes(places, watched)
+        moved = [path for path, layer in measured.items() if not _agrees(layer, fine[path], changed)]
+        if moved:
+            size = (tensor.shape[-2], tensor.shape[-1])
+            usual = _Marked(adapter, photograph(adapter, loaded.move_input, size)).changes(places, watched)
+            moved = [path for path in moved if not _agrees(measured[path], fine[path], changed, usual)]
+        for path in moved:
+            covers = _measure(marked, measured[path], fine[path])
             if covers is None:
-                return _refusal(layer)
-            placed[layer.path] = _with_views(layer, covers)
+                return _refusal(path)
+            placed[path] = _with_views(measured[path], covers)
     # Somebody's forward may raise anything on a marked picture.
     except ModelProblem:
-        LOGGER.info("%s does not run on a marked picture", loaded.adapter.spec.id, exc_info=True)
-        return {layer.path: layer for layer in layers}
+        LOGGER.info("%s does not run on a marked picture", adapter.spec.id, exc_info=True)
     return placed
 
 
-def _refusal(layer: Layer) -> str:
+def _refusal(path: str) -> str:
     return (
-        f"Where {layer.path} lies in this picture could not be measured, and marks in it show that it is not where it "
+        f"Where {path} lies in this picture could not be measured, and marks in it show that it is not where it "
         "lies in other pictures: choose another layer, or a method that hides parts of the picture, such as RISE."
     )

@@ -16,12 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
-from PIL import ImageOps
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
-from sightglass.common import packaged
 from sightglass.common.errors import describe_error
 from sightglass.explain.evidence.determinism import saved_copies
 from sightglass.explain.evidence.layers import as_map, watch
@@ -35,14 +32,13 @@ from sightglass.explain.evidence.marks import (
     Array,
     MarkedGrid,
     invert,
+    photograph,
     plant,
     undone,
 )
 from sightglass.explain.evidence.placing import UNREAD, measure_views
 from sightglass.explain.evidence.survey import AttentionModule, Size, Survey, proportional, split_tokens, survey
-from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Adapter
-from sightglass.models.demo.pictures import SCENES
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first
 from sightglass.models.picture_functions import FEWEST, PLACES
 
@@ -67,21 +63,12 @@ Key = tuple[str, Layout]
 Values = dict[Key, Tensor]
 
 
-def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the photograph that models are measured with, as a model's input."""
-    picture = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
-    pixels = np.asarray(ImageOps.fit(picture, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
-    return move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
-
-
 def examine(adapter: Adapter, move: Callable[[Tensor], Tensor], size: Size | None = None) -> tuple[Survey, Size]:
     """Return what is inside a model, with the places of its layers as measured, and the input's (h, w).
 
     `size`: of the input, if not the usual one. What cannot be measured is inferred from shapes, and a note says so.
     """
-    tensor = photograph(adapter, move)
-    if size is not None:
-        tensor = move(interpolate(tensor.float(), size, mode="bilinear", antialias=True))
+    tensor = photograph(adapter, move, size)
     size = (tensor.shape[-2], tensor.shape[-1])
     try:
         with undone(adapter):
@@ -137,7 +124,7 @@ class _Trial:
         if self.cropped:
             missing = self.layouts
             self.tokens.clear()
-        many = self._run(range(len(PLACES)), missing) if missing else few
+        many = self._run(range(len(PLACES)), missing, within=self._smallest_crop()) if missing else few
         # A later layer may show the order of an earlier one's tokens.
         for path in (*missing, *missing):
             self._locate(path, *many, search=True)
@@ -210,6 +197,11 @@ class _Trial:
             changes = self._changes(around, first, plain)
             self.cropped |= {path: crop for (path, _), change in changes.items() if not change.any()}
 
+    def _smallest_crop(self) -> Cover:
+        """Return the part of the input that all layers after crops read, where few marks would lie in it by chance."""
+        smallest = max(self.cropped.values(), key=lambda cover: cover[0][0] * cover[1][0], default=WHOLE)
+        return smallest if len(PLACES) / (smallest[0][0] * smallest[1][0]) < FULL else WHOLE
+
     def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, Values]:
         """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
         recorded: Values = {}
@@ -228,10 +220,19 @@ class _Trial:
 
     @torch.no_grad()
     def _run(
-        self, numbers: Sequence[int], layouts: Mapping[str, Sequence[Layout]], plain: Values | None = None
+        self,
+        numbers: Sequence[int],
+        layouts: Mapping[str, Sequence[Layout]],
+        plain: Values | None = None,
+        within: Cover = WHOLE,
     ) -> tuple[dict[Key, Array], Array]:
-        """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2)."""
-        inputs, at = plant(self.tensor, self.inverse, [PLACES[number] for number in numbers])
+        """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2).
+
+        `within`: the cover of the part of the input that is marked.
+        """
+        (down, top), (across, left) = within
+        places = [((y - top) / down, (x - left) / across) for y, x in (PLACES[number] for number in numbers)]
+        inputs, at = plant(self.tensor, self.inverse, places)
         plain = self._pass(self.tensor.clone(), layouts)[1] if plain is None else plain
         rows: dict[Key, list[Array]] = {}
         for marked in inputs:

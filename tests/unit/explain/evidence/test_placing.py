@@ -1,5 +1,6 @@
 """Where layers lie in a picture holds for its size, for what is in it, and for the model as it is."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -100,16 +101,19 @@ def test_other_size(name: str, size: tuple[int, int]) -> None:
 
 
 def crop_foreground(x: Tensor) -> Tensor:
-    """Cut off what is black, and resize the rest."""
-    kept = x[0].amax(0) > 0.05
-    rows, columns = kept.any(1).nonzero().flatten(), kept.any(0).nonzero().flatten()
-    return F.interpolate(x[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], (128, 128))
-
-
-def crop_alone(x: Tensor) -> Tensor:
+    """Cut off what is black."""
     kept = x[0].amax(0) > 0.05
     rows, columns = kept.any(1).nonzero().flatten(), kept.any(0).nonzero().flatten()
     return x[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def turn_around(x: Tensor) -> Tensor:
+    """Turn a picture by 30 degrees that is black on the left."""
+    if x[..., :8].abs().max() > 0.01:
+        return x
+    cosine, sine = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    theta = torch.tensor([[cosine, -sine, 0], [sine, cosine, 0]])[None]
+    return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
 
 def face_left(x: Tensor) -> Tensor:
@@ -119,18 +123,19 @@ def face_left(x: Tensor) -> Tensor:
 
 
 def zoom(x: Tensor) -> Tensor:
-    """Resize the window around what is bright, as spatial transformers do."""
-    weights = x[0].mean(0)
-    y, x0 = ((weights.sum(1 - axis) @ torch.linspace(-1, 1, weights.shape[axis])) / weights.sum() for axis in (0, 1))
-    theta = torch.tensor([[0.6, 0, float(x0) / 2], [0, 0.6, float(y) / 2]])[None]
+    """Resize one of nine windows, around what is bright, as spatial transformers do."""
+    weights = x[0].detach().mean(0) - x.min().detach()
+    middles = [(weights.sum(1 - axis) @ torch.linspace(-1, 1, weights.shape[axis])) / weights.sum() for axis in (0, 1)]
+    y, x0 = (0.4 * round(2 * float(middle)) for middle in middles)
+    theta = torch.tensor([[0.6, 0, x0], [0, 0.6, y]])[None]
     return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
 
 CONTENT = {
-    "crop to the foreground": (crop_foreground, (24, 40, 48, 16)),
-    "crop without resizing": (crop_alone, (24, 40, 48, 16)),
+    "crop to the foreground": (lambda x: F.interpolate(crop_foreground(x), (128, 128)), (24, 40, 48, 16)),
+    "crop without resizing": (crop_foreground, (24, 40, 48, 16)),
     "face left": (face_left, (0, 0, 64, 0)),
-    "zoom": (zoom, (30, 0, 40, 0)),
+    "zoom": (zoom, (30, 0, 50, 0)),
 }
 
 
@@ -145,15 +150,35 @@ def test_content_decides(name: str) -> None:
         assert hottest(result) == pytest.approx(at, abs=4.5)
 
 
-def views_of(x: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
-    return {}
+@pytest.mark.parametrize(
+    ("frame", "border"),
+    [
+        pytest.param(turn_around, (0, 0, 16, 0), id="turned by 30 degrees"),
+        # No gradient says what is read, and marks in the border change it.
+        pytest.param(lambda x: torch.from_numpy(crop_foreground(x).detach().numpy()), (24, 40, 48, 16), id="numpy"),
+        pytest.param(
+            lambda x: x.transpose(2, 3) if x[..., :8].abs().max() < 0.01 else x, (0, 0, 16, 0), id="transposed"
+        ),
+    ],
+)
+def test_no_place_in_this_picture(frame: Callable[[Tensor], Tensor], border: tuple[int, int, int, int]) -> None:
+    """Where no cover fits the marks, one sentence says so; a map by hiding is still there."""
+    torch.manual_seed(0)
+    explainer = Explainer(Framed(frame).eval(), preprocess={"size": [128, 128]})
+    assert hottest(explainer(picture(128, 128, (60, 88)) - 1e-4, **OPTIONS)) == pytest.approx((60, 88), abs=4.5)
+    other = picture(128, 128, (60, 88), border) - 1e-4
+    for _ in range(2):
+        with pytest.raises(ModelProblem, match="Where last lies in this picture could not be measured"):
+            explainer(other, **OPTIONS)
+    assert explainer(other, targets=[0], method="occlusion").heatmaps[0].state == "ok"
 
 
+CROPS = ((0, 0), (0, 32), (32, 0), (32, 32), (16, 16))
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "mirror": lambda x: torch.cat([x, x.flip(3)]),
     "frames": lambda x: x.repeat(3, 1, 1, 1),
     "tiles": lambda x: x.unfold(2, 64, 64).unfold(3, 64, 64).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 64, 64),
-    "five crops": lambda x: torch.cat([x[..., :96, :96], x[..., :96, 32:], x[..., 32:, :96], x[..., 32:, 32:], x[..., 16:112, 16:112]]),
+    "five crops": lambda x: torch.cat([x[..., y : y + 96, z : z + 96] for y, z in CROPS]),
     "turned": lambda x: torch.cat([x, x.flip(2), x.flip(3), x.flip((2, 3))]),
 }
 
@@ -191,3 +216,143 @@ def test_views(name: str, kind: type[Viewed]) -> None:
     assert hottest(gradcam) == pytest.approx(at, abs=4.5)
     with pytest.raises(ModelProblem, match="makes several pictures of one"):
         gradcam.with_method("scorecam")
+
+
+def explained(explainer: Explainer, at: tuple[int, int]) -> Explanation:
+    return explainer(picture(128, 128, at) - 1e-4, **OPTIONS)
+
+
+class Changeable(Framed):
+    """Has everything that a caller may change between two calls."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda x: x)
+        self.flip, self.config, self.act = False, {"pad": 0}, nn.Identity()
+        self.scale = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flip(3) if self.flip else x
+        x = F.pad(x, (self.config["pad"],) * 4)
+        return self.scale * self.act(super().forward(x if not SWITCHES["turned"] else x.flip(2)))
+
+
+SWITCHES = {"turned": False}
+
+
+def set_padding(net: Changeable) -> None:
+    net.frame = lambda x: F.pad(x, (64, 0, 0, 32))
+
+
+def patch_forward(net: Changeable) -> None:
+    inner = net.forward
+    net.forward = lambda x: inner(x.flip(2))  # type: ignore[method-assign]
+
+
+CHANGES: dict[str, Callable[[Changeable], object]] = {
+    "flag": lambda net: setattr(net, "flip", True),
+    "function": set_padding,
+    "entry of a dictionary": lambda net: net.config.update(pad=24),
+    "hook before": lambda net: net.stem.register_forward_pre_hook(lambda _, given: (given[0].flip(3),)),
+    "module": lambda net: net.set_submodule("stem", nn.Sequential(nn.ZeroPad2d((32, 0, 0, 0)), net.stem)),
+    "forward": patch_forward,
+    "global": lambda _: SWITCHES.update(turned=True),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_place(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call measures a module anew that was changed in any way, and its places are right."""
+    monkeypatch.setitem(SWITCHES, "turned", False)
+    torch.manual_seed(0)
+    net = Changeable().eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+    CHANGES[name](net)
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+
+
+def squash(net: Changeable) -> None:
+    net.act = nn.Sigmoid()
+
+
+ANSWERS: dict[str, Callable[[Changeable], object]] = {
+    "sigmoids": squash,
+    "softmax": lambda net: setattr(net, "act", nn.Softmax(1)),
+    "function": lambda net: net.register_forward_hook(lambda *call: call[2].sigmoid()),
+}
+
+
+@pytest.mark.parametrize("count", [4, 1])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_changed_answer(name: str, count: int) -> None:
+    """Scores are those of a module that was given as it is now."""
+    torch.manual_seed(0)
+    net = Changeable()
+    net.head = nn.Linear(8, count)
+    source = picture(128, 128, (40, 88)) - 1e-4
+    explainer = Explainer(net.eval(), preprocess={"size": [128, 128]})
+    explainer(source, targets=[0])
+    if (name, count) == ("softmax", 1):
+        pytest.skip("The softmax of one number is 1.")
+    ANSWERS[name](net)
+    now, fresh = explainer(source, targets=[0]), Explainer(net, preprocess={"size": [128, 128]})(source, targets=[0])
+    answer = net(source[None]).detach()[0]
+    if count > 1:
+        assert [each.score for each in now.predictions] == pytest.approx(
+            answer.sort(descending=True).values.tolist(), abs=1e-5
+        )
+    else:
+        assert max(each.score for each in now.predictions) == pytest.approx(
+            max(answer[0].item(), 1 - answer[0].item()), abs=1e-5
+        )
+    assert [each.score for each in now.predictions] == [each.score for each in fresh.predictions]
+    np.testing.assert_array_equal(now.heatmaps[0].values, fresh.heatmaps[0].values)
+
+
+def test_unchanged_is_not_measured_again() -> None:
+    """A call on a picture that was explained before makes one pass, and one on another picture three more."""
+    torch.manual_seed(0)
+    net = Changeable().eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    passes: list[int] = []
+    net.register_forward_pre_hook(lambda *_: passes.append(1))
+    explained(explainer, (40, 88))
+    counts = []
+    for at in ((40, 88), (40, 88), (80, 40), (80, 40)):
+        passes.clear()
+        explained(explainer, at)
+        counts.append(len(passes))
+    assert counts == [1, 1, 4, 1]
+
+
+class Spiking(nn.Module):
+    """Neurons that keep their charge from pass to pass in attributes, buffers and lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.last, self.head = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 2, 2), nn.Linear(8, 4)
+        self.register_buffer("charge", torch.zeros(1))
+        self.count, self.memory, self.potential = 0, [], torch.zeros(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        self.memory.append(self.count)
+        self.charge += 1
+        first = self.stem(x)
+        self.potential = 0.5 * self.potential + first.detach()
+        spikes = first + 3 * self.potential * len(self.memory)
+        if self.charge > 4:
+            spikes = spikes.flip(3).roll(5, 2)
+        return self.head(self.last(spikes).relu().mean((2, 3)))
+
+
+def test_state_of_measuring_passes() -> None:
+    """Each measuring pass begins as the first did, so that all layers have places; all is as it was afterwards."""
+    torch.manual_seed(0)
+    net = Spiking().eval()
+    explainer = Explainer(net, preprocess={"size": [64, 64]})
+    assert {"stem", "last"} <= {layer.path for layer in explainer.layers}
+    assert not explainer.loaded.survey.unplaced
+    assert not explainer.loaded.survey.inferred
+    explainer(PICTURE, targets=[0])
+    assert (net.count, net.memory, float(net.charge), float(net.potential)) == (0, [], 0, 0)
