@@ -166,12 +166,17 @@ class Evidence:
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
 
-    def place(self) -> None:
+    @property
+    def is_located(self) -> bool:
+        """Whether it is known where the layers lie in this picture."""
+        return self._placed
+
+    def locate(self) -> None:
         """Check once where the layers lie in this picture; raise ModelProblem where that cannot be told."""
         if self._placed:
             return
-        if self.received is not None:
-            self.layers = self.received.place()
+        if (apart := self._pass_apart()) is not None:
+            self.layers = apart[0].locate(apart[1])
         else:
             found = find_places(self.loaded, self.tensor, self.layers)
             survey = self.loaded.survey.moved(found)
@@ -179,6 +184,17 @@ class Evidence:
                 self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
             self.layers = tuple(_moved(layer, found[layer.path]) for layer in self.layers)
         self._placed = True
+
+    def located(self, picture: int) -> tuple[Layer, ...]:
+        """Return the layers where they lie in one of the pictures of this pass; raise ModelProblem as `locate` does."""
+        if self._placed:
+            return self.layers
+        found = find_places(self.loaded, self.tensor[picture : picture + 1], self.layers)
+        return tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+
+    def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
+        """Return the pass of a model that runs in a process of its own, and which of its pictures this is."""
+        return None if self.received is None else (self.received, 0)
 
     @property
     def current(self) -> bool:
@@ -511,8 +527,11 @@ class PassPart(Evidence):
         self._gradients = {}
         self.raws = {}
 
+    def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
+        return None if self.whole.received is None else (self.whole.received, self.place)
+
     def with_graph(self) -> Evidence:
-        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
+        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers, placed=True).with_graph()
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):

@@ -279,8 +279,9 @@ class LoadedModel:
         state, (before, answer) = self._read_state(self.guard), self._measured
         if state == before:
             return False
-        now = self._answer_photograph() if state.structure == before.structure else None
-        if now is None or not same_answer(now, answer, SAME):
+        now = self._answer_photograph()
+        # Why one fails, its pass on the picture says.
+        if now is not None and (state.structure != before.structure or not same_answer(now, answer, SAME)):
             return True
         self._measured = state, answer
         self._surveys.clear()

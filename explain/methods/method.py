@@ -162,7 +162,7 @@ class Method:
         if evidence.received is not None and self.family in OF_MODULES:
             return evidence.received.run_method(self, targets, request)
         if self.at_layers or self.id in GUIDED:
-            evidence.place()
+            evidence.locate()
         is_split = any(layer.views for layer in evidence.layers)
         if is_split and self.family in ("library", "path"):
             raise ModelProblem(

@@ -422,9 +422,9 @@ class ReceivedPass:
         """Return the gradients of the targets' scalars, by layer and target."""
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
 
-    def place(self) -> tuple[Layer, ...]:
-        """Return the layers where they lie in the picture; raise ModelProblem where that cannot be told."""
-        return cast("tuple[Layer, ...]", self._ask("place"))
+    def locate(self, picture: int) -> tuple[Layer, ...]:
+        """Return the layers where they lie in one of the pictures; raise ModelProblem where that cannot be told."""
+        return cast("tuple[Layer, ...]", self._ask("locate", picture))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:
         """Return a scalar's gradient at each layer.

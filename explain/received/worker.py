@@ -187,13 +187,10 @@ class _Answers:
             outputs, has_weight = replace(outputs, weight=None), True
         return recorded, _as_data(outputs), dict(evidence.calls), has_weight
 
-    def place(self, number: int) -> tuple[Layer, ...] | None:
-        """Return the layers where they lie in the picture, None as `gradients`."""
+    def locate(self, number: int, picture: int) -> tuple[Layer, ...] | None:
+        """Return the layers where they lie in one of the pictures, None as `gradients`."""
         evidence = self._passes.get(number)
-        if evidence is None:
-            return None
-        evidence.place()
-        return evidence.layers
+        return None if evidence is None else evidence.located(picture)
 
     def weight(self, number: int) -> Tensor | None:
         """Return the weight of the last layer; None as `gradients`."""

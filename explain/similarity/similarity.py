@@ -251,7 +251,7 @@ def _compare(
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]]]:
     """Return unit vectors, cosine, state, and each picture's raw maps."""
     for evidence in pair:
-        evidence.place()
+        evidence.locate()
     loaded = pair[0].loaded
     with loaded.lock, torch.enable_grad():
         pair = [evidence.with_graph() for evidence in pair]

@@ -10,6 +10,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class ModuleState:
     def add_part(self, part: nn.Module) -> None:
         """Add a module with its parts."""
         if not self._is_new(part):
+            return
+        if isinstance(part, torch.jit.ScriptModule):
+            self._add_all([*part.parameters(), *part.buffers()], 0)
             return
         attributes = vars(part)
         self._add_class(type(part))
