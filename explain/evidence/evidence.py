@@ -60,6 +60,18 @@ class ModelChanged(ModelProblem):
     """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
 
 
+def _leaves(layer: Layer, output: Tensor) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
+    """Return the leaves of the graph at an output by `Layer.key`, and the output that is made of them."""
+    if not layer.views:
+        leaf = output if output.requires_grad else output.detach().requires_grad_()
+        return {layer.key: leaf}, leaf
+    axis = AXES[layer.layout][0]
+    parts = enumerate(torch.split(output, 1, axis))
+    # Each has a place of its own.
+    leaves = {(layer.path, view): _leaves(replace(layer, views=()), part)[1] for view, part in parts}
+    return leaves, torch.cat([*leaves.values()], axis)
+
+
 def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
     """Have the gradient of a batch norm's output laid out as the output is.
 
@@ -298,7 +310,7 @@ class Evidence:
         recorded: dict[tuple[str, int], Tensor] = {}
         calls: dict[str, int] = {}
         versions: dict[tuple[str, int], int] = {}
-        views = {layer.path: layer for layer in self.layers if layer.views}
+        by_path = {layer.path: layer for layer in self.layers}
         module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
         # The sparse gradient goes past what an attention is made of.
         attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
@@ -315,17 +327,11 @@ class Evidence:
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
             calls[path] = calls.get(path, 0) + 1
-            parts = [output]
-            if path in views:
-                # Each has a place of its own.
-                parts = [*output.split(1, AXES[views[path].layout][0])]
-            leaves = [part if part.requires_grad else part.detach().requires_grad_() for part in parts]
+            leaves, joined = _leaves(by_path[path], output)
             # The last call counts.
-            for view, leaf in enumerate(leaves, -1 if path not in views else 0):
-                recorded[path, view], versions[path, view] = leaf, leaf._version
-            if path in views:
-                return torch.cat(leaves, AXES[views[path].layout][0])
-            return leaves[0].clone() if copied else leaves[0]
+            recorded.update(leaves)
+            versions.update({key: leaf._version for key, leaf in leaves.items()})
+            return joined.clone() if copied else joined
 
         def keep_returned(*call: Any) -> None:
             if threading.get_ident() == caller:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ class _Marked:
             maps = as_map(output.detach(), by_path[path]).float()
             maps = maps[:, :: max(1, maps.shape[1] // CHANNELS)]
             # Of several calls the last counts.
-            recorded[path] = adaptive_avg_pool2d(maps, [min(side, CELLS) for side in maps.shape[2:]])
+            recorded[path] = adaptive_avg_pool2d(maps, (min(maps.shape[2], CELLS), min(maps.shape[3], CELLS)))
 
         with undone(self.adapter), watch(self.adapter.module, by_path, note):
             self.adapter.run(tensor)
@@ -188,13 +188,15 @@ class _Sight:
         """Return how far each mark that is seen is from where a cover has it, (n, 2)."""
         if self.grid is None:
             return np.zeros((0, 2))
-        return np.abs(self.grid.centres - _expected(self.at, cover))[self.seen(cover)]
+        distances: Array = np.abs(self.grid.centres - _expected(self.at, cover))
+        return distances[self.seen(cover)]
 
     def moves(self, other: _Sight, cover: Cover) -> Array:
         """Return how far each mark that is seen in two pictures is from where it is in the other, (n, 2)."""
         if self.grid is None or other.grid is None:
             return np.zeros((0, 2))
-        return np.abs(self.grid.centres - other.grid.centres)[self.seen(cover) & other.seen(cover)]
+        distances: Array = np.abs(self.grid.centres - other.grid.centres)
+        return distances[self.seen(cover) & other.seen(cover)]
 
     def residual(self, cover: Cover) -> float:
         """Return the distance of four in five marks, as a share of a side; infinite of too few."""
@@ -236,21 +238,35 @@ def _agrees(layer: Layer, fine: Layer, changed: Changes, before: Changes | None 
 
     `before`: what the same marks show in the photograph; it is then where they are there.
     """
-    changes, at = changed
-    for each, is_fine in ((fine, True), (layer, False)):
-        if each.path not in changes or (before is not None and each.path not in before[0]):
+    limit = _allowed(layer, fine)
+    if not _is_near(fine, changed, before, lambda _: limit):
+        return False
+    return _is_near(layer, changed, before, _loosely)
+
+
+def _loosely(sight: _Sight) -> Array | float:
+    """Return how far marks may be off in a layer itself, where a mark may be spread over all of it."""
+    if sight.grid is None or not sight.grid.sharp:
+        return np.inf
+    return np.asarray(2 * LOOSE * np.maximum(sight.grid.unit, HALF / sight.sides))
+
+
+def _is_near(layer: Layer, changed: Changes, before: Changes | None, limit: Callable[[_Sight], Array | float]) -> bool:
+    """Return whether all marks that a layer shows are within a limit of their places, in shares of its sides."""
+    if layer.path not in changed[0] or (before is not None and layer.path not in before[0]):
+        return False
+    sights = _sights(layer, changed)
+    usual = None if before is None else _sights(layer, before)
+    for view, (cover, sight) in enumerate(zip(views_of(layer), sights, strict=False)):
+        distances = sight.distances(cover) if usual is None else sight.moves(usual[view], cover)
+        if bool((distances > limit(sight)).any()):
             return False
-        for view, cover in enumerate(views_of(each)[: changes[each.path].shape[1]]):
-            sight = _Sight(changes[each.path][:, view], at)
-            if sight.grid is None:
-                continue
-            limit = _allowed(layer, fine) if is_fine else 2 * LOOSE * np.maximum(sight.grid.unit, HALF / sight.sides)
-            distances = sight.distances(cover)
-            if before is not None:
-                distances = sight.moves(_Sight(before[0][each.path][:, view], at), cover)
-            if bool((distances > limit).any()) and (is_fine or sight.grid.sharp):
-                return False
     return True
+
+
+def _sights(layer: Layer, changed: Changes) -> list[_Sight]:
+    changes, at = changed
+    return [_Sight(each, at) for each in changes[layer.path].swapaxes(0, 1)]
 
 
 def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
@@ -294,7 +310,8 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
     placed: dict[str, Layer] = {}
     by_count: dict[int, list[Layer]] = {}
     for layer in layers:
-        by_count.setdefault(len(layer.views), []).append(layer)
+        if layer.views:
+            by_count.setdefault(len(layer.views), []).append(layer)
     for group in by_count.values():
         by_path = {layer.path: layer for layer in group}
         fine = witness(group[-1], by_path)
@@ -323,29 +340,36 @@ def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) ->
 
 
 def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:
-    survey, adapter = loaded.survey, loaded.adapter
     placed = {layer.path: layer for layer in layers}
-    measured = {path: layer for path, layer in placed.items() if path not in survey.inferred}
-    fine = {path: witness(layer, survey.by_path) for path, layer in measured.items()}
-    watched = [*(measured | {each.path: each for each in fine.values()}).values()]
-    places = _inside(CHECKED, _region_of(layers[0].cover))
+    marked = _Marked(loaded.adapter, tensor)
     try:
-        marked = _Marked(adapter, tensor)
-        changed = marked.changes(places, watched)
-        moved = [path for path, layer in measured.items() if not _agrees(layer, fine[path], changed)]
-        if moved:
-            size = (tensor.shape[-2], tensor.shape[-1])
-            usual = _Marked(adapter, photograph(adapter, loaded.move_input, size)).changes(places, watched)
-            moved = [path for path in moved if not _agrees(measured[path], fine[path], changed, usual)]
-        for path in moved:
-            covers = _measure(marked, measured[path], fine[path])
+        for layer, fine in _moved(loaded, marked, layers):
+            covers = _measure(marked, layer, fine)
             if covers is None:
-                return _refusal(path)
-            placed[path] = _with_views(measured[path], covers)
+                return _refusal(layer.path)
+            placed[layer.path] = _with_views(layer, covers)
     # Somebody's forward may raise anything on a marked picture.
     except ModelProblem:
-        LOGGER.info("%s does not run on a marked picture", adapter.spec.id, exc_info=True)
+        LOGGER.info("%s does not run on a marked picture", loaded.adapter.spec.id, exc_info=True)
     return placed
+
+
+def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the layers that marks show elsewhere in a picture than in the photograph, each with its finest one."""
+    survey = loaded.survey
+    measured = [layer for layer in layers if layer.path not in survey.inferred]
+    pairs = [(layer, witness(layer, survey.by_path)) for layer in measured]
+    watched = [*{each.path: each for pair in pairs for each in pair}.values()]
+    places = _inside(CHECKED, _region_of(layers[0].cover))
+    changed = marked.changes(places, watched)
+    moved = [pair for pair in pairs if not _agrees(*pair, changed)]
+    if moved:
+        # Unpadded convolutions put marks a little aside in any picture.
+        size = (marked.tensor.shape[-2], marked.tensor.shape[-1])
+        usual = _Marked(loaded.adapter, photograph(loaded.adapter, loaded.move_input, size))
+        before = usual.changes(places, watched)
+        moved = [pair for pair in moved if not _agrees(*pair, changed, before)]
+    return moved
 
 
 def _refusal(path: str) -> str:

@@ -74,9 +74,13 @@ class Survey:
         def move(part: Part) -> Part:
             return replace(part, cover=covers.get(part.cover, part.cover))
 
-        by_path = {path: move(layer) for path, layer in self.by_path.items()} | placed
-        short, attentions = (tuple(map(move, row)) for row in (self.short, self.attentions))
-        return replace(self, by_path=by_path, short=short, attentions=attentions)
+        by_path = {path: move(layer) for path, layer in self.by_path.items()}
+        return replace(
+            self,
+            by_path=by_path | dict(placed),
+            short=tuple(move(layer) for layer in self.short),
+            attentions=tuple(move(attention) for attention in self.attentions),
+        )
 
 
 def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Survey:
@@ -88,8 +92,7 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
-    convolutions = {path for path, part in parts.items() if isinstance(part, nn.Conv2d)}
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, convolutions)
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, parts)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
@@ -111,7 +114,7 @@ class _Observer:
     any_layout: bool
     leaves: Collection[str]
     """Paths of modules without parts."""
-    convolutions: Collection[str]
+    parts: Mapping[str, nn.Module]
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
@@ -151,7 +154,7 @@ class _Observer:
         count = len(output) if output.ndim in (3, 4) else 1
         if not (self.any_layout and 1 < count <= MAX_VIEWS):
             return None
-        if path in self.convolutions:
+        if isinstance(self.parts[path], nn.Conv2d):
             self.views.add(count)
         first = describe(path, output[:1], self.size, self.grids, any_layout=False) if count in self.views else None
         return None if first is None else replace(first, views=(WHOLE,) * count)

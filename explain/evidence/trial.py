@@ -131,7 +131,7 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        self.layers |= measure_views(self.adapter, self.tensor, [each for each in self.every.values() if each.views])
+        self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):

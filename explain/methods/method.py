@@ -163,20 +163,27 @@ class Method:
             return evidence.received.run_method(self, targets, request)
         if self.at_layers or self.id in GUIDED:
             evidence.locate()
-        is_split = any(layer.views for layer in evidence.layers)
-        if is_split and self.family in ("library", "path"):
+        if self.family in ("library", "path"):
+            self._require_one_view(evidence.layers)
+        raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
+        # Maps of attention are where their keys are.
+        return raw if self.family == "attention" else _place(raw, evidence.layers)
+
+    def _require_one_view(self, layers: Sequence[Layer]) -> None:
+        if any(layer.views for layer in layers):
             raise ModelProblem(
                 f"{self.name} cannot be made of a forward that makes several pictures of one: use LayerCAM or HiResCAM."
             )
-        raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
-        # Maps of attention are where their keys are.
-        layers = () if self.family == "attention" else evidence.layers
-        if is_split and raw.layers == evidence.paths:
-            by_path = place_views(raw.maps, layers)
-            return replace(raw, maps=[*by_path.values()], layers=tuple(by_path))
-        covers = {layer.path: layer.cover for layer in layers}
-        maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
-        return replace(raw, maps=maps)
+
+
+def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
+    """Return raw maps on even grids over the input; those that are of no layers are there already."""
+    if raw.layers == tuple(layer.path for layer in layers):
+        by_path = place_views(raw.maps, layers)
+        return replace(raw, maps=[*by_path.values()], layers=tuple(by_path))
+    covers = {layer.path: layer.cover for layer in layers}
+    maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
+    return replace(raw, maps=maps)
 
 
 def place_views(maps: Sequence[Tensor], layers: Sequence[Layer]) -> dict[str, Tensor]:

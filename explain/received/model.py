@@ -337,10 +337,6 @@ class ReceivedModel(LoadedModel):
         found, self.probed = self.home.ask("survey", self._received.chain, None)
         return cast("Survey", found)
 
-    @property
-    def places_vary(self) -> bool:
-        return self.adapter.gradients
-
     def _survey_at(self, size: Size) -> Survey:
         found, _ = self.home.ask("survey", self._received.chain, size)
         return cast("Survey", found)

@@ -217,6 +217,7 @@ def similarity(
             evidence, key, _ = explainer.evidence(loaded, image, options)
             if not loaded.adapter.spec.in_memory:
                 EVIDENCE.put(key, evidence)
+            evidence.locate()
             evidences.append(evidence)
         vectors, score, state, raws = _compare(evidences, chosen)
         if state == "ok":
@@ -250,8 +251,6 @@ def _compare(
     pair: Sequence[Evidence], method: Method
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]]]:
     """Return unit vectors, cosine, state, and each picture's raw maps."""
-    for evidence in pair:
-        evidence.locate()
     loaded = pair[0].loaded
     with loaded.lock, torch.enable_grad():
         pair = [evidence.with_graph() for evidence in pair]

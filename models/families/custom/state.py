@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import zlib
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 ATOMS = (bool, int, float, complex, str, bytes, type(None))
 CONTAINERS = (dict, OrderedDict, list, tuple, set, frozenset, deque)
@@ -78,6 +80,7 @@ class ModuleState:
     def _add_object(self, value: Any, depth: int) -> None:
         if isinstance(value, MethodType):
             self._add_function(value.__func__, depth)
+            self.add(value.__self__, depth + 1)
         elif isinstance(value, FunctionType):
             self._add_function(value, depth)
         elif isinstance(value, functools.partial):
@@ -100,28 +103,34 @@ class ModuleState:
     def _add_class(self, kind: type) -> None:
         self._add_identities([kind])
         for base in kind.__mro__:
-            if base.__module__.partition(".")[0] in LIBRARIES or not self._is_new(base):
+            if _is_library(base.__module__) or not self._is_new(base):
                 continue
             for name, value in vars(base).items():
-                if isinstance(value, FunctionType) or (type(value) in ATOMS and not name.startswith("__")):
-                    self.add(value, 0)
+                inner = getattr(value, "__func__", value)
+                if isinstance(inner, FunctionType) or (type(inner) in ATOMS and not name.startswith("__")):
+                    self.add(inner, 0)
 
     def _add_function(self, function: Any, depth: int) -> None:
         """Add a function with what it reads from around it."""
         self._add_identities([function])
-        library = (getattr(function, "__module__", None) or "").partition(".")[0] in LIBRARIES
-        if library or not isinstance(function, FunctionType) or not self._is_new(function):
+        if not isinstance(function, FunctionType) or _is_library(function.__module__) or not self._is_new(function):
             return
-        cells = [cell for cell in function.__closure__ or () if _is_filled(cell)]
-        self._add_all([cell.cell_contents for cell in cells], depth)
+        # A name may not have its value yet.
+        with suppress(ValueError):
+            self._add_all(inspect.getclosurevars(function).nonlocals, depth)
         self._add_all(function.__defaults__ or (), depth)
         names, around = function.__code__.co_names, function.__globals__
         for value in [around[name] for name in names if name in around]:
             if isinstance(value, ModuleType):
-                inside = vars(value) if value.__name__.partition(".")[0] not in LIBRARIES else {}
-                value = [inside[name] for name in names if name in inside and type(inside[name]) in ATOMS]
-            if not isinstance(value, type):
+                self._add_settings(value, names)
+            elif not isinstance(value, type):
                 self.add(value, depth + 1)
+
+    def _add_settings(self, module: ModuleType, names: Sequence[str]) -> None:
+        """Add the plain values of a module of Python that have one of these names."""
+        if not _is_library(module.__name__):
+            inside = vars(module)
+            self.values += [inside[name] for name in names if name in inside and type(inside[name]) in ATOMS]
 
     def _add_identities(self, objects: Iterable[object], row: list[object] | None = None) -> None:
         objects = list(objects)
@@ -137,12 +146,8 @@ class ModuleState:
         return True
 
 
-def _is_filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
+def _is_library(name: str | None) -> bool:
+    return (name or "").partition(".")[0] in LIBRARIES
 
 
 def read_state(module: nn.Module) -> ModuleState:
