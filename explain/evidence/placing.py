@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -82,8 +82,8 @@ class _Marked:
     def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> tuple[dict[str, Array], Array]:
         """Return how much each place of each view changes with each mark, (M, V, h, w), and the marks' centres.
 
-        A layer whose shape changes with a mark is left out. A mark changes little of what others do not change, so that
-        the median of all passes is the picture without marks.
+        A layer whose shape changes with a mark has no changes, (M, 0, 1, 1). A mark changes little of what others do
+        not change, so that the median of all passes is the picture without marks.
         """
         inputs, at = plant(self.tensor, self.inverse, places)
         by_path: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
@@ -93,12 +93,14 @@ class _Marked:
                 by_path[path].append(values)
         changes: dict[str, Array] = {}
         for path, rows in by_path.items():
-            if len({values.shape for values in rows}) == 1 and len(rows) == len(at):
-                stacked = torch.stack(rows)
-                middle = stacked.median(0).values
-                change = (stacked - middle).abs().nan_to_num(0, 0, 0)
-                change[change < ROUNDING * middle.abs().max()] = 0
-                changes[path] = change.sum(2).double().cpu().numpy()
+            if len({values.shape for values in rows}) != 1 or len(rows) < len(at):
+                changes[path] = np.zeros((len(at), 0, 1, 1))
+                continue
+            stacked = torch.stack(rows)
+            middle = stacked.median(0).values
+            change = (stacked - middle).abs().nan_to_num(0, 0, 0)
+            change[change < ROUNDING * middle.abs().max()] = 0
+            changes[path] = change.sum(2).double().cpu().numpy()
         return changes, at
 
     def _pass(self, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -211,12 +213,14 @@ class _Sight:
         return (down, top), (across, left)
 
 
-def witness(layer: Layer, by_path: dict[str, Layer]) -> Layer:
-    """Return the finest layer up to this one that lies in the same part of the input; itself, if it is the finest."""
+def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str] = ()) -> Layer:
+    """Return the finest measured layer up to this one in the same part of the input; itself, if it is the finest."""
     finest = layer
     for other in by_path.values():
         if other.path == layer.path:
             break
+        if other.path in inferred:
+            continue
         same = other.layout == "nchw" and other.cover == layer.cover and other.views == layer.views
         if same and min(other.shape[1:]) >= min(finest.shape[1:]):
             finest = other
@@ -233,15 +237,16 @@ Changes = tuple[dict[str, Array], Array]
 """What `_Marked.changes` returns."""
 
 
-def _agrees(layer: Layer, fine: Layer, changed: Changes, before: Changes | None = None) -> bool:
-    """Return whether no mark shows a layer elsewhere than it was measured to lie.
+def _agrees(layers: Sequence[Layer], changed: Changes, before: Changes | None = None) -> bool:
+    """Return whether no mark shows a layer, and its finest one, elsewhere than they were measured to lie.
 
-    `before`: what the same marks show in the photograph; it is then where they are there.
+    `before`: what the same marks show in the photograph; the layers are then where they are there.
     """
+    layer, fine = layers
     limit = _allowed(layer, fine)
     if not _is_near(fine, changed, before, lambda _: limit):
         return False
-    return _is_near(layer, changed, before, _loosely)
+    return layer.path not in changed[0] or _is_near(layer, changed, before, _loosely)
 
 
 def _loosely(sight: _Sight) -> Array | float:
@@ -253,7 +258,7 @@ def _loosely(sight: _Sight) -> Array | float:
 
 def _is_near(layer: Layer, changed: Changes, before: Changes | None, limit: Callable[[_Sight], Array | float]) -> bool:
     """Return whether all marks that a layer shows are within a limit of their places, in shares of its sides."""
-    if layer.path not in changed[0] or (before is not None and layer.path not in before[0]):
+    if not all(each[0][layer.path].shape[1] for each in (changed, before) if each is not None):
         return False
     sights = _sights(layer, changed)
     usual = None if before is None else _sights(layer, before)
@@ -278,7 +283,7 @@ def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
     for region in distinct:
         places += _inside([PLACES[number] for number in numbers], region)
     changes, at = marked.changes(places, [fine])
-    if fine.path not in changes:
+    if len(regions) != changes[fine.path].shape[1]:
         return None
     known = views_of(fine)
     covers: list[Cover] = []
@@ -321,7 +326,7 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
             continue
         found = [_with_views(layer, covers) for layer in group]
         changed = marked.changes(CHECKED, found)
-        placed |= {layer.path: layer for layer in found if _agrees(layer, layer, changed)}
+        placed |= {layer.path: layer for layer in found if _agrees((layer, layer), changed)}
     return placed
 
 
@@ -356,19 +361,22 @@ def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Place
 
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
     """Return the layers that marks show elsewhere in a picture than in the photograph, each with its finest one."""
-    survey = loaded.survey
-    measured = [layer for layer in layers if layer.path not in survey.inferred]
-    pairs = [(layer, witness(layer, survey.by_path)) for layer in measured]
-    watched = [*{each.path: each for pair in pairs for each in pair}.values()]
+    inferred, by_path = loaded.survey.inferred, loaded.survey.by_path
+    pairs = [(layer, witness(layer, by_path, inferred)) for layer in layers]
+    pairs = [pair for pair in pairs if pair[1].path not in inferred]
+    # Marks do not show an inferred one itself.
+    watched = {each.path: each for pair in pairs for each in pair if each.path not in inferred}
+    if not watched:
+        return []
     places = _inside(CHECKED, _region_of(layers[0].cover))
-    changed = marked.changes(places, watched)
-    moved = [pair for pair in pairs if not _agrees(*pair, changed)]
+    changed = marked.changes(places, [*watched.values()])
+    moved = [pair for pair in pairs if not _agrees(pair, changed)]
     if moved:
         # Unpadded convolutions put marks a little aside in any picture.
         size = (marked.tensor.shape[-2], marked.tensor.shape[-1])
         usual = _Marked(loaded.adapter, photograph(loaded.adapter, loaded.move_input, size))
-        before = usual.changes(places, watched)
-        moved = [pair for pair in moved if not _agrees(*pair, changed, before)]
+        before = usual.changes(places, [*watched.values()])
+        moved = [pair for pair in moved if not _agrees(pair, changed, before)]
     return moved
 
 
