@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,7 @@ from sightglass.models.picture_functions import FEWEST, PLACES
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.loaded_model import LoadedModel
+    from sightglass.explain.evidence.survey import Survey
     from sightglass.models.adapter import Adapter
 
 LOGGER = logging.getLogger(__name__)
@@ -361,11 +362,9 @@ def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Place
 
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
     """Return the layers that marks show elsewhere in a picture than in the photograph, each with its finest one."""
-    inferred, by_path = loaded.survey.inferred, loaded.survey.by_path
-    pairs = [(layer, witness(layer, by_path, inferred)) for layer in layers]
-    pairs = [pair for pair in pairs if pair[1].path not in inferred]
+    pairs = _with_witnesses(loaded.survey, layers)
     # Marks do not show an inferred one itself.
-    watched = {each.path: each for pair in pairs for each in pair if each.path not in inferred}
+    watched = {each.path: each for each in chain.from_iterable(pairs) if each.path not in loaded.survey.inferred}
     if not watched:
         return []
     places = _inside(CHECKED, _region_of(layers[0].cover))
@@ -378,6 +377,12 @@ def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> lis
         before = usual.changes(places, [*watched.values()])
         moved = [pair for pair in moved if not _agrees(pair, changed, before)]
     return moved
+
+
+def _with_witnesses(survey: Survey, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the layers, each with the finest one that was measured in the same part of the input, if there is one."""
+    pairs = [(layer, witness(layer, survey.by_path, survey.inferred)) for layer in layers]
+    return [(layer, fine) for layer, fine in pairs if fine.path not in survey.inferred]
 
 
 def _refusal(path: str) -> str:
