@@ -64,13 +64,13 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
     # Where the values are 0 and 255 alone, the first name is that of 0.
     from_1 = 0 not in names and bool(names) and not binary
     labels = ("",) * from_1 + tuple(names.values())
-    choices = [BINARY] * binary + [FROM_1.format(notes.names_file)] * from_1
+    notes.said += [BINARY] * binary + [FROM_1.format(notes.names_file)] * from_1
     summary = ReadAs(
         "masks",
         pictures=len(masks),
         classes=len(names),
         names_file=notes.names_file,
-        choices=tuple(choices),
+        choices=notes.list_choices(),
         unusable=count_reasons(problems),
         left_out=left_out,
         options=notes.options,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from os.path import splitext
+from urllib.parse import unquote
 
 from sightglass.common.names import fold, spell
 
@@ -46,7 +47,11 @@ def _list_ends(path: str) -> Iterator[str]:
 def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
     """Return a file's path, and that with these folders named alike."""
     path = _fold_path(file)
-    return {path, "/".join(_BESIDE if part in folders else part for part in path.split("/"))}
+    # Some tools write names as in an address: a%20b.jpg.
+    spellings = {path, _fold_path(unquote(path))}
+    return spellings | {
+        "/".join(_BESIDE if part in folders else part for part in each.split("/")) for each in spellings
+    }
 
 
 def _list_picture_paths(file: str) -> set[str]:

@@ -14,17 +14,23 @@ from sightglass.evaluation.label_files.values import CONFIDENCE, CROWD, IGNORED,
 from sightglass.explain.picture.source import PICTURES
 
 _TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
-FILE, LABEL, CELLS, STATED = (_TITLES[name] for name in ("file", "label", "cells", "stated"))
+FILE, LABEL, CELLS, STATED, PART = (_TITLES[name] for name in ("file", "label", "cells", "stated", "part"))
 FOURS = {
     **dict.fromkeys(_TITLES["corners"], "xyxy"),
     **dict.fromkeys(_TITLES["centres"], "cxcywh"),
     **dict.fromkeys(_TITLES["sizes"], "xywh"),
 }
-"""The titles of the four numbers of a box, and what these are (`tables.SHIFTS`)."""
+"""The titles of the four numbers of a box, and what these are (`tables.ORDERS`)."""
 BOX = "bbox"
 """How titles of a box may begin."""
-ORDERS = {"".join(four.split()): order for four, order in FOURS.items()} | {"xyxy": "xyxy"}
+ORDERS = {
+    **{"".join(four.split()): order for four, order in FOURS.items()},
+    "xyxy": "xyxy",
+    **dict.fromkeys(("yxyx", "y0x0y1x1", "y1x1y2x2", "yminxminymaxxmax", "topleftbottomright"), "yxyx"),
+}
 """What the title of a box in one cell says its numbers are."""
+OTHER_ORDER = "other"
+"""What the numbers are of a box whose title goes on with another word."""
 _PLACES = {name for four, order in FOURS.items() if order != "xywh" for name in four.split()} - {
     *("w", "h", "width", "height")
 }
@@ -42,7 +48,7 @@ class Columns:
     box: tuple[int, ...] = ()
     """Of the four numbers of a box, each in a column."""
     order: str = "xyxy"
-    """What the four numbers are; empty where that is open."""
+    """What the four numbers are: of `tables.ORDERS`, or `OTHER_ORDER`; empty where that is open."""
     cell: int | None = None
     """Of a box in one cell."""
     stated: tuple[int, ...] = ()
@@ -102,8 +108,9 @@ def _spell_part(title: str) -> str:
 
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
     """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
-    column = _find_file(rows)
     found = _name_columns(titles)
+    pictures = _list_files(rows)
+    column = next(iter(pictures), None) if found.file not in pictures else found.file
     if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
         return None
     found = replace(found, file=found.file if column is None else column)
@@ -176,18 +183,20 @@ def _find_first(names: Sequence[str], wanted: Iterable[str]) -> int | None:
 
 def _find_cell(titles: Sequence[str]) -> tuple[int | None, str]:
     """Return the column of boxes in one cell, and what its title says they are, empty where it does not."""
+    unnamed: list[int] = []
     for index, title in enumerate(titles):
         letters = _spell(title)
         word = next((word for word in CELLS if letters.startswith(word)), "")
         order = ORDERS.get(letters.removeprefix(word), "")
         if order or (word and letters == word):
             return index, order
-    return None, "xyxy"
+        unnamed += [index] * bool(word)
+    return (unnamed[0], OTHER_ORDER) if unnamed else (None, "xyxy")
 
 
 def _find_classes(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[int, ...]:
     """Return the columns of classes, each 0 or 1 and one of them 1 in each row; none where that is not so."""
-    rest = [i for i, title in enumerate(titles) if title.strip() and i != found.file]
+    rest = [i for i, title in enumerate(titles) if title.strip() and i != found.file and _spell(title) not in PART]
     binary = tuple(i for i in rest if all(_is_bit(pick(row, i)) for row in rows))
     # A title such as `object` may be that of a class.
     named = found.label not in (None, found.file)
@@ -206,10 +215,10 @@ def _is_bit(value: Any) -> bool:
     return str(value).strip() in ("0", "1", "0.0", "1.0", "True", "False")
 
 
-def _find_file(rows: Sequence[Sequence[Any]]) -> int | None:
-    """Return the column whose cells are names of pictures, in nine of ten rows."""
+def _list_files(rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Return the columns whose cells are names of pictures, in nine of ten rows."""
     counts = Counter(i for row in rows for i, cell in enumerate(row) if str(cell).lower().endswith(PICTURES))
-    return next((i for i in sorted(counts) if counts[i] > 0.9 * len(rows)), None)
+    return [i for i in sorted(counts) if counts[i] > 0.9 * len(rows)]
 
 
 def guess(rows: Sequence[Sequence[Any]]) -> Columns:
@@ -217,7 +226,7 @@ def guess(rows: Sequence[Sequence[Any]]) -> Columns:
     width = Counter(map(len, rows)).most_common(1)[0][0]
     first = len(rows[0])
     rows = [row for row in rows if len(row) == width]
-    file = _find_file(rows)
+    file = next(iter(_list_files(rows)), None)
     if file is None:
         # Each picture has a line, and classes repeat.
         pairs = width == 2 and len(_list_values(rows, 1)) < len(_list_values(rows, 0)) == len(rows)

@@ -134,7 +134,7 @@ def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
     """Return the rows of files of XML, each of Pascal VOC or of CVAT by its first element."""
     notes.format = notes.reading = "CVAT" if _is_cvat(files[0]) else "Pascal VOC"
     for file in files:
-        yield file.key, cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file)
+        yield file.key, cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file, notes)
 
 
 def _is_cvat(file: LabelFile) -> bool:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from os.path import splitext
 from xml.etree import ElementTree
 
 from sightglass.common.errors import Problem
+from sightglass.common.names import fold
+from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
 from sightglass.evaluation.label_files.parts import MOST
 from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, refuse
@@ -15,7 +18,7 @@ MAX_BYTES = 4 * 2**20
 """Bytes of a file."""
 
 
-def list_rows(file: LabelFile) -> Iterator[Row]:
+def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
     """Yield the objects of a file."""
     try:
         root = ElementTree.fromstring(read_text(file.read(), file.name, MAX_BYTES))
@@ -23,12 +26,23 @@ def list_rows(file: LabelFile) -> Iterator[Row]:
         yield file.path.stem, 0, partial(refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.path.stem
+    if not _is_named_as(picture, file.path.stem):
+        notes.count(
+            "file has another name than the picture that it names: that picture's labels are read",
+            "files have other names than the pictures that they name: these pictures' labels are read",
+        )
     yield picture, 0, lambda: None
     stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
         difficult = is_set(entry.findtext("difficult"))
         yield picture, line, partial(_parse, entry.findtext("name") or "", corners, difficult, stated)
+
+
+def _is_named_as(picture: str, stem: str) -> bool:
+    """Return whether a picture's name, with or without its folders and ending, is that of a file of labels."""
+    name = picture.replace("\\", "/").rpartition("/")[2]
+    return fold(stem) in (fold(name), fold(splitext(name)[0]))
 
 
 def _parse(name: str, corners: Sequence[str], difficult: bool, stated: Size | None) -> TrueBox:

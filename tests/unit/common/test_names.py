@@ -179,3 +179,15 @@ def test_pictures_of_nearly_one_name_have_folders_of_their_own() -> None:
 
 def test_words_keep_their_signs() -> None:
     assert split("rod-cross, -5_g - C++ A-") == ["rod", "cross,", "-5", "g", "C++", "A-"]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    [
+        (["x/a b.jpg"], {"x/a b.jpg": "set/x/a%20b.jpg"}),
+        (["x/a%20b.jpg", "x/a b.jpg"], {"x/a%20b.jpg": "", "x/a b.jpg": ""}),
+        (["x/a%b.jpg"], {"x/a%b.jpg": ""}),
+    ],
+)
+def test_a_name_as_in_an_address_is_that_of_a_picture(pictures: list[str], expected: dict[str, str]) -> None:
+    assert LabelledFiles(["set/x/a%20b.jpg"]).match(pictures)[0] == expected

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.evaluation import ground_truth, label_sizes, masks
 from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
@@ -118,6 +118,7 @@ IN_CELL: dict[str, tuple[str, Any]] = {
     "title": ('file,label,"bbox (x1, y1, x2, y2)"\na.jpg,cat,"[10, 20, 60, 100]"\n', BOX),
     "title alone": ("file,label,xywh\na.jpg,cat,10 20 50 80\n", BOX),
     "middle": ("file,label,box_cxcywh\na.jpg,cat,35 60 50 80\n", BOX),
+    "y first": ("file,label,bbox_yxyx\na.jpg,cat,20 10 100 60\n", BOX),
     "size refutes": ('file,width,height,label,bbox\na.jpg,70,110,cat,"(10,20,60,100)"\n', BOX),
     "corner refutes": ('file,label,bbox\na.jpg,cat,"[60, 100, 50, 80]"\n', (60, 100, 110, 180)),
     "json": ([{"file": "a.jpg", "label": "cat", "bbox_xyxy": [10, 20, 60, 100]}], BOX),
@@ -615,6 +616,80 @@ def test_an_option_without_effect_is_said(name: str, given: dict[str, str], tmp_
     truth = ground_truth.read(write(tmp_path, name, contents[name]), LabelOptions(**given))
     ((option, value),) = given.items()
     assert f"--labels-as {option}={value} has no effect on these labels." in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "is_idle"),
+    [
+        ((162, 216), {"sizes": "stretch"}, True),
+        ((81, 108), {"sizes": "stretch"}, False),
+        ((162, 216), {"sizes": "letterbox"}, True),
+        ((162, 216), {"exif": "stored"}, True),
+        ((162, 216), {"exif": "turned"}, True),
+    ],
+)
+def test_an_option_of_sizes_without_effect_is_said(
+    size: tuple[int, int], given: dict[str, str], is_idle: bool, tmp_path: Path
+) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    sentences = place(tmp_path, state(size, (20, 32, 40, 64)), **given).read_as.list_sentences()
+    ((option, value),) = given.items()
+    assert (f"--labels-as {option}={value} has no effect on these labels." in sentences) == is_idle
+
+
+@pytest.mark.parametrize("value", ["turned", "stored"])
+def test_an_option_on_a_turned_picture_has_an_effect(value: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (200, 200), orientation=3)
+    sentences = place(tmp_path, state((200, 200), (40, 64, 80, 128)), exif=value).read_as.list_sentences()
+    assert not any("has no effect" in sentence for sentence in sentences)
+
+
+def test_options_without_effect_on_masks_are_said(tmp_path: Path) -> None:
+    Pillow.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "a.png")
+    read = masks.read(tmp_path, LabelOptions(decimal="comma", box="xywh")).read_as
+    assert [sentence for sentence in read.list_sentences() if "no effect" in sentence] == [
+        "--labels-as decimal=comma has no effect on these labels.",
+        "--labels-as box=xywh has no effect on these labels.",
+    ]
+
+
+def test_another_word_in_the_title_of_a_box_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "file,label,bbox_tlbr\na.jpg,cat,10 20 60 100\n")
+    with pytest.raises(UnclearLabels, match="does not say what they are"):
+        ground_truth.read(path)
+    assert (ground_truth.read(path, LabelOptions(box="xyxy")).find("a.jpg") or ())[0].box == BOX
+    path = write(tmp_path, "a.csv", "file,label,bbox_id\na.jpg,cat,7\n")
+    assert ground_truth.read(path).picture_labels == {"a.jpg": "cat"}
+
+
+def test_shapes_in_a_table_of_label_studio_are_no_class(tmp_path: Path) -> None:
+    shape = json.dumps([{"x": 1, "y": 2, "width": 3, "height": 4, "rectanglelabels": ["cat"]}]).replace('"', '""')
+    path = write(tmp_path, "l.csv", f'image,id,label\na.jpg,1,"{shape}"\nb.jpg,2,cat\n')
+    truth = ground_truth.read(path)
+    assert truth.picture_labels == {"b.jpg": "cat"}
+    assert [problem.reason.endswith("export JSON or JSON-MIN in its place") for problem in truth.problems] == [True]
+
+
+@pytest.mark.parametrize("title", ["is_train", "split", "test", "fold"])
+def test_the_part_of_a_data_set_is_no_class(title: str, tmp_path: Path) -> None:
+    text = f"filename,cat,dog,{title}\na.jpg,1,0,0\nb.jpg,0,1,1\nc.jpg,1,0,1\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "cat"}
+
+
+def test_the_titled_column_of_pictures_is_read(tmp_path: Path) -> None:
+    text = "previous,filename,label\nz.jpg,a.jpg,cat\na.jpg,b.jpg,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog"}
+
+
+def test_a_file_of_voc_that_names_another_picture_is_said(tmp_path: Path) -> None:
+    names = {"a": "b.jpg", "b": "c.jpg", "d": "..\\set\\d.jpg", "e.1": "e.1"}
+    path = write(tmp_path, "VOC", {f"{key}.xml": VOC.format(name) for key, name in names.items()})
+    truth = ground_truth.read(path)
+    assert {*truth.pictures} == {"b.jpg", "c.jpg", "../set/d.jpg", "e.1"}
+    words = "2 files have other names than the pictures that they name: these pictures' labels are read."
+    assert words in truth.read_as.list_sentences()
 
 
 # ---- several files of names
