@@ -23,6 +23,7 @@ from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods.full_gradients import make_full_grad
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
@@ -120,11 +121,12 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    # FullGrad finds its own layers, and complains in print of any it is given.
-    paths = () if method.id == "fullgrad" else tuple(layer.path for layer in layers)
-    modules = [adapter.module.get_submodule(path) for path in paths]
+    logits = _Logits(adapter, tick)
+    if method.id == "fullgrad":
+        return make_full_grad(_library(), logits, adapter.spec.id, batch)
+    modules = [adapter.module.get_submodule(layer.path) for layer in layers]
     reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
-    cam = getattr(_library(), method.name.replace("-", "_"))(_Logits(adapter, tick), modules, reshape)
+    cam = getattr(_library(), method.name.replace("-", "_"))(logits, modules, reshape)
     base = getattr(cam, "base_cam", cam)
     base.activations_and_grads.release()
     base.batch_size = batch
@@ -144,9 +146,12 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 
     base = getattr(cam, "base_cam", cam)
     # Hooks only while in use, so that they record nothing for other methods.
-    hooks = base.activations_and_grads = type(base.activations_and_grads)(
-        base.model, base.target_layers, base.reshape_transform, base.detach
-    )
+    if method.id == "fullgrad":
+        hooks = base.activations_and_grads
+    else:
+        hooks = base.activations_and_grads = type(base.activations_and_grads)(
+            base.model, base.target_layers, base.reshape_transform, base.detach
+        )
     captured: list[NDArray[np.float32]] = []
     original = base.get_cam_image
 
