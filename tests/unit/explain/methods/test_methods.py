@@ -39,6 +39,7 @@ from training.demo.scenes import draw
 from training.demo.showcase import scene
 
 library = pytest.importorskip("pytorch_grad_cam")
+ClassifierOutputTarget = library.utils.model_targets.ClassifierOutputTarget
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 LAYERS = ("blocks.4", "blocks.6", "bn2")
@@ -162,6 +163,16 @@ def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
     assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
 
 
+class ClassOf:
+    """A target as people write it for pytorch-grad-cam: of a picture's row."""
+
+    def __init__(self, category: int) -> None:
+        self.category = category
+
+    def __call__(self, row: torch.Tensor) -> torch.Tensor:
+        return row[self.category]
+
+
 def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     result = by_method(small("relu"), "gradcam", 3)
     for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
@@ -171,6 +182,10 @@ def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     for name in ("gradcam", "smoothgradcam++", "saliency"):
         raws = [each.with_method(name).heatmaps[0].raw[0] for each in (of_function, result)]
         np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
+    for theirs in (ClassifierOutputTarget(3), ClassOf(3), lambda row: row[3]):
+        raws = [each.heatmaps[0].raw[0] for each in (result.with_targets(theirs), result)]
+        np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
+    assert result.with_targets(ClassOf(3)).heatmaps[0].target.label == "ClassOf 3"
     assert OF_FUNCTION in of_function.notes and OF_FUNCTION not in of_function.with_targets(3).notes
     with pytest.raises(ModelProblem, match="ScoreCAM cannot explain a function"):
         of_function.with_method("scorecam")
