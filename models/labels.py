@@ -132,7 +132,12 @@ def read_file(path: Path) -> Any:
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
         return json.loads(text)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if "" in lines:
+        raise ValueError(
+            f"line {lines.index('') + 1} is empty, so that it is open which class follows: remove or fill it"
+        )
+    return lines
 
 
 def may_name(file: Path, stem: str) -> bool:

@@ -27,7 +27,7 @@ OUTSIDE = 1.01
 """How far a box may reach, in parts of the stated size."""
 SCALED = "were scaled from the stated size to that of the picture"
 RESIZED = {
-    "picture": "were read in pixels of the picture, whatever size is stated",
+    "picture": "were read as of the picture itself, whatever size is stated",
     "stretch": "were scaled on each side, as from a picture that was stretched",
     "letterbox": "were scaled as from a picture with borders",
 }
@@ -210,7 +210,8 @@ def _describe_open(stated: Size | None, header: Header) -> dict[str, str]:
     """Return what is said of a turned picture where nothing tells which way its boxes are."""
     if stated is None:
         return {UNSTATED: ""}
-    return {OPEN: ""} if _hides_turn(header) else {}
+    fits = [have_same_shape(stated, size) for size in (header.size, header.stored)]
+    return {OPEN: ""} if _hides_turn(header) or not any(fits) else {}
 
 
 def _is_inside(box: Box, size: Size) -> bool:
@@ -237,11 +238,15 @@ def _scale_boxes(
 
     Raises LabelError where that is open.
     """
-    if stated is None or stated == size or all(box.relative for box in boxes):
-        # Parts of a picture are the same in any size.
+    in_parts = all(box.relative for box in boxes)
+    # Parts of a picture are the same in any size, but not in another shape.
+    fits = stated is None or stated == size or (in_parts and have_same_shape(stated, size))
+    if stated is None or fits:
         return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
     pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
     move, words = _find_scale(stated, size, pixels, options)
+    if in_parts and options.sizes == "picture":
+        pixels = [scale_box(box.box, *size) for box in boxes]
     return [move(box) for box in pixels], {words: f": {_name(stated)} stated, {_name(size)} in the file"}
 
 

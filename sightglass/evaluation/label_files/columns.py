@@ -15,6 +15,7 @@ from sightglass.explain.picture.source import PICTURES
 
 _TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
 FILE, LABEL, CELLS, STATED, PART = (_TITLES[name] for name in ("file", "label", "cells", "stated", "part"))
+ADDRESSES, NUMBERS = (_TITLES[name] for name in ("addresses", "numbers"))
 FOURS = {
     **dict.fromkeys(_TITLES["corners"], "xyxy"),
     **dict.fromkeys(_TITLES["centres"], "cxcywh"),
@@ -109,11 +110,10 @@ def _spell_part(title: str) -> str:
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
     """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
     found = _name_columns(titles)
-    pictures = _list_files(rows)
-    column = next(iter(pictures), None) if found.file not in pictures else found.file
-    if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
+    column = _choose_file(found, titles, rows)
+    if column is None or (found.file is None and titles[column].lower().endswith(PICTURES)):
         return None
-    found = replace(found, file=found.file if column is None else column)
+    found = replace(found, file=column)
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
     classes = _find_classes(found, titles, rows)
@@ -122,6 +122,19 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     if found.label in (None, found.file):
         return replace(found, label=_find_other(found, titles, rows))
     return found
+
+
+def _choose_file(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return the column of pictures: by its title, unless only the cells of another one that may be it are files."""
+    pictures = _list_files(rows)
+    if found.file is None:
+        return next(iter(pictures), None)
+    if not pictures or found.file in pictures:
+        return found.file
+    titled = [i for i in pictures if _spell(titles[i]) in (*FILE, *ADDRESSES)]
+    if titled:
+        return titled[0]
+    return pictures[0] if _spell(titles[found.file]) in NUMBERS else found.file
 
 
 def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:

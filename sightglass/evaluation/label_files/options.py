@@ -46,7 +46,8 @@ def parse(texts: Iterable[str]) -> LabelOptions:
         choices = CHOICES[name]
         if not value or (choices and value not in choices):
             raise Problem(f"{name} has no value {value!r}: give {' or '.join(ask(name, each) for each in choices)}.")
-        values[name] = value
+        if values.setdefault(name, value) != value:
+            raise Problem(f"{ask(name, values[name])} and {ask(name, value)} exclude each other: give one of them.")
     return LabelOptions(**values)
 
 

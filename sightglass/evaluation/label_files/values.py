@@ -13,7 +13,7 @@ from sightglass.models.geometry import Box
 
 CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
 """What formats call a box around many objects: COCO, Open Images."""
-IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored"})
+IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored", "isignore", "isignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
 CONFIDENCE = ("confidence",)
 """What Open Images calls the mark of a label: 0 where people saw that the class is not there."""

@@ -11,7 +11,7 @@ from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
 from sightglass.evaluation.label_files.parts import MOST
 from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, refuse
-from sightglass.evaluation.label_files.values import is_set, parse_numbers, read_size
+from sightglass.evaluation.label_files.values import find_marks, parse_numbers, read_size
 from sightglass.evaluation.label_files.xml_files import read_text
 
 MAX_BYTES = 4 * 2**20
@@ -35,8 +35,8 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
     stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
-        difficult = is_set(entry.findtext("difficult"))
-        yield picture, line, partial(_parse, entry.findtext("name") or "", corners, difficult, stated)
+        marks = find_marks({part.tag: part.text for part in entry})
+        yield picture, line, partial(_parse, entry.findtext("name") or "", corners, marks, stated)
 
 
 def _is_named_as(picture: str, stem: str) -> bool:
@@ -45,10 +45,11 @@ def _is_named_as(picture: str, stem: str) -> bool:
     return fold(stem) in (fold(name), fold(splitext(name)[0]))
 
 
-def _parse(name: str, corners: Sequence[str], difficult: bool, stated: Size | None) -> TrueBox:
+def _parse(name: str, corners: Sequence[str], marks: tuple[bool, bool], stated: Size | None) -> TrueBox:
     x0, y0, x1, y1 = parse_numbers(corners)
     # A box of the first pixel alone is from 1 to 1.
     in_parts = max(x1, y1) <= MOST and x0 < x1 and y0 < y1
     # Pixels are counted from 1, the last one included.
     shift = 0 if in_parts else 1
-    return TrueBox(name.strip(), (x0 - shift, y0 - shift, x1, y1), ignored=difficult, stated=stated)
+    crowd, ignored = marks
+    return TrueBox(name.strip(), (x0 - shift, y0 - shift, x1, y1), crowd, ignored, stated=stated)

@@ -16,6 +16,7 @@ from sightglass.evaluation import ground_truth, label_sizes, masks
 from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
 from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
@@ -156,6 +157,20 @@ MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "cvat.xml": ('<annotations><image name="a.jpg"><box label="cat" xtl="1" ytl="2" xbr="3" ybr="4" occluded="1">'
                  '<attribute name="is_crowd">true</attribute></box></image></annotations>', (True, False)),
     "VOC": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<truncated>1</truncated><bndbox>")}, (False, False)),
+    "group.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "IsGroupOf": 1}]}, (True, False)),
+    "difficult.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "difficult": True}]}, (False, True)),
+    "attributes.json": (
+        COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "iscrowd": 0, "attributes": {"is_crowd": True}}]},
+        (True, False),
+    ),
+    "createml.json": (
+        [{"image": "a.jpg", "annotations": [
+            {"label": "cat", "iscrowd": 1, "coordinates": {"x": 3, "y": 4, "width": 2, "height": 2}}]}],
+        (True, False),
+    ),
+    "is_ignored.csv": ("file,x0,y0,x1,y1,label,is_ignored\na.jpg,1,2,3,4,cat,1\n", (False, True)),
+    "VOC, crowd": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<iscrowd>1</iscrowd><bndbox>")}, (True, False)),
+    "VOC, ignore": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<ignore>1</ignore><bndbox>")}, (False, True)),
     "VOC, difficult": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<difficult> 1 </difficult><bndbox>")},
                        (False, True)),
 }  # fmt: skip
@@ -253,7 +268,7 @@ SIZES: dict[str, tuple[tuple[int, int], tuple[float, ...], dict[str, str], str]]
         "as from a picture that was stretched",
     ),
     "letterbox": ((108, 108), (33.5, 32, 53.5, 64), {"sizes": "letterbox"}, "as from a picture with borders"),
-    "wrong size": ((128, 128), (40, 64, 80, 128), {"sizes": "picture"}, "in pixels of the picture"),
+    "wrong size": ((128, 128), (40, 64, 80, 128), {"sizes": "picture"}, "as of the picture itself"),
 }
 
 
@@ -310,12 +325,44 @@ def test_the_size_is_read_of_each_format_that_states_it(name: str, tmp_path: Pat
         "table.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,81,108,cat,20,32,40,64\n",
         "studio.json": json.dumps(
             [{"image": "a.jpg", "label": [{"x": 24.6914, "y": 29.6296, "width": 24.6914, "height": 29.6296,
-                                           "rectanglelabels": ["cat"], "original_width": 640, "original_height": 640}]}]
+                                           "rectanglelabels": ["cat"], "original_width": 648, "original_height": 864}]}]
         ),
     }  # fmt: skip
     truth = place(tmp_path, texts[name], "a.xml" if name == "VOC" else name)
     (found,) = truth.find("a.jpg") or ()
     assert found.box == pytest.approx(whites(tmp_path), abs=0.01)
+
+
+PADDED = {
+    "studio.json": json.dumps(
+        [{"image": "a.jpg", "label": [{"x": 10, "y": 50, "width": 50, "height": 12.5, "rectanglelabels": ["cat"],
+                                       "original_width": 640, "original_height": 640}]}]
+    ),
+    "table.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,640,640,cat,.1,.5,.6,.625\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_parts_of_a_picture_of_another_shape_are_asked_about(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (0, 0, 9, 9), (200, 100))
+    with pytest.raises(Problem, match="state 640 x 640 pixels, and it has 200 x 100"):
+        place(tmp_path, PADDED[name], name)
+    # Of the 640 x 640 the picture is in the rows 160 to 480.
+    for sizes, box in {
+        "letterbox": (20, 50, 120, 75),
+        "stretch": (20, 50, 120, 62.5),
+        "picture": (20, 50, 120, 62.5),
+    }.items():
+        truth = place(tmp_path, PADDED[name], name, sizes=sizes)
+        assert (truth.find("a.jpg") or ())[0].box == pytest.approx(box)
+        assert not any("no effect" in sentence for sentence in truth.read_as.list_sentences())
+
+
+@pytest.mark.parametrize("sizes", ["stretch", "picture"])
+def test_a_turn_is_said_where_the_stated_size_fits_neither_way(sizes: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216), 6)
+    truth = place(tmp_path, state((640, 640), (10, 10, 90, 90)), sizes=sizes)
+    assert any("--labels-as exif=stored" in sentence for sentence in truth.read_as.list_sentences())
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -692,6 +739,81 @@ def test_a_file_of_voc_that_names_another_picture_is_said(tmp_path: Path) -> Non
     assert words in truth.read_as.list_sentences()
 
 
+def test_keypoints_are_told_by_the_rows_beside(tmp_path: Path) -> None:
+    rows = "0 .3 .3 .2 .2 .05 .05 1 .3 .3 1\n0 .3 .3 .2 .2 .3 .3 2 .3 .3 1\n"
+    truth = ground_truth.read(write_all(tmp_path, "set", {"classes.txt": "cat\n", "labels/a.txt": rows}))
+    assert [box.box for box in truth.find("a.jpg") or ()] == [pytest.approx((0.2, 0.2, 0.4, 0.4))] * 2
+
+
+def test_two_shapes_of_keypoints_are_asked_about(tmp_path: Path) -> None:
+    files = {
+        "data.yaml": "names: [cat]\nkpt_shape: [3, 3]\n",
+        "dataset.yaml": "names: [cat]\nkpt_shape: [2, 2]\n",
+        "labels/a.txt": "0 .3 .3 .2 .2 .3 .3 .3 .3\n",
+    }
+    with pytest.raises(UnclearLabels, match="two kpt_shape, of 4 and 9 numbers"):
+        ground_truth.read(write_all(tmp_path, "set", files))
+
+
+NAMED = {
+    "a.xml": "<annotation><filename>a.jpg</filename><object><name>2</name><bndbox><xmin>11</xmin><ymin>21</ymin>"
+    "<xmax>60</xmax><ymax>100</ymax></bndbox></object></annotation>",
+    "a.json": '[{"image": "a.jpg", "annotations": [{"label": "2", "coordinates": '
+    '{"x": 35, "y": 60, "width": 50, "height": 80}}]}]',
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_indices_are_named_in_every_format(name: str, tmp_path: Path) -> None:
+    files = {name: NAMED[name], "classes.json": '{"1": "dog", "2": "cat"}'}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
+    assert "classes.json names the classes." in truth.read_as.list_sentences()
+
+
+def test_an_empty_line_among_names_is_said(tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\n\ndog\n", "data.yaml": "names: [cat, star, dog]\n", "labels/a.txt": LINE}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.classes == ("star",)
+    assert any(
+        "classes.txt was not used" in each and "line 2 is empty" in each for each in truth.read_as.list_sentences()
+    )
+
+
+@pytest.mark.parametrize(("mode", "box"), [(0, (10, 20, 50, 80)), (1, (10, 20, 60, 100)), (4, None)])
+def test_the_mode_of_a_box_of_coco_is_used(mode: int, box: Any, tmp_path: Path) -> None:
+    content = COCO | {
+        "annotations": [ENTRY | {"bbox": [10, 20, 50, 80], "bbox_mode": mode}, ENTRY | {"bbox": [1, 2, 3, 4]}]
+    }
+    truth = ground_truth.read(write(tmp_path, "l.json", json.dumps(content)))
+    found = [each.box for each in truth.find("a.jpg") or ()]
+    assert found == ([box] if box else []) + [(1, 2, 4, 6)]
+    assert [problem.reason for problem in truth.problems] == (
+        [] if box else ["its bbox_mode is 4, and 0 and 1 are read"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("image_id,previous,label\n0001,0002.png,star\n0002,0003.png,gear\n", {"0001": "star", "0002": "gear"}),
+        ("id,picture_file,label\n7,0001.png,star\n8,0002.png,gear\n", {"0001.png": "star", "0002.png": "gear"}),
+        ("image_id,url,label\n7,https://x.org/1.png,star\n8,https://x.org/2.png,star\n", {
+            "https:/x.org/1.png": "star", "https:/x.org/2.png": "star"}),
+    ],
+)  # fmt: skip
+def test_the_column_of_pictures_is_the_titled_one(text: str, expected: dict[str, str], tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert len(truth.picture_labels) == len(expected)
+    assert {*truth.picture_labels.values()} == {*expected.values()}
+    assert all(truth.find_class(name.rpartition("/")[2]) == label for name, label in expected.items())
+
+
+def test_two_values_of_an_option_are_one_sentence() -> None:
+    with pytest.raises(Problem, match="exclude each other: give one of them"):
+        options.parse(["exif=stored", "exif=turned"])
+
+
 # ---- several files of names
 
 
@@ -708,7 +830,10 @@ def test_a_file_of_names_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     content = {"data.yaml": "names: [dog, cat\n", "classes.txt": "dog\ncat\n", "a.txt": LINE}
     truth = ground_truth.read(write(tmp_path, "YOLO", content))
     assert truth.classes == ("cat",) and truth.read_as.names_file == "classes.txt"
-    assert "data.yaml was not used, as no names of classes can be read of it." in truth.read_as.list_sentences()
+    assert (
+        "data.yaml was not used, as no names of classes can be read of it (it is no YAML (line 2))."
+        in truth.read_as.list_sentences()
+    )
 
 
 @pytest.mark.parametrize("names", ["", "classes.txt"])
