@@ -81,16 +81,23 @@ def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
 
 def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
-    if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
-        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (path for path, layer in evidence.loaded.survey.by_path.items() if layer.cover != WHOLE)
-    for path in (*aside, *evidence.loaded.survey.unplaced) if method.id == "fullgrad" else ():
-        if isinstance(evidence.loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
-            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
+    if method.id == "fullgrad":
+        _check_full_grad(evidence)
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
+
+
+def _check_full_grad(evidence: Evidence) -> None:
+    """Raise ModelProblem for a model that FullGrad cannot explain."""
+    loaded = evidence.loaded
+    if not task_of(loaded.adapter).competes:
+        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE)
+    for path in (*aside, *loaded.survey.unplaced):
+        if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
+            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:

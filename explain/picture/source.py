@@ -26,7 +26,7 @@ from sightglass.common.files import Stamp, stamp
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.explain.phrases import listing, printable
 from sightglass.explain.picture import packed_names
-from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
+from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant, to_path
 from sightglass.explain.picture.received import open_received
 
 PICTURES = (
@@ -197,7 +197,10 @@ def local_path(text: str) -> Path | None:
     match = _ADDRESS.match(text)
     if match is None:
         return Path(text)
-    return Path(text[match.end() :]) if match[1].lower() in ("file", "local") else None
+    kind = match[1].lower()
+    if kind == "file":
+        return to_path(text)
+    return Path(text[match.end() :]) if kind == "local" else None
 
 
 def short(source: Any) -> str:

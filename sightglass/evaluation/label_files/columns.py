@@ -22,8 +22,10 @@ FOURS = {
     **dict.fromkeys(_TITLES["sizes"], "xywh"),
 }
 """The titles of the four numbers of a box, and what these are (`tables.ORDERS`)."""
-BOX = "bbox"
-"""How titles of a box may begin."""
+PREFIXES = ("boundingbox", "bbox", "box", "rect", "bb")
+"""How titles of a part of a box may begin."""
+PARTS = {part for four in FOURS for part in four.split()}
+"""Titles of the numbers of a box."""
 ORDERS = {
     **{"".join(four.split()): order for four, order in FOURS.items()},
     "xyxy": "xyxy",
@@ -52,6 +54,8 @@ class Columns:
     """What the four numbers are: of `tables.ORDERS`, or `OTHER_ORDER`; empty where that is open."""
     cell: int | None = None
     """Of a box in one cell."""
+    keys: tuple[str, ...] = ()
+    """The names of the four numbers, where the cell is an object of JSON."""
     stated: tuple[int, ...] = ()
     """Of the width and the height of the picture."""
     crowd: tuple[int, ...] = ()
@@ -67,6 +71,13 @@ class Columns:
         """The columns of the box; none of a table of classes."""
         return self.box if self.cell is None else (self.cell,)
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The columns that are read."""
+        single = (self.file, self.label, self.confidence)
+        marks = (*self.crowd, *self.ignored)
+        return (*(i for i in single if i is not None), *self.numbers, *self.stated, *marks, *self.classes)
+
     def pick_box(self, row: Sequence[Any]) -> list[Any]:
         """Return the numbers of a row's box, as they are written."""
         if self.cell is None:
@@ -74,6 +85,8 @@ class Columns:
         cell = pick(row, self.cell)
         if isinstance(cell, list):
             return cell
+        if isinstance(cell, dict):
+            return [cell.get(name, "") for name in self.keys]
         return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
 
     def read_stated(self, row: Sequence[Any]) -> Size | None:
@@ -104,7 +117,9 @@ def _spell(title: str) -> str:
 
 def _spell_part(title: str) -> str:
     """Return what a column is of a box: `width` of `bbox_width`."""
-    return _spell(title).removeprefix(BOX)
+    letters = _spell(title)
+    prefix = next((prefix for prefix in PREFIXES if letters.startswith(prefix) and letters[len(prefix) :] in PARTS), "")
+    return letters.removeprefix(prefix)
 
 
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
@@ -114,6 +129,7 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     if column is None or (found.file is None and titles[column].lower().endswith(PICTURES)):
         return None
     found = replace(found, file=column)
+    found = _read_keys(found, rows)
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
     classes = _find_classes(found, titles, rows)
@@ -135,6 +151,25 @@ def _choose_file(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[
     if titled:
         return titled[0]
     return pictures[0] if _spell(titles[found.file]) in NUMBERS else found.file
+
+
+def _read_keys(found: Columns, rows: Sequence[Sequence[Any]]) -> Columns:
+    """Return columns with the names of the numbers of a box that is an object of JSON."""
+    cells = (pick(row, found.cell) for row in rows)
+    first = next((cell for cell in cells if isinstance(cell, dict)), None)
+    if first is None:
+        return found
+    keys = {_spell(str(key)): str(key) for key in first}
+    four = next((four for four in FOURS if {*four.split()} <= {*keys}), "")
+    if not four:
+        return found
+    return replace(found, order=FOURS[four], keys=tuple(keys[name] for name in four.split()))
+
+
+def find_rivals(found: Columns, titles: Sequence[str]) -> list[int]:
+    """Return the columns that may be the label, too, by their titles."""
+    rest = [i for i, title in enumerate(titles) if _spell(title) in LABEL and i not in found.used]
+    return rest if found.label is not None and _spell(titles[found.label]) in LABEL else []
 
 
 def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
@@ -161,7 +196,7 @@ def _name_columns(titles: Sequence[str]) -> Columns:
     file = _find_first(names, FILE)
     four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
     # `width` beside `bbox_width` is that of the picture.
-    box = tuple(plain.index(BOX + name) if BOX + name in plain else names.index(name) for name in four.split())
+    box = tuple(_find_part(plain, names, name) for name in four.split())
     cell, order = (None, FOURS[four]) if box else _find_cell(titles)
     free = ["" if i in (file, *box, cell) else name for i, name in enumerate(names)]
     return Columns(
@@ -176,6 +211,12 @@ def _name_columns(titles: Sequence[str]) -> Columns:
         ignored=_find_all(names, IGNORED),
         confidence=_find_first(names, CONFIDENCE),
     )
+
+
+def _find_part(plain: Sequence[str], names: Sequence[str], name: str) -> int:
+    """Return the column of a part of a box: that whose title says so, before one of the bare name."""
+    places = [i for i, part in enumerate(names) if part == name]
+    return next((i for i in places if plain[i] != name), places[0])
 
 
 def _find_stated(names: Sequence[str]) -> tuple[int, ...]:

@@ -28,6 +28,8 @@ NO_OBJECTS = frozenset({"no finding", "no object"})
 """Keys of labels of pictures without objects, in tables of boxes."""
 MAX_COLUMNS = 1_000
 """Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
+MOST_UNREAD = 8
+"""Titles in a sentence on columns that are not read."""
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
 """Separators of a table, with the name of an unusual one."""
 SAMPLE = 1000
@@ -161,6 +163,7 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
+    _note_rivals(name, found, titles, [row for _, row in sample], notes)
     table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
@@ -180,8 +183,30 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
         f"boxes as {table.stated_order}" if table.stated_order else "",
         "boxes in 0..1" if table.relative else "",
         table.style.describe(),
+        _name_unread(table, titles),
     ]
     return "; ".join(filter(None, [*parts, *details]))
+
+
+def _name_unread(table: "_TableFormat", titles: Sequence[str]) -> str:
+    """Return `not read: x, y`; empty where all columns are read."""
+    unread = [title for i, title in enumerate(titles) if title.strip() and i not in table.columns.used]
+    more = ", …" * (len(unread) > MOST_UNREAD)
+    return f"not read: {', '.join(unread[:MOST_UNREAD])}{more}" if unread else ""
+
+
+def _note_rivals(name: str, found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]], notes: Notes) -> None:
+    """Note columns that may be the label, too, and say something else."""
+    for other in columns.find_rivals(found, titles):
+        pairs = ((columns.pick(row, found.label), columns.pick(row, other)) for row in rows)
+        # An index stands beside its name.
+        differing = [pair for pair in pairs if class_key(str(pair[0])) != class_key(str(pair[1])) and pair[1] != ""]
+        if differing and not all(to_number(second) is not None for _, second in differing):
+            first, second = differing[0]
+            notes.said.append(
+                f"{titles[found.label or 0]} of {name} was read as the label, and {titles[other]} was not: "
+                f"the first line in which they differ has {first} and {second}."
+            )
 
 
 def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str:

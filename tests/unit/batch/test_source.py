@@ -14,7 +14,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.left_out import describe_left_out
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source as picture_source
-from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.image import to_jpeg, to_path
 from sightglass.explain.picture.source import Item, find, spread
 from sightglass.explain.tasks import TASKS
 from tests.corpus import zip_of
@@ -187,6 +187,13 @@ def test_what_was_drawn_without_a_recipe_is_left_out(name: str, tmp_path: Path, 
     left_out: dict[str, str] = {}
     assert [item.key for item in find(tmp_path, left_out=left_out)] == ["results/mine.npy"]
     assert left_out[f"results/{name}"] == picture_source.OWN
+
+
+@pytest.mark.parametrize("name", ["a b.png", "a%20b.png"])
+def test_an_address_of_a_file_is_its_path(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    assert to_path(f"file://{tmp_path}/a%20b.png") == tmp_path / name
+    assert to_path(f"file://localhost{tmp_path}/a%20b.png") == tmp_path / name
 
 
 def test_folders_of_results_are_left_out(tmp_path: Path, bus: Path) -> None:

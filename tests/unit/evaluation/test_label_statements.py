@@ -809,6 +809,53 @@ def test_the_column_of_pictures_is_the_titled_one(text: str, expected: dict[str,
     assert all(truth.find_class(name.rpartition("/")[2]) == label for name, label in expected.items())
 
 
+TITLES = {
+    "bb_left,bb_top,bb_width,bb_height": "10,20,50,80",
+    "box_xmin,box_ymin,box_xmax,box_ymax": "10,20,60,100",
+    "minx,miny,maxx,maxy": "10,20,60,100",
+    "start_x,start_y,end_x,end_y": "10,20,60,100",
+    "xtl,ytl,xbr,ybr": "10,20,60,100",
+    "rect_x,rect_y,rect_w,rect_h": "10,20,50,80",
+    "x1,y1,w,h": "10,20,50,80",
+}
+
+
+@pytest.mark.parametrize("titles", TITLES)
+def test_usual_titles_of_a_box_are_known(titles: str, tmp_path: Path) -> None:
+    text = f"file,{titles},label,picture_width,picture_height\na.jpg,{TITLES[titles]},cat,400,200\n"
+    assert ground_truth.read(write(tmp_path, "l.csv", text)).find("a.jpg") == (TrueBox("cat", BOX, stated=(400, 200)),)
+
+
+@pytest.mark.parametrize(
+    "box", [{"x": 10, "y": 20, "width": 50, "height": 80}, {"xMin": 10, "yMin": 20, "xMax": 60, "yMax": 100}]
+)
+def test_a_box_that_names_its_numbers_is_read(box: dict[str, int], tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, "l.json", [{"file": "a.jpg", "label": "cat", "bbox": box}]))
+    assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    text = "file,label,bbox_0,bbox_1,bbox_2,bbox_3\na.jpg,cat,1,2,3,4\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert "not read: bbox_0, bbox_1, bbox_2, bbox_3" in truth.reading
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        ("file,label,class\na.jpg,cat,animal\n", True),
+        ("file,label,class_id\na.jpg,cat,3\n", False),
+        ("file,label,class\na.jpg,cat,Cat\n", False),
+    ],
+)
+def test_two_columns_of_labels_that_differ_are_said(text: str, is_said: bool, tmp_path: Path) -> None:
+    sentences = ground_truth.read(write(tmp_path, "l.csv", text)).read_as.list_sentences()
+    read = "label of l.csv was read as the label, and class was not"
+    words = f"{read}: the first line in which they differ has cat and animal."
+    assert (words in sentences) == is_said
+    assert any("was read as the label" in sentence for sentence in sentences) == is_said
+
+
 def test_two_values_of_an_option_are_one_sentence() -> None:
     with pytest.raises(Problem, match="exclude each other: give one of them"):
         options.parse(["exif=stored", "exif=turned"])
