@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain.backward.gradient import Gradient
@@ -54,13 +55,15 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     with ExitStack() as opened:
         for target in missing:
             with _report_failures(evidence, method):
-                linear = _without_curvature(evidence, target) if method.id == "shapleycam" else None
-                if linear is None and cam is None:
+                if method.id == "shapleycam":
+                    evidence.raws[method.id, target] = [_shapleycam(evidence, target)]
+                    continue
+                if cam is None:
                     # FullGrad sums over the norms too.
                     layers = None if method.id == "fullgrad" else evidence.layers
                     cam = _cam(opened.enter_context(loaded.workshop(layers)), method, evidence.layers, tick, batch)
                 with torch.enable_grad(), exact(loaded.device):
-                    maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
+                    maps = _maps(cam, method, target, evidence.tensor)
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     return RawMaps(evidence.stacked(method.id, targets), ("all",) if method.id == "fullgrad" else evidence.paths)
@@ -100,15 +103,24 @@ def _check_full_grad(evidence: Evidence) -> None:
             raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
 
 
-def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """Return ShapleyCAM's map (h, w) where the gradient does not depend on the activations, else None."""
-    with evidence.loaded.lock, torch.enable_grad():
+def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
+    """Return ShapleyCAM's map (h, w): GradCAM with g - H A / 2 in place of the gradient g (H: the second derivatives).
+
+    Not by the library, which takes no other layout than (C, h, w), and no attention by fused kernels.
+    """
+    with evidence.loaded.lock, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         evidence = evidence.with_graph()
         scalar = evidence.loaded.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
-    if gradient.requires_grad:
-        return None
-    return gradcam(evidence.layered[0], Gradient.from_values(as_map(gradient, evidence.layers[0])[0]))
+        slope = gradient.detach()
+        # Behind the last activation all is linear.
+        if gradient.requires_grad:
+            (output,) = evidence.recorded
+            (curved,) = torch.autograd.grad(
+                gradient, output, output.detach(), retain_graph=True, materialize_grads=True
+            )
+            slope = slope - curved / 2
+    return gradcam(evidence.layered[0], Gradient.from_values(as_map(slope, evidence.layers[0])[0].float()))
 
 
 class _Logits(nn.Module):

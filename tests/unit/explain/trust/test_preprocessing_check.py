@@ -28,7 +28,9 @@ def test_each_size_has_the_networks_own_answer(picture: Image) -> None:
     explainer = Explainer(net)
     own, *others = read_sizes(explainer.loaded, picture)
     assert own.preprocessing == explainer.loaded.adapter.preprocessing and "as it is now" in own.words
-    assert [reading.preprocessing.size[0] for reading in others] == [side for side in SIDES if side != own.preprocessing.size[0]]
+    assert [reading.preprocessing.size[0] for reading in others] == [
+        side for side in SIDES if side != own.preprocessing.size[0]
+    ]
     for reading in others:
         same = Explainer(net, preprocess=reading.preprocessing.table().stated())
         answer = same(picture, top_k=1).predictions[0]
