@@ -116,10 +116,10 @@ def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
         # Behind the last activation all is linear.
         if gradient.requires_grad:
             (output,) = evidence.recorded
-            (curved,) = torch.autograd.grad(
+            (product,) = torch.autograd.grad(
                 gradient, output, output.detach(), retain_graph=True, materialize_grads=True
             )
-            slope = slope - curved / 2
+            slope = slope - product / 2
     return gradcam(evidence.layered[0], Gradient.from_values(as_map(slope, evidence.layers[0])[0].float()))
 
 
