@@ -149,6 +149,7 @@ class _Collected:
 
     boxes: defaultdict[_Key, list[TrueBox]] = field(default_factory=lambda: defaultdict(list))
     picture_labels: dict[_Key, str] = field(default_factory=dict)
+    begun: set[_Key] = field(default_factory=set)
     repeated: set[_Key] = field(default_factory=set)
     """Names that several pictures of one file, or of one folder, have."""
 
@@ -158,9 +159,11 @@ class _Collected:
         name = label.label if isinstance(label, TrueBox) else label
         if not picture or name == "":
             raise LabelError("it needs a file and a label")
-        if is_new and key in self.boxes:
+        if is_new and key in self.begun:
             self.repeated.add(key)
             raise LabelError(f"{picture} is the name of several pictures")
+        if is_new:
+            self.begun.add(key)
         if isinstance(label, TrueBox):
             _check_box(label)
             composed = compose(label.label)
@@ -183,7 +186,10 @@ class _Collected:
         twice = {name for name, count in Counter(names.values()).items() if count > 1}
         several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
         names = {key: name for key, name in names.items() if name not in twice}
-        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in names}
+        # A class of the whole picture does not say that nothing else is in it.
+        classified = {key for key in self.picture_labels if not self.boxes.get(key)}
+        counted = names.keys() - classified
+        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
         labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
         return GroundTruth(boxes, (*problems, *several), labels)
 

@@ -61,8 +61,7 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
         results = _find_results(task, notes)
         if results is None:
             continue
-        if not any(result.get("type") == "choices" for result in results):
-            yield picture, line, lambda: None
+        yield picture, 0, lambda: None
         for result in results:
             parse = _parse_choice if result.get("type") == "choices" else _parse
             yield picture, line, partial(parse, {**result, **_table_in(result, "value")})
@@ -86,7 +85,7 @@ def list_short_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iter
             yield "", line, partial(refuse, OTHER_FORM)
             continue
         picture = _find_picture(task)
-        yield picture, line, lambda: None
+        yield picture, 0, lambda: None
         for shape in (each for value in task.values() for each in list_tables(value)):
             yield picture, line, partial(_parse, shape)
 

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 Row = tuple[str, int, "Callable[[], TrueBox | str | None]"]
 """The picture that a line of labels is about, its number, and what parses it: to a box, to the class of the whole
-picture, or to None for a picture without objects."""
+picture, or to None where a picture is listed, with objects or without. A line 0 of None begins a picture of its own."""
 Files = Iterable[tuple[str, Iterable[Row]]]
 """The name of each file of labels, and its rows."""
 
