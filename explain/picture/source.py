@@ -73,6 +73,8 @@ class Item:
     """Name of the picture's folder if the source has several."""
     encoding: str = ""
     """As what its name was read, where an archive does not state it."""
+    folder: str = ""
+    """The path of the folder that its key is below, with `/`; empty of an archive, and of what was uploaded."""
 
     @property
     def name(self) -> str:
@@ -186,6 +188,12 @@ def describe_encodings(items: Iterable[Item]) -> str:
     return f"Names in the archive were read as {listing(encodings)}." if encodings else ""
 
 
+def folder_of(items: Iterable[Item]) -> str:
+    """Return the path of the folder that all keys are below; empty without one, and of several."""
+    folders = {item.folder for item in items}
+    return folders.pop() if len(folders) == 1 else ""
+
+
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return `count` items at even intervals, in order: from sorted folders, some of each."""
     count = min(count, len(items))
@@ -255,7 +263,8 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
             stamp = "missing"
         key = path.relative_to(root) if path.is_relative_to(root) else path
         # Workers of a cluster are in other folders.
-        yield Item(printable(key.as_posix()), stamp, partial(Path, path.absolute()))
+        file = path.absolute()
+        yield Item(printable(key.as_posix()), stamp, partial(Path, file), folder=root.absolute().as_posix())
 
 
 def _from_sequence(source: Sequence[Any]) -> Iterator[Item]:
@@ -321,7 +330,8 @@ def _from_storage(url: str, left_out: dict[str, str]) -> Iterator[Item]:
         below = name[len(root) :].lstrip("/") if name.startswith(root) else name
         if info.get("type") != "directory" and (named or _is_chosen(below, PICTURES, left_out, NO_PICTURE)):
             stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
-            yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
+            stamp = f"{info.get('size')}-{stamp}"
+            yield Item(printable(below), stamp, partial(fetch, system, name), folder=root)
 
 
 def fetch(system: Any, path: str, most: int = MAX_BYTES + 1) -> bytes:

@@ -202,7 +202,9 @@ def _read_labels(
 ) -> GroundTruth:
     """Read labels; `items`: of a run over some of them all, as a label may be of another one."""
     truth = kinds.kind_of(explainer.model).read(path, label_options.parse(labels_as))
-    return truth.among([item.key for item in items]) if items else truth
+    if not items:
+        return truth
+    return truth.among([item.key for item in items], picture_source.folder_of(items))
 
 
 def _correct_labels(

@@ -55,6 +55,8 @@ class GroundTruth:
     """The labelled file of each picture of a run; None until its pictures are known (`among`)."""
     unclear: tuple[str, ...] = ()
     """Labelled files that count for none of these pictures, as several are called so, or several labels."""
+    folder: str = ""
+    """The path of the folder that these pictures are in; empty where it is not known."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -86,21 +88,27 @@ class GroundTruth:
         """The labelled files."""
         return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
-    def among(self, pictures: Collection[str]) -> Self:
+    def among(self, pictures: Collection[str], folder: str = "") -> Self:
         """Return the labels matched to these pictures, each to one at most.
 
-        They stay as they are where more pictures are known already.
+        `folder`: the path of the folder that they are in, where it is known (`source.folder_of`). They stay as they are where more pictures are known already.
         """
         if self.matches is not None and self.matches.keys() >= {*pictures}:
             return self
-        matches, unclear = self._labelled.match(pictures)
-        return replace(self, matches=matches, unclear=unclear)
+        folder = folder or self.folder
+        matches, unclear = self._labelled.match(pictures, folder)
+        return replace(self, matches=matches, unclear=unclear, folder=folder)
 
     def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
         among = self.among(pictures)
         found = {*(among.matches or {}).values(), *among.unclear}
         return [key for key in self.files if key not in found]
+
+    @property
+    def shown_folder(self) -> str:
+        """The end of the path of the pictures' folder."""
+        return "/".join(self.folder.strip("/").split("/")[-2:])
 
     @cached_property
     def _labelled(self) -> LabelledFiles:

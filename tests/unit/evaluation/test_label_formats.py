@@ -515,7 +515,7 @@ ONE_NAME: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", ONE_NAME)
 def test_a_name_of_several_pictures_counts_for_none(name: str, tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="There are no labels .* 1.jpg is the name of several pictures"):
+    with pytest.raises(Problem, match=r"There are no labels .* 1\.jpg is the name of several pictures"):
         ground_truth.read(write(tmp_path, name, ONE_NAME[name]))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from sightglass.batch import labels as run_labels
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import ground_truth, label_changes
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
-from sightglass.explain.picture.source import describe_encodings, find
+from sightglass.explain.picture.source import describe_encodings, find, folder_of
 from sightglass.explain.tasks.detect import parse_joint
 from sightglass.models.labels import class_index, match, same_classes, tell_apart, vocabulary
 from tests.unit.batch.test_source import JPEG, keys, packed, written
@@ -246,3 +246,15 @@ def test_a_change_by_one_model_is_found_by_another(tmp_path: Path) -> None:
     label_changes.write(tmp_path, changes)
     changed, count = label_changes.apply(tmp_path, pictures, ["bus", "x"])
     assert [each.truth for each in changed] == ["bus", "bus"] and count == 2
+
+
+def test_labels_of_another_folder_are_refused_with_both_paths(tmp_path: Path) -> None:
+    written(tmp_path / "set/val", "0001.png", "0002.png")
+    items = find(tmp_path / "set/val")
+    truth = GroundTruth({}, (), {"train/0001.png": "cat", "val/0002.png": "dog"}, reading="a table")
+    among = truth.among([item.key for item in items], folder_of(items))
+    assert among.matches == {"0001.png": "", "0002.png": "val/0002.png"}
+    assert run_labels.describe_files(among, [*among.matches]) == ["Not among the pictures in set/val: train/0001.png."]
+    of_train = GroundTruth({}, (), {"train/0001.png": "cat"}, reading="a table").among(["0001.png"], folder_of(items))
+    with pytest.raises(Problem, match=r"those are of train/0001\.png, and the first picture is set/val/0001\.png"):
+        KINDS["classes"].check(of_train, ["0001.png"])
