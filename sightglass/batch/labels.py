@@ -145,6 +145,7 @@ def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:
     sentences = {
         f"Not among the pictures{_in_folder(truth)}": truth.find_missing(pictures),
         "Not counted, as several pictures or several labels are called so": truth.unclear,
+        "Matched by name, though the labels state a folder that none of the pictures is in": truth.list_other_folders(),
     }
     return [f"{why}: {listing(files, NAMED)}." for why, files in sentences.items() if files]
 

@@ -6,7 +6,7 @@ a `LabelProblem`; the others count.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -22,8 +22,16 @@ from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import EXPECTED, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
-from sightglass.evaluation.label_files.rows import INDEX, OTHER_FORM, LabelError, LabelProblem, Row, TrueBox
-from sightglass.evaluation.matching import LabelledFiles, Matches, spell_path
+from sightglass.evaluation.label_files.rows import (
+    FOLDER_BESIDE,
+    INDEX,
+    OTHER_FORM,
+    LabelError,
+    LabelProblem,
+    Row,
+    TrueBox,
+)
+from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, name_parent, spell_path
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -57,6 +65,8 @@ class GroundTruth:
     """Labelled files that count for none of these pictures, as several are called so, or several labels."""
     folder: str = ""
     """The path of the folder that these pictures are in; empty where it is not known."""
+    beside: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By file name: the folder that is stated beside it. It counts where a picture is in a folder of this name."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -91,13 +101,36 @@ class GroundTruth:
     def among(self, pictures: Collection[str], folder: str = "") -> Self:
         """Return the labels matched to these pictures, each to one at most.
 
-        `folder`: the path of the folder that they are in, where it is known (`source.folder_of`). They stay as they are where more pictures are known already.
+        `folder`: the path of the folder that they are in, where it is known (`source.folder_of`). They stay as they
+        are where more pictures are known already.
         """
         if self.matches is not None and self.matches.keys() >= {*pictures}:
             return self
         folder = folder or self.folder
-        matches, unclear = self._labelled.match(pictures, folder)
-        return replace(self, matches=matches, unclear=unclear, folder=folder)
+        parents = {name_parent(picture, folder) for picture in pictures}
+        named = self._name_with_folders(parents)
+        matches, unclear = LabelledFiles(named).match(pictures, folder)
+        matches = {picture: named.get(name, "") for picture, name in matches.items()}
+        return replace(self, matches=matches, unclear=tuple(named[name] for name in unclear), folder=folder)
+
+    def _name_with_folders(self, parents: Collection[str]) -> dict[str, str]:
+        """Return the labelled files by their names, with the folders beside these if pictures are in such folders."""
+        named = dict(zip(self.files, self.files, strict=True))
+        for file, beside in self.beside.items():
+            longer = f"{beside}/{file}"
+            if name_parent("file", beside) in parents and longer not in named:
+                del named[file]
+                named[longer] = file
+        return named
+
+    def list_other_folders(self) -> list[str]:
+        """Return the folders that are stated beside the names of matched files, which none of the pictures is in."""
+        found = {
+            self.beside[file]
+            for picture, file in (self.matches or {}).items()
+            if file in self.beside and is_in_other_folder(picture, self.folder, self.beside[file])
+        }
+        return sorted(found)
 
     def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
@@ -147,8 +180,9 @@ class RunLabels:
         return None if content is None else hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-_Key = tuple[str, str]
-"""The folder of a file of labels, empty of a single one, and the picture that a line of it is about."""
+_Key = tuple[str, str, str]
+"""The folder of a file of labels, empty of a single one, the picture that a line of it is about, and the folder that
+the line states beside its name."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,7 @@ class _Collected:
 
     def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
         """Add a label; `is_new`: it begins a picture. Raises LabelError."""
-        _, picture = key
+        _, picture, _ = key
         name = label.label if isinstance(label, TrueBox) else label
         if not picture or name == "":
             raise LabelError("it needs a file and a label")
@@ -184,12 +218,10 @@ class _Collected:
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
         """Return the labels by picture; a name in several folders gets its folder."""
         keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
-        counts = Counter(picture for _, picture in keys)
-        names = {
-            (folder, picture): picture if counts[picture] == 1 else f"{folder}/{picture}".removeprefix("/")
-            for folder, picture in keys
-            if (folder, picture) not in self.repeated
-        }
+        same = defaultdict[str, list[_Key]](list)
+        for key in keys:
+            same[key[1]].append(key)
+        names = {key: _name(key, same[key[1]]) for key in keys if key not in self.repeated}
         # A folder may already be in the name that one of them gives.
         twice = {name for name, count in Counter(names.values()).items() if count > 1}
         several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
@@ -199,7 +231,20 @@ class _Collected:
         counted = names.keys() - classified
         boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
         labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
-        return GroundTruth(boxes, (*problems, *several), labels)
+        beside = {
+            name: folder for (_, _, folder), name in names.items() if folder and not name.startswith(f"{folder}/")
+        }
+        return GroundTruth(boxes, (*problems, *several), labels, beside=beside)
+
+
+def _name(key: _Key, same: Sequence[_Key]) -> str:
+    """Return what a picture is called beside others of its name: with the folder that tells them apart."""
+    folder, picture, beside = key
+    if len(same) == 1:
+        return picture
+    stated = {each[2] for each in same}
+    prefix = beside if len(stated) == len(same) and "" not in stated else folder
+    return f"{prefix}/{picture}".removeprefix("/")
 
 
 def _check_box(label: TrueBox) -> None:
@@ -216,7 +261,8 @@ def _collect(files: Iterable[tuple[str, Iterable[Row]]]) -> GroundTruth:
     collected = _Collected()
     problems: list[LabelProblem] = []
     for file, (path, line, parse) in _bound(files):
-        where = file.rpartition("/")[0], spell_path(path)
+        beside, _, name = path.rpartition(FOLDER_BESIDE)
+        where = file.rpartition("/")[0], spell_path(name), spell_path(beside)
         try:
             label = parse()
             collected.add(where, label, is_new=line == 0 and label is None)

@@ -19,6 +19,7 @@ LABEL_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "a
 _OF_ANY_SET = PICTURE_FOLDERS | LABEL_FOLDERS
 PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 """Folders of parts of a data set: `train/cats` is not `val/cats`, and `home/cats` may be."""
+_OF_PASCAL = re.compile(r"voc\d+")
 MOST_FOLDERS = 20
 """Folders of an end of a path."""
 _BESIDE = "\0"
@@ -56,6 +57,19 @@ def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
     return spellings | {
         "/".join(_BESIDE if part in folders else part for part in each.split("/")) for each in spellings
     }
+
+
+def name_parent(picture: str, folder: str = "") -> str:
+    """Return the key of the name of the folder that a picture is in; empty where it is not known."""
+    *_, parent, _ = ("", *_fold_path(f"{folder}/{picture}").split("/"))
+    return parent
+
+
+def is_in_other_folder(picture: str, folder: str, stated: str) -> bool:
+    """Return whether a picture is in a folder of another name than stated, if that is no name of any data set."""
+    parent = name_parent(picture, folder)
+    name = name_parent("file", stated)
+    return parent not in ("", name) and name not in _OF_ANY_SET and not _OF_PASCAL.fullmatch(name)
 
 
 _Folders = tuple[str, ...]

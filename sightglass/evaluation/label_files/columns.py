@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.label_files.rows import LabelError, Size
+from sightglass.evaluation.label_files.rows import LabelError, Size, put_in_folder
 from sightglass.evaluation.label_files.values import CONFIDENCE, CROWD, IGNORED, is_set, read_size, to_number
 from sightglass.explain.picture.source import PICTURES
 
 _TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
 FILE, LABEL, CELLS, STATED, PART = (_TITLES[name] for name in ("file", "label", "cells", "stated", "part"))
+FOLDER = _TITLES["folder"]
 FOURS = {
     **dict.fromkeys(_TITLES["corners"], "xyxy"),
     **dict.fromkeys(_TITLES["centres"], "cxcywh"),
@@ -60,11 +61,17 @@ class Columns:
     """Of a table with a column for each class: 1 in that of the picture's, 0 in the others."""
     names: tuple[str, ...] = ()
     """The titles of `classes`."""
+    folder: int | None = None
+    """Of the folder that the file is in."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """The columns of the box; none of a table of classes."""
         return self.box if self.cell is None else (self.cell,)
+
+    def name_picture(self, row: Sequence[Any]) -> str:
+        """Return the picture that a row is about, with its folder."""
+        return put_in_folder(str(pick(row, self.folder)), str(pick(row, self.file)))
 
     def pick_box(self, row: Sequence[Any]) -> list[Any]:
         """Return the numbers of a row's box, as they are written."""
@@ -113,7 +120,8 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     column = next(iter(pictures), None) if found.file not in pictures else found.file
     if found.file is None and (column is None or titles[column].lower().endswith(PICTURES)):
         return None
-    found = replace(found, file=found.file if column is None else column)
+    file = found.file if column is None else column
+    found = replace(found, file=_find_path(file, titles, rows, pictures))
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
     classes = _find_classes(found, titles, rows)
@@ -122,6 +130,18 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     if found.label in (None, found.file):
         return replace(found, label=_find_other(found, titles, rows))
     return found
+
+
+def _find_path(
+    file: int | None, titles: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[int]
+) -> int | None:
+    """Return the column of paths that end with the names in that of files, else this one."""
+    named = [(row, f"/{pick(row, file)}") for row in rows]
+    for place in pictures:
+        paths = all(f"/{pick(row, place)}".replace("\\", "/").endswith(name) for row, name in named)
+        if paths and _spell_part(titles[place]) in FILE and any(f"/{pick(row, place)}" != name for row, name in named):
+            return place
+    return file
 
 
 def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
@@ -146,6 +166,7 @@ def _name_columns(titles: Sequence[str]) -> Columns:
     plain = [*map(_spell, titles)]
     names = [*map(_spell_part, titles)]
     file = _find_first(names, FILE)
+    folder = _find_first(names, FOLDER)
     four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
     # `width` beside `bbox_width` is that of the picture.
     box = tuple(plain.index(BOX + name) if BOX + name in plain else names.index(name) for name in four.split())
@@ -154,6 +175,7 @@ def _name_columns(titles: Sequence[str]) -> Columns:
     return Columns(
         width=len(titles),
         file=file,
+        folder=folder,
         label=_find_first(free, LABEL),
         box=box,
         order=order,

@@ -213,7 +213,7 @@ WITHIN: dict[str, tuple[str, list[str], list[str], dict[str, str], tuple[str, ..
     "one below it": (VAL, ["cats/1.png"], ["cats/1.png", "1.png"], {"cats/1.png": "cats/1.png"}, ()),
     "a longer one": (VAL, ["val/cats/1.png"], ["cats/1.png"], {"cats/1.png": "val/cats/1.png"}, ()),
     "another longer one": (VAL, ["train/cats/1.png"], ["cats/1.png"], {}, ()),
-    "of a drive": ("C:/set/val", ["D:\\x\\val\\1.png", "D:\\x\\test\\2.png"], ["1.png", "2.png"], {"1.png": "D:\\x\\val\\1.png"}, ()),
+    "of a drive": ("C:/set/val", ["D:\\val\\1.png", "D:\\x\\2"], ["1.png", "2.png"], {"1.png": "D:\\val\\1.png"}, ()),
     "not known": ("", ["train/1.png"], ["1.png"], {"1.png": "train/1.png"}, ()),
     "a root": ("/", ["train/1.png"], ["1.png"], {"1.png": "train/1.png"}, ()),
 }  # fmt: skip

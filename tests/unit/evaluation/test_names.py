@@ -258,3 +258,61 @@ def test_labels_of_another_folder_are_refused_with_both_paths(tmp_path: Path) ->
     of_train = GroundTruth({}, (), {"train/0001.png": "cat"}, reading="a table").among(["0001.png"], folder_of(items))
     with pytest.raises(Problem, match=r"those are of train/0001\.png, and the first picture is set/val/0001\.png"):
         KINDS["classes"].check(of_train, ["0001.png"])
+
+
+def in_folder(folder: str, label: str) -> str:
+    return VOC.format("1.jpg", label).replace("<filename>", f"<folder>{folder}</folder><filename>")
+
+
+TWO = ["dogs/1.jpg", "cats/1.jpg"]
+STATED: dict[str, tuple[list[str], list[str], list[str | None], str]] = {
+    "both": (["dogs", "cats"], TWO, ["dogs", "cats"], ""),
+    "one": (["dogs"], TWO, ["dogs", None], ""),
+    "another": (["dogs"], ["cats/1.jpg", "dogs/2.jpg"], [None, None], "Not among the pictures: 1.jpg."),
+    "of the machine": (["C:\\set\\dogs"], TWO, ["C:\\set\\dogs", None], ""),
+    "of no picture": (["OXIIIT"], ["images/1.jpg"], ["OXIIIT"], "a folder that none of the pictures is in: OXIIIT."),
+    "of Pascal": (["VOC2007"], ["images/1.jpg"], ["VOC2007"], ""),
+    "of any set": (["images"], ["train/1.jpg"], ["images"], ""),
+    "of any set, above": (["images"], ["images/train/1.jpg"], ["images"], ""),
+    "none": ([""], ["dogs/1.jpg"], [""], ""),
+    "not known": (["VOC2007"], ["1.jpg"], ["VOC2007"], ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_folder_that_is_stated_beside_a_name_counts_where_a_picture_is_in_one(name: str, tmp_path: Path) -> None:
+    folders, pictures, expected, said = STATED[name]
+    for number, folder in enumerate(folders):
+        (tmp_path / f"{number}.xml").write_text(in_folder(folder, f"of {folder}"))
+    truth = ground_truth.read(tmp_path).among(pictures)
+    assert [truth.find_class(picture) for picture in pictures] == [
+        each if each is None else f"of {each}".strip() for each in expected
+    ]
+    assert said in " ".join(run_labels.describe_files(truth, pictures)) and truth.problems == ()
+    assert bool(said) == bool(run_labels.describe_files(truth, pictures))
+
+
+DOGS, CATS = {"dogs/1.jpg": "dog", "cats/1.jpg": "cat"}, {"dogs/1.jpg": "dog", "cats/1.jpg": None}
+MOST_SPECIFIC: dict[str, tuple[str, dict[str, str | None]]] = {
+    "a path": ("filename,filepath,label\n1.jpg,dogs/1.jpg,dog\n1.jpg,cats/1.jpg,cat\n", DOGS),
+    "a path of one": ("filename,filepath,label\n1.jpg,dogs/1.jpg,dog\n", CATS),
+    "a path before": ("path,label,image_name\nset\\dogs\\1.jpg,dog,1.jpg\nset\\cats\\1.jpg,cat,1.jpg\n", DOGS),
+    "a path without names": ("id,path,label\n7,dogs/1.jpg,dog\n8,cats/1.jpg,cat\n", DOGS),
+    "no path of a picture": ("filename,mask_path,label\n1.jpg,m/1.jpg,dog\n2.jpg,m/2.jpg,dog\n", dict.fromkeys(DOGS)),
+    "another path": ("filename,path,label\n2.jpg,dogs/1.jpg,dog\n1.jpg,dogs/2.jpg,dog\n", dict.fromkeys(DOGS)),
+    "a folder": ("folder,filename,label\ndogs,1.jpg,dog\ncats,1.jpg,cat\n", DOGS),
+    "a folder of one": ("folder,filename,label\ndogs,1.jpg,dog\n", CATS),
+    "a folder behind": ("filename,label,sub_dir\n1.jpg,dog,pets/dogs/\n1.jpg,cat,pets/cats/\n", DOGS),
+    "a folder as class": ("filename,folder\n1.jpg,dogs\n2.jpg,dogs\n", {"dogs/1.jpg": "dogs", "cats/1.jpg": None}),
+    "a folder and a path": ("folder,filename,label\ndogs,dogs/1.jpg,dog\ncats,cats/1.jpg,cat\n", DOGS),
+    "objects": ('[{"dir": "dogs", "file": "1.jpg", "label": "dog"}]', CATS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOST_SPECIFIC)
+def test_the_most_specific_path_that_a_table_states_is_used(name: str, tmp_path: Path) -> None:
+    content, expected = MOST_SPECIFIC[name]
+    file = tmp_path / ("l.json" if content.startswith("[") else "l.csv")
+    file.write_text(content)
+    truth = ground_truth.read(file).among(list(expected))
+    assert {picture: truth.find_class(picture) for picture in expected} == expected
