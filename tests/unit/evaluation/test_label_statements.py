@@ -436,6 +436,53 @@ def test_names_of_masks_may_begin_at_1(tmp_path: Path) -> None:
     assert found.tolist() == [[masks.VOID, 0, 5]]
 
 
+NAMED: dict[str, tuple[str, list[int], list[int]]] = {
+    "a gap": ('{"0": "ground", "2": "cat"}', [0, 1, 2, 255], [0, masks.VOID, 5, masks.VOID]),
+    "255 named": ('{"0": "ground", "255": "cat"}', [0, 255, 0, 255], [0, 5, 0, 5]),
+    "255 named beside others": ('{"0": "ground", "128": "dog", "255": "cat"}', [0, 128, 255, 0], [0, 7, 5, 0]),
+    "255 not named": ('{"0": "ground", "128": "cat"}', [0, 128, 255, 0], [0, 5, masks.VOID, 0]),
+    "names first": ('{"cat": 200, "ground": 10}', [10, 200, 0, 11], [0, 5, masks.VOID, masks.VOID]),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_masks_are_those_of_their_values(name: str, tmp_path: Path) -> None:
+    names, values, expected = NAMED[name]
+    (tmp_path / "a.png").write_bytes(png([values]))
+    write(tmp_path, "names", {"classes.json": names})
+    truth = masks.read(tmp_path, LabelOptions(names="classes.json"))
+    indices = {"ground": 0, "cat": 5, "dog": 7}
+    found = masks.decode(truth.masks["a"], (1, 4), truth.mask_labels, indices, 8, binary=truth.read_as.binary)
+    sentences = truth.read_as.list_sentences()
+    assert found.tolist() == [expected] and masks.SOME.format("classes.json") in sentences
+    assert "classes.json names the classes." in sentences and len(sentences) == 3
+
+
+MASKS_OF_ONE: dict[str, tuple[list[str], dict[str, int], dict[str, str]]] = {
+    "a mask": (["a.png"], {"a": 0}, {}),
+    "called one": (["a_mask.png"], {"a": 0}, {}),
+    "in capitals": (["a_MASK.png", "b_Mask.PNG"], {"a": 0, "b": 1}, {}),
+    "beside another": (["a.png", "a_mask.png"], {"a": 1}, {"a.png": "beside a_mask.png"}),
+    "two that are called one": (
+        ["a_MASK.png", "a_mask.png", "b.png"],
+        {"b": 2},
+        dict.fromkeys(["a_MASK.png", "a_mask.png"], "one of several masks of a picture"),
+    ),
+    "in two folders": (["x/a_mask.png", "y/a.png"], {"x/a": 0, "y/a": 1}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MASKS_OF_ONE)
+def test_a_picture_has_one_mask_and_the_others_are_named(name: str, tmp_path: Path) -> None:
+    files, expected, left_out = MASKS_OF_ONE[name]
+    for value, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(png([[value]]))
+    truth = masks.read(tmp_path)
+    found = {key: int(np.asarray(Pillow.open(io.BytesIO(data)))[0, 0]) for key, data in truth.masks.items()}
+    assert found == expected and truth.left_out == left_out
+
+
 # ---- masks of 0 and 255
 
 
