@@ -68,8 +68,8 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     )
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
-    tolerance: float = cli.field(
-        "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, default=2.0, min=0.1, max=100
+    tolerance: float | None = cli.field(
+        "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, min=0.1, max=100
     )
     size: int = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, default=320, min=0
@@ -97,6 +97,8 @@ def batch(
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    if options.tolerance is not None and options.instead_of is None:
+        raise ModelProblem("--tolerance needs --instead-of FOLDER: give both, or none.")
     console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
     below = 0.0 if options.engine == "ray" else settings().save_below
@@ -120,7 +122,8 @@ def batch(
         result |= _report_evaluation(console, done.folder)
         if replaced:
             decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *replaced)})
-            decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
+            stated = {} if options.tolerance is None else {"tolerance": options.tolerance / 100}
+            decision = decision.choose(decision.rows[0].model, **stated)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = jsonable(decision.summarise())
         write_file(done.folder / "summary.json", to_json(result).encode())
@@ -148,6 +151,7 @@ def _make_job(
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
+    cli.check_box_flags(explainer.model, engine_options, options.like)
     truth = None
     if given is None and options.labels_as:
         raise ModelProblem("--labels-as says how labels are read: give --labels, too.")
@@ -340,6 +344,7 @@ def video(
         if path != Path(clip):
             console.warn(EXAMPLE_USED.format(clip))
         explainer = load_explainer(options.model, options.device, progress, engine_options)
+        cli.check_box_flags(explainer.model, engine_options, options.like)
         summary = video_runner.run(
             video_clip.Clip(path),
             explainer,
