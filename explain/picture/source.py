@@ -13,7 +13,7 @@ import struct
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -332,15 +332,24 @@ def _from_storage(url: str, left_out: dict[str, str]) -> Iterator[Item]:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
     keys = {name: name[len(root) :].lstrip("/") if name.startswith(root) else name for name in listing}
-    of_results = set[str]() if named else _find_results(keys.values())
-    for name, info in sorted(listing.items()):
-        below = keys[name]
-        if _is_result(below, of_results, partial(_fetch_start, system, name), left_out):
-            continue
+    if not named:
+        keys = _leave_results_out(keys, system, left_out)
+    for name, below in sorted(keys.items()):
+        info = listing[name]
         if info.get("type") != "directory" and (named or _is_chosen(below, PICTURES, left_out, NO_PICTURE)):
             stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
             stamp = f"{info.get('size')}-{stamp}"
             yield Item(printable(below), stamp, partial(fetch, system, name), folder=root)
+
+
+def _leave_results_out(keys: Mapping[str, str], system: Any, left_out: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a storage's files without those of pictures in folders of results, and note these."""
+    folders = _find_results(keys.values())
+    return {
+        name: key
+        for name, key in keys.items()
+        if not _is_result(key, folders, partial(_fetch_start, system, name), left_out)
+    }
 
 
 def fetch(system: Any, path: str, most: int = MAX_BYTES + 1) -> bytes:

@@ -36,6 +36,7 @@ from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
 
 if TYPE_CHECKING:
+    from sightglass.evaluation.decision import Decision
     from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
@@ -95,10 +96,7 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture and
     results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
-    if options.engine != "ray" and options.ray_address is not None:
-        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
-    if options.tolerance is not None and options.instead_of is None:
-        raise ModelProblem("--tolerance needs --instead-of FOLDER: give both, or none.")
+    _check_pairs(options)
     console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
     below = 0.0 if options.engine == "ray" else settings().save_below
@@ -121,9 +119,7 @@ def batch(
             relabel.share_changes([done.folder, *replaced])
         result |= _report_evaluation(console, done.folder)
         if replaced:
-            decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *replaced)})
-            stated = {} if options.tolerance is None else {"tolerance": options.tolerance / 100}
-            decision = decision.choose(decision.rows[0].model, **stated)
+            decision = _decide([done.folder, *replaced], options.tolerance)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = jsonable(decision.summarise())
         write_file(done.folder / "summary.json", to_json(result).encode())
@@ -132,6 +128,21 @@ def batch(
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
     console.result(result | {"failed": failed})
     return STOPPED if done.cancelled else 1 if failed else 0
+
+
+def _check_pairs(options: BatchOptions) -> None:
+    """Raise ModelProblem for a flag without the one that it needs."""
+    if options.engine != "ray" and options.ray_address is not None:
+        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    if options.tolerance is not None and options.instead_of is None:
+        raise ModelProblem("--tolerance needs --instead-of FOLDER: give both, or none.")
+
+
+def _decide(folders: Sequence[Path], tolerance: float | None) -> Decision:
+    """Return whether the first run's model may replace the others; `tolerance`: points to lose, None for the usual."""
+    decision = finished.decide_runs({folder: stored.load(folder) for folder in folders})
+    stated = {} if tolerance is None else {"tolerance": tolerance / 100}
+    return decision.choose(decision.rows[0].model, **stated)
 
 
 def _make_job(

@@ -218,10 +218,7 @@ class _Collected:
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
         """Return the labels by picture; a name in several folders gets its folder."""
         keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
-        same = defaultdict[str, list[_Key]](list)
-        for key in keys:
-            same[key[1]].append(key)
-        names = {key: _name(key, same[key[1]]) for key in keys if key not in self.repeated}
+        names = {key: name for key, name in _name_apart(keys).items() if key not in self.repeated}
         # A folder may already be in the name that one of them gives.
         twice = {name for name, count in Counter(names.values()).items() if count > 1}
         several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
@@ -231,10 +228,20 @@ class _Collected:
         counted = names.keys() - classified
         boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
         labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
-        beside = {
-            name: folder for (_, _, folder), name in names.items() if folder and not name.startswith(f"{folder}/")
-        }
-        return GroundTruth(boxes, (*problems, *several), labels, beside=beside)
+        return GroundTruth(boxes, (*problems, *several), labels, beside=_list_beside(names))
+
+
+def _list_beside(names: Mapping[_Key, str]) -> dict[str, str]:
+    """Return the folders that are stated beside pictures, of those whose names do not have them."""
+    return {name: folder for (_, _, folder), name in names.items() if folder and not name.startswith(f"{folder}/")}
+
+
+def _name_apart(keys: Iterable[_Key]) -> dict[_Key, str]:
+    """Return what pictures are called beside each other."""
+    same = defaultdict[str, list[_Key]](list)
+    for key in keys:
+        same[key[1]].append(key)
+    return {key: _name(key, several) for several in same.values() for key in several}
 
 
 def _name(key: _Key, same: Sequence[_Key]) -> str:

@@ -83,21 +83,23 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
 
 def _choose_files(files: Sequence[LabelFile], left_out: dict[str, str]) -> Mapping[str, LabelFile]:
     """Return the masks by what their pictures are called; of several that called a mask, else none of them."""
-    # Only a PNG keeps class indices as they are.
-    pngs = [file for file in files if file.suffix == ".png"]
-    stems = {file: file.path.with_suffix("").as_posix() for file in pngs}
     offered = defaultdict[str, list[LabelFile]](list)
-    for file, stem in stems.items():
-        offered[_MASK.sub("", stem)].append(file)
+    # Only a PNG keeps class indices as they are.
+    for file in (file for file in files if file.suffix == ".png"):
+        offered[_MASK.sub("", _stem(file))].append(file)
     chosen: dict[str, LabelFile] = {}
     for key, several in offered.items():
-        named = [file for file in several if stems[file] != key] if len(several) > 1 else several
-        if len(named) == 1:
-            chosen[key] = named[0]
-        others = [file for file in several if file is not chosen.get(key)]
-        reason = f"beside {chosen[key].name}" if key in chosen else "one of several masks of a picture"
-        left_out.update({file.shown: reason for file in others})
+        called = several if len(several) == 1 else [file for file in several if _stem(file) != key]
+        reason = "one of several masks of a picture"
+        if len(called) == 1:
+            chosen[key] = called[0]
+            reason = f"beside {called[0].name}"
+        left_out.update({file.shown: reason for file in several if file is not chosen.get(key)})
     return chosen
+
+
+def _stem(file: LabelFile) -> str:
+    return file.path.with_suffix("").as_posix()
 
 
 def _read_names(source: LabelFiles, notes: Notes) -> Mapping[int, str]:

@@ -73,22 +73,25 @@ def _list_results(
     """Yield what a task says of its pictures."""
     for picture in dict.fromkeys(_choose_picture(pictures, result) for result in results or ({},)):
         yield (picture, 0, lambda: None) if picture or not pictures else _refuse_open(line, pictures)
-    ids = Counter(str(result["id"]) for result in results if "id" in result)
-    questions = set[str]()
-    for result in results:
-        if not _is_choice(result):
-            continue
-        if _is_of_region(result, ids):
-            notes.count("choice on a region was left out", "choices on regions were left out")
-        else:
-            questions.add(str(result.get("from_name")))
-    labelled = {str(result.get("id")) for result in results if result.get("type") == "labels"}
-    for result in results:
+    kept = _leave_out(results, notes)
+    questions = {str(result.get("from_name")) for result in kept if _is_choice(result)}
+    for result in kept:
         picture = _choose_picture(pictures, result)
-        repeated = result.get("type") in BARE and str(result.get("id")) in labelled
-        left_out = repeated or (_is_choice(result) and _is_of_region(result, ids))
-        if not left_out and (picture or not pictures):
+        if picture or not pictures:
             yield picture, line, partial(_parse_result, result, len(questions))
+
+
+def _leave_out(results: Sequence[Mapping[str, Any]], notes: Notes) -> list[Mapping[str, Any]]:
+    """Return results without choices on regions, and without shapes that others repeat with their classes."""
+    ids = Counter(str(result["id"]) for result in results if "id" in result)
+    labelled = {str(result.get("id")) for result in results if result.get("type") == "labels"}
+    kept = []
+    for result in results:
+        if _is_choice(result) and _is_of_region(result, ids):
+            notes.count("choice on a region was left out", "choices on regions were left out")
+        elif result.get("type") not in BARE or str(result.get("id")) not in labelled:
+            kept.append(result)
+    return kept
 
 
 def _is_choice(result: Mapping[str, Any]) -> bool:

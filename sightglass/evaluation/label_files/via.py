@@ -67,15 +67,19 @@ def list_table(
             yield file, line, partial(refuse, OTHER_FORM)
     attributes = [_parse_json(row[places[ATTRIBUTES]]) for _, row in cells]
     name = _find_name(file, attributes, notes)
-    own = [places[title] for title in OWN if title in places]
-    # A picture has a row for each of its regions.
-    for picture, *_ in dict.fromkeys(tuple(row[place] for place in own) for _, row in cells):
-        yield picture, 0, lambda: None
+    yield from _list_pictures([row for _, row in cells], places)
     for (line, row), about in zip(cells, attributes, strict=True):
         picture = row[places["filename"]]
         shape = _parse_json(row[places[SHAPE]])
         if shape:
             yield picture, line, partial(_parse, shape, about, name)
+
+
+def _list_pictures(rows: Sequence[Sequence[str]], places: Mapping[str, int]) -> Iterator[Row]:
+    """Yield each picture of a table once, which has a row for each of its regions."""
+    own = [places[title] for title in OWN if title in places]
+    for picture, *_ in dict.fromkeys(tuple(row[place] for place in own) for row in rows):
+        yield picture, 0, lambda: None
 
 
 def _parse_json(text: str) -> Any:
