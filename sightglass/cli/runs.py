@@ -16,7 +16,7 @@ import typer
 from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
-from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
+from sightglass.cli.console import EXAMPLE_USED, STANDARD_INPUT, Console, load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.names import file_stem
@@ -96,7 +96,7 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture and
     results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
-    _check_pairs(options)
+    _check_flags(source, options)
     console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
     below = 0.0 if options.engine == "ray" else settings().save_below
@@ -130,8 +130,12 @@ def batch(
     return STOPPED if done.cancelled else 1 if failed else 0
 
 
-def _check_pairs(options: BatchOptions) -> None:
-    """Raise ModelProblem for a flag without the one that it needs."""
+def _check_flags(source: Sequence[str], options: BatchOptions) -> None:
+    """Raise ModelProblem for standard input, and for a flag without the one that it needs."""
+    if STANDARD_INPUT in source:
+        raise ModelProblem("A run reads no standard input (-): give a folder, a .zip, or a list as $(cat list.txt).")
+    if str(options.labels) == STANDARD_INPUT:
+        raise ModelProblem("--labels reads no standard input (-): write the labels into a file, and give its path.")
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     if options.tolerance is not None and options.instead_of is None:

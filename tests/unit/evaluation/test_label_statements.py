@@ -16,6 +16,7 @@ from sightglass.evaluation import ground_truth, label_sizes, masks
 from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
 from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.values import read_size
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
@@ -287,6 +288,22 @@ def test_a_size_that_does_not_fit_is_said_with_both_values(
     with pytest.raises(Problem, match=words) as refused:
         place(tmp_path, state(size, box))
     assert is_one_sentence(str(refused.value)) and "--labels-as sizes=picture" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        ("400", "200", (400, 200)),
+        ("2,000", "1.500", (2000, 1500)),
+        ("400,000", "200,000", (400, 200)),
+        ("400,000", "20,000", (400, 20)),
+        ("400,0", "200,0", (400, 200)),
+        ("65,535", "1", (65_535, 1)),
+        ("-4,000", "200", None),
+    ],
+)
+def test_a_size_is_whole_and_of_a_picture(width: str, height: str, size: tuple[int, int] | None) -> None:
+    assert read_size(width, height) == size
 
 
 def test_pictures_whose_size_fits_count_beside_others(tmp_path: Path) -> None:
