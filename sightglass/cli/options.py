@@ -27,7 +27,7 @@ from sightglass.report import offers
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
-    from sightglass.models.catalog import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""

@@ -145,8 +145,10 @@ def _check_flags(source: Sequence[str], options: BatchOptions) -> None:
 def _decide(folders: Sequence[Path], tolerance: float | None) -> Decision:
     """Return whether the first run's model may replace the others; `tolerance`: points to lose, None for the usual."""
     decision = finished.decide_runs({folder: stored.load(folder) for folder in folders})
-    stated = {} if tolerance is None else {"tolerance": tolerance / 100}
-    return decision.choose(decision.rows[0].model, **stated)
+    candidate = decision.rows[0].model
+    if tolerance is None:
+        return decision.choose(candidate)
+    return decision.choose(candidate, tolerance=tolerance / 100)
 
 
 def _make_job(
