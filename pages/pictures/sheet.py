@@ -15,6 +15,7 @@ from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.label_files import options
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
+from sightglass.explain.picture.source import folder_of
 from sightglass.explain.tasks import Task
 from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
@@ -210,7 +211,7 @@ def find_coverage(remembered: PicturesPage, explainer: Explainer) -> LabelCovera
         counted = truth or labels.label_by_folders(items if kind.by_folders else ())
         if not (truth or counted.picture_labels):
             return None
-        return labels.describe_coverage(counted, kind, [item.key for item in items])
+        return labels.describe_coverage(counted, kind, [item.key for item in items], folder_of(items))
 
     return state.latest("pictures-coverage", depends, describe)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.label_files.rows import LabelError, Size
+from sightglass.evaluation.label_files.rows import LabelError, Size, put_in_folder
 from sightglass.evaluation.label_files.values import CONFIDENCE, CROWD, IGNORED, is_set, read_size, to_number
 from sightglass.explain.picture.source import PICTURES
 
 _TITLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text("utf-8"))
 FILE, LABEL, CELLS, STATED, PART = (_TITLES[name] for name in ("file", "label", "cells", "stated", "part"))
 ADDRESSES, NUMBERS = (_TITLES[name] for name in ("addresses", "numbers"))
+FOLDER = _TITLES["folder"]
 FOURS = {
     **dict.fromkeys(_TITLES["corners"], "xyxy"),
     **dict.fromkeys(_TITLES["centres"], "cxcywh"),
@@ -65,6 +66,8 @@ class Columns:
     """Of a table with a column for each class: 1 in that of the picture's, 0 in the others."""
     names: tuple[str, ...] = ()
     """The titles of `classes`."""
+    folder: int | None = None
+    """Of the folder that the file is in."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -74,9 +77,13 @@ class Columns:
     @property
     def used(self) -> tuple[int, ...]:
         """The columns that are read."""
-        single = (self.file, self.label, self.confidence)
+        single = (self.file, self.folder, self.label, self.confidence)
         marks = (*self.crowd, *self.ignored)
         return (*(i for i in single if i is not None), *self.numbers, *self.stated, *marks, *self.classes)
+
+    def name_picture(self, row: Sequence[Any]) -> str:
+        """Return the picture that a row is about, with its folder."""
+        return put_in_folder(str(pick(row, self.folder)), str(pick(row, self.file)))
 
     def pick_box(self, row: Sequence[Any]) -> list[Any]:
         """Return the numbers of a row's box, as they are written."""
@@ -128,8 +135,8 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     column = _choose_file(found, titles, rows)
     if column is None or (found.file is None and titles[column].lower().endswith(PICTURES)):
         return None
-    found = replace(found, file=column)
-    found = _read_keys(found, rows)
+    path = _find_path(column, titles, rows, _list_files(rows))
+    found = _read_keys(replace(found, file=path), rows)
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
     classes = _find_classes(found, titles, rows)
@@ -172,6 +179,18 @@ def find_rivals(found: Columns, titles: Sequence[str]) -> list[int]:
     return rest if found.label is not None and _spell(titles[found.label]) in LABEL else []
 
 
+def _find_path(
+    file: int | None, titles: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[int]
+) -> int | None:
+    """Return the column of paths that end with the names in that of files, else this one."""
+    named = [(row, f"/{pick(row, file)}") for row in rows]
+    for place in pictures:
+        paths = all(f"/{pick(row, place)}".replace("\\", "/").endswith(name) for row, name in named)
+        if paths and _spell_part(titles[place]) in FILE and any(f"/{pick(row, place)}" != name for row, name in named):
+            return place
+    return file
+
+
 def _holds_boxes(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
     """Return whether most cells that are not empty have four numbers."""
     counts = [len(found.pick_box(row)) for row in rows if pick(row, found.cell)]
@@ -194,6 +213,7 @@ def _name_columns(titles: Sequence[str]) -> Columns:
     plain = [*map(_spell, titles)]
     names = [*map(_spell_part, titles)]
     file = _find_first(names, FILE)
+    folder = _find_first(names, FOLDER)
     four = next((four for four in FOURS if {*four.split()} <= {*names}), "")
     # `width` beside `bbox_width` is that of the picture.
     box = tuple(_find_part(plain, names, name) for name in four.split())
@@ -202,6 +222,7 @@ def _name_columns(titles: Sequence[str]) -> Columns:
     return Columns(
         width=len(titles),
         file=file,
+        folder=folder,
         label=_find_first(free, LABEL),
         box=box,
         order=order,

@@ -33,7 +33,7 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
             continue
         named = next((entry[name] for name in PICTURES if name in entry), "")
         picture = str(named) if isinstance(named, str) else ""
-        yield picture, line, lambda: None
+        yield picture, 0, lambda: None
         for annotation in _list_annotations(entry):
             yield picture, line, partial(_parse, annotation)
 

@@ -167,8 +167,8 @@ def _understand(
     table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
-    files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
-    return ((str(picture), line, partial(table.parse, row)) for picture, line, row in files)
+    lines = chain(sample, rows)
+    return ((found.name_picture(row), line, partial(table.parse, row)) for line, row in lines)
 
 
 def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) -> str:
@@ -177,6 +177,7 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
     label = f"{len(found.classes)} columns of 0 and 1" if found.label is None else titles[found.label]
     parts = [
         f"{titles[found.file or 0]} → file, {label} → label",
+        _name_columns([] if found.folder is None else [found.folder], titles, "folder"),
         _name_columns(found.numbers, titles, "box"),
         _name_columns(found.crowd, titles, "crowd"),
         _name_columns(found.ignored, titles, "ignored"),

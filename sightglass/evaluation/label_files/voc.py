@@ -10,7 +10,7 @@ from sightglass.common.names import fold
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
 from sightglass.evaluation.label_files.parts import MOST
-from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, refuse
+from sightglass.evaluation.label_files.rows import Row, Size, TrueBox, put_in_folder, refuse
 from sightglass.evaluation.label_files.values import find_marks, parse_numbers, read_size
 from sightglass.evaluation.label_files.xml_files import read_text
 
@@ -26,17 +26,18 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
         yield file.path.stem, 0, partial(refuse, "it is no XML of Pascal VOC")
         return
     picture = root.findtext("filename") or file.path.stem
+    named = put_in_folder(root.findtext("folder") or "", picture)
     if not _is_named_as(picture, file.path.stem):
         notes.count(
             "file has another name than the picture that it names: that picture's labels are read",
             "files have other names than the pictures that they name: these pictures' labels are read",
         )
-    yield picture, 0, lambda: None
+    yield named, 0, lambda: None
     stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
         marks = find_marks({part.tag: part.text for part in entry})
-        yield picture, line, partial(_parse, entry.findtext("name") or "", corners, marks, stated)
+        yield named, line, partial(_parse, entry.findtext("name") or "", corners, marks, stated)
 
 
 def _is_named_as(picture: str, stem: str) -> bool:

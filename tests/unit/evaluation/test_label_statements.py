@@ -17,6 +17,7 @@ from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import TrueBox
+from sightglass.evaluation.label_files.values import read_size
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
@@ -304,6 +305,22 @@ def test_a_size_that_does_not_fit_is_said_with_both_values(
     assert is_one_sentence(str(refused.value)) and "--labels-as sizes=picture" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        ("400", "200", (400, 200)),
+        ("2,000", "1.500", (2000, 1500)),
+        ("400,000", "200,000", (400, 200)),
+        ("400,000", "20,000", (400, 20)),
+        ("400,0", "200,0", (400, 200)),
+        ("65,535", "1", (65_535, 1)),
+        ("-4,000", "200", None),
+    ],
+)
+def test_a_size_is_whole_and_of_a_picture(width: str, height: str, size: tuple[int, int] | None) -> None:
+    assert read_size(width, height) == size
+
+
 def test_pictures_whose_size_fits_count_beside_others(tmp_path: Path) -> None:
     draw(tmp_path, (40, 64, 80, 128), (162, 216))
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
@@ -481,6 +498,53 @@ def test_names_of_masks_may_begin_at_1(tmp_path: Path) -> None:
     assert truth.read_as.classes == 2 and masks.FROM_1.format("classes.json") in truth.read_as.list_sentences()
     found = masks.decode(truth.masks["a"], (1, 3), truth.mask_labels, {"ground": 0, "cat": 5}, 6)
     assert found.tolist() == [[masks.VOID, 0, 5]]
+
+
+NAMED: dict[str, tuple[str, list[int], list[int]]] = {
+    "a gap": ('{"0": "ground", "2": "cat"}', [0, 1, 2, 255], [0, masks.VOID, 5, masks.VOID]),
+    "255 named": ('{"0": "ground", "255": "cat"}', [0, 255, 0, 255], [0, 5, 0, 5]),
+    "255 named beside others": ('{"0": "ground", "128": "dog", "255": "cat"}', [0, 128, 255, 0], [0, 7, 5, 0]),
+    "255 not named": ('{"0": "ground", "128": "cat"}', [0, 128, 255, 0], [0, 5, masks.VOID, 0]),
+    "names first": ('{"cat": 200, "ground": 10}', [10, 200, 0, 11], [0, 5, masks.VOID, masks.VOID]),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_masks_are_those_of_their_values(name: str, tmp_path: Path) -> None:
+    names, values, expected = NAMED[name]
+    (tmp_path / "a.png").write_bytes(png([values]))
+    write(tmp_path, "names", {"classes.json": names})
+    truth = masks.read(tmp_path, LabelOptions(names="classes.json"))
+    indices = {"ground": 0, "cat": 5, "dog": 7}
+    found = masks.decode(truth.masks["a"], (1, 4), truth.mask_labels, indices, 8, binary=truth.read_as.binary)
+    sentences = truth.read_as.list_sentences()
+    assert found.tolist() == [expected] and masks.SOME.format("classes.json") in sentences
+    assert "classes.json names the classes." in sentences and len(sentences) == 3
+
+
+MASKS_OF_ONE: dict[str, tuple[list[str], dict[str, int], dict[str, str]]] = {
+    "a mask": (["a.png"], {"a": 0}, {}),
+    "called one": (["a_mask.png"], {"a": 0}, {}),
+    "in capitals": (["a_MASK.png", "b_Mask.PNG"], {"a": 0, "b": 1}, {}),
+    "beside another": (["a.png", "a_mask.png"], {"a": 1}, {"a.png": "beside a_mask.png"}),
+    "two that are called one": (
+        ["a_MASK.png", "a_mask.png", "b.png"],
+        {"b": 2},
+        dict.fromkeys(["a_MASK.png", "a_mask.png"], "one of several masks of a picture"),
+    ),
+    "in two folders": (["x/a_mask.png", "y/a.png"], {"x/a": 0, "y/a": 1}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MASKS_OF_ONE)
+def test_a_picture_has_one_mask_and_the_others_are_named(name: str, tmp_path: Path) -> None:
+    files, expected, left_out = MASKS_OF_ONE[name]
+    for value, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(png([[value]]))
+    truth = masks.read(tmp_path)
+    found = {key: int(np.asarray(Pillow.open(io.BytesIO(data)))[0, 0]) for key, data in truth.masks.items()}
+    assert found == expected and truth.left_out == left_out
 
 
 # ---- masks of 0 and 255
@@ -755,7 +819,7 @@ def test_two_shapes_of_keypoints_are_asked_about(tmp_path: Path) -> None:
         ground_truth.read(write_all(tmp_path, "set", files))
 
 
-NAMED = {
+INDEXED = {
     "a.xml": "<annotation><filename>a.jpg</filename><object><name>2</name><bndbox><xmin>11</xmin><ymin>21</ymin>"
     "<xmax>60</xmax><ymax>100</ymax></bndbox></object></annotation>",
     "a.json": '[{"image": "a.jpg", "annotations": [{"label": "2", "coordinates": '
@@ -763,9 +827,9 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", INDEXED)
 def test_indices_are_named_in_every_format(name: str, tmp_path: Path) -> None:
-    files = {name: NAMED[name], "classes.json": '{"1": "dog", "2": "cat"}'}
+    files = {name: INDEXED[name], "classes.json": '{"1": "dog", "2": "cat"}'}
     truth = ground_truth.read(write_all(tmp_path, "set", files))
     assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
     assert "classes.json names the classes." in truth.read_as.list_sentences()
