@@ -421,7 +421,7 @@ def test_batch_names_labelled_files_that_count_for_no_picture(call) -> None:
     Path("l.csv").write_text("file,label\na/a2.png,star\n1.png,star\nc/a2.png,star\n3.png,star\n")
     how = ("batch", "set", "--model", "demo-cls-s", "--workers", "1", "--labels", "l.csv", "--out", "out")
     out = call(*how)[1]
-    assert "Not among the pictures: c/a2.png and 3.png." in out
+    assert f"Not among the pictures in {Path.cwd().name}/set: c/a2.png and 3.png." in out
     assert "Not counted, as several pictures or several labels are called so: 1.png." in out
     # In a sample of them it stays unclear.
     result = json.loads(call(*how, "--restart", "--num-samples", "2", "--json")[1])
