@@ -189,7 +189,7 @@ def _find_labels(path: Path, count: int) -> Path | None:
         if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            if len(labels.order(labels.read_file(file))) == count:
+            if len(labels.order(labels.read_file(file), count)) == count:
                 return file
         except (OSError, ValueError, RecursionError):
             continue

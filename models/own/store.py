@@ -18,7 +18,7 @@ from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.names import plain_stem
 from sightglass.common.settings import settings
-from sightglass.models import catalog, isolated, labels, own
+from sightglass.models import catalog, isolated, labels, name_tables, own
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.checkpoints import weights
 from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, inspect_model, load
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
-BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data")
+BESIDE = (
+    *(".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data"),
+    *name_tables.SUFFIXES,
+)
 """Files that may come with a model: names of classes, configurations, tokenizers, templates of a chat, a network's
 code, an ONNX file's weights."""
 CONFIGURATION = "config.json"
