@@ -170,9 +170,11 @@ def by_index(table: Any) -> dict[int, str]:
     if not isinstance(table, dict) or not table:
         return {}
     nested = (by_index(table[name]) for name in NAME_KEYS if name in table)
-    found = next(filter(None, nested), None)
-    if found:
-        return found
+    return next(filter(None, nested), None) or _from_mapping(table)
+
+
+def _from_mapping(table: Mapping[Any, Any]) -> dict[int, str]:
+    """Return the names in `{"name": 0}` or `{"0": "name"}`."""
     pairs = [(to_index(key), _last(value)) for key, value in table.items()]
     if any(None in pair for pair in pairs):
         pairs = [(to_index(value), str(key)) for key, value in table.items()]

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -51,12 +51,7 @@ def _counts_up(numbers: Sequence[int]) -> bool:
 
 def read_table(text: str) -> list[str] | list[Row]:
     """Return the rows of a table of text, or its lines where it has no columns; raise ValueError."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
-    try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except csv.Error as problem:
-        raise ValueError(f"it is no table ({problem})") from None
+    separator, rows = _split(text)
     has_head = _is_head(rows)
     width = min(map(len, rows), default=0)
     columns = rows[0] if has_head else [*map(str, range(width))]
@@ -65,6 +60,16 @@ def read_table(text: str) -> list[str] | list[Row]:
         return table
     # `tench, Tinca tinca` is one name.
     return drop_numbers([f"{separator} ".join(row) for row in rows[has_head:]])
+
+
+def _split(text: str) -> tuple[str, list[list[str]]]:
+    """Return the separator of a table of text, and its cells."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
+    try:
+        return separator, [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except csv.Error as problem:
+        raise ValueError(f"it is no table ({problem})") from None
 
 
 def _is_head(cells: Sequence[Sequence[str]]) -> bool:
@@ -93,17 +98,23 @@ def names_in_rows(rows: Sequence[Row]) -> dict[int, str]:
     """
     indices = _list_indices(rows)
     by_number = _find_numbers(indices)
-    named = [column for column in indices if column != by_number]
-    known = [column for head in NAME_COLUMNS for column in named if _to_column(column) == head]
-    if not named:
+    others = [column for column in indices if column != by_number]
+    named = next(iter((*_choose(others, NAME_COLUMNS), *others)), None)
+    if named is None:
         return {}
-    names = [str(row[(known or named)[0]]) for row in rows]
+    names = [str(row[named]) for row in rows]
     if by_number is None:
         return dict(enumerate(names)) if len({*names}) == len(names) else {}
     numbered = {index: name for index, name in zip(indices[by_number], names, strict=True) if index is not None}
     if len(numbered) < len(names):
         raise ValueError(f"two classes have the same {by_number}")
     return dict(sorted(numbered.items()))
+
+
+def _choose(columns: Iterable[str], heads: Sequence[str]) -> list[str]:
+    """Return the columns with one of these heads, in the order of the heads."""
+    known = [column for column in columns if _to_column(column) in heads]
+    return sorted(known, key=lambda column: heads.index(_to_column(column)))
 
 
 def _list_indices(rows: Sequence[Row]) -> dict[str, list[int | None]]:
@@ -119,6 +130,6 @@ def _find_numbers(indices: Mapping[str, Sequence[int | None]]) -> str | None:
         for column, numbers in indices.items()
         if None not in numbers
     }
-    known = [column for head in NUMBER_COLUMNS for column in sorted_numbers if _to_column(column) == head]
+    known = _choose(sorted_numbers, NUMBER_COLUMNS)
     counted = [column for column, numbers in sorted_numbers.items() if _counts_up(numbers)]
     return next(iter((*known, *counted)), None)
