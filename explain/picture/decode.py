@@ -296,6 +296,8 @@ def from_array(
     """Return an array, or a batch of one, as RGB, numbers (or None), and notes; `numbers`: see `Image.open`."""
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     array = array[:, :, None] if array.ndim == 2 else array
+    if _is_channels_first(array, numbers):
+        array = array.transpose(1, 2, 0)
     channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
     if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
@@ -310,6 +312,14 @@ def from_array(
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}{hint}.")
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     return _as_picture(array)
+
+
+def _is_channels_first(array: NDArray[Any], numbers: int) -> bool:
+    """Return whether an array of numbers, no colours, is (C, H, W)."""
+    if array.ndim != 3 or array.shape[2] <= MAX_CHANNELS:
+        return False
+    first = len(array)
+    return 0 < first <= MAX_CHANNELS and (first == numbers or first not in (1, 3, 4))
 
 
 def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:

@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,7 +22,7 @@ from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Lay
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TRUST, TableDraft, Unknown
-from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, prepare
+from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, match_channels, prepare, to_tones
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable
 
 MAX_NUMBERS = 2**26
@@ -49,8 +48,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "ExportedDetector
         return _adapt_rows(spec, runtime, outputs, notes)
     if layout is None and outputs[0].ndim <= 2 and len(outputs) == 1:
         raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
-    if runtime.channels != 3:
-        raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
     detector = make_detector(spec, runtime, outputs, sha256_of(path))
     detector.notes, detector.apart = notes + detector.notes, path.suffix.lower() in ONNX
     return detector
@@ -271,7 +268,7 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
 
 
 class ExportedDetector(Detector):
-    """A runtime from float32 (B, 3, h, w) to `Detections`, without gradients."""
+    """A runtime from float32 (B, C, h, w) to `Detections`, without gradients."""
 
     gradients = False
     parts: tuple[Part, ...] = ("class", "box", "all")
@@ -287,14 +284,21 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         size = self._size = runtime.image_size
         self._place = spec.preprocessing.place or layout.place
-        plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, highest=layout.highest)
+        count = runtime.channels or 3
+        plain = Preprocessing(size, min(size), (0.0,) * count, (1.0,) * count, highest=layout.highest)
         coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
         stated = spec.preprocessing.over(_noted(runtime))
-        self._colours = coloured.changed(replace(stated, size=None, short_side=None))
+        self._colours = coloured.changed(replace(stated, size=None, short_side=None, divide_by=None))
 
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel that the file takes."""
+        return self._colours.channels
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         place = "squash" if preprocessing == "squash" else self._place
-        placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
+        tones, _ = to_tones(match_channels(pixels, self.channels), self.spec.preprocessing.divide_by)
+        placed, geometry = letterbox(tones, self._size, place, round if place == "centre" else int)
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
     def forward(self, tensor: Tensor) -> Detections:
