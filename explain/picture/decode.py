@@ -294,10 +294,7 @@ def from_array(
     array: NDArray[Any], name: str, max_pixels: int, numbers: int = 0
 ) -> "tuple[Pixels, Planes | None, tuple[str, ...]]":
     """Return an array, or a batch of one, as RGB, numbers (or None), and notes; `numbers`: see `Image.open`."""
-    array = array[0] if array.ndim == 4 and len(array) == 1 else array
-    array = array[:, :, None] if array.ndim == 2 else array
-    if _is_channels_first(array, numbers):
-        array = array.transpose(1, 2, 0)
+    array = _as_rows(array, numbers)
     channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
     if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
@@ -314,12 +311,17 @@ def from_array(
     return _as_picture(array)
 
 
-def _is_channels_first(array: NDArray[Any], numbers: int) -> bool:
-    """Return whether an array of numbers, no colours, is (C, H, W)."""
+def _as_rows(array: NDArray[Any], numbers: int) -> NDArray[Any]:
+    """Return an array, or the only one of a batch, as (H, W, C); colours, and what is no picture, as it is."""
+    if array.ndim == 4 and len(array) == 1:
+        array = array[0]
+    if array.ndim == 2:
+        return array[:, :, None]
     if array.ndim != 3 or array.shape[2] <= MAX_CHANNELS:
-        return False
+        return array
     first = len(array)
-    return 0 < first <= MAX_CHANNELS and (first == numbers or first not in (1, 3, 4))
+    holds_numbers = first == numbers or first not in (1, 3, 4)
+    return array.transpose(1, 2, 0) if 0 < first <= MAX_CHANNELS and holds_numbers else array
 
 
 def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:
