@@ -37,8 +37,9 @@ class UserModel:
 
     model: Any
     preprocess: Any
-    """A torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, any function
-    from a picture to an array or tensor, or None: inferred, and tensors are taken as they are."""
+    """A `Compose` of torchvision or albumentations, a preset, a processor of Transformers, a table as
+    `weights.preprocessing`, any function from a picture to an array or tensor, or None: inferred, and tensors are taken
+    as they are."""
     labels: Any
     """Names of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them."""
     name: str
