@@ -162,6 +162,8 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         draft = _inspect(_only_model(path), arch)
     if draft is not None:
         return draft
+    if path.suffix.lower() == ".zip":
+        raise WeightsProblem(f"{path.name} is packed: unpack it, and give the folder.")
     if path.suffix.lower() in COMPILED:
         raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
     raise WeightsProblem(

@@ -55,7 +55,7 @@ def read_table(text: str) -> list[str] | list[Row]:
     has_head = _is_head(rows)
     width = min(map(len, rows), default=0)
     columns = rows[0] if has_head else [*map(str, range(width))]
-    table = [dict(zip(columns[:width], row, strict=False)) for row in rows[has_head:]]
+    table: list[Row] = [dict(zip(columns[:width], row, strict=False)) for row in rows[has_head:]]
     if width > 1 and (has_head or _find_numbers(_list_indices(table)) is not None):
         return table
     # `tench, Tinca tinca` is one name.

@@ -52,7 +52,7 @@ class PictureFunction:
     returns an array or a tensor of one picture, alone or in a dict.
     """
 
-    def __init__(self, function: Callable[[Any], Any], description: Preprocessing | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], description: Preprocessing | None = None) -> None:
         self.function, self.calls, self._description = function, 0, description
         self.name = getattr(function, "__name__", type(function).__name__)
         self._ways: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (

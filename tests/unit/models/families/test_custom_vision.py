@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from sightglass.cli import main
 from sightglass.common import access
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
 from sightglass.models.load import inspect_model, load
@@ -126,6 +126,12 @@ def test_the_command_line_adds_the_folder(
     assert "The names of its 3 classes are in the file." in capsys.readouterr().out
     # The list of names is in another order than the answers.
     assert answers(Explainer("export"), pixels) == pytest.approx(expected(pixels), abs=1e-5)
+
+
+def test_an_archive_is_to_be_unpacked(folder: Path) -> None:
+    (folder.parent / "export.zip").write_bytes(archive(folder))
+    with pytest.raises(WeightsProblem, match=r"export\.zip is packed: unpack it, and give the folder\."):
+        inspect_model(folder.parent / "export.zip")
 
 
 def test_the_drop_zone_takes_the_archive(
