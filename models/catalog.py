@@ -125,6 +125,9 @@ def is_file(model: str) -> bool:
         return True
     if Path(model).suffix in weights.SUFFIXES:
         return os.path.exists(model) or _listed_file(model) is None
+    if os.path.isdir(model):
+        # A folder of results may be called like a model that is misspelt.
+        return os.sep in model or bool(weights.models_in(Path(model)))
     return os.path.isfile(model) or (os.sep in model and os.path.exists(os.path.expanduser(model)))
 
 

@@ -90,6 +90,15 @@ def test_a_folder_is_what_its_configuration_says(form: str, file: str, tmp_path:
     assert catalog.of_file(tmp_path / "net.v1").id == "net.v1"
 
 
+def test_a_folder_is_a_model_by_its_bare_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "net.v1", FORMS["nested"])
+    (tmp_path / "results").mkdir()
+    assert catalog.is_file("net.v1")
+    assert not catalog.is_file("results")
+    assert Explainer("net.v1").labels == tuple(NAMES)
+
+
 def test_a_renamed_file_keeps_its_configuration(tmp_path: Path, picture: Pillow.Image) -> None:
     net = make(tmp_path / "net", FORMS["nested"])
     path = (tmp_path / "net" / "model.safetensors").rename(tmp_path / "net" / "mine.safetensors")
