@@ -12,6 +12,8 @@ NAME_COLUMNS = ("name", "class_name", "label_name", "display_name", "label", "cl
 """Heads of a column of names, the clearest first."""
 NUMBER_COLUMNS = ("id", "index", "idx", "number", "class_id", "class_index", "class_idx", "label_id", "category_id")
 """Heads of a column of the numbers of classes."""
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
+"""Endings of cells of a table of pictures, whose labels are no list of classes."""
 _SEPARATORS = ",;\t|"
 _NUMBERED = re.compile(r"(\d{1,7})(?:\s*[-:,;|=.)]\s+|[:,;|=)](?=\D)|\s+)(.+)")
 """A line of a list: a number, what separates it, and a name; `1.5 mm` is a name."""
@@ -93,14 +95,14 @@ def _to_column(head: str) -> str:
 def names_in_rows(rows: Sequence[Row]) -> dict[int, str]:
     """Return the names in the rows of a table by their numbers, else by their places.
 
-    There may be gaps between the numbers. Without numbers the names have to differ: labels of pictures do not. Raises
-    ValueError where two rows have one number.
+    There may be gaps between the numbers. Without numbers the names have to differ; a table of pictures names none.
+    Raises ValueError where two rows have one number.
     """
     indices = _list_indices(rows)
     by_number = _find_numbers(indices)
     others = [column for column in indices if column != by_number]
     named = next(iter((*_choose(others, NAME_COLUMNS), *others)), None)
-    if named is None:
+    if named is None or _lists_pictures(rows):
         return {}
     names = [str(row[named]) for row in rows]
     if by_number is None:
@@ -109,6 +111,11 @@ def names_in_rows(rows: Sequence[Row]) -> dict[int, str]:
     if len(numbered) < len(names):
         raise ValueError(f"two classes have the same {by_number}")
     return dict(sorted(numbered.items()))
+
+
+def _lists_pictures(rows: Sequence[Row]) -> bool:
+    """Return whether a cell of a table names the file of a picture."""
+    return any(str(cell).lower().endswith(PICTURES) for row in rows for cell in row.values())
 
 
 def _choose(columns: Iterable[str], heads: Sequence[str]) -> list[str]:

@@ -100,7 +100,9 @@ def test_gaps_of_coco_are_left_out_or_numbered(count: int, expected: list[str]) 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("labels.csv", "filename,label\na.jpg,cat\nb.jpg,cat\n"),
+        ("labels.csv", "filename,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("labels.csv", "id,image,label\n0,a.PNG,cat\n1,b.PNG,dog\n"),
+        ("labels.csv", "patient,label\n17a,cat\n17b,cat\n"),
         ("labels.json", '[{"id": 0, "box": [1, 2]}, {"id": 1, "box": [3, 4]}]'),
         ("labels.json", '[{"id": 0, "name": "cat"}, 7]'),
         ("labels.json", '{"0": [], "1": []}'),
