@@ -154,7 +154,7 @@ def model_file(path: str | Path) -> Path:
 
 
 def name_of(path: Path) -> str:
-    """Return what a model is called by its file, or by its folder, whose name has no ending."""
+    """Return a model's name by its file or folder, which has no ending."""
     return path.name if path.is_dir() else path.stem
 
 

@@ -186,7 +186,7 @@ def _from_mapping(table: Mapping[Any, Any]) -> dict[int, str]:
 
 
 def _from_list(table: Sequence[Any]) -> dict[int, str]:
-    """Return the names in a list of names, or of objects with a number and a name."""
+    """Return the names in a list of names or objects."""
     if all(isinstance(name, str) for name in table):
         return dict(enumerate(table))
     if all(isinstance(row, dict) for row in table):
@@ -195,7 +195,7 @@ def _from_list(table: Sequence[Any]) -> dict[int, str]:
 
 
 def _last(value: Any) -> str | None:
-    """Return a name, of several the last, as in `["n01440764", "tench"]`; None for anything else."""
+    """Return a name, of several the last; None for anything else."""
     if isinstance(value, list) and value:
         value = value[-1]
     return value if isinstance(value, str) else None

@@ -173,7 +173,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
 
 
 def _only_model(folder: Path) -> Path:
-    """Return the only model of a folder; raise WeightsProblem where it has none, or several."""
+    """Return the only model of a folder; raise WeightsProblem for others."""
     models = weights.models_in(folder)
     if not models:
         raise WeightsProblem(f"{folder.name} holds no model known here: give the folder of its weights, or their file.")

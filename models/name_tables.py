@@ -29,7 +29,7 @@ def to_index(value: Any) -> int | None:
 
 
 def drop_numbers(lines: Sequence[str]) -> list[str]:
-    """Return the names of a list whose lines count up from 0 or 1; other lists as they are.
+    """Return a list without the numbers that count its lines.
 
     >>> drop_numbers(["0 cat", "1 dog"])
     ['cat', 'dog']
@@ -46,13 +46,13 @@ def drop_numbers(lines: Sequence[str]) -> list[str]:
 
 
 def _counts_up(numbers: Sequence[int]) -> bool:
-    """Return whether numbers are 0, 1, 2 and so on, or, of two or more, 1, 2, 3."""
+    """Return whether numbers count up from 0 or, of several, from 1."""
     first = 1 if len(numbers) > 1 and numbers[0] == 1 else 0
     return [*numbers] == [*range(first, first + len(numbers))]
 
 
 def read_table(text: str) -> list[str] | list[Row]:
-    """Return the rows of a table of text, or its lines where it has no columns; raise ValueError."""
+    """Return the rows of a table of text, or its lines; raise ValueError."""
     separator, rows = _split(text)
     has_head = _is_head(rows)
     width = min(map(len, rows), default=0)
@@ -131,7 +131,7 @@ def _list_indices(rows: Sequence[Row]) -> dict[str, list[int | None]]:
 
 
 def _find_numbers(indices: Mapping[str, Sequence[int | None]]) -> str | None:
-    """Return the column of the numbers of classes: one of a known head, or one that counts from 0 or 1."""
+    """Return the column of the classes' numbers, or None."""
     sorted_numbers = {
         column: sorted(number for number in numbers if number is not None)
         for column, numbers in indices.items()

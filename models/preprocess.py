@@ -155,7 +155,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
 
 
 def match_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Return a picture (H, W, C), its colours in grey for one channel; raise ModelProblem for other channels."""
+    """Return a picture with so many channels; raise ModelProblem for others."""
     if channels == 1 and pixels.shape[2] == 3:
         return np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]
     if pixels.shape[2] != channels:
@@ -167,7 +167,7 @@ def match_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
 
 
 def to_tones(pixels: NDArray[Any], divide_by: float | None) -> tuple[NDArray[Any], float]:
-    """Return a picture's bytes, other numbers as floats of which 1 is white, and the number that is white."""
+    """Return a picture as bytes or floats, and the number that is white."""
     if pixels.dtype == np.uint8:
         return pixels, FULL["uint8"]
     return pixels.astype(np.float32) / (divide_by or white_of(pixels)), 1.0

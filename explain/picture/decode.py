@@ -312,7 +312,7 @@ def from_array(
 
 
 def _as_rows(array: NDArray[Any], numbers: int) -> NDArray[Any]:
-    """Return an array, or the only one of a batch, as (H, W, C); colours, and what is no picture, as it is."""
+    """Return an array of numbers as (H, W, C), and colours as they are."""
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     if array.ndim == 2:

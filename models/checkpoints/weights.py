@@ -151,7 +151,7 @@ def _stream(url: str, to: Path, sha256: str | None, progress: Progress | None) -
 
 
 def models_in(folder: Path) -> list[Path]:
-    """Return the files of models in a folder; with a `CONFIGURATION` the one that it is of."""
+    """Return the files of models in a folder, or the configured one."""
     if os.path.isfile(folder / CONFIGURATION):
         named = [folder / name for name in HUB_FILES if os.path.isfile(folder / name)]
         if named:

@@ -174,7 +174,7 @@ def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], no
 
 
 def _without_labels(spec: ModelSpec, runtime: Runtime) -> ModelSpec:
-    """Return the row of a file whose answers name the classes, whose order in a list is unknown, without a list.
+    """Return the row without labels where the file's answers name the classes.
 
     Raises ModelProblem where the list has other names.
     """
@@ -200,7 +200,7 @@ PIXELS = "Image.BitmapPixelFormat"
 
 
 def _noted(runtime: Runtime) -> PreprocessingTable:
-    """Return what ONNX's notes on pictures say, and the resizing of Custom Vision's example beside them."""
+    """Return what ONNX's notes on pictures say, with Custom Vision's resizing."""
     order = runtime.metadata.get(PIXELS)
     scaling = RANGES.get(str(runtime.metadata.get("Image.NominalPixelRange")))
     if order is None or scaling is None:

@@ -95,14 +95,14 @@ MAPS = "seq(map("
 
 
 def _choose_outputs(kinds: Mapping[str, str]) -> list[str]:
-    """Return the outputs of numbers by the types of all; where some are by class, these alone."""
+    """Return the outputs of numbers, or those by class alone."""
     by_class = [name for name, kind in kinds.items() if kind.startswith(MAPS)]
     # Beside them is the likeliest class, by its name or number.
     return by_class or [name for name, kind in kinds.items() if kind != "tensor(string)"]
 
 
 def _to_arrays(outputs: list[Any]) -> tuple[Json, list[isolated.Array]]:
-    """Return outputs as arrays; those by class in the order of the names, with these."""
+    """Return outputs as arrays, and the names of those by class."""
     keys: list[Any] = []
     arrays = []
     for output in outputs:

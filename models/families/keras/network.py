@@ -210,13 +210,13 @@ class _LayerReader:
 
 
 class _ModelReader:
-    """Reads a nested model's settings as Keras 2 saved them: its only output is in a list."""
+    """Reads a nested model's settings as Keras 2 saved them."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
 
     def from_config(self, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
-        # Keras 3 would give a list to the next layer.
+        # Its only output is in a list, which Keras 3 would give to the next layer.
         ends = {key: config[key][0] for key in ("input_layers", "output_layers") if _has_one(config.get(key))}
         return self._kind.from_config({**config, **ends}, custom_objects=custom_objects)
 
@@ -232,7 +232,7 @@ def _list_readers(library: Any) -> dict[str, Any]:
 
 
 def _check(path: Path) -> str:
-    """Return the version of Keras that saved an `.h5`, else nothing; raise WeightsProblem without a whole model."""
+    """Return the version of Keras in an `.h5`; raise WeightsProblem for weights alone."""
     h5py: Any = importlib.import_module("h5py")
     try:
         if path.suffix.lower() == ".keras":

@@ -39,7 +39,7 @@ class Config:
         return {"names": self.names}
 
     def preprocessing_for(self, channels: int) -> PreprocessingTable:
-        """Return the preprocessing of a network with so many channels: mean and std may be of three colours."""
+        """Return the preprocessing of a network with so many channels."""
         table = self.preprocessing
         if any(numbers is not None and len(numbers) != channels for numbers in (table.mean, table.std)):
             table = replace(table, mean=None, std=None)
@@ -71,7 +71,7 @@ def read_beside(weights: Path, architecture: str = "") -> Config:
 
 
 def _read(file: Path) -> Mapping[str, Any]:
-    """Return the file's keys; none of a missing or unreadable file, which may be any program's."""
+    """Return the file's keys, or none of an unreadable file."""
     if not file.is_file() or file.stat().st_size > labels.MAX_BYTES:
         return {}
     note_files([file])
@@ -105,7 +105,7 @@ def _sides(size: Any) -> list[int]:
 
 
 def names_in(keys: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of classes by the keys of `pretrained_cfg`, described where they are synsets; or none."""
+    """Return the names of classes in `pretrained_cfg`, or none; of synsets their descriptions."""
     # Older files call them `labels`.
     stated = keys.get("label_names") or keys.get("labels")
     try:
