@@ -43,8 +43,8 @@ Files = list[tuple[str, "store.Data"]]
 """Names and contents."""
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, TorchScript or Keras. "
-    "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
-    "network's .py along with it."
+    "A folder of Transformers or timm goes in as a .zip. Drop class names (.txt, .csv, .json, data.yaml), a "
+    "configuration or the network's .py along with it."
 )
 
 

@@ -148,7 +148,7 @@ def add(
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
     console.say(*draft.notes, *_say_unused(path))
-    id_ = adding.make_id(options.name or path.stem)
+    id_ = adding.make_id(options.name or catalog.name_of(path))
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()

@@ -22,6 +22,7 @@ from sightglass.models.checkpoints.architectures import timm_preprocessing, weig
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.custom.classifier import channels_of, note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.families.timm import config_file
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.picture_functions import PictureFunction, Processor, SizedFunction, check_used, is_plain
 from sightglass.models.preprocess import READY, Preprocessing
@@ -36,8 +37,9 @@ class UserModel:
 
     model: Any
     preprocess: Any
-    """A torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, any function
-    from a picture to an array or tensor, or None: inferred, and tensors are taken as they are."""
+    """A `Compose` of torchvision or albumentations, a preset, a processor of Transformers, a table as
+    `weights.preprocessing`, any function from a picture to an array or tensor, or None: inferred, and tensors are taken
+    as they are."""
     labels: Any
     """Names of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them."""
     name: str
@@ -173,7 +175,17 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
             table = table.over(PreprocessingTable(size=tuple(built_for)))
     if usual is not None and table.function is None:
         table = usual.changed(table.for_channels(channels_of(module))).table()
-    adapter = adapt_module(spec, module, "", task, table, why=why)
+    stated = getattr(module, "pretrained_cfg", None)
+    names = config_file.names_in(stated) if isinstance(stated, dict) else ()
+    adapter = adapt_module(
+        spec,
+        module,
+        "",
+        task,
+        table,
+        names_in_file=lambda count: labels.find_names(({"names": names},), count),
+        why=why,
+    )
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (

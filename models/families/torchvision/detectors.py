@@ -406,7 +406,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetec
     head: Any = None if two_stage else module.head.classification_head
     count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
     count = count or int(head.num_columns if isinstance(module, SSD) else head.num_classes)
-    stated, coco = labels.stated_names(spec), labels.coco()
+    stated, coco = labels.stated_names(spec, count), labels.coco()
     # Class 0 is the background, which may be named; of sigmoids it may be a class.
     sigmoids, named = isinstance(module, (RetinaNet, FCOS)), len(stated) == count
     first = 0 if sigmoids and (count == 1 or (named and "background" not in stated[0].lower())) else 1
