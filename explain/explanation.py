@@ -234,6 +234,7 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
     loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
     if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
+        lacks = "can be recorded" if loaded.survey.notes else lacks
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,

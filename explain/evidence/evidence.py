@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -30,7 +30,7 @@ from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock
-from sightglass.explain.evidence.layers import as_map, fit_grid, watch
+from sightglass.explain.evidence.layers import as_map, chosen_layers, fit_grid, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.recorded import Recording, Seed
 from sightglass.explain.options import Options
@@ -58,6 +58,14 @@ class _Overwritten(Exception):
 
 class ModelChanged(ModelProblem):
     """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
+
+
+class NotRun(ModelChanged):
+    """A layer does not run on a picture."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} does not run on this picture: choose another layer.")
+        self.path = path
 
 
 def _pack(tensor: Tensor) -> tuple[Tensor, int]:
@@ -97,6 +105,8 @@ class Evidence:
     """The pass of a model that runs in a process of its own."""
     _returned: Any = None
     """What the module itself returned, for targets that are functions of it."""
+    instead: str = ""
+    """A sentence on a default layer that does not run on this picture; empty where it does."""
 
     def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once, under its lock while hooks are on."""
@@ -113,7 +123,7 @@ class Evidence:
         self.answers = self.outputs
         """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
         if missing := next((path for path in self.paths if path not in recorded), None):
-            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
+            raise NotRun(missing)
         self._check_row()
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
@@ -169,7 +179,8 @@ class Evidence:
         # A map without layers asks for none.
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
-        return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
+        instead = (self.instead,) if self.instead else ()
+        return (*instead, *repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
 
     @property
     def current(self) -> bool:
@@ -464,6 +475,53 @@ class Evidence:
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
+
+
+def default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
+    """Return evidence at the default layers, or at the last listed layer that runs on this picture.
+
+    Raises NotRun where that may be as the caller's module has changed, which is then adapted again.
+    """
+    try:
+        return Evidence(loaded, model_input, chosen_layers(loaded, ()))
+    except NotRun as problem:
+        if not loaded.paths_vary:
+            raise
+        missing = problem.path
+    layer = _last_run(loaded, loaded.move_input(model_input.tensor))
+    evidence = Evidence(loaded, model_input, (layer,))
+    evidence.instead = (
+        f"{missing}, the default layer, does not run on this picture: the last listed layer that does, {layer.path}, "
+        "is explained."
+    )
+    return evidence
+
+
+def _last_run(loaded: LoadedModel, tensor: Tensor) -> Layer:
+    """Return the last listed layer that runs on an input (1, C, h, w) and that its answer is read from."""
+    adapter, outputs = loaded.adapter, dict[str, Tensor]()
+    paths = [layer.path for layer in loaded.layers]
+    with loaded.lock, torch.enable_grad(), watch(adapter.module, paths, outputs.__setitem__):
+        # No leaf, which a forward could not write into.
+        answer = adapter.run(tensor.clone().requires_grad_(not adapter.detects) * 1)
+        read = outputs if adapter.detects else _read_for(adapter.answer_row(answer)[0], outputs)
+    ran = [layer for layer in loaded.layers if layer.path in read]
+    if not ran:
+        raise ModelProblem(
+            f"None of the layers that {adapter.spec.id} runs on this picture was measured: choose a method that hides "
+            "parts of the picture."
+        )
+    default = adapter.default_layers(ran)[-1]
+    return next(layer for layer in ran if layer.path == default)
+
+
+def _read_for(row: Tensor, outputs: Mapping[str, Tensor]) -> Collection[str]:
+    """Return the paths of outputs that the highest of (n,) is read from."""
+    if not row.requires_grad:
+        return ()
+    graphed = {path: output for path, output in outputs.items() if output.requires_grad}
+    slopes = torch.autograd.grad(row.max(), [*graphed.values()], allow_unused=True)
+    return [path for path, slope in zip(graphed, slopes, strict=True) if slope is not None]
 
 
 MAX_DECODED_BYTES = 128 * 2**20
