@@ -23,7 +23,7 @@ from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence, ModelChanged, NotRun, default_evidence, groups
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged, NotRun, evidence_at, groups
 from sightglass.explain.evidence.layers import ATTENTION, chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
@@ -516,8 +516,7 @@ class Explainer:
         start = time.perf_counter()
         model_input = loaded.prepare(image, options.preprocessing)
         prepared = time.perf_counter()
-        chosen = options.layers or not loaded.gradients
-        evidence = Evidence(loaded, model_input, layers) if chosen else default_evidence(loaded, model_input)
+        evidence = evidence_at(loaded, model_input, options.layers, options.method)
         if loaded.device.type == "cuda":
             # Not the device, on which another thread may be recording a pass.
             torch.cuda.current_stream(loaded.device).synchronize()

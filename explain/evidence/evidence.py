@@ -11,7 +11,7 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice, zip_longest
@@ -66,6 +66,15 @@ class NotRun(ModelChanged):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} does not run on this picture: choose another layer.")
         self.path = path
+
+
+@contextmanager
+def run_again(change: str) -> Iterator[None]:
+    """Raise ModelProblem where a layer does not run after a change of the picture or the weights."""
+    try:
+        yield
+    except NotRun as problem:
+        raise ModelProblem(f"{problem.path} does not run {change}: the model takes another path then.") from problem
 
 
 def _pack(tensor: Tensor) -> tuple[Tensor, int]:
@@ -477,10 +486,17 @@ class Evidence:
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
 
 
-def default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
+def evidence_at(loaded: LoadedModel, model_input: ModelInput, names: tuple[str, ...], method: str | None) -> Evidence:
+    """Return evidence at named layers, by default the model's, or the last listed one that runs on this picture."""
+    if names or not loaded.gradients:
+        return Evidence(loaded, model_input, chosen_layers(loaded, names, method))
+    return _default_evidence(loaded, model_input)
+
+
+def _default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
     """Return evidence at the default layers, or at the last listed layer that runs on this picture.
 
-    Raises NotRun where that may be as the caller's module has changed, which is then adapted again.
+    It has no layers where none of those listed runs. Raises NotRun where that may be as a caller's module has changed.
     """
     try:
         return Evidence(loaded, model_input, chosen_layers(loaded, ()))
@@ -488,17 +504,17 @@ def default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
         if not loaded.paths_vary:
             raise
         missing = problem.path
-    layer = _last_run(loaded, loaded.move_input(model_input.tensor))
-    evidence = Evidence(loaded, model_input, (layer,))
-    evidence.instead = (
-        f"{missing}, the default layer, does not run on this picture: the last listed layer that does, {layer.path}, "
-        "is explained."
-    )
+    layers = _last_run(loaded, loaded.move_input(model_input.tensor))
+    evidence = Evidence(loaded, model_input, layers)
+    instead = "nor does another listed layer"
+    if layers:
+        instead = f"so {layers[0].path} is explained, the last listed layer that does"
+    evidence.instead = f"{missing}, the default layer, does not run on this picture, {instead}."
     return evidence
 
 
-def _last_run(loaded: LoadedModel, tensor: Tensor) -> Layer:
-    """Return the last listed layer that runs on an input (1, C, h, w) and that its answer is read from."""
+def _last_run(loaded: LoadedModel, tensor: Tensor) -> tuple[Layer, ...]:
+    """Return the last listed layer that runs on an input (1, C, h, w) and that its answer is read from, if any."""
     adapter, outputs = loaded.adapter, dict[str, Tensor]()
     paths = [layer.path for layer in loaded.layers]
     with loaded.lock, torch.enable_grad(), watch(adapter.module, paths, outputs.__setitem__):
@@ -506,20 +522,15 @@ def _last_run(loaded: LoadedModel, tensor: Tensor) -> Layer:
         answer = adapter.run(tensor.clone().requires_grad_(not adapter.detects) * 1)
         read = outputs if adapter.detects else _read_for(adapter.answer_row(answer)[0], outputs)
     ran = [layer for layer in loaded.layers if layer.path in read]
-    if not ran:
-        raise ModelProblem(
-            f"None of the layers that {adapter.spec.id} runs on this picture was measured: choose a method that hides "
-            "parts of the picture."
-        )
-    default = adapter.default_layers(ran)[-1]
-    return next(layer for layer in ran if layer.path == default)
+    default = adapter.default_layers(ran)[-1:] if ran else ()
+    return tuple(layer for layer in ran if layer.path in default)
 
 
 def _read_for(row: Tensor, outputs: Mapping[str, Tensor]) -> Collection[str]:
     """Return the paths of outputs that the highest of (n,) is read from."""
-    if not row.requires_grad:
-        return ()
     graphed = {path: output for path, output in outputs.items() if output.requires_grad}
+    if not graphed or not row.requires_grad:
+        return ()
     slopes = torch.autograd.grad(row.max(), [*graphed.values()], allow_unused=True)
     return [path for path, slope in zip(graphed, slopes, strict=True) if slope is not None]
 

@@ -136,7 +136,8 @@ class _Observer:
                 self.notes.setdefault("", f"{path} {IN_TRANSFORM}, and so may others.")
         elif output.is_complex():
             self.notes[path] = f"{path} returns complex numbers"
-        return path in self.notes or output.is_nested or output.layout is not torch.strided
+        plain = output.layout is torch.strided and not output.is_nested and output.is_floating_point()
+        return path in self.notes or not plain
 
     def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
