@@ -329,7 +329,7 @@ def check_used(adapter: Adapter) -> Adapter:
         # A library's processor knows its model.
         if function.swaps_colors and not isinstance(function, Processor):
             adapter.notes += (
-                f"{function.name} puts blue first (BGR): it is given pictures in RGB, so leave this step out unless the "
+                f"{function.name} puts blue first (BGR), and is given pictures in RGB: leave this step out unless the "
                 "model takes BGR.",
             )
         if function.description is not None:
