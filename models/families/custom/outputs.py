@@ -1,6 +1,6 @@
 """Find the answer in whatever a module returns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,7 +24,9 @@ def outputs_in(output: Any, depth: int = 0) -> Tensors:
         return {}
     # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
     inner = {name: next(iter(outputs_in(part, depth + 1).values()), None) for name, part in _parts_of(output).items()}
-    return {name: tensor for name, tensor in inner.items() if tensor is not None}
+    # One by several names is one.
+    names = {id(tensor): name for name, tensor in reversed(inner.items())}
+    return {name: tensor for name, tensor in inner.items() if tensor is not None and names[id(tensor)] == name}
 
 
 def _parts_of(output: Any) -> dict[str | int, Any]:
@@ -125,10 +127,7 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
 
 def _has_boxes(output: Any) -> bool:
     """Return whether an output, or that of the first picture, has a part named after boxes."""
-    first = output[0] if isinstance(output, (list, tuple)) and output else output
-    names = () if isinstance(first, Tensor) else (*_parts_of(first), *_names_of(output))
-    return any("box" in str(name).lower() for name in names)
-
-
-def _names_of(output: Any) -> Iterable[str | int]:
-    return output if isinstance(output, Mapping) else getattr(output, "_fields", ())
+    parts = {} if isinstance(output, Tensor) else _parts_of(output)
+    first = next(iter(parts.values()), None)
+    inner = {} if isinstance(first, Tensor) else _parts_of(first)
+    return any("box" in str(name).lower() for name in (*parts, *inner))
