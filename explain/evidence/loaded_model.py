@@ -128,10 +128,7 @@ class LoadedModel:
     def prepare(self, image: Image, preprocessing: str) -> ModelInput:
         """Return a picture's input; raises for an unknown preprocessing and for other channels."""
         self.adapter.check_preprocessing(preprocessing)
-        array = image.array(self.adapter.channels, self.adapter.spec.id)
-        # A detector prepares pictures itself, in training at random sizes.
-        with self.lock if self.guard is not None and self.adapter.detects else nullcontext():
-            return self.adapter.prepare(array, preprocessing)
+        return self.adapter.prepare(image.array(self.adapter.channels, self.adapter.spec.id), preprocessing)
 
     @contextmanager
     def workshop(self, layers: Sequence[Layer] | None = None) -> Iterator[Adapter]:
