@@ -487,16 +487,19 @@ class Evidence:
 
 
 def evidence_at(loaded: LoadedModel, model_input: ModelInput, names: tuple[str, ...], method: str | None) -> Evidence:
-    """Return evidence at named layers, by default the model's, or the last listed one that runs on this picture."""
+    """Return evidence at named layers, or at the default ones.
+
+    Where these do not run on this picture, it is at the last listed layer that does.
+    """
     if names or not loaded.gradients:
         return Evidence(loaded, model_input, chosen_layers(loaded, names, method))
     return _default_evidence(loaded, model_input)
 
 
 def _default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
-    """Return evidence at the default layers, or at the last listed layer that runs on this picture.
+    """Return evidence at the default layers, or the last listed one that runs.
 
-    It has no layers where none of those listed runs. Raises NotRun where that may be as a caller's module has changed.
+    It has no layers where none of those listed runs. Raises NotRun where a caller's module may have changed.
     """
     try:
         return Evidence(loaded, model_input, chosen_layers(loaded, ()))
@@ -514,7 +517,7 @@ def _default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
 
 
 def _last_run(loaded: LoadedModel, tensor: Tensor) -> tuple[Layer, ...]:
-    """Return the last listed layer that runs on an input (1, C, h, w) and that its answer is read from, if any."""
+    """Return the last listed layer that an input's answer is read from, if any."""
     adapter, outputs = loaded.adapter, dict[str, Tensor]()
     paths = [layer.path for layer in loaded.layers]
     with loaded.lock, torch.enable_grad(), watch(adapter.module, paths, outputs.__setitem__):

@@ -70,8 +70,7 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
-    weighted = {path for path, part in parts.items() if next(part.parameters(), None) is not None}
-    repeatable = weighted if any_layout and not adapter.detects else set[str]()
+    repeatable = _find_repeatable(adapter, any_layout)
     observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, repeatable)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
@@ -84,6 +83,13 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
         return observer.result()
     queries = AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), (), same=False)
     return replace(observer.result(), queries=queries)
+
+
+def _find_repeatable(adapter: Adapter, any_layout: bool) -> set[str]:
+    """Return the paths of modules that are steps of their own, though they run several times."""
+    if adapter.detects or not any_layout:
+        return set()
+    return {path for path, part in adapter.module.named_modules() if next(part.parameters(), None) is not None}
 
 
 @dataclass

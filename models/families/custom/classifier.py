@@ -250,10 +250,14 @@ class Trial:
             self._check_first_layer(*inputs[0])
         if calls.error is not None:
             return Pass(inputs, error=calls.error)
-        chosen = self.spec.weights.output
+        return self._read(calls, picture.shape[2])
+
+    def _read(self, calls: _Calls, height: int) -> Pass:
+        """Return what a pass shows; raise ModelProblem for an output that is no answer."""
+        chosen, inputs = self.spec.weights.output, tuple(calls.inputs)
         answer = answer_in(calls.returned, chosen)
         pixels = map_in(calls.returned, chosen, numbers=self.numbers) if answer is None else None
-        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= picture.shape[2]:
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= height:
             return Pass(inputs, pixels[0].detach().flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, calls.returned))
@@ -261,7 +265,7 @@ class Trial:
             raise ModelProblem(f"{self.spec.id} returns a whole number, as of the likeliest class: return the scores.")
         return Pass(inputs, answer.detach(), calls.coarsest(), last=calls.maker_of(answer, self.module))
 
-    def _call(self, picture: Tensor, *, differentiates: bool | None = None) -> "_Calls":
+    def _call(self, picture: Tensor, *, differentiates: bool | None = None) -> _Calls:
         """Run the module on an input (1, C, h, w), with gradients where its forward takes some."""
         calls = _Calls()
         differentiates = self.differentiates if differentiates is None else differentiates
@@ -310,7 +314,7 @@ def _stated_sizes(parts: Iterable[nn.Module], channels: int) -> Iterator[tuple[t
 
 
 def read_sides(value: Any, channels: int) -> tuple[int, int] | None:
-    """Return (h, w) of a size as frameworks write it; None for what is no size.
+    """Return (h, w) of a size as frameworks write it, or None.
 
     It is one number, or (h, w), in which the channels may be first or last and a batch before them.
     """
@@ -318,13 +322,16 @@ def read_sides(value: Any, channels: int) -> tuple[int, int] | None:
         value = [value.get("height"), value.get("width")]
     value = _plain(value)
     numbers = [*map(_plain, value)] if isinstance(value, (list, tuple)) else [value] * 2
-    if len(numbers) > 2:
-        numbers = numbers[-3:]
-        is_channels = [number == channels or number in USUAL_CHANNELS for number in numbers]
-        numbers = numbers[:2] if is_channels[-1] and not is_channels[0] else numbers[-2:]
-    if len(numbers) == 2 and all(type(side) is int and 0 < side <= MAX_INPUT_SIDE for side in numbers):
-        return numbers[0], numbers[1]
+    sides = numbers if len(numbers) <= 2 else _sides_among(numbers[-3:], channels)
+    if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_INPUT_SIDE for side in sides):
+        return sides[0], sides[1]
     return None
+
+
+def _sides_among(numbers: Sequence[Any], channels: int) -> Sequence[Any]:
+    """Return the sides among three numbers, of which one is that of channels."""
+    first, last = (number == channels or number in USUAL_CHANNELS for number in (numbers[0], numbers[2]))
+    return numbers[:2] if last and not first else numbers[1:]
 
 
 def _plain(number: Any) -> Any:
@@ -507,7 +514,7 @@ class CustomClassifier(CustomInput, Classifier):
     """A module whose answer names classes or quantities."""
 
     def class_logits(self, outputs: Logits) -> Tensor:
-        """Return (B, classes) before softmax, in which classes that alone are NaN are left out."""
+        """Return (B, classes) before softmax, without classes that alone are NaN."""
         unknown = self._unknown(outputs)
         return outputs.logits if unknown is None else outputs.logits.masked_fill(unknown, -math.inf)
 

@@ -50,7 +50,10 @@ def _slots_of(kind: type) -> Iterable[str]:
 
 
 def answer_in(output: Any, chosen: str | int | None = None, pictures: int = 1) -> Tensor | None:
-    """Return the (B, n) output of so many pictures: the `chosen`, only, or usual one; None with several."""
+    """Return the (B, n) output of so many pictures, or None.
+
+    It is the `chosen`, only, or usual one.
+    """
     return _choose(_rows_in(output, pictures), chosen)
 
 
