@@ -519,11 +519,13 @@ def _default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
 def _last_run(loaded: LoadedModel, tensor: Tensor) -> tuple[Layer, ...]:
     """Return the last listed layer that an input's answer is read from, if any."""
     adapter, outputs = loaded.adapter, dict[str, Tensor]()
+    # A detector's boxes are no row that is read from its input.
+    has_row = not adapter.detects
     paths = [layer.path for layer in loaded.layers]
     with loaded.lock, torch.enable_grad(), watch(adapter.module, paths, outputs.__setitem__):
         # No leaf, which a forward could not write into.
-        answer = adapter.run(tensor.clone().requires_grad_(not adapter.detects) * 1)
-        read = outputs if adapter.detects else _read_for(adapter.answer_row(answer)[0], outputs)
+        answer = adapter.run(tensor.clone().requires_grad_(has_row) * 1)
+        read = _read_for(adapter.answer_row(answer)[0], outputs) if has_row else outputs
     ran = [layer for layer in loaded.layers if layer.path in read]
     default = adapter.default_layers(ran)[-1:] if ran else ()
     return tuple(layer for layer in ran if layer.path in default)
