@@ -76,6 +76,18 @@ class PictureFunction:
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
 
+    @property
+    def swaps_colors(self) -> bool:
+        """Whether it puts red last: its output is BGR, as pictures are RGB."""
+        flat = [np.full((*TRIAL, 3), color, np.uint8) for color in ((0, 0, 0), (255, 0, 0), (0, 0, 255))]
+        try:
+            black, red, blue = (self.run(pixels)[0].flatten(1).median(1).values for pixels in flat)
+        except ModelProblem:
+            return False
+        if len(black) != 3:
+            return False
+        return int((red - black).abs().argmax()) == 2 and int((blue - black).abs().argmax()) == 0
+
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return its output as float32 (1, C, h, w); raise ModelProblem."""
         self.calls += 1
@@ -322,6 +334,12 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
+        # A library's processor knows its model.
+        if function.swaps_colors and not isinstance(function, Processor):
+            adapter.notes += (
+                f"{function.name} puts blue first (BGR), and is given pictures in RGB: leave this step out unless the "
+                "model takes BGR.",
+            )
         if function.description is not None:
             return adapter
         adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))

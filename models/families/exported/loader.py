@@ -17,7 +17,8 @@ from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import CustomAdapter, adapt, is_row, probe
+from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
+from sightglass.models.families.custom.outputs import is_row
 from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput

@@ -4,6 +4,7 @@ Each runs by its own modules, up to the logits and the numbers that boxes are de
 is repeated here, so that each box keeps its candidate.
 """
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,8 @@ class TorchvisionDetector(Detector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Prepare by torchvision's own transform, whose bars are zeros at the bottom and the right."""
-        transform: Any = self.module.transform
+        # In training it draws a size.
+        transform: Any = copy.copy(self.module.transform).eval()  # type: ignore[operator]
         (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
         # Torch cannot resize to no width at all.
         if not self._fixed and (thin := max(height, width) // (transform.max_size * min(height, width))):
