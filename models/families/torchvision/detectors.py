@@ -82,7 +82,8 @@ class TorchvisionDetector(Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Prepare by torchvision's own transform, whose bars are zeros at the bottom and the right."""
         # In training it draws a size.
-        transform: Any = copy.copy(self.module.transform).eval()  # type: ignore[operator]
+        own: Any = self.module.transform
+        transform: Any = copy.copy(own).eval()
         (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
         # Torch cannot resize to no width at all.
         if not self._fixed and (thin := max(height, width) // (transform.max_size * min(height, width))):
