@@ -23,7 +23,7 @@ from sightglass.common.work.threads import in_order
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
-from sightglass.explain.evidence.evidence import Evidence, ModelChanged, groups
+from sightglass.explain.evidence.evidence import Evidence, ModelChanged, NotRun, evidence_at, groups
 from sightglass.explain.evidence.layers import ATTENTION, chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
@@ -444,6 +444,11 @@ class Explainer:
             if self.loaded.guard is None:
                 raise
         self.loaded = self._get(self._device)
+        try:
+            return work(self.loaded.snapshot(), notes)
+        except NotRun:
+            # It was measured as it is now.
+            self.loaded.paths_vary = True
         return work(self.loaded.snapshot(), notes)
 
     def _free_memory(self, keep: LoadedModel | None = None) -> None:
@@ -516,7 +521,7 @@ class Explainer:
         start = time.perf_counter()
         model_input = loaded.prepare(image, options.preprocessing)
         prepared = time.perf_counter()
-        evidence = Evidence(loaded, model_input, layers)
+        evidence = evidence_at(loaded, model_input, options.layers, options.method)
         if loaded.device.type == "cuda":
             # Not the device, on which another thread may be recording a pass.
             torch.cuda.current_stream(loaded.device).synchronize()

@@ -198,7 +198,7 @@ def explain(
     method that refines its map (D-RISE). `maps` False: predictions only. `drawn`: the targets' heatmaps, where they
     were computed before.
     """
-    method = method_of(evidence.loaded, options)
+    method = _method_for(evidence, options)
     start = time.perf_counter()
     adapter = evidence.loaded.adapter
     spec, decoder = adapter.spec, task_of(adapter).decoder
@@ -235,6 +235,7 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
     loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
     if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
+        lacks = "can be recorded" if loaded.survey.notes else lacks
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
@@ -280,6 +281,16 @@ def _scale(
     return heatmaps(
         raw.maps, targets, method=method.id, layers=layers, geometry=geometry, scale=options.scale, signed=signed
     )
+
+
+def _method_for(evidence: Evidence, options: Options) -> Method:
+    """Return the method; where no listed layer runs on the picture one that hides parts. Raises ModelProblem."""
+    method = method_of(evidence.loaded, options)
+    if evidence.layers or not evidence.instead or not method.at_layers:
+        return method
+    if options.method:
+        raise ModelProblem(f"{evidence.instead} Use a method that needs no layer, such as RISE or Occlusion.")
+    return method_of(evidence.loaded, replace(options, method="drise"))
 
 
 def method_of(loaded: LoadedModel, options: Options) -> Method:

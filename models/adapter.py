@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -191,16 +191,27 @@ class FunctionTarget(Target):
     function: Callable[[Any], Any] = field(kw_only=True, repr=False)
 
     def scalar(self, returned: Any) -> Tensor:
-        """Return the function's number, shape (); raise ModelProblem where it gives none."""
+        """Return the function's number, shape (); raise ModelProblem where it gives none.
+
+        pytorch-grad-cam's targets, and those written for it, take the row of one picture: it is tried where the
+        function makes no number of the batch.
+        """
         try:
-            number: Tensor = self.function(returned).reshape(())
+            return _as_number(self.function(returned))
         # The caller's code may raise anything.
         except Exception as error:
+            with suppress(Exception):
+                return _as_number(self.function(returned[0]))
             raise ModelProblem(
                 f"The target {self.label} failed ({type(error).__name__}: {error}): it has to make a tensor of one "
-                "number of what the model returns for a batch of one picture."
+                "number of what the model returns for a batch of one picture, or of its first row."
             ) from error
-        return number
+
+
+def _as_number(value: Tensor) -> Tensor:
+    """Return a tensor of one number in the shape ()."""
+    number: Tensor = value.reshape(())
+    return number
 
 
 class Adapter:

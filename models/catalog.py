@@ -62,10 +62,6 @@ FAMILY = _table(
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
-EXPORTED = (".onnx", ".torchscript")
-"""Extensions of exported models."""
-SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
-"""Suffixes of files that hold a model."""
 CONFIGURATIONS = (".py", ".yml", ".yaml")
 """Suffixes of files that describe a network of other programs."""
 TEXT_ENCODER = "ViT-B-32.pt"
@@ -127,14 +123,17 @@ def is_file(model: str) -> bool:
         return False
     if weights.is_address(model):
         return True
-    if Path(model).suffix in SUFFIXES:
+    if Path(model).suffix in weights.SUFFIXES:
         return os.path.exists(model) or _listed_file(model) is None
+    if os.path.isdir(model):
+        # A folder of results may be called like a model that is misspelt.
+        return os.sep in model or bool(weights.models_in(Path(model)))
     return os.path.isfile(model) or (os.sep in model and os.path.exists(os.path.expanduser(model)))
 
 
 def _listed_file(name: str) -> ModelSpec | None:
     """Return the model with weights of this file name; None for paths."""
-    if Path(name).suffix not in SUFFIXES or Path(name).name != name:
+    if Path(name).suffix not in weights.SUFFIXES or Path(name).name != name:
         return None
     return next((model for model in catalog().values() if name in weights.file_names(model)), None)
 
@@ -154,6 +153,11 @@ def model_file(path: str | Path) -> Path:
     return next((file for folder in settings().weights if (file := folder / path).exists()), here)
 
 
+def name_of(path: Path) -> str:
+    """Return a model's name by its file or folder, which has no ending."""
+    return path.name if path.is_dir() else path.stem
+
+
 def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     """Draft a row for a file or folder outside of any table.
 
@@ -167,7 +171,7 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     draft = inspect_model(file, os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch)
     if draft.unknown:
         raise ModelProblem(f"{draft.unknown[0].question} Answer it with: sightglass models add {path}")
-    return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
+    return of_table(name_of(file), {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
@@ -207,7 +211,7 @@ def _state() -> tuple[Any, ...]:
     changed = {path: stamp(path) if os.path.isfile(path) else () for path in paths}
     # A file named by the operator, the first, must exist.
     tables = tuple((path, at) for path, at in changed.items() if at or (named and path == paths[0]))
-    patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED))
+    patterns = ("*.pt", *(f"*{ending}" for ending in weights.EXPORTED))
     files = (file for folder in settings().weights for kind in patterns for file in sorted(folder.glob(kind)))
     return tables, tuple((file, stamp(file)) for file in files if os.path.isfile(file))
 
@@ -230,7 +234,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
     for file, _ in reversed(files):
-        in_catalogue = file.name in exported if file.suffix in EXPORTED else file.stem in known
+        in_catalogue = file.name in exported if file.suffix in weights.EXPORTED else file.stem in known
         if not in_catalogue and file.name != TEXT_ENCODER:
             own_file = _own_file(file)
             models[own_file.id] = own_file
@@ -387,7 +391,7 @@ def _pickle_in(file: Path) -> bytes | None:
 
 
 def _own_file(file: Path) -> ModelSpec:
-    exported = file.suffix in EXPORTED
+    exported = file.suffix in weights.EXPORTED
     pickle = None if exported else _pickle_in(file)
     # Without names, Ultralytics' file naming decides; the loader checks the content.
     classifies = file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle

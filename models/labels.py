@@ -17,6 +17,8 @@ from sightglass.common.errors import ModelProblem, nearest
 from sightglass.common.files import note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
+from sightglass.models import name_tables
+from sightglass.models.name_tables import to_index
 from sightglass.models.spec import ModelSpec
 
 NAME_KEYS = (
@@ -62,17 +64,19 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
     return tuple(get_weight(weights).meta["categories"])
 
 
-def stated_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the operator's names of outputs or labels, or none.
+def stated_names(spec: ModelSpec, count: int | None = None) -> tuple[str, ...]:
+    """Return the operator's names of outputs or labels, or none; `count`: as `order`.
 
-    The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
-    that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem for anything else.
+    The file is text with a name on each line, a table with a column of names, or JSON or YAML: a list, also of objects
+    with `id` and `name`, `{"name": 0}`, `{"0": "name"}`, or an object that contains one of these (`class_to_idx`,
+    `id2label`, `names`, ...). Raises ModelProblem for anything else.
     """
-    return parse_names(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
+    stated = tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or ()
+    return parse_names(stated, spec.id, count)
 
 
-def parse_names(names: Any, model: str) -> tuple[str, ...]:
-    """Parse a caller's class names: list, mapping, or path of a file.
+def parse_names(names: Any, model: str, count: int | None = None) -> tuple[str, ...]:
+    """Parse a caller's class names: list, mapping, or path of a file; `count`: as `order`.
 
     Repeated names get their class number, except the first. Raises ModelProblem with the model's name.
     """
@@ -80,7 +84,7 @@ def parse_names(names: Any, model: str) -> tuple[str, ...]:
     try:
         if not in_file and not hasattr(names, "keys"):
             return tell_apart(tuple(str(name) for name in names))
-        ordered = order(read_file(Path(names)) if in_file else dict(names))
+        ordered = order(read_file(Path(names)) if in_file else dict(names), count)
     except TypeError:
         raise ModelProblem(f"{subject} are {names!r}: give a list of names, or a file of them.") from None
     except (OSError, UnicodeDecodeError) as problem:
@@ -123,7 +127,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> Any:
-    """Read class names from a JSON, YAML or text file, for `order`; raise OSError, ValueError or RecursionError."""
+    """Read class names from a file of JSON, YAML or text, for `order`; raise OSError, ValueError or RecursionError."""
     note_files([path])
     if path.suffix.lower() in yaml_files.SUFFIXES:
         return yaml_files.read_yaml(path)
@@ -132,7 +136,14 @@ def read_file(path: Path) -> Any:
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
         return json.loads(text)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    if path.suffix.lower() in name_tables.SUFFIXES:
+        return name_tables.read_table(text)
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if "" in lines:
+        raise ValueError(
+            f"line {lines.index('') + 1} is empty, so that it is open which class follows: remove or fill it"
+        )
+    return name_tables.drop_numbers(lines)
 
 
 def may_name(file: Path, stem: str) -> bool:
@@ -142,38 +153,67 @@ def may_name(file: Path, stem: str) -> bool:
     if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
     fits = file.stem == stem or any(word in file.name.lower() for word in NAME_FILE_PARTS)
-    return fits and file.suffix.lower() in (".json", ".txt")
+    return fits and file.suffix.lower() in (".json", ".txt", *name_tables.SUFFIXES)
 
 
-def order(table: Any) -> tuple[str, ...]:
+def order(table: Any, count: int | None = None) -> tuple[str, ...]:
     """Return names in the order of their indices from a list, mapping, or nested table.
 
+    Where the highest index is that of the last of `count` classes, the classes between without a name are numbered.
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
-    return tuple(by_index(table).values())
+    names = by_index(table)
+    if len(names) < (count or 0) == max(names, default=0) + 1:
+        return tuple(names.get(index, f"class {index}") for index in range(count or 0))
+    return tuple(names.values())
 
 
 def by_index(table: Any) -> dict[int, str]:
-    """Return names by index, from 0 or 1, as `order` does."""
+    """Return names by index, from 0 or 1, as `order` does; those of a list of objects may have gaps."""
     if isinstance(table, (list, tuple)):
-        return dict(enumerate(table)) if all(isinstance(name, str) for name in table) else {}
+        return _from_list(table)
     if not isinstance(table, dict) or not table:
         return {}
-    for name in NAME_KEYS:
-        if name in table and (names := by_index(table[name])):
-            return names
-    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in table.items())
-    if not by_key and not all(_index(value) is not None for value in table.values()):
+    nested = (by_index(table[name]) for name in NAME_KEYS if name in table)
+    return next(filter(None, nested), None) or _from_mapping(table)
+
+
+def _from_mapping(table: Mapping[Any, Any]) -> dict[int, str]:
+    """Return the names in `{"name": 0}` or `{"0": "name"}`."""
+    pairs = [(to_index(key), _last(value)) for key, value in table.items()]
+    if any(None in pair for pair in pairs):
+        pairs = [(to_index(value), str(key)) for key, value in table.items()]
+    numbered = sorted((index, name) for index, name in pairs if index is not None and name is not None)
+    if len(numbered) < len(table):
         return {}
-    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in table.items()]
-    indices = sorted(index for index, _ in pairs if index is not None)
+    _check_consecutive([index for index, _ in numbered])
+    return dict(numbered)
+
+
+def _from_list(table: Sequence[Any]) -> dict[int, str]:
+    """Return the names in a list of names or objects."""
+    if all(isinstance(name, str) for name in table):
+        return dict(enumerate(table))
+    if all(isinstance(row, dict) for row in table):
+        return name_tables.names_in_rows(table)
+    return {}
+
+
+def _last(value: Any) -> str | None:
+    """Return a name, of several the last; None for anything else."""
+    if isinstance(value, list) and value:
+        value = value[-1]
+    return value if isinstance(value, str) else None
+
+
+def _check_consecutive(indices: Sequence[int]) -> None:
+    """Raise ValueError where indices leave one out, or have one twice."""
     # Some count from 1.
     first = 1 if indices[0] == 1 else 0
-    if wrong := [index for place, index in enumerate(indices, first) if place != index]:
-        raise ValueError(
-            f"the indices of {len(indices)} classes are not {first} to {len(indices) - 1 + first} (see {wrong[0]})"
-        )
-    return {index or 0: name for index, name in sorted(pairs, key=lambda pair: pair[0] or 0)}
+    wrong = next((index for place, index in enumerate(indices, first) if place != index), None)
+    if wrong is not None:
+        count = len(indices)
+        raise ValueError(f"the indices of {count} classes are not {first} to {count - 1 + first} (see {wrong})")
 
 
 def binary_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -194,7 +234,7 @@ def for_classes(
     """
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
-    names = stated_names(spec) or tuple(in_file)
+    names = stated_names(spec, count) or tuple(in_file)
     measures = spec.measures
     noun = "numbers" if measures else "classes"
     if names:
@@ -245,18 +285,12 @@ def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ..
     for table in tables:
         for name in NAME_KEYS:
             try:
-                names = order(table.get(name))
+                names = order(table.get(name), count)
             except ValueError:
                 continue
             if len(names) == count:
                 return tell_apart(names)
     return ()
-
-
-def _index(value: Any) -> int | None:
-    """Return a class's index from a key or value of JSON, or None."""
-    text = str(value) if isinstance(value, (str, Integral)) and not isinstance(value, bool) else ""
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:

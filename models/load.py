@@ -25,6 +25,7 @@ from sightglass.common.errors import (
 )
 from sightglass.common.lazy import lazy_import
 from sightglass.models import labels
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter, Progress
@@ -137,10 +138,10 @@ class TableDraft:
 
     def with_labels(self, count: int | None, usual: Sequence[str] = ()) -> TableDraft:
         """Return the draft with the file of `count` class names beside the model, or a note on the `usual` ones."""
-        weights = self.table["weights"]
-        if count is not None and (file := _find_labels(Path(weights["path"]), count)) is not None:
+        stated = self.table["weights"]
+        if count is not None and (file := _find_labels(Path(stated["path"]), count)) is not None:
             note = f"The names of its {count} classes are in {file.name} beside it."
-            table = {**self.table, "weights": {**weights, "labels": str(file)}}
+            table = {**self.table, "weights": {**stated, "labels": str(file)}}
             return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
         if usual and count == len(usual):
             note = f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}."
@@ -156,6 +157,34 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
     path = Path(path).expanduser().absolute()
     if not path.exists():
         raise WeightsProblem(f"There is no file {path}: give the path of a model's weights, or of its folder.")
+    draft = _inspect(path, arch)
+    if draft is None and path.is_dir():
+        draft = _inspect(_only_model(path), arch)
+    if draft is not None:
+        return draft
+    if path.suffix.lower() == ".zip":
+        raise WeightsProblem(f"{path.name} is packed: unpack it, and give the folder.")
+    if path.suffix.lower() in COMPILED:
+        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
+    raise WeightsProblem(
+        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
+        ".h5, or a folder of one."
+    )
+
+
+def _only_model(folder: Path) -> Path:
+    """Return the only model of a folder; raise WeightsProblem for others."""
+    models = weights.models_in(folder)
+    if not models:
+        raise WeightsProblem(f"{folder.name} holds no model known here: give the folder of its weights, or their file.")
+    if len(models) > 1:
+        names = " and ".join(file.name for file in models[:2])
+        raise WeightsProblem(f"{folder.name} holds several models ({names}): give the file of one.")
+    return models[0]
+
+
+def _inspect(path: Path, arch: str) -> TableDraft | None:
+    """Return the draft of the first loader that recognises a path, or None."""
     for name in LOADERS:
         try:
             loader = loader_module(name)
@@ -174,12 +203,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             ) from problem
         if draft is not None:
             return draft
-    if path.suffix.lower() in COMPILED:
-        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
-    raise WeightsProblem(
-        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
-        ".h5 or a Transformers folder."
-    )
+    return None
 
 
 def _find_labels(path: Path, count: int) -> Path | None:
@@ -189,7 +213,7 @@ def _find_labels(path: Path, count: int) -> Path | None:
         if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            if len(labels.order(labels.read_file(file))) == count:
+            if len(labels.order(labels.read_file(file), count)) == count:
                 return file
         except (OSError, ValueError, RecursionError):
             continue

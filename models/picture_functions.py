@@ -48,13 +48,19 @@ FILTERS = (
 class PictureFunction:
     """A caller's function from a picture to the input, and where its output lies.
 
-    It takes a Pillow image or an array, uint8 (H, W, 3) RGB, and returns an array or a tensor of one picture.
+    It takes a Pillow image or an array, uint8 (H, W, 3) RGB, or as albumentations' do an array by the name `image`, and
+    returns an array or a tensor of one picture, alone or in a dict.
     """
 
-    def __init__(self, function: Callable[[Any], Any], description: Preprocessing | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], description: Preprocessing | None = None) -> None:
         self.function, self.calls, self._description = function, 0, description
         self.name = getattr(function, "__name__", type(function).__name__)
-        self._takes: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (Pillow.fromarray, np.asarray)
+        self._ways: tuple[Callable[[NDArray[np.uint8]], Any], ...] = (
+            lambda pixels: function(Pillow.fromarray(pixels)),
+            lambda pixels: function(np.asarray(pixels)),
+            # It may be written into.
+            lambda pixels: function(image=np.array(pixels)),
+        )
         self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
 
     @property
@@ -70,22 +76,36 @@ class PictureFunction:
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
 
+    @property
+    def swaps_colors(self) -> bool:
+        """Whether it puts red last: its output is BGR, as pictures are RGB."""
+        flat = [np.full((*TRIAL, 3), color, np.uint8) for color in ((0, 0, 0), (255, 0, 0), (0, 0, 255))]
+        try:
+            black, red, blue = (self.run(pixels)[0].flatten(1).median(1).values for pixels in flat)
+        except ModelProblem:
+            return False
+        if len(black) != 3:
+            return False
+        return int((red - black).abs().argmax()) == 2 and int((blue - black).abs().argmax()) == 0
+
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return its output as float32 (1, C, h, w); raise ModelProblem."""
         self.calls += 1
         problems: list[Exception] = []
-        for takes in self._takes:
+        for way in self._ways:
             try:
-                output = _to_input(self.function(takes(pixels)))
-                self._takes = (takes,)
+                output = _to_input(way(pixels))
+                self._ways = (way,)
                 return output
             # The caller's code may raise anything.
             except Exception as error:
                 problems.append(error)
+        # Albumentations refuses what has no name by a KeyError.
+        problem = problems[-1] if isinstance(problems[0], KeyError) else problems[0]
         raise ModelProblem(
-            f"The preprocess {self.name} failed on a picture ({describe_error(problems[0])}): give a function from a "
+            f"The preprocess {self.name} failed on a picture ({describe_error(problem)}): give a function from a "
             "Pillow image or an array (H, W, 3) to an array or tensor (C, h, w)."
-        ) from problems[0]
+        ) from problem
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input and its place; raise ModelProblem where it cannot be told."""
@@ -159,7 +179,7 @@ def _line(centres: NDArray[np.float64], places: NDArray[np.float64], whole: floa
 def _to_input(output: Any) -> Tensor:
     """Return an output as float32 (1, C, h, w); raise ValueError for one that is not of one picture."""
     if isinstance(output, Mapping):
-        output = next(iter(output.values()))
+        output = output.get("image", next(iter(output.values()), None))
     is_array = not isinstance(output, Tensor)
     tensor = (torch.from_numpy(np.array(output, np.float32)) if is_array else output.detach().cpu()).float()
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
@@ -314,6 +334,12 @@ def check_used(adapter: Adapter) -> Adapter:
         adapter.flat_input()
         if function.calls == before:
             raise ModelProblem(f"{adapter.spec.id} prepares pictures its own way: leave preprocess out.")
+        # A library's processor knows its model.
+        if function.swaps_colors and not isinstance(function, Processor):
+            adapter.notes += (
+                f"{function.name} puts blue first (BGR), and is given pictures in RGB: leave this step out unless the "
+                "model takes BGR.",
+            )
         if function.description is not None:
             return adapter
         adapter.preprocessings = tuple(way for way in adapter.preprocessings if way in ("trained", "negative", READY))

@@ -148,16 +148,29 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
         size = (pixels.shape[0], pixels.shape[1])
         ready = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         return ModelInput(ready[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    if preprocessing.channels == 1 and pixels.shape[2] == 3:
-        pixels = np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]
-    if pixels.shape[2] != preprocessing.channels:
-        raise ModelProblem(
-            f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
-            "a .tif with as many."
-        )
+    pixels = match_channels(pixels, preprocessing.channels)
     fitted, geometry = fit_picture(pixels, preprocessing, way)
     planes = torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))
     return ModelInput(normalise(planes, preprocessing, _divisor(pixels, preprocessing)).unsqueeze(0), geometry)
+
+
+def match_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Return a picture with so many channels; raise ModelProblem for others."""
+    if channels == 1 and pixels.shape[2] == 3:
+        return np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]
+    if pixels.shape[2] != channels:
+        raise ModelProblem(
+            f"This model takes {channels} channels and the picture has {pixels.shape[2]}: give a .npy or a .tif with "
+            "as many."
+        )
+    return pixels
+
+
+def to_tones(pixels: NDArray[Any], divide_by: float | None) -> tuple[NDArray[Any], float]:
+    """Return a picture as bytes or floats, and the number that is white."""
+    if pixels.dtype == np.uint8:
+        return pixels, FULL["uint8"]
+    return pixels.astype(np.float32) / (divide_by or white_of(pixels)), 1.0
 
 
 def normalise(values: Tensor, preprocessing: Preprocessing, white: float) -> Tensor:
@@ -256,9 +269,9 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
 
 
 def letterbox(
-    pixels: NDArray[np.uint8], size: tuple[int, int], place: str, rounded: Callable[[float], int] = int, stride: int = 0
-) -> tuple[NDArray[np.uint8], Geometry]:
-    """Fit a picture into (h, w, 3) with grey bars, as detectors do.
+    pixels: NDArray[Any], size: tuple[int, int], place: str, rounded: Callable[[float], int] = int, stride: int = 0
+) -> tuple[NDArray[Any], Geometry]:
+    """Fit a picture of bytes, or of floats from 0 to 1, into (h, w, C) with grey bars, as detectors do.
 
     `place`: in the `centre`, as Ultralytics, in the `corner`, as YOLOX, or `squash` without bars; `rounded` rounds the
     resized sides to pixels; `stride`: bars only fill up sides to multiples of it, 0: to `size`.
@@ -271,8 +284,11 @@ def letterbox(
     if stride:
         h, w = (side + (full - side) % stride for side, full in zip(inner, size, strict=True))
     top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
-    canvas = np.full((h, w, 3), GREY, np.uint8)
-    canvas[top : top + inner[0], left : left + inner[1]] = cv2.resize(pixels, inner[::-1])
+    grey = GREY if pixels.dtype == np.uint8 else GREY / FULL["uint8"]
+    canvas = np.full((h, w, pixels.shape[2]), grey, pixels.dtype)
+    # OpenCV leaves out an axis of one channel.
+    small = cv2.resize(pixels, inner[::-1]).reshape(*inner, -1)
+    canvas[top : top + inner[0], left : left + inner[1]] = small
     return canvas, Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), (float(top), float(left)))
 
 

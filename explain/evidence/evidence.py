@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice, zip_longest
@@ -29,7 +29,7 @@ from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock, saved_copies
-from sightglass.explain.evidence.layers import as_map, fit_grid, measured_at, split_views, watch
+from sightglass.explain.evidence.layers import as_map, chosen_layers, fit_grid, measured_at, split_views, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.placing import find_places
 from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
@@ -72,6 +72,23 @@ def _leaves(layer: Layer, output: Tensor) -> tuple[dict[tuple[str, int], Tensor]
     return leaves, torch.cat([*leaves.values()], axis)
 
 
+class NotRun(ModelChanged):
+    """A layer does not run on a picture."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} does not run on this picture: choose another layer.")
+        self.path = path
+
+
+@contextmanager
+def run_again(change: str) -> Iterator[None]:
+    """Raise ModelProblem where a layer does not run after a change of the picture or the weights."""
+    try:
+        yield
+    except NotRun as problem:
+        raise ModelProblem(f"{problem.path} does not run {change}: the model takes another path then.") from problem
+
+
 def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
     """Have the gradient of a batch norm's output laid out as the output is.
 
@@ -96,6 +113,8 @@ class Evidence:
     """The pass of a model that runs in a process of its own."""
     _returned: Any = None
     """What the module itself returned, for targets that are functions of it."""
+    instead: str = ""
+    """A sentence on a default layer that does not run on this picture; empty where it does."""
 
     def __init__(
         self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...], *, placed: bool = False
@@ -121,7 +140,7 @@ class Evidence:
         self.answers = self.outputs
         """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
         if missing := next((layer.path for layer in layers if layer.key not in recorded), None):
-            raise ModelChanged(f"{missing} does not run on this picture: choose another layer.")
+            raise NotRun(missing)
         self._check_row()
         self.recorded = [recorded[layer.key] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
@@ -176,7 +195,8 @@ class Evidence:
         # A map without layers asks for none.
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
-        return (*repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
+        instead = (self.instead,) if self.instead else ()
+        return (*instead, *repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
 
     @property
     def is_located(self) -> bool:
@@ -504,6 +524,60 @@ class Evidence:
         graph = 0 if self._recording is not None else max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.loaded.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
+
+
+def evidence_at(loaded: LoadedModel, model_input: ModelInput, names: tuple[str, ...], method: str | None) -> Evidence:
+    """Return evidence at named layers, or at the default ones.
+
+    Where these do not run on this picture, it is at the last listed layer that does.
+    """
+    if names or not loaded.gradients:
+        return Evidence(loaded, model_input, chosen_layers(loaded, names, method))
+    return _default_evidence(loaded, model_input)
+
+
+def _default_evidence(loaded: LoadedModel, model_input: ModelInput) -> Evidence:
+    """Return evidence at the default layers, or the last listed one that runs.
+
+    It has no layers where none of those listed runs. Raises NotRun where a caller's module may have changed.
+    """
+    try:
+        return Evidence(loaded, model_input, chosen_layers(loaded, ()))
+    except NotRun as problem:
+        if not loaded.paths_vary:
+            raise
+        missing = problem.path
+    layers = _last_run(loaded, loaded.move_input(model_input.tensor))
+    evidence = Evidence(loaded, model_input, layers)
+    instead = "nor does another listed layer"
+    if layers:
+        instead = f"so {layers[0].path} is explained, the last listed layer that does"
+    evidence.instead = f"{missing}, the default layer, does not run on this picture, {instead}."
+    return evidence
+
+
+def _last_run(loaded: LoadedModel, tensor: Tensor) -> tuple[Layer, ...]:
+    """Return the last listed layer that an input's answer is read from, if any."""
+    adapter, outputs = loaded.adapter, dict[str, Tensor]()
+    # A detector's boxes are no row that is read from its input.
+    has_row = not adapter.detects
+    paths = [layer.path for layer in loaded.layers]
+    with loaded.lock, torch.enable_grad(), watch(adapter.module, paths, outputs.__setitem__):
+        # No leaf, which a forward could not write into.
+        answer = adapter.run(tensor.clone().requires_grad_(has_row) * 1)
+        read = _read_for(adapter.answer_row(answer)[0], outputs) if has_row else outputs
+    ran = [layer for layer in loaded.layers if layer.path in read]
+    default = adapter.default_layers(ran)[-1:] if ran else ()
+    return tuple(layer for layer in ran if layer.path in default)
+
+
+def _read_for(row: Tensor, outputs: Mapping[str, Tensor]) -> Collection[str]:
+    """Return the paths of outputs that the highest of (n,) is read from."""
+    graphed = {path: output for path, output in outputs.items() if output.requires_grad}
+    if not graphed or not row.requires_grad:
+        return ()
+    slopes = torch.autograd.grad(row.max(), [*graphed.values()], allow_unused=True)
+    return [path for path, slope in zip(graphed, slopes, strict=True) if slope is not None]
 
 
 MAX_DECODED_BYTES = 128 * 2**20

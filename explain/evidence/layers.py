@@ -134,6 +134,12 @@ def chosen_layers(loaded: LoadedModel, names: tuple[str, ...], method: str | Non
     return layers_at(loaded, paths or loaded.default_layers)
 
 
+def _known_path(module: nn.Module, path: str) -> str:
+    """Return the path by which a part is listed that may have several (`self.layer4 = self.net.layer4`)."""
+    parts = dict(module.named_modules(remove_duplicate=False))
+    return next((known for known, part in module.named_modules() if part is parts.get(path)), path)
+
+
 def find_paths(loaded: LoadedModel, typed: str, method: str | None = None) -> tuple[str, ...]:
     """Return the paths of layers by typed names, separated by commas.
 
@@ -144,7 +150,7 @@ def find_paths(loaded: LoadedModel, typed: str, method: str | None = None) -> tu
     presets = adapter.presets(loaded.layers)
 
     def match(name: str) -> tuple[str, ...]:
-        path: str | None = adapter.path_of(name)
+        path: str | None = _known_path(adapter.module, adapter.path_of(name))
         if path not in layers_by_path:
             attended = (method or "").lower() == ATTENTION
             path = _attended(loaded, str(path)) if attended else None
@@ -156,7 +162,8 @@ def find_paths(loaded: LoadedModel, typed: str, method: str | None = None) -> tu
         names = part.split() if not match(part) and any(map(match, part.split())) else [part]
         for name in names:
             if not match(name):
-                raise _refuse(loaded, name, adapter.path_of(name), presets, loaded.default_layers)
+                path = _known_path(adapter.module, adapter.path_of(name))
+                raise _refuse(loaded, name, path, presets, loaded.default_layers)
             paths += match(name)
     return tuple(paths)
 
@@ -167,6 +174,8 @@ def _refuse(
     """Return the error for a `path` without a map, with a suggestion."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
+    if (reason := loaded.survey.notes.get(path)) is not None and path not in loaded.survey.by_path:
+        return ModelProblem(f"{reason}: {choose}.")
     if path in dict(loaded.adapter.module.named_modules()):
         shown_name = name if path == name else f"{name} ({path})"
         if _attended(loaded, path) is not None:

@@ -72,6 +72,8 @@ class LoadedModel:
         self.recordings = Recordings()
         self.mutates = False
         """Whether a module is known to write into its input."""
+        self.paths_vary = self.guard is None
+        """Whether a layer that does not run says nothing about a change: which ones do depends on the picture."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -396,6 +398,8 @@ class LoadedModel:
     def without_layers(self) -> str:
         """What a sentence says of a model without `gradients`, after its name."""
         measured = self.adapter.gradients
+        if measured and self.survey.notes:
+            return "has no layer that can be recorded"
         return "has no layer with a place in the picture" if measured else "only answers, no layer of it can be seen"
 
     @cached_property

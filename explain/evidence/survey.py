@@ -1,5 +1,6 @@
 """Discover a model's layers and attention modules by one run."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ LEAST_TOKENS = 9
 """Tokens that are taken for a grid; fewer are a summary of the picture."""
 MAX_VIEWS = 64
 """Pictures that forward may make of one."""
+IN_TRANSFORM = "runs within a transform of torch.func, such as vmap, in which no layer can be recorded"
 Size = tuple[int, int]
 
 
@@ -63,7 +65,7 @@ class Survey:
     inferred: tuple[str, ...] = ()
     """Paths of layers whose place marks do not show; empty where none was measured."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """A sentence on what was not measured, by the path of the layer; of all by the empty path."""
+    """A sentence on what was not measured or recorded, by the path of the layer; of all by the empty path."""
 
     def moved(self, placed: Mapping[str, Layer]) -> "Survey":
         """Return it with some layers, by path, where they lie in a picture, and what lay where they did with them."""
@@ -92,7 +94,8 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     """
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, parts)
+    repeatable = _find_repeatable(adapter, any_layout)
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, repeatable, parts)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
@@ -106,6 +109,13 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     return replace(observer.result(), queries=queries)
 
 
+def _find_repeatable(adapter: Adapter, any_layout: bool) -> set[str]:
+    """Return the paths of modules that are steps of their own, though they run several times."""
+    if adapter.detects or not any_layout:
+        return set()
+    return {path for path, part in adapter.module.named_modules() if next(part.parameters(), None) is not None}
+
+
 @dataclass
 class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
@@ -114,6 +124,8 @@ class _Observer:
     any_layout: bool
     leaves: Collection[str]
     """Paths of modules without parts."""
+    repeatable: Collection[str]
+    """Paths of modules that are listed although they run several times, by what they return last."""
     parts: Mapping[str, nn.Module]
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
@@ -128,10 +140,12 @@ class _Observer:
     """`returned` at the time of each layer."""
     read_by: dict[str, str] = field(default_factory=dict)
     """The attention module that reads a layer of tokens, by the layer's path."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What keeps an output from being a layer, by the module's path."""
 
     def note_output(self, path: str, output: Any) -> None:
         """Note one module's output."""
-        if not isinstance(output, torch.Tensor):
+        if not isinstance(output, torch.Tensor) or self._notes_obstacle(path, output):
             return
         self.returned += output.nbytes if path in self.leaves else 0
         layer = describe(path, output, self.size, self.grids, any_layout=self.any_layout)
@@ -159,6 +173,17 @@ class _Observer:
         first = describe(path, output[:1], self.size, self.grids, any_layout=False) if count in self.views else None
         return None if first is None else replace(first, views=(WHOLE,) * count)
 
+    def _notes_obstacle(self, path: str, output: Tensor) -> bool:
+        """Note why an output cannot be a layer; return whether there is a reason."""
+        if torch._C._functorch.is_functorch_wrapped_tensor(output):
+            self.notes[path] = f"{path} {IN_TRANSFORM}"
+            if output.ndim > 1:
+                self.notes.setdefault("", f"{path} {IN_TRANSFORM}, and so may others.")
+        elif output.is_complex():
+            self.notes[path] = f"{path} returns complex numbers"
+        plain = output.layout is torch.strided and not output.is_nested and output.is_floating_point()
+        return path in self.notes or not plain
+
     def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
         pictures, heads, queries, keys = weights.shape
@@ -181,9 +206,19 @@ class _Observer:
         # Inside of attention four sides are heads and tokens as a rule.
         dropped = {path for path in inner if layers[path].shape[1:] not in shapes}
         layers = {path: layer for path, layer in layers.items() if path not in dropped}
-        # A module with two calls (one ReLU for all) has no single map.
-        short = tuple(layers[path] for path in self.short if path in layers and self.short.count(path) == 1)
-        return Survey(layers, short, tuple(self.attentions.values()))
+        short = tuple(layers[path] for path in self._listed() if path in layers)
+        return Survey(layers, short, tuple(self.attentions.values()), notes=self.notes)
+
+    def _listed(self) -> Iterator[str]:
+        """Yield the paths of the short list, of several calls at the last.
+
+        Without weights a module with several calls (one ReLU for all) is no step of its own.
+        """
+        counts, calls = Counter(self.short), Counter[str]()
+        for path in self.short:
+            calls[path] += 1
+            if calls[path] == counts[path] and (counts[path] == 1 or path in self.repeatable):
+                yield path
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class _Trial:
         self.hints: list[str] = []  # layers that may read a part of the input only
         self.refused: set[int] = set()  # numbers of tokens that are no grid
         self.layers: dict[str, Layer] = {}
-        self.notes: dict[str, str] = {}
+        self.notes = {**survey.notes}
 
     def measure(self) -> Survey:
         """Return the survey with its layers and its default layer as measured."""

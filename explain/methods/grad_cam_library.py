@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods.full_gradients import make_full_grad
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
@@ -53,13 +55,15 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     with ExitStack() as opened:
         for target in missing:
             with _report_failures(evidence, method):
-                linear = _without_curvature(evidence, target) if method.id == "shapleycam" else None
-                if linear is None and cam is None:
+                if method.id == "shapleycam":
+                    evidence.raws[method.id, target] = [_shapleycam(evidence, target)]
+                    continue
+                if cam is None:
                     # FullGrad sums over the norms too.
                     layers = None if method.id == "fullgrad" else evidence.layers
                     cam = _cam(opened.enter_context(loaded.workshop(layers)), method, evidence.layers, tick, batch)
                 with torch.enable_grad(), exact(loaded.device):
-                    maps: Sequence[Any] = _maps(cam, method, target, evidence.tensor) if linear is None else [linear]
+                    maps = _maps(cam, method, target, evidence.tensor)
             evidence.raws[method.id, target] = [torch.as_tensor(m).to(loaded.device) for m in maps]
     # FullGrad sums over layers of its own.
     return RawMaps(evidence.stacked(method.id, targets), ("all",) if method.id == "fullgrad" else evidence.paths)
@@ -80,27 +84,43 @@ def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
 
 def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
-    if method.id == "fullgrad" and not task_of(evidence.loaded.adapter).competes:
-        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (path for path, layer in evidence.loaded.survey.by_path.items() if layer.cover != WHOLE)
-    for path in (*aside, *evidence.loaded.survey.unplaced) if method.id == "fullgrad" else ():
-        if isinstance(evidence.loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
-            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
+    if method.id == "fullgrad":
+        _check_full_grad(evidence)
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
 
 
-def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """Return ShapleyCAM's map (h, w) where the gradient does not depend on the activations, else None."""
-    with evidence.loaded.lock, torch.enable_grad():
+def _check_full_grad(evidence: Evidence) -> None:
+    """Raise ModelProblem for a model that FullGrad cannot explain."""
+    loaded = evidence.loaded
+    if not task_of(loaded.adapter).competes:
+        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE)
+    for path in (*aside, *loaded.survey.unplaced):
+        if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
+            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
+
+
+def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
+    """Return ShapleyCAM's map (h, w): GradCAM with g - H A / 2 in place of the gradient g (H: the second derivatives).
+
+    Not by the library, which takes no other layout than (C, h, w), and no attention by fused kernels.
+    """
+    with evidence.loaded.lock, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         evidence = evidence.with_graph()
         scalar = evidence.loaded.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
-    if gradient.requires_grad:
-        return None
-    return gradcam(evidence.layered[0], Gradient.from_values(as_map(gradient, evidence.layers[0])[0]))
+        slope = gradient.detach()
+        # Behind the last activation all is linear.
+        if gradient.requires_grad:
+            (output,) = evidence.recorded
+            (product,) = torch.autograd.grad(
+                gradient, output, output.detach(), retain_graph=True, materialize_grads=True
+            )
+            slope = slope - product / 2
+    return gradcam(evidence.layered[0], Gradient.from_values(as_map(slope, evidence.layers[0])[0].float()))
 
 
 class _Logits(nn.Module):
@@ -120,11 +140,12 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    # FullGrad finds its own layers, and complains in print of any it is given.
-    paths = () if method.id == "fullgrad" else tuple(layer.path for layer in layers)
-    modules = [adapter.module.get_submodule(path) for path in paths]
+    logits = _Logits(adapter, tick)
+    if method.id == "fullgrad":
+        return make_full_grad(_library(), logits, adapter.spec.id, batch)
+    modules = [adapter.module.get_submodule(layer.path) for layer in layers]
     reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
-    cam = getattr(_library(), method.name.replace("-", "_"))(_Logits(adapter, tick), modules, reshape)
+    cam = getattr(_library(), method.name.replace("-", "_"))(logits, modules, reshape)
     base = getattr(cam, "base_cam", cam)
     base.activations_and_grads.release()
     base.batch_size = batch
@@ -144,9 +165,12 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 
     base = getattr(cam, "base_cam", cam)
     # Hooks only while in use, so that they record nothing for other methods.
-    hooks = base.activations_and_grads = type(base.activations_and_grads)(
-        base.model, base.target_layers, base.reshape_transform, base.detach
-    )
+    if method.id == "fullgrad":
+        hooks = base.activations_and_grads
+    else:
+        hooks = base.activations_and_grads = type(base.activations_and_grads)(
+            base.model, base.target_layers, base.reshape_transform, base.detach
+        )
     captured: list[NDArray[np.float32]] = []
     original = base.get_cam_image
 

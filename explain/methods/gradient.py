@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.explain.backward.gradient import Activation, Gradient, projection
-from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence
+from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence, run_again
 from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
@@ -201,7 +201,9 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
             request.report(number, SAMPLES, f"{method.name}, step {number} of {SAMPLES}")
             noise = deviation * torch.randn(evidence.tensor.shape, generator=generator)
             tensor = evidence.tensor + noise.to(evidence.tensor)
-            noisy = Evidence(evidence.loaded, ModelInput(tensor, evidence.geometry), evidence.layers, placed=True)
+            with run_again("once noise is added"):
+                model_input = ModelInput(tensor, evidence.geometry)
+                noisy = Evidence(evidence.loaded, model_input, evidence.layers, placed=True)
             slopes.append(noisy.gradients(missing))
         for place, target in enumerate(missing):
             raws = evidence.raws[method.id, target] = []
@@ -218,7 +220,8 @@ def average_flips(evidence: Evidence, method: Method, targets: Sequence[Target],
     geometry = evidence.geometry
     (down, across), width = geometry.offset, geometry.input[1]
     flipped = replace(geometry, offset=(down, width - across - geometry.scale[1] * geometry.original[1]))
-    mirrored = Evidence(evidence.loaded, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
+    with run_again("on the mirrored picture"):
+        mirrored = Evidence(evidence.loaded, ModelInput(evidence.tensor.flip(-1), flipped), evidence.layers)
 
     def report_half(begin: float, share: float, text: str) -> None:
         if request.progress is not None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image as Pillow
@@ -210,13 +211,22 @@ def _base_name(value: object) -> str:
     return text if text.strip(". ") else "picture"
 
 
+def to_path(text: str) -> Path:
+    """Return the path of a file, also of its address: `file:///a%20b.jpg` is `/a b.jpg`, unless that is its name."""
+    address = re.fullmatch(r"file://(?:localhost(?=/))?(.*)", text, re.IGNORECASE | re.DOTALL)
+    if address is None:
+        return Path(text)
+    path = Path(address[1])
+    return path if path.exists() else Path(unquote(address[1]))
+
+
 def _read(source: object, name: str, max_bytes: int) -> bytes:
     data: bytes | bytearray = bytearray()
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             data = bytes(source)
         elif isinstance(source, (str, os.PathLike)):
-            path = Path(os.fsdecode(source))
+            path = to_path(os.fsdecode(source))
             if path.is_dir():
                 raise ImageProblem(f"{name} is a folder: give a picture in it.")
             # A device may never end.

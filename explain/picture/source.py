@@ -13,7 +13,7 @@ import struct
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -26,7 +26,7 @@ from sightglass.common.files import Stamp, stamp
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.explain.phrases import listing, printable
 from sightglass.explain.picture import packed_names
-from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
+from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant, to_path
 from sightglass.explain.picture.received import open_received
 
 PICTURES = (
@@ -73,6 +73,8 @@ class Item:
     """Name of the picture's folder if the source has several."""
     encoding: str = ""
     """As what its name was read, where an archive does not state it."""
+    folder: str = ""
+    """The path of the folder that its key is below, with `/`; empty of an archive, and of what was uploaded."""
 
     @property
     def name(self) -> str:
@@ -92,12 +94,9 @@ class Item:
 
     def open(self) -> Image:
         """Decode the picture; raise ImageProblem for failures and own renderings."""
-        data = start = self.read()
-        # Opening a pipe would wait for it. Decoding reports what cannot be read.
-        with suppress(OSError):
-            if isinstance(data, Path) and data.is_file():
-                with data.open("rb") as file:
-                    start = file.read(_RECIPE_BYTES)
+        data = self.read()
+        # Decoding reports what cannot be read.
+        start = _read_start(data) if isinstance(data, Path) else data
         if isinstance(start, bytes) and _carries_recipe(start):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
         if isinstance(data, bytes):
@@ -111,27 +110,34 @@ def _carries_recipe(start: bytes) -> bool:
     return b'{"sightglass":' in start[:_RECIPE_BYTES]
 
 
-def _is_result(path: Path, key: str, of_results: Collection[str], left_out: dict[str, str]) -> bool:
-    """Return whether a picture was written into a folder of results, and note it."""
-    if str(path.parent) not in of_results:
+def _find_results(names: Iterable[str]) -> set[str]:
+    """Return the folders of files of which each folder of results has one."""
+    paths = map(PurePosixPath, names)
+    return {path.parent.as_posix() for path in paths if path.name in RESULTS}
+
+
+def _is_result(
+    key: str, of_results: Collection[str], read_start: Callable[[], bytes], left_out: dict[str, str]
+) -> bool:
+    """Return whether a picture was written into a folder of results, or into one below it, and note it."""
+    path = PurePosixPath(key)
+    if not any(folder.as_posix() in of_results for folder in path.parents):
         return False
-    start = b""
-    # Opening a pipe would wait for it.
-    with suppress(OSError):
-        if path.is_file():
-            with path.open("rb") as file:
-                start = file.read(_RECIPE_BYTES)
     is_named = path.stem.endswith("_original") or path.name in _UNMARKED
+    start = b"" if is_named else read_start()
     if not (is_named or _carries_recipe(start) or _MAP.match(start)):
         return False
     left_out[key] = OWN
     return True
 
 
-def _note_results(of_results: set[str], folder: str, names: Sequence[str]) -> None:
-    """Add a folder where it holds results, or is in one that does."""
-    if not RESULTS.isdisjoint(names) or os.path.dirname(folder) in of_results:
-        of_results.add(folder)
+def _read_start(path: Path) -> bytes:
+    # Opening a pipe would wait for it.
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(_RECIPE_BYTES)
+    return b""
 
 
 class Unreachable(ImageProblem):
@@ -186,6 +192,12 @@ def describe_encodings(items: Iterable[Item]) -> str:
     return f"Names in the archive were read as {listing(encodings)}." if encodings else ""
 
 
+def folder_of(items: Iterable[Item]) -> str:
+    """Return the path of the folder that all keys are below; empty without one, and of several."""
+    folders = {item.folder for item in items}
+    return folders.pop() if len(folders) == 1 else ""
+
+
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return `count` items at even intervals, in order: from sorted folders, some of each."""
     count = min(count, len(items))
@@ -197,7 +209,10 @@ def local_path(text: str) -> Path | None:
     match = _ADDRESS.match(text)
     if match is None:
         return Path(text)
-    return Path(text[match.end() :]) if match[1].lower() in ("file", "local") else None
+    kind = match[1].lower()
+    if kind == "file":
+        return to_path(text)
+    return Path(text[match.end() :]) if kind == "local" else None
 
 
 def short(source: Any) -> str:
@@ -238,10 +253,11 @@ def _walk(root: Path, skip: Path | None, left_out: dict[str, str]) -> Iterator[P
             below.clear()
             continue
         left_out |= dict.fromkeys((f"{(top / name).as_posix()}/" for name in sorted(hidden)), HIDDEN)
-        _note_results(of_results, folder, names)
+        of_results |= _find_results((top / name).as_posix() for name in names)
         for name in sorted(names):
             path, key = Path(folder, name), (top / name).as_posix()
-            if not _is_result(path, key, of_results, left_out) and _is_chosen(key, PICTURES, left_out, NO_PICTURE):
+            own = _is_result(key, of_results, partial(_read_start, path), left_out)
+            if not own and _is_chosen(key, PICTURES, left_out, NO_PICTURE):
                 yield path
 
 
@@ -255,7 +271,8 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[Item]:
             stamp = "missing"
         key = path.relative_to(root) if path.is_relative_to(root) else path
         # Workers of a cluster are in other folders.
-        yield Item(printable(key.as_posix()), stamp, partial(Path, path.absolute()))
+        file = path.absolute()
+        yield Item(printable(key.as_posix()), stamp, partial(Path, file), folder=root.absolute().as_posix())
 
 
 def _from_sequence(source: Sequence[Any]) -> Iterator[Item]:
@@ -317,11 +334,25 @@ def _from_storage(url: str, left_out: dict[str, str]) -> Iterator[Item]:
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
-    for name, info in sorted(listing.items()):
-        below = name[len(root) :].lstrip("/") if name.startswith(root) else name
+    keys = {name: name[len(root) :].lstrip("/") if name.startswith(root) else name for name in listing}
+    if not named:
+        keys = _leave_results_out(keys, system, left_out)
+    for name, below in sorted(keys.items()):
+        info = listing[name]
         if info.get("type") != "directory" and (named or _is_chosen(below, PICTURES, left_out, NO_PICTURE)):
             stamp = next((info[name] for name in _STAMPS if info.get(name)), "")
-            yield Item(printable(below), f"{info.get('size')}-{stamp}", partial(fetch, system, name))
+            stamp = f"{info.get('size')}-{stamp}"
+            yield Item(printable(below), stamp, partial(fetch, system, name), folder=root)
+
+
+def _leave_results_out(keys: Mapping[str, str], system: Any, left_out: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a storage's files without those of pictures in folders of results, and note these."""
+    folders = _find_results(keys.values())
+    return {
+        name: key
+        for name, key in keys.items()
+        if not _is_result(key, folders, partial(_fetch_start, system, name), left_out)
+    }
 
 
 def fetch(system: Any, path: str, most: int = MAX_BYTES + 1) -> bytes:
@@ -339,6 +370,13 @@ def fetch(system: Any, path: str, most: int = MAX_BYTES + 1) -> bytes:
         raise Unreachable(f"{name} could not be fetched ({_reason(error)}): the next run tries again.") from error
 
 
+def _fetch_start(system: Any, path: str) -> bytes:
+    """Return how a file in a storage begins; nothing where it cannot be fetched, which is said when it is opened."""
+    with suppress(ImageProblem):
+        return fetch(system, path, _RECIPE_BYTES)
+    return b""
+
+
 def _reason(error: Exception) -> str:
     """Return an error message as the middle of a sentence."""
     return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)
@@ -348,12 +386,18 @@ def _from_archive(path: Path, left_out: dict[str, str]) -> Iterator[Item]:
     """Yield the pictures of a .zip, each unpacked into memory when it is read."""
     version = path.absolute(), stamp(path)
     archive = _open_once(*version)
-    infos = [info for info in _list_members(archive) if _is_chosen(info.filename, PICTURES, left_out, NO_PICTURE)]
+    members = _list_members(archive)
+    of_results = _find_results(map(_key_of, members))
+    infos = [
+        info
+        for info in members
+        if not _is_result(_key_of(info), of_results, partial(_unpack_start, archive, info), left_out)
+        and _is_chosen(info.filename, PICTURES, left_out, NO_PICTURE)
+    ]
     _check_unpacked(archive, infos, MAX_UNPACKED_BYTES)
     encoding = packed_names.describe(infos)
     for info in infos:
-        key = printable(info.filename.replace("\\", "/"))
-        yield Item(key, f"{info.file_size}-{info.CRC}", partial(_unpack, version, info), encoding=encoding)
+        yield Item(_key_of(info), f"{info.file_size}-{info.CRC}", partial(_unpack, version, info), encoding=encoding)
 
 
 @contextmanager
@@ -408,6 +452,17 @@ def _check_unpacked(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], 
     if sum(info.file_size for info in infos) > most_bytes:
         name = Path(archive.filename or "").name
         raise ModelProblem(f"{name} unpacks to more than {most_bytes >> 20:,} MB: give several archives.")
+
+
+def _key_of(info: zipfile.ZipInfo) -> str:
+    return printable(info.filename.replace("\\", "/"))
+
+
+def _unpack_start(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return how a file in an archive begins; nothing of a damaged one, which is said when it is opened."""
+    with _READING, suppress(ImageProblem):
+        return bytes(_read(info, MAX_BYTES, lambda: archive.open(info).read(_RECIPE_BYTES)))
+    return b""
 
 
 def _unpack(version: tuple[Path, Stamp], info: zipfile.ZipInfo) -> bytes:

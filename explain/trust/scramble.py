@@ -23,7 +23,7 @@ from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, run_again
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
@@ -317,7 +317,8 @@ def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> I
             if torch.equal(answer, other.adapter.answer_row(evidence.outputs)):
                 raise _not_copied(other.adapter)
         model_input = ModelInput(evidence.tensor, evidence.geometry)
-        redrawn = Evidence(other, model_input, evidence.layers, placed=True)
+        with run_again("with random weights"):
+            redrawn = Evidence(other, model_input, evidence.layers, placed=True)
         yield coarse(np.nan_to_num(map_again(explanation, heatmap, redrawn, heatmap.target)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, run_again
 from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image, to_jpeg
@@ -221,8 +221,9 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> V
     before, preprocessing = explanation.evidence, explanation.options.preprocessing
     changed, adapter = change(explanation.image, before.geometry, kind), before.loaded.adapter
     image = replace(explanation.image, pixels=changed.pixels, jpeg=b"")
-    model_input = before.loaded.prepare(image, preprocessing)
-    evidence = Evidence(before.loaded, model_input, before.layers, placed=True)
+    with run_again(f"after {CHANGES[kind]}"):
+        model_input = before.loaded.prepare(image, preprocessing)
+        evidence = Evidence(before.loaded, model_input, before.layers, placed=True)
     adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:

@@ -38,8 +38,10 @@ def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     import torch
 
     outputs = torch.cat([*answers]).float()
-    outputs = outputs[~outputs.isnan().any(1)]
-    between = not bare and len(outputs) > 0 and bool(((outputs >= 0) & (outputs <= 1)).all())
+    outputs = outputs[~outputs.isnan().all(1)]
+    # A class may be NaN alone.
+    outputs = outputs[:, ~outputs.isnan().any(0)]
+    between = not bare and outputs.numel() > 0 and bool(((outputs >= 0) & (outputs <= 1)).all())
     if outputs.shape[1] == 1:
         return "probability" if between else "logit"
     sums = outputs.sum(1)

@@ -184,6 +184,11 @@ def timm_preprocessing(module: nn.Module) -> Preprocessing:
     )
 
 
+def usual_preprocessing(library: str, name: str, module: nn.Module) -> Preprocessing:
+    """Return the preprocessing that an architecture's published weights were trained with."""
+    return timm_preprocessing(module) if library == "timm" else weights_preprocessing(default_weights(name))
+
+
 def rename_old(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename DenseNet's old tensors: `norm.1` is `norm1`."""
     for name in list(tensors):

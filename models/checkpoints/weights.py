@@ -37,6 +37,12 @@ CHUNK = 1 << 20
 """Bytes that are read at once."""
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a repository of Hugging Face, in order of preference; the first is downloaded."""
+EXPORTED = (".onnx", ".torchscript")
+"""Extensions of exported models."""
+SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
+"""Suffixes of files that hold a model."""
+CONFIGURATION = "config.json"
+"""What says of a folder of Transformers, or of timm, which model it is."""
 NO_ADDRESS = "is not fetched by its address: download it and give the file."
 """What follows an address that somebody gives for a file."""
 _ELSEWHERE = re.compile(rb"\n\x08location\x12(?:([\0-\x7f])|([\x80-\xff])\x01)")
@@ -142,6 +148,15 @@ def _stream(url: str, to: Path, sha256: str | None, progress: Progress | None) -
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Return the files of models in a folder, or the configured one."""
+    if os.path.isfile(folder / CONFIGURATION):
+        named = [folder / name for name in HUB_FILES if os.path.isfile(folder / name)]
+        if named:
+            return named[:1]
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
 def missing_folders() -> list[Path]:

@@ -18,8 +18,7 @@ from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
 from sightglass.common.names import plain_stem
 from sightglass.common.settings import settings
-from sightglass.models import catalog, isolated, labels, own
-from sightglass.models.catalog import SUFFIXES
+from sightglass.models import catalog, isolated, labels, name_tables, own
 from sightglass.models.checkpoints import weights
 from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, inspect_model, load
 from sightglass.models.own import adding, is_on
@@ -33,11 +32,12 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
-BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data")
+BESIDE = (
+    *(".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data"),
+    *name_tables.SUFFIXES,
+)
 """Files that may come with a model: names of classes, configurations, tokenizers, templates of a chat, a network's
 code, an ONNX file's weights."""
-CONFIGURATION = "config.json"
-"""A file of every folder of Transformers."""
 MB = 1_000_000
 UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
@@ -149,19 +149,19 @@ def _choose_files(files: list[tuple[str, Data]], left_out: dict[str, str]) -> li
 def name_unused(names: Sequence[str]) -> dict[str, str]:
     """Return which files of a model are not used, with the reasons.
 
-    Of a folder of Transformers only the files beside its `CONFIGURATION` are.
+    Of a folder with a `weights.CONFIGURATION` only the files beside that are.
     """
-    homes = {_parent(name) for name in names if name.lower().endswith((*SUFFIXES, ".bin"))}
-    configured = {_parent(name) for name in names if PurePosixPath(_slashed(name)).name == CONFIGURATION}
+    homes = {_parent(name) for name in names if name.lower().endswith((*weights.SUFFIXES, ".bin"))}
+    configured = {_parent(name) for name in names if PurePosixPath(_slashed(name)).name == weights.CONFIGURATION}
     home = min(homes & configured, key=len, default=None)
     unused = {}
     for name in names:
         if is_hidden(name):
             unused[name] = HIDDEN
-        elif not name.lower().endswith((*SUFFIXES, *BESIDE)):
+        elif not name.lower().endswith((*weights.SUFFIXES, *BESIDE)):
             unused[name] = "no file of a model"
         elif home is not None and _parent(name) != home:
-            unused[name] = f"not beside {CONFIGURATION}"
+            unused[name] = f"not beside {weights.CONFIGURATION}"
     return unused
 
 
@@ -223,9 +223,9 @@ def without_paths() -> Iterator[None]:
 
 def find_model(into: Path) -> Path:
     """Return the model among the received files, or their folder; raise ModelProblem where none is, or several are."""
-    if (into / CONFIGURATION).is_file():
+    if (into / weights.CONFIGURATION).is_file():
         return into
-    candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
+    candidates = weights.models_in(into)
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
@@ -431,12 +431,12 @@ def _safe_name(name: str) -> str:
 def _foreign(name: str) -> ModelProblem:
     return ModelProblem(
         f"{PurePosixPath(_slashed(name)).name[:MAX_NAME]} is no file of a model: drop weights "
-        f"({', '.join(SUFFIXES[:8])} …), names of classes, a configuration, or a .zip of them."
+        f"({', '.join(weights.SUFFIXES[:8])} …), names of classes, a configuration, or a .zip of them."
     )
 
 
 def _is_model(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(weights.SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import describe
+from sightglass.explain.trust.preprocessing_check import Reading
 from sightglass.models import catalog, isolated, own
 from sightglass.models.checkpoints.architectures import is_own_class
 from sightglass.models.load import TRUST, TableDraft, Unknown
@@ -40,8 +43,8 @@ Files = list[tuple[str, "store.Data"]]
 """Names and contents."""
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, TorchScript or Keras. "
-    "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
-    "network's .py along with it."
+    "A folder of Transformers or timm goes in as a .zip. Drop class names (.txt, .csv, .json, data.yaml), a "
+    "configuration or the network's .py along with it."
 )
 
 
@@ -227,6 +230,21 @@ def _take_answers(answers: dict[str, str], *, trusted: bool) -> None:
 
 READING_WIDTH = 132
 """Pixels of a picture that shows one way of preparing it."""
+FITS: Mapping[str, tuple[str, str, str, Callable[..., tuple[Reading, ...]]]] = {
+    "fit": (
+        "How pictures are prepared",
+        ":material/crop:",
+        "All likely ways give the same first answer here. Where two look alike, the words say what differs.",
+        preprocessing_check.readings,
+    ),
+    "size": (
+        "Size of its pictures",
+        ":material/aspect_ratio:",
+        "All sizes that it takes give the same first answer here.",
+        preprocessing_check.read_sizes,
+    ),
+}
+"""By key what of the preparation can be chosen: title, icon, what is said where nothing changes, and what reads it."""
 MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
 
@@ -311,27 +329,37 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
 
 
 def _draw_preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    """Show the picture in each way in which it may have to be prepared, to choose from."""
-    readings = preprocessing_check.readings(explainer.loaded, image)
+    """Show the picture in each way and size in which it may have to be prepared, to choose from."""
+    for key, (title, icon, alike, read) in FITS.items():
+        readings = state.latest(f"models-{key}", (spec, image.sha256), partial(read, explainer.loaded, image))
+        _draw_readings(spec, readings, key, title, icon, alike)
+
+
+def _draw_readings(spec: ModelSpec, readings: Sequence[Reading], key: str, title: str, icon: str, alike: str) -> None:
+    """Show answers by what they were prepared with; nothing where there is no choice."""
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
     numbers = task_of(spec).quantity == "number"
     answers = [describe_score(row.score, spec, row.label) if numbers else row.label for row in readings]
     differ = len(set(answers)) > 1
-    with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
-        alike = "All likely ways give the same first answer here. Where two look alike, the words say what differs."
+    with st.expander(title, icon=icon, expanded=differ):
         st.caption("The answer changes with it. Choose what the training did." if differ else alike)
         with st.container(horizontal=True):
             for index, reading in enumerate(readings):
                 with st.container(width=READING_WIDTH, gap="xsmall"):
-                    words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
-                    st.image(reading.picture, width=READING_WIDTH, alt=f"The picture, {reading.words}: {words}")
-                    st.markdown(f"**{escape(words)}**  \n{reading.words}")
-                    help = f"Prepare all pictures so: {reading.preprocessing}."
-                    if index and st.button("Use this", key=f"models-fit-{index}", help=help):
-                        table = replace(reading.preprocessing.table(), channels=None, range=None)
-                        _change(spec, {"weights.preprocessing": table.stated()})
+                    _draw_reading(spec, reading, f"models-{key}-{index}", is_own=index == 0)
+
+
+def _draw_reading(spec: ModelSpec, reading: Reading, key: str, *, is_own: bool) -> None:
+    """Show one answer, and the button that takes its preprocessing."""
+    words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
+    st.image(reading.picture, width=READING_WIDTH, alt=f"The picture, {reading.words}: {words}")
+    st.markdown(f"**{escape(words)}**  \n{reading.words}")
+    help = f"Prepare all pictures so: {reading.preprocessing}."
+    if not is_own and st.button("Use this", key=key, help=help):
+        table = replace(reading.preprocessing.table(), channels=None, range=None)
+        _change(spec, {"weights.preprocessing": table.stated()})
 
 
 def _change(spec: ModelSpec, values: dict[str, object]) -> None:

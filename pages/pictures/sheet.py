@@ -15,6 +15,7 @@ from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.label_files import options
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
+from sightglass.explain.picture.source import folder_of
 from sightglass.explain.tasks import Task
 from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
@@ -40,7 +41,15 @@ NAMES_HELP = f"The file that names the classes, where several disagree. On the c
 LABELS_AS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "names": ("File with the names of classes", {}),
     "decimal": ("1,024 is", {"comma": "1.024", "point": "1024"}),
-    "box": ("Numbers of a box", {"xyxy": "Two corners", "xywh": "Corner and size", "cxcywh": "Middle and size"}),
+    "box": (
+        "Numbers of a box",
+        {
+            "xyxy": "Two corners",
+            "yxyx": "Two corners, y first",
+            "xywh": "Corner and size",
+            "cxcywh": "Middle and size",
+        },
+    ),
     "sizes": (
         "Pictures of another size than stated",
         {
@@ -156,9 +165,9 @@ def _receive(files: list[uploads.File], task: Task) -> None:
     how: Any = {"owner": visitor.owner(), "labels_as": remembered.labels_as}
     try:
         pictures, truth = uploads.read_uploads(files, task, remembered.source, waiting, **how)
-    except UnclearLabels:
+    except UnclearLabels as problem:
         remembered.asked = True
-        raise
+        raise UnclearLabels(options.say_on_page(str(problem))) from problem
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
@@ -202,7 +211,7 @@ def find_coverage(remembered: PicturesPage, explainer: Explainer) -> LabelCovera
         counted = truth or labels.label_by_folders(items if kind.by_folders else ())
         if not (truth or counted.picture_labels):
             return None
-        return labels.describe_coverage(counted, kind, [item.key for item in items])
+        return labels.describe_coverage(counted, kind, [item.key for item in items], folder_of(items))
 
     return state.latest("pictures-coverage", depends, describe)
 

@@ -1,18 +1,15 @@
 """What was read of labels, before a run: sentences, and a few labelled pictures."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.batch import label_examples
+from sightglass.evaluation.label_files.options import say_on_page
 from sightglass.explain import Explainer
 from sightglass.pages.pictures.job import PicturesPage
 from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape
-
-if TYPE_CHECKING:
-    pass
 
 
 def draw(remembered: PicturesPage, explainer: Explainer) -> None:
@@ -25,6 +22,6 @@ def draw(remembered: PicturesPage, explainer: Explainer) -> None:
     left_out = {} if source.left_out else truth.left_out
     read = partial(label_examples.show, truth, source.items, explainer.labels, left_out)
     shown = state.latest("pictures-read", key, read)
-    st.markdown("\n".join(f"- {escape(each)}" for each in shown.sentences))
+    st.markdown("\n".join(f"- {escape(say_on_page(each))}" for each in shown.sentences))
     for column, example in zip(st.columns(label_examples.COUNT), shown.examples, strict=False):
         column.image(example.pixels, caption=escape(example.words), alt=f"The picture with its labels, {example.words}")

@@ -28,6 +28,8 @@ from sightglass.report.result_folder import bare_map, every_map
 from sightglass.report.results import PlainResult
 
 router = APIRouter(tags=["guides"])
+SHOWN_BOXES = ("confidence", "iou", "classes")
+"""Fields that choose which boxes are shown."""
 
 
 class GuideRequest(MapRequest):
@@ -168,7 +170,17 @@ def generate(request: HeatmapRequest, _: str) -> HeatmapAnswer:
     explanation = request.explain(**options)
     overlay = to_jpeg(every_map(explanation, style, boxes=request.show_box))
     file = heatmap_files.save(embed(overlay, explanation, 0, style.overlay, picture=False))
-    return HeatmapAnswer(path=file, url=f"/view_heatmap?path={file}", notes=explanation.notes)
+    notes = (*explanation.notes, *_describe_idle_boxes(request, explanation))
+    return HeatmapAnswer(path=file, url=f"/view_heatmap?path={file}", notes=notes)
+
+
+def _describe_idle_boxes(request: HeatmapRequest, explanation: Explanation) -> list[str]:
+    """Return sentences on fields that choose the boxes shown, where none is drawn and the map is of all."""
+    options = explanation.options
+    if options.per != "picture" or request.show_box or options.within != "picture":
+        return []
+    given = [name for name in SHOWN_BOXES if getattr(request, name) not in (None, ())]
+    return [f"{name} has no effect: the map is of all boxes, and none is drawn without show_box." for name in given]
 
 
 def _detector() -> str:

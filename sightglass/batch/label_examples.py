@@ -9,6 +9,7 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import label_sizes, masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import folder_of
 from sightglass.explain.rendering.marks import box_mark, contact_sheet, draw_marks, draw_segments
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def show(truth: GroundTruth, items: Sequence[Item], classes: Sequence[str], left
     """
     sentences = replace(truth.read_as, left_out=left_out).list_sentences()
     # A label that fits several of them is of none.
-    truth = truth.among([item.key for item in items])
+    truth = truth.among([item.key for item in items], folder_of(items))
     chosen = _choose(truth, items)
     try:
         placed = label_sizes.place(truth, chosen)

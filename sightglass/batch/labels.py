@@ -115,9 +115,11 @@ class LabelCoverage:
     """Why they cannot be used."""
 
 
-def describe_coverage(truth: GroundTruth, kind: EvaluationKind, pictures: Sequence[str]) -> LabelCoverage:
-    """Count labelled pictures, and labelled files that are none of them."""
-    truth = truth.among(pictures)
+def describe_coverage(
+    truth: GroundTruth, kind: EvaluationKind, pictures: Sequence[str], folder: str = ""
+) -> LabelCoverage:
+    """Count labelled pictures, and labelled files that are none of them; `folder`: as of `GroundTruth.among`."""
+    truth = truth.among(pictures, folder)
     labelled, problem = sum(kind.find(truth, key) is not None for key in pictures), ""
     try:
         kind.check(truth, pictures)
@@ -141,10 +143,15 @@ def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:
     """Return sentences on labelled files that count for none of these pictures."""
     truth = truth.among(pictures)
     sentences = {
-        "Not among the pictures": truth.find_missing(pictures),
+        f"Not among the pictures{_in_folder(truth)}": truth.find_missing(pictures),
         "Not counted, as several pictures or several labels are called so": truth.unclear,
+        "Matched by name, though the labels state a folder that none of the pictures is in": truth.list_other_folders(),
     }
     return [f"{why}: {listing(files, NAMED)}." for why, files in sentences.items() if files]
+
+
+def _in_folder(truth: GroundTruth) -> str:
+    return f" in {truth.shown_folder}" if truth.shown_folder else ""
 
 
 def label_by_folders(items: Iterable[Item]) -> GroundTruth:

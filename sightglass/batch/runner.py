@@ -24,7 +24,7 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, pass_size
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.source import describe_encodings, find, local_path
+from sightglass.explain.picture.source import describe_encodings, find, folder_of, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 MAX_PICTURES = 5_000_000
@@ -179,7 +179,7 @@ class BatchJob:
             truth = work.kind.read(truth)
         keys = [item.key for item in self.items]
         if truth is not None:
-            truth = truth.among(keys)
+            truth = truth.among(keys, folder_of(self.items))
             work.kind.check(truth, keys)
         elif self.resume:
             truth = self._read_earlier_labels(keys)
@@ -212,7 +212,7 @@ class BatchJob:
         folder = self.work.folder
         if (earlier := run_labels.read_labels(folder)) is None:
             return None
-        truth = earlier.among(keys)
+        truth = earlier.among(keys, folder_of(self.items))
         if truth is not earlier:
             run_labels.write_labels(folder, truth)
         return truth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console, describe_checks, load_explainer
-from sightglass.common.errors import Problem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
@@ -21,6 +21,7 @@ from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
+from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
 from sightglass.report import result_folder, results, similarity_files
@@ -69,6 +70,8 @@ def compare(picture: cli.Picture, engine_options: cli.EngineOptions, options: Co
 def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, progress: Progress) -> models.Comparison:
     """Explain a picture with each model and, with --checks, check the first map of each."""
     ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
+    if "confidence" in engine and options.like is None:
+        _check_boxes(ids)
 
     def explain(name: str) -> Explanation:
         progress(ids.index(name) / len(ids), name)
@@ -78,6 +81,13 @@ def _compare(image: Image, engine: cli.EngineOptions, options: CompareOptions, p
     for explanation in comparison.explanations if options.checks else ():
         checks.check_maps(explanation, 1, progress=progress)
     return comparison
+
+
+def _check_boxes(ids: Sequence[str]) -> None:
+    """Raise ModelProblem where no model draws the boxes that a score could hide."""
+    given = (catalog.of_file(name) if catalog.is_file(name) else catalog.spec(name) for name in ids)
+    if not any(task_of(model).explains("detection") for model in given):
+        raise ModelProblem("None of these models draws boxes, so --score-thr would have no effect: leave it out.")
 
 
 def _report(console: Console, comparison: models.Comparison) -> None:

@@ -19,6 +19,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 from sightglass.report import result_folder, results
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _explain(verb: str, pictures: list[str], engine_options: cli.EngineOptions, 
 def _split_model(arguments: list[str], model: str | None, console: Console) -> tuple[list[str], str | None]:
     """Return the pictures, and the model that is named among them: `CONFIG CHECKPOINT PICTURE`."""
     configurations = [name for name in arguments if name.lower().endswith(catalog.CONFIGURATIONS)]
-    files = [name for name in arguments if name.lower().endswith(catalog.SUFFIXES)]
+    files = [name for name in arguments if name.lower().endswith(weights.SUFFIXES)]
     pictures = [name for name in arguments if name not in (*configurations, *files)]
     inside = {name: [os.path.join(name, item.key) for item in find(name)] for name in pictures if os.path.isdir(name)}
     pictures = [path for name in pictures for path in inside.get(name, [name])]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,12 +18,16 @@ from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
+from sightglass.explain.tasks import describe_score
 from sightglass.models import catalog
 from sightglass.models import load as loading
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.own import adding, store
 from sightglass.models.spec import ROWS, TASKS
 from sightglass.report import results
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explainer
 
 app = typer.Typer(
     help="List models, their weights and layers, and add your own.",
@@ -144,7 +148,7 @@ def add(
     with console.progress(f"Inspecting {path.name}"):
         draft = loading.inspect_model(path, arch)
     console.say(*draft.notes, *_say_unused(path))
-    id_ = adding.make_id(options.name or path.stem)
+    id_ = adding.make_id(options.name or catalog.name_of(path))
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
@@ -214,6 +218,26 @@ def _absolute(arch: str | None) -> str:
     return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
 
 
+def _say_sizes(explainer: "Explainer", picture: Image) -> list[str]:
+    """Return the answers for other sizes of the picture, where no table states one and they differ."""
+    from sightglass.explain.trust.preprocessing_check import can_compare, read_sizes
+
+    spec = explainer.model
+    if spec.preprocessing.sides is not None or not can_compare(explainer.loaded):
+        return []
+    own, *others = read_sizes(explainer.loaded, picture)
+    if all(other.label == own.label for other in others):
+        return []
+    rows = [f"{each.preprocessing}: {each.label} {describe_score(each.score, spec, each.label)}" for each in others]
+    option = "--set weights.preprocessing.size=128"
+    return [
+        "",
+        f"Its answer changes with the size of the pictures, which no table states. {own.words}: {own.label}. Others:",
+        *rows,
+        f"Add it again with --force {option}, say, to choose the size of its training.",
+    ]
+
+
 def _try(console: Console, id_: str, picture: Image) -> Json:
     """Explain a picture with the model; return the result."""
     with console.progress(f"Trying {id_}") as progress:
@@ -223,4 +247,5 @@ def _try(console: Console, id_: str, picture: Image) -> Json:
         options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         explanation = explainer(picture, top_k=3, **options)
     console.report(explanation, style.VIEWER_STYLE)
+    console.say(*_say_sizes(explainer, picture))
     return results.Explained.build(explanation).to_dict()

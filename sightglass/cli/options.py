@@ -27,6 +27,7 @@ from sightglass.report import offers
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
+    from sightglass.models.spec import ModelSpec
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
@@ -80,6 +81,15 @@ class EngineOptions(dict[str, Any]):
     A verb's function whose parameter has this type gets one flag for each option of the library that the verb offers.
     `targets` are texts: to a detector `"7"` is class 7, while the integer 7 would be its box 7.
     """
+
+
+def check_box_flags(model: ModelSpec, engine_options: EngineOptions, like: str | None = None) -> None:
+    """Raise ModelProblem for a flag of boxes of a model that draws none, if no guide, `like`, may have set it."""
+    # Slow to import.
+    from sightglass.explain.tasks import task_of
+
+    if "confidence" in engine_options and like is None:
+        task_of(model).check_box_options(model.id, "--score-thr")
 
 
 MODEL_ID = "--model -m ID", f"Listed by `models list`, or a file [{DEFAULT_MODEL}].", MODEL

@@ -81,8 +81,7 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
     explainer = load_explainer(options.model, options.device, progress, engine_options)
     task = task_of(explainer.model)
     arguments = engine_options | {"top_k": 1} | task.decoder.options_of()
-    if "confidence" in engine_options:
-        task.check_box_options(explainer.model.id, "--score-thr")
+    cli.check_box_flags(explainer.model, engine_options)
     if options.class_ is not None:
         arguments["targets"] = (options.class_,)
     elif options.map is not None and options.map > 1:

@@ -16,7 +16,7 @@ import typer
 from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
-from sightglass.cli.console import EXAMPLE_USED, Console, load_explainer
+from sightglass.cli.console import EXAMPLE_USED, STANDARD_INPUT, Console, load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.names import file_stem
@@ -36,6 +36,7 @@ from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
 
 if TYPE_CHECKING:
+    from sightglass.evaluation.decision import Decision
     from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
@@ -68,8 +69,8 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     )
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL=: nothing.")
     instead_of: Path | None = cli.field("--instead-of FOLDER", "A labelled run, whose model this one is to replace.")
-    tolerance: float = cli.field(
-        "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, default=2.0, min=0.1, max=100
+    tolerance: float | None = cli.field(
+        "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, min=0.1, max=100
     )
     size: int = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, default=320, min=0
@@ -95,8 +96,7 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture and
     results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
-    if options.engine != "ray" and options.ray_address is not None:
-        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    _check_flags(source, options)
     console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
     below = 0.0 if options.engine == "ray" else settings().save_below
@@ -119,8 +119,7 @@ def batch(
             relabel.share_changes([done.folder, *replaced])
         result |= _report_evaluation(console, done.folder)
         if replaced:
-            decision = finished.decide_runs({folder: stored.load(folder) for folder in (done.folder, *replaced)})
-            decision = decision.choose(decision.rows[0].model, tolerance=options.tolerance / 100)
+            decision = _decide([done.folder, *replaced], options.tolerance)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = jsonable(decision.summarise())
         write_file(done.folder / "summary.json", to_json(result).encode())
@@ -129,6 +128,27 @@ def batch(
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
     console.result(result | {"failed": failed})
     return STOPPED if done.cancelled else 1 if failed else 0
+
+
+def _check_flags(source: Sequence[str], options: BatchOptions) -> None:
+    """Raise ModelProblem for standard input, and for a flag without the one that it needs."""
+    if STANDARD_INPUT in source:
+        raise ModelProblem("A run reads no standard input (-): give a folder, a .zip, or a list as $(cat list.txt).")
+    if str(options.labels) == STANDARD_INPUT:
+        raise ModelProblem("--labels reads no standard input (-): write the labels into a file, and give its path.")
+    if options.engine != "ray" and options.ray_address is not None:
+        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    if options.tolerance is not None and options.instead_of is None:
+        raise ModelProblem("--tolerance needs --instead-of FOLDER: give both, or none.")
+
+
+def _decide(folders: Sequence[Path], tolerance: float | None) -> Decision:
+    """Return whether the first run's model may replace the others; `tolerance`: points to lose, None for the usual."""
+    decision = finished.decide_runs({folder: stored.load(folder) for folder in folders})
+    candidate = decision.rows[0].model
+    if tolerance is None:
+        return decision.choose(candidate)
+    return decision.choose(candidate, tolerance=tolerance / 100)
 
 
 def _make_job(
@@ -148,6 +168,7 @@ def _make_job(
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(options.model, device, progress, engine_options, labels=names)
+    cli.check_box_flags(explainer.model, engine_options, options.like)
     truth = None
     if given is None and options.labels_as:
         raise ModelProblem("--labels-as says how labels are read: give --labels, too.")
@@ -202,7 +223,9 @@ def _read_labels(
 ) -> GroundTruth:
     """Read labels; `items`: of a run over some of them all, as a label may be of another one."""
     truth = kinds.kind_of(explainer.model).read(path, label_options.parse(labels_as))
-    return truth.among([item.key for item in items]) if items else truth
+    if not items:
+        return truth
+    return truth.among([item.key for item in items], picture_source.folder_of(items))
 
 
 def _correct_labels(
@@ -338,6 +361,7 @@ def video(
         if path != Path(clip):
             console.warn(EXAMPLE_USED.format(clip))
         explainer = load_explainer(options.model, options.device, progress, engine_options)
+        cli.check_box_flags(explainer.model, engine_options, options.like)
         summary = video_runner.run(
             video_clip.Clip(path),
             explainer,

@@ -6,7 +6,7 @@ a `LabelProblem`; the others count.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -22,8 +22,16 @@ from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import EXPECTED, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
-from sightglass.evaluation.label_files.rows import INDEX, OTHER_FORM, LabelError, LabelProblem, Row, TrueBox
-from sightglass.evaluation.matching import LabelledFiles, Matches, spell_path
+from sightglass.evaluation.label_files.rows import (
+    FOLDER_BESIDE,
+    INDEX,
+    OTHER_FORM,
+    LabelError,
+    LabelProblem,
+    Row,
+    TrueBox,
+)
+from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, name_parent, spell_path
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -55,6 +63,10 @@ class GroundTruth:
     """The labelled file of each picture of a run; None until its pictures are known (`among`)."""
     unclear: tuple[str, ...] = ()
     """Labelled files that count for none of these pictures, as several are called so, or several labels."""
+    folder: str = ""
+    """The path of the folder that these pictures are in; empty where it is not known."""
+    beside: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By file name: the folder that is stated beside it. It counts where a picture is in a folder of this name."""
 
     @cached_property
     def indexed(self) -> bool:
@@ -86,21 +98,50 @@ class GroundTruth:
         """The labelled files."""
         return tuple({**self.pictures, **self.picture_labels, **self.masks})
 
-    def among(self, pictures: Collection[str]) -> Self:
+    def among(self, pictures: Collection[str], folder: str = "") -> Self:
         """Return the labels matched to these pictures, each to one at most.
 
-        They stay as they are where more pictures are known already.
+        `folder`: the path of the folder that they are in, where it is known (`source.folder_of`). They stay as they
+        are where more pictures are known already.
         """
         if self.matches is not None and self.matches.keys() >= {*pictures}:
             return self
-        matches, unclear = self._labelled.match(pictures)
-        return replace(self, matches=matches, unclear=unclear)
+        folder = folder or self.folder
+        parents = {name_parent(picture, folder) for picture in pictures}
+        named = self._name_with_folders(parents)
+        matches, unclear = LabelledFiles(named).match(pictures, folder)
+        matches = {picture: named.get(name, "") for picture, name in matches.items()}
+        return replace(self, matches=matches, unclear=tuple(named[name] for name in unclear), folder=folder)
+
+    def _name_with_folders(self, parents: Collection[str]) -> dict[str, str]:
+        """Return the labelled files by their names, with the folders beside these if pictures are in such folders."""
+        named = dict(zip(self.files, self.files, strict=True))
+        for file, beside in self.beside.items():
+            longer = f"{beside}/{file}"
+            if name_parent("file", beside) in parents and longer not in named:
+                del named[file]
+                named[longer] = file
+        return named
+
+    def list_other_folders(self) -> list[str]:
+        """Return the folders that are stated beside the names of matched files, which none of the pictures is in."""
+        found = {
+            self.beside[file]
+            for picture, file in (self.matches or {}).items()
+            if file in self.beside and is_in_other_folder(picture, self.folder, self.beside[file])
+        }
+        return sorted(found)
 
     def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
         among = self.among(pictures)
         found = {*(among.matches or {}).values(), *among.unclear}
         return [key for key in self.files if key not in found]
+
+    @property
+    def shown_folder(self) -> str:
+        """The end of the path of the pictures' folder."""
+        return "/".join(self.folder.strip("/").split("/")[-2:])
 
     @cached_property
     def _labelled(self) -> LabelledFiles:
@@ -139,8 +180,9 @@ class RunLabels:
         return None if content is None else hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-_Key = tuple[str, str]
-"""The folder of a file of labels, empty of a single one, and the picture that a line of it is about."""
+_Key = tuple[str, str, str]
+"""The folder of a file of labels, empty of a single one, the picture that a line of it is about, and the folder that
+the line states beside its name."""
 
 
 @dataclass(frozen=True)
@@ -149,18 +191,21 @@ class _Collected:
 
     boxes: defaultdict[_Key, list[TrueBox]] = field(default_factory=lambda: defaultdict(list))
     picture_labels: dict[_Key, str] = field(default_factory=dict)
+    begun: set[_Key] = field(default_factory=set)
     repeated: set[_Key] = field(default_factory=set)
     """Names that several pictures of one file, or of one folder, have."""
 
     def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
         """Add a label; `is_new`: it begins a picture. Raises LabelError."""
-        _, picture = key
+        _, picture, _ = key
         name = label.label if isinstance(label, TrueBox) else label
         if not picture or name == "":
             raise LabelError("it needs a file and a label")
-        if is_new and key in self.boxes:
+        if is_new and key in self.begun:
             self.repeated.add(key)
             raise LabelError(f"{picture} is the name of several pictures")
+        if is_new:
+            self.begun.add(key)
         if isinstance(label, TrueBox):
             _check_box(label)
             composed = compose(label.label)
@@ -173,19 +218,40 @@ class _Collected:
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
         """Return the labels by picture; a name in several folders gets its folder."""
         keys = dict.fromkeys(chain(self.boxes, self.picture_labels))
-        counts = Counter(picture for _, picture in keys)
-        names = {
-            (folder, picture): picture if counts[picture] == 1 else f"{folder}/{picture}".removeprefix("/")
-            for folder, picture in keys
-            if (folder, picture) not in self.repeated
-        }
+        names = {key: name for key, name in _name_apart(keys).items() if key not in self.repeated}
         # A folder may already be in the name that one of them gives.
         twice = {name for name, count in Counter(names.values()).items() if count > 1}
         several = (LabelProblem(name, 0, "it is the name of several pictures") for name in sorted(twice))
         names = {key: name for key, name in names.items() if name not in twice}
-        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in names}
+        # A class of the whole picture does not say that nothing else is in it.
+        classified = {key for key in self.picture_labels if not self.boxes.get(key)}
+        counted = names.keys() - classified
+        boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
         labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
-        return GroundTruth(boxes, (*problems, *several), labels)
+        return GroundTruth(boxes, (*problems, *several), labels, beside=_list_beside(names))
+
+
+def _list_beside(names: Mapping[_Key, str]) -> dict[str, str]:
+    """Return the folders that are stated beside pictures, of those whose names do not have them."""
+    return {name: folder for (_, _, folder), name in names.items() if folder and not name.startswith(f"{folder}/")}
+
+
+def _name_apart(keys: Iterable[_Key]) -> dict[_Key, str]:
+    """Return what pictures are called beside each other."""
+    same = defaultdict[str, list[_Key]](list)
+    for key in keys:
+        same[key[1]].append(key)
+    return {key: _name(key, several) for several in same.values() for key in several}
+
+
+def _name(key: _Key, same: Sequence[_Key]) -> str:
+    """Return what a picture is called beside others of its name: with the folder that tells them apart."""
+    folder, picture, beside = key
+    if len(same) == 1:
+        return picture
+    stated = {each[2] for each in same}
+    prefix = beside if len(stated) == len(same) and "" not in stated else folder
+    return f"{prefix}/{picture}".removeprefix("/")
 
 
 def _check_box(label: TrueBox) -> None:
@@ -202,7 +268,8 @@ def _collect(files: Iterable[tuple[str, Iterable[Row]]]) -> GroundTruth:
     collected = _Collected()
     problems: list[LabelProblem] = []
     for file, (path, line, parse) in _bound(files):
-        where = file.rpartition("/")[0], spell_path(path)
+        beside, _, name = path.rpartition(FOLDER_BESIDE)
+        where = file.rpartition("/")[0], spell_path(name), spell_path(beside)
         try:
             label = parse()
             collected.add(where, label, is_new=line == 0 and label is None)

@@ -189,6 +189,7 @@ class EvaluationKind:
         among = truth.among(keys)
         if not any(self.find(among, key) is not None for key in keys):
             named, first = (truth.files or ("no file",))[0], (keys or ("missing",))[0]
+            first = f"{among.shown_folder}/{first}".removeprefix("/")
             raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {first}.")
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from functools import partial
 from sightglass.common.errors import Problem
 from sightglass.evaluation import masks
 from sightglass.evaluation.ground_truth import GroundTruth
-from sightglass.evaluation.label_files.options import LabelOptions, ask, ask_which
+from sightglass.evaluation.label_files.options import LabelOptions, ask, ask_which, describe_idle
 from sightglass.evaluation.label_files.rows import (
     LabelError,
     LabelProblem,
@@ -27,7 +27,7 @@ OUTSIDE = 1.01
 """How far a box may reach, in parts of the stated size."""
 SCALED = "were scaled from the stated size to that of the picture"
 RESIZED = {
-    "picture": "were read in pixels of the picture, whatever size is stated",
+    "picture": "were read as of the picture itself, whatever size is stated",
     "stretch": "were scaled on each side, as from a picture that was stretched",
     "letterbox": "were scaled as from a picture with borders",
 }
@@ -51,6 +51,28 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
     A box of which nothing is in the picture is left out.
     Raises Problem where all are left out.
     """
+    placed = _place_items(truth, items)
+    pictures = {
+        key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
+    }
+    problems = (*placed.problems.values(), *placed.outside)
+    if problems and not any(pictures.values()):
+        raise Problem(problems[0].words)
+    # A run that goes on says no more of what it has placed before.
+    sizes = [*truth.read_as.sizes, *placed.list_sentences()]
+    if not truth.read_as.placed:
+        sizes += placed.list_idle_options()
+    return replace(
+        truth,
+        pictures=pictures,
+        masks={**truth.masks, **placed.masks},
+        problems=(*truth.problems, *problems),
+        read_as=replace(truth.read_as, sizes=tuple(dict.fromkeys(sizes)), placed=(*truth.read_as.placed, *placed.done)),
+    )
+
+
+def _place_items(truth: GroundTruth, items: Sequence[Item]) -> "_Placed":
+    """Return the labels of these pictures that were not placed before."""
     placed = _Placed(truth.read_as.options)
     done = {*truth.read_as.placed}
     for item in items:
@@ -59,21 +81,7 @@ def place(truth: GroundTruth, items: Sequence[Item]) -> GroundTruth:
         header = _read_header(item) if labels and key not in done else None
         if labels and header is not None:
             placed.add(key, labels, header)
-    pictures = {
-        key: placed.boxes.get(key, boxes) for key, boxes in truth.pictures.items() if key not in placed.problems
-    }
-    problems = (*placed.problems.values(), *placed.outside)
-    if problems and not any(pictures.values()):
-        raise Problem(problems[0].words)
-    # A run that goes on says no more of what it has placed before.
-    sizes = tuple(dict.fromkeys((*truth.read_as.sizes, *placed.list_sentences())))
-    return replace(
-        truth,
-        pictures=pictures,
-        masks={**truth.masks, **placed.masks},
-        problems=(*truth.problems, *problems),
-        read_as=replace(truth.read_as, sizes=sizes, placed=(*truth.read_as.placed, *placed.done)),
-    )
+    return placed
 
 
 @dataclass
@@ -92,8 +100,12 @@ class _Placed:
     said: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By what was done: the pictures, with both sizes."""
 
+    is_any_turned: bool = False
+    """Whether a labelled picture has an EXIF orientation."""
+
     def add(self, key: str, labels: Sequence[TrueBox] | bytes, header: Header) -> None:
         """Place the boxes or the mask of a picture."""
+        self.is_any_turned |= header.orientation != 1
         if isinstance(labels, bytes):
             self._add_mask(key, labels, header)
         else:
@@ -138,6 +150,14 @@ class _Placed:
     def _say(self, what: str, key: str, words: Mapping[str, str]) -> None:
         for word, sizes in words.items():
             self.said[f"{what} of {{}} {word}"].append(f"{key}{sizes}")
+
+    def list_idle_options(self) -> list[str]:
+        """Return a sentence for each option that changes nothing of these pictures."""
+        sizes = self.options.sizes
+        is_resized = bool(self.problems) or any(RESIZED.get(sizes, SCALED) in words for words in self.said)
+        effects = {ask("sizes", sizes): not sizes or is_resized}
+        effects[ask("exif", self.options.exif)] = not self.options.exif or self.is_any_turned
+        return [describe_idle(option) for option, has_effect in effects.items() if not has_effect]
 
     def list_sentences(self) -> list[str]:
         """Return what was done, a sentence each."""
@@ -190,7 +210,8 @@ def _describe_open(stated: Size | None, header: Header) -> dict[str, str]:
     """Return what is said of a turned picture where nothing tells which way its boxes are."""
     if stated is None:
         return {UNSTATED: ""}
-    return {OPEN: ""} if _hides_turn(header) else {}
+    fits = [have_same_shape(stated, size) for size in (header.size, header.stored)]
+    return {OPEN: ""} if _hides_turn(header) or not any(fits) else {}
 
 
 def _is_inside(box: Box, size: Size) -> bool:
@@ -217,11 +238,15 @@ def _scale_boxes(
 
     Raises LabelError where that is open.
     """
-    if stated is None or stated == size or all(box.relative for box in boxes):
-        # Parts of a picture are the same in any size.
+    in_parts = all(box.relative for box in boxes)
+    # Parts of a picture are the same in any size, but not in another shape.
+    fits = stated is None or stated == size or (in_parts and have_same_shape(stated, size))
+    if stated is None or fits:
         return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
     pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
     move, words = _find_scale(stated, size, pixels, options)
+    if in_parts and options.sizes == "picture":
+        pixels = [scale_box(box.box, *size) for box in boxes]
     return [move(box) for box in pixels], {words: f": {_name(stated)} stated, {_name(size)} in the file"}
 
 

@@ -5,6 +5,8 @@ A mask must have the size of its picture as it is shown; an unusable one is a Va
 
 import contextlib
 import io
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +18,9 @@ from PIL import Image as Pillow
 from sightglass.common.errors import Problem
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
-from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file
+from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file, read_file
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
-from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFiles, open_files
+from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFile, LabelFiles, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.picture import bounds
@@ -33,6 +35,10 @@ SAMPLE = 200
 """Masks by which it is told whether their values are 0 and 255 alone."""
 BINARY = "All masks have the values 0 and 255 alone: 255 is the second of two classes, not a pixel left out."
 FROM_1 = "Pixels of the value 0 count for no class: {} names the values from 1."
+SOME = "Pixels of values that {} does not name count for no class."
+MAX_VALUE = 65535
+_MASK = re.compile("_mask$", re.IGNORECASE)
+"""What may be between a picture's name and its mask's ending."""
 EXPECTED = "give a folder of .png masks, or a .zip of it"
 
 
@@ -48,9 +54,7 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
     left_out: dict[str, str] = {}
     notes = Notes(options or LabelOptions())
     with open_files(path, "masks", EXPECTED, left_out, (".png", *DATA)) as source:
-        # Only a PNG keeps class indices as they are.
-        for file in (file for file in source.files if file.suffix == ".png"):
-            key = file.path.with_suffix("").as_posix().removesuffix("_mask")
+        for key, file in _choose_files(source.files, left_out).items():
             try:
                 masks[key] = file.read()
             except OSError:
@@ -60,17 +64,15 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
         if not masks:
             raise Problem(f"There are no masks in {source.name}: {EXPECTED}.")
         names = _read_names(source, notes)
-    binary = _are_binary([*masks.values()])
-    # Where the values are 0 and 255 alone, the first name is that of 0.
-    from_1 = 0 not in names and bool(names) and not binary
-    labels = ("",) * from_1 + tuple(names.values())
-    choices = [BINARY] * binary + [FROM_1.format(notes.names_file)] * from_1
+    # Named, it is a class like any other.
+    binary = names.keys().isdisjoint(IGNORED) and _are_binary([*masks.values()])
+    labels = _place_names(names, notes, binary=binary)
     summary = ReadAs(
         "masks",
         pictures=len(masks),
         classes=len(names),
         names_file=notes.names_file,
-        choices=tuple(choices),
+        choices=notes.list_choices(),
         unusable=count_reasons(problems),
         left_out=left_out,
         options=notes.options,
@@ -79,17 +81,68 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
     return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out, read_as=summary)
 
 
+def _choose_files(files: Sequence[LabelFile], left_out: dict[str, str]) -> Mapping[str, LabelFile]:
+    """Return the masks by what their pictures are called; of several that called a mask, else none of them."""
+    offered = defaultdict[str, list[LabelFile]](list)
+    # Only a PNG keeps class indices as they are.
+    for file in (file for file in files if file.suffix == ".png"):
+        offered[_MASK.sub("", _stem(file))].append(file)
+    chosen: dict[str, LabelFile] = {}
+    for key, several in offered.items():
+        called = several if len(several) == 1 else [file for file in several if _stem(file) != key]
+        reason = "one of several masks of a picture"
+        if len(called) == 1:
+            chosen[key] = called[0]
+            reason = f"beside {called[0].name}"
+        left_out.update({file.shown: reason for file in several if file is not chosen.get(key)})
+    return chosen
+
+
+def _stem(file: LabelFile) -> str:
+    return file.path.with_suffix("").as_posix()
+
+
 def _read_names(source: LabelFiles, notes: Notes) -> Mapping[int, str]:
-    """Return the names of indices, from 0 or 1, in a file beside the masks, if any.
+    """Return the names of values in a file beside the masks, if any.
 
     Raises Problem for a file without names.
     """
     files = [file for file in source.files if is_class_file(file)]
+    values = _read_by_value(files[0]) if len(files) == 1 else {}
+    stated = notes.use("names")
+    if values and stated in ("", files[0].key, files[0].name):
+        notes.names_file = files[0].shown
+        return values
     # What is above a folder of masks may name anything else.
     classes = find_names(replace(source, above=()), files, notes)
     if classes is None and files:
         raise Problem(f"{files[0].name} has no readable names of classes: write one on each line.")
     return classes.names if classes else {}
+
+
+def _read_by_value(file: LabelFile) -> dict[int, str]:
+    """Return the names of a file that names values by themselves: `{"0": "ground", "255": "cat"}`."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        table = read_file(file)
+        named = table.get("names", table) if isinstance(table, dict) else None
+        pairs = [*named.items()] if isinstance(named, dict) else []
+        if not all(str(value).isdecimal() for value, _ in pairs):
+            pairs = [(value, name) for name, value in pairs]
+        if all(str(value).isdecimal() and int(value) <= MAX_VALUE and isinstance(name, str) for value, name in pairs):
+            return {int(value): name for value, name in sorted(pairs, key=lambda pair: int(pair[0]))}
+    return {}
+
+
+def _place_names(names: Mapping[int, str], notes: Notes, *, binary: bool) -> tuple[str, ...]:
+    """Return the names by value, and say which values have none."""
+    if binary:
+        notes.said.append(BINARY)
+        # The first name is that of 0.
+        return tuple(names.values())
+    missing = {*range(max(names, default=-1) + 1)} - names.keys()
+    if missing:
+        notes.said.append((FROM_1 if missing == {0} else SOME).format(notes.names_file))
+    return tuple(names.get(value, "") for value in range(max(names, default=-1) + 1))
 
 
 def _are_binary(masks: Sequence[bytes]) -> bool:

@@ -2,18 +2,24 @@
 
 A label is of the picture with its path; else of the only one of which a path is the end of the other, where no other
 label is (`1.jpg` or `home/set/dogs/1.jpg` of `dogs/1.jpg`, never of `cats/1.jpg`). What fits several counts for none.
+Of pictures in a known folder `val`, `val/1.jpg` is one and `train/1.jpg` is none.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from os.path import splitext
+from urllib.parse import unquote
 
 from sightglass.common.names import fold, spell
 
 PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
 LABEL_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "annotation", "segmentationclass"})
 """Folders that stand side by side, as `images/train/1.jpg` and `labels/train/1.txt`."""
+_OF_ANY_SET = PICTURE_FOLDERS | LABEL_FOLDERS
+PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""Folders of parts of a data set: `train/cats` is not `val/cats`, and `home/cats` may be."""
+_OF_PASCAL = re.compile(r"voc\d+")
 MOST_FOLDERS = 20
 """Folders of an end of a path."""
 _BESIDE = "\0"
@@ -46,7 +52,61 @@ def _list_ends(path: str) -> Iterator[str]:
 def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
     """Return a file's path, and that with these folders named alike."""
     path = _fold_path(file)
-    return {path, "/".join(_BESIDE if part in folders else part for part in path.split("/"))}
+    # Some tools write names as in an address: a%20b.jpg.
+    spellings = {path, _fold_path(unquote(path))}
+    return spellings | {
+        "/".join(_BESIDE if part in folders else part for part in each.split("/")) for each in spellings
+    }
+
+
+def name_parent(picture: str, folder: str = "") -> str:
+    """Return the key of the name of the folder that a picture is in; empty where it is not known."""
+    *_, parent, _ = ("", *_fold_path(f"{folder}/{picture}").split("/"))
+    return parent
+
+
+def is_in_other_folder(picture: str, folder: str, stated: str) -> bool:
+    """Return whether a picture is in a folder of another name than stated, if that is no name of any data set."""
+    parent = name_parent(picture, folder)
+    name = name_parent("file", stated)
+    return parent not in ("", name) and name not in _OF_ANY_SET and not _OF_PASCAL.fullmatch(name)
+
+
+_Folders = tuple[str, ...]
+"""Names of folders, the nearest first, without those that any data set has."""
+
+
+def _list_folders(parts: Iterable[str]) -> _Folders:
+    return tuple(part for part in parts if part and part not in _OF_ANY_SET)[::-1]
+
+
+def _contradict(stated: _Folders, own: _Folders) -> bool:
+    """Return whether two paths are of different folders, though one may be of another machine."""
+    for place, (one, other) in enumerate(zip(stated, own, strict=False)):
+        if one != other:
+            return place == 0 or {one, other} <= PARTS
+    return False
+
+
+def _is_elsewhere(file: str, picture: str, own: _Folders) -> bool:
+    """Return whether a labelled file with the name of a picture in these folders is in others."""
+    depth = len(spell_path(picture).split("/"))
+    return _contradict(_list_folders(_fold_path(file).split("/")[:-depth]), own)
+
+
+def _find_below(file: str, own: _Folders) -> str:
+    """Return what is below the first of these folders in a path through it; empty of other paths."""
+    parts = _fold_path(file).split("/")
+    for place, part in enumerate(parts[:-1], 1):
+        if part == own[0] and not _contradict(_list_folders(parts[:place]), own):
+            return _without_set_folders("/".join(parts[place:]))
+    return ""
+
+
+def _without_set_folders(path: str) -> str:
+    """Return a path without folders at its start that any data set has."""
+    first, _, rest = path.partition("/")
+    return _without_set_folders(rest) if rest and first in _OF_ANY_SET else path
 
 
 def _list_picture_paths(file: str) -> set[str]:
@@ -101,35 +161,44 @@ class LabelledFiles:
     def _paths(self) -> _Paths:
         return _Paths(self.files, lambda file: _list_paths(file, LABEL_FOLDERS))
 
-    def match(self, pictures: Iterable[str]) -> tuple[Matches, tuple[str, ...]]:
-        """Return the labelled file of each picture, and the files whose picture is unclear."""
+    def match(self, pictures: Iterable[str], folder: str = "") -> tuple[Matches, tuple[str, ...]]:
+        """Return the labelled file of each picture, and the files whose picture is unclear.
+
+        `folder`: the path of the folder that the pictures are in, where it is known.
+        """
         pictures = tuple(dict.fromkeys(pictures))
-        matches = dict.fromkeys(pictures, "") | self._match_equal(pictures)
+        own = _list_folders(_fold_path(folder).split("/"))
+        matches = dict.fromkeys(pictures, "") | self._match_equal(pictures, own)
         taken, known = {*matches.values()}, _Paths(pictures, _list_picture_paths)
         for picture in pictures:
             file = None if matches[picture] else _only(self._paths.find(_list_picture_paths(picture)))
-            if file and file not in taken and _only(known.find(_list_paths(file, LABEL_FOLDERS))):
+            if not file or file in taken or _is_elsewhere(file, picture, own):
+                continue
+            if _only(known.find(_list_paths(file, LABEL_FOLDERS))):
                 matches[picture] = file
         taken = {*matches.values()}
         rest = (file for file in self.files if file not in taken)
-        unclear = tuple(file for file in rest if known.find(_list_paths(file, LABEL_FOLDERS)))
-        return matches, unclear
+        found = ((file, known.find(_list_paths(file, LABEL_FOLDERS))) for file in rest)
+        return matches, tuple(file for file, names in found if _are_open(file, names, own))
 
     def find(self, picture: str) -> str:
         """Return the labelled file of one picture, without regard to others; empty for none."""
         equal = self._match_equal((picture,))
         return equal.get(picture) or _only(self._paths.find(_list_picture_paths(picture))) or ""
 
-    def _match_equal(self, pictures: tuple[str, ...]) -> dict[str, str]:
-        """Match equal paths, by case or not, with or without the picture's ending."""
+    def _match_equal(self, pictures: tuple[str, ...], own: _Folders = ()) -> dict[str, str]:
+        """Match equal paths, by case or not, with or without the picture's ending, then those below a folder."""
         matches: dict[str, str] = {}
         taken = set[str]()
         spelled, folded = self._by_path
+        below = _by_name(self.files, lambda file: _find_below(file, own)) if own else {}
         for labelled, name_of in (
             (spelled, spell_path),
             (folded, _fold_path),
             (spelled, lambda picture: _without_ending(spell_path(picture))),
             (folded, lambda picture: _without_ending(_fold_path(picture))),
+            (below, lambda picture: _without_set_folders(_fold_path(picture))),
+            (below, lambda picture: _without_ending(_without_set_folders(_fold_path(picture)))),
         ):
             for name, picture in _by_name(pictures, name_of).items():
                 file = labelled.get(name)
@@ -137,6 +206,11 @@ class LabelledFiles:
                     matches[picture] = file
                     taken.add(file)
         return matches
+
+
+def _are_open(file: str, pictures: Iterable[str | None], own: _Folders) -> bool:
+    """Return whether a labelled file may be any of these pictures, which are in a folder; None stands for several."""
+    return any(picture is None or not _is_elsewhere(file, picture, own) for picture in pictures)
 
 
 def _only(found: set[str | None]) -> str | None:

@@ -16,7 +16,7 @@ from sightglass.common.errors import AnswerProblem, Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.threads import in_order, torch_pool
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.evidence import Evidence, backward, run_pass
+from sightglass.explain.evidence.evidence import Evidence, backward, evidence_at, run_pass
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer
@@ -235,7 +235,7 @@ class ClipExplainer(FrameExplainer):
         return loaded.adapter.prepare(pixels, self.options.preprocessing)
 
     def _pass(self, loaded: LoadedModel, frame: Frame) -> Evidence:
-        return Evidence(loaded, self._prepare(loaded, frame.pixels), self.layers)
+        return evidence_at(loaded, self._prepare(loaded, frame.pixels), self.options.layers, self.options.method)
 
     def _answers(self, evidence: Evidence, options: Options) -> tuple[Sequence[Prediction], str]:
         """Return a frame's predictions; none, and why, where its answer cannot be used."""

@@ -97,6 +97,9 @@ def test_dropped_model_is_explained_and_removed(page, leaf, kept):
     assert "as it is now, resized by bilinear" in texts(app)
     press(app, "Use this")
     assert catalog.spec("leaf").preprocessing != before
+    assert "64 x 64 pixels" in texts(app) and "224 x 224 pixels, as it is now" in texts(app)
+    next(button for button in app.button if str(button.key).startswith("models-size-")).click().run()
+    assert catalog.spec("leaf").preprocessing.sides == (32, 32) and "32 x 32 pixels, as it is now" in texts(app)
     file = workers.File.at(weights.locate(catalog.spec("leaf")))
     for _ in range(workers.FAILURES):
         file.note(failed=True)

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -21,10 +21,11 @@ from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, describe_error, from_machine
 from sightglass.models import labels
 from sightglass.models.adapter import is_changed, to_eval
-from sightglass.models.adapters.classifier import Classifier, Embedder, PreparedAdapter
-from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels, is_map
+from sightglass.models.adapters.classifier import Classifier, Embedder, Logits, PreparedAdapter
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import COARSEST, CONTRASTS, Kind, kind_of, logits_of, same_answer
 from sightglass.models.demo.pictures import SCENES, example_source
+from sightglass.models.families.custom.outputs import answer_in, describe_output, map_in
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import IMAGENET, INFERRED, MAX_CHANNELS, Preprocessing, prepare
 from sightglass.models.spec import MAX_INPUT_SIDE, ModelSpec, PreprocessingTable, Task
@@ -38,6 +39,8 @@ SIDES = (224, 32, 28, 64, 96, 128, 112, 160, 192, 256, 299, 384, 48, 448, 512)
 """Input sides in pixels, in the order in which they are tried."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
+USUAL_CHANNELS = (1, 3, 4)
+"""Numbers that are channels, and no sides, where a size has three numbers."""
 STATED_SIZES = ("img_size", "image_size", "pretrained_cfg", "default_cfg", "config")
 """Attributes by which a module states the size of its input."""
 NO_PICTURES = {nn.Conv3d: "volumes or clips", nn.Conv1d: "sequences, such as sound", nn.Embedding: "numbers of words"}
@@ -45,62 +48,8 @@ NO_PICTURES = {nn.Conv3d: "volumes or clips", nn.Conv1d: "sequences, such as sou
 LAYERS = (*NO_PICTURES, nn.Conv2d, nn.Linear)
 NO_SIZE = (TypeError, AttributeError, NotImplementedError)
 """Exceptions that no other size or number of channels mends."""
-USUAL = ("logits", "out", "output", "pred")
-"""Names under which a module returns its answer beside other things."""
-
-
-def outputs_in(output: Any) -> dict[str | int, Tensor]:
-    """Return a module output's tensors by name or place; a single one is 0."""
-    if isinstance(output, torch.Tensor):
-        return {0: output}
-    parts: dict[str | int, Any] = {}
-    if hasattr(output, "items"):
-        parts = dict(output.items())
-    elif isinstance(output, (list, tuple)):
-        parts = dict(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
-    elif hasattr(output, "logits"):
-        parts = {0: output.logits}
-    # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
-    inner = {name: next(iter(outputs_in(part).values()), None) for name, part in parts.items()}
-    return {name: tensor for name, tensor in inner.items() if tensor is not None}
-
-
-def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) output: the `chosen`, only, or usual one; None with several."""
-    return _choose(_rows_in(output), chosen)
-
-
-def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
-    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
-
-    `numbers`: one may be without classes, (B, h, w), as a depth's.
-    """
-    tensors = outputs_in(output)
-    if numbers:
-        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
-    return _choose({name: tensor for name, tensor in tensors.items() if is_map(tensor)}, chosen)
-
-
-def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tensor | None:
-    if chosen is None:
-        usual = next((name for name in USUAL if name in tensors), None)
-        chosen = next(iter(tensors)) if usual is None and len(tensors) == 1 else usual
-    return None if chosen is None else tensors.get(chosen)
-
-
-def is_row(tensor: Tensor) -> bool:
-    """Return whether a map is of one pixel, (B, n, 1, 1)."""
-    return tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
-
-
-def _rows_in(output: Any) -> dict[str | int, Tensor]:
-    """Return the outputs that are rows of numbers, (B, n)."""
-    rows = {}
-    for name, tensor in outputs_in(output).items():
-        flat = tensor.flatten(1) if is_row(tensor) else tensor
-        if flat.ndim in (1, 2):
-            rows[name] = flat[:, None] if flat.ndim == 1 else flat
-    return rows
+UNDIFFERENTIATED = "does not require grad"
+"""In the error of a forward that takes a gradient without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +89,49 @@ def photographs(how: Preprocessing) -> list[Tensor]:
     return [prepare(picture[:, :, channels], how, "trained").tensor for picture in _photographs()]
 
 
+@dataclass(eq=False)
+class _Calls:
+    """What the modules of one pass were given, and what they returned."""
+
+    inputs: list[tuple[nn.Module, torch.Size]] = field(default_factory=list)
+    outputs: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
+    returned: Any = None
+    """What the whole module returned."""
+    error: Exception | None = None
+
+    def note_input(self, part: nn.Module, given: Any) -> None:
+        """Note what a layer was given."""
+        if isinstance(part, LAYERS) and given and isinstance(given[0], Tensor):
+            self.inputs.append((part, given[0].shape))
+
+    def note_output(self, part: nn.Module, _given: Any, output: Any) -> None:
+        """Note what a module returned."""
+        if isinstance(output, Tensor):
+            self.outputs.append((part, output))
+
+    def coarsest(self) -> int:
+        """Return the height of the coarsest map; 0 without one."""
+        return min((each.shape[-2] for _, each in self.outputs if each.ndim == 4 and each.shape[-1] > 1), default=0)
+
+    def maker_of(self, answer: Tensor, module: nn.Module) -> nn.Module | None:
+        """Return the part of a module that made an answer in its only call."""
+        makers = [part for part, each in self.outputs if _is_same(each, answer) and part is not module]
+        once = makers and [part for part, _ in self.outputs].count(makers[0]) == 1
+        return makers[0] if once else None
+
+
+def _is_same(output: Tensor, answer: Tensor) -> bool:
+    """Return whether an output is an answer, or the row that the answer was squeezed from."""
+    return output is answer or (answer._base is output and output.shape == answer.shape)
+
+
 class Trial:
     """Passes of photographs through a module; `numbers`: whether a map without an axis of classes is an answer."""
 
     def __init__(self, module: nn.Module, spec: ModelSpec, stated: PreprocessingTable, *, numbers: bool) -> None:
         self.module, self.spec, self.stated, self.numbers = module, spec, stated, numbers
+        self.differentiates = False
+        """Whether its forward takes gradients, and runs only with them."""
 
     def find_input(self) -> tuple[Preprocessing, str, Tensor]:
         """Return an input that the module takes, how it was found and its first answer; raise ModelProblem."""
@@ -154,7 +141,8 @@ class Trial:
         listed_counts = {*counts}
         while counts:
             channels = counts.popleft()
-            sizes = deque([(stated.sides, "the numbers")] if stated.sides else _usual_sizes(self.module))
+            stated_sizes = [(stated.sides, "the numbers")] if stated.sides else usual_sizes(self.module)
+            sizes = deque(stated_sizes)
             listed_sizes = {*sizes}
             while sizes:
                 size, why = sizes.popleft()
@@ -162,7 +150,9 @@ class Trial:
                 attempt = self.run(photographs(how)[0])
                 if attempt.answer is not None:
                     return self._shrink(how, why, attempt)
-                first = first or (attempt, how)
+                if first is None:
+                    self._check_order(how)
+                    first = attempt, how
                 taken = self._channels_taken(attempt, channels, expected)
                 other = 1 if taken is None and not expected else taken
                 if other and other <= MAX_CHANNELS and other not in listed_counts:
@@ -181,6 +171,19 @@ class Trial:
                         listed_sizes.add(fitting)
         assert first is not None and first[0].error is not None
         raise self._problem(first[0].error, first[1], of_any_size=len(reached) == 1) from first[0].error
+
+    def _check_order(self, how: Preprocessing) -> None:
+        """Raise ModelProblem for a module that takes a picture with its channels last."""
+        try:
+            answer = self.run(photographs(how)[0].permute(0, 2, 3, 1)).answer
+        except ModelProblem:
+            return
+        if answer is not None:
+            height, width = how.size
+            raise ModelProblem(
+                f"{self.spec.id} takes pictures with their channels last, ({height}, {width}, {how.channels}): wrap it "
+                "in a module that gives it x.permute(0, 2, 3, 1)."
+            )
 
     def _channels_taken(self, attempt: Pass, channels: int, expected: int | None) -> int | None:
         """Return how many channels the first convolution takes, or None; raise ModelProblem if others are stated."""
@@ -217,6 +220,11 @@ class Trial:
         if (machine := from_machine(error)) is not None:
             return machine
         channels, (height, width), reason = how.channels, how.size, describe_error(error)
+        if UNDIFFERENTIATED in reason:
+            return ModelProblem(
+                f"{self.spec.id} takes gradients of its weights in forward, and they have none here: call "
+                "requires_grad_() on these weights there."
+            )
         if isinstance(error, NO_SIZE) or not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.I):
             return ModelProblem(
                 f"{self.spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): "
@@ -233,46 +241,46 @@ class Trial:
 
     def run(self, picture: Tensor) -> Pass:
         """Run the module on an input (1, C, h, w); raise ModelProblem for an output that is no answer."""
-        inputs: list[tuple[nn.Module, torch.Size]] = []
-        outputs: list[tuple[nn.Module, Tensor]] = []
-
-        def record_input(part: nn.Module, given: Any) -> None:
-            if isinstance(part, LAYERS) and given and isinstance(given[0], Tensor):
-                inputs.append((part, given[0].shape))
-
-        def record_output(part: nn.Module, _given: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                outputs.append((part, output))
-
-        error, output = None, None
-        try:
-            with torch.no_grad(), ExitStack() as hooks:
-                for part in self.module.modules():
-                    if not isinstance(part, torch.jit.ScriptModule):
-                        hooks.enter_context(part.register_forward_pre_hook(record_input))
-                        hooks.enter_context(part.register_forward_hook(record_output))
-                like = next((weight for weight in self.module.parameters() if weight.is_floating_point()), picture)
-                output = self.module(picture.to(like, copy=True))
-        # The caller's code may raise anything.
-        except Exception as problem:
-            error = problem
+        calls = self._call(picture)
+        if UNDIFFERENTIATED in str(calls.error) and not self.differentiates:
+            calls = self._call(picture, differentiates=True)
+            self.differentiates = calls.error is None
+        inputs = tuple(calls.inputs)
         if inputs:
             self._check_first_layer(*inputs[0])
-        if error is not None:
-            return Pass(tuple(inputs), error=error)
-        chosen = self.spec.weights.output
-        answer = answer_in(output, chosen)
-        pixels = map_in(output, chosen, numbers=self.numbers) if answer is None else None
-        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= picture.shape[2]:
-            return Pass(tuple(inputs), pixels[0].flatten(1).T, pixels.shape[2], maps=True)
+        if calls.error is not None:
+            return Pass(inputs, error=calls.error)
+        return self._read(calls, picture.shape[2])
+
+    def _read(self, calls: _Calls, height: int) -> Pass:
+        """Return what a pass shows; raise ModelProblem for an output that is no answer."""
+        chosen, inputs = self.spec.weights.output, tuple(calls.inputs)
+        answer = answer_in(calls.returned, chosen)
+        pixels = map_in(calls.returned, chosen, numbers=self.numbers) if answer is None else None
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= height:
+            return Pass(inputs, pixels[0].detach().flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
-            raise ModelProblem(describe_output(self.spec, output))
+            raise ModelProblem(describe_output(self.spec, calls.returned))
         if not (answer.is_floating_point() or self.numbers):
             raise ModelProblem(f"{self.spec.id} returns a whole number, as of the likeliest class: return the scores.")
-        heights = [tensor.shape[-2] for _, tensor in outputs if tensor.ndim == 4 and tensor.shape[-1] > 1]
-        makers = [part for part, tensor in outputs if tensor is answer and part is not self.module]
-        once = makers and [part for part, _ in outputs].count(makers[0]) == 1
-        return Pass(tuple(inputs), answer, min(heights, default=0), last=makers[0] if once else None)
+        return Pass(inputs, answer.detach(), calls.coarsest(), last=calls.maker_of(answer, self.module))
+
+    def _call(self, picture: Tensor, *, differentiates: bool | None = None) -> _Calls:
+        """Run the module on an input (1, C, h, w), with gradients where its forward takes some."""
+        calls = _Calls()
+        differentiates = self.differentiates if differentiates is None else differentiates
+        try:
+            with torch.set_grad_enabled(differentiates), ExitStack() as hooks:
+                for part in self.module.modules():
+                    if not isinstance(part, torch.jit.ScriptModule):
+                        hooks.enter_context(part.register_forward_pre_hook(calls.note_input))
+                        hooks.enter_context(part.register_forward_hook(calls.note_output))
+                like = next((weight for weight in self.module.parameters() if weight.is_floating_point()), picture)
+                calls.returned = self.module(picture.to(like, copy=True))
+        # The caller's code may raise anything.
+        except Exception as problem:
+            calls.error = problem
+        return calls
 
     def _check_first_layer(self, part: nn.Module, shape: torch.Size) -> None:
         """Raise ModelProblem for networks that begin with a layer for something else than pictures."""
@@ -285,44 +293,50 @@ class Trial:
             )
 
 
-def _usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
+def usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield input sizes (h, w) in the order in which to try them, with the attribute that states one."""
-    inner = (size for size, _ in _stated_sizes([*module.modules()][1:]))
+    channels = channels_of(module)
+    inner = (size for size, _ in _stated_sizes([*module.modules()][1:], channels))
     usual = [(side, side) for side in SIDES]
-    yield from dict.fromkeys(_stated_sizes([module]))
+    yield from dict.fromkeys(_stated_sizes([module], channels))
     yield from ((size, "") for size in dict.fromkeys([usual[0], *inner, *usual]))
 
 
-def _stated_sizes(parts: Iterable[nn.Module]) -> Iterator[tuple[tuple[int, int], str]]:
-    """Yield the input sizes (h, w) that modules state, and the attribute."""
+def _stated_sizes(parts: Iterable[nn.Module], channels: int) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield the input sizes (h, w) that modules of so many channels state, and the attribute."""
     for part, name in product(parts, STATED_SIZES):
         value = getattr(part, name, None)
         key = "image_size" if name == "config" else "input_size"
         if name in ("config", "pretrained_cfg", "default_cfg"):
             value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
-        sides = tuple(value[-2:]) if isinstance(value, (list, tuple)) and len(value) > 1 else (value,) * 2
-        if all(isinstance(side, int) and 0 < side <= MAX_INPUT_SIDE for side in sides):
-            yield (sides[0], sides[1]), f"its {name}"
+        if (sides := read_sides(value, channels)) is not None:
+            yield sides, f"its {name}"
 
 
-def describe_output(spec: ModelSpec, output: Any) -> str:
-    """Describe an unsupported output and the remedy."""
-    tensors, rows = outputs_in(output), _rows_in(output)
-    if (chosen := spec.weights.output) is not None and chosen not in tensors:
-        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
-    if len(rows) > 1 and chosen is None:
-        listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
-        first = next(iter(rows))
-        example = f'"{first}"' if isinstance(first, str) else str(first)
-        argument = "output" if spec.in_memory else "weights.output"
-        return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
-    if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
-        return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
-    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
-    return (
-        f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture, or a map of "
-        "each class."
-    )
+def read_sides(value: Any, channels: int) -> tuple[int, int] | None:
+    """Return (h, w) of a size as frameworks write it, or None.
+
+    It is one number, or (h, w), in which the channels may be first or last and a batch before them.
+    """
+    if isinstance(value, Mapping):
+        value = [value.get("height"), value.get("width")]
+    value = _plain(value)
+    numbers = [*map(_plain, value)] if isinstance(value, (list, tuple)) else [value] * 2
+    sides = numbers if len(numbers) <= 2 else _sides_among(numbers[-3:], channels)
+    if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_INPUT_SIDE for side in sides):
+        return sides[0], sides[1]
+    return None
+
+
+def _sides_among(numbers: Sequence[Any], channels: int) -> Sequence[Any]:
+    """Return the sides among three numbers, of which one is that of channels."""
+    first, last = (number == channels or number in USUAL_CHANNELS for number in (numbers[0], numbers[2]))
+    return numbers[:2] if last and not first else numbers[1:]
+
+
+def _plain(number: Any) -> Any:
+    """Return a number, or numbers, of NumPy or PyTorch as Python's."""
+    return number.tolist() if isinstance(number, (np.generic, np.ndarray, Tensor)) else number
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +357,8 @@ class ProbeResult:
     """Whether its one number is of each pixel, as a depth."""
     activation: str = ""
     """Path of the last softmax or sigmoid, which is left out."""
+    differentiates: bool = False
+    """Whether its forward takes gradients itself."""
 
 
 def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
@@ -384,7 +400,8 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = 2 if count == 1 and kind != "numbers" else count
     pixels = maps and task == "regress"
-    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, activation)
+    differentiates = trial.differentiates
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, activation, differentiates)
 
 
 def _fit_step(trial: Trial, preprocessing: Preprocessing) -> tuple[Preprocessing, int]:
@@ -443,6 +460,8 @@ def channels_of(module: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
+MAX_NAMED = 5
+"""Classes that are named as left out."""
 SATURATED = 1 - 1e-6
 """Probability above which little but rounding is left of its gradient."""
 
@@ -460,6 +479,8 @@ class CustomInput(PreparedAdapter):
     kind: Kind = "logits"
     activation = ""
     """Path of the module's last softmax or sigmoid, which is left out."""
+    differentiates = False
+    """Whether the module's forward takes gradients itself, for which it needs them in each pass."""
 
     def patch_module(self) -> None:
         """Leave the last activation out."""
@@ -473,17 +494,45 @@ class CustomInput(PreparedAdapter):
         return super().default_layers(candidates or layers)
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        # Some modules normalise their input in place.
-        output, chosen = self.module(tensor.clone()), self.spec.weights.output
-        answer = answer_in(output, chosen) if self.has_row else map_in(output, chosen, numbers=self.measures_pixels)
+        needed = torch.is_grad_enabled()
+        with torch.set_grad_enabled(needed or self.differentiates):
+            # Some modules normalise their input in place.
+            output = self.module(tensor.clone())
+        answer = self._read(output, len(tensor))
         assert answer is not None
-        return logits_of(answer, self.kind)
+        return logits_of(answer if needed else answer.detach(), self.kind)
+
+    def _read(self, output: Any, pictures: int) -> Tensor | None:
+        """Return the answer for so many pictures in what the module returned."""
+        chosen = self.spec.weights.output
+        if self.has_row:
+            return answer_in(output, chosen, pictures)
+        return map_in(output, chosen, pictures, numbers=self.measures_pixels)
 
 
 class CustomClassifier(CustomInput, Classifier):
     """A module whose answer names classes or quantities."""
 
+    def class_logits(self, outputs: Logits) -> Tensor:
+        """Return (B, classes) before softmax, without classes that alone are NaN."""
+        unknown = self._unknown(outputs)
+        return outputs.logits if unknown is None else outputs.logits.masked_fill(unknown, -math.inf)
+
+    def _unknown(self, outputs: Logits) -> Tensor | None:
+        """Return which of (B, classes) are NaN beside others that are not; None where none is."""
+        unknown = outputs.logits.isnan()
+        if self.spec.measures or not bool(unknown.any()):
+            return None
+        return unknown & ~unknown.all(1, keepdim=True)
+
     def remarks(self, outputs: Any) -> tuple[str, ...]:
+        """Return sentences on classes that are left out, and on a saturated answer."""
+        unknown = self._unknown(outputs)
+        names = [] if unknown is None else [self.labels[place] for place in unknown[0].nonzero().flatten().tolist()]
+        left_out = tuple(f"Its answer for {name} is NaN: this class is left out." for name in names[:MAX_NAMED])
+        return (*left_out, *self._remark_saturation(outputs))
+
+    def _remark_saturation(self, outputs: Any) -> tuple[str, ...]:
         saturated = self.gradients and self.kind in ("probabilities", "probability", "sigmoids")
         if saturated and float(self.class_scores(outputs)[0].detach().max()) > SATURATED:
             return (
@@ -539,6 +588,7 @@ def adapt(
     kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
     adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)
     adapter.kind, adapter.activation = result.kind, result.activation
+    adapter.differentiates = result.differentiates
     if isinstance(adapter, Segmenter):
         adapter.step = result.step
     return adapter

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,12 +23,15 @@ from sightglass.models.checkpoints.architectures import timm_preprocessing, weig
 from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.custom.classifier import channels_of, note_preprocessing
 from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.families.timm import config_file
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.picture_functions import PictureFunction, Processor, SizedFunction, check_used, is_plain
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, read_outputs, read_table
 
 LOGGER = logging.getLogger(__name__)
+UNNAMED = re.compile(r"LABEL_\d+")
+"""A class of Transformers that nobody has named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +40,9 @@ class UserModel:
 
     model: Any
     preprocess: Any
-    """A torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, any function
-    from a picture to an array or tensor, or None: inferred, and tensors are taken as they are."""
+    """A `Compose` of torchvision or albumentations, a preset, a processor of Transformers, a table as
+    `weights.preprocessing`, any function from a picture to an array or tensor, or None: inferred, and tensors are taken
+    as they are."""
     labels: Any
     """Names of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them."""
     name: str
@@ -173,13 +178,28 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
             table = table.over(PreprocessingTable(size=tuple(built_for)))
     if usual is not None and table.function is None:
         table = usual.changed(table.for_channels(channels_of(module))).table()
-    adapter = adapt_module(spec, module, "", task, table, why=why)
+    names = partial(_names_inside, module)
+    adapter = adapt_module(spec, module, "", task, table, names_in_file=names, why=why)
     if is_quantised(module):
         adapter.gradients = False
         adapter.notes += (
             "Its weights are quantised, which leaves no gradients: it is explained by hiding, on the CPU.",
         )
     return adapter
+
+
+def _names_inside(module: nn.Module, count: int) -> tuple[str, ...]:
+    """Return the names of so many classes by timm's config, or by one of Transformers within a wrapper, as PEFT's."""
+    stated = getattr(module, "pretrained_cfg", None)
+    if isinstance(stated, dict):
+        named = labels.find_names(({"names": config_file.names_in(stated)},), count)
+        if named:
+            return named
+    for part in module.modules():
+        names = getattr(getattr(part, "config", None), "id2label", None)
+        if isinstance(names, Mapping) and {*names} == {*range(count)} and not UNNAMED.fullmatch(str(names[0])):
+            return tuple(str(names[number]) for number in range(count))
+    return ()
 
 
 def is_quantised(module: nn.Module) -> bool:

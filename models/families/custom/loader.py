@@ -27,8 +27,9 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
-from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.checkpoints.weights import CONFIGURATION, locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, channels_of, note_preprocessing
+from sightglass.models.families.timm import config_file
 from sightglass.models.families.torchvision import segmenters
 from sightglass.models.load import MAX_BYTES, TRUST, TableDraft, Unknown
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -47,23 +48,24 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
-    module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
+    config = config_file.read_beside(path, name) if library == "timm" else config_file.NONE
+    sides = spec.preprocessing.sides or config.preprocessing.sides
+    module, side, notes = _build(library, name, path, saved, sides, config.arguments)
     if getattr(module, "transform_input", False):
         notes += (f"{name} was taken to scale its input as torchvision's trained weights expect (transform_input).",)
     notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
-    known = spec.preprocessing.for_channels(channels_of(module))
-    known = known.over(PreprocessingTable(size=side))
-    if library == "torchvision":
-        usual = architectures.weights_preprocessing(architectures.default_weights(name))
-    else:
-        usual = architectures.timm_preprocessing(module)
-    preprocessing = usual.changed(known)
-    notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
+    channels = channels_of(module)
+    stated = config.preprocessing_for(channels)
+    preprocessing = architectures.usual_preprocessing(library, name, module)
+    for table in (PreprocessingTable(size=side), stated, spec.preprocessing):
+        preprocessing = preprocessing.changed(table)
+    if not stated.complete:
+        notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
     if (count := state_dicts.count_classes(module.state_dict(), module)) is None:
         return adapt(spec, module, sha256_of(path), None, preprocessing.table(), notes=notes)
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
-    labels_in_file = labels.find_names(saved.tables(), count)
+    labels_in_file = labels.find_names((config.table, *saved.tables()), count)
     names, label_notes = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     adapter = Classifier(replace(spec, arch=name), module, names, preprocessing, sha256_of(path))
     adapter.notes = notes + label_notes
@@ -71,11 +73,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 
 
 def _build(
-    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None
+    library: str,
+    name: str,
+    path: Path,
+    saved: Checkpoint,
+    sides: tuple[int, int] | None,
+    arguments: Mapping[str, Any],
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Build an architecture with the file's tensors, input side and notes."""
-    options: dict[str, Any] = {}
-    blank = architectures.build(library, name)
+    """Build an architecture by these arguments, with the file's tensors, input side and notes."""
+    options = {**arguments}
+    blank = architectures.build(library, name, **options)
     state = blank.state_dict()
     side = None
     if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in state:
@@ -142,19 +149,32 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     saved = checkpoint.open_(path)
     if (draft := _draft_other(path, saved, arch)) is not None:
         return draft
-    unknown, notes = list[Unknown](), list[str]()
-    if not arch:
-        arch, unknown, notes = _arch(path, saved)
-    elif not architectures.is_own_class(arch):
-        architectures.library_of(arch)
+    config = config_file.read_beside(path, arch.removeprefix("timm/"))
+    arch, unknown, notes = _find_arch(path, saved, arch, config)
     notes += saved.notes() or ((f"Its tensors are under {saved.key}.",) if saved.key else ())
     count = state_dicts.count_classes(saved.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
     draft = TableDraft("custom", arch, {"weights": {"path": str(path)}}, tuple(unknown), tuple(notes))
-    if count is not None and labels.find_names(saved.tables(), count):
-        return replace(draft, notes=(*notes, f"The names of its {count} classes are in the checkpoint."))
+    for place, tables in ((CONFIGURATION, (config.table,)), ("the checkpoint", saved.tables())):
+        if count is not None and labels.find_names(tables, count):
+            return replace(draft, notes=(*notes, f"The names of its {count} classes are in {place}."))
     return draft.with_labels(count, () if architectures.is_own_class(arch) or not arch else labels.imagenet())
+
+
+def _find_arch(
+    path: Path, saved: Checkpoint, arch: str, config: config_file.Config
+) -> tuple[str, list[Unknown], list[str]]:
+    """Return the operator's architecture, or what `_arch` does; raise ModelProblem where no library has it."""
+    notes = []
+    if config is not config_file.NONE:
+        arch = f"timm/{config.architecture}"
+        notes = [f"{CONFIGURATION} beside it says that it is a {config.architecture} of timm."]
+    if not arch:
+        return _arch(path, saved)
+    if not architectures.is_own_class(arch):
+        architectures.library_of(arch)
+    return arch, [], notes
 
 
 def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,12 +17,13 @@ from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import CustomAdapter, adapt, is_row, probe
+from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
+from sightglass.models.families.custom.outputs import is_row
 from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TRUST, TableDraft, Unknown
-from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, prepare
+from sightglass.models.preprocess import IMAGENET, Preprocessing, letterbox, match_channels, prepare, to_tones
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task, WeightsTable
 
 MAX_NUMBERS = 2**26
@@ -48,8 +49,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> "ExportedDetector
         return _adapt_rows(spec, runtime, outputs, notes)
     if layout is None and outputs[0].ndim <= 2 and len(outputs) == 1:
         raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
-    if runtime.channels != 3:
-        raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
     detector = make_detector(spec, runtime, outputs, sha256_of(path))
     detector.notes, detector.apart = notes + detector.notes, path.suffix.lower() in ONNX
     return detector
@@ -147,7 +146,8 @@ def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], no
         f"{runtime.path.name} only answers here, without layers and gradients (the inside of {runtime.kind} files is "
         "not read here): its maps come from hiding parts of the picture."
     )
-    named = read_labels(runtime)
+    named = labels.tell_apart(read_labels(runtime))
+    spec = _without_labels(spec, runtime)
     shapes = ", ".join("x".join(map(str, out.shape)) for out in outputs)
     no_row = ModelProblem(
         f"{spec.id} answers with {shapes}, not a row of numbers: for boxes state task detect; for segmentation export "
@@ -174,9 +174,48 @@ def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], no
     return adapter
 
 
+def _without_labels(spec: ModelSpec, runtime: Runtime) -> ModelSpec:
+    """Return the row without labels where the file's answers name the classes.
+
+    Raises ModelProblem where the list has other names.
+    """
+    if not runtime.keys:
+        return spec
+    stated = labels.stated_names(spec)
+    if stated and sorted(stated) != sorted(labels.tell_apart(runtime.keys)):
+        raise ModelProblem(
+            f"{runtime.path.name} names its {len(runtime.keys)} classes itself ({', '.join(runtime.keys[:3])}): leave "
+            f"{spec.where_stated('labels')} out."
+        )
+    return spec.with_weights(labels=None)
+
+
+RANGES = {
+    "NominalRange_0_255": PreprocessingTable(mean=(0.0,), std=(1.0,), range=255),
+    "Normalized_0_1": PreprocessingTable(mean=(0.0,), std=(1.0,), range=1),
+    "Normalized_1_1": PreprocessingTable(mean=(0.5,), std=(0.5,), range=1),
+}
+"""Preprocessing by ONNX's note on the range of an input's numbers."""
+PIXELS = "Image.BitmapPixelFormat"
+"""ONNX's note on the order of colours, which Custom Vision writes."""
+
+
+def _noted(runtime: Runtime) -> PreprocessingTable:
+    """Return what ONNX's notes on pictures say, with Custom Vision's resizing."""
+    order = runtime.metadata.get(PIXELS)
+    scaling = RANGES.get(str(runtime.metadata.get("Image.NominalPixelRange")))
+    if order is None or scaling is None:
+        return PreprocessingTable()
+    channels: Literal["bgr", "rgb"] = "bgr" if str(order).startswith("Bgr") else "rgb"
+    count = runtime.channels or 3
+    mean, std = (numbers and numbers * count for numbers in (scaling.mean, scaling.std))
+    return replace(scaling, mean=mean, std=std, channels=channels, crop="squash", interpolation="bicubic")
+
+
 def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tuple[str, ...]]:
     """Return how pictures are prepared, and a note where that is inferred."""
-    table, size = spec.preprocessing, runtime.image_size
+    noted = _noted(runtime)
+    table, size = spec.preprocessing.over(noted), runtime.image_size
     notes: tuple[str, ...] = ()
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
@@ -189,6 +228,11 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tu
         notes = (
             f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
             f"and {trained} for resizing.",
+        )
+    if noted.crop and spec.preprocessing.crop is None:
+        notes = (
+            f"{runtime.path.name} says which colours it takes and not how pictures are resized: the whole picture was "
+            "squeezed, as by Custom Vision's example.",
         )
     # The size is the file's; any crop before it is unknown.
     return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
@@ -225,7 +269,7 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
 
 
 class ExportedDetector(Detector):
-    """A runtime from float32 (B, 3, h, w) to `Detections`, without gradients."""
+    """A runtime from float32 (B, C, h, w) to `Detections`, without gradients."""
 
     gradients = False
     parts: tuple[Part, ...] = ("class", "box", "all")
@@ -241,13 +285,21 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         size = self._size = runtime.image_size
         self._place = spec.preprocessing.place or layout.place
-        plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, highest=layout.highest)
+        count = runtime.channels or 3
+        plain = Preprocessing(size, min(size), (0.0,) * count, (1.0,) * count, highest=layout.highest)
         coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
-        self._colours = coloured.changed(replace(spec.preprocessing, size=None, short_side=None))
+        stated = spec.preprocessing.over(_noted(runtime))
+        self._colours = coloured.changed(replace(stated, size=None, short_side=None, divide_by=None))
 
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel that the file takes."""
+        return self._colours.channels
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         place = "squash" if preprocessing == "squash" else self._place
-        placed, geometry = letterbox(pixels, self._size, place, round if place == "centre" else int)
+        tones, _ = to_tones(match_channels(pixels, self.channels), self.spec.preprocessing.divide_by)
+        placed, geometry = letterbox(tones, self._size, place, round if place == "centre" else int)
         return ModelInput(prepare(placed, self._colours, "squash").tensor, geometry)
 
     def forward(self, tensor: Tensor) -> Detections:

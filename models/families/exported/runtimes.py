@@ -36,6 +36,8 @@ class Runtime(nn.Module):
 
     kind = ""
     """Name of the format, for sentences."""
+    keys: tuple[str, ...] = ()
+    """Names of the classes in the order of the last answer, where that names them."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -144,6 +146,8 @@ class OnnxRuntime(Runtime):
             raise ModelProblem(f"{path.name} {_LOST[reason.late]} when it was opened: export it again.") from reason
         if len(declared.inputs) != 1:
             raise ModelProblem(f"{path.name} takes {len(declared.inputs)} inputs: it should take pictures alone.")
+        if not declared.outputs:
+            raise ModelProblem(f"{path.name} answers with texts alone: export it with the scores of its classes.")
         ((_, shape, kind),) = declared.inputs
         self._read_input(shape, kind.removeprefix("tensor(").removesuffix(")"))
         self.outputs, self.metadata = tuple(declared.outputs), declared.metadata
@@ -171,6 +175,7 @@ class OnnxRuntime(Runtime):
                     ) from reason
         self._file.note(failed=False)
         self._usual = took / count if self._usual is None else self._usual
+        self.keys = worker.keys
         return [torch.from_numpy(out) for out in outputs]
 
 
@@ -235,7 +240,9 @@ def plain(value: Any) -> Any:
 
 
 def read_labels(runtime: Runtime) -> tuple[str, ...]:
-    """Return the names of classes in a file's metadata, or none."""
+    """Return the names of classes in a file's answers or metadata, or none."""
+    if runtime.keys:
+        return runtime.keys
     names = plain(runtime.metadata.get("names"))
     if isinstance(names, dict):
         with contextlib.suppress(ValueError, TypeError):

@@ -9,10 +9,11 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from sightglass.common.errors import ModelProblem
@@ -80,16 +81,43 @@ def open_session(path: str, device: str, threads: int) -> tuple[isolated.Answer,
     providers = [name for name in names if name in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(path, options, providers=providers)
     inputs = [[item.name, item.shape, item.type] for item in session.get_inputs()]
+    outputs = _choose_outputs({item.name: item.type for item in session.get_outputs()})
 
     def answer(_: Json, arrays: list[isolated.Array]) -> tuple[Json, list[isolated.Array]]:
-        return {}, session.run(None, {inputs[0][0]: arrays[0]})
+        return _to_arrays(session.run(outputs, {inputs[0][0]: arrays[0]}))
 
     notes = session.get_modelmeta().custom_metadata_map
-    return answer, {"inputs": inputs, "outputs": [item.name for item in session.get_outputs()], "metadata": notes}
+    return answer, {"inputs": inputs, "outputs": outputs, "metadata": notes}
+
+
+MAPS = "seq(map("
+"""Start of the type of an output with a number for each class by its name, a row for each picture."""
+
+
+def _choose_outputs(kinds: Mapping[str, str]) -> list[str]:
+    """Return the outputs of numbers, or those by class alone."""
+    by_class = [name for name, kind in kinds.items() if kind.startswith(MAPS)]
+    # Beside them is the likeliest class, by its name or number.
+    return by_class or [name for name, kind in kinds.items() if kind != "tensor(string)"]
+
+
+def _to_arrays(outputs: list[Any]) -> tuple[Json, list[isolated.Array]]:
+    """Return outputs as arrays, and the names of those by class."""
+    keys: list[Any] = []
+    arrays = []
+    for output in outputs:
+        if isinstance(output, list) and output and isinstance(output[0], dict):
+            keys = sorted(output[0])
+            output = np.array([[row[key] for key in keys] for row in output], np.float32)
+        arrays.append(output)
+    return {"keys": [key for key in keys if isinstance(key, str)]}, arrays
 
 
 class Worker(isolated.Process):
     """A process with one file open on one device. Raises as Process, and Lost for what no file declares."""
+
+    keys: tuple[str, ...] = ()
+    """Names of the classes in the last answer, where that is by class."""
 
     def __init__(self, file: File, device: str, threads: int) -> None:
         self.opened = file, device
@@ -106,11 +134,14 @@ class Worker(isolated.Process):
     def run(self, array: isolated.Array, seconds: float) -> tuple[list[isolated.Array], float]:
         """Return the answers to an array, and the seconds that all processors took; raise as `ask`."""
         reply, outputs = self.ask({}, [array], seconds)
+        self.keys = tuple(map(str, (reply.model_extra or {}).get("keys", ())))
         return outputs, reply.seconds
 
 
 class LocalWorker:
     """As Worker, in this process, which is a child with limits itself."""
+
+    keys: tuple[str, ...] = ()
 
     def __init__(self, file: File, device: str, threads: int) -> None:
         self.opened = file, device
@@ -123,7 +154,9 @@ class LocalWorker:
 
     def run(self, array: isolated.Array, seconds: float) -> tuple[list[isolated.Array], float]:
         before = time.process_time()
-        return self._answer({}, [array])[1], time.process_time() - before
+        reply, outputs = self._answer({}, [array])
+        self.keys = tuple(reply["keys"])
+        return outputs, time.process_time() - before
 
 
 class Pool:

@@ -46,6 +46,8 @@ _NETS: tuple[tuple[str, str, str], ...] = (
     ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
     ("densenet", "conv5_block16_concat", "torch"),
 )
+TEACHABLE = "global_average_pooling2d_GlobalAveragePooling2D"
+"""Beginning of the name of a layer of Teachable Machine's networks, which TensorFlow.js gives."""
 SCALINGS = {
     "raw": (PreprocessingTable(range=255), "colours from 0 to 255"),
     "caffe": (
@@ -196,17 +198,23 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
     usual = table.sides or (USUAL, USUAL)
     size = height or usual[0], width or usual[1]
-    # Colours as `keras.utils.image_dataset_from_directory`, grey as Pillow's `convert("L").resize(size)`: where most
-    # pixels of a drawing's thin lines were skipped, the lines would break up.
-    grey = channels == 1
-    plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=grey, crop="squash")
-    plain = replace(plain, interpolation="bicubic") if grey else plain
+    resizing, source = _resizing(model, channels)
+    plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels).changed(resizing)
     mean, std = (values * channels if values and len(values) == 1 else values for values in (table.mean, table.std))
     prepared = plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
     if (table.interpolation, table.antialias, table.crop) == (None, None, None):
-        way = "Pillow's resize of a grey picture" if grey else "image_dataset_from_directory of Keras"
-        notes.append(f"The file does not say how pictures are resized: {prepared} was taken, as by {way}.")
+        notes.append(f"The file does not say how pictures are resized: {prepared} was taken, as by {source}.")
     return prepared, notes
+
+
+def _resizing(model: Any, channels: int) -> tuple[PreprocessingTable, str]:
+    """Return how pictures are resized for a model, and what does so."""
+    if any(layer.name.startswith(TEACHABLE) for layer in model._flatten_layers()):
+        return PreprocessingTable(interpolation="lanczos", crop="aspect"), "Teachable Machine's example"
+    if channels == 1:
+        # Where most pixels of a drawing's thin lines were skipped, the lines would break up.
+        return PreprocessingTable(interpolation="bicubic", crop="squash"), "Pillow's resize of a grey picture"
+    return PreprocessingTable(antialias=False, crop="squash"), "image_dataset_from_directory of Keras"
 
 
 def _read_end(adapter: KerasClassifier, model: Any, end: str, name: str) -> tuple[int, list[str]]:

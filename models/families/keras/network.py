@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -173,11 +173,12 @@ def open_model(path: Path) -> Any:
     Keras itself refuses code, classes that are not its own, and numbers of other files.
     """
     library = keras()
-    _check(path)
+    version = _check(path)
+    readers = _list_readers(library) if version.startswith(("1.", "2.")) else None
     try:
         # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
-            return library.saving.load_model(str(path), compile=False, safe_mode=True)
+            return library.saving.load_model(str(path), custom_objects=readers, compile=False, safe_mode=True)
     except MemoryError:
         raise
     # Every fault of a file is an error of its own kind here.
@@ -190,16 +191,57 @@ def open_model(path: Path) -> Any:
         ) from reason
 
 
-def _check(path: Path) -> None:
-    """Raise WeightsProblem for a file without a whole model."""
+DROPPED = {
+    "DepthwiseConv2D": ("groups",),
+    "Conv2DTranspose": ("groups",),
+    "SeparableConv2D": ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+}
+"""Settings that Keras 2 saved of layers, and that Keras 3 refuses: they have no effect."""
+
+
+class _LayerReader:
+    """Reads a layer's settings as Keras 2 saved them."""
+
+    def __init__(self, kind: Any, dropped: tuple[str, ...]) -> None:
+        self._kind, self._dropped = kind, dropped
+
+    def from_config(self, config: Mapping[str, Any]) -> Any:
+        return self._kind.from_config({key: value for key, value in config.items() if key not in self._dropped})
+
+
+class _ModelReader:
+    """Reads a nested model's settings as Keras 2 saved them."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def from_config(self, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
+        # Its only output is in a list, which Keras 3 would give to the next layer.
+        ends = {key: config[key][0] for key in ("input_layers", "output_layers") if _has_one(config.get(key))}
+        return self._kind.from_config({**config, **ends}, custom_objects=custom_objects)
+
+
+def _has_one(tensors: Any) -> bool:
+    return isinstance(tensors, list) and len(tensors) == 1 and isinstance(tensors[0], list)
+
+
+def _list_readers(library: Any) -> dict[str, Any]:
+    """Return what reads settings of Keras 2, by the names of their classes."""
+    layers = {name: _LayerReader(getattr(library.layers, name), dropped) for name, dropped in DROPPED.items()}
+    return {**layers, **dict.fromkeys(("Functional", "Model"), _ModelReader(library.Model))}
+
+
+def _check(path: Path) -> str:
+    """Return the version of Keras in an `.h5`; raise WeightsProblem for weights alone."""
     h5py: Any = importlib.import_module("h5py")
     try:
         if path.suffix.lower() == ".keras":
             with zipfile.ZipFile(path) as archive:
                 check_names(path, archive.namelist())
-            return
+            return ""
         with h5py.File(path, "r") as file:
             whole = "model_config" in file.attrs
+            version = file.attrs.get("keras_version", "")
     except (OSError, zipfile.BadZipFile) as reason:
         damaged = WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.")
         raise from_machine(reason) or damaged from reason
@@ -208,6 +250,7 @@ def _check(path: Path) -> None:
             f"{path.name} holds weights alone and not the model around them: save the whole model with "
             f'model.save("{path.stem.removesuffix(".weights")}.keras").'
         )
+    return version.decode() if isinstance(version, bytes) else str(version)
 
 
 def walk(model: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ Each runs by its own modules, up to the logits and the numbers that boxes are de
 is repeated here, so that each box keeps its candidate.
 """
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,9 @@ class TorchvisionDetector(Detector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Prepare by torchvision's own transform, whose bars are zeros at the bottom and the right."""
-        transform: Any = self.module.transform
+        # In training it draws a size.
+        own: Any = self.module.transform
+        transform: Any = copy.copy(own).eval()
         (height, width), short = pixels.shape[:2], int(np.argmin(pixels.shape[:2]))
         # Torch cannot resize to no width at all.
         if not self._fixed and (thin := max(height, width) // (transform.max_size * min(height, width))):
@@ -406,7 +409,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetec
     head: Any = None if two_stage else module.head.classification_head
     count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
     count = count or int(head.num_columns if isinstance(module, SSD) else head.num_classes)
-    stated, coco = labels.stated_names(spec), labels.coco()
+    stated, coco = labels.stated_names(spec, count), labels.coco()
     # Class 0 is the background, which may be named; of sigmoids it may be a class.
     sigmoids, named = isinstance(module, (RetinaNet, FCOS)), len(stated) == count
     first = 0 if sigmoids and (count == 1 or (named and "background" not in stated[0].lower())) else 1

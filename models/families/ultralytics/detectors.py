@@ -20,9 +20,10 @@ from sightglass.common.legible import legible
 from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Decoding, Detections, Detector, cell_grid
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
+from sightglass.models.families.custom.classifier import channels_of
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer, Section, name_presets
-from sightglass.models.preprocess import letterbox
+from sightglass.models.preprocess import letterbox, match_channels, to_tones
 from sightglass.models.spec import ModelSpec
 
 _PAIRED = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -260,20 +261,28 @@ class NumberedLayers:
 class LetterboxedSteps(NumberedLayers):
     """Mixin for numbered steps whose pictures are prepared as by `predict`."""
 
+    spec: ModelSpec
     _stride: int
+    _channels: int
+
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel that its first layer takes."""
+        return self._channels
 
     @property
     def resizing(self) -> str:
         way = f"squeezed to {self._size}" if self._squashes("trained") else f"long side → {self._size}, with bars"
         return f"{way}, bilinear, no antialias"
 
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        tones, white = to_tones(match_channels(pixels, self._channels), self.spec.preprocessing.divide_by)
         # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
         size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
         place = "squash" if self._squashes(preprocessing) else "centre"
         stride = self._stride if preprocessing in ("trained", "half") else 0
-        placed, geometry = letterbox(pixels, (size, size), place, round, stride)
-        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+        placed, geometry = letterbox(tones, (size, size), place, round, stride)
+        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(white)
         return ModelInput(tensor.unsqueeze(0), geometry)
 
     def _squashes(self, preprocessing: str) -> bool:
@@ -281,7 +290,7 @@ class LetterboxedSteps(NumberedLayers):
 
 
 class YoloDetector(LetterboxedSteps, Detector):
-    """A module from float32 (B, 3, h, w), 0..1, to `Detections`."""
+    """A module from float32 (B, C, h, w), 0..1, to `Detections`."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash", "half")
 
@@ -292,6 +301,7 @@ class YoloDetector(LetterboxedSteps, Detector):
         super().__init__(spec, module, labels, weights_sha256)
         self.patch_module()
         self._size, self._stride = trained_size(module)
+        self._channels = channels_of(module)
         if self._size < MIN_HALVED:
             self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
         if getattr(self._head, "proto", None) is not None:

@@ -21,6 +21,7 @@ from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.adapters.tasks import both
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import cache, locate, sha256_of
+from sightglass.models.families.custom.classifier import channels_of
 from sightglass.models.families.ultralytics.detectors import (
     LetterboxedSteps,
     NumberedLayers,
@@ -33,20 +34,21 @@ from sightglass.models.families.ultralytics.detectors import (
 )
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
+from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 
 class YoloSegmenter(LetterboxedSteps, Segmenter):
-    """A module from (B, 3, h, w) to pixel logits at 1/8 scale."""
+    """A module from (B, C, h, w) to pixel logits at 1/8 scale."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         self._size, self._stride = trained_size(module)
+        self._channels = count = channels_of(module)
         # Bars that fill a square are a way of their own: the trained one has as few as the stride allows.
         how = Preprocessing(
-            (self._size, self._size), self._size, (0.0,) * 3, (1.0,) * 3, antialias=False, crop="aspect"
+            (self._size, self._size), self._size, (0.0,) * count, (1.0,) * count, antialias=False, crop="aspect"
         )
         super().__init__(spec, module, labels, how, weights_sha256)
 
@@ -140,13 +142,15 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str, *, fuse: bool = Tru
         )
     if task != spec.task:
         raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
-    if module.yaml.get("channels", 3) != 3:
-        raise ModelProblem(f"{spec.id} takes {module.yaml['channels']} channels, and a picture here has 3.")
+    channels = channels_of(module)
+    if channels > MAX_CHANNELS:
+        raise ModelProblem(f"{spec.id} takes {channels} channels, and a picture here has {MAX_CHANNELS} at most.")
     fused = _fuse(module) if fuse else module
     many = head.linear.out_features if task == "classify" else max(head.nc, 2) if task == "segment" else _classes(fused)
     names = labels.complete(spec, fused.names, many)
     if task == "classify":
-        return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+        stated = PreprocessingTable(divide_by=spec.preprocessing.divide_by).for_channels(channels)
+        return YoloClassifier(spec, fused, names, _preprocessing(fused).changed(stated), weights_sha256)
     if task == "segment":
         return YoloSegmenter(spec.as_segmentation(), fused, names, weights_sha256)
     return _detector_of(head)(spec, fused, names, weights_sha256)

@@ -90,8 +90,9 @@ def _list_named(source: LabelFiles, files: Sequence[LabelFile], notes: Notes) ->
     for file in places:
         try:
             yield _read(file)
-        except (OSError, ValueError, RecursionError):
-            notes.said.append(f"{file.shown} was not used, as no names of classes can be read of it.")
+        except (OSError, ValueError, RecursionError) as problem:
+            why = f" ({problem})" if type(problem) is ValueError else ""
+            notes.said.append(f"{file.shown} was not used, as no names of classes can be read of it{why}.")
 
 
 def _rank(file: LabelFile) -> tuple[int, int, str]:

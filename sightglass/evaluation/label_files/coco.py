@@ -1,6 +1,6 @@
 """Read COCO's JSON: images, categories and annotations."""
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +8,12 @@ from typing import Any
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.rows import LabelError, Row, Size, TrueBox, refuse
-from sightglass.evaluation.label_files.values import box_around, is_set, parse_numbers, read_size
+from sightglass.evaluation.label_files.values import box_around, find_marks, parse_numbers, read_size
 from sightglass.models.geometry import Box
+
+CORNERS = 0
+SIZES = 1
+"""Detectron2's `bbox_mode`: two corners, or a corner and the size, which is COCO's own."""
 
 
 def fits(content: Any) -> bool:
@@ -95,8 +99,10 @@ def _parse(annotation: Any, tables: _Tables) -> TrueBox:
     picture = _to_key(annotation["image_id"])
     tables.pictures.find(picture)
     label = tables.classes.find(_to_key(annotation["category_id"]))
-    crowd = is_set(annotation.get("iscrowd"))
-    ignored = is_set(annotation.get("ignore"))
+    # CVAT and others put their own marks one level below.
+    attributes = annotation.get("attributes")
+    marks = [attributes] if isinstance(attributes, dict) else []
+    crowd, ignored = find_marks(ChainMap(annotation, *marks))
     return TrueBox(label, _find_box(annotation), crowd, ignored, stated=tables.sizes[picture])
 
 
@@ -105,5 +111,8 @@ def _find_box(annotation: Mapping[str, Any]) -> Box:
     if not annotation.get("bbox") and isinstance(polygons, list):
         points = [number for polygon in polygons for number in parse_numbers(polygon, len(polygon))]
         return box_around(points[::2], points[1::2])
-    x, y, wide, high = parse_numbers(annotation["bbox"])
-    return x, y, x + wide, y + high
+    a, b, c, d = parse_numbers(annotation["bbox"])
+    mode = annotation.get("bbox_mode", SIZES)
+    if mode not in (CORNERS, SIZES):
+        raise LabelError(f"its bbox_mode is {str(mode)[:20]}, and {CORNERS} and {SIZES} are read")
+    return (a, b, c, d) if mode == CORNERS else (a, b, a + c, b + d)

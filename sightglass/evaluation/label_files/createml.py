@@ -8,7 +8,7 @@ from sightglass.evaluation.label_files.json_files import JsonContent, as_table, 
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
 from sightglass.evaluation.label_files.rows import OTHER_FORM, Row, TrueBox, refuse
-from sightglass.evaluation.label_files.values import parse_numbers
+from sightglass.evaluation.label_files.values import find_marks, parse_numbers
 
 PICTURES = ("image", "imagefilename")
 ANNOTATIONS = ("annotations", "annotation")
@@ -33,7 +33,7 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
             continue
         named = next((entry[name] for name in PICTURES if name in entry), "")
         picture = str(named) if isinstance(named, str) else ""
-        yield picture, line, lambda: None
+        yield picture, 0, lambda: None
         for annotation in _list_annotations(entry):
             yield picture, line, partial(_parse, annotation)
 
@@ -42,4 +42,4 @@ def _parse(annotation: Mapping[str, Any]) -> TrueBox:
     place = as_table(annotation["coordinates"])
     x, y, wide, high = parse_numbers([place[name] for name in ("x", "y", "width", "height")])
     box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
-    return TrueBox(str(annotation.get("label") or "").strip(), box)
+    return TrueBox(str(annotation.get("label") or "").strip(), box, *find_marks(annotation))

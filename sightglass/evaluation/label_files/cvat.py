@@ -40,7 +40,7 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
             if kind == "tag":
                 tags.append((picture, line, parse))
             else:
-                yield picture, line, parse
+                yield picture, line if kind else 0, parse
     except (OSError, ValueError, ElementTree.ParseError) as problem:
         reason = str(problem) if isinstance(problem, LabelError) else "it is no XML of CVAT, or it is cut off"
         yield file.path.stem, line, partial(refuse, reason)
@@ -54,14 +54,20 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
 def _list_shapes(text: str) -> Iterator[_Shape]:
     """Yield all pictures with their shapes. Raises ElementTree.ParseError and LabelError."""
     stated: Size | None = None
+    frames = range(0)
+    images = 0
     for element in list_elements(text, frozenset({"meta", "image", "track"})):
         if element.tag == "meta":
             stated = read_size(element.findtext(".//original_size/width"), element.findtext(".//original_size/height"))
-            yield from ((_name_frame(frame), "", _parse_nothing) for frame in _list_frames(element))
+            frames = _list_frames(element)
         elif element.tag == "image":
+            images += 1
             yield from _list_image(element)
         else:
             yield from _list_track(element, stated)
+    # A clip may be written as pictures, which then are its frames.
+    if not images:
+        yield from ((_name_frame(frame), "", _parse_nothing) for frame in frames)
 
 
 def _list_image(image: ElementTree.Element) -> Iterator[_Shape]:

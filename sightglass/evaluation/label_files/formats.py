@@ -1,7 +1,8 @@
 """The formats of labels: how each is recognised, and what reads it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
@@ -9,7 +10,7 @@ from sightglass.evaluation.label_files.class_files import find_names, is_class_f
 from sightglass.evaluation.label_files.json_files import JsonContent, read_json
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import EXPECTED, JSON, LabelFile, LabelFiles, decode
-from sightglass.evaluation.label_files.rows import Files, Row
+from sightglass.evaluation.label_files.rows import INDEX, Files, Row, TrueBox
 from sightglass.evaluation.label_files.tables import NameIndices
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.label_files.xml_files import root_of
@@ -33,8 +34,9 @@ def _list_coco(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[
     return coco.list_rows(file.name, content.value)
 
 
+COCO = "COCO"
 JSON_FORMATS = (
-    JsonFormat("COCO", lambda content: coco.fits(content.value), _list_coco),
+    JsonFormat(COCO, lambda content: coco.fits(content.value), _list_coco),
     JsonFormat("LabelMe", labelme.fits, labelme.list_rows),
     JsonFormat("VGG Image Annotator", via.fits, via.list_rows),
     JsonFormat("Create ML", createml.fits, createml.list_rows),
@@ -92,9 +94,15 @@ def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Fi
     found = _sort_files(source.files)
     leave_out(found.documentation, "documentation")
     leave_out(found.others, "no labels")
+
+    @cache
+    def name_indices() -> Mapping[int, str]:
+        classes = find_names(source, found.data, notes)
+        return classes.names if classes else {}
+
     if found.documents:
         leave_out([*found.boxes, *found.tables, *found.lists], "beside Pascal VOC")
-        return _read_documents(found.documents, notes)
+        return _name_classes(_read_documents(found.documents, notes), name_indices)
     listed = found.tables or found.lists
     if found.boxes and (found.data or not listed):
         leave_out(found.tables, "beside YOLO")
@@ -102,13 +110,13 @@ def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Fi
         return _read_yolo(source, found, notes)
     leave_out(found.boxes, "beside a table")
     leave_out(found.lists if found.tables else (), "a list")
-    return _read_tables(source, listed, found.data, notes, left_out)
+    return _read_tables(source, listed, name_indices, notes, left_out)
 
 
 def _read_tables(
     source: LabelFiles,
     files: Sequence[LabelFile],
-    data: Sequence[LabelFile],
+    name_indices: NameIndices,
     notes: Notes,
     left_out: dict[str, str],
 ) -> Files:
@@ -120,11 +128,6 @@ def _read_tables(
     if len(files) != 1 and not in_json:
         content = f"{len(files)} files of labels" if files else "no labels"
         raise Problem(f"{source.name} holds {content}: give {EXPECTED}.")
-
-    def name_indices() -> Mapping[int, str]:
-        classes = find_names(source, data, notes)
-        return classes.names if classes else {}
-
     if in_json:
         return _read_json_files(source, files, name_indices, notes, left_out)
     return [(files[0].name, tables.list_rows(files[0], name_indices, notes))]
@@ -134,7 +137,7 @@ def _read_documents(files: Sequence[LabelFile], notes: Notes) -> Files:
     """Return the rows of files of XML, each of Pascal VOC or of CVAT by its first element."""
     notes.format = notes.reading = "CVAT" if _is_cvat(files[0]) else "Pascal VOC"
     for file in files:
-        yield file.key, cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file)
+        yield file.key, cvat.list_rows(file, notes) if _is_cvat(file) else voc.list_rows(file, notes)
 
 
 def _is_cvat(file: LabelFile) -> bool:
@@ -166,11 +169,31 @@ def _read_json_files(
     if form is None:
         return [(files[0].name, tables.list_object_rows(files[0], content, name_indices, notes))]
     notes.format = form.title
+    rows: Files
     if len(files) == 1:
         notes.reading = f"{files[0].name}: {form.title}"
-        return [(files[0].name, form.list_rows(files[0], content, notes))]
-    notes.reading = f"{form.title}: {len(files):,} files"
-    return _list_rows(files, form, notes, left_out)
+        rows = [(files[0].name, form.list_rows(files[0], content, notes))]
+    else:
+        notes.reading = f"{form.title}: {len(files):,} files"
+        rows = _list_rows(files, form, notes, left_out)
+    # COCO has its own table of classes.
+    return rows if form.title == COCO else _name_classes(rows, name_indices)
+
+
+def _name_classes(files: Files, name_indices: NameIndices) -> Files:
+    """Yield rows with names in place of labels that are the indices of classes."""
+    for file, rows in files:
+        yield file, ((picture, line, partial(_parse_named, parse, name_indices)) for picture, line, parse in rows)
+
+
+def _parse_named(parse: Callable[[], TrueBox | str | None], name_indices: NameIndices) -> TrueBox | str | None:
+    """Return what a line says, with the name of its class if it has an index."""
+    label = parse()
+    text = label.label if isinstance(label, TrueBox) else label
+    if not text or not INDEX.fullmatch(text):
+        return label
+    name = name_indices().get(int(float(text)), text)
+    return replace(label, label=name) if isinstance(label, TrueBox) else name
 
 
 def _find_first_form(files: Sequence[LabelFile]) -> tuple[JsonContent, JsonFormat | None]:

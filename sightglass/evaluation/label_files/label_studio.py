@@ -1,7 +1,8 @@
 """Read Label Studio's JSON and JSON-MIN: tasks, with shapes in percent of the picture."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,7 +23,11 @@ from sightglass.models.geometry import Box
 
 ANNOTATIONS = ("annotations", "completions")
 """What persons drew, in its versions; predictions of models are no labels."""
-SHAPES = ("rectanglelabels", "polygonlabels", "ellipselabels")
+SHAPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
+BARE = ("rectangle", "polygon", "ellipse")
+"""Shapes without a class: `labels` of the same id repeats each with its class."""
+IMAGES = ("image", "img", "picture", "photo")
+"""What the picture of a task is called that has several."""
 OTHERS = ("brushlabels", "keypointlabels", "vectorlabels", "bitmasklabels")
 """Shapes without a box."""
 _UPLOADED = re.compile(r"/?data/upload/\d+/([0-9a-f]{8}-)?")
@@ -42,7 +47,7 @@ def fits_short(content: JsonContent) -> bool:
 
 
 def _is_shape(value: Mapping[str, Any]) -> bool:
-    return any(isinstance(value.get(name), list) for name in (*SHAPES, *OTHERS))
+    return any(isinstance(value.get(name), list) for name in (*SHAPES[:-1], *OTHERS))
 
 
 def _list_annotations(task: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -57,15 +62,56 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
         if not isinstance(task, dict):
             yield "", line, partial(refuse, OTHER_FORM)
             continue
-        picture = _find_picture(task.get("data"))
         results = _find_results(task, notes)
-        if results is None:
-            continue
-        if not any(result.get("type") == "choices" for result in results):
-            yield picture, line, lambda: None
-        for result in results:
-            parse = _parse_choice if result.get("type") == "choices" else _parse
-            yield picture, line, partial(parse, {**result, **_table_in(result, "value")})
+        if results is not None:
+            yield from _list_results(line, _list_pictures(task.get("data")), results, notes)
+
+
+def _list_results(
+    line: int, pictures: Mapping[str, str], results: Sequence[Mapping[str, Any]], notes: Notes
+) -> Iterator[Row]:
+    """Yield what a task says of its pictures."""
+    for picture in dict.fromkeys(_choose_picture(pictures, result) for result in results or ({},)):
+        yield (picture, 0, lambda: None) if picture or not pictures else _refuse_open(line, pictures)
+    kept = _leave_out(results, notes)
+    questions = {str(result.get("from_name")) for result in kept if _is_choice(result)}
+    for result in kept:
+        picture = _choose_picture(pictures, result)
+        if picture or not pictures:
+            yield picture, line, partial(_parse_result, result, len(questions))
+
+
+def _leave_out(results: Sequence[Mapping[str, Any]], notes: Notes) -> list[Mapping[str, Any]]:
+    """Return results without choices on regions, and without shapes that others repeat with their classes."""
+    ids = Counter(str(result["id"]) for result in results if "id" in result)
+    labelled = {str(result.get("id")) for result in results if result.get("type") == "labels"}
+    kept = []
+    for result in results:
+        if _is_choice(result) and _is_of_region(result, ids):
+            notes.count("choice on a region was left out", "choices on regions were left out")
+        elif result.get("type") not in BARE or str(result.get("id")) not in labelled:
+            kept.append(result)
+    return kept
+
+
+def _is_choice(result: Mapping[str, Any]) -> bool:
+    return result.get("type") == "choices"
+
+
+def _parse_result(result: Mapping[str, Any], questions: int) -> TrueBox | str:
+    """Return the box of a shape, or the class that answers the only one of these questions."""
+    value = {**result, **_table_in(result, "value")}
+    if not _is_choice(result):
+        return _parse(value)
+    if questions > 1:
+        raise LabelError(f"it answers one of {questions} questions, and one class is needed")
+    return _parse_choice(value)
+
+
+def _is_of_region(choice: Mapping[str, Any], ids: Mapping[str, int]) -> bool:
+    """Return whether a choice is about a region, whose id or place it repeats."""
+    repeated = ids.get(str(choice.get("id")), 0) > 1
+    return repeated or bool(choice.get("parentID")) or "x" in _table_in(choice, "value")
 
 
 def _find_results(task: Mapping[str, Any], notes: Notes) -> list[dict[str, Any]] | None:
@@ -85,8 +131,12 @@ def list_short_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iter
         if not isinstance(task, dict):
             yield "", line, partial(refuse, OTHER_FORM)
             continue
-        picture = _find_picture(task)
-        yield picture, line, lambda: None
+        pictures = _list_pictures(task)
+        picture = _choose_picture(pictures, {})
+        if pictures and not picture:
+            yield _refuse_open(line, pictures)
+            continue
+        yield picture, 0, lambda: None
         for shape in (each for value in task.values() for each in list_tables(value)):
             yield picture, line, partial(_parse, shape)
 
@@ -96,11 +146,25 @@ def _table_in(table: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _find_picture(data: Any) -> str:
-    """Return the picture that a task is about: the first of its values that names one."""
-    values = [str(value) for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
-    paths = [_to_path(value) for value in values]
-    return next((path for path in paths if path.lower().endswith(PICTURES)), "")
+def _list_pictures(data: Any) -> dict[str, str]:
+    """Return the pictures that the values of a task name, by the keys of these."""
+    values = data.items() if isinstance(data, dict) else ()
+    paths = {str(key): _to_path(value) for key, value in values if isinstance(value, str)}
+    return {key: path for key, path in paths.items() if path.lower().endswith(PICTURES)}
+
+
+def _choose_picture(pictures: Mapping[str, str], result: Mapping[str, Any]) -> str:
+    """Return the picture that a result is about, by what it calls it; empty where that is open."""
+    if len({*pictures.values()}) == 1:
+        return next(iter(pictures.values()))
+    names = (str(result.get("to_name")), *IMAGES)
+    return next((pictures[name] for name in names if name in pictures), "")
+
+
+def _refuse_open(line: int, pictures: Mapping[str, str]) -> Row:
+    named = " and ".join([*pictures][:2])
+    reason = f"its pictures {named} are several, and none is called {IMAGES[0]}"
+    return next(iter(pictures.values())), line, partial(refuse, reason)
 
 
 def _to_path(address: str) -> str:
@@ -133,16 +197,16 @@ def _parse(value: Mapping[str, Any]) -> TrueBox:
         raise LabelError(f"it has {len(labels)} classes, and one is needed")
     size = read_size(value.get("original_width"), value.get("original_height"))
     # In percent a turned box is no longer a rectangle.
-    x0, y0, x1, y1 = _find_box(value, kind, size or (100, 100), can_turn=size is not None)
+    x0, y0, x1, y1 = _find_box(value, size or (100, 100), can_turn=size is not None)
     wide, high = size or (100, 100)
     return TrueBox(str(labels[0]), (x0 / wide, y0 / high, x1 / wide, y1 / high), relative=True, stated=size)
 
 
-def _find_box(value: Mapping[str, Any], kind: str, size: tuple[int, int], *, can_turn: bool) -> Box:
+def _find_box(value: Mapping[str, Any], size: tuple[int, int], *, can_turn: bool) -> Box:
     """Return a shape's box in pixels of a picture of this size."""
     across = size[0] / 100
     down = size[1] / 100
-    if kind == "polygonlabels":
+    if "points" in value:
         points = [parse_numbers(point, 2) for point in value["points"]]
         return box_around([x * across for x, _ in points], [y * down for _, y in points])
     degrees = to_number(value.get("rotation") or 0) or 0.0
@@ -151,7 +215,7 @@ def _find_box(value: Mapping[str, Any], kind: str, size: tuple[int, int], *, can
     # It turns a box about its upper left corner, an ellipse about its middle.
     x, y = parse_numbers([value["x"], value["y"]], 2)
     pivot = (x * across, y * down)
-    if kind == "ellipselabels":
+    if "radiusX" in value:
         half_wide, half_high = parse_numbers([value["radiusX"], value["radiusY"]], 2)
         box = (x - half_wide, y - half_high, x + half_wide, y + half_high)
     else:

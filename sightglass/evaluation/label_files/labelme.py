@@ -26,10 +26,10 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
     shapes = list_tables(table["shapes"])
     flags = table.get("flags")
     named = [name for name, value in flags.items() if is_set(value)] if isinstance(flags, dict) else []
+    yield picture, 0, lambda: None
     if named and not shapes:
         yield picture, 0, partial(_parse_flags, named)
         return
-    yield picture, 0, lambda: None
     stated = read_size(table.get("imageWidth"), table.get("imageHeight"))
     for line, shape in enumerate(shapes, 1):
         yield picture, line, partial(_parse, shape, stated)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sightglass.common.files import Json
 from sightglass.common.left_out import describe_left_out
 from sightglass.common.legible import one_line
-from sightglass.evaluation.label_files.options import OF_FILES, LabelOptions, ask
+from sightglass.evaluation.label_files.options import OF_FILES, LabelOptions, ask, describe_idle
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.phrases import plural
 
@@ -51,7 +51,7 @@ class Notes:
         counts = self.counts.items()
         choices = (f"{number:,} {one if number == 1 else several}." for (one, several), number in counts)
         idle = [(name, getattr(self.options, name)) for name in OF_FILES if name not in self.used]
-        unused = (f"{ask(name, value)} has no effect on these labels." for name, value in idle if value)
+        unused = (describe_idle(ask(name, value)) for name, value in idle if value)
         return *choices, *self.said, *unused
 
 

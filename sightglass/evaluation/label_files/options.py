@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from sightglass.common.errors import Problem
 
+OPTION = "--labels-as"
+"""What states one on the command line."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "names": (),
     "decimal": ("comma", "point"),
-    "box": ("xyxy", "xywh", "cxcywh"),
+    "box": ("xyxy", "xywh", "cxcywh", "yxyx"),
     "sizes": ("picture", "stretch", "letterbox"),
     "exif": ("turned", "stored"),
 }
@@ -26,7 +28,7 @@ class LabelOptions:
     decimal: str = ""
     """What `1,024` is: 1.024 (`comma`, the mark of decimals is a comma) or 1024 (`point`)."""
     box: str = ""
-    """The numbers of a box in a table: corners, corner and size, or middle and size."""
+    """The numbers of a box in a table: corners (of `yxyx` with y first), corner and size, or middle and size."""
     sizes: str = ""
     """Of a picture of another size than its labels state: their boxes are in pixels of the picture (`picture`), or it
     was stretched to the stated size, or put into it with borders (`letterbox`)."""
@@ -44,13 +46,24 @@ def parse(texts: Iterable[str]) -> LabelOptions:
         choices = CHOICES[name]
         if not value or (choices and value not in choices):
             raise Problem(f"{name} has no value {value!r}: give {' or '.join(ask(name, each) for each in choices)}.")
-        values[name] = value
+        if values.setdefault(name, value) != value:
+            raise Problem(f"{ask(name, values[name])} and {ask(name, value)} exclude each other: give one of them.")
     return LabelOptions(**values)
 
 
 def ask(name: str, value: str = "FILE") -> str:
     """Return how a value is stated on the command line."""
-    return f"--labels-as {name}={value}"
+    return f"{OPTION} {name}={value}"
+
+
+def describe_idle(option: str) -> str:
+    """Return what is said of an option, as `ask` returns it, that changes nothing."""
+    return f"{option} has no effect on these labels."
+
+
+def say_on_page(sentence: str) -> str:
+    """Return a sentence with the control of the page Pictures in place of the option of the command line."""
+    return sentence.replace(f"{OPTION} ", "Read labels as: ")
 
 
 def ask_which(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files.notes import Notes
@@ -43,19 +44,24 @@ def mark(name: str, pictures: Pictures, notes: Notes) -> tuple[Pictures, list[La
 
     Raises Problem where it is open for all of them.
     """
-    largest = [max(box.box) for boxes in pictures.values() for box in boxes if not box.relative]
+    largest = [max(box.box) for box in chain.from_iterable(pictures.values()) if not box.relative]
     if are_parts(name, largest):
         notes.said.append(READ)
         return {key: tuple(replace(box, relative=True) for box in boxes) for key, boxes in pictures.items()}, []
     if not any(map(ends_in_first_pixel, largest)):
         return pictures, []
-    kept = {key: tuple(box for box in boxes if not _is_open(box)) for key, boxes in pictures.items()}
-    found = [(key, box) for key, boxes in pictures.items() for box in boxes if _is_open(box)]
-    return kept, [LabelProblem(key, 0, _describe(box)) for key, box in found]
+    return _leave_out(pictures)
 
 
-def _is_open(box: TrueBox) -> bool:
-    return not box.relative and ends_in_first_pixel(max(box.box))
+def _leave_out(pictures: Pictures) -> tuple[Pictures, list[LabelProblem]]:
+    """Return the pictures without the boxes that may be in parts of them, and these."""
+    kept: dict[str, tuple[TrueBox, ...]] = {}
+    left_out: list[LabelProblem] = []
+    for key, boxes in pictures.items():
+        unclear = [box for box in boxes if not box.relative and ends_in_first_pixel(max(box.box))]
+        kept[key] = tuple(box for box in boxes if box not in unclear)
+        left_out += [LabelProblem(key, 0, _describe(box)) for box in unclear]
+    return kept, left_out
 
 
 def _describe(box: TrueBox) -> str:

@@ -15,9 +15,18 @@ Size = tuple[int, int]
 
 Row = tuple[str, int, "Callable[[], TrueBox | str | None]"]
 """The picture that a line of labels is about, its number, and what parses it: to a box, to the class of the whole
-picture, or to None for a picture without objects."""
+picture, or to None where a picture is listed, with objects or without. A line 0 of None begins a picture of its own."""
+FOLDER_BESIDE = "\0"
+"""What is between a picture's folder and its name where these are stated apart: the folder may be of another place."""
 Files = Iterable[tuple[str, Iterable[Row]]]
 """The name of each file of labels, and its rows."""
+
+
+def put_in_folder(folder: str, name: str) -> str:
+    """Return the picture of a row that states its folder apart from its name."""
+    folder = folder.strip().rstrip("/\\")
+    apart = folder and not re.search(r"[/\\]", name)
+    return f"{folder}{FOLDER_BESIDE}{name}" if apart else name
 
 
 class LabelError(ValueError):

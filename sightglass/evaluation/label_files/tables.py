@@ -22,17 +22,35 @@ from sightglass.evaluation.label_files.parts import are_parts, ends_in_first_pix
 from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
 from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, to_number
 from sightglass.explain.picture.source import PICTURES
+from sightglass.models.geometry import Box
 
 NO_OBJECTS = frozenset({"no finding", "no object"})
 """Keys of labels of pictures without objects, in tables of boxes."""
 MAX_COLUMNS = 1_000
 """Columns of a table, and keys of the first `SAMPLE` objects of a file of JSON."""
+MOST_UNREAD = 8
+"""Titles in a sentence on columns that are not read."""
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "", "": "blanks"}
 """Separators of a table, with the name of an unusual one."""
 SAMPLE = 1000
 """Rows by which a table is understood."""
-SHIFTS: Mapping[str, float | None] = {"xyxy": None, "xywh": 0.0, "cxcywh": 0.5}
-"""How far a box is to the left of its first numbers, in parts of its size; None where all four are corners."""
+
+
+def _to_corners(box: Box, shift: float) -> Box:
+    """Return xyxy of a box that begins `shift` parts of its size to the left of its first numbers, and above."""
+    a, b, wide, high = box
+    left = a - shift * wide
+    top = b - shift * high
+    return left, top, left + wide, top + high
+
+
+ORDERS: Mapping[str, Callable[[Box], Box]] = {
+    "xyxy": lambda box: box,
+    "yxyx": lambda box: (box[1], box[0], box[3], box[2]),
+    "xywh": partial(_to_corners, shift=0.0),
+    "cxcywh": partial(_to_corners, shift=0.5),
+}
+"""What makes xyxy of the four numbers of a box."""
 _STATED_SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*?(\r\n|\r|\n)")
 """What spreadsheets put before a table."""
 NameIndices = Callable[[], Mapping[int, str]]
@@ -145,11 +163,12 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
+    _note_rivals(name, found, titles, [row for _, row in sample], notes)
     table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
-    files = ((columns.pick(row, found.file), line, row) for line, row in chain(sample, rows))
-    return ((str(picture), line, partial(table.parse, row)) for picture, line, row in files)
+    lines = chain(sample, rows)
+    return ((found.name_picture(row), line, partial(table.parse, row)) for line, row in lines)
 
 
 def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) -> str:
@@ -158,14 +177,37 @@ def _describe(table: "_TableFormat", titles: list[str], details: Sequence[str]) 
     label = f"{len(found.classes)} columns of 0 and 1" if found.label is None else titles[found.label]
     parts = [
         f"{titles[found.file or 0]} → file, {label} → label",
+        _name_columns([] if found.folder is None else [found.folder], titles, "folder"),
         _name_columns(found.numbers, titles, "box"),
         _name_columns(found.crowd, titles, "crowd"),
         _name_columns(found.ignored, titles, "ignored"),
         f"boxes as {table.stated_order}" if table.stated_order else "",
         "boxes in 0..1" if table.relative else "",
         table.style.describe(),
+        _name_unread(table, titles),
     ]
     return "; ".join(filter(None, [*parts, *details]))
+
+
+def _name_unread(table: "_TableFormat", titles: Sequence[str]) -> str:
+    """Return `not read: x, y`; empty where all columns are read."""
+    unread = [title for i, title in enumerate(titles) if title.strip() and i not in table.columns.used]
+    more = ", …" * (len(unread) > MOST_UNREAD)
+    return f"not read: {', '.join(unread[:MOST_UNREAD])}{more}" if unread else ""
+
+
+def _note_rivals(name: str, found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]], notes: Notes) -> None:
+    """Note columns that may be the label, too, and say something else."""
+    for other in columns.find_rivals(found, titles):
+        pairs = ((columns.pick(row, found.label), columns.pick(row, other)) for row in rows)
+        # An index stands beside its name.
+        differing = [pair for pair in pairs if class_key(str(pair[0])) != class_key(str(pair[1])) and pair[1] != ""]
+        if differing and not all(to_number(second) is not None for _, second in differing):
+            first, second = differing[0]
+            notes.said.append(
+                f"{titles[found.label or 0]} of {name} was read as the label, and {titles[other]} was not: "
+                f"the first line in which they differ has {first} and {second}."
+            )
 
 
 def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str:
@@ -187,8 +229,12 @@ def _find_format(
     relative = _is_relative(name, numbers)
     stated_order = notes.use("box") if found.numbers else ""
     order = stated_order or found.order or _find_order(name, rows, found, numbers, relative)
+    if order not in ORDERS:
+        raise UnclearLabels(
+            f"The title of the boxes of {name} does not say what they are: say it ({ask_which('box')})."
+        )
     names = name_indices() if _has_indices(found, rows) else {}
-    return _TableFormat(found, style, SHIFTS[order], relative, names, stated_order)
+    return _TableFormat(found, style, ORDERS[order], relative, names, stated_order)
 
 
 def _has_indices(found: Columns, rows: Sequence[Sequence[Any]]) -> bool:
@@ -249,8 +295,8 @@ class _TableFormat:
 
     columns: Columns
     style: NumberStyle
-    shift: float | None
-    """A value of `SHIFTS`."""
+    to_corners: Callable[[Box], Box]
+    """A value of `ORDERS`."""
     relative: bool
     """Whether boxes are in parts of the picture."""
     names: Mapping[int, str]
@@ -283,19 +329,17 @@ class _TableFormat:
             return self.columns.read_class(row)
         label = columns.pick(row, self.columns.label)
         text = str(label).strip() if isinstance(label, str | int | float) else ""
+        if text.startswith(("[{", "{")):
+            raise LabelError("its label is JSON, as in a CSV of Label Studio: export JSON or JSON-MIN in its place")
         if self.names and INDEX.fullmatch(text):
             return self.names.get(int(float(text)), text)
         if self.style != POINT and not self.columns.numbers and to_number(text) is not None:
             return f"{self.style.parse_one(text):.15g}"
         return text
 
-    def _read_box(self, numbers: Sequence[Any]) -> tuple[float, float, float, float]:
+    def _read_box(self, numbers: Sequence[Any]) -> Box:
         a, b, c, d = self.style.parse(numbers)
-        if self.shift is None:
-            return a, b, c, d
-        left = a - self.shift * c
-        top = b - self.shift * d
-        return left, top, left + c, top + d
+        return self.to_corners((a, b, c, d))
 
 
 def _has_no_object(label: str, numbers: Sequence[Any]) -> bool:

@@ -13,7 +13,7 @@ from sightglass.models.geometry import Box
 
 CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
 """What formats call a box around many objects: COCO, Open Images."""
-IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored"})
+IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored", "isignore", "isignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
 CONFIDENCE = ("confidence",)
 """What Open Images calls the mark of a label: 0 where people saw that the class is not there."""
@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 OTHER = {".": ",", ",": "."}
 """The mark of thousands, by that of decimals."""
 _STATED = {"comma": ",", "point": "."}
+MAX_SIDE = 65_535
+"""Pixels of a side of a picture, which no usual format has more of."""
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}([.,])\d{3}")
 """A number whose mark may be that of decimals or of thousands: `1,024`."""
 
@@ -152,10 +154,13 @@ def box_around_turned(box: Box, degrees: float, pivot: tuple[float, float]) -> B
 
 def read_size(width: Any, height: Any) -> tuple[int, int] | None:
     """Return the size of a picture that labels state; None for anything else."""
-    sides = [to_number(_join_thousands(side)) for side in (width, height)]
-    if None in sides or min(side or 0 for side in sides) < 1:
+    sides = [to_number(_join_thousands(side)) or 0 for side in (width, height)]
+    if max(sides) > MAX_SIDE:
+        # `400,000` has decimals, as spreadsheets write them.
+        sides = [to_number(side) or 0 for side in (width, height)]
+    if min(sides) < 1:
         return None
-    return int(sides[0] or 0), int(sides[1] or 0)
+    return int(sides[0]), int(sides[1])
 
 
 def _join_thousands(side: Any) -> Any:

@@ -17,6 +17,8 @@ from sightglass.models.geometry import Box
 PROJECT = "_via_img_metadata"
 SHAPE, ATTRIBUTES = "region_shape_attributes", "region_attributes"
 """Columns of the table, in JSON."""
+OWN = ("filename", "file_size")
+"""Columns that tell pictures apart."""
 NAMES = ("class", "label", "name", "type", "category", "object")
 """The attribute that names the class, where there are several."""
 
@@ -46,7 +48,7 @@ def list_rows(file: LabelFile, content: JsonContent, notes: Notes) -> Iterator[R
     name = _find_name(file.name, (region.get(ATTRIBUTES) for region in regions), notes)
     for line, entry in enumerate(entries, 1):
         picture = str(entry.get("filename") or "")
-        yield picture, line, lambda: None
+        yield picture, 0, lambda: None
         # Version 1 has them in an object.
         for region in list_tables(entry.get("regions")):
             yield picture, line, partial(_parse, region.get("shape_attributes"), region.get(ATTRIBUTES), name)
@@ -65,13 +67,19 @@ def list_table(
             yield file, line, partial(refuse, OTHER_FORM)
     attributes = [_parse_json(row[places[ATTRIBUTES]]) for _, row in cells]
     name = _find_name(file, attributes, notes)
+    yield from _list_pictures([row for _, row in cells], places)
     for (line, row), about in zip(cells, attributes, strict=True):
         picture = row[places["filename"]]
         shape = _parse_json(row[places[SHAPE]])
         if shape:
             yield picture, line, partial(_parse, shape, about, name)
-        else:
-            yield picture, line, lambda: None
+
+
+def _list_pictures(rows: Sequence[Sequence[str]], places: Mapping[str, int]) -> Iterator[Row]:
+    """Yield each picture of a table once, which has a row for each of its regions."""
+    own = [places[title] for title in OWN if title in places]
+    for picture, *_ in dict.fromkeys(tuple(row[place] for place in own) for row in rows):
+        yield picture, 0, lambda: None
 
 
 def _parse_json(text: str) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sightglass.common.errors import UnclearLabels
 from sightglass.evaluation.label_files.class_files import ClassFile
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, decode
@@ -35,7 +36,7 @@ class YoloRows:
     names: Mapping[int, str]
     """Names of classes by index."""
     keypoints: int
-    """Numbers of the keypoints behind a box, by `kpt_shape`; 0 where none is stated."""
+    """Numbers of the keypoints behind a box, by `kpt_shape` or by rows that show it; 0 where nothing tells."""
     tracked: bool | None
     """Whether six numbers of which the last is 0 or 1 are a box, its confidence and its track; None: that is open."""
     angled: bool
@@ -97,24 +98,54 @@ def _to_box(values: Sequence[float]) -> Box:
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
-def _are_keypoints(values: Sequence[float]) -> bool:
-    """Return whether a box and points of three numbers follow each other, the third of each its visibility."""
+def _may_be_keypoints(values: Sequence[float]) -> bool:
+    """Return whether a box and points of three numbers may follow each other, the third of each its visibility."""
     points = values[_BOX:]
-    if not points or len(points) % 3 or any(value not in (0, 1, 2) for value in points[2::3]):
-        return False
-    if len(values) % 2 or max(points[2::3]) > MAX_COORDINATE:
-        # No polygon has an odd number, nor a coordinate of 2.
-        return True
+    return bool(points) and len(points) % 3 == 0 and all(value in (0, 1, 2) for value in points[2::3])
+
+
+def _are_surely_keypoints(values: Sequence[float]) -> bool:
+    """Return whether numbers are a box and its keypoints: no polygon has an odd number, nor a coordinate of 2."""
+    return _may_be_keypoints(values) and (len(values) % 2 == 1 or 2 in values[_BOX + 2 :: 3])
+
+
+def _are_keypoints(values: Sequence[float]) -> bool:
+    """Return whether numbers are a box and keypoints near it."""
+    if not _may_be_keypoints(values) or _are_surely_keypoints(values):
+        return _may_be_keypoints(values)
     x0, y0, x1, y1 = _to_box(values)
+    points = values[_BOX:]
     seen = [(x, y) for x, y, visible in zip(*(points[i::3] for i in range(3)), strict=True) if visible]
     return all(x0 - 0.05 <= x <= x1 + 0.05 and y0 - 0.05 <= y <= y1 + 0.05 for x, y in seen)
 
 
 def understand(files: Sequence[LabelFile], classes: ClassFile, notes: Notes) -> YoloRows:
     """Return how the rows of these files are read."""
-    keypoints = next(filter(None, map(_read_keypoints, classes.beside)), 0)
     sample = files[:SAMPLE]
+    keypoints = _find_keypoints(classes) or _count_keypoints(sample)
     return YoloRows(classes.names, keypoints, _are_tracked(sample), _are_angled(sample), notes)
+
+
+def _find_keypoints(classes: ClassFile) -> int:
+    """Return how many numbers the keypoints of a row have by `kpt_shape`; 0 without any, Problem for two."""
+    counts = {*map(_read_keypoints, classes.beside)} - {0}
+    if len(counts) > 1:
+        stated = " and ".join(map(str, sorted(counts)))
+        raise UnclearLabels(
+            f"The files beside the labels state two kpt_shape, of {stated} numbers: leave the right one."
+        )
+    return counts.pop() if counts else 0
+
+
+def _count_keypoints(files: Sequence[LabelFile]) -> int:
+    """Return how many numbers the keypoints have of the rows of these files that can be nothing else; 0 without any."""
+    counts: set[int] = set()
+    for file in files:
+        for _, (_, *texts) in _list_lines(file):
+            values = [number for number in map(to_number, texts) if number is not None]
+            if len(values) == len(texts) and _are_surely_keypoints(values):
+                counts.add(len(values) - _BOX)
+    return counts.pop() if len(counts) == 1 else 0
 
 
 def _read_keypoints(table: Any) -> int:

@@ -14,7 +14,7 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.received import open_received
-from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 from sightglass.report import embedded_recipe
 from sightglass.ui import painter
 from sightglass.ui.session import page, reopen, state, url_state
@@ -215,7 +215,7 @@ def store_upload(files: Iterable[tuple[str, bytes]]) -> None:
         except Problem as problem:
             problems.append(str(problem))
             others.append((name, data))
-    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in others):
+    if any(name.lower().endswith(weights.SUFFIXES) for name, _ in others):
         navigation, problems = state.of(state.Navigation), []
         navigation.model_files, navigation.go_to = others, page.script("models")
     pictures.problem = " ".join(problems) or None

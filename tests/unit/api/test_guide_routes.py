@@ -97,6 +97,25 @@ def test_a_field_without_effect_is_said(client: TestClient, scene: Path, route: 
     assert f"{field}={value} has no effect with this method." in said["notes"]
 
 
+BOX_FIELDS = [("iou", 0.01), ("confidence", 0.95), ("confidence", 0.0), ("conf_threshold", 0.9), ("classes", ["star"])]
+
+
+@pytest.mark.parametrize(("field", "value"), BOX_FIELDS)
+def test_fields_of_boxes_are_said_where_a_map_of_all_draws_none(
+    client: TestClient, scene: Path, field: str, value: Any
+) -> None:
+    picture = base64.b64encode(scene.read_bytes()).decode()
+
+    def ask(**fields: Any) -> list[str]:
+        body = {"image": picture, "model": "demo-s", field: value} | fields
+        notes = client.post("/generate_heatmap", json=body).json()["notes"]
+        return [note for note in notes if "the map is of all boxes" in note]
+
+    name = {"conf_threshold": "confidence"}.get(field, field)
+    assert ask() == [f"{name} has no effect: the map is of all boxes, and none is drawn without show_box."]
+    assert not ask(show_box=True) and not ask(within="each")
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(("field", "value"), [("iou", 0.5), ("confidence", 0.5), ("classes", ["star"])])
 def test_a_field_of_boxes_is_refused_by_a_classifier(

@@ -14,7 +14,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.left_out import describe_left_out
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source as picture_source
-from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.image import to_jpeg, to_path
 from sightglass.explain.picture.source import Item, find, spread
 from sightglass.explain.tasks import TASKS
 from tests.corpus import zip_of
@@ -189,7 +189,15 @@ def test_what_was_drawn_without_a_recipe_is_left_out(name: str, tmp_path: Path, 
     assert left_out[f"results/{name}"] == picture_source.OWN
 
 
-def test_folders_of_results_are_left_out(tmp_path: Path, bus: Path) -> None:
+@pytest.mark.parametrize("name", ["a b.png", "a%20b.png"])
+def test_an_address_of_a_file_is_its_path(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    assert to_path(f"file://{tmp_path}/a%20b.png") == tmp_path / name
+    assert to_path(f"file://localhost{tmp_path}/a%20b.png") == tmp_path / name
+
+
+@pytest.mark.parametrize("door", ["folder", "archive", "storage"])
+def test_folders_of_results_are_left_out(door: str, tmp_path: Path, bus: Path) -> None:
     explanation = Explainer("demo-cls-s")(bus, top_k=1)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(bus.read_bytes())
@@ -197,9 +205,21 @@ def test_folders_of_results_are_left_out(tmp_path: Path, bus: Path) -> None:
     results = tmp_path / "photos" / "explained"
     (results / "bus_original.jpg").write_bytes(bus.read_bytes())
     (results / "mine.jpg").write_bytes(bus.read_bytes())
+    (results / "maps").mkdir()
+    np.save(results / "maps" / "a.npy", explanation.heatmaps[0].values)
     left_out: dict[str, str] = {}
-    items = find(tmp_path, left_out=left_out)
+    files = {file.relative_to(tmp_path).as_posix(): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    source: Path | str = tmp_path
+    if door == "archive":
+        source = packed(tmp_path / "all.zip", files)
+    if door == "storage":
+        memory = pytest.importorskip("fsspec").filesystem("memory")
+        for name, data in files.items():
+            memory.pipe_file(f"/explained/{name}", data)
+        source = "memory://explained"
+    items = find(source, left_out=left_out)
     assert [item.key for item in items] == ["photos/a.jpg", "photos/explained/mine.jpg"]
     drawn = [name for name, reason in left_out.items() if reason == picture_source.OWN]
-    assert {"photos/explained/gradcam_prediction.png", "photos/explained/bus_original.jpg"} <= {*drawn}
+    named = ("gradcam_prediction.png", "bus_original.jpg", "maps/a.npy")
+    assert {f"photos/explained/{name}" for name in named} <= {*drawn}
     assert any(name.startswith("photos/explained/top_predictions/") for name in drawn)

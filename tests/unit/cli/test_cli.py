@@ -76,6 +76,12 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched by its address: .*"),
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
         ("prove bus.png -m demo-cls-s --map 2000", 2, r"There is no answer 2000: demo-cls-s gives 10 here\..*"),
+        ("video bus.png -m demo-cls-s --score-thr .9", 2, r"demo-cls-s draws no boxes, so --score-thr would .*"),
+        ("batch bus.png -m demo-cls-s --score-thr .9", 2, r"demo-cls-s draws no boxes, so --score-thr would .*"),
+        ("compare bus.png -m demo-cls-s --score-thr .9", 2, r"None of these models draws boxes, so --score-thr .*"),
+        ("batch -", 2, r"A run reads no standard input \(-\): give a folder, a \.zip, or a list as .*"),
+        ("batch bus.png --labels -", 2, r"--labels reads no standard input \(-\): write the labels into a file, .*"),
+        ("batch bus.png --tolerance 5", 2, r"--tolerance needs --instead-of FOLDER: give both, or none\."),
         ("segment bus.png -m demo-s", 2, r".* gives no class to a pixel: use detect.*"),
         ("similarity bus.png", 2, r"Give two pictures.*"),
         ("similarity bus.png scene.png --gallery .", 2, r".*one picture or one folder.*"),
@@ -415,7 +421,7 @@ def test_batch_names_labelled_files_that_count_for_no_picture(call) -> None:
     Path("l.csv").write_text("file,label\na/a2.png,star\n1.png,star\nc/a2.png,star\n3.png,star\n")
     how = ("batch", "set", "--model", "demo-cls-s", "--workers", "1", "--labels", "l.csv", "--out", "out")
     out = call(*how)[1]
-    assert "Not among the pictures: c/a2.png and 3.png." in out
+    assert f"Not among the pictures in {Path.cwd().name}/set: c/a2.png and 3.png." in out
     assert "Not counted, as several pictures or several labels are called so: 1.png." in out
     # In a sample of them it stays unclear.
     result = json.loads(call(*how, "--restart", "--num-samples", "2", "--json")[1])

@@ -179,3 +179,48 @@ def test_pictures_of_nearly_one_name_have_folders_of_their_own() -> None:
 
 def test_words_keep_their_signs() -> None:
     assert split("rod-cross, -5_g - C++ A-") == ["rod", "cross,", "-5", "g", "C++", "A-"]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    [
+        (["x/a b.jpg"], {"x/a b.jpg": "set/x/a%20b.jpg"}),
+        (["x/a%20b.jpg", "x/a b.jpg"], {"x/a%20b.jpg": "", "x/a b.jpg": ""}),
+        (["x/a%b.jpg"], {"x/a%b.jpg": ""}),
+    ],
+)
+def test_a_name_as_in_an_address_is_that_of_a_picture(pictures: list[str], expected: dict[str, str]) -> None:
+    assert LabelledFiles(["set/x/a%20b.jpg"]).match(pictures)[0] == expected
+
+
+VAL = "/data/set/val"
+WITHIN: dict[str, tuple[str, list[str], list[str], dict[str, str], tuple[str, ...]]] = {
+    "another folder": (VAL, ["train/1.png"], ["1.png"], {}, ()),
+    "another folder of pictures": (f"{VAL}/images", ["train/images/1.png"], ["1.png"], {}, ()),
+    "another folder of labels": (f"{VAL}/images", ["train/labels/1"], ["1.png"], {}, ()),
+    "another part with the same class": (f"{VAL}/cats", ["train/cats/1.png"], ["1.png"], {}, ()),
+    "another class": ("/pets/cats", ["dogs/1.png"], ["1.png"], {}, ()),
+    "its own": (VAL, ["val/1.png"], ["1.png"], {"1.png": "val/1.png"}, ()),
+    "its own, in other letters": (VAL, ["Val/1.PNG"], ["1.png"], {"1.png": "Val/1.PNG"}, ()),
+    "its own, without an ending": (VAL, ["labels/val/1"], ["1.png"], {"1.png": "labels/val/1"}, ()),
+    "its own on another machine": (VAL, ["home/ann/val/1.png"], ["1.png"], {"1.png": "home/ann/val/1.png"}, ()),
+    "its own of pictures": (f"{VAL}/images", ["val/images/1.png"], ["1.png"], {"1.png": "val/images/1.png"}, ()),
+    "its own and another": (VAL, ["train/1.png", "val/1.png"], ["1.png"], {"1.png": "val/1.png"}, ()),
+    "its own and none": (VAL, ["val/1.png", "1.png"], ["1.png"], {"1.png": "1.png"}, ("val/1.png",)),
+    "its own twice": (VAL, ["a/val/1.png", "b/val/1.png"], ["1.png"], {}, ("a/val/1.png", "b/val/1.png")),
+    "none": (VAL, ["1.png"], ["1.png"], {"1.png": "1.png"}, ()),
+    "that of any set": (VAL, ["images/1.png"], ["1.png"], {"1.png": "images/1.png"}, ()),
+    "one below it": (VAL, ["cats/1.png"], ["cats/1.png", "1.png"], {"cats/1.png": "cats/1.png"}, ()),
+    "a longer one": (VAL, ["val/cats/1.png"], ["cats/1.png"], {"cats/1.png": "val/cats/1.png"}, ()),
+    "another longer one": (VAL, ["train/cats/1.png"], ["cats/1.png"], {}, ()),
+    "of a drive": ("C:/set/val", ["D:\\val\\1.png", "D:\\x\\2"], ["1.png", "2.png"], {"1.png": "D:\\val\\1.png"}, ()),
+    "not known": ("", ["train/1.png"], ["1.png"], {"1.png": "train/1.png"}, ()),
+    "a root": ("/", ["train/1.png"], ["1.png"], {"1.png": "train/1.png"}, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_the_folder_of_the_pictures_is_a_part_of_their_paths(name: str) -> None:
+    folder, labelled, pictures, expected, unclear = WITHIN[name]
+    found = LabelledFiles(labelled).match(pictures, folder)
+    assert found == (dict.fromkeys(pictures, "") | expected, unclear)

@@ -475,6 +475,132 @@ def test_an_id_of_two_names_counts_for_neither(name: str, tmp_path: Path) -> Non
     assert {problem.reason for problem in truth.problems} == reasons
 
 
+def studio_task(address: str, label: str, kind: str = "rectanglelabels") -> dict[str, Any]:
+    value = {"x": 5, "y": 10, "width": 20, "height": 40, kind: [label]}
+    result = {"type": kind, "value": value if kind == "rectanglelabels" else {kind: [label]}}
+    return {"data": {"image": address}, "annotations": [{"result": [result]}]}
+
+
+def via_entry(label: str) -> dict[str, Any]:
+    shape = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+    return {"filename": "1.jpg", "regions": [{"shape_attributes": shape, "region_attributes": {"class": label}}]}
+
+
+def cvat_twice(*contents: str) -> str:
+    images = "".join(f'<image name="1.jpg">{content}</image>' for content in contents)
+    return f"<annotations>{images}</annotations>"
+
+
+CVAT_BOX = '<box label="cat" xtl="1" ytl="2" xbr="30" ybr="40"/>'
+UPLOADED = ("/data/upload/1/0a1b2c3d-1.jpg", "/data/upload/1/9a9b9c9d-1.jpg")
+VIA_TITLE = "filename,file_size,region_shape_attributes,region_attributes\n"
+VIA_ROW = (
+    '1.jpg,{},"{{""name"": ""rect"", ""x"": 1, ""y"": 2, ""width"": 3, ""height"": 4}}","{{""class"": ""cat""}}"\n'
+)
+ONE_NAME: dict[str, Any] = {
+    "studio.json": [studio_task(UPLOADED[0], "cat"), studio_task(UPLOADED[1], "dog")],
+    "choices.json": [studio_task(UPLOADED[0], "cat", "choices"), studio_task(UPLOADED[1], "dog", "choices")],
+    "min.json": [{"image": address, "label": percent("b")} for address in UPLOADED],
+    "cvat.xml": cvat_twice(CVAT_BOX, CVAT_BOX),
+    "tags.xml": cvat_twice('<tag label="cat"/>', '<tag label="dog"/>'),
+    "via.json": {"1.jpg100": via_entry("cat"), "1.jpg200": via_entry("dog")},
+    "via.csv": VIA_TITLE + VIA_ROW.format(100) + VIA_ROW.format(200),
+    "createml.json": json.loads(create_ml().replace("a.jpg", "1.jpg").replace("b.jpg", "1.jpg")),
+    "flags": {
+        f"{label}.json": f'{{"imagePath": "1.jpg", "shapes": [], "flags": {{"{label}": true}}}}'
+        for label in ("cat", "dog")
+    },
+}
+
+
+@pytest.mark.parametrize("name", ONE_NAME)
+def test_a_name_of_several_pictures_counts_for_none(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"There are no labels .* 1\.jpg is the name of several pictures"):
+        ground_truth.read(write(tmp_path, name, ONE_NAME[name]))
+
+
+def test_frames_of_a_clip_that_is_written_as_pictures_are_these(tmp_path: Path) -> None:
+    meta = "<meta><mode>interpolation</mode><start_frame>0</start_frame><stop_frame>1</stop_frame></meta>"
+    content = (
+        cvat_twice(CVAT_BOX, "").replace("1.jpg", "frame_000000", 1).replace("<annotations>", f"<annotations>{meta}")
+    )
+    truth = ground_truth.read(write(tmp_path, "clip.xml", content))
+    assert {key: len(boxes) for key, boxes in truth.pictures.items()} == {"frame_000000": 1, "1.jpg": 0}
+
+
+def shape_of(label: str, **more: Any) -> dict[str, Any]:
+    value = {"x": 5, "y": 10, "width": 20, "height": 40, "rectanglelabels": [label]}
+    return {"id": "r", "type": "rectanglelabels", "to_name": "image", "value": value, **more}
+
+
+def choice_of(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": "c", "type": "choices", "from_name": "kind", "to_name": "image", "value": {"choices": [name]}, **more}
+
+
+TWO_PICTURES = {"reference": "b.jpg", "image": "a.jpg"}
+ON_REGION = {"id": "r", "value": {"x": 5, "y": 10, "width": 20, "height": 40, "choices": ["hidden"]}}
+LABELS = {"x": 5, "y": 10, "width": 20, "height": 40}
+STUDIO: dict[str, tuple[dict[str, str], list[Any], dict[str, list[str]], str]] = {
+    "the usual key": (TWO_PICTURES, [shape_of("cat")], {"a.jpg": ["cat"]}, ""),
+    "the named key": (TWO_PICTURES, [shape_of("cat", to_name="reference")], {"b.jpg": ["cat"]}, ""),
+    "both keys": (
+        TWO_PICTURES,
+        [shape_of("cat"), shape_of("dog", to_name="reference")],
+        {"a.jpg": ["cat"], "b.jpg": ["dog"]},
+        "",
+    ),
+    "another key": ({"mask": "b.jpg", "img": "a.jpg"}, [shape_of("cat")], {"a.jpg": ["cat"]}, ""),
+    "one picture": ({"x": "b.jpg", "text": "image"}, [shape_of("cat")], {"b.jpg": ["cat"]}, ""),
+    "one picture twice": ({"x": "b.jpg", "y": "b.jpg"}, [shape_of("cat")], {"b.jpg": ["cat"]}, ""),
+    "open": ({"x": "b.jpg", "y": "a.jpg"}, [shape_of("cat")], {}, "its pictures x and y are several"),
+    "no shapes": (TWO_PICTURES, [], {"a.jpg": []}, ""),
+    "a choice on a region": (
+        {"image": "a.jpg"},
+        [shape_of("cat"), choice_of("hidden", **ON_REGION)],
+        {"a.jpg": ["cat"]},
+        "1 choice on a region was left out",
+    ),
+    "a choice below a region": (
+        {"image": "a.jpg"},
+        [shape_of("cat"), choice_of("hidden", parentID="r")],
+        {"a.jpg": ["cat"]},
+        "1 choice on a region was left out",
+    ),
+    "a choice of the picture beside shapes": (
+        {"image": "a.jpg"},
+        [shape_of("cat"), choice_of("street")],
+        {"a.jpg": ["cat", "street"]},
+        "",
+    ),
+    "two questions": (
+        {"image": "a.jpg"},
+        [choice_of("street"), choice_of("day", id="d", from_name="light")],
+        {"a.jpg": []},
+        "one of 2 questions",
+    ),
+    "labels apart": (
+        {"image": "a.jpg"},
+        [
+            {"id": "r", "type": "rectangle", "value": LABELS},
+            {"id": "r", "type": "labels", "value": {**LABELS, "labels": ["cat"]}},
+        ],
+        {"a.jpg": ["cat"]},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDIO)
+def test_label_studio_says_which_picture_and_what_a_result_is_about(name: str, tmp_path: Path) -> None:
+    data, results, expected, said = STUDIO[name]
+    other = {"data": {"image": "z.jpg"}, "annotations": [{"result": [shape_of("cow")]}]}
+    tasks = [{"data": data, "annotations": [{"result": results}]}, other]
+    truth = ground_truth.read(write(tmp_path, "l.json", json.dumps(tasks)))
+    classes = {key: [box.label for box in boxes] for key, boxes in truth.pictures.items() if key != "z.jpg"}
+    whole = {key: [*classes.get(key, []), label] for key, label in truth.picture_labels.items()}
+    assert classes | whole == expected and said in " ".join(truth.read_as.list_sentences())
+
+
 HOSTILE: dict[str, Any] = {
     "entity.xml": '<!DOCTYPE x [<!ENTITY a "aaaa">]><annotations><image name="&a;"/></annotations>',
     "cut.xml": "<annotations><image name='a.jpg'><box",

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.evaluation import ground_truth, label_sizes, masks
 from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files import options
 from sightglass.evaluation.label_files.options import LabelOptions
+from sightglass.evaluation.label_files.rows import TrueBox
+from sightglass.evaluation.label_files.values import read_size
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
@@ -118,6 +120,7 @@ IN_CELL: dict[str, tuple[str, Any]] = {
     "title": ('file,label,"bbox (x1, y1, x2, y2)"\na.jpg,cat,"[10, 20, 60, 100]"\n', BOX),
     "title alone": ("file,label,xywh\na.jpg,cat,10 20 50 80\n", BOX),
     "middle": ("file,label,box_cxcywh\na.jpg,cat,35 60 50 80\n", BOX),
+    "y first": ("file,label,bbox_yxyx\na.jpg,cat,20 10 100 60\n", BOX),
     "size refutes": ('file,width,height,label,bbox\na.jpg,70,110,cat,"(10,20,60,100)"\n', BOX),
     "corner refutes": ('file,label,bbox\na.jpg,cat,"[60, 100, 50, 80]"\n', (60, 100, 110, 180)),
     "json": ([{"file": "a.jpg", "label": "cat", "bbox_xyxy": [10, 20, 60, 100]}], BOX),
@@ -155,6 +158,20 @@ MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "cvat.xml": ('<annotations><image name="a.jpg"><box label="cat" xtl="1" ytl="2" xbr="3" ybr="4" occluded="1">'
                  '<attribute name="is_crowd">true</attribute></box></image></annotations>', (True, False)),
     "VOC": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<truncated>1</truncated><bndbox>")}, (False, False)),
+    "group.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "IsGroupOf": 1}]}, (True, False)),
+    "difficult.json": (COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "difficult": True}]}, (False, True)),
+    "attributes.json": (
+        COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "iscrowd": 0, "attributes": {"is_crowd": True}}]},
+        (True, False),
+    ),
+    "createml.json": (
+        [{"image": "a.jpg", "annotations": [
+            {"label": "cat", "iscrowd": 1, "coordinates": {"x": 3, "y": 4, "width": 2, "height": 2}}]}],
+        (True, False),
+    ),
+    "is_ignored.csv": ("file,x0,y0,x1,y1,label,is_ignored\na.jpg,1,2,3,4,cat,1\n", (False, True)),
+    "VOC, crowd": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<iscrowd>1</iscrowd><bndbox>")}, (True, False)),
+    "VOC, ignore": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<ignore>1</ignore><bndbox>")}, (False, True)),
     "VOC, difficult": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<difficult> 1 </difficult><bndbox>")},
                        (False, True)),
 }  # fmt: skip
@@ -252,7 +269,7 @@ SIZES: dict[str, tuple[tuple[int, int], tuple[float, ...], dict[str, str], str]]
         "as from a picture that was stretched",
     ),
     "letterbox": ((108, 108), (33.5, 32, 53.5, 64), {"sizes": "letterbox"}, "as from a picture with borders"),
-    "wrong size": ((128, 128), (40, 64, 80, 128), {"sizes": "picture"}, "in pixels of the picture"),
+    "wrong size": ((128, 128), (40, 64, 80, 128), {"sizes": "picture"}, "as of the picture itself"),
 }
 
 
@@ -288,6 +305,22 @@ def test_a_size_that_does_not_fit_is_said_with_both_values(
     assert is_one_sentence(str(refused.value)) and "--labels-as sizes=picture" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        ("400", "200", (400, 200)),
+        ("2,000", "1.500", (2000, 1500)),
+        ("400,000", "200,000", (400, 200)),
+        ("400,000", "20,000", (400, 20)),
+        ("400,0", "200,0", (400, 200)),
+        ("65,535", "1", (65_535, 1)),
+        ("-4,000", "200", None),
+    ],
+)
+def test_a_size_is_whole_and_of_a_picture(width: str, height: str, size: tuple[int, int] | None) -> None:
+    assert read_size(width, height) == size
+
+
 def test_pictures_whose_size_fits_count_beside_others(tmp_path: Path) -> None:
     draw(tmp_path, (40, 64, 80, 128), (162, 216))
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
@@ -309,12 +342,44 @@ def test_the_size_is_read_of_each_format_that_states_it(name: str, tmp_path: Pat
         "table.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,81,108,cat,20,32,40,64\n",
         "studio.json": json.dumps(
             [{"image": "a.jpg", "label": [{"x": 24.6914, "y": 29.6296, "width": 24.6914, "height": 29.6296,
-                                           "rectanglelabels": ["cat"], "original_width": 640, "original_height": 640}]}]
+                                           "rectanglelabels": ["cat"], "original_width": 648, "original_height": 864}]}]
         ),
     }  # fmt: skip
     truth = place(tmp_path, texts[name], "a.xml" if name == "VOC" else name)
     (found,) = truth.find("a.jpg") or ()
     assert found.box == pytest.approx(whites(tmp_path), abs=0.01)
+
+
+PADDED = {
+    "studio.json": json.dumps(
+        [{"image": "a.jpg", "label": [{"x": 10, "y": 50, "width": 50, "height": 12.5, "rectanglelabels": ["cat"],
+                                       "original_width": 640, "original_height": 640}]}]
+    ),
+    "table.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,640,640,cat,.1,.5,.6,.625\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_parts_of_a_picture_of_another_shape_are_asked_about(name: str, tmp_path: Path) -> None:
+    draw(tmp_path, (0, 0, 9, 9), (200, 100))
+    with pytest.raises(Problem, match="state 640 x 640 pixels, and it has 200 x 100"):
+        place(tmp_path, PADDED[name], name)
+    # Of the 640 x 640 the picture is in the rows 160 to 480.
+    for sizes, box in {
+        "letterbox": (20, 50, 120, 75),
+        "stretch": (20, 50, 120, 62.5),
+        "picture": (20, 50, 120, 62.5),
+    }.items():
+        truth = place(tmp_path, PADDED[name], name, sizes=sizes)
+        assert (truth.find("a.jpg") or ())[0].box == pytest.approx(box)
+        assert not any("no effect" in sentence for sentence in truth.read_as.list_sentences())
+
+
+@pytest.mark.parametrize("sizes", ["stretch", "picture"])
+def test_a_turn_is_said_where_the_stated_size_fits_neither_way(sizes: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216), 6)
+    truth = place(tmp_path, state((640, 640), (10, 10, 90, 90)), sizes=sizes)
+    assert any("--labels-as exif=stored" in sentence for sentence in truth.read_as.list_sentences())
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -433,6 +498,53 @@ def test_names_of_masks_may_begin_at_1(tmp_path: Path) -> None:
     assert truth.read_as.classes == 2 and masks.FROM_1.format("classes.json") in truth.read_as.list_sentences()
     found = masks.decode(truth.masks["a"], (1, 3), truth.mask_labels, {"ground": 0, "cat": 5}, 6)
     assert found.tolist() == [[masks.VOID, 0, 5]]
+
+
+NAMED: dict[str, tuple[str, list[int], list[int]]] = {
+    "a gap": ('{"0": "ground", "2": "cat"}', [0, 1, 2, 255], [0, masks.VOID, 5, masks.VOID]),
+    "255 named": ('{"0": "ground", "255": "cat"}', [0, 255, 0, 255], [0, 5, 0, 5]),
+    "255 named beside others": ('{"0": "ground", "128": "dog", "255": "cat"}', [0, 128, 255, 0], [0, 7, 5, 0]),
+    "255 not named": ('{"0": "ground", "128": "cat"}', [0, 128, 255, 0], [0, 5, masks.VOID, 0]),
+    "names first": ('{"cat": 200, "ground": 10}', [10, 200, 0, 11], [0, 5, masks.VOID, masks.VOID]),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_masks_are_those_of_their_values(name: str, tmp_path: Path) -> None:
+    names, values, expected = NAMED[name]
+    (tmp_path / "a.png").write_bytes(png([values]))
+    write(tmp_path, "names", {"classes.json": names})
+    truth = masks.read(tmp_path, LabelOptions(names="classes.json"))
+    indices = {"ground": 0, "cat": 5, "dog": 7}
+    found = masks.decode(truth.masks["a"], (1, 4), truth.mask_labels, indices, 8, binary=truth.read_as.binary)
+    sentences = truth.read_as.list_sentences()
+    assert found.tolist() == [expected] and masks.SOME.format("classes.json") in sentences
+    assert "classes.json names the classes." in sentences and len(sentences) == 3
+
+
+MASKS_OF_ONE: dict[str, tuple[list[str], dict[str, int], dict[str, str]]] = {
+    "a mask": (["a.png"], {"a": 0}, {}),
+    "called one": (["a_mask.png"], {"a": 0}, {}),
+    "in capitals": (["a_MASK.png", "b_Mask.PNG"], {"a": 0, "b": 1}, {}),
+    "beside another": (["a.png", "a_mask.png"], {"a": 1}, {"a.png": "beside a_mask.png"}),
+    "two that are called one": (
+        ["a_MASK.png", "a_mask.png", "b.png"],
+        {"b": 2},
+        dict.fromkeys(["a_MASK.png", "a_mask.png"], "one of several masks of a picture"),
+    ),
+    "in two folders": (["x/a_mask.png", "y/a.png"], {"x/a": 0, "y/a": 1}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MASKS_OF_ONE)
+def test_a_picture_has_one_mask_and_the_others_are_named(name: str, tmp_path: Path) -> None:
+    files, expected, left_out = MASKS_OF_ONE[name]
+    for value, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(png([[value]]))
+    truth = masks.read(tmp_path)
+    found = {key: int(np.asarray(Pillow.open(io.BytesIO(data)))[0, 0]) for key, data in truth.masks.items()}
+    assert found == expected and truth.left_out == left_out
 
 
 # ---- masks of 0 and 255
@@ -617,6 +729,202 @@ def test_an_option_without_effect_is_said(name: str, given: dict[str, str], tmp_
     assert f"--labels-as {option}={value} has no effect on these labels." in truth.read_as.list_sentences()
 
 
+@pytest.mark.parametrize(
+    ("size", "given", "is_idle"),
+    [
+        ((162, 216), {"sizes": "stretch"}, True),
+        ((81, 108), {"sizes": "stretch"}, False),
+        ((162, 216), {"sizes": "letterbox"}, True),
+        ((162, 216), {"exif": "stored"}, True),
+        ((162, 216), {"exif": "turned"}, True),
+    ],
+)
+def test_an_option_of_sizes_without_effect_is_said(
+    size: tuple[int, int], given: dict[str, str], is_idle: bool, tmp_path: Path
+) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (162, 216))
+    sentences = place(tmp_path, state(size, (20, 32, 40, 64)), **given).read_as.list_sentences()
+    ((option, value),) = given.items()
+    assert (f"--labels-as {option}={value} has no effect on these labels." in sentences) == is_idle
+
+
+@pytest.mark.parametrize("value", ["turned", "stored"])
+def test_an_option_on_a_turned_picture_has_an_effect(value: str, tmp_path: Path) -> None:
+    draw(tmp_path, (40, 64, 80, 128), (200, 200), orientation=3)
+    sentences = place(tmp_path, state((200, 200), (40, 64, 80, 128)), exif=value).read_as.list_sentences()
+    assert not any("has no effect" in sentence for sentence in sentences)
+
+
+def test_options_without_effect_on_masks_are_said(tmp_path: Path) -> None:
+    Pillow.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "a.png")
+    read = masks.read(tmp_path, LabelOptions(decimal="comma", box="xywh")).read_as
+    assert [sentence for sentence in read.list_sentences() if "no effect" in sentence] == [
+        "--labels-as decimal=comma has no effect on these labels.",
+        "--labels-as box=xywh has no effect on these labels.",
+    ]
+
+
+def test_another_word_in_the_title_of_a_box_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "file,label,bbox_tlbr\na.jpg,cat,10 20 60 100\n")
+    with pytest.raises(UnclearLabels, match="does not say what they are"):
+        ground_truth.read(path)
+    assert (ground_truth.read(path, LabelOptions(box="xyxy")).find("a.jpg") or ())[0].box == BOX
+    path = write(tmp_path, "a.csv", "file,label,bbox_id\na.jpg,cat,7\n")
+    assert ground_truth.read(path).picture_labels == {"a.jpg": "cat"}
+
+
+def test_shapes_in_a_table_of_label_studio_are_no_class(tmp_path: Path) -> None:
+    shape = json.dumps([{"x": 1, "y": 2, "width": 3, "height": 4, "rectanglelabels": ["cat"]}]).replace('"', '""')
+    path = write(tmp_path, "l.csv", f'image,id,label\na.jpg,1,"{shape}"\nb.jpg,2,cat\n')
+    truth = ground_truth.read(path)
+    assert truth.picture_labels == {"b.jpg": "cat"}
+    assert [problem.reason.endswith("export JSON or JSON-MIN in its place") for problem in truth.problems] == [True]
+
+
+@pytest.mark.parametrize("title", ["is_train", "split", "test", "fold"])
+def test_the_part_of_a_data_set_is_no_class(title: str, tmp_path: Path) -> None:
+    text = f"filename,cat,dog,{title}\na.jpg,1,0,0\nb.jpg,0,1,1\nc.jpg,1,0,1\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "cat"}
+
+
+def test_the_titled_column_of_pictures_is_read(tmp_path: Path) -> None:
+    text = "previous,filename,label\nz.jpg,a.jpg,cat\na.jpg,b.jpg,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog"}
+
+
+def test_a_file_of_voc_that_names_another_picture_is_said(tmp_path: Path) -> None:
+    names = {"a": "b.jpg", "b": "c.jpg", "d": "..\\set\\d.jpg", "e.1": "e.1"}
+    path = write(tmp_path, "VOC", {f"{key}.xml": VOC.format(name) for key, name in names.items()})
+    truth = ground_truth.read(path)
+    assert {*truth.pictures} == {"b.jpg", "c.jpg", "../set/d.jpg", "e.1"}
+    words = "2 files have other names than the pictures that they name: these pictures' labels are read."
+    assert words in truth.read_as.list_sentences()
+
+
+def test_keypoints_are_told_by_the_rows_beside(tmp_path: Path) -> None:
+    rows = "0 .3 .3 .2 .2 .05 .05 1 .3 .3 1\n0 .3 .3 .2 .2 .3 .3 2 .3 .3 1\n"
+    truth = ground_truth.read(write_all(tmp_path, "set", {"classes.txt": "cat\n", "labels/a.txt": rows}))
+    assert [box.box for box in truth.find("a.jpg") or ()] == [pytest.approx((0.2, 0.2, 0.4, 0.4))] * 2
+
+
+def test_two_shapes_of_keypoints_are_asked_about(tmp_path: Path) -> None:
+    files = {
+        "data.yaml": "names: [cat]\nkpt_shape: [3, 3]\n",
+        "dataset.yaml": "names: [cat]\nkpt_shape: [2, 2]\n",
+        "labels/a.txt": "0 .3 .3 .2 .2 .3 .3 .3 .3\n",
+    }
+    with pytest.raises(UnclearLabels, match="two kpt_shape, of 4 and 9 numbers"):
+        ground_truth.read(write_all(tmp_path, "set", files))
+
+
+INDEXED = {
+    "a.xml": "<annotation><filename>a.jpg</filename><object><name>2</name><bndbox><xmin>11</xmin><ymin>21</ymin>"
+    "<xmax>60</xmax><ymax>100</ymax></bndbox></object></annotation>",
+    "a.json": '[{"image": "a.jpg", "annotations": [{"label": "2", "coordinates": '
+    '{"x": 35, "y": 60, "width": 50, "height": 80}}]}]',
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_indices_are_named_in_every_format(name: str, tmp_path: Path) -> None:
+    files = {name: INDEXED[name], "classes.json": '{"1": "dog", "2": "cat"}'}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
+    assert "classes.json names the classes." in truth.read_as.list_sentences()
+
+
+def test_an_empty_line_among_names_is_said(tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\n\ndog\n", "data.yaml": "names: [cat, star, dog]\n", "labels/a.txt": LINE}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.classes == ("star",)
+    assert any(
+        "classes.txt was not used" in each and "line 2 is empty" in each for each in truth.read_as.list_sentences()
+    )
+
+
+@pytest.mark.parametrize(("mode", "box"), [(0, (10, 20, 50, 80)), (1, (10, 20, 60, 100)), (4, None)])
+def test_the_mode_of_a_box_of_coco_is_used(mode: int, box: Any, tmp_path: Path) -> None:
+    content = COCO | {
+        "annotations": [ENTRY | {"bbox": [10, 20, 50, 80], "bbox_mode": mode}, ENTRY | {"bbox": [1, 2, 3, 4]}]
+    }
+    truth = ground_truth.read(write(tmp_path, "l.json", json.dumps(content)))
+    found = [each.box for each in truth.find("a.jpg") or ()]
+    assert found == ([box] if box else []) + [(1, 2, 4, 6)]
+    assert [problem.reason for problem in truth.problems] == (
+        [] if box else ["its bbox_mode is 4, and 0 and 1 are read"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("image_id,previous,label\n0001,0002.png,star\n0002,0003.png,gear\n", {"0001": "star", "0002": "gear"}),
+        ("id,picture_file,label\n7,0001.png,star\n8,0002.png,gear\n", {"0001.png": "star", "0002.png": "gear"}),
+        ("image_id,url,label\n7,https://x.org/1.png,star\n8,https://x.org/2.png,star\n", {
+            "https:/x.org/1.png": "star", "https:/x.org/2.png": "star"}),
+    ],
+)  # fmt: skip
+def test_the_column_of_pictures_is_the_titled_one(text: str, expected: dict[str, str], tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert len(truth.picture_labels) == len(expected)
+    assert {*truth.picture_labels.values()} == {*expected.values()}
+    assert all(truth.find_class(name.rpartition("/")[2]) == label for name, label in expected.items())
+
+
+TITLES = {
+    "bb_left,bb_top,bb_width,bb_height": "10,20,50,80",
+    "box_xmin,box_ymin,box_xmax,box_ymax": "10,20,60,100",
+    "minx,miny,maxx,maxy": "10,20,60,100",
+    "start_x,start_y,end_x,end_y": "10,20,60,100",
+    "xtl,ytl,xbr,ybr": "10,20,60,100",
+    "rect_x,rect_y,rect_w,rect_h": "10,20,50,80",
+    "x1,y1,w,h": "10,20,50,80",
+}
+
+
+@pytest.mark.parametrize("titles", TITLES)
+def test_usual_titles_of_a_box_are_known(titles: str, tmp_path: Path) -> None:
+    text = f"file,{titles},label,picture_width,picture_height\na.jpg,{TITLES[titles]},cat,400,200\n"
+    assert ground_truth.read(write(tmp_path, "l.csv", text)).find("a.jpg") == (TrueBox("cat", BOX, stated=(400, 200)),)
+
+
+@pytest.mark.parametrize(
+    "box", [{"x": 10, "y": 20, "width": 50, "height": 80}, {"xMin": 10, "yMin": 20, "xMax": 60, "yMax": 100}]
+)
+def test_a_box_that_names_its_numbers_is_read(box: dict[str, int], tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, "l.json", [{"file": "a.jpg", "label": "cat", "bbox": box}]))
+    assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    text = "file,label,bbox_0,bbox_1,bbox_2,bbox_3\na.jpg,cat,1,2,3,4\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text))
+    assert "not read: bbox_0, bbox_1, bbox_2, bbox_3" in truth.reading
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        ("file,label,class\na.jpg,cat,animal\n", True),
+        ("file,label,class_id\na.jpg,cat,3\n", False),
+        ("file,label,class\na.jpg,cat,Cat\n", False),
+    ],
+)
+def test_two_columns_of_labels_that_differ_are_said(text: str, is_said: bool, tmp_path: Path) -> None:
+    sentences = ground_truth.read(write(tmp_path, "l.csv", text)).read_as.list_sentences()
+    read = "label of l.csv was read as the label, and class was not"
+    words = f"{read}: the first line in which they differ has cat and animal."
+    assert (words in sentences) == is_said
+    assert any("was read as the label" in sentence for sentence in sentences) == is_said
+
+
+def test_two_values_of_an_option_are_one_sentence() -> None:
+    with pytest.raises(Problem, match="exclude each other: give one of them"):
+        options.parse(["exif=stored", "exif=turned"])
+
+
 # ---- several files of names
 
 
@@ -633,7 +941,10 @@ def test_a_file_of_names_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     content = {"data.yaml": "names: [dog, cat\n", "classes.txt": "dog\ncat\n", "a.txt": LINE}
     truth = ground_truth.read(write(tmp_path, "YOLO", content))
     assert truth.classes == ("cat",) and truth.read_as.names_file == "classes.txt"
-    assert "data.yaml was not used, as no names of classes can be read of it." in truth.read_as.list_sentences()
+    assert (
+        "data.yaml was not used, as no names of classes can be read of it (it is no YAML (line 2))."
+        in truth.read_as.list_sentences()
+    )
 
 
 @pytest.mark.parametrize("names", ["", "classes.txt"])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from sightglass.batch import labels as run_labels
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import ground_truth, label_changes
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
-from sightglass.explain.picture.source import describe_encodings, find
+from sightglass.explain.picture.source import describe_encodings, find, folder_of
 from sightglass.explain.tasks.detect import parse_joint
 from sightglass.models.labels import class_index, match, same_classes, tell_apart, vocabulary
 from tests.unit.batch.test_source import JPEG, keys, packed, written
@@ -246,3 +246,73 @@ def test_a_change_by_one_model_is_found_by_another(tmp_path: Path) -> None:
     label_changes.write(tmp_path, changes)
     changed, count = label_changes.apply(tmp_path, pictures, ["bus", "x"])
     assert [each.truth for each in changed] == ["bus", "bus"] and count == 2
+
+
+def test_labels_of_another_folder_are_refused_with_both_paths(tmp_path: Path) -> None:
+    written(tmp_path / "set/val", "0001.png", "0002.png")
+    items = find(tmp_path / "set/val")
+    truth = GroundTruth({}, (), {"train/0001.png": "cat", "val/0002.png": "dog"}, reading="a table")
+    among = truth.among([item.key for item in items], folder_of(items))
+    assert among.matches == {"0001.png": "", "0002.png": "val/0002.png"}
+    assert run_labels.describe_files(among, [*among.matches]) == ["Not among the pictures in set/val: train/0001.png."]
+    of_train = GroundTruth({}, (), {"train/0001.png": "cat"}, reading="a table").among(["0001.png"], folder_of(items))
+    with pytest.raises(Problem, match=r"those are of train/0001\.png, and the first picture is set/val/0001\.png"):
+        KINDS["classes"].check(of_train, ["0001.png"])
+
+
+def in_folder(folder: str, label: str) -> str:
+    return VOC.format("1.jpg", label).replace("<filename>", f"<folder>{folder}</folder><filename>")
+
+
+TWO = ["dogs/1.jpg", "cats/1.jpg"]
+STATED: dict[str, tuple[list[str], list[str], list[str | None], str]] = {
+    "both": (["dogs", "cats"], TWO, ["dogs", "cats"], ""),
+    "one": (["dogs"], TWO, ["dogs", None], ""),
+    "another": (["dogs"], ["cats/1.jpg", "dogs/2.jpg"], [None, None], "Not among the pictures: 1.jpg."),
+    "of the machine": (["C:\\set\\dogs"], TWO, ["C:\\set\\dogs", None], ""),
+    "of no picture": (["OXIIIT"], ["images/1.jpg"], ["OXIIIT"], "a folder that none of the pictures is in: OXIIIT."),
+    "of Pascal": (["VOC2007"], ["images/1.jpg"], ["VOC2007"], ""),
+    "of any set": (["images"], ["train/1.jpg"], ["images"], ""),
+    "of any set, above": (["images"], ["images/train/1.jpg"], ["images"], ""),
+    "none": ([""], ["dogs/1.jpg"], [""], ""),
+    "not known": (["VOC2007"], ["1.jpg"], ["VOC2007"], ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_folder_that_is_stated_beside_a_name_counts_where_a_picture_is_in_one(name: str, tmp_path: Path) -> None:
+    folders, pictures, expected, said = STATED[name]
+    for number, folder in enumerate(folders):
+        (tmp_path / f"{number}.xml").write_text(in_folder(folder, f"of {folder}"))
+    truth = ground_truth.read(tmp_path).among(pictures)
+    assert [truth.find_class(picture) for picture in pictures] == [
+        each if each is None else f"of {each}".strip() for each in expected
+    ]
+    assert said in " ".join(run_labels.describe_files(truth, pictures)) and truth.problems == ()
+    assert bool(said) == bool(run_labels.describe_files(truth, pictures))
+
+
+DOGS, CATS = {"dogs/1.jpg": "dog", "cats/1.jpg": "cat"}, {"dogs/1.jpg": "dog", "cats/1.jpg": None}
+MOST_SPECIFIC: dict[str, tuple[str, dict[str, str | None]]] = {
+    "a path": ("filename,filepath,label\n1.jpg,dogs/1.jpg,dog\n1.jpg,cats/1.jpg,cat\n", DOGS),
+    "a path of one": ("filename,filepath,label\n1.jpg,dogs/1.jpg,dog\n", CATS),
+    "a path before": ("path,label,image_name\nset\\dogs\\1.jpg,dog,1.jpg\nset\\cats\\1.jpg,cat,1.jpg\n", DOGS),
+    "a path without names": ("id,path,label\n7,dogs/1.jpg,dog\n8,cats/1.jpg,cat\n", DOGS),
+    "no path of a picture": ("filename,mask_path,label\n1.jpg,m/1.jpg,dog\n2.jpg,m/2.jpg,dog\n", dict.fromkeys(DOGS)),
+    "another path": ("filename,path,label\n2.jpg,dogs/1.jpg,dog\n1.jpg,dogs/2.jpg,dog\n", dict.fromkeys(DOGS)),
+    "a folder": ("folder,filename,label\ndogs,1.jpg,dog\ncats,1.jpg,cat\n", DOGS),
+    "a folder of one": ("folder,filename,label\ndogs,1.jpg,dog\n", CATS),
+    "a folder behind": ("filename,label,sub_dir\n1.jpg,dog,pets/dogs/\n1.jpg,cat,pets/cats/\n", DOGS),
+    "a folder as class": ("filename,folder\n1.jpg,dogs\n2.jpg,dogs\n", {"dogs/1.jpg": "dogs", "cats/1.jpg": None}),
+    "a folder and a path": ("folder,filename,label\ndogs,dogs/1.jpg,dog\ncats,cats/1.jpg,cat\n", DOGS),
+    "objects": ('[{"dir": "dogs", "file": "1.jpg", "label": "dog"}]', CATS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOST_SPECIFIC)
+def test_the_most_specific_path_that_a_table_states_is_used(name: str, tmp_path: Path) -> None:
+    content, expected = MOST_SPECIFIC[name]
+    file = tmp_path / ("l.json" if content.startswith("[") else "l.csv")
+    file.write_text(content)
+    truth = ground_truth.read(file).among(list(expected))
+    assert {picture: truth.find_class(picture) for picture in expected} == expected

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,16 @@ from PIL import Image as Pillow
 from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.ssd import SSD, SSDHead
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
+from sightglass.explain.methods import list_methods
 from sightglass.explain.trust.checks import Checks
+from sightglass.models.families.keras.network import keras
 from tests.unit.explain.test_callers_module import everything
 from tests.unit.explain.test_in_memory import PICTURE, PLAIN, Net
 from tests.unit.explain.test_segmentation import Tiny
@@ -100,6 +108,109 @@ CALLS: dict[str, Callable[[Explanation, Path], Any]] = {
 
 def explain(net: nn.Module) -> Explanation:
     return Explainer(net, preprocess=PLAIN)(PICTURE, top_k=2)
+
+
+class Detector(SSD):
+    """One of torchvision's with a body of two steps."""
+
+    def __init__(self) -> None:
+        steps = [nn.Sequential(nn.Conv2d(taken, 16, 3, 4, 1), nn.ReLU()) for taken in (3, 16)]
+        body = IntermediateLayerGetter(nn.Sequential(*steps), {"0": "0", "1": "1"})
+        boxes = DefaultBoxGenerator([[2], [2]])
+        head = SSDHead([16, 16], boxes.num_anchors_per_location(), 4)
+        super().__init__(body, boxes, (64, 64), 4, head=head, score_thresh=0.0)
+
+
+def vision_transformer() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8, num_labels=5)
+    return transformers.ViTForImageClassification(config)
+
+
+def keras_network() -> Any:
+    """Return a network of Keras, which is built again and has no modules of PyTorch itself."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed: pip install -r requirements-keras.txt")
+    library = keras()
+    layers = library.layers
+    body = [layers.Conv2D(8, 3, strides=2, activation="relu") for _ in range(2)]
+    with library.device("cpu"):
+        return library.Sequential([library.Input((32, 32, 3)), *body, layers.GlobalAveragePooling2D(), layers.Dense(5)])
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "own": Net,
+    "of pixels": Tiny,
+    "detector": Detector,
+    "of Transformers": vision_transformer,
+    "of Keras": keras_network,
+}
+
+
+def explainer_of(net: Any) -> Explainer:
+    """Return an explainer; torchvision's detectors prepare pictures themselves."""
+    return Explainer(net, preprocess=None if isinstance(net, Detector) else PLAIN)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_model_in_memory(kind: str) -> None:
+    """Each method that is listed for a model makes its maps, or says why not; twice the same, and beside another."""
+    torch.manual_seed(1)
+    net, beside = KINDS[kind](), Net()
+    before = shared_state(), everything(beside)
+    explainer, other = map(explainer_of, (net, beside))
+    explanation = explainer(PICTURE, top_k=1, confidence=0.0)
+    for method in list_methods(explainer.loaded):
+        maps = []
+        # The grad-cam library's methods cannot make a map of each network.
+        refuses = method.family == "library"
+        for lock in (nullcontext(), other.loaded.lock):
+            with lock, suppress(ModelProblem) if refuses else nullcontext():
+                maps.append(explanation.with_options(method=method.id, masks=20).heatmaps[0].values)
+        assert len(maps) in ((0, 2) if refuses else (2,)), method.id
+        assert not maps or np.array_equal(*maps), method.id
+    assert explanation.to_dict()
+    assert (shared_state(), everything(beside)) == before
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["detector", "of Transformers", "of Keras"])
+def test_checks_and_files_of_model_in_memory(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = KINDS[kind]()
+    before = shared_state()
+    # Untrained weights leave none of its maps empty.
+    explanation = explainer_of(net)(PICTURE, top_k=2, confidence=0.0, method="saliency")
+    assert checked(explanation)
+    assert explanation.prove() is explanation.proofs[0]
+    assert saved_files(explanation, tmp_path)
+    assert explanation.overlay().shape == PICTURE.shape
+    assert len(explanation.statistics) == len(explanation.heatmaps)
+    assert explanation.with_targets(0).heatmaps[0].target.index == 0
+    assert "<iframe" in (explanation._repr_html_() or "")
+    assert shared_state() == before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_of_several_kinds_in_threads() -> None:
+    torch.manual_seed(1)
+    nets = [KINDS[kind]() for kind in ("own", "detector", "of Transformers")]
+    before = shared_state()
+    explainers = [*map(explainer_of, nets)]
+
+    def values(explainer: Explainer) -> list[np.ndarray]:
+        explanation = explainer(PICTURE, top_k=1, confidence=0.0)
+        maps = [explanation.with_method(name).heatmaps[0].values for name in ("layercam", "saliency", "occlusion")]
+        return [explanation.heatmaps[0].values, *maps]
+
+    expected = [values(explainer) for explainer in explainers]
+    with ThreadPoolExecutor(6) as pool:
+        found = [*pool.map(values, explainers * 2, timeout=LONGEST)]
+    for maps, right in zip(found, expected * 2, strict=True):
+        assert all(map(np.array_equal, maps, right))
+    assert shared_state() == before
 
 
 def test_every_method_is_called() -> None:

@@ -1,5 +1,6 @@
 """Where a function's output lies in the picture: measured by marks, equal to the known geometry, or refused."""
 
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,8 +14,9 @@ from torchvision import transforms as T
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.models.families.custom.in_memory import read_preprocess
+from sightglass.models.families.custom.loader import read_transform
 from sightglass.models.picture_functions import PictureFunction, SizedFunction
-from sightglass.models.preprocess import prepare
+from sightglass.models.preprocess import Preprocessing, prepare
 
 WIDE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (240, 360, 3), np.uint8), (0, 0), 3)
 CUT = T.Compose([T.Resize(80), T.CenterCrop(64), T.ToTensor(), T.Lambda(lambda tensor: tensor - 1)])
@@ -93,6 +95,123 @@ def test_a_description_prepares_as_its_function_or_is_none(transform: Any, text:
     if described is not None:
         ours, theirs = prepare(WIDE, described, "trained").tensor[0], transform(Image.fromarray(WIDE))
         assert (ours - theirs).abs().max() <= 1.01 / 255 / described.std[0]
+
+
+class Named:
+    """Steps with albumentations' way of calling: by the name `image`, from a dict to a dict."""
+
+    def __init__(self, *steps: Any) -> None:
+        self.steps = steps
+
+    def __call__(self, *args: Any, force_apply: bool = False, **data: Any) -> dict[str, Any]:
+        if args:
+            raise KeyError("You have to pass data to augmentations as named arguments, for example: aug(image=image)")
+        image = data["image"]
+        for step in self.steps:
+            image = step(image)
+        return {"applied": [], **data, "image": image}
+
+
+MEAN, STD = np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.3, 0.4])
+
+
+def resized(array: np.ndarray) -> np.ndarray:
+    return cv2.resize(array, (64, 64), interpolation=cv2.INTER_LINEAR)
+
+
+def cut(array: np.ndarray) -> np.ndarray:
+    """The short side to 80, and the middle."""
+    wide = cv2.resize(array, (120, 80), interpolation=cv2.INTER_AREA)
+    return wide[8:72, 28:92]
+
+
+def scaled(array: np.ndarray) -> np.ndarray:
+    return (array.astype(np.float32) - MEAN * 255) / (STD * 255)
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.transpose(2, 0, 1))
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    ("steps", "scale", "offset"),
+    [
+        ((resized, scaled, to_tensor), (64 / 240, 64 / 360), (0, 0)),
+        ((resized, scaled), (64 / 240, 64 / 360), (0, 0)),
+        ((cut, scaled, to_tensor), (1 / 3, 1 / 3), (-8, -28)),
+        (
+            (lambda array: np.divide(array, 2, out=array, casting="unsafe"), resized, scaled),
+            (64 / 240, 64 / 360),
+            (0, 0),
+        ),
+    ],
+    ids=["tensor", "array", "cut", "in place"],
+)
+def test_a_function_of_a_named_picture_is_called_so(steps: Any, scale: Any, offset: Any) -> None:
+    network = small_network()
+    pixels = WIDE.copy()
+    explainer = Explainer(network, preprocess=Named(*steps), labels=list("abcd"))
+    scores = {p.index: p.score for p in explainer(pixels, top_k=4).predictions}
+    assert np.array_equal(pixels, WIDE)
+    given = Named(*steps)(image=pixels)["image"]
+    given = given if isinstance(given, torch.Tensor) else to_tensor(given)
+    with torch.no_grad():
+        right = network(given[None].float()).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    geometry = explainer.loaded.adapter.prepare(WIDE, "trained").geometry
+    np.testing.assert_allclose(geometry.scale, scale, rtol=0.01)
+    np.testing.assert_allclose(geometry.offset, offset, atol=0.5)
+
+
+TRAINING = """
+import cv2
+import numpy as np
+
+
+class Compose:
+    def __call__(self, *args, force_apply=False, **data):
+        if args:
+            raise KeyError("You have to pass data to augmentations as named arguments, for example: aug(image=image)")
+        small = cv2.resize(data["image"], (64, 64))
+        return {"image": (small.astype(np.float32) - [127.5, 102, 76.5]) / [51, 76.5, 102]}
+
+
+transform = Compose()
+
+
+def make():
+    return Compose()
+"""
+
+
+@pytest.mark.parametrize("name", ["transform", "make"])
+def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    table = read_transform(f"{tmp_path / 'train.py'}:{name}")
+    described = Preprocessing((1, 1), 1, (0.0,) * 3, (1.0,) * 3).changed(table)
+    assert str(described) == "squeezed to 64, bilinear, no antialias"
+    assert described.mean == pytest.approx(MEAN.tolist(), abs=1e-3)
+    assert described.std == pytest.approx(STD.tolist(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ((resized, lambda array: 1 / 0), r"The preprocess Named failed on a picture \(division by zero\)"),
+        ((lambda array: np.float32(np.random.rand(64, 64, 3)),), "changes from call to call: leave random steps out"),
+        ((lambda array: array[::, ::-1], resized, scaled), "mirrors pictures"),
+    ],
+)
+def test_a_named_function_without_a_place_is_one_sentence(steps: Any, says: str) -> None:
+    with pytest.raises(ModelProblem, match=says):
+        PictureFunction(Named(*steps)).prepare(WIDE)
 
 
 def test_content_dependent_crop_is_measured() -> None:

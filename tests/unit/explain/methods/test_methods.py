@@ -23,7 +23,7 @@ from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
-from sightglass.explain.methods import METHODS, grad_cam_library, method
+from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -39,6 +39,7 @@ from training.demo.scenes import draw
 from training.demo.showcase import scene
 
 library = pytest.importorskip("pytorch_grad_cam")
+ClassifierOutputTarget = library.utils.model_targets.ClassifierOutputTarget
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 LAYERS = ("blocks.4", "blocks.6", "bn2")
@@ -162,6 +163,16 @@ def test_flips_average_the_map_with_the_mirrored_pictures(name: str) -> None:
     assert np.abs(smoothed.heatmaps[0].raw[0] - one[0].numpy()).max() > 1e-3 * float(one.abs().max())
 
 
+class ClassOf:
+    """A target as people write it for pytorch-grad-cam: of a picture's row."""
+
+    def __init__(self, category: int) -> None:
+        self.category = category
+
+    def __call__(self, row: torch.Tensor) -> torch.Tensor:
+        return row[self.category]
+
+
 def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     result = by_method(small("relu"), "gradcam", 3)
     for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
@@ -171,6 +182,10 @@ def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     for name in ("gradcam", "smoothgradcam++", "saliency"):
         raws = [each.with_method(name).heatmaps[0].raw[0] for each in (of_function, result)]
         np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
+    for theirs in (ClassifierOutputTarget(3), ClassOf(3), lambda row: row[3]):
+        raws = [each.heatmaps[0].raw[0] for each in (result.with_targets(theirs), result)]
+        np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
+    assert result.with_targets(ClassOf(3)).heatmaps[0].target.label == "ClassOf 3"
     assert OF_FUNCTION in of_function.notes and OF_FUNCTION not in of_function.with_targets(3).notes
     with pytest.raises(ModelProblem, match="ScoreCAM cannot explain a function"):
         of_function.with_method("scorecam")
@@ -336,10 +351,31 @@ def test_shapleycam_equals_the_library(path: str) -> None:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
-def test_shapleycam_keeps_each_linear_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    linear = torch.rand(12, 12)
-    monkeypatch.setattr(grad_cam_library, "_without_curvature", lambda _, target: linear if target.index == 1 else None)
-    np.testing.assert_array_equal(by_method(small("second"), "shapleycam", 3, 1).heatmaps[1].raw[0], linear)
+class ChannelsLast(nn.Module):
+    """A network whose middle layer has the channels last, as Swin's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3)
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        values = self.norm(self.first(tensor).permute(0, 2, 3, 1))
+        return self.head((values.sigmoid() * values).mean((1, 2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shapleycam_is_that_of_its_paper_in_any_layout(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    net, tensor = ChannelsLast().to(dtype).eval(), torch.rand(3, 16, 16, dtype=dtype)
+    result = Explainer(net, layers="norm")(tensor, targets=2, method="shapleycam", preprocessing="ready")
+    values = net.norm(net.first(tensor[None]).permute(0, 2, 3, 1)).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(net.head((values.sigmoid() * values).mean((1, 2)))[0, 2], values, create_graph=True)
+    (curved,) = torch.autograd.grad(slope, values, values.detach())
+    weights = (slope - curved / 2).detach().mean((0, 1, 2))
+    expected = (values.detach()[0] * weights).sum(-1)
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-7)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:
@@ -364,8 +400,7 @@ def test_what_a_method_cannot_do_is_said() -> None:
         by_method(small("first", "relu"), "shapleycam", 0)
     evidence = small("relu")
     evidence.loaded.adapter.module.unused = nn.Conv2d(3, 3, 1)
-    with pytest.raises(ModelProblem, match="FullGrad cannot be made of"):
-        by_method(evidence, "fullgrad", 0)
+    assert by_method(evidence, "fullgrad", 0).heatmaps[0].state == "ok"
     evidence.loaded.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)

@@ -356,6 +356,8 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     for wrong in (np.nan, np.inf):
         with pytest.raises(sightglass.Problem, match="replace them first"):
             sightglass.overlay(np.array([[wrong, 1]]), picture)
+    with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
+        sightglass.overlay(picture[..., 0], np.zeros((40, 60), np.float32))
     for swapped in ("bus.jpg", picture[..., 0]):
         with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
             sightglass.overlay(swapped, np.zeros((7, 7)))

@@ -1,0 +1,142 @@
+"""Read class names out of tables, and out of lists with a number before each name."""
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+SUFFIXES = (".csv", ".tsv")
+"""Endings of tables of text."""
+NAME_COLUMNS = ("name", "class_name", "label_name", "display_name", "label", "class", "category", "names", "labels")
+"""Heads of a column of names, the clearest first."""
+NUMBER_COLUMNS = ("id", "index", "idx", "number", "class_id", "class_index", "class_idx", "label_id", "category_id")
+"""Heads of a column of the numbers of classes."""
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
+"""Endings of cells of a table of pictures, whose labels are no list of classes."""
+_SEPARATORS = ",;\t|"
+_NUMBERED = re.compile(r"(\d{1,7})(?:\s*[-:,;|=.)]\s+|[:,;|=)](?=\D)|\s+)(.+)")
+"""A line of a list: a number, what separates it, and a name; `1.5 mm` is a name."""
+Row = Mapping[str, Any]
+"""A row of a table by its columns."""
+
+
+def to_index(value: Any) -> int | None:
+    """Return a class's index from a cell, a key or a value of JSON, or None."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    text = str(value) if is_whole or isinstance(value, str) else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def drop_numbers(lines: Sequence[str]) -> list[str]:
+    """Return a list without the numbers that count its lines.
+
+    >>> drop_numbers(["0 cat", "1 dog"])
+    ['cat', 'dog']
+    >>> drop_numbers(["2 door", "4 door"])
+    ['2 door', '4 door']
+    """
+    found = [_NUMBERED.fullmatch(line) for line in lines]
+    numbers = [int(line[1]) for line in found if line]
+    names = [line[2] for line in found if line]
+    # The names of two classes differ: 1 euro and 2 euro are names.
+    if len(names) < len(lines) or len({*names}) < len(names) or not _counts_up(numbers):
+        return [*lines]
+    return names
+
+
+def _counts_up(numbers: Sequence[int]) -> bool:
+    """Return whether numbers count up from 0 or, of several, from 1."""
+    first = 1 if len(numbers) > 1 and numbers[0] == 1 else 0
+    return [*numbers] == [*range(first, first + len(numbers))]
+
+
+def read_table(text: str) -> list[str] | list[Row]:
+    """Return the rows of a table of text, or its lines; raise ValueError."""
+    separator, rows = _split(text)
+    has_head = _is_head(rows)
+    width = min(map(len, rows), default=0)
+    columns = rows[0] if has_head else [*map(str, range(width))]
+    table: list[Row] = [dict(zip(columns[:width], row, strict=False)) for row in rows[has_head:]]
+    if width > 1 and (has_head or _find_numbers(_list_indices(table)) is not None):
+        return table
+    # `tench, Tinca tinca` is one name.
+    return drop_numbers([f"{separator} ".join(row) for row in rows[has_head:]])
+
+
+def _split(text: str) -> tuple[str, list[list[str]]]:
+    """Return the separator of a table of text, and its cells."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
+    try:
+        return separator, [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except csv.Error as problem:
+        raise ValueError(f"it is no table ({problem})") from None
+
+
+def _is_head(cells: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row of a table names its columns."""
+    if len(cells) < 2:
+        return False
+    head, *body = cells
+    if any(_to_column(cell) in (*NAME_COLUMNS, *NUMBER_COLUMNS) for cell in head):
+        return True
+    columns = zip(*body, strict=False)
+    return any(
+        to_index(cell) is None and None not in map(to_index, column)
+        for cell, column in zip(head, columns, strict=False)
+    )
+
+
+def _to_column(head: str) -> str:
+    return re.sub(r"[\s-]+", "_", head.strip().lower())
+
+
+def names_in_rows(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the names in the rows of a table by their numbers, else by their places.
+
+    There may be gaps between the numbers. Without numbers the names have to differ; a table of pictures names none.
+    Raises ValueError where two rows have one number.
+    """
+    indices = _list_indices(rows)
+    by_number = _find_numbers(indices)
+    others = [column for column in indices if column != by_number]
+    named = next(iter((*_choose(others, NAME_COLUMNS), *others)), None)
+    if named is None or _lists_pictures(rows):
+        return {}
+    names = [str(row[named]) for row in rows]
+    if by_number is None:
+        return dict(enumerate(names)) if len({*names}) == len(names) else {}
+    numbered = {index: name for index, name in zip(indices[by_number], names, strict=True) if index is not None}
+    if len(numbered) < len(names):
+        raise ValueError(f"two classes have the same {by_number}")
+    return dict(sorted(numbered.items()))
+
+
+def _lists_pictures(rows: Sequence[Row]) -> bool:
+    """Return whether a cell of a table names the file of a picture."""
+    return any(str(cell).lower().endswith(PICTURES) for row in rows for cell in row.values())
+
+
+def _choose(columns: Iterable[str], heads: Sequence[str]) -> list[str]:
+    """Return the columns with one of these heads, in the order of the heads."""
+    known = [column for column in columns if _to_column(column) in heads]
+    return sorted(known, key=lambda column: heads.index(_to_column(column)))
+
+
+def _list_indices(rows: Sequence[Row]) -> dict[str, list[int | None]]:
+    """Return what each column of texts or numbers holds as indices."""
+    plain = (column for column in rows[0] if all(isinstance(row.get(column), str | int) for row in rows))
+    return {column: [to_index(row[column]) for row in rows] for column in plain}
+
+
+def _find_numbers(indices: Mapping[str, Sequence[int | None]]) -> str | None:
+    """Return the column of the classes' numbers, or None."""
+    sorted_numbers = {
+        column: sorted(number for number in numbers if number is not None)
+        for column, numbers in indices.items()
+        if None not in numbers
+    }
+    known = _choose(sorted_numbers, NUMBER_COLUMNS)
+    counted = [column for column, numbers in sorted_numbers.items() if _counts_up(numbers)]
+    return next(iter((*known, *counted)), None)

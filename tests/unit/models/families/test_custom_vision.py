@@ -1,0 +1,187 @@
+"""ONNX files of Custom Vision: they answer with texts and numbers by class, and say which colours they take."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from sightglass.cli import main
+from sightglass.common import access
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.models import catalog
+from sightglass.models.load import inspect_model, load
+from sightglass.models.own import store
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+NAMES = ("zebra", "ant", "cat")
+"""Not in the order of the alphabet, in which the runtime answers."""
+NOTES = {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"}
+WEIGHT = np.random.default_rng(1).normal(0, 0.02, (3, 3)).astype(np.float32)
+SIDE = 32
+
+
+def save(path: Path, notes: dict[str, str] = NOTES, keys: Any = NAMES, mean: float = 0.0, output: str = "loss") -> Path:
+    """Write a network of the mean colour, with the outputs of Custom Vision's classifiers."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    attribute = {"classlabels_strings": list(keys)} if isinstance(keys[0], str) else {"classlabels_int64s": list(keys)}
+    kind = kinds.STRING if isinstance(keys[0], str) else kinds.INT64
+    chosen = {"keys_strings": [*map(str, range(3))], "values_int64s": [0, 1, 2]}
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["data"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weight"], ["scores"], transB=1),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        helper.make_node("ZipMap", ["probabilities"], [output], domain="ai.onnx.ml", **attribute),
+        helper.make_node("ArgMax", ["probabilities"], ["place"], axis=1),
+        helper.make_node("Cast", ["place"], ["text"], to=kinds.STRING),
+        helper.make_node("LabelEncoder", ["text"], ["number"], domain="ai.onnx.ml", **chosen),
+    ]
+    if isinstance(keys[0], str):
+        names = {"keys_int64s": [0, 1, 2], "values_strings": list(keys)}
+        nodes.append(helper.make_node("LabelEncoder", ["number"], ["classLabel"], domain="ai.onnx.ml", **names))
+    else:
+        nodes.append(helper.make_node("Identity", ["number"], ["classLabel"]))
+    zipped = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(kind, helper.make_tensor_type_proto(kinds.FLOAT, [1]))
+    )
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("data", kinds.FLOAT, [None, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("classLabel", kind, [None]), helper.make_value_info(output, zipped)],
+        [onnx.numpy_helper.from_array(WEIGHT, "weight")],
+    )
+    versions = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 2)]
+    model = helper.make_model(graph, opset_imports=versions, ir_version=8)
+    helper.set_model_props(model, notes)
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pixels() -> NDArray[np.uint8]:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 90, 3))
+    noise[:, :50] //= 3
+    noise[..., 2] //= 2
+    return noise.astype(np.uint8)
+
+
+def expected(
+    pixels: NDArray[np.uint8], scale: float = 1.0, shift: float = 0.0, *, bgr: bool = True
+) -> dict[str, float]:
+    """Return the answer as Microsoft's example prepares a picture: resized as a whole, by Pillow's default."""
+    small = np.asarray(Pillow.fromarray(pixels).resize((SIDE, SIDE)), np.float32)
+    small = small[..., ::-1] if bgr else small
+    scores = WEIGHT @ (small.mean((0, 1)) * scale + shift)
+    shares = np.exp(scores - scores.max())
+    return dict(zip(NAMES, (shares / shares.sum()).tolist(), strict=True))
+
+
+def answers(explainer: Explainer, pixels: NDArray[np.uint8]) -> dict[str, float]:
+    explained = explainer(pixels, method="occlusion", masks=4, top_k=3)
+    return {prediction.label: prediction.score for prediction in explained.predictions}
+
+
+def archive(folder: Path) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for path in sorted(folder.iterdir()):
+            packed.write(path, path.name)
+        packed.writestr("python/onnxruntime_predict.py", "import onnx")
+    return file.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save(tmp_path / "export" / "model.onnx")
+    (tmp_path / "export" / "labels.txt").write_text("\n".join(NAMES))
+    (tmp_path / "export" / "cvexport.manifest").write_text("{}")
+    (tmp_path / "export" / "metadata_properties.json").write_text('{"CustomVision.Metadata.Version": "1.2"}')
+    return tmp_path / "export"
+
+
+def test_file_and_folder_answer_as_the_example_says(folder: Path, pixels: NDArray[np.uint8]) -> None:
+    for path in (folder, folder / "model.onnx"):
+        explainer = Explainer(str(path))
+        assert answers(explainer, pixels) == pytest.approx(expected(pixels), abs=1e-5)
+        assert explainer.labels == tuple(sorted(NAMES))
+
+
+def test_the_command_line_adds_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pixels: NDArray[np.uint8]
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.delenv("SIGHTGLASS_MODELS", raising=False)
+    assert main(["models", "add", "export", "--labels", "export/labels.txt"]) == 0
+    assert "The names of its 3 classes are in the file." in capsys.readouterr().out
+    # The list of names is in another order than the answers.
+    assert answers(Explainer("export"), pixels) == pytest.approx(expected(pixels), abs=1e-5)
+
+
+def test_an_archive_is_to_be_unpacked(folder: Path) -> None:
+    (folder.parent / "export.zip").write_bytes(archive(folder))
+    with pytest.raises(WeightsProblem, match=r"export\.zip is packed: unpack it, and give the folder\."):
+        inspect_model(folder.parent / "export.zip")
+
+
+def test_the_drop_zone_takes_the_archive(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[np.uint8]
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(folder.parent / "store"))
+    access.install(access.Access("open"))
+    try:
+        into = store.receive([("export.zip", archive(folder))])
+        id_ = store.register(into, store.draft(into), {})
+        assert answers(Explainer(id_), pixels) == pytest.approx(expected(pixels), abs=1e-5)
+    finally:
+        access.install(access.Access())
+
+
+@pytest.mark.parametrize(
+    ("notes", "scale", "shift", "bgr"),
+    [
+        ({"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "Normalized_0_1"}, 1 / 255, 0, False),
+        ({"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "Normalized_1_1"}, 2 / 255, -1, True),
+        ({"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "NominalRange_0_255"}, 1, 0, False),
+    ],
+)
+def test_the_notes_on_colours_are_read(
+    notes: dict[str, str], scale: float, shift: float, bgr: bool, tmp_path: Path, pixels: NDArray[np.uint8]
+) -> None:
+    right = expected(pixels, scale, shift, bgr=bgr)
+    assert answers(Explainer(str(save(tmp_path / "m.onnx", notes))), pixels) == pytest.approx(right, abs=1e-5)
+
+
+def test_classes_by_number_have_the_names_beside_the_file(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "net" / "m.onnx", keys=(0, 1, 2), output="output_probability")
+    (path.parent / "labels.txt").write_text("\n".join(f"{place} {name}" for place, name in enumerate(NAMES)))
+    assert answers(Explainer(str(path.parent)), pixels) == pytest.approx(expected(pixels), abs=1e-5)
+
+
+def test_other_names_than_those_of_the_answers_are_refused(folder: Path) -> None:
+    draft = inspect_model(folder)
+    assert draft.table["task"] == "classify"
+    table = {"loader": draft.loader, **draft.table}
+    table["weights"] = {**table["weights"], "labels": ["a", "b", "c"]}
+    with pytest.raises(
+        ModelProblem, match=r"names its 3 classes itself \(ant, cat, zebra\): leave weights\.labels out"
+    ):
+        load(catalog.of_table("cv", table, folder / "models.toml"))
+
+
+def test_texts_alone_are_no_answer(tmp_path: Path) -> None:
+    model = onnx.load(save(tmp_path / "m.onnx"))
+    del model.graph.output[1]
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelProblem, match="answers with texts alone: export it with the scores of its classes"):
+        load(catalog.of_file(tmp_path / "m.onnx"))

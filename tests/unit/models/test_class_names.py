@@ -1,0 +1,120 @@
+"""Files of class names, in the forms that other programs write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models import labels
+from sightglass.models.load import TableDraft
+
+PETS = ("cat", "dog", "Polar bear")
+COCO = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT.meta["categories"]
+CATEGORIES = [
+    {"supercategory": "any", "id": number, "name": name}
+    for number, name in enumerate(COCO)
+    if name not in ("__background__", "N/A")
+]
+"""COCO's own list: 80 classes with numbers from 1 to 90."""
+FILES = {
+    "Keras": ("imagenet_class_index.json", json.dumps({str(i): [f"n0{i}", name] for i, name in enumerate(PETS)})),
+    "Keras, not in order": (
+        "class_index.json",
+        '{"2": ["n02", "Polar bear"], "0": ["n00", "cat"], "1": ["n01", "dog"]}',
+    ),
+    "pairs": ("classes.json", '{"0": ["cat"], "1": ["dog"], "2": ["Polar bear"]}'),
+    "objects": ("categories.json", json.dumps([{"id": i, "name": name} for i, name in enumerate(PETS)])),
+    "objects from 1, not in order": (
+        "categories.json",
+        '{"categories": [{"id": 3, "name": "Polar bear"}, {"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}',
+    ),
+    "objects of YAML": ("data.yaml", "names:\n- {id: 0, name: cat}\n- {id: 1, name: dog}\n- {id: 2, name: Polar bear}"),
+    "objects without numbers": ("classes.json", json.dumps([{"name": name, "color": "#fff"} for name in PETS])),
+    "index,name": ("classes.csv", "index,name\n0,cat\n1,dog\n2,Polar bear\n"),
+    "id,label": ("labels.csv", "id,label\n2,Polar bear\n0,cat\n1,dog\n"),
+    "label,id": ("labels.csv", 'label,id\n"cat",1\n"dog",2\n"Polar bear",3\n'),
+    "heads of another language": ("classes.csv", "Nummer;Tier\n0;cat\n1;dog\n2;Polar bear\n"),
+    "Class ID": ("classes.tsv", "Class ID\tDisplay name\tCount\n0\tcat\t9\n1\tdog\t9\n2\tPolar bear\t9\n"),
+    "with a spreadsheet's mark": ("classes.csv", "\ufeffindex,name\r\n0,cat\r\n1,dog\r\n2,Polar bear\r\n"),
+    "no head": ("classes.csv", "0,cat\n1,dog\n2,Polar bear\n"),
+    "a column": ("labels.csv", "label\ncat\ndog\nPolar bear\n"),
+    "a list": ("labels.csv", "cat\ndog\nPolar bear\n"),
+    "0 cat": ("labels.txt", "0 cat\n1 dog\n2 Polar bear\n"),
+    "0: cat": ("labels.txt", "0: cat\n1: dog\n2: Polar bear\n"),
+    "0,cat": ("labels.txt", "0,cat\n1,dog\n2,Polar bear"),
+    "1. cat": ("labels.txt", "1. cat\n2. dog\n3. Polar bear\n"),
+    "00 cat": ("labels.txt", "00\tcat\n01\tdog\n02\tPolar bear\n"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_names_of_other_programs_are_read(kind: str, tmp_path: Path) -> None:
+    name, text = FILES[kind]
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    assert labels.parse_names(file, "pets") == PETS
+    draft = TableDraft("custom", "", {"weights": {"path": str(tmp_path / "pets.pth")}})
+    assert draft.with_labels(3).table["weights"]["labels"] == str(file)
+
+
+KEPT = {
+    "coins": ["1 euro", "2 euro"],
+    "the same number": ["4 door", "4 seats"],
+    "not counting up": ["5 cent", "10 cent", "20 cent"],
+    "from 2": ["2 axles", "3 tracks"],
+    "decimals": ["1.5 mm wire", "2.5 mm rod"],
+    "decimal commas": ["0,5 l bottle", "1,5 l can"],
+    "numbers alone": ["0", "1", "2"],
+    "one without a number": ["0 cat", "1 dog", "none"],
+    "synsets": ["n01440764 tench", "n01443537 goldfish"],
+    "synonyms": ["tench, Tinca tinca", "goldfish, Carassius auratus"],
+}
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv"])
+@pytest.mark.parametrize("kind", KEPT)
+def test_names_that_begin_with_numbers_are_left_as_they_are(kind: str, suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"labels.{suffix}"
+    text = "\n".join(KEPT[kind])
+    if suffix == "csv":
+        text = f'name\n"{text.replace(chr(10), chr(34) + chr(10) + chr(34))}"'
+    file.write_text(text, "utf-8")
+    assert labels.parse_names(file, "net") == tuple(KEPT[kind])
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (80, [row["name"] for row in CATEGORIES]),
+        (91, [name if i and name != "N/A" else f"class {i}" for i, name in enumerate(COCO)]),
+    ],
+)
+def test_gaps_of_coco_are_left_out_or_numbered(count: int, expected: list[str]) -> None:
+    assert labels.order(CATEGORIES, count) == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.csv", "filename,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("labels.csv", "id,image,label\n0,a.PNG,cat\n1,b.PNG,dog\n"),
+        ("labels.csv", "patient,label\n17a,cat\n17b,cat\n"),
+        ("labels.json", '[{"id": 0, "box": [1, 2]}, {"id": 1, "box": [3, 4]}]'),
+        ("labels.json", '[{"id": 0, "name": "cat"}, 7]'),
+        ("labels.json", '{"0": [], "1": []}'),
+    ],
+)
+def test_other_tables_name_no_classes(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(ModelProblem, match=r"names no classes: it should be"):
+        labels.parse_names(tmp_path / name, "net")
+
+
+def test_a_number_of_two_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("index,name\n0,cat\n0,dog\n", "utf-8")
+    with pytest.raises(ModelProblem, match=r"cannot be read from .*classes\.csv: two classes have the same index\.$"):
+        labels.parse_names(tmp_path / "classes.csv", "net")
