@@ -28,12 +28,12 @@ def to_index(value: Any) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
-def drop_numbers(lines: Sequence[str]) -> list[str]:
-    """Return a list without the numbers that count its lines.
+def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
+    """Return the names of a list, by number where numbers count its lines.
 
-    >>> drop_numbers(["0 cat", "1 dog"])
-    ['cat', 'dog']
-    >>> drop_numbers(["2 door", "4 door"])
+    >>> read_lines(["1 cat", "2 dog"])
+    {'1': 'cat', '2': 'dog'}
+    >>> read_lines(["2 door", "4 door"])
     ['2 door', '4 door']
     """
     found = [_NUMBERED.fullmatch(line) for line in lines]
@@ -42,7 +42,7 @@ def drop_numbers(lines: Sequence[str]) -> list[str]:
     # The names of two classes differ: 1 euro and 2 euro are names.
     if len(names) < len(lines) or len({*names}) < len(names) or not _counts_up(numbers):
         return [*lines]
-    return names
+    return dict(zip(map(str, numbers), names, strict=True))
 
 
 def _counts_up(numbers: Sequence[int]) -> bool:
@@ -51,7 +51,7 @@ def _counts_up(numbers: Sequence[int]) -> bool:
     return [*numbers] == [*range(first, first + len(numbers))]
 
 
-def read_table(text: str) -> list[str] | list[Row]:
+def read_table(text: str) -> list[str] | list[Row] | dict[str, str]:
     """Return the rows of a table of text, or its lines; raise ValueError."""
     separator, rows = _split(text)
     has_head = _is_head(rows)
@@ -61,7 +61,7 @@ def read_table(text: str) -> list[str] | list[Row]:
     if width > 1 and (has_head or _find_numbers(_list_indices(table)) is not None):
         return table
     # `tench, Tinca tinca` is one name.
-    return drop_numbers([f"{separator} ".join(row) for row in rows[has_head:]])
+    return read_lines([f"{separator} ".join(row) for row in rows[has_head:]])
 
 
 def _split(text: str) -> tuple[str, list[list[str]]]:

@@ -21,6 +21,7 @@ from sightglass.evaluation.label_files.values import read_size
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
+from tests.unit.batch.test_source import packed
 from tests.unit.evaluation.test_ground_truth import MASK_SIZE, png
 from tests.unit.evaluation.test_label_files import COCO, ENTRY, LINE, VOC, write
 from tests.unit.evaluation.test_label_formats import write_all
@@ -833,6 +834,42 @@ def test_indices_are_named_in_every_format(name: str, tmp_path: Path) -> None:
     truth = ground_truth.read(write_all(tmp_path, "set", files))
     assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
     assert "classes.json names the classes." in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("names", ["1\n2\n3\n4\n5\n6\n", "0\n30\n300\n5\n6\n"])
+def test_numbers_that_are_names_are_kept(names: str, tmp_path: Path) -> None:
+    files = {"l.csv": "file,label\na.jpg,5\nb.jpg,6\n", "classes.txt": names}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.picture_labels == {"a.jpg": "5", "b.jpg": "6"}
+    words = "classes.txt has numbers as names, so that labels that are numbers were kept."
+    assert words in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("names", ["1 cat\n2 dog\n", "1: cat\n2: dog\n", "1. cat\n2. dog\n", "1,cat\n2,dog\n"])
+def test_numbers_before_names_are_the_indices(names: str, tmp_path: Path) -> None:
+    files = {"l.csv": "file,label\na.jpg,1\nb.jpg,2\n", "classes.txt": names}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog"}
+
+
+def test_rows_of_one_name_are_told_apart_by_their_part(tmp_path: Path) -> None:
+    text = "filename,split,label\n1.png,train,cat\n1.png,val,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text)).among(["1.png"], "/d/val")
+    assert truth.find_class("1.png") == "dog"
+
+
+@pytest.mark.parametrize("title", ["full_path", "relative_path", "img_full_path"])
+def test_a_path_beside_the_name_counts(title: str, tmp_path: Path) -> None:
+    text = f"filename,{title},label\n1.png,n/1.png,cat\n1.png,m/1.png,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text)).among(["n/1.png"])
+    assert truth.find_class("n/1.png") == "cat"
+
+
+def test_an_archive_of_a_part_keeps_its_folder(tmp_path: Path) -> None:
+    files = {"train/labels/1.txt": LINE, "train/classes.txt": "dog\ncat\n"}
+    truth = ground_truth.read(packed(tmp_path / "set.zip", files))
+    assert truth.among(["1.png"], "/d/val").find("1.png") is None
+    assert truth.among(["1.png"], "/d/train").find("1.png")
 
 
 def test_an_empty_line_among_names_is_said(tmp_path: Path) -> None:
