@@ -170,6 +170,22 @@ MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
             {"label": "cat", "iscrowd": 1, "coordinates": {"x": 3, "y": 4, "width": 2, "height": 2}}]}],
         (True, False),
     ),
+    "list.json": (
+        COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "attributes": [{"name": "is_crowd", "value": "true"}]}]},
+        (True, False),
+    ),
+    "ticked.json": (
+        {"a.jpg1": {"filename": "a.jpg", "regions": [
+            {"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+             "region_attributes": {"type": "cat", "is_crowd": {"1": True}}}]}},
+        (True, False),
+    ),
+    "shape.json": (
+        {"imagePath": "a.jpg", "shapes": [
+            {"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": "rectangle", "difficult": True, "flags": {}}]},
+        (False, True),
+    ),
+    "Y.csv": ("file,x0,y0,x1,y1,label,difficult\na.jpg,1,2,3,4,cat,Y\n", (False, True)),
     "is_ignored.csv": ("file,x0,y0,x1,y1,label,is_ignored\na.jpg,1,2,3,4,cat,1\n", (False, True)),
     "VOC, crowd": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<iscrowd>1</iscrowd><bndbox>")}, (True, False)),
     "VOC, ignore": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<ignore>1</ignore><bndbox>")}, (False, True)),
@@ -808,6 +824,19 @@ def test_keypoints_are_told_by_the_rows_beside(tmp_path: Path) -> None:
     rows = "0 .3 .3 .2 .2 .05 .05 1 .3 .3 1\n0 .3 .3 .2 .2 .3 .3 2 .3 .3 1\n"
     truth = ground_truth.read(write_all(tmp_path, "set", {"classes.txt": "cat\n", "labels/a.txt": rows}))
     assert [box.box for box in truth.find("a.jpg") or ()] == [pytest.approx((0.2, 0.2, 0.4, 0.4))] * 2
+
+
+def test_a_polygon_beside_keypoints_stays_one(tmp_path: Path) -> None:
+    rows = "0 .5 .5 .2 .2 .5 .5 2 .45 .45 1\n0 .1 .1 .3 .1 .3 .3 .2 .35 .1 .3\n"
+    truth = ground_truth.read(write_all(tmp_path, "set", {"classes.txt": "cat\n", "labels/a.txt": rows}))
+    boxes = [box.box for box in truth.find("a.jpg") or ()]
+    assert boxes == [pytest.approx((0.4, 0.4, 0.6, 0.6)), pytest.approx((0.1, 0.1, 0.3, 0.35))]
+
+
+def test_a_file_of_voc_is_of_its_own_part(tmp_path: Path) -> None:
+    truth = ground_truth.read(write_all(tmp_path, "set", {"train/Annotations/1.xml": VOC.format("1.jpg")}))
+    assert truth.among(["valid/JPEGImages/1.jpg"]).find("valid/JPEGImages/1.jpg") is None
+    assert truth.among(["train/JPEGImages/1.jpg"]).find("train/JPEGImages/1.jpg")
 
 
 def test_two_shapes_of_keypoints_are_asked_about(tmp_path: Path) -> None:
