@@ -12,6 +12,8 @@ NAME_COLUMNS = ("name", "class_name", "label_name", "display_name", "label", "cl
 """Heads of a column of names, the clearest first."""
 NUMBER_COLUMNS = ("id", "index", "idx", "number", "class_id", "class_index", "class_idx", "label_id", "category_id")
 """Heads of a column of the numbers of classes."""
+HEADS = ("class", "classes", "class_name", "label", "labels", "name", "names", "category", "categories")
+"""A first line of a list that names its column."""
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 """Endings of cells of a table of pictures, whose labels are no list of classes."""
 _SEPARATORS = ",;\t|"
@@ -29,13 +31,16 @@ def to_index(value: Any) -> int | None:
 
 
 def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
-    """Return the names of a list, by number where numbers count its lines.
+    """Return the names of a list without comments and head, by number where numbers count its lines.
 
     >>> read_lines(["1 cat", "2 dog"])
     {'1': 'cat', '2': 'dog'}
     >>> read_lines(["2 door", "4 door"])
     ['2 door', '4 door']
     """
+    lines = [line for line in lines if not line.startswith("# ")]
+    if len(lines) > 1 and lines[0].lower() in HEADS:
+        lines = lines[1:]
     found = [_NUMBERED.fullmatch(line) for line in lines]
     numbers = [int(line[1]) for line in found if line]
     names = [line[2] for line in found if line]

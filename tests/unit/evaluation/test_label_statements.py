@@ -833,6 +833,20 @@ def test_a_polygon_beside_keypoints_stays_one(tmp_path: Path) -> None:
     assert boxes == [pytest.approx((0.4, 0.4, 0.6, 0.6)), pytest.approx((0.1, 0.1, 0.3, 0.35))]
 
 
+def test_a_subset_of_cvat_is_its_part(tmp_path: Path) -> None:
+    shape = '<box label="cat" xtl="10" ytl="20" xbr="60" ybr="100"/>'
+    images = "".join(f'<image name="1.jpg" subset="{part}">{shape}</image>' for part in ("Train", "Val"))
+    truth = ground_truth.read(write(tmp_path, "a.xml", f"<annotations>{images}</annotations>"))
+    assert truth.among(["1.jpg"], "/d/val").find("1.jpg") == (TrueBox("cat", BOX),)
+    assert truth.among(["1.jpg"], "/d/test").find("1.jpg") is None
+
+
+@pytest.mark.parametrize("head", ["# classes", "class", "Names"])
+def test_a_head_of_names_is_no_class(head: str, tmp_path: Path) -> None:
+    files = {"classes.txt": f"{head}\ndog\ncat\n", "labels/a.txt": LINE}
+    assert ground_truth.read(write_all(tmp_path, "set", files)).classes == ("cat",)
+
+
 def test_a_file_of_voc_is_of_its_own_part(tmp_path: Path) -> None:
     truth = ground_truth.read(write_all(tmp_path, "set", {"train/Annotations/1.xml": VOC.format("1.jpg")}))
     assert truth.among(["valid/JPEGImages/1.jpg"]).find("valid/JPEGImages/1.jpg") is None
