@@ -90,11 +90,9 @@ class Columns:
         if self.cell is None:
             return [pick(row, i) for i in self.box]
         cell = pick(row, self.cell)
-        if isinstance(cell, list):
-            return cell
         if isinstance(cell, dict):
             return [cell.get(name, "") for name in self.keys]
-        return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
+        return read_cell(cell)
 
     def read_stated(self, row: Sequence[Any]) -> Size | None:
         """Return the size of the picture that a row states."""
@@ -106,6 +104,13 @@ class Columns:
         if len(named) != 1:
             raise LabelError(f"it has {len(named)} classes, and one is needed")
         return named[0]
+
+
+def read_cell(cell: Any) -> list[Any]:
+    """Return the numbers of a box in one cell, as they are written."""
+    if isinstance(cell, list):
+        return cell
+    return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
 
 
 def pick(row: Sequence[Any], column: int | None) -> Any:
@@ -171,6 +176,11 @@ def _read_keys(found: Columns, rows: Sequence[Sequence[Any]]) -> Columns:
     if not four:
         return found
     return replace(found, order=FOURS[four], keys=tuple(keys[name] for name in four.split()))
+
+
+def find_cell(titles: Sequence[str]) -> int | None:
+    """Return the column of boxes in one cell, by its title."""
+    return _find_cell(titles)[0]
 
 
 def find_rivals(found: Columns, titles: Sequence[str]) -> list[int]:

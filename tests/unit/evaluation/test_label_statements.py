@@ -188,6 +188,12 @@ MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "Y.csv": ("file,x0,y0,x1,y1,label,difficult\na.jpg,1,2,3,4,cat,Y\n", (False, True)),
     "is_ignored.csv": ("file,x0,y0,x1,y1,label,is_ignored\na.jpg,1,2,3,4,cat,1\n", (False, True)),
     "VOC, crowd": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<iscrowd>1</iscrowd><bndbox>")}, (True, False)),
+    "VOC, attribute": (
+        {"a.xml": VOC.format("a.jpg").replace(
+            "<bndbox>",
+            "<attributes><attribute><name>is_crowd</name><value>1</value></attribute></attributes><bndbox>")},
+        (True, False),
+    ),
     "VOC, ignore": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<ignore>1</ignore><bndbox>")}, (False, True)),
     "VOC, difficult": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<difficult> 1 </difficult><bndbox>")},
                        (False, True)),
@@ -998,6 +1004,20 @@ def test_two_columns_of_labels_that_differ_are_said(text: str, is_said: bool, tm
     words = f"{read}: the first line in which they differ has cat and animal."
     assert (words in sentences) == is_said
     assert any("was read as the label" in sentence for sentence in sentences) == is_said
+
+
+@pytest.mark.parametrize(("index", "is_said"), [(0, True), (1, False)])
+def test_an_index_that_contradicts_the_name_is_said(index: int, is_said: bool, tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\ndog\n", "l.csv": f"file,class_name,class_id\na.jpg,dog,{index}\n"}
+    sentences = " ".join(ground_truth.read(write_all(tmp_path, "set", files)).read_as.list_sentences())
+    assert ("class_id was not: the first line in which they differ has dog and cat" in sentences) == is_said
+
+
+@pytest.mark.parametrize(("cell", "is_said"), [("5 6 7 8", True), ("10 20 60 100", False)])
+def test_a_box_in_a_cell_that_contradicts_the_columns_is_said(cell: str, is_said: bool, tmp_path: Path) -> None:
+    text = f"file,x0,y0,x1,y1,label,bbox\na.jpg,10,20,60,100,cat,{cell}\n"
+    sentences = " ".join(ground_truth.read(write(tmp_path, "l.csv", text)).read_as.list_sentences())
+    assert ("the first line in which they differ has 10, 20, 60, 100 and 5, 6, 7, 8" in sentences) == is_said
 
 
 def test_two_values_of_an_option_are_one_sentence() -> None:
