@@ -247,8 +247,8 @@ def _name_apart(keys: Iterable[_Key]) -> dict[_Key, str]:
 def _name(key: _Key, same: Sequence[_Key]) -> str:
     """Return what a picture is called beside others of its name: with the folder that tells them apart."""
     folder, picture, beside = key
-    is_of_part = "/" not in picture and any(map(is_part, folder.split("/")))
     if len(same) == 1:
+        is_of_part = "/" not in picture and any(map(is_part, folder.split("/")))
         return f"{folder}/{picture}" if is_of_part else picture
     stated = {each[2] for each in same}
     prefix = beside if len(stated) == len(same) and "" not in stated else folder

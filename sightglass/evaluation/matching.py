@@ -55,7 +55,7 @@ def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
     """Return a file's path, and that with these folders named alike."""
     path = _fold_path(file)
     # Some tools write names as in an address: a%20b.jpg.
-    spellings = {path, _fold_path(unquote(path))}
+    spellings = {path, _fold_path(unquote(path))} if "%" in path else {path}
     return spellings | {
         "/".join(_BESIDE if part in folders else part for part in each.split("/")) for each in spellings
     }

@@ -137,10 +137,11 @@ def _spell_part(title: str) -> str:
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
     """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
     found = _name_columns(titles)
-    column = _choose_file(found, titles, rows)
+    pictures = _list_files(rows)
+    column = _choose_file(found, titles, pictures)
     if column is None or (found.file is None and titles[column].lower().endswith(PICTURES)):
         return None
-    path = _find_path(column, titles, rows, _list_files(rows))
+    path = _find_path(column, titles, rows, pictures)
     found = _read_keys(replace(found, file=path), rows)
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
@@ -152,9 +153,8 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     return found
 
 
-def _choose_file(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
+def _choose_file(found: Columns, titles: Sequence[str], pictures: Sequence[int]) -> int | None:
     """Return the column of pictures: by its title, unless only the cells of another one that may be it are files."""
-    pictures = _list_files(rows)
     if found.file is None:
         return next(iter(pictures), None)
     if not pictures or found.file in pictures:

@@ -163,8 +163,9 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
-    _note_rivals(name, found, titles, [row for _, row in sample], name_indices, notes)
-    table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
+    cells = [row for _, row in sample]
+    _note_rivals(name, found, titles, cells, name_indices, notes)
+    table = _find_format(name, found, cells, name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
     lines = chain(sample, rows)
