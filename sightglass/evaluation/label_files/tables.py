@@ -216,9 +216,14 @@ def _note_rivals(
         _note_difference(name, titles[found.label or 0], titles[other], "label", pairs, notes)
     cell = columns.find_cell(titles)
     if found.box and cell is not None:
-        both = [(", ".join(map(str, found.pick_box(row))), columns.read_cell(columns.pick(row, cell))) for row in rows]
-        pairs = [(first, ", ".join(map(str, second))) for first, second in both]
+        both = ((found.pick_box(row), columns.read_cell(columns.pick(row, cell))) for row in rows)
+        pairs = [(_spell_numbers(first), _spell_numbers(second)) for first, second in both]
         _note_difference(name, ", ".join(titles[i] for i in found.box), titles[cell], "box", pairs, notes)
+
+
+def _spell_numbers(values: Sequence[Any]) -> str:
+    """Return numbers in one way of writing, so that 10 and 10.0 are the same."""
+    return ", ".join(f"{number:g}" for number in map(to_number, values) if number is not None)
 
 
 def _note_difference(

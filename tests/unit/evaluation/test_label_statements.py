@@ -1013,7 +1013,9 @@ def test_an_index_that_contradicts_the_name_is_said(index: int, is_said: bool, t
     assert ("class_id was not: the first line in which they differ has dog and cat" in sentences) == is_said
 
 
-@pytest.mark.parametrize(("cell", "is_said"), [("5 6 7 8", True), ("10 20 60 100", False)])
+@pytest.mark.parametrize(
+    ("cell", "is_said"), [("5 6 7 8", True), ("10 20 60 100", False), ("10.0 20.0 60.0 100.00", False)]
+)
 def test_a_box_in_a_cell_that_contradicts_the_columns_is_said(cell: str, is_said: bool, tmp_path: Path) -> None:
     text = f"file,x0,y0,x1,y1,label,bbox\na.jpg,10,20,60,100,cat,{cell}\n"
     sentences = " ".join(ground_truth.read(write(tmp_path, "l.csv", text)).read_as.list_sentences())
