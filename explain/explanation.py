@@ -268,9 +268,9 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
 
 def _describe_idle_layers(raw: RawMaps, options: Options) -> list[str]:
     """Return a sentence on chosen layers that no map was computed at."""
-    if not raw.maps or not {*options.layers}.isdisjoint(raw.layers):
+    if not options.layers or not raw.maps or not {*options.layers}.isdisjoint(raw.layers):
         return []
-    return [f"layers={','.join(options.layers)} has no effect with this method."] * bool(options.layers)
+    return [f"layers={','.join(options.layers)} has no effect with this method."]
 
 
 def _scale(

@@ -143,7 +143,7 @@ def read_file(path: Path) -> Any:
         raise ValueError(
             f"line {lines.index('') + 1} is empty, so that it is open which class follows: remove or fill it"
         )
-    return name_tables.drop_numbers(lines)
+    return name_tables.read_lines(lines)
 
 
 def may_name(file: Path, stem: str) -> bool:

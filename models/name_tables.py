@@ -12,6 +12,8 @@ NAME_COLUMNS = ("name", "class_name", "label_name", "display_name", "label", "cl
 """Heads of a column of names, the clearest first."""
 NUMBER_COLUMNS = ("id", "index", "idx", "number", "class_id", "class_index", "class_idx", "label_id", "category_id")
 """Heads of a column of the numbers of classes."""
+HEADS = ("class", "classes", "class_name", "label", "labels", "name", "names", "category", "categories")
+"""A first line of a list that names its column."""
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 """Endings of cells of a table of pictures, whose labels are no list of classes."""
 _SEPARATORS = ",;\t|"
@@ -28,21 +30,24 @@ def to_index(value: Any) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
-def drop_numbers(lines: Sequence[str]) -> list[str]:
-    """Return a list without the numbers that count its lines.
+def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
+    """Return the names of a list without comments and head, by number where numbers count its lines.
 
-    >>> drop_numbers(["0 cat", "1 dog"])
-    ['cat', 'dog']
-    >>> drop_numbers(["2 door", "4 door"])
+    >>> read_lines(["1 cat", "2 dog"])
+    {'1': 'cat', '2': 'dog'}
+    >>> read_lines(["2 door", "4 door"])
     ['2 door', '4 door']
     """
+    lines = [line for line in lines if not line.startswith("# ")]
+    if len(lines) > 1 and lines[0].lower() in HEADS:
+        lines = lines[1:]
     found = [_NUMBERED.fullmatch(line) for line in lines]
     numbers = [int(line[1]) for line in found if line]
     names = [line[2] for line in found if line]
     # The names of two classes differ: 1 euro and 2 euro are names.
     if len(names) < len(lines) or len({*names}) < len(names) or not _counts_up(numbers):
         return [*lines]
-    return names
+    return dict(zip(map(str, numbers), names, strict=True))
 
 
 def _counts_up(numbers: Sequence[int]) -> bool:
@@ -51,7 +56,7 @@ def _counts_up(numbers: Sequence[int]) -> bool:
     return [*numbers] == [*range(first, first + len(numbers))]
 
 
-def read_table(text: str) -> list[str] | list[Row]:
+def read_table(text: str) -> list[str] | list[Row] | dict[str, str]:
     """Return the rows of a table of text, or its lines; raise ValueError."""
     separator, rows = _split(text)
     has_head = _is_head(rows)
@@ -61,7 +66,7 @@ def read_table(text: str) -> list[str] | list[Row]:
     if width > 1 and (has_head or _find_numbers(_list_indices(table)) is not None):
         return table
     # `tench, Tinca tinca` is one name.
-    return drop_numbers([f"{separator} ".join(row) for row in rows[has_head:]])
+    return read_lines([f"{separator} ".join(row) for row in rows[has_head:]])
 
 
 def _split(text: str) -> tuple[str, list[list[str]]]:

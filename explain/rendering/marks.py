@@ -342,7 +342,7 @@ def overlay(
     Raises Problem, one sentence.
     """
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
-    is_picture = str(getattr(map, "dtype", "")).endswith("uint8")
+    is_picture = str(getattr(map, "dtype", "")).endswith("uint8") or getattr(map, "mode", "") == "L"
     if _looks_like_map(picture) and (is_picture or len(picture) < len(values)):
         remedy = "give the map first, then the picture, a grey one as uint8"
         raise Problem(f"The picture has only the shape {picture.shape} and values as of a map: {remedy}.")

@@ -80,11 +80,6 @@ class _Way:
     scores: Tensor
 
 
-def can_compare(loaded: LoadedModel) -> bool:
-    """Return whether the model's preprocessing is known, so that others can be compared with it."""
-    return _find_own(loaded) is not None
-
-
 def _find_own(loaded: LoadedModel) -> Preprocessing | None:
     """Return the model's preprocessing if others can be compared with it."""
     now, function = loaded.adapter.preprocessing, loaded.adapter.function

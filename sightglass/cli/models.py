@@ -220,14 +220,13 @@ def _absolute(arch: str | None) -> str:
 
 def _say_sizes(explainer: "Explainer", picture: Image) -> list[str]:
     """Return the answers for other sizes of the picture, where no table states one and they differ."""
-    from sightglass.explain.trust.preprocessing_check import can_compare, read_sizes
+    from sightglass.explain.trust.preprocessing_check import read_sizes
 
     spec = explainer.model
-    if spec.preprocessing.sides is not None or not can_compare(explainer.loaded):
+    readings = () if spec.preprocessing.sides else read_sizes(explainer.loaded, picture)
+    if len({reading.label for reading in readings}) < 2:
         return []
-    own, *others = read_sizes(explainer.loaded, picture)
-    if all(other.label == own.label for other in others):
-        return []
+    own, *others = readings
     rows = [f"{each.preprocessing}: {each.label} {describe_score(each.score, spec, each.label)}" for each in others]
     option = "--set weights.preprocessing.size=128"
     return [

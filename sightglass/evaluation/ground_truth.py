@@ -31,7 +31,7 @@ from sightglass.evaluation.label_files.rows import (
     Row,
     TrueBox,
 )
-from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, name_parent, spell_path
+from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, is_part, name_parent, spell_path
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -248,7 +248,8 @@ def _name(key: _Key, same: Sequence[_Key]) -> str:
     """Return what a picture is called beside others of its name: with the folder that tells them apart."""
     folder, picture, beside = key
     if len(same) == 1:
-        return picture
+        is_of_part = "/" not in picture and any(map(is_part, folder.split("/")))
+        return f"{folder}/{picture}" if is_of_part else picture
     stated = {each[2] for each in same}
     prefix = beside if len(stated) == len(same) and "" not in stated else folder
     return f"{prefix}/{picture}".removeprefix("/")

@@ -239,9 +239,8 @@ def _scale_boxes(
     Raises LabelError where that is open.
     """
     in_parts = all(box.relative for box in boxes)
-    # Parts of a picture are the same in any size, but not in another shape.
-    fits = stated is None or stated == size or (in_parts and have_same_shape(stated, size))
-    if stated is None or fits:
+    if stated is None or stated == size or (in_parts and have_same_shape(stated, size)):
+        # Parts of a picture are the same in any size, but not in another shape.
         return [scale_box(box.box, *size) if box.relative else box.box for box in boxes], {}
     pixels = [scale_box(box.box, *stated) if box.relative else box.box for box in boxes]
     move, words = _find_scale(stated, size, pixels, options)

@@ -13,12 +13,14 @@ from urllib.parse import unquote
 
 from sightglass.common.names import fold, spell
 
-PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
+PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "frames"})
 LABEL_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "annotation", "segmentationclass"})
 """Folders that stand side by side, as `images/train/1.jpg` and `labels/train/1.txt`."""
 _OF_ANY_SET = PICTURE_FOLDERS | LABEL_FOLDERS
-PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
-"""Folders of parts of a data set: `train/cats` is not `val/cats`, and `home/cats` may be."""
+_PART = re.compile(
+    r"(train|training|val|valid|validation|dev|eval|test|testing|fold|split|part)([-_ ]?(set|data|images))?[-_ ]?\d*"
+)
+"""Folders of parts of a data set: `train/cats` is not `val2017/cats`, and `home/cats` may be."""
 _OF_PASCAL = re.compile(r"voc\d+")
 MOST_FOLDERS = 20
 """Folders of an end of a path."""
@@ -53,7 +55,7 @@ def _list_paths(file: str, folders: frozenset[str]) -> set[str]:
     """Return a file's path, and that with these folders named alike."""
     path = _fold_path(file)
     # Some tools write names as in an address: a%20b.jpg.
-    spellings = {path, _fold_path(unquote(path))}
+    spellings = {path, _fold_path(unquote(path))} if "%" in path else {path}
     return spellings | {
         "/".join(_BESIDE if part in folders else part for part in each.split("/")) for each in spellings
     }
@@ -80,11 +82,16 @@ def _list_folders(parts: Iterable[str]) -> _Folders:
     return tuple(part for part in parts if part and part not in _OF_ANY_SET)[::-1]
 
 
+def is_part(folder: str) -> bool:
+    """Return whether a folder is called as a part of a data set."""
+    return _PART.fullmatch(fold(folder)) is not None
+
+
 def _contradict(stated: _Folders, own: _Folders) -> bool:
     """Return whether two paths are of different folders, though one may be of another machine."""
     for place, (one, other) in enumerate(zip(stated, own, strict=False)):
         if one != other:
-            return place == 0 or {one, other} <= PARTS
+            return place == 0 or (is_part(one) and is_part(other))
     return False
 
 

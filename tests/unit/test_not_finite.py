@@ -44,7 +44,6 @@ def fill(place: int, value: float) -> Any:
 
 
 ANSWERS = {
-    "NaN of one class": (own_nets.BlocksCNN(), fill(1, torch.nan), "classify", "NaN"),
     "an infinite logit": (own_nets.BlocksCNN(), fill(0, torch.inf), "classify", "infinity"),
     "an infinite logit of a sigmoid": (own_nets.BlocksCNN(), fill(0, torch.inf), "multilabel", "infinity"),
     "an infinite number": (own_nets.HeadPose(), fill(2, -torch.inf), "regress", "infinity"),

@@ -100,10 +100,16 @@ def _parse(annotation: Any, tables: _Tables) -> TrueBox:
     tables.pictures.find(picture)
     label = tables.classes.find(_to_key(annotation["category_id"]))
     # CVAT and others put their own marks one level below.
-    attributes = annotation.get("attributes")
-    marks = [attributes] if isinstance(attributes, dict) else []
-    crowd, ignored = find_marks(ChainMap(annotation, *marks))
+    crowd, ignored = find_marks(ChainMap(annotation, _read_attributes(annotation.get("attributes"))))
     return TrueBox(label, _find_box(annotation), crowd, ignored, stated=tables.sizes[picture])
+
+
+def _read_attributes(value: Any) -> dict[str, Any]:
+    """Return attributes by name, of an object or of a list of names and values."""
+    if isinstance(value, dict):
+        return value
+    listed = value if isinstance(value, list) else []
+    return {str(each["name"]): each.get("value") for each in listed if isinstance(each, dict) and "name" in each}
 
 
 def _find_box(annotation: Mapping[str, Any]) -> Box:

@@ -90,11 +90,9 @@ class Columns:
         if self.cell is None:
             return [pick(row, i) for i in self.box]
         cell = pick(row, self.cell)
-        if isinstance(cell, list):
-            return cell
         if isinstance(cell, dict):
             return [cell.get(name, "") for name in self.keys]
-        return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
+        return read_cell(cell)
 
     def read_stated(self, row: Sequence[Any]) -> Size | None:
         """Return the size of the picture that a row states."""
@@ -106,6 +104,13 @@ class Columns:
         if len(named) != 1:
             raise LabelError(f"it has {len(named)} classes, and one is needed")
         return named[0]
+
+
+def read_cell(cell: Any) -> list[Any]:
+    """Return the numbers of a box in one cell, as they are written."""
+    if isinstance(cell, list):
+        return cell
+    return [part for part in re.split(r"[\s,;]+", str(cell).strip(" []()")) if part]
 
 
 def pick(row: Sequence[Any], column: int | None) -> Any:
@@ -132,10 +137,11 @@ def _spell_part(title: str) -> str:
 def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns | None:
     """Return columns by their titles, and by the rows where these say more; None where the first row is no header."""
     found = _name_columns(titles)
-    column = _choose_file(found, titles, rows)
+    pictures = _list_files(rows)
+    column = _choose_file(found, titles, pictures)
     if column is None or (found.file is None and titles[column].lower().endswith(PICTURES)):
         return None
-    path = _find_path(column, titles, rows, _list_files(rows))
+    path = _find_path(column, titles, rows, pictures)
     found = _read_keys(replace(found, file=path), rows)
     if found.cell is not None and not _holds_boxes(found, rows):
         found = replace(found, cell=None, order="xyxy")
@@ -147,9 +153,8 @@ def read_header(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns
     return found
 
 
-def _choose_file(found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> int | None:
+def _choose_file(found: Columns, titles: Sequence[str], pictures: Sequence[int]) -> int | None:
     """Return the column of pictures: by its title, unless only the cells of another one that may be it are files."""
-    pictures = _list_files(rows)
     if found.file is None:
         return next(iter(pictures), None)
     if not pictures or found.file in pictures:
@@ -171,6 +176,11 @@ def _read_keys(found: Columns, rows: Sequence[Sequence[Any]]) -> Columns:
     if not four:
         return found
     return replace(found, order=FOURS[four], keys=tuple(keys[name] for name in four.split()))
+
+
+def find_cell(titles: Sequence[str]) -> int | None:
+    """Return the column of boxes in one cell, by its title."""
+    return _find_cell(titles)[0]
 
 
 def find_rivals(found: Columns, titles: Sequence[str]) -> list[int]:

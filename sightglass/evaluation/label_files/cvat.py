@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
-from sightglass.evaluation.label_files.rows import LabelError, Row, Size, TrueBox, refuse
+from sightglass.evaluation.label_files.rows import LabelError, Row, Size, TrueBox, put_in_folder, refuse
 from sightglass.evaluation.label_files.values import (
     box_around,
     box_around_turned,
@@ -16,6 +16,7 @@ from sightglass.evaluation.label_files.values import (
     to_number,
 )
 from sightglass.evaluation.label_files.xml_files import list_elements, read_text
+from sightglass.evaluation.matching import is_part
 from sightglass.models.geometry import Box
 
 MAX_BYTES = 128 * 2**20
@@ -71,7 +72,10 @@ def _list_shapes(text: str) -> Iterator[_Shape]:
 
 
 def _list_image(image: ElementTree.Element) -> Iterator[_Shape]:
-    picture = image.get("name") or ""
+    subset = image.get("subset") or ""
+    name = image.get("name") or ""
+    # Its own name for no subset is `default`.
+    picture = put_in_folder(subset, name) if name and is_part(subset) else name
     stated = read_size(image.get("width"), image.get("height"))
     yield picture, "", _parse_nothing
     for shape in image:

@@ -98,7 +98,11 @@ def read_files(source: LabelFiles, notes: Notes, left_out: dict[str, str]) -> Fi
     @cache
     def name_indices() -> Mapping[int, str]:
         classes = find_names(source, found.data, notes)
-        return classes.names if classes else {}
+        names = classes.names if classes else {}
+        if not any(map(INDEX.fullmatch, names.values())):
+            return names
+        notes.said.append(f"{notes.names_file} has numbers as names, so that labels that are numbers were kept.")
+        return {}
 
     if found.documents:
         leave_out([*found.boxes, *found.tables, *found.lists], "beside Pascal VOC")

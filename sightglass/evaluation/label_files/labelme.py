@@ -1,5 +1,6 @@
 """Read LabelMe's JSON: a file for each picture, with its shapes."""
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import PurePosixPath
@@ -57,7 +58,8 @@ def _parse_flags(named: list[str]) -> str:
 
 def _parse(shape: Mapping[str, Any], stated: Size | None) -> TrueBox:
     flags = shape.get("flags")
-    crowd, ignored = find_marks(flags if isinstance(flags, dict) else None)
+    # X-AnyLabeling writes marks beside the shape's flags.
+    crowd, ignored = find_marks(ChainMap(flags, dict(shape)) if isinstance(flags, dict) else shape)
     return TrueBox(str(shape.get("label") or "").strip(), _find_box(shape), crowd, ignored, stated=stated)
 
 

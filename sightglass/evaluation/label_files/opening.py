@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from sightglass.common.errors import Problem, TooManyLabels
 from sightglass.common.left_out import HIDDEN, is_hidden
 from sightglass.common.legible import visible
+from sightglass.evaluation.matching import is_part
 from sightglass.explain.picture.source import PICTURES, read_members
 
 MAX_BYTES = 512 * 2**20
@@ -109,11 +110,11 @@ def open_files(
 
 
 def _find_top(names: Iterable[str]) -> str:
-    """Return the one folder, with a slash, that all of an archive is in; it is no part of a label's path."""
+    """Return the one folder, with a slash, that all of an archive is in, unless it is a part of a data set."""
     folders = [name.replace("\\", "/").rpartition("/")[0] for name in names if not is_hidden(name)]
     tops = {folder.partition("/")[0] for folder in folders}
     top = tops.pop() if len(tops) == 1 else ""
-    return f"{top}/" if top else ""
+    return f"{top}/" if top and not is_part(top) else ""
 
 
 def _open_folder(folder: Path, choose: Callable[[str], bool]) -> LabelFiles:

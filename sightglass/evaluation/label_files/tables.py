@@ -163,8 +163,9 @@ def _understand(
         titles = [f"column {i}" for i in range(1, len(titles) + 1)]
         details = ["no header", *details]
     columns.check(name, found, titles, shown)
-    _note_rivals(name, found, titles, [row for _, row in sample], notes)
-    table = _find_format(name, found, [row for _, row in sample], name_indices, notes)
+    cells = [row for _, row in sample]
+    _note_rivals(name, found, titles, cells, name_indices, notes)
+    table = _find_format(name, found, cells, name_indices, notes)
     notes.format = f"a table ({name})"
     notes.reading = notes.table = f"{name}: {_describe(table, titles, details)}"
     lines = chain(sample, rows)
@@ -196,18 +197,46 @@ def _name_unread(table: "_TableFormat", titles: Sequence[str]) -> str:
     return f"not read: {', '.join(unread[:MOST_UNREAD])}{more}" if unread else ""
 
 
-def _note_rivals(name: str, found: Columns, titles: Sequence[str], rows: Sequence[Sequence[Any]], notes: Notes) -> None:
-    """Note columns that may be the label, too, and say something else."""
+def _note_rivals(
+    name: str,
+    found: Columns,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    name_indices: NameIndices,
+    notes: Notes,
+) -> None:
+    """Note columns that may be the label or the box, too, and say something else."""
     for other in columns.find_rivals(found, titles):
-        pairs = ((columns.pick(row, found.label), columns.pick(row, other)) for row in rows)
+        pairs = [(str(columns.pick(row, found.label)), str(columns.pick(row, other))) for row in rows]
         # An index stands beside its name.
-        differing = [pair for pair in pairs if class_key(str(pair[0])) != class_key(str(pair[1])) and pair[1] != ""]
-        if differing and not all(to_number(second) is not None for _, second in differing):
-            first, second = differing[0]
-            notes.said.append(
-                f"{titles[found.label or 0]} of {name} was read as the label, and {titles[other]} was not: "
-                f"the first line in which they differ has {first} and {second}."
-            )
+        indexed = all(INDEX.fullmatch(second) for _, second in pairs if second)
+        names = name_indices() if indexed else {}
+        if indexed:
+            pairs = [(first, names.get(int(float(second or -1)), "")) for first, second in pairs]
+        _note_difference(name, titles[found.label or 0], titles[other], "label", pairs, notes)
+    cell = columns.find_cell(titles)
+    if found.box and cell is not None:
+        both = ((found.pick_box(row), columns.read_cell(columns.pick(row, cell))) for row in rows)
+        pairs = [(_spell_numbers(first), _spell_numbers(second)) for first, second in both]
+        _note_difference(name, ", ".join(titles[i] for i in found.box), titles[cell], "box", pairs, notes)
+
+
+def _spell_numbers(values: Sequence[Any]) -> str:
+    """Return numbers in one way of writing, so that 10 and 10.0 are the same."""
+    return ", ".join(f"{number:g}" for number in map(to_number, values) if number is not None)
+
+
+def _note_difference(
+    name: str, read: str, other: str, what: str, pairs: Sequence[tuple[str, str]], notes: Notes
+) -> None:
+    """Note that a column was read and another was not, by the first line in which they differ."""
+    differing = [pair for pair in pairs if pair[1] and class_key(pair[0]) != class_key(pair[1])]
+    if differing:
+        first, second = differing[0]
+        notes.said.append(
+            f"{read} of {name} was read as the {what}, and {other} was not: "
+            f"the first line in which they differ has {first} and {second}."
+        )
 
 
 def _name_columns(found: Sequence[int], titles: Sequence[str], what: str) -> str:

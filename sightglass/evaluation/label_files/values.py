@@ -11,12 +11,14 @@ from sightglass.evaluation.label_files.options import ask_which
 from sightglass.evaluation.label_files.rows import LabelError
 from sightglass.models.geometry import Box
 
-CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof"})
+CROWD = frozenset({"iscrowd", "crowd", "isgroupof", "groupof", "isgroup"})
 """What formats call a box around many objects: COCO, Open Images."""
 IGNORED = frozenset({"difficult", "isdifficult", "ignore", "ignored", "isignore", "isignored"})
 """What formats call an object that is not to be found: Pascal VOC, COCO."""
 CONFIDENCE = ("confidence",)
 """What Open Images calls the mark of a label: 0 where people saw that the class is not there."""
+SET = ("true", "t", "yes", "y", "x")
+"""Words of a mark that is set."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 OTHER = {".": ",", ",": "."}
 """The mark of thousands, by that of decimals."""
@@ -121,14 +123,21 @@ def _find_decimal(text: str) -> str:
 
 
 def is_set(value: Any) -> bool:
-    """Return whether a mark such as `iscrowd` is set: any number but 0, true or yes."""
+    """Return whether a mark such as `iscrowd` is set: any number but 0, a word of `SET`; of ticked boxes, one."""
+    if isinstance(value, dict):
+        return any(map(is_set, value.values()))
     number = to_number(value)
-    return number != 0 if number is not None else str(value).strip().lower() in ("true", "yes")
+    return number != 0 if number is not None else str(value).strip().lower() in SET
+
+
+def spell_mark(name: str) -> str:
+    """Return the name of a mark as `CROWD` and `IGNORED` have it."""
+    return re.sub("[^a-z]", "", name.lower())
 
 
 def find_marks(marks: Mapping[str, Any] | None) -> tuple[bool, bool]:
     """Return whether an object is a crowd, and whether it is not to be found, by marks of any format."""
-    named = {re.sub("[^a-z]", "", str(name).lower()) for name, value in (marks or {}).items() if is_set(value)}
+    named = {spell_mark(str(name)) for name, value in (marks or {}).items() if is_set(value)}
     return bool(named & CROWD), bool(named & IGNORED)
 
 

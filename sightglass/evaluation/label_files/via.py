@@ -11,7 +11,15 @@ from sightglass.evaluation.label_files.json_files import JsonContent, as_table, 
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
 from sightglass.evaluation.label_files.rows import OTHER_FORM, LabelError, Row, TrueBox, refuse
-from sightglass.evaluation.label_files.values import box_around, find_marks, is_set, parse_numbers
+from sightglass.evaluation.label_files.values import (
+    CROWD,
+    IGNORED,
+    box_around,
+    find_marks,
+    is_set,
+    parse_numbers,
+    spell_mark,
+)
 from sightglass.models.geometry import Box
 
 PROJECT = "_via_img_metadata"
@@ -96,7 +104,7 @@ def _find_name(file: str, attributes: Iterable[Any], notes: Notes) -> str:
     Raises Problem for several that may.
     """
     counts = Counter(name for each in attributes if isinstance(each, dict) for name in each)
-    names = [name for name in counts if name.lower() not in ("iscrowd", "difficult")]
+    names = [name for name in counts if spell_mark(name) not in CROWD | IGNORED]
     if len(names) < 2:
         return next(iter(names), "")
     named = [name for word in NAMES for name in names if name.lower() == word]

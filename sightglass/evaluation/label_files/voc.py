@@ -36,7 +36,10 @@ def list_rows(file: LabelFile, notes: Notes) -> Iterator[Row]:
     stated = read_size(root.findtext("size/width"), root.findtext("size/height"))
     for line, entry in enumerate(root.iterfind("object"), 1):
         corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
-        marks = find_marks({part.tag: part.text for part in entry})
+        named_marks = {
+            mark.findtext("name") or "": mark.findtext("value") for mark in entry.iterfind("attributes/attribute")
+        }
+        marks = find_marks({part.tag: part.text for part in entry} | named_marks)
         yield named, line, partial(_parse, entry.findtext("name") or "", corners, marks, stated)
 
 

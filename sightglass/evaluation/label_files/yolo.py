@@ -36,7 +36,9 @@ class YoloRows:
     names: Mapping[int, str]
     """Names of classes by index."""
     keypoints: int
-    """Numbers of the keypoints behind a box, by `kpt_shape` or by rows that show it; 0 where nothing tells."""
+    """Numbers of the keypoints behind a box, by `kpt_shape`; 0 where none is stated."""
+    seen: frozenset[int]
+    """The same where none is stated, of rows that can be nothing else."""
     tracked: bool | None
     """Whether six numbers of which the last is 0 or 1 are a box, its confidence and its track; None: that is open."""
     angled: bool
@@ -88,6 +90,8 @@ class YoloRows:
         count = len(values)
         if self.keypoints and count == _BOX + self.keypoints:
             return _WITHOUT_KEYPOINTS
+        if count - _BOX in self.seen and _may_be_keypoints(values):
+            return _WITHOUT_KEYPOINTS
         if count == _BOX + 1:
             return _WITHOUT_MORE
         return _WITHOUT_KEYPOINTS if _are_keypoints(values) else None
@@ -122,8 +126,9 @@ def _are_keypoints(values: Sequence[float]) -> bool:
 def understand(files: Sequence[LabelFile], classes: ClassFile, notes: Notes) -> YoloRows:
     """Return how the rows of these files are read."""
     sample = files[:SAMPLE]
-    keypoints = _find_keypoints(classes) or _count_keypoints(sample)
-    return YoloRows(classes.names, keypoints, _are_tracked(sample), _are_angled(sample), notes)
+    keypoints = _find_keypoints(classes)
+    seen = frozenset[int]() if keypoints else _count_keypoints(sample)
+    return YoloRows(classes.names, keypoints, seen, _are_tracked(sample), _are_angled(sample), notes)
 
 
 def _find_keypoints(classes: ClassFile) -> int:
@@ -137,15 +142,15 @@ def _find_keypoints(classes: ClassFile) -> int:
     return counts.pop() if counts else 0
 
 
-def _count_keypoints(files: Sequence[LabelFile]) -> int:
-    """Return how many numbers the keypoints have of the rows of these files that can be nothing else; 0 without any."""
+def _count_keypoints(files: Sequence[LabelFile]) -> frozenset[int]:
+    """Return how many numbers the keypoints have of the rows of these files that can be nothing else."""
     counts: set[int] = set()
     for file in files:
         for _, (_, *texts) in _list_lines(file):
             values = [number for number in map(to_number, texts) if number is not None]
             if len(values) == len(texts) and _are_surely_keypoints(values):
                 counts.add(len(values) - _BOX)
-    return counts.pop() if len(counts) == 1 else 0
+    return frozenset(counts)
 
 
 def _read_keypoints(table: Any) -> int:

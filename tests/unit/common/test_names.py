@@ -18,6 +18,7 @@ from sightglass.common.names import (
     spell,
     split,
 )
+from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.matching import LabelledFiles
 from sightglass.models.labels import class_index, match, same_classes
 from sightglass.report import result_folder
@@ -224,3 +225,21 @@ def test_the_folder_of_the_pictures_is_a_part_of_their_paths(name: str) -> None:
     folder, labelled, pictures, expected, unclear = WITHIN[name]
     found = LabelledFiles(labelled).match(pictures, folder)
     assert found == (dict.fromkeys(pictures, "") | expected, unclear)
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [
+        ("train_set/cats/1.png", "/d/test_set/cats"),
+        ("train2017/cats/1.png", "/d/val2017/cats"),
+        ("fold1/cats/1.png", "/d/fold2/cats"),
+        ("video1/frames/1.png", "/d/video2/frames"),
+        ("train/cats/1.png", "/d/eval/cats"),
+    ],
+)
+def test_parts_of_a_data_set_are_apart(label: str, folder: str) -> None:
+    truth = GroundTruth({}, (), {label: "cat"})
+    assert truth.among(["1.png"], folder).find_class("1.png") is None
+    own = "/".join(folder.split("/")[2:])
+    same = GroundTruth({}, (), {f"{own}/1.png": "cat"})
+    assert same.among(["1.png"], folder).find_class("1.png") == "cat"

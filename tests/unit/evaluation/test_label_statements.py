@@ -21,6 +21,7 @@ from sightglass.evaluation.label_files.values import read_size
 from sightglass.explain import Image
 from sightglass.explain.picture.source import find
 from tests.faults.outcome import is_one_sentence
+from tests.unit.batch.test_source import packed
 from tests.unit.evaluation.test_ground_truth import MASK_SIZE, png
 from tests.unit.evaluation.test_label_files import COCO, ENTRY, LINE, VOC, write
 from tests.unit.evaluation.test_label_formats import write_all
@@ -169,8 +170,30 @@ MARKED: dict[str, tuple[Any, tuple[bool, bool]]] = {
             {"label": "cat", "iscrowd": 1, "coordinates": {"x": 3, "y": 4, "width": 2, "height": 2}}]}],
         (True, False),
     ),
+    "list.json": (
+        COCO | {"annotations": [ENTRY | {"bbox": [1, 2, 3, 4], "attributes": [{"name": "is_crowd", "value": "true"}]}]},
+        (True, False),
+    ),
+    "ticked.json": (
+        {"a.jpg1": {"filename": "a.jpg", "regions": [
+            {"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+             "region_attributes": {"type": "cat", "is_crowd": {"1": True}}}]}},
+        (True, False),
+    ),
+    "shape.json": (
+        {"imagePath": "a.jpg", "shapes": [
+            {"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": "rectangle", "difficult": True, "flags": {}}]},
+        (False, True),
+    ),
+    "Y.csv": ("file,x0,y0,x1,y1,label,difficult\na.jpg,1,2,3,4,cat,Y\n", (False, True)),
     "is_ignored.csv": ("file,x0,y0,x1,y1,label,is_ignored\na.jpg,1,2,3,4,cat,1\n", (False, True)),
     "VOC, crowd": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<iscrowd>1</iscrowd><bndbox>")}, (True, False)),
+    "VOC, attribute": (
+        {"a.xml": VOC.format("a.jpg").replace(
+            "<bndbox>",
+            "<attributes><attribute><name>is_crowd</name><value>1</value></attribute></attributes><bndbox>")},
+        (True, False),
+    ),
     "VOC, ignore": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<ignore>1</ignore><bndbox>")}, (False, True)),
     "VOC, difficult": ({"a.xml": VOC.format("a.jpg").replace("<bndbox>", "<difficult> 1 </difficult><bndbox>")},
                        (False, True)),
@@ -809,6 +832,33 @@ def test_keypoints_are_told_by_the_rows_beside(tmp_path: Path) -> None:
     assert [box.box for box in truth.find("a.jpg") or ()] == [pytest.approx((0.2, 0.2, 0.4, 0.4))] * 2
 
 
+def test_a_polygon_beside_keypoints_stays_one(tmp_path: Path) -> None:
+    rows = "0 .5 .5 .2 .2 .5 .5 2 .45 .45 1\n0 .1 .1 .3 .1 .3 .3 .2 .35 .1 .3\n"
+    truth = ground_truth.read(write_all(tmp_path, "set", {"classes.txt": "cat\n", "labels/a.txt": rows}))
+    boxes = [box.box for box in truth.find("a.jpg") or ()]
+    assert boxes == [pytest.approx((0.4, 0.4, 0.6, 0.6)), pytest.approx((0.1, 0.1, 0.3, 0.35))]
+
+
+def test_a_subset_of_cvat_is_its_part(tmp_path: Path) -> None:
+    shape = '<box label="cat" xtl="10" ytl="20" xbr="60" ybr="100"/>'
+    images = "".join(f'<image name="1.jpg" subset="{part}">{shape}</image>' for part in ("Train", "Val"))
+    truth = ground_truth.read(write(tmp_path, "a.xml", f"<annotations>{images}</annotations>"))
+    assert truth.among(["1.jpg"], "/d/val").find("1.jpg") == (TrueBox("cat", BOX),)
+    assert truth.among(["1.jpg"], "/d/test").find("1.jpg") is None
+
+
+@pytest.mark.parametrize("head", ["# classes", "class", "Names"])
+def test_a_head_of_names_is_no_class(head: str, tmp_path: Path) -> None:
+    files = {"classes.txt": f"{head}\ndog\ncat\n", "labels/a.txt": LINE}
+    assert ground_truth.read(write_all(tmp_path, "set", files)).classes == ("cat",)
+
+
+def test_a_file_of_voc_is_of_its_own_part(tmp_path: Path) -> None:
+    truth = ground_truth.read(write_all(tmp_path, "set", {"train/Annotations/1.xml": VOC.format("1.jpg")}))
+    assert truth.among(["valid/JPEGImages/1.jpg"]).find("valid/JPEGImages/1.jpg") is None
+    assert truth.among(["train/JPEGImages/1.jpg"]).find("train/JPEGImages/1.jpg")
+
+
 def test_two_shapes_of_keypoints_are_asked_about(tmp_path: Path) -> None:
     files = {
         "data.yaml": "names: [cat]\nkpt_shape: [3, 3]\n",
@@ -833,6 +883,42 @@ def test_indices_are_named_in_every_format(name: str, tmp_path: Path) -> None:
     truth = ground_truth.read(write_all(tmp_path, "set", files))
     assert truth.find("a.jpg") == (TrueBox("cat", BOX),)
     assert "classes.json names the classes." in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("names", ["1\n2\n3\n4\n5\n6\n", "0\n30\n300\n5\n6\n"])
+def test_numbers_that_are_names_are_kept(names: str, tmp_path: Path) -> None:
+    files = {"l.csv": "file,label\na.jpg,5\nb.jpg,6\n", "classes.txt": names}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.picture_labels == {"a.jpg": "5", "b.jpg": "6"}
+    words = "classes.txt has numbers as names, so that labels that are numbers were kept."
+    assert words in truth.read_as.list_sentences()
+
+
+@pytest.mark.parametrize("names", ["1 cat\n2 dog\n", "1: cat\n2: dog\n", "1. cat\n2. dog\n", "1,cat\n2,dog\n"])
+def test_numbers_before_names_are_the_indices(names: str, tmp_path: Path) -> None:
+    files = {"l.csv": "file,label\na.jpg,1\nb.jpg,2\n", "classes.txt": names}
+    truth = ground_truth.read(write_all(tmp_path, "set", files))
+    assert truth.picture_labels == {"a.jpg": "cat", "b.jpg": "dog"}
+
+
+def test_rows_of_one_name_are_told_apart_by_their_part(tmp_path: Path) -> None:
+    text = "filename,split,label\n1.png,train,cat\n1.png,val,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text)).among(["1.png"], "/d/val")
+    assert truth.find_class("1.png") == "dog"
+
+
+@pytest.mark.parametrize("title", ["full_path", "relative_path", "img_full_path"])
+def test_a_path_beside_the_name_counts(title: str, tmp_path: Path) -> None:
+    text = f"filename,{title},label\n1.png,n/1.png,cat\n1.png,m/1.png,dog\n"
+    truth = ground_truth.read(write(tmp_path, "l.csv", text)).among(["n/1.png"])
+    assert truth.find_class("n/1.png") == "cat"
+
+
+def test_an_archive_of_a_part_keeps_its_folder(tmp_path: Path) -> None:
+    files = {"train/labels/1.txt": LINE, "train/classes.txt": "dog\ncat\n"}
+    truth = ground_truth.read(packed(tmp_path / "set.zip", files))
+    assert truth.among(["1.png"], "/d/val").find("1.png") is None
+    assert truth.among(["1.png"], "/d/train").find("1.png")
 
 
 def test_an_empty_line_among_names_is_said(tmp_path: Path) -> None:
@@ -918,6 +1004,22 @@ def test_two_columns_of_labels_that_differ_are_said(text: str, is_said: bool, tm
     words = f"{read}: the first line in which they differ has cat and animal."
     assert (words in sentences) == is_said
     assert any("was read as the label" in sentence for sentence in sentences) == is_said
+
+
+@pytest.mark.parametrize(("index", "is_said"), [(0, True), (1, False)])
+def test_an_index_that_contradicts_the_name_is_said(index: int, is_said: bool, tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\ndog\n", "l.csv": f"file,class_name,class_id\na.jpg,dog,{index}\n"}
+    sentences = " ".join(ground_truth.read(write_all(tmp_path, "set", files)).read_as.list_sentences())
+    assert ("class_id was not: the first line in which they differ has dog and cat" in sentences) == is_said
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_said"), [("5 6 7 8", True), ("10 20 60 100", False), ("10.0 20.0 60.0 100.00", False)]
+)
+def test_a_box_in_a_cell_that_contradicts_the_columns_is_said(cell: str, is_said: bool, tmp_path: Path) -> None:
+    text = f"file,x0,y0,x1,y1,label,bbox\na.jpg,10,20,60,100,cat,{cell}\n"
+    sentences = " ".join(ground_truth.read(write(tmp_path, "l.csv", text)).read_as.list_sentences())
+    assert ("the first line in which they differ has 10, 20, 60, 100 and 5, 6, 7, 8" in sentences) == is_said
 
 
 def test_two_values_of_an_option_are_one_sentence() -> None:
