@@ -41,7 +41,7 @@ from sightglass.models.preprocess import INFERRED, READY
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
-FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "control")
+FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "sharp", "tested", "control")
 """Families of methods that explain a function of the model's outputs."""
 OF_BOXES = ("confidence", "iou", "ratio", "within")
 """Options that change nothing without boxes."""
@@ -210,7 +210,7 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
-        all_notes = tuple(dict.fromkeys((*notes, *limits, *_describe_idle_layers(raw, options), *raw.notes)))
+        all_notes = tuple(dict.fromkeys((*notes, *limits, *_describe_idle_layers(raw, method, options), *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
             image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes
@@ -266,9 +266,9 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
     return []
 
 
-def _describe_idle_layers(raw: RawMaps, options: Options) -> list[str]:
-    """Return a sentence on chosen layers that no map was computed at."""
-    if not options.layers or not raw.maps or not {*options.layers}.isdisjoint(raw.layers):
+def _describe_idle_layers(raw: RawMaps, method: Method, options: Options) -> list[str]:
+    """Return a sentence on chosen layers that no map was computed at, and none was weighed at."""
+    if not options.layers or not raw.maps or method.weighed or not {*options.layers}.isdisjoint(raw.layers):
         return []
     return [f"layers={','.join(options.layers)} has no effect with this method."]
 
@@ -278,9 +278,12 @@ def _scale(
 ) -> tuple[Heatmap, ...]:
     """Return the heatmaps of a method's raw maps, as the options ask for."""
     signed, layers = method.signed and (options.part == "signed" or options.evidence == "both"), raw.layers
-    return heatmaps(
+    maps = heatmaps(
         raw.maps, targets, method=method.id, layers=layers, geometry=geometry, scale=options.scale, signed=signed
     )
+    if not raw.candidates:
+        return maps
+    return tuple(replace(each, candidates=tests) for each, tests in zip(maps, raw.candidates, strict=True))
 
 
 def _method_for(evidence: Evidence, options: Options) -> Method:

@@ -109,7 +109,10 @@ def enlarged(raw: Tensor, picture: Tensor) -> Map:
     return values
 
 
-OURS = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "inputxgradient")
+OURS = (
+    *("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "inputxgradient"),
+    *("sharp", "tested"),
+)
 GRAD_CAM = (
     *("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM", "GradCAMElementWise"),
     *("ScoreCAM", "AblationCAM"),

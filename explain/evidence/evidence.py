@@ -134,6 +134,8 @@ class Evidence:
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
+        self.found: dict[tuple[str, Target], Any] = {}
+        """What a method found besides, by (name, target)."""
         self._adapter = loaded.fastest_adapter(layers)
         with loaded.lock:
             recorded, self.outputs = self._forward()
@@ -606,6 +608,7 @@ class PassPart(Evidence):
         self.outputs, self.answers = whole.outputs.part(place), answers.part(place)
         self._gradients = {}
         self.raws = {}
+        self.found = {}
 
     def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
         return None if self.whole.received is None else (self.whole.received, self.place)

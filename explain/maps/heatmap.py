@@ -18,6 +18,7 @@ from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.maps.statistics import coarse, hottest_mask
 from sightglass.explain.methods.gradient import bilinear
+from sightglass.explain.methods.method import Candidate
 from sightglass.explain.options import Scale
 from sightglass.explain.rendering.style import Field, Kind
 from sightglass.models.adapter import Target
@@ -58,6 +59,8 @@ class Heatmap:
     """The map of the whole picture, where only the part inside the boxes is shown."""
     signed: bool = False
     """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
+    candidates: tuple[Candidate, ...] = ()
+    """The maps that the method `tested` made it of, with what their tests found; empty of other methods."""
 
     @property
     def measured(self) -> "Heatmap":
@@ -309,7 +312,7 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     """Rescale maps from their raw values."""
     first = maps[0]
     raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(heatmap.raw for heatmap in maps), strict=True)]
-    return heatmaps(
+    scaled = heatmaps(
         raws,
         [heatmap.target for heatmap in maps],
         method=first.method,
@@ -318,6 +321,7 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
         scale=scale,
         signed=first.signed,
     )
+    return tuple(replace(one, candidates=before.candidates) for one, before in zip(scaled, maps, strict=True))
 
 
 def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:

@@ -233,7 +233,8 @@ def average_flips(evidence: Evidence, method: Method, targets: Sequence[Target],
     pairs = zip(first.maps, second.maps, first.layers, strict=True)
     maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.
-    return replace(first, maps=maps, notes=tuple(note for note in first.notes if note in second.notes))
+    notes = tuple(note for note in first.notes if note in second.notes)
+    return replace(first, maps=maps, notes=notes, candidates=())
 
 
 def _mirror(maps: Tensor, offset: float) -> Tensor:

@@ -12,6 +12,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.layers import WHOLE, add_resized, spread
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.common.work.progress import Progress
@@ -20,22 +22,38 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Target
     from sightglass.models.layers import Layer
 
-Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "path", "mask", "control"]
+Family = Literal[
+    "gradient",
+    "eigen",
+    "noise",
+    "attention",
+    "query",
+    "library",
+    "pixel",
+    "sharp",
+    "tested",
+    "path",
+    "mask",
+    "control",
+]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity. `noise`:
 from gradients of noisy pictures. `control`: quick and random, to compare other maps with.
 `attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
 through the grad-cam library. `path`: gradients between a layer's mean and its output. `pixel`: gradients of the
-input's pixels, through captum. `mask`: slow, from the model's answers alone."""
+input's pixels, through captum. `sharp`: a few of them, weighed by layers. `tested`: several maps, and the model's
+answers with parts covered. `mask`: slow, from the model's answers alone."""
 RUNNERS: dict[Family, str] = {
     "attention": "attention",
     "query": "attention",
     "library": "grad_cam_library",
     "pixel": "pixel_gradients",
+    "sharp": "sharp",
+    "tested": "tested",
     "path": "path",
     "mask": "rise",
 }
 """Modules here whose `run` returns RawMaps of (evidence, method, targets, request); of other families: `gradient`."""
-OF_MODULES: tuple[Family, ...] = ("attention", "query", "library", "pixel", "path")
+OF_MODULES: tuple[Family, ...] = ("attention", "query", "library", "pixel", "sharp", "tested", "path")
 """Families that look into modules: of a received model they run where it does."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
@@ -50,10 +68,34 @@ GROUPS: dict[Family, str] = {
     "query": "Transformers",
     "path": "CAM",
     "pixel": "Gradients of pixels",
+    "sharp": "Gradients of pixels",
     "mask": "Hide and see",
+    "tested": "Hide and see",
     "control": "Controls",
 }
 """Headings of a list of methods, in its order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One of the maps that were tested, and what its tests found."""
+
+    name: str
+    """`GradCAM`, or `LayerCAM, contrast`."""
+    values: NDArray[np.float32]
+    """float32 (h, w) over the content of the model's input, 0..1, at most 96 cells a side."""
+    covered: tuple[float, ...]
+    """What is left of the target's number with the hottest shares covered, 0..1 of its difference to the mean colour
+    alone, one for each share."""
+    kept: tuple[float, ...]
+    """What is left with nothing else kept, in the same unit."""
+    weight: float
+    """Its share of the mix, 0..1."""
+
+    @property
+    def score(self) -> float:
+        """How much more is left by keeping what it shows than by covering it, -1..1: the higher, the better."""
+        return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +108,8 @@ class RawMaps:
     """What each of the maps was computed at."""
     notes: tuple[str, ...] = ()
     """Sentences to show beside the map."""
+    candidates: tuple[tuple[Candidate, ...], ...] = ()
+    """The maps that were tested for each target, by the method `tested`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +159,8 @@ class Method:
     """False where it explains classifiers only."""
     reads: bool = False
     """Whether it shows what was read for a box, which is no evidence that it decided."""
+    weighed: bool = False
+    """Whether its map at the pixels is weighed by maps at layers, which can be chosen."""
     otherwise: str = ""
     """Its name in the paper on other models than detectors, where that is another."""
 
@@ -142,7 +188,12 @@ class Method:
     @property
     def at_layers(self) -> bool:
         """Whether its map is taken at layers of the model, which can be chosen."""
-        return self.family not in ("pixel", "mask")
+        return self.family not in ("pixel", "sharp", "tested", "mask")
+
+    @property
+    def hides(self) -> bool:
+        """Whether parts of the picture are hidden to make its map."""
+        return self.family in ("tested", "mask")
 
     @property
     def slow(self) -> bool:
@@ -161,7 +212,7 @@ class Method:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
         if evidence.received is not None and self.family in OF_MODULES:
             return evidence.received.run_method(self, targets, request)
-        if self.at_layers or self.id in GUIDED:
+        if self.at_layers or self.weighed:
             evidence.locate()
         if self.family in ("library", "path"):
             self._require_one_view(evidence.layers)

@@ -7,6 +7,7 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 - GradientShap: its expectation over random places on the line, with noise.
 - Saliency: the size of the gradient of f.
 - Input x gradient: x times the gradient of f.
+- DeepLift: (x - x') times what takes the gradient's place: of an activation, its difference by that of its input.
 - SmoothGrad: the size of the gradient, the mean over pictures with noise.
 - Guided backprop: the size of the gradient that no ReLU has passed where it was negative.
 - Guided GradCAM: guided backprop times GradCAM's map without what is negative, at the pixels.
@@ -15,7 +16,7 @@ every number of x; the raw map is their sum over the channels, (h, w), neither s
 nobody else's pass, or on a caller's module itself, which nobody else runs meanwhile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
@@ -26,13 +27,13 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
-from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import METHODS, deep_lift
 from sightglass.explain.methods.gradient import upsample
 from sightglass.explain.methods.method import GUIDED, Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
+from sightglass.explain.methods.scalars import Scalars, pictures_in_a_pass
 from sightglass.explain.phrases import percent
-from sightglass.models.adapter import Adapter, FunctionTarget, Target
-from sightglass.models.adapters.detector import IN_CELL, Detections
+from sightglass.models.adapter import Adapter, Target
 
 STEPS = 50
 """Places on Integrated Gradients' line: captum's own number."""
@@ -40,8 +41,6 @@ SAMPLES = 32
 """Random pictures of SmoothGrad and GradientShap."""
 NOISE = 0.15
 """Standard deviation of their noise, as a share of the range of the picture's values: the paper's 10 to 20 %."""
-ON_CPU, ON_GPU = 4, 32
-"""Pictures in one pass; halved on a GPU that is full."""
 SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
 NEARLY_EQUAL = 0.01
 """Least difference between the picture's score and a grey one's, as a share of the sum of the values' sizes, for which
@@ -66,15 +65,15 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     notes = (SMOOTHED, EDGES) if method.id in GUIDED else (SMOOTHED,)
     if attributed is not method:
         (guided,) = evidence.stacked(attributed.id, targets)
-        return RawMaps([guided * _gradcam_at_pixels(evidence, targets)], (PIXELS,), notes)
+        return RawMaps([guided * at_pixels(evidence, "gradcam", targets)], (PIXELS,), notes)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
     return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
 
 
-def _gradcam_at_pixels(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
-    """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
-    cams = METHODS["gradcam"].run(evidence, targets)
+def at_pixels(evidence: Evidence, name: str, targets: Sequence[Target]) -> Tensor:
+    """Return a quick method's maps at the pixels without what is negative, (k, height, width), the mean over layers."""
+    cams = METHODS[name].run(evidence, targets)
     maps = [raw.clamp_min(0) for raw in cams.maps]
     if len(maps) > 1:
         # Each scaled to its maximum, or one layer would hide the others.
@@ -99,7 +98,7 @@ def _fill(
     """Compute the maps of some targets by an adapter that may be changed, cached in the Evidence."""
     if method.id == "guidedbackprop" and not any(isinstance(module, nn.ReLU) for module in adapter.module.modules()):
         raise ModelProblem(f"{adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
-    steps = {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}
+    steps = {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES, "deeplift": 3}
     done, total = 0, len(targets) * steps.get(method.id, 1)
 
     def report(pictures: int) -> None:
@@ -108,8 +107,8 @@ def _fill(
         done += pictures
 
     for target in targets:
-        size, before = _batch(evidence, adapter, target), done
-        scalars = _Scalars(adapter, target, report, evidence.tensor)
+        size, before = pictures_in_a_pass(evidence, adapter, target), done
+        scalars = Scalars(adapter, [target], report, evidence.tensor)
         while True:
             try:
                 drawn = own_random_state(seed) if method.id in DRAWS else nullcontext()
@@ -130,7 +129,7 @@ def _fill(
         evidence.raws[method.id, target] = [shares[0].sum(0).detach().float()]
 
 
-def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: int) -> Tensor:
+def _attribute(evidence: Evidence, method: Method, scalars: Scalars, size: int) -> Tensor:
     """Return captum's attribution, (1, C, h, w), by passes of `size` pictures."""
     from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
     from captum.attr._core.gradient_shap import InputBaselineXGradient
@@ -154,6 +153,8 @@ def _attribute(evidence: Evidence, method: Method, scalars: "_Scalars", size: in
             attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
         case "saliency":
             attr = Saliency(scalars).attribute(inputs)
+        case "deeplift":
+            attr = deep_lift.attribute(scalars, inputs, grey, evidence.loaded.adapter.spec.id, size)
         case "inputxgradient":
             attr = InputXGradient(scalars).attribute(inputs)
         case _:
@@ -171,51 +172,6 @@ def _guide(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
     """Let no negative gradient pass a module."""
     if output.requires_grad:
         output.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
-
-
-def _batch(evidence: Evidence, adapter: Adapter, target: Target) -> int:
-    """Return the number of pictures per pass, if their scalars are separable."""
-    outputs = evidence.outputs
-    apart = adapter.splits_batches or (
-        isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
-    )
-    if not apart or isinstance(target, FunctionTarget):
-        return 1
-    most = ON_CPU if evidence.loaded.device.type == "cpu" else ON_GPU
-    return evidence.loaded.pictures_in_a_pass(min(most, adapter.batch or most), evidence.tensor)
-
-
-class _Scalars(nn.Module):
-    """A module from pictures (B, C, h, w) to one target's scalars (B,)."""
-
-    def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None], like: Tensor) -> None:
-        super().__init__()
-        self.model = adapter.module
-        self._adapter, self._target, self._report, self._like = adapter, target, report, like
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        adapter, target = self._adapter, self._target
-        self._report(len(pictures))
-        returned: list[Any] = []
-        with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
-            # Noise in float32 is added to pictures in half precision.
-            outputs = adapter.run(pictures.to(self._like))
-        if isinstance(target, FunctionTarget):
-            scalars = [target.scalar(returned[-1])]
-        else:
-            scalars = [adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))]
-        if torch.is_grad_enabled() and not any(scalar.requires_grad for scalar in scalars):
-            raise ModelProblem(f"No gradient of {adapter.spec.id} reaches the picture: hide parts of it, as RISE does.")
-        return torch.stack(scalars)
-
-
-def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:
-    """Return the outputs of each picture of a batch."""
-    if count == 1:
-        return [outputs]
-    if adapter.splits_batches:
-        return [outputs.part(place) for place in range(count)]
-    return [outputs.with_leaves([leaf[place : place + 1] for leaf in outputs.leaves]) for place in range(count)]
 
 
 _SUMS = "integratedgradients/sums"

@@ -175,7 +175,8 @@ _EMBED = Task(
     scored=False,
     drawn="persons",
     unsupported_methods=dict.fromkeys(
-        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
+        ("mask", "pixel", "sharp", "tested", "library"),
+        "asks for a class and {id} predicts none: use GradCAM or EigenCAM.",
     ),
     meaning_of_row="a vector, to compare pictures",
     no_answer="predicts no class",
@@ -194,7 +195,8 @@ _DESCRIBE = Task(
     ranked=False,
     drawn="captioned",
     unsupported_methods=dict.fromkeys(
-        ("pixel", "library", "noise", "attention"), "reads a picture's input and {id} has its own: use Path gradient."
+        ("pixel", "sharp", "tested", "library", "noise", "attention"),
+        "reads a picture's input and {id} has its own: use Path gradient.",
     ),
     meaning_of_row="words of an answer",
     unmapped="No map: {label} is not seen in the edited picture.",

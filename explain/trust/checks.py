@@ -153,7 +153,7 @@ def _test(question: CheckId, explanation: Result, index: int | str, on_result: C
         return Check(question, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
     method = METHODS[explanation._map(index).method]
     if not method.quick:
-        raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")
+        raise ModelProblem(f"{method.name} runs the model again for each map: it is tested when you ask for it.")
     if question == "stable":
         stable = stability.stability(explanation, index)
         on_result(question, stable)

@@ -67,6 +67,8 @@ class Support:
     """Effects of maps of other pictures, as many as it took to tell: 1 to `OTHERS`."""
     measure: str = ""
     """See `Wording.measure`."""
+    hides: bool = False
+    """Whether the map was made by hiding parts of the same picture (`Method.hides`)."""
 
     @property
     def beaten(self) -> int:
@@ -125,12 +127,14 @@ class Support:
         }[self.verdict]
         shares = " and ".join(map(percent, SHARES))
         kept, hidden = map(percent, self.own.means)
+        made = " The map was made by hiding parts of this picture, too: this is no independent check of it."
         others = (
             "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
         )
         return (
             f"{verdict}: hiding its top {shares}{' of the box' if self.in_box else ''} leaves {hidden} of {start} on "
             f"average, and they alone score {kept}; {self.beaten} of {self.count} {others} maps do worse."
+            f"{made if self.hides else ''}"
         )
 
 

@@ -97,7 +97,8 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values]
     names = ("this map", *(pool[i].name for i in order))
     effects = (Effect(name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))) for name in names)
     label, measure = heatmap.target.label, explanation.task.wording.measure
-    result = Support(label, box is not None, start, floor, next(effects), (next(effects),), measure)
+    hides = METHODS[heatmap.method].hides
+    result = Support(label, box is not None, start, floor, next(effects), (next(effects),), measure, hides)
     while result.settled is None and (other := next(effects, None)) is not None:
         result = replace(result, others=(*result.others, other))
     strongest = resized[result.others.index(result.strongest)]

@@ -18,11 +18,11 @@ from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.models.adapters.folding import copy_module
 from sightglass.models.geometry import ModelInput
-from tests.unit.own_nets import Answering
+from tests.unit.own_nets import Answering, BlocksCNN
 from training.demo import scenes
 
 captum = pytest.importorskip("captum.attr")
-IDS = tuple(method.id for method in METHODS.values() if method.family == "pixel")
+IDS = tuple(method.id for method in METHODS.values() if method.family == "pixel" and method.id != "deeplift")
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +183,35 @@ def test_legrad_equals_its_equations() -> None:
     assert not np.allclose(result.heatmaps[0].raw[0], result.heatmaps[1].raw[0])
     # As the catalogue states: maps of its stem are drawn where they were measured to look.
     assert result.heatmaps[0].geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)
+
+
+@pytest.mark.filterwarnings("ignore:Setting forward")
+def test_deep_lift_is_captums_on_a_module_that_it_takes(scene: np.ndarray) -> None:
+    torch.manual_seed(0)
+    net = BlocksCNN().eval()
+    explainer = Explainer(net, preprocess={"size": 64})
+    result = explainer(scene, targets=[3], method="deeplift", evidence="both")
+    (heatmap,), evidence = result.heatmaps, result.evidence
+    torch.manual_seed(0)
+    untouched = BlocksCNN().eval()
+    inputs, grey = evidence.tensor.clone().requires_grad_(), make_baseline(evidence)
+    expected = captum.DeepLift(untouched).attribute(inputs, grey, target=3)[0].sum(0).detach().numpy()
+    assert heatmap.signed and heatmap.layers == ("pixels",) and expected.min() < 0 < expected.max()
+    np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_deep_lift_refuses_what_it_has_no_rules_for(scene: np.ndarray) -> None:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    twice = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3), "act": nn.ReLU(), "body": body[2:]})
+    cases = {
+        "has rules for 1 of 2 activations in a pass": Answering(body, lambda net, x: net(F.relu(x) - x)),
+        "has rules for 0 of 1 activations": nn.Sequential(body[0], nn.SiLU(), *body[2:]),
+        r"net\.act runs 2 times in a pass of .*: use Integrated Gradients": Answering(
+            twice, lambda net, x: net["body"](net["act"](net["conv"](net["act"](x))))
+        ),
+    }
+    for sentence, net in cases.items():
+        with pytest.raises(ModelProblem, match=sentence):
+            Explainer(net, preprocess={"size": 64})(scene, targets=[0], method="deeplift")
+    with pytest.raises(ModelProblem, match="takes one at a time: use Integrated Gradients"):
+        Explainer(body, preprocess={"size": 64})(scene, targets=lambda outputs: outputs[0, 0], method="deeplift")

@@ -178,7 +178,7 @@ def test_independent_map_has_other_headline(scene, shows, sentence):
 def test_slow_method_checks_cannot_be_told(scene: Path) -> None:
     slow = Explainer("demo-cls-s")(scene, top_k=1, method="occlusion").checks()
     assert [check.state for check in slow.checks if check.id != "answer"] == ["cannot be told"] * 2
-    assert "hundreds of passes" in slow["model"].sentence
+    assert "runs the model again" in slow["model"].sentence
 
 
 HONEST = "demo-cls-honest"

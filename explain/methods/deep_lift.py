@@ -1,0 +1,84 @@
+"""DeepLift: what each pixel adds to the difference from a grey picture, by captum.
+
+Captum has rules for modules of activations that run once in a pass. It does not see activations that a forward calls as
+functions, and takes the plain gradient there: such networks are refused, as are modules that run several times.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from torch import Tensor
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.methods.scalars import Scalars
+
+ACTIVATIONS = (
+    *("Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "Softmax"),
+    *("Silu", "Gelu", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "LogSigmoid", "PreluKernel"),
+    *("MaxPool2DWithIndices", "ScaledDotProduct"),
+)
+"""Beginnings of the names of autograd's steps that are no sums: captum has rules for the modules of some."""
+
+
+def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
+    """Return captum's attribution, (1, C, h, w), of an input and a baseline, (1, C, h, w) each.
+
+    `size`: how many pictures a pass may hold. Raises ModelProblem for a network that captum has no rules for; `name` is
+    the model's.
+    """
+    from captum.attr import DeepLift
+
+    advice = "use Integrated Gradients, which needs no rules."
+    if size < 2:
+        raise ModelProblem(f"DeepLift compares two pictures in one pass, and this map takes one at a time: {advice}")
+    calls, steps = _count(scalars, inputs)
+    repeated = next((path for path, count in calls.items() if count > 1), None)
+    if repeated is not None:
+        raise ModelProblem(
+            f"{repeated} runs {calls[repeated]} times in a pass of {name}, and captum's DeepLift takes modules that "
+            f"run once: {advice}"
+        )
+    if steps > calls.total():
+        raise ModelProblem(
+            f"Captum's DeepLift has rules for {calls.total()} of {steps} activations in a pass of {name}, which are "
+            f"functions or of other kinds: {advice}"
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting forward, backward hooks")
+        attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
+    return attribution
+
+
+def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:
+    """Return how often each activation that captum has a rule for runs, and how many steps are activations at all."""
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    calls: Counter[str] = Counter()
+    with ExitStack() as hooks:
+        for path, module in scalars.model.named_modules():
+            if type(module) in SUPPORTED_NON_LINEAR:
+
+                def note(*_: Any, path: str = path) -> None:
+                    calls[path] += 1
+
+                hooks.enter_context(module.register_forward_hook(note))
+        scalar = scalars(inputs)
+    return calls, sum(name.startswith(ACTIVATIONS) for name in _steps(scalar))
+
+
+def _steps(scalar: Tensor) -> Iterator[str]:
+    """Yield the names of the steps of autograd that a scalar is computed by."""
+    waiting = [scalar.grad_fn]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        yield node.name()
+        for before, _ in node.next_functions:
+            if before not in seen:
+                seen.add(before)
+                waiting.append(before)

@@ -1,0 +1,301 @@
+"""Tested: several maps of a picture, each tested by covering and by keeping alone what it shows.
+
+Notation: x is the model's input, c its mean colour, x' its blurred picture, f a target's `lead`, of a box its score
+times how well it still lies there. The candidates k are `find_candidates`, each with 1 as its maximum.
+
+    for each k and q in (2 %, 12 %), m the hottest q of k smoothed:
+        score[k] += (f(c with m from x) - f(x with m from c)) / |f(x) - f(c)| / 2, both clipped to between f(c) and f(x)
+    mix = sum over k of softmax(score / 0.1)[k] * k
+    places p: 5 peaks of the mix, then each candidate's first peak, up to 10, discs that overlap little
+        cost[p] = relu(f(x) - f(x with the disc p from x'))
+    tested = max over p of (the mix in the disc p, scaled to cost[p] / the largest cost) + 0.15 mix
+
+Where no place costs anything it is the mix. What each candidate's tests found is kept: `Candidate`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.evidence import Evidence, in_batches
+from sightglass.explain.methods.method import Candidate, Method, RawMaps, Request
+from sightglass.explain.methods.pixel_gradients import at_pixels
+from sightglass.explain.methods.rise import scorer
+from sightglass.explain.methods.scalars import Passes, Scalars, most_pictures, pictures_in_a_pass
+from sightglass.explain.methods.sharp import EDGES, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
+from sightglass.explain.tasks import task_of
+from sightglass.models.adapter import Adapter, FunctionTarget, Target
+from sightglass.models.geometry import Geometry
+
+SHARES = (0.02, 0.12)
+"""Shares of the picture that are covered, and then alone kept."""
+FINE = 0.01
+"""Standard deviation by which a candidate is smoothed before, as a share of the picture's longer side."""
+DIGITS = 4
+"""Digits of a candidate by which its hottest shares are found."""
+TEMPERATURE = 0.1
+"""The smaller, the more of the mix is the best candidate's."""
+MIX_PEAKS = 5
+"""Places of the mix that are covered."""
+PLACES = 10
+"""Places that are covered in all, at most."""
+RADIUS = 0.06
+"""Radius of a place, as a share of the picture's longer side."""
+APART = 0.7
+"""Least distance of two places, in radii."""
+REST = 0.15
+"""What the mix adds to the places."""
+FAINT = 0.001
+"""What is added to the mix in a place, so that each place has a peak."""
+SMALL = 96
+"""Most cells along a side of a kept candidate."""
+TESTED = "tested"
+"""Name of the raw maps in an Evidence, and of what else was found."""
+PLACED = "tested/places"
+"""Name of the number of places."""
+MOST_CANDIDATES = 6
+MOST_COVERS = 2 + 2 * len(SHARES) * MOST_CANDIDATES + PLACES
+"""Pictures that are tried for one target, at most."""
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Compute the tested maps of some targets at the pixels; raise Cancelled within one batch of a stop.
+
+    Raises ModelProblem for a part of a box that covers cannot explain.
+    """
+    missing = evidence.missing(TESTED, targets)
+    if missing:
+        report = Passes(request, method.name, STEPS + len(missing) * MOST_COVERS)
+        fill(evidence, missing, report)
+        by_target = {target: find_candidates(evidence, target) for target in missing}
+        with evidence.loaded.workshop(()) as adapter:
+            for target, maps in by_target.items():
+                test = _Test(evidence, target, Answers(evidence, adapter, target, report))
+                evidence.raws[TESTED, target] = [test.run(maps)]
+                evidence.found[TESTED, target] = test.candidates
+                evidence.found[PLACED, target] = len(test.places)
+    tests = tuple(candidates(evidence, target) for target in targets)
+    places = max(evidence.found[PLACED, target] for target in targets)
+    note = describe(max(map(len, tests)), places, evidence.loaded.adapter)
+    return RawMaps(evidence.stacked(TESTED, targets), ("input",), (note,), tests)
+
+
+def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:
+    """Return what the tests of a target's maps found, once `run` has made its map."""
+    found: tuple[Candidate, ...] = evidence.found[TESTED, target]
+    return found
+
+
+def describe(maps: int, places: int, adapter: Adapter) -> str:
+    """Say how a map was made, and what its hottest places are."""
+    task = task_of(adapter)
+    lost = "lead" if task.competes else task.quantity
+    were = "map of this picture was" if maps == 1 else "maps of this picture were each"
+    they = "it shows" if maps == 1 else "they show"
+    hottest = "place was covered" if places == 1 else "places were covered one by one"
+    return (
+        f"Tested: {NUMBERS[maps]} {were} tested by covering and by keeping alone what {they}, then its "
+        f"{NUMBERS[places]} hottest {hottest}: hottest is what cost the answer most of its {lost}."
+    )
+
+
+def find_candidates(evidence: Evidence, target: Target) -> dict[str, Tensor]:
+    """Return the maps to test, (height, width) over the input with 1 as their maximum, by name; none without one."""
+    adapter = evidence.loaded.adapter
+    cams = {"GradCAM": ("gradcam", target), "LayerCAM": ("layercam", target)}
+    if target.part == "class" and "contrast" in adapter.parts and not isinstance(target, FunctionTarget):
+        rival = replace(target, part="contrast")
+        cams |= {
+            "LayerCAM, contrast": ("layercam", rival),
+            "EigenGradCAM, contrast": ("eigengradcam", rival),
+        }
+    else:
+        cams["EigenGradCAM"] = ("eigengradcam", target)
+    maps = {}
+    if evidence.layers:
+        maps = {name: at_pixels(evidence, method, [of])[0] for name, (method, of) in cams.items()}
+        maps["Sharp"] = evidence.raws[SHARP, target][0]
+    maps["Integrated Gradients from a blurred picture"] = evidence.raws[EDGES, target][0]
+    units = {name: scaled(values[None], evidence.geometry)[0] for name, values in maps.items()}
+    return {name: values for name, values in units.items() if bool(values.max() > 0)}
+
+
+class Answers:
+    """A model's number for a target on changed pictures."""
+
+    def __init__(self, evidence: Evidence, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
+        """Take an adapter whose module nobody else runs meanwhile; `report` is called before each pass."""
+        self._device = evidence.loaded.device
+        self._answer: Callable[[Tensor], Tensor] = Scalars(
+            adapter, [target], report, evidence.tensor, partial(lead, adapter)
+        )
+        self._size = pictures_in_a_pass(evidence, adapter, target)
+        if adapter.detects and not isinstance(target, FunctionTarget):
+            # A box's candidate may be another one in a changed picture.
+            score = scorer(evidence, [target])
+
+            def answer(pictures: Tensor) -> Tensor:
+                report(len(pictures))
+                return score(adapter.run(pictures.to(evidence.tensor)))[:, 0]
+
+            self._answer = answer
+            self._size = most_pictures(evidence, adapter)
+
+    def __call__(self, pictures: Iterable[Tensor]) -> Tensor:
+        """Return the numbers (n,) of pictures (C, height, width), in batches; float64 on the CPU."""
+        with torch.no_grad(), exact(self._device):
+            batches = in_batches(pictures, self._size, lambda part: self._answer(torch.stack(part)))
+            return torch.cat([batch.double().cpu() for batch in batches])
+
+
+class _Test:
+    """The tests of one target's maps on one picture."""
+
+    def __init__(self, evidence: Evidence, target: Target, answers: Answers) -> None:
+        self.candidates: tuple[Candidate, ...] = ()
+        self.places: list[tuple[int, int]] = []
+        """Rows and columns of the places that were covered."""
+        self._answers = answers
+        self._geometry = evidence.geometry
+        self._picture = evidence.tensor.detach()[0].float()
+        self._colour = fill_mean(self._picture, evidence.geometry)
+        self._blurred = blurred_input(evidence)[0]
+
+    def run(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Return the tested map (height, width) of some candidates."""
+        if not maps:
+            return torch.zeros_like(self._picture[0])
+        whole, left = self._hide_and_keep([*maps.values()])
+        scores = (left[:, :, 1] - left[:, :, 0]).mean(1)
+        weights = (scores / TEMPERATURE).softmax(0)
+        self.candidates = tuple(
+            Candidate(name, reduce(values, self._geometry), tuple(covered), tuple(kept), weight)
+            for (name, values), (covered, kept), weight in zip(
+                maps.items(), left.transpose(1, 2).tolist(), weights.tolist(), strict=True
+            )
+        )
+        values = torch.stack([*maps.values()])
+        mix = (weights.to(values)[:, None, None] * values).sum(0)
+        self.places = find_places(mix, values, self._geometry)
+        discs = [disc(place, self._geometry, mix.device) for place in self.places]
+        costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
+        return raise_places(mix, discs, costs)
+
+    def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, Tensor]:
+        """Return the picture's number, and what is left of it: (n, shares, 2), with a share covered, and kept.
+
+        It is 0..1 of the difference between the picture and its mean colour alone, 0 where there is none.
+        """
+        numbers = self._answers(self._changed(maps))
+        ends, rest = numbers[:2], numbers[2:]
+        low, high = ends.min(), ends.max()
+        left = (rest.clamp(low, high) - low) / (high - low) if high > low else torch.zeros_like(rest)
+        return float(ends[0]), left.reshape(len(maps), len(SHARES), 2)
+
+    def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the picture, its mean colour alone, and each map's hottest shares covered and kept."""
+        picture, colour = self._picture, self._colour
+        yield picture
+        yield colour
+        for values in smooth(torch.stack([*maps]), self._geometry, FINE):
+            for share in SHARES:
+                hot = hottest(values, share, self._geometry)
+                yield torch.where(hot, colour, picture)
+                yield torch.where(hot, picture, colour)
+
+
+def fill_mean(picture: Tensor, geometry: Geometry) -> Tensor:
+    """Return an input (C, height, width) whose content is its mean colour; bars stay."""
+    left, top, right, bottom = geometry.content
+    filled = picture.clone()
+    content = picture[:, top:bottom, left:right]
+    filled[:, top:bottom, left:right] = content.mean((1, 2), keepdim=True)
+    return filled
+
+
+def hottest(values: Tensor, share: float, geometry: Geometry) -> Tensor:
+    """Return where a map (height, width) has the hottest share of its content, bool of the same shape."""
+    left, top, right, bottom = geometry.content
+    content = values[top:bottom, left:right]
+    count = max(1, round(share * content.numel()))
+    hot = torch.zeros(content.numel(), dtype=torch.bool, device=values.device)
+    # In the order of places where values are equal but for rounding: on a plateau it would choose.
+    order = content.flatten().round(decimals=DIGITS).argsort(descending=True, stable=True)
+    hot[order[:count]] = True
+    mask = torch.zeros_like(values, dtype=torch.bool)
+    mask[top:bottom, left:right] = hot.reshape(content.shape)
+    return mask
+
+
+def reduce(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+    """Return the content of a map (height, width) on at most `SMALL` cells a side, float32 (h, w)."""
+    left, top, right, bottom = geometry.content
+    content = values[top:bottom, left:right]
+    ratio = min(1.0, SMALL / max(content.shape))
+    size = [max(1, round(side * ratio)) for side in content.shape]
+    small: NDArray[np.float32] = F.interpolate(content[None, None], size, mode="area")[0, 0].cpu().numpy()
+    return small
+
+
+def find_places(mix: Tensor, maps: Tensor, geometry: Geometry) -> list[tuple[int, int]]:
+    """Return rows and columns of the places to cover: peaks of the mix (height, width), and each map's (n, ...) own."""
+    left, top, right, bottom = geometry.content
+    apart = APART * _radius(geometry)
+    free = torch.zeros_like(mix, dtype=torch.bool)
+    free[top:bottom, left:right] = True
+    places: list[tuple[int, int]] = []
+
+    def add(values: Tensor, allowed: Tensor) -> None:
+        peak = int(values.masked_fill(~allowed, -1).argmax())
+        row, column = divmod(peak, values.shape[1])
+        if bool(free[row, column]) and bool(values[row, column] > 0):
+            places.append((row, column))
+            free.logical_and_(distances((row, column), free) >= apart)
+
+    content = free.clone()
+    for _ in range(MIX_PEAKS):
+        add(mix, free)
+    for values in maps:
+        if len(places) < PLACES:
+            add(values, content)
+    return places
+
+
+def disc(place: tuple[int, int], geometry: Geometry, device: torch.device) -> Tensor:
+    """Return where the input is in a place, bool (height, width); on a letterbox's bars it is nowhere."""
+    left, top, right, bottom = geometry.content
+    inside = torch.zeros(geometry.input, dtype=torch.bool, device=device)
+    near = distances(place, inside) <= _radius(geometry)
+    inside[top:bottom, left:right] = near[top:bottom, left:right]
+    return inside
+
+
+def distances(place: tuple[int, int], like: Tensor) -> Tensor:
+    """Return how far each cell of (height, width) is from a place, in cells."""
+    rows = torch.arange(like.shape[0], device=like.device) - place[0]
+    columns = torch.arange(like.shape[1], device=like.device) - place[1]
+    return torch.hypot(rows[:, None].float(), columns[None].float())
+
+
+def _radius(geometry: Geometry) -> float:
+    left, top, right, bottom = geometry.content
+    return max(RADIUS * max(right - left, bottom - top), 1.0)
+
+
+def raise_places(mix: Tensor, discs: Sequence[Tensor], costs: Tensor) -> Tensor:
+    """Return the mix (height, width) with each place raised to its share of the largest cost, and little else."""
+    if not discs or not bool(costs.max() > 0):
+        return mix
+    highest = torch.zeros_like(mix)
+    for inside, share in zip(discs, (costs / costs.max()).tolist(), strict=True):
+        part = inside * (mix + FAINT)
+        highest = torch.maximum(highest, part / part.max() * share)
+    return highest + REST * mix

@@ -1,0 +1,182 @@
+"""The sharp and the tested map are those of docs/methods.md, of every kind of model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+from torchvision import models as torchvision_models
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.explanation import Explanation
+from sightglass.explain.methods import METHODS, scalars, sharp, tested
+from sightglass.models.geometry import ModelInput
+from tests.unit.own_nets import BlocksCNN, hooks_on
+from training.demo import scenes
+
+SIDE = 48
+PLAIN = {"size": SIDE, "mean": [0.5] * 3, "std": [0.25] * 3}
+PICTURE = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+PICTURE[8:20, 24:40] = (250, 40, 20)
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return make().eval()
+
+
+NETS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "of blocks": (BlocksCNN, "block3"),
+    "residual": (lambda: torchvision_models.resnet18(num_classes=5), "layer3"),
+    "transformer": (
+        lambda: timm.create_model("vit_tiny_patch16_224", num_classes=4, img_size=SIDE, embed_dim=24, depth=2),
+        "blocks.0",
+    ),
+}
+"""Networks, and the layer at which they are explained."""
+
+
+def blur(values: np.ndarray, share: float) -> np.ndarray:
+    """Blur the last two axes of an array."""
+    sigma = share * max(values.shape[-2:])
+    return gaussian_filter(values.astype(np.float64), (*[0] * (values.ndim - 2), sigma, sigma), mode="reflect")
+
+
+def lead(net: nn.Module, pictures: torch.Tensor, index: int) -> torch.Tensor:
+    """Return f of the docs for each of some pictures."""
+    logits = net(pictures)
+    others = [other for other in range(logits.shape[1]) if other != index]
+    return logits[:, index] - logits[:, others].amax(1)
+
+
+def edges_by_hand(net: nn.Module, x: torch.Tensor, index: int) -> np.ndarray:
+    start = torch.from_numpy(blur(x.numpy(), 0.1)).float()
+    slopes = []
+    for step in range(4):
+        z = (start + (step + 0.5) / 4 * (x - start)).requires_grad_()
+        slopes.append(torch.autograd.grad(lead(net, z, index).sum(), z)[0])
+    shown = ((x - start) * torch.stack(slopes).mean(0)).sum(1)[0].clamp_min(0)
+    smoothed = blur(shown.numpy(), 0.03)
+    return smoothed / smoothed.max()
+
+
+def gradcam_by_hand(net: nn.Module, x: torch.Tensor, index: int, path: str) -> np.ndarray:
+    recorded: list[torch.Tensor] = []
+    with net.get_submodule(path).register_forward_hook(lambda *call: recorded.append(call[2])):
+        logit = net(x.clone().requires_grad_())[0, index]
+    (slope,) = torch.autograd.grad(logit, recorded[0])
+    if recorded[0].ndim == 3:
+        # Tokens; the first stands for no place.
+        side = round((recorded[0].shape[1] - 1) ** 0.5)
+        values, slope = (t[:, 1:].transpose(1, 2).unflatten(2, (side, side)) for t in (recorded[0], slope))
+    else:
+        values = recorded[0]
+    cam = (slope.mean((2, 3), keepdim=True) * values).sum(1, keepdim=True).clamp_min(0)
+    grown = nn.functional.interpolate(cam, x.shape[2:], mode="bilinear")[0, 0].detach().numpy()
+    return grown / max(grown.max(), 1e-30)
+
+
+def by_hand(net: nn.Module, x: torch.Tensor, index: int, path: str) -> np.ndarray:
+    return edges_by_hand(net, x, index) * (0.1 + gradcam_by_hand(net, x, index, path))
+
+
+def explain(kind: str, method: str = "sharp", **options: Any) -> Explanation:
+    make, path = NETS[kind]
+    return Explainer(seeded(make), preprocess=PLAIN, layers=[path])(PICTURE, method=method, **options)
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_the_sharp_map_is_that_of_the_docs(kind: str) -> None:
+    result = explain(kind, targets=[1, 2])
+    make, path = NETS[kind]
+    net = seeded(make)
+    for heatmap in result.heatmaps:
+        expected = by_hand(net, result.evidence.tensor, heatmap.target.index, path)
+        assert heatmap.layers == ("input",) and heatmap.state == "ok"
+        np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-5)
+    assert result.notes.count(sharp.WEIGHED) == 1
+
+
+def test_passes_of_several_pictures_give_the_map_of_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method, close in {"sharp": 1e-5, "tested": 1e-3}.items():
+        together = explain("of blocks", method, targets=[1, 2])
+        with monkeypatch.context() as patch:
+            patch.setattr(scalars, "ON_CPU", 1)
+            alone = [explain("of blocks", method, targets=[index]) for index in (1, 2)]
+        for heatmap, other in zip(together.heatmaps, alone, strict=True):
+            np.testing.assert_allclose(heatmap.raw[0], other.heatmaps[0].raw[0], rtol=0, atol=close)
+        again = explain("of blocks", method, targets=[1, 2])
+        for heatmap, other in zip(together.heatmaps, again.heatmaps, strict=True):
+            assert np.array_equal(heatmap.raw[0], other.raw[0])
+
+
+def covers_by_hand(
+    net: nn.Module, x: torch.Tensor, index: int, maps: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of maps, and the tested map, as docs/methods.md has them."""
+    fill = x.mean((2, 3), keepdim=True).expand_as(x)
+    blurred = torch.from_numpy(blur(x.numpy(), 0.1)).float()
+
+    def f(picture: torch.Tensor) -> float:
+        return float(lead(net, picture, index).detach())
+
+    whole, floor = f(x), f(fill)
+    low, high = sorted((whole, floor))
+    scores = []
+    for values in maps:
+        score = 0.0
+        for share in (0.02, 0.12):
+            order = np.argsort(-blur(values, 0.01).round(4).ravel(), kind="stable")
+            mask = np.zeros(values.size, bool)
+            mask[order[: round(share * values.size)]] = True
+            hot = torch.from_numpy(mask.reshape(values.shape))
+            covered, kept = (np.clip(f(picture), low, high) for picture in (x.where(~hot, fill), x.where(hot, fill)))
+            score += (kept - covered) / (high - low) / 2
+        scores.append(score)
+    weights = np.exp(np.array(scores) / 0.1)
+    mix = sum(weight * values for weight, values in zip(weights / weights.sum(), maps, strict=True))
+    radius = 0.06 * max(mix.shape)
+    rows, columns = np.indices(mix.shape)
+    places: list[tuple[int, int]] = []
+
+    def far(row: Any, column: Any) -> Any:
+        return np.all([np.hypot(row - y, column - x) >= 0.7 * radius for y, x in places], 0)
+
+    for _ in range(5):
+        free = np.where(far(rows, columns), mix, -1) if places else mix
+        if free.max() > 0:
+            places.append(np.unravel_index(free.argmax(), mix.shape))
+    for values in maps:
+        peak = np.unravel_index(values.argmax(), mix.shape)
+        if far(*peak) and len(places) < 10:
+            places.append(peak)
+    discs = [np.hypot(rows - y, columns - x) <= radius for y, x in places]
+    costs = [max(whole - f(x.where(~torch.from_numpy(disc), blurred)), 0) for disc in discs]
+    if not max(costs):
+        return np.array(scores), mix
+    raised = [
+        disc * (mix + 0.001) / (disc * (mix + 0.001)).max() * c / max(costs)
+        for disc, c in zip(discs, costs, strict=True)
+    ]
+    return np.array(scores), np.max(raised, 0) + 0.15 * mix
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_the_tested_map_is_that_of_the_docs(kind: str) -> None:
+    result = explain(kind, "tested", targets=[1])
+    (heatmap,) = result.heatmaps
+    evidence, target = result.evidence, heatmap.target
+    maps = tested.find_candidates(evidence, target)
+    make, _ = NETS[kind]
+    scores, expected = covers_by_hand(seeded(make), evidence.tensor, 1, [each.numpy() for each in maps.values()])
+    assert [each.name for each in heatmap.candidates] == [*maps]
+    np.testing.assert_allclose([each.score for each in heatmap.candidates], scores, atol=1e-4)
+    np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-3)
+    assert sum(each.weight for each in heatmap.candidates) == pytest.approx(1)
