@@ -17,11 +17,12 @@ from threading import Event
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from sightglass.batch import journal, labels, run_store, table
 from sightglass.batch.run_store import RunPlan
-from sightglass.common.errors import Problem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, modified
 from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.common.settings import MIB
@@ -31,7 +32,7 @@ from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
 from sightglass.evaluation.intervals import redraw
-from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, kind_of
+from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, ErrorUnit, kind_of
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain import Explainer
@@ -316,6 +317,25 @@ def _read_trials(folder: Path) -> tuple[Trial, ...] | None:
     return read_json(folder / CAUSES, _TRIALS)
 
 
+FINER_METHOD = "sharp"
+"""Shows smaller evidence than a layer of few cells does."""
+
+
+def _look_closer(
+    explainer: Explainer, options: Mapping[str, Any], image: Image, unit: ErrorUnit
+) -> NDArray[np.uint8] | None:
+    """Return a finer map of a wrong answer, uint8 (h, w); None where its model has none."""
+    try:
+        heatmaps = explainer(image, **{**options, "method": FINER_METHOD}).heatmaps
+    except ModelProblem:
+        return None
+    place = 0 if unit.kind == "picture" else unit.found
+    if not 0 <= place < len(heatmaps):
+        return None
+    finer: NDArray[np.uint8] = np.uint8(255 * heatmaps[place].values)
+    return finer
+
+
 def explain_errors(
     plan: RunPlan, find: Callable[[str], Image], *, progress: Progress = lambda *_: None, cancel: Event | None = None
 ) -> tuple[Cause, ...]:
@@ -330,7 +350,13 @@ def explain_errors(
     def answer(image: Image) -> Sequence[Prediction]:
         return explainer(image, maps=False, **plan.options).predictions
 
-    trials = try_errors(report, maps, find, answer, progress=progress, cancel=cancel)
+    heatmaps = explainer(find(report.errors[0].picture.key), **plan.options).heatmaps if report.errors else ()
+    grid, look = None, None
+    if heatmaps and heatmaps[0].method != FINER_METHOD:
+        rows, columns = max((raw.shape for raw in heatmaps[0].raw), key=math.prod)
+        grid = rows, columns
+        look = partial(_look_closer, explainer, plan.options)
+    trials = try_errors(report, maps, find, answer, look, grid, progress=progress, cancel=cancel)
     with journal.writing(plan.folder):
         replace_file(plan.folder / CAUSES, _TRIALS.dump_json(trials), partial(_read_trials, plan.folder))
     return group_trials(trials)

@@ -3,12 +3,14 @@
 Hidden is what is at least half as strong as a map's maximum: inside the outer white line. On the same picture a random
 place of the same shape is hidden instead. A group is claimed where the first repairs more answers than the second, by
 an exact sign test over its pictures (McNemar 1947, doi:10.1007/BF02295996) that is corrected for the number of groups.
+Evidence that is much smaller than a cell of a map is beside its strongest place: the wrong answers of groups at chance
+are tried again by finer maps, as further groups.
 """
 
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import cv2
@@ -42,6 +44,12 @@ LEAST = 5
 TRIES = 20
 """Random places that are tried; the one with least of the evidence is hidden."""
 CUT_OFF = "more than half of the object is cut off"
+FINER = ", by a finer map"
+"""End of the name of a group whose evidence was located by a finer map than the run's."""
+FEW_CELLS = 7
+"""Cells of a side below which a map does not show where small evidence is."""
+Look = Callable[[Image, ErrorUnit], NDArray[np.uint8] | None]
+"""Returns a finer map (h, w) of a wrong answer; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Trial:
     """Whether the answer is right then."""
     by_chance: bool = False
     """Whether it is right with a random place of the same shape hidden instead."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of the map that located it; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,13 @@ class Cause:
     """Right with a random place of the same shape hidden instead."""
     p: float | None
     """Probability that chance repairs as many more than the random place, corrected; None: not tested."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of the maps, where they are few."""
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether it was tested, and hiding the evidence repairs no more than chance does."""
+        return self.p is not None and not self.certain
 
     @property
     def certain(self) -> bool:
@@ -91,8 +108,14 @@ class Cause:
             return f"{count}; hiding cannot test it."
         share = estimate_share(self.repaired, len(self.units)).percent_range
         text = f"{count}; hiding it repairs {self.repaired:,} ({share}), a random place {self.by_chance:,}"
-        doubt = ": too few to tell." if self.p is None else ": no more than chance."
-        return text + ("." if self.certain else doubt)
+        if self.certain:
+            return f"{text}."
+        if self.p is None:
+            return f"{text}: too few to tell."
+        if self.grid is None:
+            return f"{text}: no more than chance."
+        rows, columns = self.grid
+        return f"{text}: no more than chance; its maps of {rows} x {columns} cells do not show smaller evidence."
 
 
 def find_places(box: Box | None, size: tuple[int, int]) -> dict[str, Mask]:
@@ -123,17 +146,32 @@ def try_errors(
     maps: Mapping[str, tuple[NDArray[np.uint8] | None, Box]],
     find: Callable[[str], Image],
     answer: Callable[[Image], Sequence[Prediction]],
+    look: Look | None = None,
+    grid: tuple[int, int] | None = None,
     *,
     progress: Progress = lambda *_: None,
     cancel: Event | None = None,
 ) -> tuple[Trial, ...]:
     """Hide the evidence of each of a model's wrong answers.
 
-    Wrong answers count that are about a label and have a map. `maps`: of each picture the map of its first answer,
-    uint8 (h, w), or None, and the part that the model saw, xyxy in pixels. `find` returns a picture by its key, and
-    `answer` the model's answers to one. Raises Cancelled.
+    Wrong answers count that are about a label and have a map.
+
+    Args:
+        report: The model's errors.
+        maps: Of each picture the map of its first answer, uint8 (h, w), or None, and the part that the model saw, xyxy
+            in pixels.
+        find: Returns a picture by its key.
+        answer: Returns the model's answers to a picture.
+        look: Returns a finer map of a wrong answer, by which those of groups at chance are tried again; None: they
+            are not.
+        grid: Rows and columns of the cells of `maps`; None: not known.
+        progress: Called after each wrong answer.
+        cancel: Ends the work.
+
+    Raises:
+        Cancelled: `cancel` was set.
     """
-    located: list[tuple[ErrorUnit, str, Mask, Mask]] = []
+    located: list[_Located] = []
     for unit in report.errors:
         first, seen = maps[unit.picture.key]
         values = first if unit.kind == "picture" else unit.picture.maps.get(unit.found)
@@ -141,17 +179,35 @@ def try_errors(
         # Beside a wrong box an object may have a right one.
         wrong = about_label and not _is_right(report, unit, unit.picture.predictions)
         if wrong and values is not None and values.any():
-            located.append((unit, *_locate_evidence(unit, values, seen)))
-    trials = list[Trial]()
-    for unit, where, *masks in located:
+            located.append(_locate_evidence(unit, values, seen))
+
+    def hide(each: _Located, image: Image) -> Trial:
+        right = [False, False]
+        if each.where != CUT_OFF:
+            masks = (each.strong, each.random)
+            right = [_is_right(report, each.unit, answer(_hide(image, mask))) for mask in masks]
+        return Trial(each.unit.id, each.unit.picture.key, each.unit.label, each.where, *right, each.grid)
+
+    def step(done: int, of: int, what: str) -> None:
         if cancel is not None and cancel.is_set():
             raise Cancelled
-        right = [False, False]
-        if where != CUT_OFF:
-            image = find(unit.picture.key)
-            right = [_is_right(report, unit, answer(_hide(image, mask))) for mask in masks]
-        trials.append(Trial(unit.id, unit.picture.key, unit.label, where, *right))
-        progress(len(trials) / len(located), f"{len(trials):,} of {plural(len(located), 'wrong answer')}")
+        progress(done / of, f"{done:,} of {plural(of, what)}")
+
+    trials: list[Trial] = []
+    for done, each in enumerate(located, 1):
+        step(done, len(located), "wrong answer")
+        trials.append(hide(replace(each, grid=grid), find(each.unit.picture.key)))
+    if look is None:
+        return tuple(trials)
+    doubtful = {unit for cause in group_trials(trials) if cause.at_chance for unit in cause.units}
+    units = [each.unit for each in located if each.unit.id in doubtful]
+    for done, unit in enumerate(units, 1):
+        step(done, len(units), "wrong answer by a finer map")
+        image = find(unit.picture.key)
+        values = look(image, unit)
+        if values is not None and values.any():
+            each = _locate_evidence(unit, values, maps[unit.picture.key][1])
+            trials.append(hide(replace(each, where=each.where + FINER), image))
     return tuple(trials)
 
 
@@ -160,7 +216,9 @@ def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.where, []).append(trial)
-    several, causes = sum(len(group) >= LEAST for group in groups.values()), list[Cause]()
+    several = sum(len(group) >= LEAST for group in groups.values())
+    of = len({trial.unit for trial in trials})
+    causes: list[Cause] = []
     for where, group in groups.items():
         # Errors of one picture are not independent: each picture counts once.
         leads = Counter[str]()
@@ -169,12 +227,28 @@ def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
         p = min(1.0, several * sign_test(leads.values(), "greater"))
         counts = sum(trial.repaired for trial in group), sum(trial.by_chance for trial in group)
         tested = where != CUT_OFF and len(group) >= LEAST
-        causes.append(Cause(where, tuple(trial.unit for trial in group), len(trials), *counts, p if tested else None))
+        grid = group[0].grid
+        if grid is not None and min(grid) >= FEW_CELLS:
+            grid = None
+        cause = Cause(where, tuple(trial.unit for trial in group), of, *counts, p if tested else None, grid)
+        # What a finer map shows is no further doubt about the same answers.
+        if cause.certain or not where.endswith(FINER):
+            causes.append(cause)
     return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
 
 
-def _locate_evidence(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> tuple[str, Mask, Mask]:
-    """Return where a wrong answer's evidence lies, where it is strong there, and a random place of that shape."""
+@dataclass(frozen=True, eq=False)
+class _Located:
+    """A wrong answer, where its evidence lies, where it is strong there, and a random place of that shape."""
+
+    unit: ErrorUnit
+    where: str
+    strong: Mask
+    random: Mask
+    grid: tuple[int, int] | None = None
+
+
+def _locate_evidence(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> _Located:
     size, box = unit.picture.size, unit.truth.box if unit.truth is not None else None
     strong = cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR) >= HALF * values.max()
     places = {where: strong & mask for where, mask in find_places(box, size).items()}
@@ -183,8 +257,8 @@ def _locate_evidence(unit: ErrorUnit, values: NDArray[np.uint8], seen: Box) -> t
     if box is not None:
         visible = [max(0.0, min(box[i + 2], seen[i + 2]) - max(box[i], seen[i])) for i in (0, 1)]
         if visible[0] * visible[1] < HALF * (box[2] - box[0]) * (box[3] - box[1]):
-            return CUT_OFF, places[where], random
-    return where, places[where], random
+            return _Located(unit, CUT_OFF, places[where], random)
+    return _Located(unit, where, places[where], random)
 
 
 def _move_randomly(mask: Mask, seen: Box, size: tuple[int, int], seed: int) -> Mask:
