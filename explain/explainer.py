@@ -184,6 +184,7 @@ class Explainer:
                 loaded = LoadedModel(in_memory.adapt(self._object), device)
                 # Found once for all explanations.
                 _ = loaded.survey
+                loaded.note_state()
         # Networks of users: their shortcuts are tried before the first explanation.
         if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras"):
             loaded.verify()
@@ -409,7 +410,7 @@ class Explainer:
             raise OutOfMemory from error
 
     def _fall_back(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
-        if self._object is not None and not in_memory.is_current(self._object.model, self.loaded.adapter):
+        if self._object is not None and self._has_changed(self._object.model):
             self.loaded = self._get(self._device)
         try:
             return self._run(work, self._notes)
@@ -430,6 +431,10 @@ class Explainer:
                 ) from error
             self._free_memory()
         return work(self._get(torch.device("cpu")), ("The GPU ran out of memory: this was computed on the CPU.",))
+
+    def _has_changed(self, model: Any) -> bool:
+        """Return whether a caller's model is another one than was measured."""
+        return not in_memory.is_current(model, self.loaded.adapter) or self.loaded.has_changed
 
     def _run(self, work: Callable[[LoadedModel, tuple[str, ...]], T], notes: tuple[str, ...]) -> T:
         """Return `work(loaded, notes)`; a caller's module that has changed its answers is adapted again."""

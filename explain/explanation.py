@@ -115,7 +115,8 @@ class Explanation(Result):
         return result.with_tests(self._checks, self._proofs)
 
     def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> "Explanation":
-        if not method_of(self.evidence.loaded, options).quick:
+        method = method_of(self.evidence.loaded, options)
+        if not method.quick or not self.evidence.is_located:
             self.evidence.require_current()
         notes = self.input_notes
         explanation = explain(

@@ -42,10 +42,19 @@ class Layer:
     """Numbers of the tokens that are no cells (CLS, registers); negative ones count from the end."""
     cover: Cover = WHOLE
     """Where the grid lies in the input."""
+    views: tuple[Cover, ...] = ()
+    """Where those of several pictures lie that forward makes of one, in the order of their batch; empty of one."""
+    view: int = -1
+    """Which of `views` it is; -1: all."""
     tail_bytes: int = field(default=0, compare=False)
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
     read_by: str = field(default="", compare=False)
     """Path of the attention that reads tokens as they are here; later each goes its own way."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells its output from others in a pass."""
+        return self.path, self.view
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,11 @@ def cells_of(count: int, extras: tuple[int, ...]) -> list[int]:
     return [number for number in range(count) if number not in outside]
 
 
+def has_axes(output: Tensor, layout: Layout) -> bool:
+    """Return whether an output has all axes of a layout; other calls of a module may return other ones."""
+    return output.ndim > max(AXES[layout])
+
+
 def channels_first(output: Tensor, layout: Layout) -> Tensor:
     """Return a layer's output as (B, C, h, w), or as (B, C, N) where it has tokens."""
     moved = output.movedim(AXES[layout], (0, 1))
@@ -84,6 +98,17 @@ def spread(maps: Tensor, cover: Cover) -> Tensor:
         shares[:, (at < -0.75) | (at > cells - 0.25)] = 0
         maps = (maps.float().movedim(axis, -1) @ maps.new_tensor(shares).float()).movedim(-1, axis)
     return maps
+
+
+def add_resized(maps: Sequence[Tensor]) -> Tensor:
+    """Return the sum of maps (k, h, w), of the size of the largest."""
+    if len(maps) == 1:
+        return maps[0]
+    from torch.nn.functional import interpolate
+
+    size = max(each.shape[-2] for each in maps), max(each.shape[-1] for each in maps)
+    resized = [each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in maps]
+    return sum(resized[1:], resized[0])
 
 
 def section_of(path: str) -> Section:

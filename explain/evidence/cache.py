@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
+Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 _CACHES: "WeakSet[ByteCache[Any]]" = WeakSet()
 """Caches whose values can be computed again."""
@@ -71,6 +72,14 @@ class ByteCache(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def keep_latest(values: "OrderedDict[Key, Value]", key: Key, most: int) -> Value:
+    """Return a key's value as the latest used; drop the oldest beyond `most`."""
+    values.move_to_end(key)
+    while len(values) > most:
+        values.popitem(last=False)
+    return values[key]
 
 
 def clear_all() -> None:

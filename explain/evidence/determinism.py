@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
@@ -110,6 +112,24 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
             np.random.seed(seed)
             torch.manual_seed(seed)
         yield
+
+
+def _pack(tensor: Tensor) -> tuple[Tensor, int]:
+    """Copy what autograd saves of a module's own tensors; the pass's have a gradient."""
+    saved = tensor.detach() if tensor.requires_grad else tensor.clone()
+    return saved, saved._version
+
+
+def _unpack(packed: tuple[Tensor, int]) -> Tensor:
+    tensor, version = packed
+    if tensor._version != version:
+        raise RuntimeError("a tensor needed for the gradient was changed by an inplace operation")
+    return tensor
+
+
+def saved_copies() -> saved_tensors_hooks:
+    """Return a context in which graphs keep a module's weights as they are."""
+    return saved_tensors_hooks(_pack, _unpack)
 
 
 class PassLock:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import BatchNorm2d
 
 from sightglass.common.errors import ModelProblem
@@ -29,10 +28,11 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
-from sightglass.explain.evidence.determinism import PassLock
-from sightglass.explain.evidence.layers import as_map, chosen_layers, fit_grid, watch
+from sightglass.explain.evidence.determinism import PassLock, saved_copies
+from sightglass.explain.evidence.layers import as_map, chosen_layers, fit_grid, measured_at, split_views, watch
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.explain.evidence.recorded import Recording, Seed
+from sightglass.explain.evidence.placing import find_places
+from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
@@ -60,6 +60,25 @@ class ModelChanged(ModelProblem):
     """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
 
 
+def _outside_inference(output: Tensor) -> Tensor:
+    """Return an output with a version and a gradient, which a tensor of inference mode lacks."""
+    if not output.is_inference():
+        return output
+    return torch.inference_mode(False)(output.clone)()
+
+
+def _leaves(layer: Layer, output: Tensor) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
+    """Return the leaves at an output by `Layer.key`, and their output."""
+    if not layer.views:
+        leaf = output if output.requires_grad else output.detach().requires_grad_()
+        return {layer.key: leaf}, leaf
+    axis = AXES[layer.layout][0]
+    parts = enumerate(torch.split(output, 1, axis))
+    # Each has a place of its own.
+    leaves = {(layer.path, view): _leaves(replace(layer, views=()), part)[1] for view, part in parts}
+    return leaves, torch.cat([*leaves.values()], axis)
+
+
 class NotRun(ModelChanged):
     """A layer does not run on a picture."""
 
@@ -75,19 +94,6 @@ def run_again(change: str) -> Iterator[None]:
         yield
     except NotRun as problem:
         raise ModelProblem(f"{problem.path} does not run {change}: the model takes another path then.") from problem
-
-
-def _pack(tensor: Tensor) -> tuple[Tensor, int]:
-    """Copy what autograd saves of a module's own tensors; the pass's have a gradient."""
-    saved = tensor.detach() if tensor.requires_grad else tensor.clone()
-    return saved, saved._version
-
-
-def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    tensor, version = packed
-    if tensor._version != version:
-        raise RuntimeError("a tensor needed for the gradient was changed by an inplace operation")
-    return tensor
 
 
 def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
@@ -117,12 +123,21 @@ class Evidence:
     instead: str = ""
     """A sentence on a default layer that does not run on this picture; empty where it does."""
 
-    def __init__(self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once, under its lock while hooks are on."""
-        self.loaded = loaded
+    def __init__(
+        self, loaded: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...], *, placed: bool = False
+    ) -> None:
+        """Run the model once, under its lock while hooks are on.
+
+        `placed`: the layers are those of another evidence, and lie in this picture where they lie in that one.
+        """
         self.geometry: Geometry = model_input.geometry
-        self.layers = layers
         self.tensor = loaded.move_input(model_input.tensor)
+        size = (self.tensor.shape[-2], self.tensor.shape[-1])
+        self._placed = placed or not (layers and loaded.places_vary)
+        if not self._placed:
+            loaded, layers = measured_at(loaded, layers, size)
+        self.loaded = loaded
+        self.layers = layers = split_views(layers)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
@@ -131,12 +146,11 @@ class Evidence:
             recorded, self.outputs = self._forward()
         self.answers = self.outputs
         """The outputs where they are read: of several pictures in a pass on a GPU they are copied at once."""
-        if missing := next((path for path in self.paths if path not in recorded), None):
+        if missing := next((layer.path for layer in layers if layer.key not in recorded), None):
             raise NotRun(missing)
         self._check_row()
-        self.recorded = [recorded[layer.path] for layer in layers]
+        self.recorded = [recorded[layer.key] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
-        size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
         self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
         self.activations = [as_map(t.detach().float(), layer) for t, layer in zip(self.recorded, layers, strict=True)]
@@ -182,7 +196,7 @@ class Evidence:
         """Sentences on the pass that belong to each of its explanations."""
         repeated = tuple(
             f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
-            for path in self.paths
+            for path in dict.fromkeys(self.paths)
             if self.calls.get(path, 1) > 1
         )
         # A map without layers asks for none.
@@ -190,6 +204,36 @@ class Evidence:
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         instead = (self.instead,) if self.instead else ()
         return (*instead, *repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
+
+    @property
+    def is_located(self) -> bool:
+        """Whether it is known where the layers lie in this picture."""
+        return self._placed
+
+    def locate(self) -> None:
+        """Check once where the layers lie in this picture; raises ModelProblem."""
+        if self._placed:
+            return
+        if (apart := self._pass_apart()) is not None:
+            self.layers = apart[0].locate(apart[1])
+        else:
+            found = find_places(self.loaded, self.tensor, self.layers)
+            survey = self.loaded.survey.moved(found)
+            if survey is not self.loaded.survey:
+                self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
+            self.layers = tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+        self._placed = True
+
+    def located(self, picture: int) -> tuple[Layer, ...]:
+        """Return the layers where they lie in one picture of this pass."""
+        if self._placed:
+            return self.layers
+        found = find_places(self.loaded, self.tensor[picture : picture + 1], self.layers)
+        return tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+
+    def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
+        """Return the pass in another process, and which of its pictures this is."""
+        return None if self.received is None else (self.received, 0)
 
     @property
     def current(self) -> bool:
@@ -234,7 +278,7 @@ class Evidence:
         """The activations with the values that several maps share."""
         return [Activation(activation[0]) for activation in self.activations]
 
-    def _forward(self) -> tuple[dict[str, Tensor], Any]:
+    def _forward(self) -> Outputs:
         """Replay a recorded pass, or run the model."""
         self.received = self.loaded.remote_pass(self.tensor, self.geometry, self.layers)
         if self.received is not None:
@@ -245,7 +289,8 @@ class Evidence:
         if loaded.guard is not None or not recorded_passes.records(self.tensor.device):
             return self._run()
         tensor, precision = self.tensor, torch.get_float32_matmul_precision()
-        key = (loaded.adapter, tensor.shape, tensor.dtype, self.paths, precision)
+        keys = tuple(layer.key for layer in self.layers)
+        key = (loaded.adapter, tensor.shape, tensor.dtype, keys, precision)
         self._recording = recordings.get(key)
         if self._recording is not None:
             self.calls = self._recording.calls
@@ -275,10 +320,10 @@ class Evidence:
         other._recording = None
         with self.loaded.lock:
             recorded, other.outputs = other._run()
-        other.recorded = [recorded[path] for path in self.paths]
+        other.recorded = [recorded[layer.key] for layer in self.layers]
         return other
 
-    def _run(self) -> tuple[dict[str, Tensor], Any]:
+    def _run(self) -> Outputs:
         # Copy only if a later step writes in place: copies cost as much as a few convolutions.
         if not self.loaded.mutates:
             try:
@@ -287,11 +332,12 @@ class Evidence:
                 self.loaded.mutates = True
         return self._run_pass(self.tensor, copied=True)
 
-    def _run_pass(self, tensor: Tensor, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+    def _run_pass(self, tensor: Tensor, *, copied: bool) -> Outputs:
         """Run one pass; `copied`: with copies for later layers. Raises _Overwritten where a recorded output changed."""
-        recorded: dict[str, Tensor] = {}
+        recorded: dict[tuple[str, int], Tensor] = {}
         calls: dict[str, int] = {}
-        versions: dict[str, int] = {}
+        versions: dict[tuple[str, int], int] = {}
+        by_path = {layer.path: layer for layer in self.layers}
         module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
         # The sparse gradient goes past what an attention is made of.
         attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
@@ -302,16 +348,16 @@ class Evidence:
             # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
-            # Tensors of inference mode, in which a module may run itself, have neither version nor gradient.
-            output = torch.inference_mode(False)(output.clone)() if output.is_inference() else output
+            output = _outside_inference(output)
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
-            leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
+            leaves, joined = _leaves(by_path[path], output)
             # The last call counts.
-            recorded[path], versions[path] = leaf, leaf._version
-            return leaf.clone() if copied else leaf
+            recorded.update(leaves)
+            versions.update({key: leaf._version for key, leaf in leaves.items()})
+            return joined.clone() if copied else joined
 
         def keep_returned(*call: Any) -> None:
             if threading.get_ident() == caller:
@@ -321,8 +367,8 @@ class Evidence:
             with torch.enable_grad(), ExitStack() as contexts:
                 if self.loaded.guard is not None:
                     # The graph is of these weights, whatever becomes of them.
-                    contexts.enter_context(saved_tensors_hooks(_pack, _unpack))
-                contexts.enter_context(watch(module, self.paths, record))
+                    contexts.enter_context(saved_copies())
+                contexts.enter_context(watch(module, dict.fromkeys(self.paths), record))
                 for part in module.modules() if on_cpu else ():
                     if isinstance(part, BatchNorm2d):
                         contexts.enter_context(part.register_forward_hook(_order_gradient))
@@ -332,7 +378,7 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any(out._version != versions[path] for path, out in recorded.items()):
+        if not copied and any(out._version != versions[key] for key, out in recorded.items()):
             raise _Overwritten
         self.calls = calls
         return recorded, outputs
@@ -546,6 +592,11 @@ ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass."""
 
 
+def _moved(layer: Layer, placed: Layer) -> Layer:
+    """Return a layer of an evidence where it lies in its picture."""
+    return replace(layer, cover=placed.views[layer.view] if layer.views else placed.cover, views=placed.views)
+
+
 class PassPart(Evidence):
     """One picture's part of a batched pass, which it keeps alive."""
 
@@ -553,6 +604,7 @@ class PassPart(Evidence):
         """`answers`: the outputs of the whole, where they are read."""
         self.whole, self.place = whole, place
         self.loaded, self.layers, self.geometry = whole.loaded, whole.layers, geometry
+        self._placed = whole._placed
         self.tensor = whole.tensor[place : place + 1]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         pairs = zip(whole.recorded, whole.layers, strict=True)
@@ -561,8 +613,11 @@ class PassPart(Evidence):
         self._gradients = {}
         self.raws = {}
 
+    def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
+        return None if self.whole.received is None else (self.whole.received, self.place)
+
     def with_graph(self) -> Evidence:
-        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers).with_graph()
+        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers, placed=True).with_graph()
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):

@@ -61,6 +61,27 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 
 
+def measured_at(
+    loaded: LoadedModel, layers: tuple[Layer, ...], size: tuple[int, int]
+) -> tuple[LoadedModel, tuple[Layer, ...]]:
+    """Return a model and its layers as measured for inputs (h, w)."""
+    other, paths = loaded.at(size), tuple(dict.fromkeys(layer.path for layer in layers))
+    if other is loaded and not any(layer.views for layer in layers):
+        return loaded, layers
+    is_default = paths == loaded.default_layers
+    return other, layers_at(other, other.default_layers if is_default else paths)
+
+
+def split_views(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Return the layers, one for each picture that forward makes of one."""
+    split: list[Layer] = []
+    for layer in layers:
+        covers = enumerate(layer.views) if layer.view < 0 else ()
+        views = [replace(layer, cover=cover, view=view) for view, cover in covers]
+        split += views or [layer]
+    return tuple(split)
+
+
 def stages(loaded: LoadedModel) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages with maps."""
     return loaded.adapter.stages(loaded.layers) if loaded.layers else ()

@@ -3,7 +3,7 @@
 import copy
 import logging
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -18,10 +18,11 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Stamp, noted_files, stamp
 from sightglass.common.lazy import lazy_import
 from sightglass.common.work.progress import Progress, check
-from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.cache import ByteCache, keep_latest
 from sightglass.explain.evidence.determinism import PassLock, own_modes, own_random_state
+from sightglass.explain.evidence.marks import photograph
 from sightglass.explain.evidence.recorded import Recordings
-from sightglass.explain.evidence.survey import Survey, survey
+from sightglass.explain.evidence.survey import Size, Survey, survey
 from sightglass.explain.evidence.trial import examine
 from sightglass.explain.picture.image import Image
 from sightglass.models import own
@@ -31,15 +32,24 @@ from sightglass.models.adapters.folding import FoldedCopy
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.catalog import is_packaged
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.families.custom.state import ModuleState, read_state
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from sightglass.explain.evidence.placing import Placed
     from sightglass.explain.received.model import ReceivedPass
 
 LOGGER = logging.getLogger(__name__)
+SIZES = 8
+"""Sizes of inputs whose surveys are held."""
+SOMEBODYS = ("custom", "exported", "keras")
+"""Loaders of networks whose forward anybody may have written."""
+SAME = 1e-5
+"""Difference of two answers to one picture, relative to the largest number, up to which a module is unchanged."""
 
 
 class LoadedModel:
@@ -51,6 +61,8 @@ class LoadedModel:
         self._device = device
         self.lock = PassLock(device, self.guard)
         self._origin: LoadedModel | None = None
+        self._usual: LoadedModel | None = None
+        """That of inputs of the usual size, and of no picture; None of itself."""
         self.vocabularies: dict[object, LoadedModel] = {}
         """The latest copies with other classes, by vocabulary and examples."""
         self.source: tuple[ModelSpec, dict[Path, Stamp]] | None = None
@@ -70,6 +82,12 @@ class LoadedModel:
             adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
+        self._surveys: OrderedDict[Size, Survey] = OrderedDict()
+        """Those of inputs of other sizes, the latest last."""
+        self.places: OrderedDict[Hashable, Placed] = OrderedDict()
+        """Where layers lie in the latest pictures, the latest last."""
+        self._measured: tuple[ModuleState, Tensor] | None = None
+        """What a caller's module was when it was measured, and its answer to the photograph."""
 
     def is_from(self, spec: ModelSpec) -> bool:
         """Return whether it was loaded from this row, and its files are the same or gone."""
@@ -214,6 +232,81 @@ class LoadedModel:
             self.probed = (blank.shape[-2], blank.shape[-1])
             return survey(adapter, blank)
 
+    def _survey_at(self, size: Size) -> Survey:
+        """Return the inside of the model as measured for inputs (h, w)."""
+        with self.lock:
+            return examine(self.adapter.probe(), self.move_input, size)[0]
+
+    @property
+    def places_vary(self) -> bool:
+        """Whether where its layers lie may depend on the picture: somebody wrote its forward."""
+        loader = self.adapter.spec.loader.partition(".")[0]
+        return self.adapter.gradients and (self.guard is not None or loader in SOMEBODYS)
+
+    def at(self, size: Size) -> "LoadedModel":
+        """Return the model with its layers as measured for inputs (h, w)."""
+        usual = self._usual or self
+        if not usual.places_vary:
+            return usual
+        _ = usual.survey
+        if size == usual.probed:
+            return usual
+        with self.lock:
+            if size not in self._surveys:
+                self._surveys[size] = usual._survey_at(size)
+            measured = keep_latest(self._surveys, size, SIZES)
+        return self.with_survey(measured, size)
+
+    def with_survey(self, found: Survey, size: Size) -> "LoadedModel":
+        """Return the model with other places of its layers, for inputs (h, w)."""
+        other = self.copy()
+        other._usual = self._usual or self
+        for name in ("default_layers", "attends_to_one_grid"):
+            vars(other).pop(name, None)
+        vars(other)["survey"] = found
+        other.probed = size
+        return other
+
+    def note_state(self) -> None:
+        """Note what a caller's module is, and what it answers to the photograph."""
+        if self.guard is not None:
+            answer = self._answer_photograph()
+            self._measured = None if answer is None else (self._read_state(self.guard), answer)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether a caller's module is built or answers otherwise than when it was measured."""
+        if self.guard is None or self._measured is None or self.guard.entries:
+            return False
+        state, (before, answer) = self._read_state(self.guard), self._measured
+        if state == before:
+            return False
+        now = self._answer_photograph()
+        # Why one fails, its pass on the picture says.
+        if now is not None and (state.structure != before.structure or not same_answer(now, answer, SAME)):
+            return True
+        self._measured = state, answer
+        self._surveys.clear()
+        self.places.clear()
+        return False
+
+    @staticmethod
+    def _read_state(guard: ModuleGuard) -> ModuleState:
+        # Another thread's explanation changes the module while it lasts.
+        with guard.lock:
+            return read_state(guard.module)
+
+    def _answer_photograph(self) -> Tensor | None:
+        """Return the answer to the photograph of the measurement; None where there is none."""
+        try:
+            with own_random_state(seed=0), self.lock, torch.no_grad():
+                tensor = photograph(self.adapter, self.move_input)
+                return self.adapter.answer_row(self.adapter.run(tensor)).detach().clone()
+        # Somebody's forward may raise anything.
+        except Exception:
+            LOGGER.info("%s does not answer to the photograph", self.adapter.spec.id, exc_info=True)
+            return None
+
     def _blank(self) -> tuple[Adapter, Tensor]:
         """Return a runnable adapter and an empty picture for it."""
         # Before an open-vocabulary model has its words, its probe has the same layers.
@@ -290,7 +383,7 @@ class LoadedModel:
         # Found once for both.
         _ = self.survey, None if self.guard else self.folded
         other = self.copy()
-        other.adapter = adapter
+        other.adapter, other._usual = adapter, None
         return other
 
     @property

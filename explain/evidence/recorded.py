@@ -25,8 +25,8 @@ from sightglass.models.adapters.folding import tensors_of
 
 LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
-Outputs = tuple[dict[str, Tensor], Any]
-"""What the layers returned, by path, and what the adapter did."""
+Outputs = tuple[dict[tuple[str, int], Tensor], Any]
+"""What the layers returned, by `Layer.key`, and what the adapter did."""
 Seed = tuple[Tensor, tuple[int | slice, ...]]
 """A gradient at a part of an output, and the index of that part; it is 0 elsewhere."""
 MAX_SEEN = 256

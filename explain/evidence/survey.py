@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ MAX_GUESSED_PREFIX = 8
 """The same where no convolution shows what the grid is."""
 LEAST_TOKENS = 9
 """Tokens that are taken for a grid; fewer are a summary of the picture."""
+MAX_VIEWS = 64
+"""Pictures that forward may make of one."""
 IN_TRANSFORM = "runs within a transform of torch.func, such as vmap, in which no layer can be recorded"
 Size = tuple[int, int]
 
@@ -41,6 +44,9 @@ class AttentionModule:
     """Where the grid lies in the input."""
 
 
+Part = TypeVar("Part", Layer, AttentionModule)
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """The inside of a model, as one pass shows it."""
@@ -57,8 +63,27 @@ class Survey:
     """Paths of outputs that were measured to have no place in the picture."""
     default: tuple[str, ...] = ()
     """Paths of the default layers, where these were measured."""
+    inferred: tuple[str, ...] = ()
+    """Paths of layers whose place marks do not show; empty where none was measured."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence on what was not measured or recorded, by the path of the layer; of all by the empty path."""
+
+    def moved(self, placed: Mapping[str, Layer]) -> "Survey":
+        """Return the survey with some layers, and those that lay with them, moved."""
+        covers = {self.by_path[path].cover: layer.cover for path, layer in placed.items() if not layer.views}
+        if all(before == after for before, after in covers.items()):
+            return self
+
+        def move(part: Part) -> Part:
+            return replace(part, cover=covers.get(part.cover, part.cover))
+
+        by_path = {path: move(layer) for path, layer in self.by_path.items()}
+        return replace(
+            self,
+            by_path=by_path | dict(placed),
+            short=tuple(move(layer) for layer in self.short),
+            attentions=tuple(move(attention) for attention in self.attentions),
+        )
 
 
 def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Survey:
@@ -71,7 +96,7 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
     repeatable = _find_repeatable(adapter, any_layout)
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, repeatable)
+    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, repeatable, parts)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
@@ -102,10 +127,14 @@ class _Observer:
     """Paths of modules without parts."""
     repeatable: Collection[str]
     """Paths of modules that are listed although they run several times, by what they return last."""
+    parts: Mapping[str, nn.Module]
     by_path: dict[str, Layer] = field(default_factory=dict)
-    short: list[str] = field(default_factory=list)
+    short: list[list[str]] = field(default_factory=list)
+    """Paths by call, in order; those that return the same tensor are together."""
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
     grids: dict[Size, None] = field(default_factory=dict)
+    views: set[int] = field(default_factory=set)
+    """Numbers of pictures that convolutions were given at once."""
     previous: Tensor | None = None
     returned: int = 0
     """Bytes that leaf modules have returned so far."""
@@ -121,7 +150,11 @@ class _Observer:
         if not isinstance(output, torch.Tensor) or self._notes_obstacle(path, output):
             return
         self.returned += output.nbytes if path in self.leaves else 0
-        if (layer := describe(path, output, self.size, self.grids, any_layout=self.any_layout)) is None:
+        layer = describe(path, output, self.size, self.grids, any_layout=self.any_layout)
+        layer = self._describe_views(path, output) if layer is None else layer
+        if layer is None:
+            # Of several calls the last counts.
+            self.by_path.pop(path, None)
             return
         if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):
             # Last seen, first tried: patches are cut by the latest convolution.
@@ -129,10 +162,20 @@ class _Observer:
             self.grids[layer.shape[1:]] = None
         self.by_path[path], self.before[path] = layer, self.returned
         if output is self.previous:
-            self.short[-1] = path
+            self.short[-1].append(path)
         else:
-            self.short.append(path)
+            self.short.append([path])
         self.previous = output
+
+    def _describe_views(self, path: str, output: Tensor) -> Layer | None:
+        """Return the layout of maps of several pictures that forward made of one; None of windows."""
+        count = len(output) if output.ndim in (3, 4) else 1
+        if not (self.any_layout and 1 < count <= MAX_VIEWS):
+            return None
+        if isinstance(self.parts[path], nn.Conv2d):
+            self.views.add(count)
+        first = describe(path, output[:1], self.size, self.grids, any_layout=False) if count in self.views else None
+        return None if first is None else replace(first, views=(WHOLE,) * count)
 
     def _notes_obstacle(self, path: str, output: Tensor) -> bool:
         """Note why an output cannot be a layer; return whether there is a reason."""
@@ -152,7 +195,8 @@ class _Observer:
         if path not in self.attentions:
             self.attentions[path] = AttentionModule(path, heads, queries, grid, tuple(range(prefix)), queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
-            read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
+            latest = (names[-1] for names in reversed(self.short))
+            read = next((name for name in latest if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":
                 self.read_by[read] = path
         return weights
@@ -175,11 +219,16 @@ class _Observer:
 
         Without weights a module with several calls (one ReLU for all) is no step of its own.
         """
-        counts, calls = Counter(self.short), Counter[str]()
-        for path in self.short:
-            calls[path] += 1
-            if calls[path] == counts[path] and (counts[path] == 1 or path in self.repeatable):
-                yield path
+        counts = Counter(chain.from_iterable(self.short))
+        calls: Counter[str] = Counter()
+
+        def is_step(path: str) -> bool:
+            last = calls[path] == counts[path]
+            return last and path in self.by_path and (counts[path] == 1 or path in self.repeatable)
+
+        for names in self.short:
+            calls.update(names)
+            yield from [*filter(is_step, names)][-1:]
 
 
 @contextmanager

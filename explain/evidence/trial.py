@@ -16,41 +16,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageOps
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from sightglass.common import packaged
 from sightglass.common.errors import describe_error
+from sightglass.explain.evidence.determinism import saved_copies
 from sightglass.explain.evidence.layers import as_map, watch
-from sightglass.explain.evidence.survey import AttentionModule, Survey, proportional, split_tokens, survey
-from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.evidence.marks import (
+    EXACT,
+    FULL,
+    ROUNDING,
+    UNCOUNTED,
+    UNRELATED,
+    VISIBLE,
+    Array,
+    MarkedGrid,
+    invert,
+    photograph,
+    plant,
+    undone,
+)
+from sightglass.explain.evidence.placing import UNREAD, measure_views
+from sightglass.explain.evidence.survey import AttentionModule, Size, Survey, proportional, split_tokens, survey
 from sightglass.models.adapter import Adapter
-from sightglass.models.demo.pictures import SCENES
-from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first
-from sightglass.models.picture_functions import FEWEST, PLACES, SIDE
+from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
+from sightglass.models.picture_functions import FEWEST, PLACES
 
 LOGGER = logging.getLogger(__name__)
 SOME = (1, 3, 8, 12, 14)
 """Marks of `PLACES` that are tried first: no flip, turn or shift leaves them where they are."""
 CHANNELS, CELLS = 16, 32
 """Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
-VISIBLE, ROUNDING = 1e-3, 1e-5
-"""Least change by a mark: as a share of the largest by any, and of the output's largest number."""
-EXACT, LOOSE, UNCOUNTED = 0.6, 1.25, 0.9
-"""Cells that four in five marks may be off: where tokens are counted, elsewhere, and in no order of tokens."""
-RELATED, UNRELATED = 0.8, 0.5
-"""Correlations of the marks' places in the input and in a grid that fit each other, and that contradict."""
-SHARP, SMALLEST = 0.15, 0.25
-"""Largest share of a grid that changes with a mark which is somewhere, and least share of one that is in the input."""
-FULL = 8
-"""Marks, and cells of a side, from which on a cover is measured."""
-MARGIN = 0.1
-"""Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
-ASIDE, EVEN, UNREAD = 0.4, 14, 0.02
-"""Cells that an end of a grid of at most so many may lie beside the input's, and least share that a crop cuts off."""
+ASIDE, EVEN = 0.4, 14
+"""Cells that an end of a grid of at most so many may lie beside the input's."""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
 LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
@@ -61,79 +59,29 @@ LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
     "sequence": ("sequence",),
 }
 """The layouts that an output may have, by the one that its shape shows."""
-Array = NDArray[np.float64]
 Key = tuple[str, Layout]
 Values = dict[Key, Tensor]
 
 
-def examine(adapter: Adapter, move: Callable[[Tensor], Tensor]) -> tuple[Survey, tuple[int, int]]:
+def examine(adapter: Adapter, move: Callable[[Tensor], Tensor], size: Size | None = None) -> tuple[Survey, Size]:
     """Return what is inside a model, with the places of its layers as measured, and the input's (h, w).
 
-    What cannot be measured is inferred from shapes, and a note says so.
+    `size`: of the input, if not the usual one. What cannot be measured is inferred from shapes, and a note says so.
     """
-    photograph = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
-    pixels = np.asarray(ImageOps.fit(photograph, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
-    tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
+    tensor = photograph(adapter, move, size)
     size = (tensor.shape[-2], tensor.shape[-1])
     try:
-        return _Trial(adapter, tensor, survey(adapter, tensor, any_layout=True)).measure(), size
+        with undone(adapter):
+            found = survey(adapter, tensor, any_layout=True)
+        return _Trial(adapter, tensor, found).measure(), size
     # Somebody's forward may raise anything on a changed picture; a fault of the measuring itself shows in the log.
     except Exception as error:
         LOGGER.warning("%s: its layers could not be measured", adapter.spec.id, exc_info=True)
         if adapter.encoder:
             return Survey({}, (), ()), size
         notes = {"": f"Where its layers lie was inferred: {describe_error(error)}."}
-        return replace(survey(adapter, tensor), notes=notes), size
-
-
-class _MarkedGrid:
-    """A grid that marks change, and where they are in it, in shares of its sides.
-
-    `unit` is a cell, or more where a change is spread out; `cover` where the marks themselves say that the grid lies.
-    """
-
-    def __init__(self, changes: Array, at: Array) -> None:
-        """Locate the changes (M, h, w) of marks with their centres at (M, 2)."""
-        self.at, self.sides = at, np.array(changes.shape[1:])
-        others = np.median(changes, 0)
-        # What stands out at a place beside what any mark does there.
-        peaks = np.maximum(changes - others, 0) / (others + changes.mean())
-        peaks[peaks < peaks.max((1, 2), keepdims=True) / 2] = 0
-        self.sharp = float(np.median((peaks > 0).mean((1, 2)))) < SHARP
-        peaks /= peaks.sum((1, 2), keepdims=True) + 1e-30
-        shares = [(peaks.sum(2 - axis), (np.arange(side) + 0.5) / side) for axis, side in enumerate(self.sides)]
-        self.centres = np.stack([weights @ places for weights, places in shares], 1)
-        spread = np.stack([weights @ places**2 for weights, places in shares], 1) - self.centres**2
-        self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), np.sqrt(np.median(spread, 0).clip(0)))
-        (down, top), (across, left) = (np.polyfit(at[:, i], self.centres[:, i], 1).tolist() for i in (0, 1))
-        self.cover: Cover = (down, top), (across, left)
-        with np.errstate(invalid="ignore"):
-            self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
-
-    def relation(self, cover: Cover) -> float:
-        """Return the least correlation of the marks' rows and columns with a cover's, -1..1."""
-        return float(np.where(self.sides > 2, self.related * np.sign(cover)[:, 0], 1).min())
-
-    def misfit(self, cover: Cover, *, exact: bool) -> float:
-        """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
-        (down, top), (across, left) = cover
-        expected = self.at * [down, across] + [top, left]
-        # A mark is as much larger in the grid as the grid covers less.
-        unit = 1 / self.sides if exact else np.maximum(self.unit, SIDE * np.abs([down, across]))
-        cells = np.abs(self.centres - expected) / unit
-        off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
-        return off if exact or self.relation(cover) > RELATED else math.inf
-
-    @property
-    def shows_cover(self) -> bool:
-        """Whether so many marks are in line in so fine a grid that they say where it lies."""
-        fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
-        return fine and self.aside > MARGIN and self.misfit(self.cover, exact=False) < EXACT
-
-    @property
-    def aside(self) -> float:
-        """How far the ends of the marks' cover lie beside the input's, as a share of a side."""
-        return max(abs(end) for scale, start in self.cover for end in (start, scale + start - 1))
+        with undone(adapter):
+            return replace(survey(adapter, tensor), notes=notes), size
 
 
 class _Trial:
@@ -141,10 +89,10 @@ class _Trial:
 
     def __init__(self, adapter: Adapter, tensor: Tensor, survey: Survey) -> None:
         self.adapter, self.tensor, self.survey = adapter, tensor, survey
-        low, high = tensor.amin((2, 3), keepdim=True), tensor.amax((2, 3), keepdim=True)
-        # Each number changes by at least half the range, and none leaves it.
-        self.inverse = torch.where(tensor > (low + high) / 2, low, high)
+        self.inverse = invert(tensor)
         self.attentions = tuple(f"{attention.path}." for attention in survey.attentions)
+        self.every = survey.by_path
+        self.survey = survey = replace(survey, by_path={k: each for k, each in self.every.items() if not each.views})
         self.layouts = {path: LAYOUTS[layer.layout] for path, layer in survey.by_path.items()}
         self.shapes: dict[Key, tuple[int, ...]] = {}  # channels and places
         self.covers: list[Cover] = [WHOLE]
@@ -161,7 +109,8 @@ class _Trial:
         recorded: dict[str, Tensor] = {}
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
         paths = [layer.path for layer in self.survey.short]
-        with torch.enable_grad(), watch(self.adapter.module, paths, recorded.__setitem__):
+        # What a pass writes into is put back before the gradients.
+        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, paths, recorded.__setitem__):
             # No leaf, which a forward could not write into.
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
@@ -175,14 +124,15 @@ class _Trial:
         if self.cropped:
             missing = self.layouts
             self.tokens.clear()
-        many = self._run(range(len(PLACES)), missing) if missing else few
+        many = self._run(range(len(PLACES)), missing, within=self._smallest_crop()) if missing else few
         # A later layer may show the order of an earlier one's tokens.
         for path in (*missing, *missing):
             self._locate(path, *many, search=True)
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        outside = [path for path in self.survey.by_path if not f"{path}.".startswith(self.adapter.encoder)]
+        self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
+        outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
             self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
@@ -192,6 +142,7 @@ class _Trial:
             short=tuple(layers[layer.path] for layer in self.survey.short if layer.path in layers),
             attentions=tuple(map(self._attend, self.survey.attentions)),
             unplaced=tuple(path for path in outside if path not in layers),
+            inferred=tuple(self.notes.keys() & layers.keys()),
             notes=self.notes,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
@@ -235,9 +186,10 @@ class _Trial:
         for axis, side in enumerate(read.shape):
             lines = read.any(1 - axis).nonzero().flatten().tolist() or [0, side - 1]
             start = lines[0] if lines[0] > UNREAD * side else 0
+            end = lines[-1] + 1
             # Strides leave out the rest of a cell at the end, which is no crop.
-            rest = UNREAD * side if start else (lines[-1] + 1) / self.survey.by_path[path].shape[1 + axis]
-            end = lines[-1] + 1 if side - lines[-1] - 1 >= rest else side
+            if side - end < (UNREAD * side if start else self._stride(path, axis, lines)):
+                end = side
             part.append(slice(start, end))
             cover.append((side / (end - start), -start / (end - start)))
         if (crop := (cover[0], cover[1])) != WHOLE:
@@ -246,12 +198,28 @@ class _Trial:
             changes = self._changes(around, first, plain)
             self.cropped |= {path: crop for (path, _), change in changes.items() if not change.any()}
 
+    def _stride(self, path: str, axis: int, lines: Sequence[int]) -> float:
+        """Return how many pixels a cell is along an axis, of an output that reads some lines, the first one at 0."""
+        cells = self.survey.by_path[path].shape[1 + axis]
+        reads_all = len(lines) == lines[-1] + 1
+        if reads_all or cells == 1:
+            return (lines[-1] + 1) / cells
+        # A cell reads its first pixels alone.
+        return lines[-1] / (cells - 1)
+
+    def _smallest_crop(self) -> Cover:
+        """Return the smallest crop, where few marks would lie in it by chance."""
+        smallest = max(self.cropped.values(), key=lambda cover: cover[0][0] * cover[1][0], default=WHOLE)
+        return smallest if len(PLACES) / (smallest[0][0] * smallest[1][0]) < FULL else WHOLE
+
     def _pass(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]]) -> tuple[Any, Values]:
         """Return a pass's outputs, and some channels of those of modules, (c, ...), in each layout."""
         recorded: Values = {}
 
         def note(path: str, output: Tensor) -> None:
             for layout in layouts[path]:
+                if not has_axes(output, layout):
+                    continue
                 values = channels_first(output.detach(), layout)[0]
                 self.shapes[path, layout] = tuple(values.shape)
                 values = values[:: max(1, len(values) // CHANNELS)].float()
@@ -259,26 +227,31 @@ class _Trial:
                 # Of several calls the last counts.
                 recorded[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
 
-        with watch(self.adapter.module, layouts, note):
+        with undone(self.adapter), watch(self.adapter.module, layouts, note):
             return self.adapter.run(tensor), recorded
 
     @torch.no_grad()
     def _run(
-        self, numbers: Sequence[int], layouts: Mapping[str, Sequence[Layout]], plain: Values | None = None
+        self,
+        numbers: Sequence[int],
+        layouts: Mapping[str, Sequence[Layout]],
+        plain: Values | None = None,
+        within: Cover = WHOLE,
     ) -> tuple[dict[Key, Array], Array]:
-        """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2)."""
-        size, side = self.tensor.shape[-2:], max(2, round(SIDE * min(self.tensor.shape[-2:])))
-        corners = np.rint(np.array([PLACES[number] for number in numbers]) * size - side / 2)
-        corners = corners.clip(0, np.array(size) - side).astype(int)
+        """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2).
+
+        `within`: the cover of the part of the input that is marked.
+        """
+        (down, top), (across, left) = within
+        places = [((y - top) / down, (x - left) / across) for y, x in (PLACES[number] for number in numbers)]
+        inputs, at = plant(self.tensor, self.inverse, places)
         plain = self._pass(self.tensor.clone(), layouts)[1] if plain is None else plain
         rows: dict[Key, list[Array]] = {}
-        for y, x in corners:
-            marked, part = self.tensor.clone(), (..., slice(y, y + side), slice(x, x + side))
-            marked[part] = self.inverse[part]
+        for marked in inputs:
             for key, change in self._changes(marked, layouts, plain).items():
                 rows.setdefault(key, []).append(change)
-        changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(corners)}
-        return changes, (corners + side / 2) / size
+        changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(at)}
+        return changes, at
 
     @torch.no_grad()
     def _changes(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]], plain: Values) -> dict[Key, Array]:
@@ -310,7 +283,7 @@ class _Trial:
 
     def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
         """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
-        fits: list[tuple[float, Layer, _MarkedGrid]] = []
+        fits: list[tuple[float, Layer, MarkedGrid]] = []
         for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
             exact = change.ndim == 2 and change.shape[1] not in self.tokens
             for likely in self._likely(path, layout, search=search):
@@ -319,7 +292,7 @@ class _Trial:
                     grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
                 visible = grid.max((1, 2)) > VISIBLE * grid.max()
                 if visible.sum() >= FEWEST:
-                    marked = _MarkedGrid(grid[visible], at[visible])
+                    marked = MarkedGrid(grid[visible], at[visible])
                     for cover in self._covers(path, marked):
                         # What an earlier layer covers is likelier than the whole that fits about as well.
                         misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
@@ -360,7 +333,7 @@ class _Trial:
             self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
         return True
 
-    def _covers(self, path: str, marks: _MarkedGrid) -> list[Cover]:
+    def _covers(self, path: str, marks: MarkedGrid) -> list[Cover]:
         """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
         if (crop := self.cropped.get(path)) is None:
             return self.covers
@@ -394,10 +367,10 @@ class _Trial:
             for number in row.topk(min(2, len(row))).values:
                 slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
                 products = [
-                    as_map(slope, layer)[0] * as_map(output.detach(), layer)[0]
+                    as_map(slope, layer) * as_map(output.detach(), layer)
                     for slope, output, layer in zip(slopes, outputs, some, strict=True)
                 ]
-                maps.append([product.sum(0).flatten().double() for product in products])
+                maps.append([product.sum(1).flatten().double() for product in products])
             paths: set[str] = set()
             for layer, first, last in zip(some, maps[0], maps[-1], strict=True):
                 lengths = float(first.norm()), float(last.norm())

@@ -202,7 +202,8 @@ def smooth_gradcam(evidence: Evidence, method: Method, targets: Sequence[Target]
             noise = deviation * torch.randn(evidence.tensor.shape, generator=generator)
             tensor = evidence.tensor + noise.to(evidence.tensor)
             with run_again("once noise is added"):
-                noisy = Evidence(evidence.loaded, ModelInput(tensor, evidence.geometry), evidence.layers)
+                model_input = ModelInput(tensor, evidence.geometry)
+                noisy = Evidence(evidence.loaded, model_input, evidence.layers, placed=True)
             slopes.append(noisy.gradients(missing))
         for place, target in enumerate(missing):
             raws = evidence.raws[method.id, target] = []

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.tasks import task_of
-from sightglass.models.layers import WHOLE, spread
+from sightglass.models.layers import WHOLE, add_resized, spread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sightglass.explain.backward.gradient import Activation, Gradient
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
+    from sightglass.models.layers import Layer
 
 Family = Literal["gradient", "eigen", "noise", "attention", "query", "library", "pixel", "path", "mask", "control"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, not for similarity. `noise`:
@@ -159,11 +161,40 @@ class Method:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
         if evidence.received is not None and self.family in OF_MODULES:
             return evidence.received.run_method(self, targets, request)
+        if self.at_layers or self.id in GUIDED:
+            evidence.locate()
+        if self.family in ("library", "path"):
+            self._require_one_view(evidence.layers)
         raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
         # Maps of attention are where their keys are.
-        covers = {} if self.family == "attention" else {layer.path: layer.cover for layer in evidence.layers}
-        maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
-        return replace(raw, maps=maps)
+        return raw if self.family == "attention" else _place(raw, evidence.layers)
+
+    def _require_one_view(self, layers: Sequence[Layer]) -> None:
+        if any(layer.views for layer in layers):
+            raise ModelProblem(
+                f"{self.name} cannot be made of a forward that makes several pictures of one: use LayerCAM or HiResCAM."
+            )
+
+
+def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
+    """Return raw maps of layers on even grids over the input."""
+    if raw.layers == tuple(layer.path for layer in layers):
+        by_path = place_views(raw.maps, layers)
+        return replace(raw, maps=[*by_path.values()], layers=tuple(by_path))
+    covers = {layer.path: layer.cover for layer in layers}
+    maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
+    return replace(raw, maps=maps)
+
+
+def place_views(maps: Sequence[Tensor], layers: Sequence[Layer]) -> dict[str, Tensor]:
+    """Return maps (k, h, w) on even grids over the input, by their layers' paths.
+
+    A layer's maps of the several pictures that forward makes of one are added up, each in its place.
+    """
+    by_path: dict[str, list[Tensor]] = {}
+    for each, layer in zip(maps, layers, strict=True):
+        by_path.setdefault(layer.path, []).append(spread(each, layer.cover))
+    return {path: add_resized(views) for path, views in by_path.items()}
 
 
 def _load(module: str, function: str) -> Any:

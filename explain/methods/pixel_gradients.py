@@ -74,11 +74,12 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _gradcam_at_pixels(evidence: Evidence, targets: Sequence[Target]) -> Tensor:
     """Return GradCAM's maps at the pixels without what is negative, (k, height, width); the mean of several layers."""
-    maps = [raw.clamp_min(0) for raw in METHODS["gradcam"].run(evidence, targets).maps]
+    cams = METHODS["gradcam"].run(evidence, targets)
+    maps = [raw.clamp_min(0) for raw in cams.maps]
     if len(maps) > 1:
         # Each scaled to its maximum, or one layer would hide the others.
         maps = [raw / raw.amax((1, 2), keepdim=True).clamp_min(torch.finfo(raw.dtype).tiny) for raw in maps]
-    pairs = zip(maps, evidence.paths, strict=True)
+    pairs = zip(maps, cams.layers, strict=True)
     return torch.stack([upsample(raw, evidence.geometry, path) for raw, path in pairs]).mean(0)
 
 

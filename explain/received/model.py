@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.backward.gradient import Gradient
     from sightglass.explain.evidence.recorded import Outputs, Seed
-    from sightglass.explain.evidence.survey import Survey
+    from sightglass.explain.evidence.survey import Size, Survey
     from sightglass.explain.methods.method import Method, RawMaps, Request
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box, Geometry
@@ -334,7 +334,11 @@ class ReceivedModel(LoadedModel):
 
     @cached_property
     def survey(self) -> Survey:
-        found, self.probed = self.home.ask("survey", self._received.chain)
+        found, self.probed = self.home.ask("survey", self._received.chain, None)
+        return cast("Survey", found)
+
+    def _survey_at(self, size: Size) -> Survey:
+        found, _ = self.home.ask("survey", self._received.chain, size)
         return cast("Survey", found)
 
     def move_input(self, tensor: Tensor) -> Tensor:
@@ -408,11 +412,15 @@ class ReceivedPass:
         return answer
 
     def run(self, tensor: Tensor) -> Outputs:
-        return self._recorded, self._outputs
+        return dict(self._recorded), self._outputs
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
         """Return the gradients of the targets' scalars, by layer and target."""
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
+
+    def locate(self, picture: int) -> tuple[Layer, ...]:
+        """Return the layers where they lie in one of the pictures; raises ModelProblem."""
+        return cast("tuple[Layer, ...]", self._ask("locate", picture))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:
         """Return a scalar's gradient at each layer.

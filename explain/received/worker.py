@@ -135,8 +135,10 @@ class _Answers:
             "nbytes": loaded.nbytes,
         }
 
-    def survey(self, chain: Chain) -> tuple[Survey, tuple[int, int]]:
+    def survey(self, chain: Chain, size: tuple[int, int] | None) -> tuple[Survey, tuple[int, int]]:
         loaded = self._model(chain)
+        _ = loaded.survey
+        loaded = loaded if size is None else loaded.at((size[0], size[1]))
         return loaded.survey, loaded.probed
 
     def structure(self, chain: Chain, what: str, layers: Sequence[Layer]) -> Any:
@@ -174,15 +176,21 @@ class _Answers:
         if not chain or chain[-1][0] != REDRAWN:
             # Shapes of other inputs are told by those of the survey, which another process may have made.
             _ = loaded.survey
-        evidence = Evidence(loaded, model_input, layers)
+        is_redrawn = bool(chain) and chain[-1][0] == REDRAWN
+        evidence = Evidence(loaded, model_input, layers, placed=is_redrawn)
         self._passes[number] = evidence
         self._drop_passes()
-        recorded = dict(zip(evidence.paths, evidence.recorded, strict=True))
+        recorded = [*zip([layer.key for layer in evidence.layers], evidence.recorded, strict=True)]
         outputs, has_weight = evidence.outputs, False
         if isinstance(outputs, Logits) and outputs.weight is not None:
             # Megabytes, the same in each pass.
             outputs, has_weight = replace(outputs, weight=None), True
         return recorded, _as_data(outputs), dict(evidence.calls), has_weight
+
+    def locate(self, number: int, picture: int) -> tuple[Layer, ...] | None:
+        """Return the layers where they lie in one of the pictures, None as `gradients`."""
+        evidence = self._passes.get(number)
+        return None if evidence is None else evidence.located(picture)
 
     def weight(self, number: int) -> Tensor | None:
         """Return the weight of the last layer; None as `gradients`."""

@@ -31,13 +31,12 @@ from sightglass.explain.maps.statistics import Statistics, coarse, describe, des
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.gradient import upsample
-from sightglass.explain.methods.method import Method
+from sightglass.explain.methods.method import Method, place_views
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item
 from sightglass.models.geometry import Geometry
-from sightglass.models.layers import spread
 from sightglass.models.spec import ModelSpec
 
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * MIB, lambda vector: vector.nbytes)
@@ -218,12 +217,13 @@ def similarity(
             evidence, key, _ = explainer.evidence(loaded, image, options)
             if not loaded.adapter.spec.in_memory:
                 EVIDENCE.put(key, evidence)
+            evidence.locate()
             evidences.append(evidence)
         vectors, score, state, raws = _compare(evidences, chosen)
         if state == "ok":
             mirrored = mirrored_score(explainer, images[0], options.preprocessing)
             state = "indistinct" if 1 - score < NOISE * (1 - mirrored) else state
-        layers = evidences[0].paths
+        layers = tuple(dict.fromkeys(evidences[0].paths))
         scaled = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
@@ -251,7 +251,7 @@ def _compare(
     pair: Sequence[Evidence], method: Method
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]]]:
     """Return unit vectors, cosine, state, and each picture's raw maps."""
-    loaded, layers = pair[0].loaded, pair[0].layers
+    loaded = pair[0].loaded
     with loaded.lock, torch.enable_grad():
         pair = [evidence.with_graph() for evidence in pair]
         vectors = [loaded.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
@@ -264,10 +264,10 @@ def _compare(
     raws: list[list[NDArray[np.float32]]] = []
     with torch.no_grad():
         for evidence in pair:
-            sides = zip(evidence.activations, layers, strict=True)
+            sides = zip(evidence.activations, evidence.layers, strict=True)
             maps = [_subtract_against(method, a[0], as_map(next(slopes), layer)[0]) for a, layer in sides]
-            grids = zip(maps, layers, strict=True)
-            raws.append([spread(raw.float(), layer.cover).cpu().numpy() for raw, layer in grids])
+            placed = place_views([raw.float()[None] for raw in maps], evidence.layers)
+            raws.append([raw[0].cpu().numpy() for raw in placed.values()])
     state: State = "ok"
     if not all(np.isfinite(raw).all() for maps in raws for raw in maps):
         state = "not a number"

@@ -316,8 +316,9 @@ def _redraw_maps(explanation: Result, heatmap: Heatmap, progress: Progress) -> I
             # The copy answers with the weights of the caller's module itself.
             if torch.equal(answer, other.adapter.answer_row(evidence.outputs)):
                 raise _not_copied(other.adapter)
+        model_input = ModelInput(evidence.tensor, evidence.geometry)
         with run_again("with random weights"):
-            redrawn = Evidence(other, ModelInput(evidence.tensor, evidence.geometry), evidence.layers)
+            redrawn = Evidence(other, model_input, evidence.layers, placed=True)
         yield coarse(np.nan_to_num(map_again(explanation, heatmap, redrawn, heatmap.target)))
 
 

@@ -222,7 +222,8 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> V
     changed, adapter = change(explanation.image, before.geometry, kind), before.loaded.adapter
     image = replace(explanation.image, pixels=changed.pixels, jpeg=b"")
     with run_again(f"after {CHANGES[kind]}"):
-        evidence = Evidence(before.loaded, before.loaded.prepare(image, preprocessing), before.layers)
+        model_input = before.loaded.prepare(image, preprocessing)
+        evidence = Evidence(before.loaded, model_input, before.layers, placed=True)
     adapter.check_answer(evidence.outputs)
     score, answer, target = explanation.task.scorer.find_again(explanation, evidence, changed.movement, heatmap.target)
     if target is None:

@@ -153,6 +153,20 @@ class ModuleGuard:
             yield
             self._writes = bool(writes.before) or before != _signature(snapshot.tensors) or bool(self._writes)
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Put back on exit what a pass inside changes, while the guard may stay entered."""
+        snapshot, writes = _Snapshot(self.module), _Writes()
+        snapshot.begin()
+        with ExitStack() as inside:
+            inside.callback(snapshot.restore)
+            if self._writes is not False:
+                inside.enter_context(writes.undone(snapshot.tensors))
+                inside.enter_context(writes)
+            yield
+        if not self.entries:
+            self._writes = bool(self._writes) or bool(writes.before)
+
 
 def _same(first: Collection[object], second: Collection[object]) -> bool:
     return len(first) == len(second) and all(map(is_, first, second))

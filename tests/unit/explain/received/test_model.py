@@ -301,3 +301,42 @@ def test_another_process_gives_the_same_maps(kind, tmp_path):
     before = explain(explainer, kind)
     explainer.loaded.home.end()
     same(explain(explainer, kind), before)
+
+
+FACING = """
+import torch
+from torch import nn
+
+
+class Facing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last, self.head = nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        half = x.shape[3] // 2
+        x = x.flip(3) if x[..., half:].sum() > x[..., :half].sum() else x
+        return self.head(self.last(x).relu().mean((2, 3)))
+"""
+
+
+def make_facing(folder: Path) -> Path:
+    (folder / "facing.py").write_text(FACING)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(FACING, names)
+    torch.save(names["Facing"]().state_dict(), folder / "facing.pth")
+    return folder / "facing.pth"
+
+
+def test_place_that_the_picture_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two mirrored pictures, one of which forward mirrors back, the maps are mirrored; apart as in this process."""
+    monkeypatch.setitem(MAKERS, "facing", (make_facing, {}, "facing.py:Facing"))
+    apart, here = both("facing", tmp_path, monkeypatch)
+    bright = np.full((64, 64, 3), 60, np.uint8)
+    bright[8:40, 4:28] = np.random.default_rng(0).integers(100, 256, (32, 24, 3), np.uint8)
+    for explainer in (apart, here):
+        options = {"targets": [0], "method": "hirescam", "layers": ["last"]}
+        maps = [explainer(each, **options).heatmaps[0].values for each in (bright, bright[:, ::-1].copy())]
+        assert np.corrcoef(maps[1].ravel(), maps[0][:, ::-1].ravel())[0, 1] > 0.95
+        assert np.corrcoef(maps[1].ravel(), maps[0].ravel())[0, 1] < 0.5

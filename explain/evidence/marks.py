@@ -1,0 +1,133 @@
+"""Marks planted in an input, and where a layer's output changes by them."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from sightglass.common import packaged
+from sightglass.explain.evidence.determinism import own_random_state
+from sightglass.explain.picture.image import load_bundled
+from sightglass.models.adapter import Adapter
+from sightglass.models.demo.pictures import SCENES
+from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.layers import Cover
+from sightglass.models.picture_functions import SIDE
+
+VISIBLE, ROUNDING = 1e-3, 1e-5
+"""Least change by a mark: as a share of the largest by any, and of the output's largest number."""
+EXACT, LOOSE, UNCOUNTED = 0.6, 1.25, 0.9
+"""Cells that four in five marks may be off: where tokens are counted, elsewhere, and in no order of tokens."""
+RELATED, UNRELATED = 0.8, 0.5
+"""Correlations of the marks' places in the input and in a grid that fit each other, and that contradict."""
+SHARP, SMALLEST = 0.15, 0.25
+"""Largest share of a grid that changes with a mark which is somewhere, and least share of one that is in the input."""
+FULL = 8
+"""Marks, and cells of a side, from which on a cover is measured."""
+MARGIN = 0.1
+"""Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
+Array = NDArray[np.float64]
+
+
+def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor], size: tuple[int, int] | None = None) -> Tensor:
+    """Return the measuring photograph as a model's input; `size`: (h, w)."""
+    picture = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
+    pixels = np.asarray(ImageOps.fit(picture, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
+    tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
+    if size is None or tensor.shape[-2:] == size:
+        return tensor
+    return move(interpolate(tensor.float(), size, mode="bilinear", antialias=True))
+
+
+def invert(tensor: Tensor) -> Tensor:
+    """Return an input of other numbers, each at least half the range away."""
+    low, high = tensor.amin((2, 3), keepdim=True), tensor.amax((2, 3), keepdim=True)
+    high = torch.where(high > low, high, low + 1)
+    return torch.where(tensor > (low + high) / 2, low, high)
+
+
+def plant(tensor: Tensor, inverse: Tensor, places: Sequence[Sequence[float]]) -> tuple[list[Tensor], Array]:
+    """Return inputs with a mark each, and the marks' centres (M, 2), in shares."""
+    size = tensor.shape[-2:]
+    side = max(2, round(SIDE * min(size)))
+    corners = np.rint(np.array(places) * size - side / 2)
+    corners = corners.clip(0, np.array(size) - side).astype(int)
+    marked = []
+    for y, x in corners:
+        marked.append(tensor.clone())
+        part = (..., slice(y, y + side), slice(x, x + side))
+        marked[-1][part] = inverse[part]
+    return marked, (corners + side / 2) / size
+
+
+def fitted_cover(at: Array, centres: Array) -> Cover:
+    """Return the cover that puts marks (M, 2) nearest to their centres in a grid, by least squares."""
+    aside = at - at.mean(0)
+    scales = (aside * centres).sum(0) / ((aside**2).sum(0) + 1e-30)
+    starts = centres.mean(0) - scales * at.mean(0)
+    (down, top), (across, left) = np.stack([scales, starts], 1).tolist()
+    return (down, top), (across, left)
+
+
+@contextmanager
+def undone(adapter: Adapter) -> Iterator[None]:
+    """Put back on exit what a measuring pass changes."""
+    guard = adapter.guard or ModuleGuard(adapter.module)
+    with own_random_state(), guard.undone():
+        yield
+
+
+class MarkedGrid:
+    """A grid that marks change, and where they are in it, in shares.
+
+    `unit` is a cell, or more where a change is spread out; `cover` where the marks themselves say that the grid lies.
+    """
+
+    def __init__(self, changes: Array, at: Array) -> None:
+        """Locate the changes (M, h, w) of marks with their centres at (M, 2)."""
+        self.at, self.sides = at, np.array(changes.shape[1:])
+        others = np.median(changes, 0)
+        # What stands out at a place beside what any mark does there.
+        peaks = np.maximum(changes - others, 0) / (others + changes.mean())
+        peaks[peaks < peaks.max((1, 2), keepdims=True) / 2] = 0
+        self.sharp = float(np.median((peaks > 0).mean((1, 2)))) < SHARP
+        peaks /= peaks.sum((1, 2), keepdims=True) + 1e-30
+        shares = [(peaks.sum(2 - axis), (np.arange(side) + 0.5) / side) for axis, side in enumerate(self.sides)]
+        self.centres = np.stack([weights @ places for weights, places in shares], 1)
+        spread = np.stack([weights @ places**2 for weights, places in shares], 1) - self.centres**2
+        self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), np.sqrt(np.median(spread, 0).clip(0)))
+        self.cover = fitted_cover(at, self.centres)
+        with np.errstate(invalid="ignore"):
+            self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
+
+    def relation(self, cover: Cover) -> float:
+        """Return the least correlation of the marks' rows and columns with a cover's, -1..1."""
+        return float(np.where(self.sides > 2, self.related * np.sign(cover)[:, 0], 1).min())
+
+    def misfit(self, cover: Cover, *, exact: bool) -> float:
+        """Return how far marks are from a cover's places; 1 is the limit."""
+        (down, top), (across, left) = cover
+        expected = self.at * [down, across] + [top, left]
+        # A mark is as much larger in the grid as the grid covers less.
+        unit = 1 / self.sides if exact else np.maximum(self.unit, SIDE * np.abs([down, across]))
+        cells = np.abs(self.centres - expected) / unit
+        off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
+        return off if exact or self.relation(cover) > RELATED else math.inf
+
+    @property
+    def shows_cover(self) -> bool:
+        """Whether so many marks are in line in so fine a grid that they say where it lies."""
+        fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
+        return fine and self.aside > MARGIN and self.misfit(self.cover, exact=False) < EXACT
+
+    @property
+    def aside(self) -> float:
+        """How far the marks' cover ends beside the input, as a share."""
+        return max(abs(end) for scale, start in self.cover for end in (start, scale + start - 1))

@@ -1,0 +1,390 @@
+"""Check where layers lie in one picture, and measure it where it differs.
+
+Somebody's forward may crop, mirror or pad by what is in the picture, and may make several pictures of one. Three marks
+show whether a layer lies in this picture where it lay in the photograph. Where it does not, its place is measured by
+more of them, planted in the part of the input that it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check
+from sightglass.explain.evidence.cache import keep_latest
+from sightglass.explain.evidence.layers import as_map, watch
+from sightglass.explain.evidence.marks import (
+    LOOSE,
+    ROUNDING,
+    VISIBLE,
+    Array,
+    MarkedGrid,
+    fitted_cover,
+    invert,
+    photograph,
+    plant,
+    undone,
+)
+from sightglass.models.layers import Cover, Layer, has_axes
+from sightglass.models.picture_functions import FEWEST, PLACES
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.loaded_model import LoadedModel
+    from sightglass.explain.evidence.survey import Survey
+    from sightglass.models.adapter import Adapter
+
+LOGGER = logging.getLogger(__name__)
+CHECKED = ((0.28, 0.41), (0.47, 0.72), (0.72, 0.34))
+"""Where a picture is marked, y and x in shares: no two in one row or column, and none where a flip puts another."""
+PART = (1, 3, 8, 12, 14)
+"""Marks of `PLACES` that show where one of several views lies."""
+CHANNELS, CELLS = 16, 56
+"""Channels in which a change is looked for, and cells of a side to which it is averaged, at most."""
+PICTURES = 256
+"""Pictures whose places are held."""
+UNREAD = 0.02
+"""Least share of a side that a crop cuts off."""
+HALF, FINE = 0.5, 1.0
+"""Cells of a layer that it may lie beside its place, and of the finest one in the same part of the input."""
+ENDS = 0.05
+"""Share of a grid at its ends in which a mark's middle cannot be told."""
+Region = tuple[tuple[float, float], tuple[float, float]]
+"""First and last row and column that are read, in shares of the input's sides."""
+Placed = dict[str, Layer] | str
+"""The layers of one picture by path, or the sentence on why they have no place in it."""
+
+
+def views_of(layer: Layer) -> tuple[Cover, ...]:
+    """Return where the maps of a layer lie, one for each picture that forward makes of one."""
+    return layer.views or (layer.cover,)
+
+
+def _with_views(layer: Layer, covers: Sequence[Cover]) -> Layer:
+    return replace(layer, views=tuple(covers)) if layer.views else replace(layer, cover=covers[0])
+
+
+class _Marked:
+    """The passes of one input with marks planted in it."""
+
+    def __init__(self, adapter: Adapter, tensor: Tensor) -> None:
+        self.adapter, self.tensor, self.inverse = adapter, tensor, invert(tensor)
+
+    @torch.no_grad()
+    def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> tuple[dict[str, Array], Array]:
+        """Return changes by each mark, (M, V, h, w), and the marks' centres.
+
+        A layer whose shape changes with a mark has no changes, (M, 0, 1, 1). A mark changes little of what others do
+        not change, so that the median of all passes is the picture without marks.
+        """
+        inputs, at = plant(self.tensor, self.inverse, places)
+        by_path: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
+        for marked in inputs:
+            check()
+            for path, values in self._pass(marked, layers).items():
+                by_path[path].append(values)
+        changes: dict[str, Array] = {}
+        for path, rows in by_path.items():
+            if len({values.shape for values in rows}) != 1 or len(rows) < len(at):
+                changes[path] = np.zeros((len(at), 0, 1, 1))
+                continue
+            stacked = torch.stack(rows)
+            middle = stacked.median(0).values
+            change = (stacked - middle).abs().nan_to_num(0, 0, 0)
+            change[change < ROUNDING * middle.abs().max()] = 0
+            changes[path] = change.sum(2).double().cpu().numpy()
+        return changes, at
+
+    def _pass(self, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Tensor]:
+        """Return some channels of the layers' outputs, (V, c, h, w), made coarser."""
+        recorded: dict[str, Tensor] = {}
+        by_path = {layer.path: layer for layer in layers}
+
+        def note(path: str, output: Tensor) -> None:
+            if not has_axes(output, by_path[path].layout):
+                return
+            maps = as_map(output.detach(), by_path[path]).float()
+            maps = maps[:, :: max(1, maps.shape[1] // CHANNELS)]
+            # Of several calls the last counts.
+            recorded[path] = adaptive_avg_pool2d(maps, (min(maps.shape[2], CELLS), min(maps.shape[3], CELLS)))
+
+        with undone(self.adapter), watch(self.adapter.module, by_path, note):
+            self.adapter.run(tensor)
+        return recorded
+
+    def regions(self, layer: Layer) -> list[Region]:
+        """Return the part of the input that each view of a layer reads."""
+        recorded: dict[str, Tensor] = {}
+        tensor = self.tensor.detach().clone().requires_grad_()
+        with torch.enable_grad(), undone(self.adapter), watch(self.adapter.module, [layer.path], recorded.__setitem__):
+            # No leaf, which a forward could not write into.
+            self.adapter.run(tensor * 1)
+            maps = as_map(recorded[layer.path], layer)
+            regions = []
+            for view in range(len(maps)):
+                read = torch.ones(tensor.shape[2:])
+                if maps.requires_grad:
+                    scalar = maps[view].square().sum()
+                    (slope,) = torch.autograd.grad(scalar, tensor, retain_graph=True, materialize_grads=True)
+                    read = slope[0].any(0)
+                regions.append((_extent(read.any(1)), _extent(read.any(0))))
+        return regions
+
+
+def _extent(lines: Tensor) -> tuple[float, float]:
+    """Return the first and last line that is read, in shares."""
+    numbers, count = lines.nonzero().flatten().tolist() or [0, len(lines) - 1], len(lines)
+    first, last = numbers[0] / count, (numbers[-1] + 1) / count
+    return first if first > UNREAD else 0.0, last if 1 - last > UNREAD else 1.0
+
+
+def _cover_of(region: Region, flips: Sequence[bool] = (False, False)) -> Cover:
+    """Return where a grid lies that covers a region, mirrored as `flips` say."""
+    sides = []
+    for (first, last), is_flipped in zip(region, flips, strict=True):
+        scale = 1 / (last - first)
+        sides.append((-scale, last * scale) if is_flipped else (scale, -first * scale))
+    return sides[0], sides[1]
+
+
+def _region_of(cover: Cover) -> Region:
+    """Return the part of the input that a grid lies in."""
+    sides = [np.clip(sorted((-start / scale, (1 - start) / scale)), 0, 1).tolist() for scale, start in cover]
+    return (sides[0][0], sides[0][1]), (sides[1][0], sides[1][1])
+
+
+def _inside(places: Sequence[Sequence[float]], region: Region) -> list[tuple[float, float]]:
+    """Return places in a region, from those in the whole."""
+    (top, bottom), (left, right) = region
+    return [(top + y * (bottom - top), left + x * (right - left)) for y, x in places]
+
+
+def _expected(at: Array, cover: Cover) -> Array:
+    """Return where a cover has marks in its grid, (M, 2)."""
+    (down, top), (across, left) = cover
+    return np.asarray(at * [down, across] + [top, left])
+
+
+class _Sight:
+    """What marks show of one view of a layer."""
+
+    def __init__(self, changes: Array, at: Array) -> None:
+        """`changes`: (M, h, w) by marks with their centres at (M, 2)."""
+        self.at, self.sides = at, np.array(changes.shape[1:])
+        self.visible = changes.max((1, 2)) > VISIBLE * changes.max()
+        self.grid = MarkedGrid(changes, at) if self.visible.any() else None
+
+    def seen(self, cover: Cover) -> NDArray[np.bool_]:
+        """Return which marks are visible, and by a cover inside the grid, (M,)."""
+        expected = _expected(self.at, cover)
+        # At a crop's end a part of the mark is left, with another middle.
+        return np.asarray(self.visible & (expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
+
+    def distances(self, cover: Cover) -> Array:
+        """Return how far visible marks are from a cover's places, (n, 2)."""
+        if self.grid is None:
+            return np.zeros((0, 2))
+        distances: Array = np.abs(self.grid.centres - _expected(self.at, cover))
+        return distances[self.seen(cover)]
+
+    def moves(self, other: _Sight, cover: Cover) -> Array:
+        """Return how far marks moved between two pictures, (n, 2)."""
+        if self.grid is None or other.grid is None:
+            return np.zeros((0, 2))
+        distances: Array = np.abs(self.grid.centres - other.grid.centres)
+        return distances[self.seen(cover) & other.seen(cover)]
+
+    def residual(self, cover: Cover) -> float:
+        """Return the distance of four in five marks, as a share of a side; infinite of too few."""
+        distances = self.distances(cover)
+        return float(np.quantile(distances.max(1), 0.8)) if len(distances) >= FEWEST else np.inf
+
+    def fitted(self) -> Cover:
+        """Return the cover that the visible marks are in line with."""
+        assert self.grid is not None
+        return fitted_cover(self.at[self.visible], self.grid.centres[self.visible])
+
+
+def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str] = ()) -> Layer:
+    """Return the finest measured layer up to this one in its part of the input."""
+    finest = layer
+    for other in by_path.values():
+        if other.path == layer.path:
+            break
+        if other.path in inferred:
+            continue
+        same = other.layout == "nchw" and other.cover == layer.cover and other.views == layer.views
+        if same and min(other.shape[1:]) >= min(finest.shape[1:]):
+            finest = other
+    return finest
+
+
+def _allowed(layer: Layer, fine: Layer) -> Array:
+    """Return how far marks may be off in the finest layer, as shares of its sides."""
+    cells = np.minimum(fine.shape[1:], CELLS)
+    return np.maximum(HALF / np.array(layer.shape[1:]), FINE / cells)
+
+
+Changes = tuple[dict[str, Array], Array]
+"""What `_Marked.changes` returns."""
+
+
+def _agrees(layers: Sequence[Layer], changed: Changes, before: Changes | None = None) -> bool:
+    """Return whether marks show a layer, and its finest one, where measured.
+
+    `before`: what the same marks show in the photograph; the layers are then where they are there.
+    """
+    layer, fine = layers
+    limit = _allowed(layer, fine)
+    if not _is_near(fine, changed, before, lambda _: limit):
+        return False
+    return layer.path not in changed[0] or _is_near(layer, changed, before, _loosely)
+
+
+def _loosely(sight: _Sight) -> Array | float:
+    """Return how far marks may be off in a layer itself, in shares."""
+    if sight.grid is None or not sight.grid.sharp:
+        return np.inf
+    return np.asarray(2 * LOOSE * np.maximum(sight.grid.unit, HALF / sight.sides))
+
+
+def _is_near(layer: Layer, changed: Changes, before: Changes | None, limit: Callable[[_Sight], Array | float]) -> bool:
+    """Return whether all marks that a layer shows are near their places."""
+    if not all(each[0][layer.path].shape[1] for each in (changed, before) if each is not None):
+        return False
+    sights = _sights(layer, changed)
+    usual = None if before is None else _sights(layer, before)
+    for view, (cover, sight) in enumerate(zip(views_of(layer), sights, strict=False)):
+        distances = sight.distances(cover) if usual is None else sight.moves(usual[view], cover)
+        if bool((distances > limit(sight)).any()):
+            return False
+    return True
+
+
+def _sights(layer: Layer, changed: Changes) -> list[_Sight]:
+    changes, at = changed
+    return [_Sight(each, at) for each in changes[layer.path].swapaxes(0, 1)]
+
+
+def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
+    """Return where each view of a layer lies; None where that cannot be told."""
+    regions = marked.regions(fine)
+    distinct = [*dict.fromkeys(regions)]
+    numbers = range(len(PLACES)) if len(distinct) == 1 else PART
+    places: list[tuple[float, float]] = []
+    for region in distinct:
+        places += _inside([PLACES[number] for number in numbers], region)
+    changes, at = marked.changes(places, [fine])
+    if len(regions) != changes[fine.path].shape[1]:
+        return None
+    known = views_of(fine)
+    covers: list[Cover] = []
+    for view, region in enumerate(regions):
+        sight = _Sight(changes[fine.path][:, view], at)
+        likely = [known[view]] if len(known) == len(regions) else []
+        likely += [_cover_of(region, flips) for flips in product((False, True), repeat=2)]
+        cover = _likeliest(sight, likely, float(_allowed(layer, fine).min()))
+        if cover is None:
+            return None
+        covers.append(cover)
+    return covers
+
+
+def _likeliest(sight: _Sight, likely: Sequence[Cover], allowed: float) -> Cover | None:
+    """Return the first cover that marks fit, the likely ones before their own; None of none."""
+    if sight.grid is None or sight.visible.sum() < FEWEST:
+        return None
+    # Marks alone are off by as much where convolutions spread them.
+    covers = [*likely, sight.fitted()]
+    return next((cover for cover in covers if sight.residual(cover) <= allowed), None)
+
+
+def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
+    """Return the layers of several views that have places, with those."""
+    placed: dict[str, Layer] = {}
+    by_count: dict[int, list[Layer]] = {}
+    for layer in layers:
+        if layer.views:
+            by_count.setdefault(len(layer.views), []).append(layer)
+    for group in by_count.values():
+        by_path = {layer.path: layer for layer in group}
+        fine = witness(group[-1], by_path)
+        marked = _Marked(adapter, tensor)
+        covers = _measure(marked, fine, fine)
+        if covers is None:
+            continue
+        found = [_with_views(layer, covers) for layer in group]
+        changed = marked.changes(CHECKED, found)
+        placed |= {layer.path: layer for layer in found if _agrees((layer, layer), changed)}
+    return placed
+
+
+def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
+    """Return the layers where they lie in this picture, by path; raises ModelProblem."""
+    paths = tuple(dict.fromkeys(layer.path for layer in layers))
+    digest = hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).digest()
+    key = (digest, tuple(tensor.shape), paths)
+    if key not in loaded.places:
+        with loaded.lock:
+            loaded.places[key] = _find(loaded, tensor, [loaded.survey.by_path[path] for path in paths])
+    placed = keep_latest(loaded.places, key, PICTURES)
+    if isinstance(placed, str):
+        raise ModelProblem(placed)
+    return placed
+
+
+def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:
+    placed = {layer.path: layer for layer in layers}
+    marked = _Marked(loaded.adapter, tensor)
+    try:
+        for layer, fine in _moved(loaded, marked, layers):
+            covers = _measure(marked, layer, fine)
+            if covers is None:
+                return _refusal(layer.path)
+            placed[layer.path] = _with_views(layer, covers)
+    # Somebody's forward may raise anything on a marked picture.
+    except ModelProblem:
+        LOGGER.info("%s does not run on a marked picture", loaded.adapter.spec.id, exc_info=True)
+    return placed
+
+
+def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the layers that moved since the photograph, each with its finest one."""
+    pairs = _with_witnesses(loaded.survey, layers)
+    # Marks do not show an inferred one itself.
+    watched = {each.path: each for each in chain.from_iterable(pairs) if each.path not in loaded.survey.inferred}
+    if not watched:
+        return []
+    places = _inside(CHECKED, _region_of(layers[0].cover))
+    changed = marked.changes(places, [*watched.values()])
+    moved = [pair for pair in pairs if not _agrees(pair, changed)]
+    if moved:
+        # Unpadded convolutions put marks a little aside in any picture.
+        size = (marked.tensor.shape[-2], marked.tensor.shape[-1])
+        usual = _Marked(loaded.adapter, photograph(loaded.adapter, loaded.move_input, size))
+        before = usual.changes(places, [*watched.values()])
+        moved = [pair for pair in moved if not _agrees(pair, changed, before)]
+    return moved
+
+
+def _with_witnesses(survey: Survey, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the layers that have a measured finest one, with it."""
+    pairs = [(layer, witness(layer, survey.by_path, survey.inferred)) for layer in layers]
+    return [(layer, fine) for layer, fine in pairs if fine.path not in survey.inferred]
+
+
+def _refusal(path: str) -> str:
+    return (
+        f"Where {path} lies in this picture could not be measured, and marks in it show that it is not where it "
+        "lies in other pictures: choose another layer, or a method that hides parts of the picture, such as RISE."
+    )
