@@ -75,6 +75,11 @@ def cells_of(count: int, extras: tuple[int, ...]) -> list[int]:
     return [number for number in range(count) if number not in outside]
 
 
+def has_axes(output: Tensor, layout: Layout) -> bool:
+    """Return whether an output has all axes of a layout; other calls of a module may return other ones."""
+    return output.ndim > max(AXES[layout])
+
+
 def channels_first(output: Tensor, layout: Layout) -> Tensor:
     """Return a layer's output as (B, C, h, w), or as (B, C, N) where it has tokens."""
     moved = output.movedim(AXES[layout], (0, 1))

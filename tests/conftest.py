@@ -3,6 +3,7 @@
 import atexit
 import gc
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -44,6 +45,27 @@ def asset(package: str, *parts: str) -> Path:
 def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest leaves its script as the main module, and processes that later tests start would run it."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+class _Faults(logging.Handler):
+    """Raises what went wrong in the measuring of a model itself, which a user's program logs and infers instead."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from sightglass.common.errors import Problem
+
+        fault = record.exc_info[1] if record.exc_info else None
+        # Somebody's forward may raise on a changed picture, and autograd where its graph has no gradient.
+        if fault is not None and not isinstance(fault, (Problem, RuntimeError)):
+            raise fault
+
+
+@pytest.fixture(autouse=True, scope="session")
+def faults_of_measuring() -> Iterator[None]:
+    """No test takes the path of a model that could not be measured because of a fault of ours."""
+    logger, faults = logging.getLogger("sightglass.explain.evidence.trial"), _Faults()
+    logger.addHandler(faults)
+    yield
+    logger.removeHandler(faults)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -75,7 +75,7 @@ class ByteCache(Generic[Value]):
 
 
 def keep_latest(values: "OrderedDict[Key, Value]", key: Key, most: int) -> Value:
-    """Return the value of a key as the latest used, and drop the oldest of more than `most`."""
+    """Return a key's value as the latest used; drop the oldest beyond `most`."""
     values.move_to_end(key)
     while len(values) > most:
         values.popitem(last=False)

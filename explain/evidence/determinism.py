@@ -128,7 +128,7 @@ def _unpack(packed: tuple[Tensor, int]) -> Tensor:
 
 
 def saved_copies() -> saved_tensors_hooks:
-    """Return a context in which graphs are of a module's weights as they are, whatever becomes of them."""
+    """Return a context in which graphs keep a module's weights as they are."""
     return saved_tensors_hooks(_pack, _unpack)
 
 

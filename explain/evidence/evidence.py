@@ -60,8 +60,15 @@ class ModelChanged(ModelProblem):
     """A caller's module runs other layers, or has another number of answers, than when it was adapted."""
 
 
+def _outside_inference(output: Tensor) -> Tensor:
+    """Return an output with a version and a gradient, which a tensor of inference mode lacks."""
+    if not output.is_inference():
+        return output
+    return torch.inference_mode(False)(output.clone)()
+
+
 def _leaves(layer: Layer, output: Tensor) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
-    """Return the leaves of the graph at an output by `Layer.key`, and the output that is made of them."""
+    """Return the leaves at an output by `Layer.key`, and their output."""
     if not layer.views:
         leaf = output if output.requires_grad else output.detach().requires_grad_()
         return {layer.key: leaf}, leaf
@@ -206,7 +213,7 @@ class Evidence:
         return self._placed
 
     def locate(self) -> None:
-        """Check once where the layers lie in this picture; raise ModelProblem where that cannot be told."""
+        """Check once where the layers lie in this picture; raises ModelProblem."""
         if self._placed:
             return
         if (apart := self._pass_apart()) is not None:
@@ -220,14 +227,14 @@ class Evidence:
         self._placed = True
 
     def located(self, picture: int) -> tuple[Layer, ...]:
-        """Return the layers where they lie in one of the pictures of this pass; raise ModelProblem as `locate` does."""
+        """Return the layers where they lie in one picture of this pass."""
         if self._placed:
             return self.layers
         found = find_places(self.loaded, self.tensor[picture : picture + 1], self.layers)
         return tuple(_moved(layer, found[layer.path]) for layer in self.layers)
 
     def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
-        """Return the pass of a model that runs in a process of its own, and which of its pictures this is."""
+        """Return the pass in another process, and which of its pictures this is."""
         return None if self.received is None else (self.received, 0)
 
     @property
@@ -343,8 +350,7 @@ class Evidence:
             # Another thread may run the same module outside this engine.
             if threading.get_ident() != caller:
                 return None
-            # Tensors of inference mode, in which a module may run itself, have neither version nor gradient.
-            output = torch.inference_mode(False)(output.clone)() if output.is_inference() else output
+            output = _outside_inference(output)
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())

@@ -64,7 +64,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 def measured_at(
     loaded: LoadedModel, layers: tuple[Layer, ...], size: tuple[int, int]
 ) -> tuple[LoadedModel, tuple[Layer, ...]]:
-    """Return a model and its layers as measured for inputs (h, w); raise ModelProblem where one has no place there."""
+    """Return a model and its layers as measured for inputs (h, w)."""
     other, paths = loaded.at(size), tuple(dict.fromkeys(layer.path for layer in layers))
     if other is loaded and not any(layer.views for layer in layers):
         return loaded, layers
@@ -73,7 +73,7 @@ def measured_at(
 
 
 def split_views(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Return layers, and in place of one of several pictures that forward makes of one a layer for each of them."""
+    """Return the layers, one for each picture that forward makes of one."""
     split: list[Layer] = []
     for layer in layers:
         covers = enumerate(layer.views) if layer.view < 0 else ()

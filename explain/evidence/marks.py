@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 
 
 def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor], size: tuple[int, int] | None = None) -> Tensor:
-    """Return the photograph that models are measured with, as a model's input; `size`: (h, w), if not the usual."""
+    """Return the measuring photograph as a model's input; `size`: (h, w)."""
     picture = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
     pixels = np.asarray(ImageOps.fit(picture, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
     tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
@@ -47,14 +47,14 @@ def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor], size: tuple[i
 
 
 def invert(tensor: Tensor) -> Tensor:
-    """Return an input whose numbers are others: each changes by at least half the range, and none leaves it."""
+    """Return an input of other numbers, each at least half the range away."""
     low, high = tensor.amin((2, 3), keepdim=True), tensor.amax((2, 3), keepdim=True)
     high = torch.where(high > low, high, low + 1)
     return torch.where(tensor > (low + high) / 2, low, high)
 
 
 def plant(tensor: Tensor, inverse: Tensor, places: Sequence[Sequence[float]]) -> tuple[list[Tensor], Array]:
-    """Return an input with a mark at each of some places (y, x), and the marks' centres (M, 2), in shares."""
+    """Return inputs with a mark each, and the marks' centres (M, 2), in shares."""
     size = tensor.shape[-2:]
     side = max(2, round(SIDE * min(size)))
     corners = np.rint(np.array(places) * size - side / 2)
@@ -67,16 +67,25 @@ def plant(tensor: Tensor, inverse: Tensor, places: Sequence[Sequence[float]]) ->
     return marked, (corners + side / 2) / size
 
 
+def fitted_cover(at: Array, centres: Array) -> Cover:
+    """Return the cover that puts marks (M, 2) nearest to their centres in a grid, by least squares."""
+    aside = at - at.mean(0)
+    scales = (aside * centres).sum(0) / ((aside**2).sum(0) + 1e-30)
+    starts = centres.mean(0) - scales * at.mean(0)
+    (down, top), (across, left) = np.stack([scales, starts], 1).tolist()
+    return (down, top), (across, left)
+
+
 @contextmanager
 def undone(adapter: Adapter) -> Iterator[None]:
-    """Put back on exit what a measuring pass changes in a model, and in the process's random state."""
+    """Put back on exit what a measuring pass changes."""
     guard = adapter.guard or ModuleGuard(adapter.module)
     with own_random_state(), guard.undone():
         yield
 
 
 class MarkedGrid:
-    """A grid that marks change, and where they are in it, in shares of its sides.
+    """A grid that marks change, and where they are in it, in shares.
 
     `unit` is a cell, or more where a change is spread out; `cover` where the marks themselves say that the grid lies.
     """
@@ -94,8 +103,7 @@ class MarkedGrid:
         self.centres = np.stack([weights @ places for weights, places in shares], 1)
         spread = np.stack([weights @ places**2 for weights, places in shares], 1) - self.centres**2
         self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), np.sqrt(np.median(spread, 0).clip(0)))
-        (down, top), (across, left) = (np.polyfit(at[:, i], self.centres[:, i], 1).tolist() for i in (0, 1))
-        self.cover: Cover = (down, top), (across, left)
+        self.cover = fitted_cover(at, self.centres)
         with np.errstate(invalid="ignore"):
             self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
 
@@ -104,7 +112,7 @@ class MarkedGrid:
         return float(np.where(self.sides > 2, self.related * np.sign(cover)[:, 0], 1).min())
 
     def misfit(self, cover: Cover, *, exact: bool) -> float:
-        """Return how far the marks are from where a cover has them, 1 as far as may be; `exact`: to the cell."""
+        """Return how far marks are from a cover's places; 1 is the limit."""
         (down, top), (across, left) = cover
         expected = self.at * [down, across] + [top, left]
         # A mark is as much larger in the grid as the grid covers less.
@@ -121,5 +129,5 @@ class MarkedGrid:
 
     @property
     def aside(self) -> float:
-        """How far the ends of the marks' cover lie beside the input's, as a share of a side."""
+        """How far the marks' cover ends beside the input, as a share."""
         return max(abs(end) for scale, start in self.cover for end in (start, scale + start - 1))

@@ -1,4 +1,4 @@
-"""Check where layers lie in one picture, and measure it where it is elsewhere than in the photograph.
+"""Check where layers lie in one picture, and measure it where it differs.
 
 Somebody's forward may crop, mirror or pad by what is in the picture, and may make several pictures of one. Three marks
 show whether a layer lies in this picture where it lay in the photograph. Where it does not, its place is measured by
@@ -30,12 +30,13 @@ from sightglass.explain.evidence.marks import (
     VISIBLE,
     Array,
     MarkedGrid,
+    fitted_cover,
     invert,
     photograph,
     plant,
     undone,
 )
-from sightglass.models.layers import Cover, Layer
+from sightglass.models.layers import Cover, Layer, has_axes
 from sightglass.models.picture_functions import FEWEST, PLACES
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class _Marked:
 
     @torch.no_grad()
     def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> tuple[dict[str, Array], Array]:
-        """Return how much each place of each view changes with each mark, (M, V, h, w), and the marks' centres.
+        """Return changes by each mark, (M, V, h, w), and the marks' centres.
 
         A layer whose shape changes with a mark has no changes, (M, 0, 1, 1). A mark changes little of what others do
         not change, so that the median of all passes is the picture without marks.
@@ -110,6 +111,8 @@ class _Marked:
         by_path = {layer.path: layer for layer in layers}
 
         def note(path: str, output: Tensor) -> None:
+            if not has_axes(output, by_path[path].layout):
+                return
             maps = as_map(output.detach(), by_path[path]).float()
             maps = maps[:, :: max(1, maps.shape[1] // CHANNELS)]
             # Of several calls the last counts.
@@ -120,7 +123,7 @@ class _Marked:
         return recorded
 
     def regions(self, layer: Layer) -> list[Region]:
-        """Return the part of the input that each view of a layer reads: the whole where no gradient shows it."""
+        """Return the part of the input that each view of a layer reads."""
         recorded: dict[str, Tensor] = {}
         tensor = self.tensor.detach().clone().requires_grad_()
         with torch.enable_grad(), undone(self.adapter), watch(self.adapter.module, [layer.path], recorded.__setitem__):
@@ -146,7 +149,7 @@ def _extent(lines: Tensor) -> tuple[float, float]:
 
 
 def _cover_of(region: Region, flips: Sequence[bool] = (False, False)) -> Cover:
-    """Return where a grid lies that covers a region, mirrored down and across where `flips` say so."""
+    """Return where a grid lies that covers a region, mirrored as `flips` say."""
     sides = []
     for (first, last), is_flipped in zip(region, flips, strict=True):
         scale = 1 / (last - first)
@@ -188,14 +191,14 @@ class _Sight:
         return np.asarray(self.visible & (expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
 
     def distances(self, cover: Cover) -> Array:
-        """Return how far each mark that is seen is from where a cover has it, (n, 2)."""
+        """Return how far visible marks are from a cover's places, (n, 2)."""
         if self.grid is None:
             return np.zeros((0, 2))
         distances: Array = np.abs(self.grid.centres - _expected(self.at, cover))
         return distances[self.seen(cover)]
 
     def moves(self, other: _Sight, cover: Cover) -> Array:
-        """Return how far each mark that is seen in two pictures is from where it is in the other, (n, 2)."""
+        """Return how far marks moved between two pictures, (n, 2)."""
         if self.grid is None or other.grid is None:
             return np.zeros((0, 2))
         distances: Array = np.abs(self.grid.centres - other.grid.centres)
@@ -209,13 +212,11 @@ class _Sight:
     def fitted(self) -> Cover:
         """Return the cover that the visible marks are in line with."""
         assert self.grid is not None
-        at, centres = self.at[self.visible], self.grid.centres[self.visible]
-        (down, top), (across, left) = (np.polyfit(at[:, i], centres[:, i], 1).tolist() for i in (0, 1))
-        return (down, top), (across, left)
+        return fitted_cover(self.at[self.visible], self.grid.centres[self.visible])
 
 
 def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str] = ()) -> Layer:
-    """Return the finest measured layer up to this one in the same part of the input; itself, if it is the finest."""
+    """Return the finest measured layer up to this one in its part of the input."""
     finest = layer
     for other in by_path.values():
         if other.path == layer.path:
@@ -239,7 +240,7 @@ Changes = tuple[dict[str, Array], Array]
 
 
 def _agrees(layers: Sequence[Layer], changed: Changes, before: Changes | None = None) -> bool:
-    """Return whether no mark shows a layer, and its finest one, elsewhere than they were measured to lie.
+    """Return whether marks show a layer, and its finest one, where measured.
 
     `before`: what the same marks show in the photograph; the layers are then where they are there.
     """
@@ -251,14 +252,14 @@ def _agrees(layers: Sequence[Layer], changed: Changes, before: Changes | None = 
 
 
 def _loosely(sight: _Sight) -> Array | float:
-    """Return how far marks may be off in a layer itself, where a mark may be spread over all of it."""
+    """Return how far marks may be off in a layer itself, in shares."""
     if sight.grid is None or not sight.grid.sharp:
         return np.inf
     return np.asarray(2 * LOOSE * np.maximum(sight.grid.unit, HALF / sight.sides))
 
 
 def _is_near(layer: Layer, changed: Changes, before: Changes | None, limit: Callable[[_Sight], Array | float]) -> bool:
-    """Return whether all marks that a layer shows are within a limit of their places, in shares of its sides."""
+    """Return whether all marks that a layer shows are near their places."""
     if not all(each[0][layer.path].shape[1] for each in (changed, before) if each is not None):
         return False
     sights = _sights(layer, changed)
@@ -276,7 +277,7 @@ def _sights(layer: Layer, changed: Changes) -> list[_Sight]:
 
 
 def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
-    """Return where each view of a layer lies, by its finest one; None where that cannot be told."""
+    """Return where each view of a layer lies; None where that cannot be told."""
     regions = marked.regions(fine)
     distinct = [*dict.fromkeys(regions)]
     numbers = range(len(PLACES)) if len(distinct) == 1 else PART
@@ -300,19 +301,16 @@ def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
 
 
 def _likeliest(sight: _Sight, likely: Sequence[Cover], allowed: float) -> Cover | None:
-    """Return the cover that marks fit, the first of the `likely` ones that fit about as well as any; None of none."""
+    """Return the first cover that marks fit, the likely ones before their own; None of none."""
     if sight.grid is None or sight.visible.sum() < FEWEST:
         return None
+    # Marks alone are off by as much where convolutions spread them.
     covers = [*likely, sight.fitted()]
-    residuals = [sight.residual(cover) for cover in covers]
-    best = min(residuals)
-    if best > allowed:
-        return None
-    return next(cover for cover, residual in zip(covers, residuals, strict=True) if residual <= max(best, allowed / 2))
+    return next((cover for cover in covers if sight.residual(cover) <= allowed), None)
 
 
 def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
-    """Return the layers, of several views each, with their places; those without one are left out."""
+    """Return the layers of several views that have places, with those."""
     placed: dict[str, Layer] = {}
     by_count: dict[int, list[Layer]] = {}
     for layer in layers:
@@ -332,7 +330,7 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
 
 
 def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
-    """Return the layers where they lie in this picture, by path; raise ModelProblem where that cannot be told."""
+    """Return the layers where they lie in this picture, by path; raises ModelProblem."""
     paths = tuple(dict.fromkeys(layer.path for layer in layers))
     digest = hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).digest()
     key = (digest, tuple(tensor.shape), paths)
@@ -361,7 +359,7 @@ def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Place
 
 
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return the layers that marks show elsewhere in a picture than in the photograph, each with its finest one."""
+    """Return the layers that moved since the photograph, each with its finest one."""
     pairs = _with_witnesses(loaded.survey, layers)
     # Marks do not show an inferred one itself.
     watched = {each.path: each for each in chain.from_iterable(pairs) if each.path not in loaded.survey.inferred}
@@ -380,7 +378,7 @@ def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> lis
 
 
 def _with_witnesses(survey: Survey, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return the layers, each with the finest one that was measured in the same part of the input, if there is one."""
+    """Return the layers that have a measured finest one, with it."""
     pairs = [(layer, witness(layer, survey.by_path, survey.inferred)) for layer in layers]
     return [(layer, fine) for layer, fine in pairs if fine.path not in survey.inferred]
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -68,7 +69,7 @@ class Survey:
     """A sentence on what was not measured or recorded, by the path of the layer; of all by the empty path."""
 
     def moved(self, placed: Mapping[str, Layer]) -> "Survey":
-        """Return it with some layers, by path, where they lie in a picture, and what lay where they did with them."""
+        """Return the survey with some layers, and those that lay with them, moved."""
         covers = {self.by_path[path].cover: layer.cover for path, layer in placed.items() if not layer.views}
         if all(before == after for before, after in covers.items()):
             return self
@@ -128,7 +129,8 @@ class _Observer:
     """Paths of modules that are listed although they run several times, by what they return last."""
     parts: Mapping[str, nn.Module]
     by_path: dict[str, Layer] = field(default_factory=dict)
-    short: list[str] = field(default_factory=list)
+    short: list[list[str]] = field(default_factory=list)
+    """Paths by call, in order; those that return the same tensor are together."""
     attentions: dict[str, AttentionModule] = field(default_factory=dict)
     grids: dict[Size, None] = field(default_factory=dict)
     views: set[int] = field(default_factory=set)
@@ -151,6 +153,8 @@ class _Observer:
         layer = describe(path, output, self.size, self.grids, any_layout=self.any_layout)
         layer = self._describe_views(path, output) if layer is None else layer
         if layer is None:
+            # Of several calls the last counts.
+            self.by_path.pop(path, None)
             return
         if layer.layout == "nchw" and proportional(*layer.shape[1:], self.size):
             # Last seen, first tried: patches are cut by the latest convolution.
@@ -158,9 +162,9 @@ class _Observer:
             self.grids[layer.shape[1:]] = None
         self.by_path[path], self.before[path] = layer, self.returned
         if output is self.previous:
-            self.short[-1] = path
+            self.short[-1].append(path)
         else:
-            self.short.append(path)
+            self.short.append([path])
         self.previous = output
 
     def _describe_views(self, path: str, output: Tensor) -> Layer | None:
@@ -191,7 +195,8 @@ class _Observer:
         if path not in self.attentions:
             self.attentions[path] = AttentionModule(path, heads, queries, grid, tuple(range(prefix)), queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
-            read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
+            latest = (names[-1] for names in reversed(self.short))
+            read = next((name for name in latest if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":
                 self.read_by[read] = path
         return weights
@@ -214,11 +219,16 @@ class _Observer:
 
         Without weights a module with several calls (one ReLU for all) is no step of its own.
         """
-        counts, calls = Counter(self.short), Counter[str]()
-        for path in self.short:
-            calls[path] += 1
-            if calls[path] == counts[path] and (counts[path] == 1 or path in self.repeatable):
-                yield path
+        counts = Counter(chain.from_iterable(self.short))
+        calls: Counter[str] = Counter()
+
+        def is_step(path: str) -> bool:
+            last = calls[path] == counts[path]
+            return last and path in self.by_path and (counts[path] == 1 or path in self.repeatable)
+
+        for names in self.short:
+            calls.update(names)
+            yield from [*filter(is_step, names)][-1:]
 
 
 @contextmanager

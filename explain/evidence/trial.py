@@ -39,7 +39,7 @@ from sightglass.explain.evidence.marks import (
 from sightglass.explain.evidence.placing import UNREAD, measure_views
 from sightglass.explain.evidence.survey import AttentionModule, Size, Survey, proportional, split_tokens, survey
 from sightglass.models.adapter import Adapter
-from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first
+from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
 from sightglass.models.picture_functions import FEWEST, PLACES
 
 LOGGER = logging.getLogger(__name__)
@@ -186,9 +186,10 @@ class _Trial:
         for axis, side in enumerate(read.shape):
             lines = read.any(1 - axis).nonzero().flatten().tolist() or [0, side - 1]
             start = lines[0] if lines[0] > UNREAD * side else 0
+            end = lines[-1] + 1
             # Strides leave out the rest of a cell at the end, which is no crop.
-            rest = UNREAD * side if start else (lines[-1] + 1) / self.survey.by_path[path].shape[1 + axis]
-            end = lines[-1] + 1 if side - lines[-1] - 1 >= rest else side
+            if side - end < (UNREAD * side if start else self._stride(path, axis, lines)):
+                end = side
             part.append(slice(start, end))
             cover.append((side / (end - start), -start / (end - start)))
         if (crop := (cover[0], cover[1])) != WHOLE:
@@ -197,8 +198,17 @@ class _Trial:
             changes = self._changes(around, first, plain)
             self.cropped |= {path: crop for (path, _), change in changes.items() if not change.any()}
 
+    def _stride(self, path: str, axis: int, lines: Sequence[int]) -> float:
+        """Return how many pixels a cell is along an axis, of an output that reads some lines, the first one at 0."""
+        cells = self.survey.by_path[path].shape[1 + axis]
+        reads_all = len(lines) == lines[-1] + 1
+        if reads_all or cells == 1:
+            return (lines[-1] + 1) / cells
+        # A cell reads its first pixels alone.
+        return lines[-1] / (cells - 1)
+
     def _smallest_crop(self) -> Cover:
-        """Return the part of the input that all layers after crops read, where few marks would lie in it by chance."""
+        """Return the smallest crop, where few marks would lie in it by chance."""
         smallest = max(self.cropped.values(), key=lambda cover: cover[0][0] * cover[1][0], default=WHOLE)
         return smallest if len(PLACES) / (smallest[0][0] * smallest[1][0]) < FULL else WHOLE
 
@@ -208,6 +218,8 @@ class _Trial:
 
         def note(path: str, output: Tensor) -> None:
             for layout in layouts[path]:
+                if not has_axes(output, layout):
+                    continue
                 values = channels_first(output.detach(), layout)[0]
                 self.shapes[path, layout] = tuple(values.shape)
                 values = values[:: max(1, len(values) // CHANNELS)].float()

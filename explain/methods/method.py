@@ -228,7 +228,7 @@ class Method:
 
 
 def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
-    """Return raw maps on even grids over the input; those that are of no layers are there already."""
+    """Return raw maps of layers on even grids over the input."""
     if raw.layers == tuple(layer.path for layer in layers):
         by_path = place_views(raw.maps, layers)
         return replace(raw, maps=[*by_path.values()], layers=tuple(by_path))

@@ -419,7 +419,7 @@ class ReceivedPass:
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
 
     def locate(self, picture: int) -> tuple[Layer, ...]:
-        """Return the layers where they lie in one of the pictures; raise ModelProblem where that cannot be told."""
+        """Return the layers where they lie in one of the pictures; raises ModelProblem."""
         return cast("tuple[Layer, ...]", self._ask("locate", picture))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:

@@ -6,6 +6,7 @@ No other file imports a module of Streamlit's, except for types, or uses a name 
 
 import hashlib
 import inspect
+import logging
 import mmap
 import re
 import secrets
@@ -57,6 +58,8 @@ def _find(path: str) -> Any:
 _objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path)) for path in NAMES}
 """By name: what holds it, and the object itself."""
 _KEY = secrets.token_bytes(32)
+_CLOSED = 'Cannot call "send" once a close message has been sent'
+"""How Starlette says that a WebSocket is closed already."""
 ON_DISK = 2**20
 """Bytes of a request's file from which on Starlette writes it to the disk."""
 _HAS_TOOLTIPS = "help" in inspect.signature(st.Page).parameters
@@ -98,6 +101,17 @@ def prepare_server() -> None:
     # Without them uploads of more than 1 MB are in memory, too.
     _replace("read", _read_file)
     _replace("__init__", _open_file)
+    logging.getLogger("uvicorn.error").addFilter(_is_fault)
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Return whether a server's log record is more than a browser that left while it was being sent to.
+
+    Streamlit takes Starlette's word on such a connection for a text frame and closes it again, which raises.
+    """
+    if not record.exc_info:
+        return True
+    return _CLOSED not in str(record.exc_info[1])
 
 
 def styled_routes(names: Iterable[str], base: str = "") -> list[Route]:

@@ -1,4 +1,4 @@
-"""What a caller's module is at a time: whether it is the one that was measured shows without a pass."""
+"""The state of a caller's module, read without a pass."""
 
 from __future__ import annotations
 

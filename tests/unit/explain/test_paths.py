@@ -86,6 +86,38 @@ class Guided(Body):
         return Body.forward(self, x + slope)
 
 
+class Reused(Body):
+    """One module runs on a map, and last on a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.drop(self.drop(self.maps(x)).mean((2, 3))))
+
+
+class Tokens(Body):
+    """One module runs on tokens, and last on a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.drop(self.maps(x).flatten(2).mT)
+        return self.fc(self.drop(tokens.mean(1)))
+
+
+class TokensLast(Tokens):
+    """One module runs on a vector, and last on tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.maps(x).flatten(2).mT
+        first = self.drop(tokens.mean(1))
+        return self.fc(first + self.drop(tokens).square().mean(1))
+
+
 class SharedBlock(nn.Module):
     """One transformer block runs three times."""
 
@@ -232,6 +264,9 @@ LAYERS = {
     Pyramid: ("features", "features runs 3 times in a pass"),
     Guided: ("features", "features runs 2 times in a pass"),
     SharedBlock: ("block", "block runs 3 times in a pass"),
+    Reused: ("features", ""),
+    Tokens: ("features", ""),
+    TokensLast: ("features", ""),
     Differentiated: ("features", ""),
     Backward: ("features", "features runs 2 times in a pass"),
     Adapted: ("features", ""),

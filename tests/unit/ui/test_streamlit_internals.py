@@ -1,7 +1,9 @@
 """What we use and change of Streamlit's insides: addresses of files, lost runs of fragments, and its version."""
 
+import logging
 import mmap
 import secrets
+from collections.abc import Callable
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
 from streamlit import net_util
 from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.runtime import memory_media_file_storage
@@ -24,6 +27,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 
 from sightglass.ui import streamlit_internals
 from sightglass.ui.streamlit_internals import skip_lost_fragments
+from tests.loops import run
 from tests.packages import ROOT
 
 MARGIN = bytes(1_200_000)
@@ -51,6 +55,34 @@ def test_similar_large_files_are_distinct(files: MemoryMediaFileStorage) -> None
     again = files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "map.png")
     assert again == ids[1]
     assert files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "other.png") != again
+
+
+async def _close_again() -> None:
+    """Close a WebSocket twice, as Streamlit does where the browser leaves while it is being sent to."""
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    socket = WebSocket({"type": "websocket"}, receive, send)
+    await socket.accept()
+    await socket.close()
+    await socket.close()
+
+
+async def _fail() -> None:
+    raise RuntimeError("A fault of our own.")
+
+
+@pytest.mark.parametrize(("work", "logged"), [(_close_again, 0), (_fail, 1)])
+def test_browser_that_left_is_not_logged(files, caplog, work: Callable[[], Any], logged: int) -> None:
+    try:
+        run(work())
+    except RuntimeError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    assert len(caplog.records) == logged
 
 
 @pytest.mark.parametrize(("size", "kind"), [(1000, bytes), (2_000_000, mmap.mmap)])
