@@ -267,7 +267,7 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
 
 
 def _describe_idle_layers(raw: RawMaps, method: Method, options: Options) -> list[str]:
-    """Return a sentence on chosen layers that no map was computed at, and none was weighed at."""
+    """Return a sentence on chosen layers that no map depends on."""
     if not options.layers or not raw.maps or method.weighed or not {*options.layers}.isdisjoint(raw.layers):
         return []
     return [f"layers={','.join(options.layers)} has no effect with this method."]

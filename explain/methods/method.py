@@ -94,7 +94,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How much more is left by keeping what it shows than by covering it, -1..1: the higher, the better."""
+        """How much more is left by keeping it than by covering it, -1..1."""
         return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
@@ -206,7 +206,10 @@ class Method:
         return _load("gradient", self.compute_name)  # type: ignore[no-any-return]
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
-        """Compute the raw maps of some targets, at the layers of the evidence, each on an even grid over the input."""
+        """Compute the raw maps of some targets at the evidence's layers.
+
+        Each is on an even grid over the input.
+        """
         request = request or Request()
         if request.flips:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]

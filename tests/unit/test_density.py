@@ -34,7 +34,7 @@ LIMITS = {
 """The most that each figure of the product may be."""
 JOINED_ASSERTS = 17.9
 """The most percent of the tests' asserts that may be joined by `and`."""
-MOST_LINES = {"product": (PRODUCT, 76_600), "tests": (TESTS, 40_800)}
+MOST_LINES = {"product": (PRODUCT, 78_600), "tests": (TESTS, 41_700)}
 
 TINY = '''"""A module."""
 

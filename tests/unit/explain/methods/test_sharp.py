@@ -1,7 +1,6 @@
 """The sharp and the tested map are those of docs/methods.md, of every kind of model."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,10 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchvision import models as torchvision_models
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.methods import METHODS, scalars, sharp, tested
-from sightglass.models.geometry import ModelInput
-from tests.unit.own_nets import BlocksCNN, hooks_on
-from training.demo import scenes
+from sightglass.explain.methods import scalars, tested
+from tests.unit.own_nets import BlocksCNN
 
 SIDE = 48
 PLAIN = {"size": SIDE, "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -101,7 +96,7 @@ def test_the_sharp_map_is_that_of_the_docs(kind: str) -> None:
         expected = by_hand(net, result.evidence.tensor, heatmap.target.index, path)
         assert heatmap.layers == ("input",) and heatmap.state == "ok"
         np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-5)
-    assert result.notes.count(sharp.WEIGHED) == 1
+    assert result.notes.count("Sharp: Integrated Gradients from a blurred picture, weighed by GradCAM.") == 1
 
 
 def test_passes_of_several_pictures_give_the_map_of_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +175,73 @@ def test_the_tested_map_is_that_of_the_docs(kind: str) -> None:
     np.testing.assert_allclose([each.score for each in heatmap.candidates], scores, atol=1e-4)
     np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-3)
     assert sum(each.weight for each in heatmap.candidates) == pytest.approx(1)
+
+
+class Even(nn.Module):
+    """Answers whatever it sees: only rounding could tell its pictures apart."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4, count)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x).mean((2, 3)) * 0)
+
+
+class Bright(nn.Module):
+    """Class 0 is how bright a corner is, in any number of channels."""
+
+    def __init__(self, channels: int = 3, count: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        light = self.conv(x).abs().sum(1)[:, : x.shape[2] // 2, : x.shape[3] // 2].mean((1, 2))
+        return torch.stack([light, *[0 * light] * (self.count - 1)], 1)
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_what_does_not_matter_has_no_map(method: str) -> None:
+    torch.manual_seed(0)
+    (heatmap,) = Explainer(Even(3).eval(), preprocess=PLAIN)(PICTURE, targets=[1], method=method).heatmaps
+    assert heatmap.state == "no evidence" and not heatmap.at_input.any()
+    even = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    result = Explainer(seeded(BlocksCNN), preprocess=PLAIN)(even, targets=[1], method="sharp")
+    assert result.heatmaps[0].state == "no evidence"
+
+
+def test_a_place_that_costs_nothing_leaves_the_mix() -> None:
+    mix = torch.rand(6, 6)
+    inside = torch.zeros(6, 6, dtype=torch.bool)
+    inside[2:4, 2:4] = True
+    assert tested.raise_places(mix, [inside], torch.zeros(1)) is mix
+    assert tested.raise_places(mix, [], torch.zeros(0)) is mix
+    raised = tested.raise_places(mix, [inside], torch.tensor([2.0]))
+    assert inside.flatten()[int(raised.argmax())] and float(raised.max()) == pytest.approx(1, abs=0.16)
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+@pytest.mark.parametrize(
+    ("channels", "count", "side", "task"),
+    [
+        (3, 3, 8, "classify"),
+        (3, 1, 16, "classify"),
+        (3, 2, 16, "multilabel"),
+        (3, 1, 16, "regress"),
+        (1, 3, 16, "classify"),
+        (5, 3, 16, "classify"),
+    ],
+)
+def test_small_grey_and_other_pictures(method: str, channels: int, count: int, side: int, task: str) -> None:
+    torch.manual_seed(0)
+    picture = np.full((side, side, channels), 20, np.uint8)
+    picture[1 : side // 4, 1 : side // 4] = 250
+    prepare = {"size": side, "mean": [0.5] * channels, "std": [0.25] * channels}
+    explainer = Explainer(Bright(channels, count).eval(), preprocess=prepare, task=task)
+    target = 1 if count == 1 and task == "classify" else 0
+    (heatmap,) = explainer(picture, targets=[target], method=method).heatmaps
+    assert heatmap.state == "ok"
+    row, column = np.unravel_index(heatmap.at_input.argmax(), heatmap.at_input.shape)
+    assert row < side / 2 and column < side / 2
