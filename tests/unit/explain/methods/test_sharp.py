@@ -1,5 +1,6 @@
 """The sharp and the tested map are those of docs/methods.md, of every kind of model."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchvision import models as torchvision_models
 
+from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.methods import scalars, tested
-from tests.unit.own_nets import BlocksCNN
+from sightglass.explain.methods import METHODS, scalars, sharp, tested
+from sightglass.models.geometry import ModelInput
+from tests.unit.own_nets import BlocksCNN, hooks_on
 
 SIDE = 48
 PLAIN = {"size": SIDE, "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -245,3 +249,73 @@ def test_small_grey_and_other_pictures(method: str, channels: int, count: int, s
     assert heatmap.state == "ok"
     row, column = np.unravel_index(heatmap.at_input.argmax(), heatmap.at_input.shape)
     assert row < side / 2 and column < side / 2
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_layers_weigh_the_map(method: str) -> None:
+    net = seeded(BlocksCNN)
+    explainer = Explainer(net, preprocess=PLAIN)
+    early, late = (explainer(PICTURE, targets=[1], method=method, layers=[path]) for path in ("block1", "block3"))
+    assert not np.array_equal(early.heatmaps[0].raw[0], late.heatmaps[0].raw[0])
+    assert not any("has no effect" in note for note in early.notes)
+    assert hooks_on(net) == 0 and all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_without_a_layer_there_are_gradients_alone() -> None:
+    result = Explainer(seeded(BlocksCNN), preprocess=PLAIN)(PICTURE, targets=[1], method="sharp")
+    evidence, target = result.evidence, result.heatmaps[0].target
+    bare = Evidence(evidence.loaded, ModelInput(evidence.tensor, evidence.geometry), ())
+    alone = METHODS["sharp"].run(bare, [target])
+    torch.testing.assert_close(alone.maps[0], torch.stack(evidence.raws[sharp.EDGES, target]))
+    assert alone.notes == (sharp.ALONE,)
+    few = METHODS["tested"].run(bare, [target])
+    assert len(few.candidates[0]) == 1
+    assert few.notes[0].startswith("Tested: one map of this picture was tested by covering")
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_a_function_of_the_outputs_is_explained_by_itself(method: str) -> None:
+    explainer = Explainer(seeded(lambda: BlocksCNN(1)), preprocess=PLAIN, task="regress")
+    of_number = explainer(PICTURE, targets=[0], method=method, part="class").heatmaps[0].raw[0]
+    of_function = explainer(PICTURE, targets=lambda outputs: outputs[0, 0], method=method).heatmaps[0].raw[0]
+    np.testing.assert_allclose(of_function, of_number, rtol=0, atol=1e-3)
+
+
+def test_the_note_counts_what_was_tested() -> None:
+    result = explain("of blocks", "tested", targets=[1])
+    (heatmap,) = result.heatmaps
+    assert len(heatmap.candidates) == 6
+    assert any(
+        note.startswith("Tested: six maps of this picture were each tested by covering and by keeping alone")
+        and note.endswith("hottest is what cost the answer most of its lead.")
+        for note in result.notes
+    )
+    assert result.shared[0].candidates == heatmap.candidates
+    assert not explain("of blocks", "tested", targets=[1], smooth="flips").heatmaps[0].candidates
+    assert max(max(each.values.shape) for each in heatmap.candidates) <= tested.SMALL
+
+
+def test_it_stops_within_a_batch() -> None:
+    cancel, heard = threading.Event(), list[str]()
+
+    def stop_at_the_third(share: float, words: str) -> None:
+        heard.append(words)
+        if len(heard) == 3:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        explain("of blocks", "tested", targets=[1], progress=stop_at_the_third, cancel=cancel)
+    assert heard == ["Tested, step 0 of 40", "Tested, step 4 of 40", "Tested, step 8 of 40"]
+
+
+def test_bars_are_no_picture() -> None:
+    prepare = PLAIN | {"crop": "letterbox"}
+    wide = PICTURE[: SIDE // 3]
+    for method in ("sharp", "tested"):
+        result = Explainer(seeded(BlocksCNN), preprocess=prepare)(wide, targets=[1], method=method)
+        (heatmap,) = result.heatmaps
+        left, top, right, bottom = result.evidence.geometry.content
+        outside = heatmap.raw[0].copy()
+        outside[top:bottom, left:right] = 0
+        assert heatmap.state == "ok" and bottom - top < SIDE
+        assert method == "tested" or not outside.any()
