@@ -74,7 +74,7 @@ _TABLE = (
            "Selvaraju et al. 2017, arXiv:1610.02391", passes=1, weighed=True),
     Method("deeplift", "DeepLift", "differences from grey, by rules for activations", "pixel",
            "Shrikumar et al. 2017, arXiv:1704.02685", passes=3, signed=True),
-    Method("sharp", "Sharp", "Integrated Gradients from a blurred picture, weighed by a CAM", "sharp",
+    Method("sharp", "Sharp", "gradients on the way from a blurred picture, weighed by layers", "sharp",
            "of arXiv:1703.01365 and arXiv:1610.02391", passes=5, weighed=True),
     Method("tested", "Tested", "covers what six maps show, and keeps what costs the answer most", "tested",
            "after arXiv:1806.07421", passes=40, weighed=True),

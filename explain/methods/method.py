@@ -198,7 +198,7 @@ class Method:
     @property
     def slow(self) -> bool:
         """Whether it runs the model so often that pages show progress."""
-        return self.passes == "channels" or (self.family not in ("attention", "path") and self.passes > 1)
+        return self.passes == "channels" or (self.family not in ("attention", "path", "sharp") and self.passes > 1)
 
     @property
     def compute(self) -> Callable[[Activation, Gradient], Tensor]:
