@@ -118,7 +118,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         method
         for method in METHODS.values()
         if (method.detectors or not draws_boxes)
-        and (method.family == "mask" or loaded.gradients)
+        and (method.family == "mask" or loaded.gradients or (method.layers_optional and loaded.adapter.gradients))
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or loaded.survey.queries is not None)
         and (method.family != "path" or loaded.adapter.takes_prompt)

@@ -191,6 +191,11 @@ class Method:
         return self.family not in ("pixel", "sharp", "tested", "mask")
 
     @property
+    def layers_optional(self) -> bool:
+        """Whether it makes a map without layers, where gradients reach the picture."""
+        return self.family in ("sharp", "tested")
+
+    @property
     def hides(self) -> bool:
         """Whether parts of the picture are hidden to make its map."""
         return self.family in ("tested", "mask")

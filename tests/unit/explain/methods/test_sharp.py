@@ -16,7 +16,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.methods import METHODS, scalars, sharp, tested
+from sightglass.explain.methods import METHODS, list_methods, scalars, sharp, tested
 from sightglass.models.geometry import ModelInput
 from tests.unit.own_nets import BlocksCNN, hooks_on
 
@@ -271,6 +271,16 @@ def test_without_a_layer_there_are_gradients_alone() -> None:
     few = METHODS["tested"].run(bare, [target])
     assert len(few.candidates[0]) == 1
     assert few.notes[0].startswith("Tested: one map of this picture was tested by covering")
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_a_network_without_a_layer_is_explained(method: str) -> None:
+    net = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 8), nn.ReLU(), nn.Linear(8, 3)))
+    explainer = Explainer(net, preprocess=PLAIN)
+    result = explainer(PICTURE, targets=[1], method=method)
+    assert result.heatmaps[0].state == "ok" and not explainer.layers
+    assert not any("hiding parts of the picture" in note for note in result.notes)
+    assert {each.id for each in list_methods(explainer.loaded)} == {"sharp", "tested", "drise", "occlusion"}
 
 
 @pytest.mark.parametrize("method", ["sharp", "tested"])
