@@ -61,8 +61,9 @@ TESTED = "tested"
 """Name of the raw maps in an Evidence, and of what else was found."""
 PLACED = "tested/places"
 """Name of the number of places."""
-MOST_CANDIDATES = 6
-MOST_COVERS = 2 + 2 * len(SHARES) * MOST_CANDIDATES + PLACES
+CANDIDATES = 6
+"""Maps that are tested, at most."""
+MOST_COVERS = 2 + 2 * len(SHARES) * CANDIDATES + PLACES
 """Pictures that are tried for one target, at most."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -141,26 +142,30 @@ class Answers:
         `report` is called with the number of pictures before each pass.
         """
         self._device = evidence.loaded.device
-        self._answer: Callable[[Tensor], Tensor] = Scalars(
-            adapter, [target], report, evidence.tensor, partial(lead, adapter)
-        )
-        self._size = pictures_in_a_pass(evidence, adapter, target)
-        if isinstance(evidence.outputs, Detections) and not isinstance(target, FunctionTarget):
-            # A box's candidate may be another one in a changed picture.
-            score = scorer(evidence, [target])
-
-            def answer(pictures: Tensor) -> Tensor:
-                report(len(pictures))
-                return score(adapter.run(pictures.to(evidence.tensor)))[:, 0]
-
-            self._answer = answer
-            self._size = most_pictures(evidence, adapter)
+        self._read, self._size = _reader(evidence, adapter, target, report)
 
     def __call__(self, pictures: Iterable[Tensor]) -> Tensor:
         """Return the numbers of pictures (C, height, width), float64 (n,) on the CPU."""
         with torch.no_grad(), exact(self._device):
-            batches = in_batches(pictures, self._size, lambda part: self._answer(torch.stack(part)))
-            return torch.cat([batch.double().cpu() for batch in batches])
+            batches = in_batches(pictures, self._size, lambda part: self._read(torch.stack(part)))
+            return torch.cat([batch.cpu().double() for batch in batches])
+
+
+def _reader(
+    evidence: Evidence, adapter: Adapter, target: Target, report: Callable[[int], None]
+) -> tuple[Callable[[Tensor], Tensor], int]:
+    """Return a function from pictures (B, C, h, w) to numbers (B,), and how many it takes."""
+    if isinstance(target, FunctionTarget) or not isinstance(evidence.outputs, Detections):
+        scalars = Scalars(adapter, [target], report, evidence.tensor, partial(lead, adapter))
+        return scalars, pictures_in_a_pass(evidence, adapter, target)
+    # A box's candidate may be another one in a changed picture.
+    score = scorer(evidence, [target])
+
+    def read_box(pictures: Tensor) -> Tensor:
+        report(len(pictures))
+        return score(adapter.run(pictures.to(evidence.tensor)))[:, 0]
+
+    return read_box, most_pictures(evidence, adapter)
 
 
 class _Test:
@@ -184,8 +189,8 @@ class _Test:
         scores = (left[:, :, 1] - left[:, :, 0]).mean(1)
         weights = (scores / TEMPERATURE).softmax(0)
         self.candidates = tuple(
-            Candidate(name, reduce(values, self._geometry), tuple(covered), tuple(kept), weight)
-            for (name, values), (covered, kept), weight in zip(
+            Candidate(name, shrink(each, self._geometry), (*covered,), (*kept,), weight)
+            for (name, each), (covered, kept), weight in zip(
                 maps.items(), left.transpose(1, 2).tolist(), weights.tolist(), strict=True
             )
         )
@@ -202,9 +207,11 @@ class _Test:
         That is (n, shares, 2), 0..1 of the difference between the picture and its mean colour alone.
         """
         numbers = self._answers(self._changed(maps))
-        ends, rest = numbers[:2], numbers[2:]
+        ends = numbers[:2]
         low, high = ends.min(), ends.max()
-        left = (rest.clamp(low, high) - low) / (high - low) if high > low else torch.zeros_like(rest)
+        left = numbers[2:].clamp(low, high) - low
+        if high > low:
+            left /= high - low
         return float(ends[0]), left.reshape(len(maps), len(SHARES), 2)
 
     def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -242,7 +249,7 @@ def hottest(values: Tensor, share: float, geometry: Geometry) -> Tensor:
     return mask
 
 
-def reduce(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+def shrink(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
     """Return a map's content on at most `SMALL` cells a side."""
     left, top, right, bottom = geometry.content
     content = values[top:bottom, left:right]
