@@ -233,7 +233,8 @@ def explain(
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
     loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
-    if loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt):
+    hidden = method.family == "mask" and loaded.adapter.gradients
+    if hidden and not (loaded.gradients or loaded.adapter.takes_prompt):
         lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
         lacks = "can be recorded" if loaded.survey.notes else lacks
         notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
@@ -267,7 +268,7 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
 
 
 def _describe_idle_layers(raw: RawMaps, method: Method, options: Options) -> list[str]:
-    """Return a sentence on chosen layers that no map was computed at, and none was weighed at."""
+    """Return a sentence on chosen layers that no map depends on."""
     if not options.layers or not raw.maps or method.weighed or not {*options.layers}.isdisjoint(raw.layers):
         return []
     return [f"layers={','.join(options.layers)} has no effect with this method."]
@@ -302,7 +303,8 @@ def method_of(loaded: LoadedModel, options: Options) -> Method:
     method = find_method(options.method or (spec.method if gradients else "drise"))
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
     can_hide = "mask" not in task.unsupported_methods
-    if not gradients and not (can_hide and method.family == "mask"):
+    hides = can_hide and method.family == "mask"
+    if not (gradients or hides or (method.layers_optional and loaded.adapter.gradients)):
         rise = find_method("drise").name_for(spec.task)
         advice = f"use {rise} or Occlusion" if can_hide else "wrap it to return a row of numbers"
         raise ModelProblem(f"{spec.id} {loaded.without_layers}: {advice}.")

@@ -74,7 +74,7 @@ _TABLE = (
            "Selvaraju et al. 2017, arXiv:1610.02391", passes=1, weighed=True),
     Method("deeplift", "DeepLift", "differences from grey, by rules for activations", "pixel",
            "Shrikumar et al. 2017, arXiv:1704.02685", passes=3, signed=True),
-    Method("sharp", "Sharp", "Integrated Gradients from a blurred picture, where GradCAM is", "sharp",
+    Method("sharp", "Sharp", "gradients on the way from a blurred picture, weighed by layers", "sharp",
            "of arXiv:1703.01365 and arXiv:1610.02391", passes=5, weighed=True),
     Method("tested", "Tested", "covers what six maps show, and keeps what costs the answer most", "tested",
            "after arXiv:1806.07421", passes=40, weighed=True),
@@ -118,7 +118,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         method
         for method in METHODS.values()
         if (method.detectors or not draws_boxes)
-        and (method.family == "mask" or loaded.gradients)
+        and (method.family == "mask" or loaded.gradients or (method.layers_optional and loaded.adapter.gradients))
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or loaded.survey.queries is not None)
         and (method.family != "path" or loaded.adapter.takes_prompt)

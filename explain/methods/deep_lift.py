@@ -24,7 +24,7 @@ ACTIVATIONS = (
 
 
 def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
-    """Return captum's attribution, (1, C, h, w), of an input and a baseline, (1, C, h, w) each.
+    """Return captum's attribution, (1, C, h, w), of an input and a baseline.
 
     `size`: how many pictures a pass may hold. Raises ModelProblem for a network that captum has no rules for; `name` is
     the model's.
@@ -53,7 +53,7 @@ def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: i
 
 
 def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:
-    """Return how often each activation that captum has a rule for runs, and how many steps are activations at all."""
+    """Count a pass's activations: those with a rule, by path, and all."""
     from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 
     calls: Counter[str] = Counter()

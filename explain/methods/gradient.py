@@ -246,7 +246,7 @@ def _mirror(maps: Tensor, offset: float) -> Tensor:
 
 
 def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
-    """Upsample maps (k, h, w) of the layer at `path` to the model's input, (k, height, width)."""
+    """Upsample maps (k, h, w) of a layer to the input, (k, height, width)."""
     (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
     if not (down or across):
         return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]

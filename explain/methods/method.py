@@ -94,7 +94,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How much more is left by keeping what it shows than by covering it, -1..1: the higher, the better."""
+        """How much more is left by keeping it than by covering it, -1..1."""
         return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
@@ -191,6 +191,11 @@ class Method:
         return self.family not in ("pixel", "sharp", "tested", "mask")
 
     @property
+    def layers_optional(self) -> bool:
+        """Whether it makes a map without layers, where gradients reach the picture."""
+        return self.family in ("sharp", "tested")
+
+    @property
     def hides(self) -> bool:
         """Whether parts of the picture are hidden to make its map."""
         return self.family in ("tested", "mask")
@@ -198,7 +203,7 @@ class Method:
     @property
     def slow(self) -> bool:
         """Whether it runs the model so often that pages show progress."""
-        return self.passes == "channels" or (self.family not in ("attention", "path") and self.passes > 1)
+        return self.passes == "channels" or (self.family not in ("attention", "path", "sharp") and self.passes > 1)
 
     @property
     def compute(self) -> Callable[[Activation, Gradient], Tensor]:
@@ -206,7 +211,10 @@ class Method:
         return _load("gradient", self.compute_name)  # type: ignore[no-any-return]
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
-        """Compute the raw maps of some targets, at the layers of the evidence, each on an even grid over the input."""
+        """Compute the raw maps of some targets at the evidence's layers.
+
+        Each is on an even grid over the input.
+        """
         request = request or Request()
         if request.flips:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]

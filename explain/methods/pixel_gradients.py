@@ -72,7 +72,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def at_pixels(evidence: Evidence, name: str, targets: Sequence[Target]) -> Tensor:
-    """Return a quick method's maps at the pixels without what is negative, (k, height, width), the mean over layers."""
+    """Return a quick method's maps at the pixels, (k, height, width).
+
+    They are without what is negative, and the mean over layers.
+    """
     cams = METHODS[name].run(evidence, targets)
     maps = [raw.clamp_min(0) for raw in cams.maps]
     if len(maps) > 1:
@@ -95,7 +98,7 @@ def find_noise(evidence: Evidence) -> float:
 def _fill(
     evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: Sequence[Target], seed: int
 ) -> None:
-    """Compute the maps of some targets by an adapter that may be changed, cached in the Evidence."""
+    """Compute and cache the targets' maps by an adapter that may be changed."""
     if method.id == "guidedbackprop" and not any(isinstance(module, nn.ReLU) for module in adapter.module.modules()):
         raise ModelProblem(f"{adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
     steps = {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES, "deeplift": 3}

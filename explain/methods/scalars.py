@@ -44,7 +44,7 @@ class Passes:
         self._done = 0
 
     def __call__(self, pictures: int) -> None:
-        """Report what is done before a pass of some pictures; raise Cancelled where the work was stopped."""
+        """Report what is done, before a pass; raise Cancelled after a stop."""
         check()
         self._request.report(self._done, self._total, f"{self._name}, step {self._done} of {self._total}")
         self._done += pictures
@@ -78,7 +78,10 @@ class Scalars(nn.Module):
         return self.of_each(pictures)[0]
 
     def of_each(self, pictures: Tensor) -> Tensor:
-        """Return all targets' scalars, (k, B), by one pass; raise ModelProblem where no gradient reaches a picture."""
+        """Return all targets' scalars, (k, B), by one pass.
+
+        Raises ModelProblem where no gradient reaches the picture.
+        """
         adapter = self._adapter
         self._report(len(pictures))
         returned: list[Any] = []

@@ -1,14 +1,15 @@
-"""Sharp: Integrated Gradients from a blurred picture, weighed by GradCAM.
+"""Sharp: Integrated Gradients from a blurred picture, weighed by the model's usual CAM.
 
 Notation: x is the model's input (C, h, w), x' the same with its picture blurred, f the target's `lead`. Few steps are
 enough, as x' has the colours of x: the line between them is short.
 
     edges = relu(sum over channels of (x - x') * the mean gradient of f at x' + (i + 1/2) / 4 * (x - x'), i = 0 to 3)
     edges = edges smoothed, scaled to 1
-    sharp = edges * (0.1 + GradCAM / its maximum)
+    sharp = edges * (0.1 + CAM / its maximum)
 
-`METHODS` names the papers of its parts. The four passes, and their gradients, are on a second set of modules over the
-model's weights, or on a caller's module itself, which nobody else runs meanwhile.
+CAM is the model's usual method if that is of GradCAM's family, and of boxes GradCAM itself. `METHODS` names the papers.
+The four passes, and their gradients, are on a second set of modules over the model's weights, or on a caller's module
+itself, which nobody else runs meanwhile.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,13 @@ from torch import Tensor
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence, in_batches
+from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import at_pixels
 from sightglass.explain.methods.scalars import Passes, Scalars, pictures_in_a_pass
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, Target
+from sightglass.models.adapters.detector import Detections
 from sightglass.models.geometry import Geometry
 
 STEPS = 4
@@ -35,21 +38,21 @@ BLURRED = 0.1
 SMOOTHED = 0.03
 """That of the gradients' map, as a share of the same."""
 LEFT = 0.1
-"""What is left of the gradients' map where GradCAM is 0."""
+"""What is left of the gradients' map where the CAM is 0."""
 ROUNDING = 1e-5
 """Least difference from the blurred picture that counts, as a share of the input's largest value."""
 REACH = 4.0
 """Standard deviations after which a blur ends."""
-WEIGHED = "Sharp: Integrated Gradients from a blurred picture, weighed by Grad-CAM."
+WEIGHED = "Sharp: Integrated Gradients from a blurred picture, weighed by {}."
 ALONE = "Sharp: Integrated Gradients from a blurred picture, smoothed; no layer is known that could weigh them."
 EDGES, SHARP = "sharp/edges", "sharp"
 """Names of the raw maps in an Evidence."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Compute the sharp maps of some targets at the pixels; raise Cancelled within one pass of a stop."""
+    """Compute the targets' sharp maps; raise Cancelled within one pass of a stop."""
     fill(evidence, targets, Passes(request, method.name, STEPS))
-    note = WEIGHED if evidence.layers else ALONE
+    note = WEIGHED.format(cam_of(evidence).name) if evidence.layers else ALONE
     return RawMaps(evidence.stacked(SHARP, targets), ("input",), (note,))
 
 
@@ -64,15 +67,27 @@ def fill(evidence: Evidence, targets: Sequence[Target], report: Callable[[int], 
     edges = integrate_gradients(evidence, missing, report)
     sharp = edges
     if evidence.layers:
-        cams = scaled(at_pixels(evidence, "gradcam", missing), evidence.geometry)
+        cams = scaled(at_pixels(evidence, cam_of(evidence).id, missing), evidence.geometry)
         sharp = edges * (LEFT + cams)
     for place, target in enumerate(missing):
         evidence.raws[EDGES, target] = [edges[place]]
         evidence.raws[SHARP, target] = [sharp[place]]
 
 
+def cam_of(evidence: Evidence) -> Method:
+    """Return the method that weighs the gradients: the model's usual CAM, of boxes GradCAM."""
+    usual = METHODS[evidence.loaded.adapter.spec.method]
+    # A box's gradients are at the box already: by HiResCAM fewer of the maps were hottest on what decides.
+    if usual.family != "gradient" or isinstance(evidence.outputs, Detections):
+        return METHODS["gradcam"]
+    return usual
+
+
 def integrate_gradients(evidence: Evidence, targets: Sequence[Target], report: Callable[[int], None]) -> Tensor:
-    """Return the targets' maps of Integrated Gradients from the blurred picture, (k, height, width), smoothed, 0..1."""
+    """Return Integrated Gradients from the blurred picture, (k, height, width).
+
+    They are smoothed and scaled to 0..1.
+    """
     end = evidence.tensor.detach().float()
     start = blurred_input(evidence)
     difference = end - start
@@ -89,7 +104,10 @@ def integrate_gradients(evidence: Evidence, targets: Sequence[Target], report: C
 def _sum_gradients(
     evidence: Evidence, adapter: Adapter, targets: Sequence[Target], line: Tensor, report: Callable[[int], None]
 ) -> Tensor:
-    """Return the gradient of each target's lead, summed over pictures (n, C, h, w): (k, C, h, w)."""
+    """Return the gradient of each target's lead, (k, C, height, width).
+
+    It is the sum over the pictures of `line`, (n, C, height, width).
+    """
     scalars = Scalars(adapter, targets, report, evidence.tensor, partial(lead, adapter))
 
     def differentiate(pictures: list[Tensor]) -> Tensor:
@@ -102,7 +120,7 @@ def _sum_gradients(
 
 
 def _gradient(scalars: Tensor, pictures: Tensor) -> Tensor:
-    """Return the gradient of scalars (B,) at their pictures, summed over these: (C, h, w)."""
+    """Return the gradient of scalars (B,), summed over their pictures: (C, h, w)."""
     check()
     # Other targets' scalars are of the same pass.
     (slopes,) = torch.autograd.grad(scalars.sum(), pictures, retain_graph=True)
@@ -110,7 +128,10 @@ def _gradient(scalars: Tensor, pictures: Tensor) -> Tensor:
 
 
 def lead(adapter: Adapter, outputs: Any, target: Target) -> Tensor:
-    """Return how far a class's logit is above the largest other one, shape (); of other answers the target's scalar."""
+    """Return a class's logit less the largest other one, shape ().
+
+    Of answers that do not exclude each other it is the target's scalar.
+    """
     is_class = task_of(adapter).competes and target.part in ("class", "contrast")
     if not is_class or target.index is None:
         return adapter.scalar(outputs, target)
@@ -126,13 +147,16 @@ def rivals(logits: Tensor, index: int) -> Tensor:
 
 
 def blurred_input(evidence: Evidence) -> Tensor:
-    """Return the input (1, C, height, width) with its picture blurred by `BLURRED`, float32; bars stay."""
+    """Return the input with its picture blurred by `BLURRED`; bars stay.
+
+    It is float32 (1, C, height, width).
+    """
     tensor = evidence.tensor.detach().float()
     return smooth(tensor[0], evidence.geometry, BLURRED)[None]
 
 
 def smooth(maps: Tensor, geometry: Geometry, share: float) -> Tensor:
-    """Blur the content of maps (k, height, width) of the input, reflected at its sides.
+    """Blur the content of maps (k, height, width), reflected at its sides.
 
     `share`: the standard deviation by the content's longer side.
     """
@@ -148,7 +172,7 @@ def smooth(maps: Tensor, geometry: Geometry, share: float) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _blur_matrix(pixels: int, sigma: float, device: torch.device) -> Tensor:
-    """Return the (pixels, pixels) matrix of a row's blur, which goes on beyond the ends as a mirror shows it."""
+    """Return the (pixels, pixels) matrix of a row's blur, mirrored at its ends."""
     reach = round(REACH * sigma)
     offsets = torch.arange(-reach, reach + 1)
     shares = (-(offsets.double() ** 2) / (2 * sigma**2)).exp()
@@ -161,7 +185,7 @@ def _blur_matrix(pixels: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def scaled(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Return maps (k, height, width) with 1 as each one's maximum in the content; one without a maximum stays 0."""
+    """Return maps (k, height, width), each divided by its maximum in the content."""
     left, top, right, bottom = geometry.content
     highest = maps[:, top:bottom, left:right].amax((1, 2), keepdim=True)
     return maps / highest.clamp_min(torch.finfo(maps.dtype).tiny)

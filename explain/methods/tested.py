@@ -32,6 +32,7 @@ from sightglass.explain.methods.scalars import Passes, Scalars, most_pictures, p
 from sightglass.explain.methods.sharp import EDGES, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, FunctionTarget, Target
+from sightglass.models.adapters.detector import Detections
 from sightglass.models.geometry import Geometry
 
 SHARES = (0.02, 0.12)
@@ -60,16 +61,17 @@ TESTED = "tested"
 """Name of the raw maps in an Evidence, and of what else was found."""
 PLACED = "tested/places"
 """Name of the number of places."""
-MOST_CANDIDATES = 6
-MOST_COVERS = 2 + 2 * len(SHARES) * MOST_CANDIDATES + PLACES
+CANDIDATES = 6
+"""Maps that are tested, at most."""
+MOST_COVERS = 2 + 2 * len(SHARES) * CANDIDATES + PLACES
 """Pictures that are tried for one target, at most."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Compute the tested maps of some targets at the pixels; raise Cancelled within one batch of a stop.
+    """Compute the targets' tested maps.
 
-    Raises ModelProblem for a part of a box that covers cannot explain.
+    Raises Cancelled within one batch of a stop, ModelProblem for a part of a box that covers cannot explain.
     """
     missing = evidence.missing(TESTED, targets)
     if missing:
@@ -89,7 +91,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:
-    """Return what the tests of a target's maps found, once `run` has made its map."""
+    """Return the maps that a target's map was made of, and their tests."""
     found: tuple[Candidate, ...] = evidence.found[TESTED, target]
     return found
 
@@ -108,7 +110,10 @@ def describe(maps: int, places: int, adapter: Adapter) -> str:
 
 
 def find_candidates(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return the maps to test, (height, width) over the input with 1 as their maximum, by name; none without one."""
+    """Return the maps to test by name, those of 0 alone left out.
+
+    They are (height, width) over the input, with 1 as their maximum.
+    """
     adapter = evidence.loaded.adapter
     cams = {"GradCAM": ("gradcam", target), "LayerCAM": ("layercam", target)}
     if target.part == "class" and "contrast" in adapter.parts and not isinstance(target, FunctionTarget):
@@ -132,28 +137,35 @@ class Answers:
     """A model's number for a target on changed pictures."""
 
     def __init__(self, evidence: Evidence, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
-        """Take an adapter whose module nobody else runs meanwhile; `report` is called before each pass."""
+        """Take an adapter whose module nobody else runs meanwhile.
+
+        `report` is called with the number of pictures before each pass.
+        """
         self._device = evidence.loaded.device
-        self._answer: Callable[[Tensor], Tensor] = Scalars(
-            adapter, [target], report, evidence.tensor, partial(lead, adapter)
-        )
-        self._size = pictures_in_a_pass(evidence, adapter, target)
-        if adapter.detects and not isinstance(target, FunctionTarget):
-            # A box's candidate may be another one in a changed picture.
-            score = scorer(evidence, [target])
-
-            def answer(pictures: Tensor) -> Tensor:
-                report(len(pictures))
-                return score(adapter.run(pictures.to(evidence.tensor)))[:, 0]
-
-            self._answer = answer
-            self._size = most_pictures(evidence, adapter)
+        self._read, self._size = _reader(evidence, adapter, target, report)
 
     def __call__(self, pictures: Iterable[Tensor]) -> Tensor:
-        """Return the numbers (n,) of pictures (C, height, width), in batches; float64 on the CPU."""
+        """Return the numbers of pictures (C, height, width), float64 (n,) on the CPU."""
         with torch.no_grad(), exact(self._device):
-            batches = in_batches(pictures, self._size, lambda part: self._answer(torch.stack(part)))
-            return torch.cat([batch.double().cpu() for batch in batches])
+            batches = in_batches(pictures, self._size, lambda part: self._read(torch.stack(part)))
+            return torch.cat([batch.cpu().double() for batch in batches])
+
+
+def _reader(
+    evidence: Evidence, adapter: Adapter, target: Target, report: Callable[[int], None]
+) -> tuple[Callable[[Tensor], Tensor], int]:
+    """Return a function from pictures (B, C, h, w) to numbers (B,), and how many it takes."""
+    if isinstance(target, FunctionTarget) or not isinstance(evidence.outputs, Detections):
+        scalars = Scalars(adapter, [target], report, evidence.tensor, partial(lead, adapter))
+        return scalars, pictures_in_a_pass(evidence, adapter, target)
+    # A box's candidate may be another one in a changed picture.
+    score = scorer(evidence, [target])
+
+    def read_box(pictures: Tensor) -> Tensor:
+        report(len(pictures))
+        return score(adapter.run(pictures.to(evidence.tensor)))[:, 0]
+
+    return read_box, most_pictures(evidence, adapter)
 
 
 class _Test:
@@ -177,8 +189,8 @@ class _Test:
         scores = (left[:, :, 1] - left[:, :, 0]).mean(1)
         weights = (scores / TEMPERATURE).softmax(0)
         self.candidates = tuple(
-            Candidate(name, reduce(values, self._geometry), tuple(covered), tuple(kept), weight)
-            for (name, values), (covered, kept), weight in zip(
+            Candidate(name, shrink(each, self._geometry), (*covered,), (*kept,), weight)
+            for (name, each), (covered, kept), weight in zip(
                 maps.items(), left.transpose(1, 2).tolist(), weights.tolist(), strict=True
             )
         )
@@ -190,18 +202,20 @@ class _Test:
         return raise_places(mix, discs, costs)
 
     def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, Tensor]:
-        """Return the picture's number, and what is left of it: (n, shares, 2), with a share covered, and kept.
+        """Return the picture's number, and what is left of it by covering and keeping.
 
-        It is 0..1 of the difference between the picture and its mean colour alone, 0 where there is none.
+        That is (n, shares, 2), 0..1 of the difference between the picture and its mean colour alone.
         """
         numbers = self._answers(self._changed(maps))
-        ends, rest = numbers[:2], numbers[2:]
+        ends = numbers[:2]
         low, high = ends.min(), ends.max()
-        left = (rest.clamp(low, high) - low) / (high - low) if high > low else torch.zeros_like(rest)
+        left = numbers[2:].clamp(low, high) - low
+        if high > low:
+            left /= high - low
         return float(ends[0]), left.reshape(len(maps), len(SHARES), 2)
 
     def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield the picture, its mean colour alone, and each map's hottest shares covered and kept."""
+        """Yield the picture, its mean colour, and each map's shares covered and kept."""
         picture, colour = self._picture, self._colour
         yield picture
         yield colour
@@ -222,7 +236,7 @@ def fill_mean(picture: Tensor, geometry: Geometry) -> Tensor:
 
 
 def hottest(values: Tensor, share: float, geometry: Geometry) -> Tensor:
-    """Return where a map (height, width) has the hottest share of its content, bool of the same shape."""
+    """Return where the hottest share of a map's content is, bool (height, width)."""
     left, top, right, bottom = geometry.content
     content = values[top:bottom, left:right]
     count = max(1, round(share * content.numel()))
@@ -235,8 +249,8 @@ def hottest(values: Tensor, share: float, geometry: Geometry) -> Tensor:
     return mask
 
 
-def reduce(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
-    """Return the content of a map (height, width) on at most `SMALL` cells a side, float32 (h, w)."""
+def shrink(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+    """Return a map's content on at most `SMALL` cells a side."""
     left, top, right, bottom = geometry.content
     content = values[top:bottom, left:right]
     ratio = min(1.0, SMALL / max(content.shape))
@@ -246,7 +260,10 @@ def reduce(values: Tensor, geometry: Geometry) -> NDArray[np.float32]:
 
 
 def find_places(mix: Tensor, maps: Tensor, geometry: Geometry) -> list[tuple[int, int]]:
-    """Return rows and columns of the places to cover: peaks of the mix (height, width), and each map's (n, ...) own."""
+    """Return rows and columns of the places to cover.
+
+    They are peaks of the mix (height, width), and each map's own, (n, height, width).
+    """
     left, top, right, bottom = geometry.content
     apart = APART * _radius(geometry)
     free = torch.zeros_like(mix, dtype=torch.bool)
@@ -270,7 +287,7 @@ def find_places(mix: Tensor, maps: Tensor, geometry: Geometry) -> list[tuple[int
 
 
 def disc(place: tuple[int, int], geometry: Geometry, device: torch.device) -> Tensor:
-    """Return where the input is in a place, bool (height, width); on a letterbox's bars it is nowhere."""
+    """Return which of the content is in a place, bool (height, width)."""
     left, top, right, bottom = geometry.content
     inside = torch.zeros(geometry.input, dtype=torch.bool, device=device)
     near = distances(place, inside) <= _radius(geometry)
@@ -291,7 +308,7 @@ def _radius(geometry: Geometry) -> float:
 
 
 def raise_places(mix: Tensor, discs: Sequence[Tensor], costs: Tensor) -> Tensor:
-    """Return the mix (height, width) with each place raised to its share of the largest cost, and little else."""
+    """Return the mix with each place raised to its share of the largest cost."""
     if not discs or not bool(costs.max() > 0):
         return mix
     highest = torch.zeros_like(mix)

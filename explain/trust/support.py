@@ -72,11 +72,11 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 @own_modes()
 def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values]:
-    """Hide and keep a map's hottest pixels, and those of other maps; return the strongest of these, too.
+    """Hide and keep a map's hottest pixels, and those of other maps.
 
-    These are up to `OTHERS` maps of other pictures, of two passes for each of `SHARES`. The strongest map is (h, w)
-    over the content. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one
-    batch of a stop.
+    The strongest of the others is returned, too. They are up to `OTHERS` maps of other pictures, of two passes for each
+    of `SHARES`. The strongest map is (h, w) over the content. Raises ModelProblem for an empty map and a target without
+    a single answer; Cancelled within one batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence, values, perturber = explanation.evidence, heatmap.strength, Perturber(explanation, heatmap.target)

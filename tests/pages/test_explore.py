@@ -256,3 +256,14 @@ def test_what_is_copied_has_no_formulas() -> None:
     listed = app.dataframe[0].value.to_dict("records")
     assert listed == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
     assert "'@name" in columns(app)
+
+
+def test_sharp_map_of_every_page_about_one_picture(page):
+    note = "Sharp: Integrated Gradients from a blurred picture, weighed by LayerCAM."
+    for name in ("", "topk", "compare"):
+        app = page(name, model="demo-cls-s", method="sharp", example="scene 3")
+        rerun_until(app, lambda app=app: app.get("bidi_component") and shown(app).maps)
+        assert "GradCAM instead" not in texts(app)
+        maps = shown(app).maps
+        assert max(float(values.max()) for values in maps) == pytest.approx(1, abs=0.01)
+        assert name or note in texts(app)

@@ -1,7 +1,7 @@
 """The sharp and the tested map are those of docs/methods.md, of every kind of model."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchvision import models as torchvision_models
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.methods import METHODS, scalars, sharp, tested
+from sightglass.explain.methods import METHODS, list_methods, scalars, sharp, tested
 from sightglass.models.geometry import ModelInput
 from tests.unit.own_nets import BlocksCNN, hooks_on
-from training.demo import scenes
 
 SIDE = 48
 PLAIN = {"size": SIDE, "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -101,7 +100,7 @@ def test_the_sharp_map_is_that_of_the_docs(kind: str) -> None:
         expected = by_hand(net, result.evidence.tensor, heatmap.target.index, path)
         assert heatmap.layers == ("input",) and heatmap.state == "ok"
         np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-5)
-    assert result.notes.count(sharp.WEIGHED) == 1
+    assert result.notes.count("Sharp: Integrated Gradients from a blurred picture, weighed by GradCAM.") == 1
 
 
 def test_passes_of_several_pictures_give_the_map_of_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +179,153 @@ def test_the_tested_map_is_that_of_the_docs(kind: str) -> None:
     np.testing.assert_allclose([each.score for each in heatmap.candidates], scores, atol=1e-4)
     np.testing.assert_allclose(heatmap.raw[0], expected, rtol=0, atol=1e-3)
     assert sum(each.weight for each in heatmap.candidates) == pytest.approx(1)
+
+
+class Even(nn.Module):
+    """Answers whatever it sees: only rounding could tell its pictures apart."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4, count)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x).mean((2, 3)) * 0)
+
+
+class Bright(nn.Module):
+    """Class 0 is how bright a corner is, in any number of channels."""
+
+    def __init__(self, channels: int = 3, count: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        light = self.conv(x).abs().sum(1)[:, : x.shape[2] // 2, : x.shape[3] // 2].mean((1, 2))
+        return torch.stack([light, *[0 * light] * (self.count - 1)], 1)
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_what_does_not_matter_has_no_map(method: str) -> None:
+    torch.manual_seed(0)
+    (heatmap,) = Explainer(Even(3).eval(), preprocess=PLAIN)(PICTURE, targets=[1], method=method).heatmaps
+    assert heatmap.state == "no evidence" and not heatmap.at_input.any()
+    even = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    result = Explainer(seeded(BlocksCNN), preprocess=PLAIN)(even, targets=[1], method="sharp")
+    assert result.heatmaps[0].state == "no evidence"
+
+
+def test_a_place_that_costs_nothing_leaves_the_mix() -> None:
+    mix = torch.rand(6, 6)
+    inside = torch.zeros(6, 6, dtype=torch.bool)
+    inside[2:4, 2:4] = True
+    assert tested.raise_places(mix, [inside], torch.zeros(1)) is mix
+    assert tested.raise_places(mix, [], torch.zeros(0)) is mix
+    raised = tested.raise_places(mix, [inside], torch.tensor([2.0]))
+    assert inside.flatten()[int(raised.argmax())] and float(raised.max()) == pytest.approx(1, abs=0.16)
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+@pytest.mark.parametrize(
+    ("channels", "count", "side", "task"),
+    [
+        (3, 3, 8, "classify"),
+        (3, 1, 16, "classify"),
+        (3, 2, 16, "multilabel"),
+        (3, 1, 16, "regress"),
+        (1, 3, 16, "classify"),
+        (5, 3, 16, "classify"),
+    ],
+)
+def test_small_grey_and_other_pictures(method: str, channels: int, count: int, side: int, task: str) -> None:
+    torch.manual_seed(0)
+    picture = np.full((side, side, channels), 20, np.uint8)
+    picture[1 : side // 4, 1 : side // 4] = 250
+    prepare = {"size": side, "mean": [0.5] * channels, "std": [0.25] * channels}
+    explainer = Explainer(Bright(channels, count).eval(), preprocess=prepare, task=task)
+    target = 1 if count == 1 and task == "classify" else 0
+    (heatmap,) = explainer(picture, targets=[target], method=method).heatmaps
+    assert heatmap.state == "ok"
+    row, column = np.unravel_index(heatmap.at_input.argmax(), heatmap.at_input.shape)
+    assert row < side / 2 and column < side / 2
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_layers_weigh_the_map(method: str) -> None:
+    net = seeded(BlocksCNN)
+    explainer = Explainer(net, preprocess=PLAIN)
+    early, late = (explainer(PICTURE, targets=[1], method=method, layers=[path]) for path in ("block1", "block3"))
+    assert not np.array_equal(early.heatmaps[0].raw[0], late.heatmaps[0].raw[0])
+    assert not any("has no effect" in note for note in early.notes)
+    assert hooks_on(net) == 0 and all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_without_a_layer_there_are_gradients_alone() -> None:
+    result = Explainer(seeded(BlocksCNN), preprocess=PLAIN)(PICTURE, targets=[1], method="sharp")
+    evidence, target = result.evidence, result.heatmaps[0].target
+    bare = Evidence(evidence.loaded, ModelInput(evidence.tensor, evidence.geometry), ())
+    alone = METHODS["sharp"].run(bare, [target])
+    torch.testing.assert_close(alone.maps[0], torch.stack(evidence.raws[sharp.EDGES, target]))
+    assert alone.notes == (sharp.ALONE,)
+    few = METHODS["tested"].run(bare, [target])
+    assert len(few.candidates[0]) == 1
+    assert few.notes[0].startswith("Tested: one map of this picture was tested by covering")
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_a_network_without_a_layer_is_explained(method: str) -> None:
+    net = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 8), nn.ReLU(), nn.Linear(8, 3)))
+    explainer = Explainer(net, preprocess=PLAIN)
+    result = explainer(PICTURE, targets=[1], method=method)
+    assert result.heatmaps[0].state == "ok" and not explainer.layers
+    assert not any("hiding parts of the picture" in note for note in result.notes)
+    assert {each.id for each in list_methods(explainer.loaded)} == {"sharp", "tested", "drise", "occlusion"}
+
+
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+def test_a_function_of_the_outputs_is_explained_by_itself(method: str) -> None:
+    explainer = Explainer(seeded(lambda: BlocksCNN(1)), preprocess=PLAIN, task="regress")
+    of_number = explainer(PICTURE, targets=[0], method=method, part="class").heatmaps[0].raw[0]
+    of_function = explainer(PICTURE, targets=lambda outputs: outputs[0, 0], method=method).heatmaps[0].raw[0]
+    np.testing.assert_allclose(of_function, of_number, rtol=0, atol=1e-3)
+
+
+def test_the_note_counts_what_was_tested() -> None:
+    result = explain("of blocks", "tested", targets=[1])
+    (heatmap,) = result.heatmaps
+    assert len(heatmap.candidates) == 6
+    assert any(
+        note.startswith("Tested: six maps of this picture were each tested by covering and by keeping alone")
+        and note.endswith("hottest is what cost the answer most of its lead.")
+        for note in result.notes
+    )
+    assert result.shared[0].candidates == heatmap.candidates
+    assert not explain("of blocks", "tested", targets=[1], smooth="flips").heatmaps[0].candidates
+    assert max(max(each.values.shape) for each in heatmap.candidates) <= tested.SMALL
+
+
+def test_it_stops_within_a_batch() -> None:
+    cancel, heard = threading.Event(), list[str]()
+
+    def stop_at_the_third(share: float, words: str) -> None:
+        heard.append(words)
+        if len(heard) == 3:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        explain("of blocks", "tested", targets=[1], progress=stop_at_the_third, cancel=cancel)
+    assert heard == ["Tested, step 0 of 40", "Tested, step 4 of 40", "Tested, step 8 of 40"]
+
+
+def test_bars_are_no_picture() -> None:
+    prepare = PLAIN | {"crop": "letterbox"}
+    wide = PICTURE[: SIDE // 3]
+    for method in ("sharp", "tested"):
+        result = Explainer(seeded(BlocksCNN), preprocess=prepare)(wide, targets=[1], method=method)
+        (heatmap,) = result.heatmaps
+        left, top, right, bottom = result.evidence.geometry.content
+        outside = heatmap.raw[0].copy()
+        outside[top:bottom, left:right] = 0
+        assert heatmap.state == "ok" and bottom - top < SIDE
+        assert method == "tested" or not outside.any()

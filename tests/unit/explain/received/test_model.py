@@ -175,6 +175,7 @@ def same(apart: Explanation, here: Explanation) -> None:
     """The same maps to the bit, answers and sentences."""
     for one, other in zip(apart.heatmaps, here.heatmaps, strict=True):
         assert all(map(np.array_equal, one.raw, other.raw)), one.method
+        assert [each.score for each in one.candidates] == [each.score for each in other.candidates]
     first, second = apart.to_dict(), here.to_dict()
     assert first | {"milliseconds": 0} == second | {"milliseconds": 0}
 

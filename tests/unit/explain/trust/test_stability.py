@@ -181,6 +181,13 @@ def test_slow_method_checks_cannot_be_told(scene: Path) -> None:
     assert "runs the model again" in slow["model"].sentence
 
 
+def test_a_test_like_that_which_made_the_map_says_so(scene: Path) -> None:
+    result = Explainer("demo-cls-s")(scene, top_k=1)
+    marks = [result.with_method(method).checks()["answer"].sentence for method in ("tested", "sharp")]
+    sentence = "The map was made by hiding parts of this picture, too: this is no independent check of it."
+    assert [mark.endswith(sentence) for mark in marks] == [True, False]
+
+
 HONEST = "demo-cls-honest"
 
 
