@@ -328,7 +328,7 @@ class Explainer:
 
     def _explain_one(self, image: Image, chosen: Options, hooks: _Hooks) -> Explanation:
         def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Explanation:
-            quick = loaded.gradients and find_method(chosen.method or loaded.adapter.spec.method).quick
+            quick = loaded.gradients and find_method(chosen.method or loaded.usual_method(chosen)).quick
             # Entered once for the pass and its gradients.
             with loaded.lock if quick and loaded.guard is not None else nullcontext():
                 with stopped_by(hooks["cancel"]):

@@ -300,7 +300,7 @@ def _method_for(evidence: Evidence, options: Options) -> Method:
 def method_of(loaded: LoadedModel, options: Options) -> Method:
     """Return the method; raises ModelProblem if it cannot explain the model."""
     spec, gradients = loaded.adapter.spec, loaded.gradients
-    method = find_method(options.method or (spec.method if gradients else "drise"))
+    method = find_method(options.method or (loaded.usual_method(options) if gradients else "drise"))
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
     can_hide = "mask" not in task.unsupported_methods
     hides = can_hide and method.family == "mask"
@@ -323,7 +323,7 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     More than one only by quick methods of classifiers. On a CPU a caller's module takes one: to measure that it takes
     several costs more than they save.
     """
-    chosen = find_method(options.method or loaded.adapter.spec.method)
+    chosen = find_method(options.method or loaded.usual_method(options))
     fast = loaded.guard is None or loaded.device.type != "cpu"
     # Each picture's answer has words of its own.
     alike = loaded.adapter.splits_batches and not loaded.adapter.takes_prompt
@@ -359,7 +359,7 @@ def explain_together(
             replace(options, targets=tuple(prediction.index for prediction in decoder.decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
-    options, method = all_options[0], find_method(all_options[0].method or loaded.adapter.spec.method)
+    options, method = all_options[0], find_method(all_options[0].method or loaded.usual_method(all_options[0]))
     pairs = zip(parts, all_options, strict=True)
     targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:

@@ -38,7 +38,7 @@ def settings(loaded: LoadedModel, question: str) -> Preset:
         raise ModelProblem(f"There is no question {question!r}: ask {' or '.join(get_args(Question))}.")
     spec = loaded.adapter.spec
     if question == "where":
-        return {"part": loaded.adapter.parts[0], "method": spec.method, "layers": ()}
+        return {"part": loaded.adapter.parts[0], "method": loaded.usual_method(), "layers": ()}
     if not answers_why(loaded):
         raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
     return {

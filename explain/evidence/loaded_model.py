@@ -37,15 +37,18 @@ from sightglass.models.families.custom.state import ModuleState, read_state
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import METHOD, ModelSpec
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.placing import Placed
+    from sightglass.explain.options import Options
     from sightglass.explain.received.model import ReceivedPass
 
 LOGGER = logging.getLogger(__name__)
 SIZES = 8
 """Sizes of inputs whose surveys are held."""
+FEW_CELLS, FINE_METHOD = 7, "sharp"
+"""Cells of a side of the default layer below which this method is the usual one."""
 SOMEBODYS = ("custom", "exported", "keras")
 """Loaders of networks whose forward anybody may have written."""
 SAME = 1e-5
@@ -351,6 +354,20 @@ class LoadedModel:
         except (Problem, RuntimeError) as problem:
             # Errors of the model are reported when a picture is explained.
             LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
+
+    def usual_method(self, options: "Options | None" = None) -> str:
+        """Return the id of the method that is taken where the options name none.
+
+        The maps of a network of somebody's own may have cells so large that small causes lie anywhere in them
+        (benchmarks/results/small.md).
+        """
+        stated = self.adapter.spec.method
+        if stated != METHOD or not (self.places_vary and self.gradients):
+            return stated
+        if options is not None and (options.layers or options.evidence == "both"):
+            return stated
+        default = self.survey.by_path[self.default_layers[-1]]
+        return FINE_METHOD if min(default.shape[1:]) < FEW_CELLS else stated
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:

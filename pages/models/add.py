@@ -277,7 +277,7 @@ def open_model(spec: ModelSpec) -> None:
 
 def _draw_map(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the picture's map; without layers, first the answer."""
-    choices = Choices(image, spec, explainer.loaded.adapter.spec.method, {})
+    choices = Choices(image, spec, explainer.loaded.usual_method(), {})
     options = {} if explainer.loaded.gradients else task_of(spec).blind
     try:
         explanation = explain_job.explain(choices, explainer, wait=explainer.loaded.adapter.takes_prompt, **options)

@@ -68,7 +68,7 @@ def _explain(plan: ClipPlan, image: Image) -> Explanation | None:
     else:
         # A clip has one map in each frame, too.
         options["top_k"] = 1
-    method = plan.options.get("method", explainer.model.method)
+    method = plan.options.get("method") or explainer.loaded.usual_method()
     try:
         return explain_job.explain(state.Choices(image, explainer.model, method, options), explainer)
     except Cancelled:

@@ -84,7 +84,7 @@ def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]
         picture_name="",
         model=spec.id,
         weights_sha256=loaded.origin.digest(),
-        method=find_method(options.method or (spec.method if loaded.gradients else "drise")).id,
+        method=find_method(options.method or (loaded.usual_method(options) if loaded.gradients else "drise")).id,
         layers=tuple(layer.path for layer in layers),
         targets=(),
         masks=options.masks,

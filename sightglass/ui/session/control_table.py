@@ -172,7 +172,7 @@ def _list_methods(page: Page) -> tuple[list[str], list[str]]:
     if possible := [method for method in page.methods if method in offered]:
         return possible, possible
     # A network of pixels is known by what it returns alone, and then has a method of its own.
-    preferred = loaded.adapter.spec.method
+    preferred = loaded.usual_method()
     first = preferred if preferred in offered else offered[0]
     recommended = [method for method in dict.fromkeys((first, model.why.method)) if method in offered]
     groups = list(dict.fromkeys(GROUPS.values()))
