@@ -1,8 +1,8 @@
 """Tested: several maps of a picture, each tested by covering and by keeping alone what it shows.
 
 Notation: x is the model's input, c its mean colour, x' its blurred picture, f a target's `lead`; of a box it is the
-score times how well the box still lies there, and of its other parts the candidate's own number. The maps k are those of
-`find_candidates`, each with 1 as its maximum.
+score times how well the box still lies there, and of its other parts the candidate's own number. The maps k are those
+of `find_candidates`, each with 1 as its maximum.
 
     for each k and q in (2 %, 12 %), m the hottest q of k smoothed:
         score[k] += (f(c with m from x) - f(x with m from c)) / |f(x) - f(c)| / 2, both clipped to between f(c) and f(x)
