@@ -244,7 +244,7 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
 
 
 def _describe_hiding(loaded: LoadedModel, method: Method) -> list[str]:
-    """Return a sentence on why parts are hidden, where no layer of a network could be read."""
+    """Say why parts are hidden, where no layer could be read."""
     measured = loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt)
     if not measured or method.family != "mask":
         return []
