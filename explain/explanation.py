@@ -232,12 +232,7 @@ def explain(
 
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:
     """Return sentences on the model and its pass, on options that the method does not read, and on the target."""
-    loaded, notes = evidence.loaded, [*_describe_model(evidence, options), *evidence.remarks]
-    hidden = method.family == "mask" and loaded.adapter.gradients
-    if hidden and not (loaded.gradients or loaded.adapter.takes_prompt):
-        lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
-        lacks = "can be recorded" if loaded.survey.notes else lacks
-        notes.append(f"None of its layers {lacks}: maps come from hiding parts of the picture.")
+    notes = [*_describe_model(evidence, options), *evidence.remarks, *_describe_hiding(evidence.loaded, method)]
     ignored = {
         f"head={options.head}": options.head is not None and method.family not in HEADED,
         f"masks={options.masks}": options.masks is not None and method.family != "mask",
@@ -246,6 +241,16 @@ def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tu
     notes += [f"{option} has no effect with this method." for option, is_idle in ignored.items() if is_idle]
     notes += _describe_idle_boxes(evidence, options)
     return (*notes, *[OF_FUNCTION] * any(map(callable, options.targets)))
+
+
+def _describe_hiding(loaded: LoadedModel, method: Method) -> list[str]:
+    """Say why parts are hidden, where no layer could be read."""
+    measured = loaded.adapter.gradients and not (loaded.gradients or loaded.adapter.takes_prompt)
+    if not measured or method.family != "mask":
+        return []
+    lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
+    lacks = "can be recorded" if loaded.survey.notes else lacks
+    return [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
 
 
 def _describe_model(evidence: Evidence, options: Options) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def differences(model: str) -> dict[str, float]:
     picture[40:110, 60:130] = (230, 40, 60)
     pair = [Explainer(model, device=device) for device in ("cpu", NAME)]
     asked: dict[str, Any] = {"per": "detection", "confidence": 0.01} if pair[0].model.task == "detect" else {}
-    families = ("gradient", "eigen", *(["attention"] if pair[1].loaded.survey.attentions else []))
+    families = ("gradient", "eigen", "sharp", "tested", *(["attention"] if pair[1].loaded.survey.attentions else []))
     results = [explainer(picture, top_k=5, **asked) for explainer in pair]
     maps = {
         name: [explanation.with_method(name).heatmaps for explanation in results]

@@ -1,16 +1,17 @@
 """Tested: several maps of a picture, each tested by covering and by keeping alone what it shows.
 
-Notation: x is the model's input, c its mean colour, x' its blurred picture, f a target's `lead`, of a box its score
-times how well it still lies there. The candidates k are `find_candidates`, each with 1 as its maximum.
+Notation: x is the model's input, c its mean colour, x' its blurred picture, f a target's `lead`; of a box it is the
+score times how well the box still lies there, and of its other parts the candidate's own number. The maps k are those
+of `find_candidates`, each with 1 as its maximum.
 
     for each k and q in (2 %, 12 %), m the hottest q of k smoothed:
         score[k] += (f(c with m from x) - f(x with m from c)) / |f(x) - f(c)| / 2, both clipped to between f(c) and f(x)
     mix = sum over k of softmax(score / 0.1)[k] * k
-    places p: 5 peaks of the mix, then each candidate's first peak, up to 10, discs that overlap little
+    places p: 5 peaks of the mix, then each map's own, up to 10, discs that overlap little
         cost[p] = relu(f(x) - f(x with the disc p from x'))
     tested = max over p of (the mix in the disc p, scaled to cost[p] / the largest cost) + 0.15 mix
 
-Where no place costs anything it is the mix. What each candidate's tests found is kept: `Candidate`.
+Where no place costs anything it is the mix. What the tests of each map found is kept: `Candidate`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence, in_batches
 from sightglass.explain.methods.method import Candidate, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import at_pixels
-from sightglass.explain.methods.rise import scorer
+from sightglass.explain.methods.rise import PARTS, scorer
 from sightglass.explain.methods.scalars import Passes, Scalars, most_pictures, pictures_in_a_pass
 from sightglass.explain.methods.sharp import EDGES, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
 from sightglass.explain.tasks import task_of
@@ -71,7 +72,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Compute the targets' tested maps.
 
-    Raises Cancelled within one batch of a stop, ModelProblem for a part of a box that covers cannot explain.
+    Raises Cancelled within one batch of a stop.
     """
     missing = evidence.missing(TESTED, targets)
     if missing:
@@ -155,7 +156,8 @@ def _reader(
     evidence: Evidence, adapter: Adapter, target: Target, report: Callable[[int], None]
 ) -> tuple[Callable[[Tensor], Tensor], int]:
     """Return a function from pictures (B, C, h, w) to numbers (B,), and how many it takes."""
-    if isinstance(target, FunctionTarget) or not isinstance(evidence.outputs, Detections):
+    of_box = isinstance(evidence.outputs, Detections) and target.part in PARTS
+    if isinstance(target, FunctionTarget) or not of_box:
         scalars = Scalars(adapter, [target], report, evidence.tensor, partial(lead, adapter))
         return scalars, pictures_in_a_pass(evidence, adapter, target)
     # A box's candidate may be another one in a changed picture.

@@ -20,6 +20,6 @@ def test_every_method_gives_the_map_of_the_cpu() -> None:
     if "skip" in differences:
         pytest.skip(f"this PyTorch cannot be given a device of one's own: {differences['skip']}")
     for model, by_method in differences.items():
-        families = {"gradient", "eigen", "attention"} if model == "demo-vit" else {"gradient", "eigen"}
+        families = {"gradient", "eigen", "sharp", "tested"} | ({"attention"} if model == "demo-vit" else set())
         methods = {method.id for method in METHODS.values() if method.family in families} | {"drise"}
         assert by_method.keys() == methods and max(by_method.values()) < 1e-4, model

@@ -19,6 +19,7 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import METHODS, list_methods, scalars, sharp, tested
 from sightglass.models.geometry import ModelInput
 from tests.unit.own_nets import BlocksCNN, hooks_on
+from training.demo import scenes
 
 SIDE = 48
 PLAIN = {"size": SIDE, "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -329,3 +330,14 @@ def test_bars_are_no_picture() -> None:
         outside[top:bottom, left:right] = 0
         assert heatmap.state == "ok" and bottom - top < SIDE
         assert method == "tested" or not outside.any()
+
+
+@pytest.mark.parametrize("part", ["class", "contrast", "box", "left"])
+def test_every_part_of_a_box_is_explained(part: str) -> None:
+    pixels = scenes.draw(scenes.sample(600_001, task="detect", held_out=True)).pixels
+    for method in ("sharp", "tested"):
+        result = Explainer("demo-s")(pixels, per="detection", top_k=1, method=method, part=part)
+        (heatmap,) = result.heatmaps
+        assert heatmap.state == "ok"
+    names = [each.name for each in heatmap.candidates]
+    assert ("LayerCAM, contrast" in names) == (part == "class")
