@@ -9,7 +9,7 @@ are tried again by finer maps, as further groups.
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
@@ -154,7 +154,7 @@ def try_errors(
 ) -> tuple[Trial, ...]:
     """Hide the evidence of each of a model's wrong answers.
 
-    Wrong answers count that are about a label and have a map.
+    Wrong answers count that are about a label and have a map. Raises Cancelled once `cancel` is set.
 
     Args:
         report: The model's errors.
@@ -165,28 +165,9 @@ def try_errors(
         look: Returns a finer map of a wrong answer, by which those of groups at chance are tried again; None: they
             are not.
         grid: Rows and columns of the cells of `maps`; None: not known.
-        progress: Called after each wrong answer.
-        cancel: Ends the work.
-
-    Raises:
-        Cancelled: `cancel` was set.
     """
-    located: list[_Located] = []
-    for unit in report.errors:
-        first, seen = maps[unit.picture.key]
-        values = first if unit.kind == "picture" else unit.picture.maps.get(unit.found)
-        about_label = unit.kind == "picture" or (unit.truth is not None and unit.type in MATCHED_TYPES)
-        # Beside a wrong box an object may have a right one.
-        wrong = about_label and not _is_right(report, unit, unit.picture.predictions)
-        if wrong and values is not None and values.any():
-            located.append(_locate_evidence(unit, values, seen))
-
-    def hide(each: _Located, image: Image) -> Trial:
-        right = [False, False]
-        if each.where != CUT_OFF:
-            masks = (each.strong, each.random)
-            right = [_is_right(report, each.unit, answer(_hide(image, mask))) for mask in masks]
-        return Trial(each.unit.id, each.unit.picture.key, each.unit.label, each.where, *right, each.grid)
+    tests = _Tests(report, answer)
+    located = [*_locate_all(report, tests, maps)]
 
     def step(done: int, of: int, what: str) -> None:
         if cancel is not None and cancel.is_set():
@@ -196,7 +177,7 @@ def try_errors(
     trials: list[Trial] = []
     for done, each in enumerate(located, 1):
         step(done, len(located), "wrong answer")
-        trials.append(hide(replace(each, grid=grid), find(each.unit.picture.key)))
+        trials.append(tests.hide(replace(each, grid=grid), find(each.unit.picture.key)))
     if look is None:
         return tuple(trials)
     doubtful = {unit for cause in group_trials(trials) if cause.at_chance for unit in cause.units}
@@ -207,8 +188,45 @@ def try_errors(
         values = look(image, unit)
         if values is not None and values.any():
             each = _locate_evidence(unit, values, maps[unit.picture.key][1])
-            trials.append(hide(replace(each, where=each.where + FINER), image))
+            trials.append(tests.hide(replace(each, where=each.where + FINER), image))
     return tuple(trials)
+
+
+class _Tests:
+    """What a model answers once parts of a picture are hidden."""
+
+    def __init__(self, report: ErrorReport, answer: Callable[[Image], Sequence[Prediction]]) -> None:
+        self._report = report
+        self._answer = answer
+
+    def hide(self, located: "_Located", image: Image) -> Trial:
+        """Hide a wrong answer's evidence, and a random place instead."""
+        unit, right = located.unit, [False, False]
+        if located.where != CUT_OFF:
+            hidden = (_hide(image, mask) for mask in (located.strong, located.random))
+            right = [self.is_right(unit, self._answer(each)) for each in hidden]
+        return Trial(unit.id, unit.picture.key, unit.label, located.where, *right, located.grid)
+
+    def is_right(self, unit: ErrorUnit, answers: Sequence[Prediction]) -> bool:
+        """Return whether the object or picture of a wrong answer is right by other answers."""
+        if unit.kind == "picture":
+            return bool(answers) and answers[0].label == unit.label
+        matches = boxes.match(unit.picture.truths, answers, self._report.evaluation.threshold)
+        return any(match.type == boxes.RIGHT and unit.picture.truths[match.truth] is unit.truth for match in matches)
+
+
+def _locate_all(
+    report: ErrorReport, tests: _Tests, maps: Mapping[str, tuple[NDArray[np.uint8] | None, Box]]
+) -> Iterator["_Located"]:
+    """Yield the wrong answers that are about a label and have a map."""
+    for unit in report.errors:
+        first, seen = maps[unit.picture.key]
+        values = first if unit.kind == "picture" else unit.picture.maps.get(unit.found)
+        about_label = unit.kind == "picture" or (unit.truth is not None and unit.type in MATCHED_TYPES)
+        # Beside a wrong box an object may have a right one.
+        wrong = about_label and not tests.is_right(unit, unit.picture.predictions)
+        if wrong and values is not None and values.any():
+            yield _locate_evidence(unit, values, seen)
 
 
 def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
@@ -220,21 +238,28 @@ def group_trials(trials: Sequence[Trial]) -> tuple[Cause, ...]:
     of = len({trial.unit for trial in trials})
     causes: list[Cause] = []
     for where, group in groups.items():
-        # Errors of one picture are not independent: each picture counts once.
-        leads = Counter[str]()
-        for trial in group:
-            leads[trial.picture] += trial.repaired - trial.by_chance
-        p = min(1.0, several * sign_test(leads.values(), "greater"))
         counts = sum(trial.repaired for trial in group), sum(trial.by_chance for trial in group)
         tested = where != CUT_OFF and len(group) >= LEAST
-        grid = group[0].grid
-        if grid is not None and min(grid) >= FEW_CELLS:
-            grid = None
-        cause = Cause(where, tuple(trial.unit for trial in group), of, *counts, p if tested else None, grid)
+        p = min(1.0, several * _chance(group)) if tested else None
+        cause = Cause(where, tuple(trial.unit for trial in group), of, *counts, p, _few_cells(group[0].grid))
         # What a finer map shows is no further doubt about the same answers.
         if cause.certain or not where.endswith(FINER):
             causes.append(cause)
     return tuple(sorted(causes, key=lambda cause: (not cause.certain, -cause.repaired, -len(cause.units))))
+
+
+def _chance(group: Sequence[Trial]) -> float:
+    """Return the probability that chance repairs as many more than the random places."""
+    # Errors of one picture are not independent: each picture counts once.
+    leads = Counter[str]()
+    for trial in group:
+        leads[trial.picture] += trial.repaired - trial.by_chance
+    return sign_test(leads.values(), "greater")
+
+
+def _few_cells(grid: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the rows and columns of maps that do not show where small evidence is; None of others."""
+    return grid if grid is not None and min(grid) < FEW_CELLS else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,11 +301,3 @@ def _hide(image: Image, mask: Mask) -> Image:
     size = image.width, image.height
     hidden = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
     return Image(cover(image, hidden, "blur"), image.name)
-
-
-def _is_right(report: ErrorReport, unit: ErrorUnit, answers: Sequence[Prediction]) -> bool:
-    """Return whether the object or picture of a wrong answer is right by other answers."""
-    if unit.kind == "picture":
-        return bool(answers) and answers[0].label == unit.label
-    matches = boxes.match(unit.picture.truths, answers, report.evaluation.threshold)
-    return any(match.type == boxes.RIGHT and unit.picture.truths[match.truth] is unit.truth for match in matches)
