@@ -402,9 +402,27 @@ def test_pictures_by_turns_keep_the_model() -> None:
     explainer = Explainer(EarlyExit(), preprocess=PLAIN)
     explainer(BRIGHT, maps=False)
     loaded = explainer.loaded
-    results = explainer([BRIGHT, DARK, BRIGHT], top_k=1)
+    results = explainer([BRIGHT, DARK, BRIGHT], top_k=1, method="gradcam")
     assert [each.heatmaps[0].layers for each in results] == [("features",), ("late",), ("features",)]
     assert explainer.loaded is loaded
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({}, "sharp"),
+        ({"layers": "3"}, "gradcam"),
+        ({"evidence": "both"}, "gradcam"),
+        ({"method": "layercam"}, "layercam"),
+    ],
+)
+def test_map_of_few_cells_is_sharp(options: dict[str, Any], method: str) -> None:
+    net = nn.Sequential(step(3), step(), step(), step(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4))
+    explainer = Explainer(net, preprocess=PLAIN)
+    assert explainer(BRIGHT, top_k=1, **options).heatmaps[0].method == method
+    # The same network has eight cells a side there.
+    larger = Explainer(net, preprocess=PLAIN | {"size": 2 * SIZE})
+    assert larger(BRIGHT, top_k=1).heatmaps[0].method == "gradcam"
 
 
 def test_no_listed_layer_runs() -> None:

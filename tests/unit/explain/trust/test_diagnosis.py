@@ -80,7 +80,8 @@ def explanation(
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
     survey = SimpleNamespace(attentions=(), queries=None)
     layers = tuple(SimpleNamespace(path=path) for path in ("first", "a", "b"))
-    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), survey=survey, gradients=True, layers=layers)
+    about = {"survey": survey, "gradients": True, "layers": layers, "usual_method": lambda _=None: spec.method}
+    loaded = SimpleNamespace(adapter=adapter, default_layers=("a",), **about)
     evidence: Any = SimpleNamespace(geometry=geometry, loaded=loaded, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
