@@ -55,6 +55,8 @@ PICTURES = 256
 """Pictures whose places are held."""
 UNREAD = 0.02
 """Least share of a side that a crop cuts off."""
+SPREAD, BESIDE = 3.0, 2.0
+"""Largest residual of a place that stands although marks fit none, and how far the line through them may be off."""
 HALF, FINE = 0.5, 1.0
 """Cells of a layer that it may lie beside its place, and of the finest one in the same part of the input."""
 ENDS = 0.05
@@ -306,7 +308,19 @@ def _likeliest(sight: _Sight, likely: Sequence[Cover], allowed: float) -> Cover 
         return None
     # Marks alone are off by as much where convolutions spread them.
     covers = [*likely, sight.fitted()]
-    return next((cover for cover in covers if sight.residual(cover) <= allowed), None)
+    residuals = [sight.residual(cover) for cover in covers]
+    fitting = next((cover for cover, off in zip(covers, residuals, strict=True) if off <= allowed), None)
+    if fitting is not None:
+        return fitting
+    # Where they are spread widely, the line through them is hardly another place.
+    spread = residuals[0] <= SPREAD * allowed and _distance(covers[0], covers[-1]) <= BESIDE * allowed
+    return covers[0] if spread else None
+
+
+def _distance(cover: Cover, other: Cover) -> float:
+    """Return how far the ends of two covers are from each other, at most, as a share of a side."""
+    sides = zip(cover, other, strict=True)
+    return max(max(abs(a[1] - b[1]), abs(a[0] + a[1] - b[0] - b[1])) for a, b in sides)
 
 
 def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
