@@ -1,4 +1,4 @@
-"""Small networks of four kinds, untrained, for pictures (B, 3, SIDE, SIDE) of `CLASSES` classes."""
+"""Small untrained networks of four kinds, for pictures (B, 3, SIDE, SIDE)."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def mean_pooling() -> Network:
 
 
 def flattened() -> Network:
-    """Return four convolutions and a linear layer that reads each of 6 x 6 places by weights of its own."""
+    """Return four convolutions and a linear layer with weights for each place."""
     stages = (*stage(3, 16), nn.MaxPool2d(2), *stage(16, 24), nn.MaxPool2d(2), *stage(24, 32), nn.MaxPool2d(2))
     return Network(nn.Sequential(*stages, *stage(32, 32), nn.Flatten(), nn.Linear(32 * 36, CLASSES)), "10")
 
 
 def residual() -> Network:
-    """Return two residual blocks, a mean over 12 x 12 places and a linear layer."""
+    """Return two residual blocks, a mean over 12 x 12 places, a linear layer."""
     stem = nn.Conv2d(3, 16, 3, 2, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
     blocks = Residual(16, 24, 2), Residual(24, 40, 1)
     module = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(40, CLASSES))
@@ -67,7 +67,7 @@ def residual() -> Network:
 
 
 def transformer() -> Network:
-    """Return two blocks of attention over 8 x 8 tokens, their mean and a linear layer."""
+    """Return two blocks of attention over 8 x 8 tokens, and their mean's classes."""
     grid = SIDE // PATCH
     sizes = {"embed_dim": 48, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0}
     module = VisionTransformer(

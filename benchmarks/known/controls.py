@@ -1,4 +1,7 @@
-"""Maps that are measured beside the methods' and never count: some cannot know the cause, one is a rule of others."""
+"""Measure beside the methods what cannot know the cause, and a rule of others.
+
+These maps are never counted.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ CONTROLS: dict[Line, Method] = {
 
 
 def consensus(maps: Mapping[Line, Map | None]) -> Map | None:
-    """Return by how many of the maps each pixel is among the strongest (MetaCAM, arXiv 2307.16863).
+    """Return by how many maps a pixel is among the strongest (MetaCAM, arXiv 2307.16863).
 
     Where as many vote for a pixel as for another, the mean of the maps orders them.
     """
@@ -77,5 +80,5 @@ def consensus(maps: Mapping[Line, Map | None]) -> Map | None:
 
 
 def votes(maps: Iterable[Map]) -> list[Map]:
-    """Return for each map where it is among its own strongest, 1, or not, 0."""
+    """Return for each map 1 where it is strongest, and 0 elsewhere."""
     return [((of > 0) & (of >= np.quantile(of, 1 - STRONGEST))).astype(np.float32) for of in maps]

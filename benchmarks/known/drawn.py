@@ -1,8 +1,8 @@
-"""Draw pictures of which one part decides the class: a token, an object, a background, a large region.
+"""Draw a token, objects, a background or a large region that decide the class.
 
-Each is drawn from a seed for what all its variants share, a label for the part that decides, and a number for what
-says nothing. With another label the networks must answer that label, with another number the same: so the part is the
-cause, in this picture and by this network.
+A picture is drawn from a seed for what its variants share, a label for the part that decides, and a number for what
+says nothing. With another label a network must answer that label, with another number the same: so the part is the
+cause, in this picture and for this network.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def two_colours(rng: np.random.Generator) -> tuple[Picture, Picture]:
 
 
 def mixed(weight: Picture, rng: np.random.Generator) -> Picture:
-    """Return a picture (H, W, 3) between two random colours by a weight (H, W), with noise."""
+    """Return two random colours mixed by a weight (H, W), with noise, (H, W, 3)."""
     dark, light = two_colours(rng)
     picture = dark + weight[..., None] * (light - dark)
     return picture + 0.03 * rng.standard_normal(picture.shape, np.float32)
@@ -74,7 +74,7 @@ def grains(rng: np.random.Generator) -> Picture:
 
 
 def figure(label: int, middle: Sequence[float], radius: float) -> Mask:
-    """Return the pixels (H, W) of a disc, a square, a triangle or a cross."""
+    """Return the pixels (H, W) of a disc, square, triangle or cross."""
     y, x = ROWS - middle[0], COLUMNS - middle[1]
     far, near = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
     inside = (
@@ -106,7 +106,7 @@ def background(seed: int, label: int, spare: int) -> tuple[Picture, Mask]:
 
 
 def region(seed: int, label: int, spare: int) -> tuple[Picture, Mask]:
-    """Return an ellipse of stripes, a quarter to a half of the picture, amid noise: the ellipse decides."""
+    """Return a large ellipse of stripes amid noise: the ellipse decides."""
     shared, other = np.random.default_rng(seed), np.random.default_rng([seed, spare])
     area, aspect = SIDE**2 * shared.uniform(0.25, 0.5), shared.uniform(0.75, 1.33)
     radii = np.sqrt(area / np.pi * np.array([aspect, 1 / aspect]))
@@ -137,7 +137,7 @@ def logits_of(network: Network, pictures: Sequence[Picture]) -> torch.Tensor:
 
 
 def decides(network: Network, draw: Draw, seed: int, label: int) -> bool:
-    """Return whether the answer follows the part that decides, and no change of what says nothing."""
+    """Return whether the answer follows the part that decides, and nothing else."""
     variants = [*((of, 0) for of in range(CLASSES)), (label, 1), (label, 2)]
     logits = logits_of(network, [draw(seed, *variant)[0] for variant in variants])
     return logits.argmax(1).tolist() == [of for of, _ in variants]
@@ -163,7 +163,7 @@ def item(network: Network, picture: Picture, label: int, column: str, mask: Mask
 
 
 def pair(seed: int, labels: Sequence[int], shown: Sequence[int] = (0, 1)) -> tuple[Picture, list[Mask]]:
-    """Return two objects on smooth noise, or one of them, and the pixels of each."""
+    """Return one or two objects on noise, and the pixels of each."""
     rng = np.random.default_rng(seed)
     picture, turned = grains(rng), bool(rng.integers(2))
     masks = []
@@ -180,20 +180,20 @@ def pair(seed: int, labels: Sequence[int], shown: Sequence[int] = (0, 1)) -> tup
 
 
 def of_two(rng: np.random.Generator) -> tuple[Picture, int]:
-    """Return a picture (3, H, W) of one object, or of two, and the class of one of them."""
+    """Return a picture (3, H, W) of one or two objects, and one's class."""
     labels, seed, kept = rng.permutation(CLASSES)[:2].tolist(), int(rng.integers(2**31)), int(rng.integers(2))
     shown = (0, 1) if rng.random() < 0.5 else (kept,)
     return channels_first(pair(seed, labels, shown)[0]), labels[kept]
 
 
 def both_decide(network: Network, seed: int, labels: list[int]) -> bool:
-    """Return whether two objects are the two best answers, and either, without the other, the best."""
+    """Return whether two objects are the best answers, each alone the best."""
     logits = logits_of(network, [pair(seed, labels, shown)[0] for shown in ((0, 1), (0,), (1,))])
     return {*logits[0].topk(2).indices.tolist()} == {*labels} and logits[1:].argmax(1).tolist() == labels
 
 
 def pairs(count: int) -> Iterator[Item]:
-    """Yield two objects, each of which is explained in turn; its cause is the object itself."""
+    """Yield two objects, each explained in turn; its cause is the object."""
     for number, architecture in enumerate(ARCHITECTURES):
         network = trained(f"two objects {architecture}", of_two, architecture)
         rng, done = np.random.default_rng([SEED, number]), 0

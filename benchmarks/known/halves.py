@@ -11,6 +11,9 @@ HALVES = ("development", "test")
 
 
 def half_of(protocol: str, number: int) -> str:
-    """Return the half of a protocol's picture, from 0: of any two in a row a seed says which is in which."""
+    """Return the half of a protocol's picture, counted from 0.
+
+    Of any two in a row a seed says which is in which.
+    """
     coin = random.Random(f"{SEED} {protocol} {number // 2}").randrange(2)
     return HALVES[(number + coin) % 2]

@@ -1,4 +1,4 @@
-"""Put four photographs in a grid, for a classifier of photographs: the cause of a class is the one that it is of."""
+"""Put four photographs in a grid: the cause of a class is the one of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MANY = (("pytorch-grad-cam", "ScoreCAM"), ("pytorch-grad-cam", "AblationCAM"), (
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A square of a photograph as the classifier takes it, (1, 3, SIDE, SIDE), and what the classifier calls it."""
+    """A square of a photograph, (1, 3, SIDE, SIDE), and what the classifier calls it."""
 
     tensor: Tensor
     target: int
@@ -83,7 +83,7 @@ def crops(adapter: Any, name: str, rng: np.random.Generator) -> list[Crop]:
 
 
 def photographs(count: int) -> Iterator[Item]:
-    """Yield grids of four photographs; one is the cause of what the classifier calls it by itself."""
+    """Yield grids of four photographs, of which one's class is explained."""
     adapter, done, rng = deepcopy(loaded(CLASSIFIER).adapter), 0, np.random.default_rng(SEED + 2)
     adapter.module.requires_grad_(True)
     (layer,) = loaded(CLASSIFIER).default_layers
@@ -103,7 +103,7 @@ def photographs(count: int) -> Iterator[Item]:
 
 @torch.no_grad()
 def item_of(network: Network, cells: list[Crop], place: int) -> Item | None:
-    """Return a grid if the class of one of its cells is answered because of this cell.
+    """Return a grid if the class of a cell is answered because of it.
 
     The grid has it among its best answers, the cell without the others as its best, the others without it not at all.
     """

@@ -36,7 +36,7 @@ PROTOCOLS: dict[str, tuple[Callable[[int], Iterator[Item]], int]] = {
 
 @dataclass(frozen=True)
 class Numbered:
-    """An item, its place among those of its protocol, from 1, and the half that its picture is in."""
+    """An item, its place in its protocol, from 1, and its picture's half."""
 
     item: Item
     place: int
@@ -44,7 +44,10 @@ class Numbered:
 
 
 def numbered(protocol: str, count: int) -> Iterator[Numbered]:
-    """Yield a protocol's items; those of one picture, which follow each other, are in one half."""
+    """Yield a protocol's items.
+
+    Those of one picture, which follow each other, are in one half.
+    """
     picture, before = -1, torch.empty(0)
     for place, item in enumerate(PROTOCOLS[protocol][0](count), 1):
         if not torch.equal(item.picture, before):

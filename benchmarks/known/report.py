@@ -46,7 +46,7 @@ def contends(line: Line) -> bool:
 
 
 def corrected_chances(columns: Columns) -> dict[Any, float]:
-    """Return for each method and column the chance of being so much better than the best baseline, all corrected."""
+    """Return by column and method its chance of such a lead over the baselines."""
     tests = {(name, line): of.chance(line) for name, of in columns.items() for line in of.lines if contends(line)}
     return holm(tests)
 
@@ -71,7 +71,7 @@ def ordered(columns: Columns, corrected: Corrected) -> list[Line]:
 
 
 def found_blindly(columns: Columns) -> list[str]:
-    """Return the columns that maps of a network with shuffled weights hit oftener than the best baseline does."""
+    """Return the columns where shuffled weights hit oftener than the best baseline."""
     blind = {
         (name, line): of.chance(line)
         for name, of in columns.items()
@@ -82,7 +82,7 @@ def found_blindly(columns: Columns) -> list[str]:
 
 
 def found(columns: Columns, corrected: Corrected) -> str:
-    """Say on which pictures no method is better than the best baseline, and on which shuffled weights are, too."""
+    """Say where no method beats the best baseline, and where shuffled weights do."""
     none = [name for name, of in columns.items() if not any(is_better(corrected, name, line) for line in of.lines)]
     blindly = [name for name in columns if name in found_blindly(columns)]
     return (
@@ -128,7 +128,7 @@ def size_of(share: float) -> str:
 
 
 def sizes(columns: Columns, corrected: Corrected) -> str:
-    """Return of each method the share of hits by the size of the cause, and in either half.
+    """Return each method's hits by the size of the cause, and by half.
 
     Columns that shuffled weights hit say nothing of a method and are left out. Of a half it is the mean of columns.
     """
@@ -145,14 +145,14 @@ def sizes(columns: Columns, corrected: Corrected) -> str:
 
 
 def hits_by_size(columns: Columns, line: Line, size: str) -> NDArray[np.float64]:
-    """Return a line's hits on the pictures whose cause has a size, of all columns that have the line."""
+    """Return a line's hits on all pictures whose cause has a size."""
     with_line = [of for of in columns.values() if line in of.lines]
     picked = [of.of(line)[[size_of(share) == size for share in of.shares]] for of in with_line]
     return np.concatenate(picked or [np.empty(0)])
 
 
 def hits_by_half(columns: Columns, line: Line, half: str) -> NDArray[np.float64]:
-    """Return a line's share of hits in a half of each column that has the line."""
+    """Return a line's share of hits in a half of each column."""
     with_line = [of for of in columns.values() if line in of.lines]
     picked = [of.of(line)[[each == half for each in of.halves]] for of in with_line]
     return np.array([hits.mean() for hits in picked if len(hits)])
@@ -197,7 +197,7 @@ def draw_example(item: Item, cause: str, maps: Mapping[Line, Map | None], side: 
 
 
 def side_by_side(columns: Iterable[Column]) -> NDArray[np.uint8]:
-    """Return the examples of columns, `ROW` beside each other, and white where the last row has fewer."""
+    """Return the columns' examples, `ROW` beside each other, then white."""
     examples = [of.example for of in columns if of.example is not None]
     missing = [np.full_like(examples[0], 255)] * (-len(examples) % ROW)
     rows = [np.concatenate([*examples, *missing][at : at + ROW], 1) for at in range(0, len(examples), ROW)]

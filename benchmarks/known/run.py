@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> Row:
 
 
 def measure_all(options: argparse.Namespace, models: Collection[str]) -> tuple[dict[str, Column], list[Row]]:
-    """Return the columns of all protocols, and the findings on the menus' methods for some models."""
+    """Return the columns of all protocols, and the findings of some models."""
     halves = HALVES if options.half == BOTH else (options.half,)
     counts = [SHORT if options.short else count for _, count in PROTOCOLS.values()]
     with spawned(os.cpu_count(), single_thread) as pool:
@@ -82,7 +82,7 @@ def measure(protocol: str, count: int, halves: tuple[str, ...] = HALVES) -> dict
 
 
 def maps_of(item: Item) -> dict[Line, Map | None]:
-    """Return the maps of all methods that can explain the network, and of the controls."""
+    """Return the maps of all methods that explain the network, and the controls."""
     lines = {line: method for line, method in (METHODS | CONTROLS).items() if line not in item.without}
     maps = {line: explain(method, item.network, item.picture, item.target) for line, method in lines.items()}
     return maps | {META: consensus(maps)}

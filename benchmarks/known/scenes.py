@@ -1,4 +1,4 @@
-"""Take drawn scenes, for the demo models, of which it is known what decides the class."""
+"""Take drawn scenes of which it is known what decides the class."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def grid(count: int) -> Iterator[Item]:
 
 
 def in_grid(cells: Sequence[Tensor]) -> Tensor:
-    """Return four pictures (1, C, H, W) as one (1, C, 2 H, 2 W)."""
+    """Return four pictures (1, C, H, W) as one of twice the sides."""
     return torch.cat([torch.cat([*cells[row : row + 2]], 3) for row in (0, 2)], 2)
 
 
@@ -130,7 +130,7 @@ def cell_mask(cell: int, side: int) -> Mask:
 
 
 def boxes_in_grids(count: int) -> Iterator[Item]:
-    """Yield four scenes in a grid with a box in one of them; the network answers for the box alone."""
+    """Yield four scenes in a grid, for a network that answers for one box."""
     adapter, done, found = detector(), 0, subjects(DETECTOR, range(FIRST_SCENE, 2 * FIRST_SCENE), ())
     while done < count:
         item = box_in_grid(adapter, [next(found) for _ in range(4)], done % 4)
@@ -140,7 +140,10 @@ def boxes_in_grids(count: int) -> Iterator[Item]:
 
 
 def box_in_grid(adapter: Any, cells: Sequence[Any], place: int) -> Item | None:
-    """Return a box in a cell if its class is in no other, and it is found by its cell alone, but not by the others."""
+    """Return a box that is found by its cell alone, and not without it.
+
+    None where it is not so, or where another cell has an object of its class.
+    """
     thing, others = cells[place].thing, [*cells[:place], *cells[place + 1 :]]
     if any(other.label == thing.label for of in others for other in of.scene.objects):
         return None
@@ -160,7 +163,7 @@ def box_in_grid(adapter: Any, cells: Sequence[Any], place: int) -> Item | None:
 
 @torch.no_grad()
 def find(adapter: Any, picture: Tensor, box: Tensor, index: int) -> int | None:
-    """Return the candidate that finds an object of a class at a box; None: it is not found."""
+    """Return the candidate that finds an object at a box, if any."""
     answers = adapter.run(picture)
     here = box_iou(box[None].float(), answers.boxes[0])[0] >= SAME
     scores = answers.scores[0]
