@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sig
 from torch.nn import functional as F
 
 from benchmarks.timing import SEED
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS as TABLE
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmarks.truth.measures import Map
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +160,11 @@ def explain(method: Method, network: Network, picture: Tensor, target: int) -> M
     """Return a method's map of what raises the target; noise is the same in every run."""
     torch.manual_seed(SEED)
     np.random.seed(SEED)
-    with warnings.catch_warnings(action="ignore"):
-        values = method(network, picture.clone(), target)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            values = method(network, picture.clone(), target)
+    except ModelProblem as problem:
+        # A method that refuses a picture has not found its cause.
+        LOGGER.warning("%s", problem)
+        return None
     return None if values is None else np.maximum(np.nan_to_num(values), 0).astype(np.float32)

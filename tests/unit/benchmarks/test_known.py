@@ -26,6 +26,7 @@ from benchmarks.known.protocols import numbered
 from benchmarks.known.report import corrected_chances, sizes, table
 from benchmarks.known.scenes import boxes_in_grids, faithfulness
 from benchmarks.truth.columns import BASELINE, Column
+from sightglass.common.errors import ModelProblem
 
 
 def test_removed_part_changes_the_picture_in_its_patch_alone() -> None:
@@ -102,6 +103,14 @@ def test_every_method_explains_every_architecture(architecture: str) -> None:
         if line not in WITHOUT.get(architecture, ()):
             values = explain(method, network, picture, 1)
             assert values is None or values.shape == picture.shape[2:], line
+
+
+def test_refused_picture_is_missed() -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise ModelProblem("There is no map of this picture: choose another method.")
+
+    network = ARCHITECTURES["mean"].build()
+    assert explain(refuse, network, torch.zeros(1, 3, 48, 48), 0) is None
 
 
 def test_control_is_neither_bold_nor_counted() -> None:
