@@ -108,11 +108,16 @@ def background(seed: int, label: int, spare: int) -> tuple[Picture, Mask]:
 def region(seed: int, label: int, spare: int) -> tuple[Picture, Mask]:
     """Return a large ellipse of stripes amid noise: the ellipse decides."""
     shared, other = np.random.default_rng(seed), np.random.default_rng([seed, spare])
-    area, aspect = SIDE**2 * shared.uniform(0.25, 0.5), shared.uniform(0.75, 1.33)
-    radii = np.sqrt(area / np.pi * np.array([aspect, 1 / aspect]))
-    y, x = shared.uniform(radii, SIDE - radii)
-    mask = np.hypot((ROWS - y) / radii[0], (COLUMNS - x) / radii[1]) <= 1
+    mask = ellipse(shared)
+    while not 0.25 <= mask.mean() <= 0.5:
+        mask = ellipse(shared)
     return np.where(mask[..., None], stripes(label, shared), grains(other)), mask
+
+
+def ellipse(rng: np.random.Generator) -> Mask:
+    """Return the pixels (H, W) of an ellipse that may reach beyond the picture."""
+    (y, x), radii = rng.uniform(0, SIDE, 2), rng.uniform(14, 26, 2)
+    return np.asarray(np.hypot((ROWS - y) / radii[0], (COLUMNS - x) / radii[1]) <= 1)
 
 
 DRAWN: dict[str, Draw] = {"token": token, "background": background, "region": region}
