@@ -45,7 +45,7 @@ COMMANDS = {
         ("parts", "models", "full", "write"),
     ),
     "words": Command("truth.words", "which words of demo-vlm count as seen, and where their maps point", ()),
-    "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short",)),
+    "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short", "half")),
     "small": Command("small_inputs", "which layers and methods find a small cause in small pictures", ("sides",)),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),
@@ -73,7 +73,15 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "full": ("--full", {"action": "store_true", "help": "all scenes, half an hour instead of five minutes"}),
-    "short": ("--short", {"action": "store_true", "help": "three pictures of each kind, in a minute"}),
+    "short": ("--short", {"action": "store_true", "help": "three pictures of each kind, in a few minutes"}),
+    "half": (
+        "--half",
+        {
+            "choices": ("development", "test", "both"),
+            "default": "both",
+            "help": "development: to tune a method by; test: to look at once, at the end; both: as published",
+        },
+    ),
     "write": (
         "--write",
         {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -16,11 +17,13 @@ import numpy as np
 import pytorch_grad_cam
 import torch
 import torchcam.methods
+from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from torch.nn import functional as F
 
 from benchmarks.timing import SEED
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS as TABLE
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
     from benchmarks.truth.measures import Map
 
+LOGGER = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -36,10 +41,19 @@ class Network:
 
     module: nn.Module
     path: str
+    grid: tuple[int, int] | None = None
+    """Rows and columns of the layer's tokens (B, h * w, C); None: its output is a map (B, C, h, w)."""
 
     @property
     def layer(self) -> nn.Module:
         return self.module.get_submodule(self.path)
+
+    @property
+    def reshape(self) -> Callable[[Tensor], Tensor] | None:
+        """Return how a peer reads tokens as a map."""
+        if self.grid is None:
+            return None
+        return lambda tokens: tokens.transpose(1, 2).unflatten(2, self.grid)
 
 
 Method = Callable[[Network, "Tensor", int], "Map | None"]
@@ -56,8 +70,9 @@ def sightglass(method: str, part: str, network: Network, picture: Tensor, target
     return heatmap.at_input if heatmap.state == "ok" else None
 
 
-def grad_cam(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
-    with getattr(pytorch_grad_cam, name)(network.module, [network.layer]) as cam:
+def grad_cam(name: str, network: Network, picture: Tensor, target: int, **options: Any) -> Map | None:
+    kind = getattr(pytorch_grad_cam, name)
+    with kind(network.module, [network.layer], reshape_transform=network.reshape, **options) as cam:
         values: Map = cam(picture, [ClassifierOutputTarget(target)])[0]
     return values
 
@@ -69,8 +84,15 @@ def eigen(name: str, network: Network, picture: Tensor, target: int) -> Map | No
         return grad_cam(name, network, picture, target)
 
 
+def ablation(network: Network, picture: Tensor, target: int) -> Map | None:
+    """Explain by pytorch-grad-cam's AblationCAM with its layer that is for tokens or for maps."""
+    layer = AblationLayer() if network.grid is None else AblationLayerVit()
+    return grad_cam("AblationCAM", network, picture, target, ablation_layer=layer)
+
+
 def torch_cam(name: str, network: Network, picture: Tensor, target: int) -> Map | None:
-    with getattr(torchcam.methods, name)(network.module, network.path) as extractor:
+    kind = getattr(torchcam.methods, name)
+    with kind(network.module, network.path, reshape_transform=network.reshape) as extractor:
         (raw,) = extractor(target, network.module(picture))
     return enlarged(raw.detach()[None], picture)
 
@@ -79,7 +101,7 @@ def smooth(network: Network, picture: Tensor, target: int) -> Map | None:
     """Explain by SmoothGradCAM++ in 64 bits: noise of 32 depends on the processor's instructions."""
     torch.set_default_dtype(torch.float64)
     try:
-        precise = Network(deepcopy(network.module).double(), network.path)
+        precise = replace(network, module=deepcopy(network.module).double())
         return torch_cam("SmoothGradCAMpp", precise, picture.double(), target)
     finally:
         torch.set_default_dtype(torch.float32)
@@ -115,7 +137,7 @@ OURS = (
 )
 GRAD_CAM = (
     *("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM", "GradCAMElementWise"),
-    *("ScoreCAM", "AblationCAM"),
+    "ScoreCAM",
 )
 TORCH_CAM = ("GradCAM", "GradCAMpp", "XGradCAM", "LayerCAM", "ScoreCAM")
 CAPTUM = (
@@ -125,6 +147,7 @@ METHODS: dict[tuple[str, ...], Method] = {
     **{("Sightglass", TABLE[name].name): partial(sightglass, name, "class") for name in OURS},
     ("Sightglass", "LayerCAM, contrast"): partial(sightglass, "layercam", "contrast"),
     **{("pytorch-grad-cam", name): partial(grad_cam, name) for name in GRAD_CAM},
+    ("pytorch-grad-cam", "AblationCAM"): ablation,
     **{("pytorch-grad-cam", name): partial(eigen, name) for name in ("EigenCAM", "EigenGradCAM")},
     **{("torch-cam", name): partial(torch_cam, name) for name in TORCH_CAM},
     ("torch-cam", "SmoothGradCAMpp"): smooth,
@@ -140,6 +163,11 @@ def explain(method: Method, network: Network, picture: Tensor, target: int) -> M
     """Return a method's map of what raises the target; noise is the same in every run."""
     torch.manual_seed(SEED)
     np.random.seed(SEED)
-    with warnings.catch_warnings(action="ignore"):
-        values = method(network, picture.clone(), target)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            values = method(network, picture.clone(), target)
+    except ModelProblem as problem:
+        # A method that refuses a picture has not found its cause.
+        LOGGER.warning("%s", problem)
+        return None
     return None if values is None else np.maximum(np.nan_to_num(values), 0).astype(np.float32)

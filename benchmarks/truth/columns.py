@@ -36,6 +36,9 @@ class Column:
     """Of each picture the measures of each line."""
     measures: tuple[str, ...] = MEASURES
     kinds: list[str] = field(default_factory=list)
+    halves: list[str] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    """Of each picture the share that is the cause."""
     digest: str = ""
     """Of all pictures and their causes."""
     example: NDArray[np.uint8] | None = None
@@ -47,15 +50,20 @@ class Column:
 
     @property
     def lines(self) -> list[Line]:
-        return list(self.values[0])
+        """Return the lines of all pictures: one that cannot explain each network is none."""
+        return [line for line in self.values[0] if all(line in row for row in self.values)]
 
-    def add(self, row: dict[Line, list[float]], kind: str = "") -> None:
+    def add(self, row: dict[Line, list[float]], kind: str = "", half: str = "", share: float = 0.0) -> None:
         self.values.append(row)
         self.kinds.append(kind)
+        self.halves.append(half)
+        self.shares.append(share)
 
     def extend(self, other: Column) -> None:
         self.values += other.values
         self.kinds += other.kinds
+        self.halves += other.halves
+        self.shares += other.shares
 
     def best(self, measure: str = "hit") -> Line:
         """Return the best baseline, by default the one that most often hits the cause."""

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +11,6 @@ import torch
 from benchmarks import gpu, report, timing
 from benchmarks.__main__ import main
 from benchmarks.known import menus
-from benchmarks.known import run as known
-from benchmarks.known.protocols import faithfulness, figure, single_deletion
 from benchmarks.truth import report as truth_report
 from benchmarks.truth.columns import BASELINE, Column, holm
 from benchmarks.truth.measures import EMPTY, MEASURES, box_of, measured
@@ -128,41 +124,6 @@ def test_findings_are_written_as_they_are_read(tmp_path: Path, monkeypatch: pyte
         read = diagnosis._load_published()[row["task"], row["question"], row["method"]]
         assert (list(read.hit), read.fails) == (row["hit"], row["fails"])
     assert "| classify | where | LayerCAM |" in "\n".join(menus.section(findings))
-
-
-def test_removed_part_changes_the_picture_in_its_patch_alone() -> None:
-    whole, label, patches = figure(5)
-    bare, same, _ = figure(5, (2,))
-    changed = (whole != bare).any(0)
-    assert label == same and changed[patches[2]].any() and not changed[~patches[2]].any()
-    heat = sum((place + 1) * patch.astype(np.float32) for place, patch in enumerate(patches))
-    assert single_deletion(patches, np.arange(4, dtype=np.float32), heat) == {"single deletion": pytest.approx(1)}
-
-
-def test_deletion_of_the_box_first_is_faithful() -> None:
-    box, tensor = torch.tensor([[0.0, 0.0, 8.0, 8.0]]), torch.zeros(1, 3, 32, 32)
-    tensor[..., :8, :8] = 1
-
-    def answer(pictures: torch.Tensor) -> Any:
-        scores = pictures[:, 0, :8, :8].mean((1, 2))[:, None, None]
-        return SimpleNamespace(boxes=box.expand(len(pictures), 1, 4), scores=scores)
-
-    model: Any = SimpleNamespace(run=answer)
-    first, last = (faithfulness(model, tensor, box, 0, heat) for heat in (tensor[0, 0].numpy(), None))
-    assert first["deletion"] < 0.1 < last["deletion"] and first["insertion"] > 0.9
-
-
-def test_known_causes_of_hand_set_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(known, "PROTOCOLS", {name: known.PROTOCOLS[name] for name in ("handmade", "tetrominoes")})
-    monkeypatch.setattr(known, "SHORT", 1)
-    assert main(["known", "--short", "--json", str(tmp_path / "out.json")]) == 0
-    hits = json.loads((tmp_path / "out.json").read_text())["hits"]
-    assert [*hits] == ["pattern", "tetromino 8x8"]
-    # Where the slope is 0 and only a removal tells, no gradient of the layer finds the pattern.
-    assert hits["pattern"]["pytorch-grad-cam LayerCAM"][0] == hits["pattern"]["Sightglass LayerCAM"][0] == 0.8
-    assert "Nothing is better than the best baseline on: pattern" in capsys.readouterr().out
 
 
 def test_comparisons_are_corrected_together() -> None:
