@@ -332,8 +332,7 @@ def _look_closer(
     place = 0 if unit.kind == "picture" else unit.found
     if not 0 <= place < len(heatmaps):
         return None
-    finer: NDArray[np.uint8] = np.uint8(255 * heatmaps[place].values)
-    return finer
+    return (255 * heatmaps[place].values).astype(np.uint8)
 
 
 def explain_errors(

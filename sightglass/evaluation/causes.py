@@ -201,11 +201,16 @@ class _Tests:
 
     def hide(self, located: "_Located", image: Image) -> Trial:
         """Hide a wrong answer's evidence, and a random place instead."""
-        unit, right = located.unit, [False, False]
-        if located.where != CUT_OFF:
-            hidden = (_hide(image, mask) for mask in (located.strong, located.random))
-            right = [self.is_right(unit, self._answer(each)) for each in hidden]
-        return Trial(unit.id, unit.picture.key, unit.label, located.where, *right, located.grid)
+        unit = located.unit
+        trial = Trial(unit.id, unit.picture.key, unit.label, located.where, grid=located.grid)
+        if located.where == CUT_OFF:
+            return trial
+        repaired = self._is_right_without(located.strong, unit, image)
+        by_chance = self._is_right_without(located.random, unit, image)
+        return replace(trial, repaired=repaired, by_chance=by_chance)
+
+    def _is_right_without(self, mask: Mask, unit: ErrorUnit, image: Image) -> bool:
+        return self.is_right(unit, self._answer(_hide(image, mask)))
 
     def is_right(self, unit: ErrorUnit, answers: Sequence[Prediction]) -> bool:
         """Return whether the object or picture of a wrong answer is right by other answers."""
