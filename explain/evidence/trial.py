@@ -146,7 +146,9 @@ class _Trial:
             notes=self.notes,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
-        return measured if row is None or row.grad_fn is None else self._choose_default(measured, recorded, row)
+        if row is None or row.grad_fn is None or not len(row):
+            return measured
+        return self._choose_default(measured, recorded, row)
 
     @torch.no_grad()
     def _trace(self, path: str, plain: Values) -> bool:
