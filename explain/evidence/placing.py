@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain, product, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -186,11 +186,15 @@ class _Sight:
         self.visible = changes.max((1, 2)) > VISIBLE * changes.max()
         self.grid = MarkedGrid(changes, at) if self.visible.any() else None
 
-    def seen(self, cover: Cover) -> NDArray[np.bool_]:
-        """Return which marks are visible, and by a cover inside the grid, (M,)."""
+    def inside(self, cover: Cover) -> NDArray[np.bool_]:
+        """Return which marks are by a cover inside the grid, (M,)."""
         expected = _expected(self.at, cover)
         # At a crop's end a part of the mark is left, with another middle.
-        return np.asarray(self.visible & (expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
+        return np.asarray((expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
+
+    def seen(self, cover: Cover) -> NDArray[np.bool_]:
+        """Return which marks are visible, and by a cover inside the grid, (M,)."""
+        return self.visible & self.inside(cover)
 
     def distances(self, cover: Cover) -> Array:
         """Return how far visible marks are from a cover's places, (n, 2)."""
@@ -218,17 +222,17 @@ class _Sight:
 
 
 def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str] = ()) -> Layer:
-    """Return the finest measured layer up to this one in its part of the input."""
-    finest = layer
-    for other in by_path.values():
-        if other.path == layer.path:
-            break
-        if other.path in inferred:
-            continue
-        same = other.layout == "nchw" and other.cover == layer.cover and other.views == layer.views
-        if same and min(other.shape[1:]) >= min(finest.shape[1:]):
-            finest = other
-    return finest
+    """Return the finest measured layer up to this one in its part of the input, the first of equal ones.
+
+    Each later one spreads a mark over more of its grid.
+    """
+
+    def is_alike(other: Layer) -> bool:
+        in_same_part = other.cover == layer.cover and other.views == layer.views
+        return other.layout == "nchw" and in_same_part and other.path not in inferred
+
+    earlier = takewhile(lambda other: other.path != layer.path, by_path.values())
+    return max((*filter(is_alike, earlier), layer), key=lambda each: min(each.shape[1:]))
 
 
 def _allowed(layer: Layer, fine: Layer) -> Array:
@@ -267,6 +271,9 @@ def _is_near(layer: Layer, changed: Changes, before: Changes | None, limit: Call
     sights = _sights(layer, changed)
     usual = None if before is None else _sights(layer, before)
     for view, (cover, sight) in enumerate(zip(views_of(layer), sights, strict=False)):
+        expected = sight.inside(cover) if usual is None else usual[view].seen(cover)
+        if expected.any() and not sight.seen(cover).any():
+            return False
         distances = sight.distances(cover) if usual is None else sight.moves(usual[view], cover)
         if bool((distances > limit(sight)).any()):
             return False
@@ -293,28 +300,31 @@ def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
     covers: list[Cover] = []
     for view, region in enumerate(regions):
         sight = _Sight(changes[fine.path][:, view], at)
-        likely = [known[view]] if len(known) == len(regions) else []
-        likely += [_cover_of(region, flips) for flips in product((False, True), repeat=2)]
-        cover = _likeliest(sight, likely, float(_allowed(layer, fine).min()))
+        usual = known[view] if len(known) == len(regions) else None
+        regular = [_cover_of(region, flips) for flips in product((False, True), repeat=2)]
+        cover = _likeliest(sight, usual, regular, float(_allowed(layer, fine).min()))
         if cover is None:
             return None
         covers.append(cover)
     return covers
 
 
-def _likeliest(sight: _Sight, likely: Sequence[Cover], allowed: float) -> Cover | None:
-    """Return the first cover that marks fit, the likely ones before their own; None of none."""
+def _likeliest(sight: _Sight, usual: Cover | None, regular: Sequence[Cover], allowed: float) -> Cover | None:
+    """Return the first cover that marks fit, their own at last; None of none.
+
+    `usual`: where the layer lies in other pictures; it stands where too few marks are visible to say anything.
+    """
     if sight.grid is None or sight.visible.sum() < FEWEST:
-        return None
+        return usual
+    own = sight.fitted()
     # Marks alone are off by as much where convolutions spread them.
-    covers = [*likely, sight.fitted()]
-    residuals = [sight.residual(cover) for cover in covers]
-    fitting = next((cover for cover, off in zip(covers, residuals, strict=True) if off <= allowed), None)
-    if fitting is not None:
+    likely = [*regular, own] if usual is None else [usual, *regular, own]
+    fitting = next((cover for cover in likely if sight.residual(cover) <= allowed), None)
+    if fitting is not None or usual is None:
         return fitting
     # Where they are spread widely, the line through them is hardly another place.
-    spread = residuals[0] <= SPREAD * allowed and _distance(covers[0], covers[-1]) <= BESIDE * allowed
-    return covers[0] if spread else None
+    is_spread = sight.residual(usual) <= SPREAD * allowed and _distance(usual, own) <= BESIDE * allowed
+    return usual if is_spread else None
 
 
 def _distance(cover: Cover, other: Cover) -> float:

@@ -1,7 +1,7 @@
 """Where layers lie in a picture holds for its size, for what is in it, and for the model as it is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -17,6 +17,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture.image import load_bundled
+from sightglass.models.layers import WHOLE
 
 PICTURE = load_bundled("scene 1")
 OPTIONS: dict[str, Any] = {"targets": [0], "method": "hirescam", "layers": ["last"]}
@@ -143,7 +144,15 @@ def zoom(x: Tensor) -> Tensor:
     return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
 
+def brighter_half(x: Tensor) -> Tensor:
+    left, right = x.chunk(2, 3)
+    return left if left.mean() > right.mean() else right
+
+
 CONTENT = {
+    "brighter half": (brighter_half, (0, 0, 64, 0)),
+    "darker half": (lambda x: -brighter_half(-x), (0, 0, 0, 64)),
+    "brighter half, mirrored": (lambda x: brighter_half(x.flip(3)), (0, 0, 64, 0)),
     "crop to the foreground": (lambda x: F.interpolate(crop_foreground(x), (128, 128)), (24, 40, 48, 16)),
     "crop without resizing": (crop_foreground, (24, 40, 48, 16)),
     "face left": (face_left, (0, 0, 64, 0)),
@@ -160,6 +169,26 @@ def test_content_decides(name: str) -> None:
     for at in ((60, 88), (76, 72)):
         result = explainer(picture(128, 128, at, border) - 1e-4, **OPTIONS)
         assert hottest(result) == pytest.approx(at, abs=4.5)
+
+
+WIDE: dict[str, Callable[[], Sequence[nn.Module]]] = {
+    "dilation 6": lambda: [nn.Conv2d(16, 16, 3, padding=6, dilation=6)],
+    "15 by 15": lambda: [nn.Conv2d(16, 16, 15, padding=7)],
+    "pooling of 13": lambda: [nn.MaxPool2d(13, 1, 6)],
+    "six of 3 by 3": lambda: [layer for _ in range(6) for layer in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())],
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_fields_keep_the_place(name: str) -> None:
+    """Marks are spread in a layer whose cells see far, which is no other place."""
+    for seed in range(2):
+        torch.manual_seed(seed)
+        stem = [nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), *WIDE[name](), nn.BatchNorm2d(16), nn.ReLU()]
+        head = [nn.Conv2d(16, 16, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)]
+        explainer = Explainer(nn.Sequential(*stem, *head), preprocess={"size": 64})
+        for pixels in (PICTURE.pixels, np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)):
+            assert explainer(pixels, top_k=1, method="hirescam").evidence.layers[0].cover == WHOLE
 
 
 @pytest.mark.parametrize(
