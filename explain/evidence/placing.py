@@ -194,7 +194,7 @@ class _Sight:
 
     def seen(self, cover: Cover) -> NDArray[np.bool_]:
         """Return which marks are visible, and by a cover inside the grid, (M,)."""
-        return self.visible & self.inside(cover)
+        return np.asarray(self.visible & self.inside(cover))
 
     def distances(self, cover: Cover) -> Array:
         """Return how far visible marks are from a cover's places, (n, 2)."""
