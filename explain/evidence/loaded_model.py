@@ -359,7 +359,7 @@ class LoadedModel:
         """Return the id of the method that is taken where the options name none.
 
         The maps of a network of somebody's own may have cells so large that small causes lie anywhere in them
-        (benchmarks/results/small.md).
+        (`python -m benchmarks small`).
         """
         stated = self.adapter.spec.method
         if stated != METHOD or not (self.places_vary and self.gradients):
