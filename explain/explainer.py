@@ -186,7 +186,7 @@ class Explainer:
                 _ = loaded.survey
                 loaded.note_state()
         # Networks of users: their shortcuts are tried before the first explanation.
-        if loaded.adapter.spec.loader.partition(".")[0] in ("custom", "exported", "keras"):
+        if loaded.is_somebodys:
             loaded.verify()
         return loaded
 

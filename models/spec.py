@@ -16,6 +16,8 @@ ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""
 STATED: tuple[Task, ...] = (*ROWS, "segment")
 """Tasks that a caller may name of a module."""
+FEW_CELLS, FINE_METHOD = 7, "sharp"
+"""Cells of a side of a map below which small causes do not show, and the method that shows them."""
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
 HiResCAM finds the cause most often (benchmarks/results/truth-segmentation.md)."""

@@ -37,7 +37,7 @@ from sightglass.models.families.custom.state import ModuleState, read_state
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
-from sightglass.models.spec import METHOD, ModelSpec
+from sightglass.models.spec import FEW_CELLS, FINE_METHOD, METHOD, ModelSpec
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.placing import Placed
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 SIZES = 8
 """Sizes of inputs whose surveys are held."""
-FEW_CELLS, FINE_METHOD = 7, "sharp"
-"""Cells of a side of the default layer below which this method is the usual one."""
 SOMEBODYS = ("custom", "exported", "keras")
 """Loaders of networks whose forward anybody may have written."""
 SAME = 1e-5
@@ -243,8 +241,12 @@ class LoadedModel:
     @property
     def places_vary(self) -> bool:
         """Whether where its layers lie may depend on the picture: somebody wrote its forward."""
-        loader = self.adapter.spec.loader.partition(".")[0]
-        return self.adapter.gradients and (self.guard is not None or loader in SOMEBODYS)
+        return self.adapter.gradients and (self.guard is not None or self.is_somebodys)
+
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether it was loaded as a network that anybody may have written."""
+        return self.adapter.spec.loader.partition(".")[0] in SOMEBODYS
 
     def at(self, size: Size) -> "LoadedModel":
         """Return the model with its layers as measured for inputs (h, w)."""

@@ -43,6 +43,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.models.labels import same_classes
+from sightglass.models.spec import FINE_METHOD
 
 Frame = Any
 
@@ -317,16 +318,12 @@ def _read_trials(folder: Path) -> tuple[Trial, ...] | None:
     return read_json(folder / CAUSES, _TRIALS)
 
 
-FINER_METHOD = "sharp"
-"""Shows smaller evidence than a layer of few cells does."""
-
-
 def _look_closer(
     explainer: Explainer, options: Mapping[str, Any], image: Image, unit: ErrorUnit
 ) -> NDArray[np.uint8] | None:
     """Return a finer map of a wrong answer, uint8 (h, w); None where its model has none."""
     try:
-        heatmaps = explainer(image, **{**options, "method": FINER_METHOD}).heatmaps
+        heatmaps = explainer(image, **{**options, "method": FINE_METHOD}).heatmaps
     except ModelProblem:
         return None
     place = 0 if unit.kind == "picture" else unit.found
@@ -351,7 +348,7 @@ def explain_errors(
 
     heatmaps = explainer(find(report.errors[0].picture.key), **plan.options).heatmaps if report.errors else ()
     grid, look = None, None
-    if heatmaps and heatmaps[0].method != FINER_METHOD:
+    if heatmaps and heatmaps[0].method != FINE_METHOD:
         rows, columns = max((raw.shape for raw in heatmaps[0].raw), key=math.prod)
         grid = rows, columns
         look = partial(_look_closer, explainer, plan.options)

@@ -28,6 +28,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif.edits import cover
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Box
+from sightglass.models.spec import FEW_CELLS
 
 Mask = NDArray[np.bool_]
 
@@ -46,8 +47,6 @@ TRIES = 20
 CUT_OFF = "more than half of the object is cut off"
 FINER = ", by a finer map"
 """End of the name of a group whose evidence was located by a finer map than the run's."""
-FEW_CELLS = 7
-"""Cells of a side below which a map does not show where small evidence is."""
 Look = Callable[[Image, ErrorUnit], NDArray[np.uint8] | None]
 """Returns a finer map (h, w) of a wrong answer; None where there is none."""
 
