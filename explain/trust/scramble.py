@@ -34,6 +34,7 @@ from sightglass.explain.trust.controls import chance_level, outline, outline_cha
 from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import Adapter, freeze
 from sightglass.models.families.custom.guard import ModuleGuard
+from sightglass.models.families.custom.state import has_memory
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
 
@@ -60,7 +61,8 @@ def copy_loaded(loaded: LoadedModel) -> LoadedModel:
         LOGGER.info("%s cannot be copied", adapter.spec.id, exc_info=True)
         raise _not_copied(adapter) from error
     copied, original = (
-        {each.data_ptr() for each in part.parameters() if each.numel()} for part in (adapter.module, module)
+        {each.data_ptr() for each in part.parameters() if each.numel() and has_memory(each)}
+        for part in (adapter.module, module)
     )
     if copied & original:
         raise _not_copied(adapter)

@@ -133,11 +133,19 @@ def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tenso
 
 @cache
 def _fused() -> bool:
-    """Return whether PyTorch's fused operations exist and are correct."""
-    conv, values = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
-    with suppress(RuntimeError, AttributeError, TypeError), torch.no_grad():
-        result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), conv.bias)
-        return torch.allclose(result, nn.functional.silu(conv(values)), atol=1e-5)
+    """Return whether PyTorch's fused operations exist and are correct.
+
+    The answer holds for the whole process: no default device, autocast or hooks of the first call have a part in it.
+    """
+    kind: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+    with suppress(RuntimeError, AttributeError, TypeError), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        conv = nn.utils.skip_init(nn.Conv2d, 2, 3, 3, padding=1, **kind)  # type: ignore[no-untyped-call]
+        conv.weight.copy_(torch.linspace(-1, 1, conv.weight.numel(), **kind).view_as(conv.weight))
+        bias = torch.linspace(-1, 1, 3, **kind)
+        values = torch.linspace(-2, 2, 50, **kind).reshape(1, 2, 5, 5)
+        expected = nn.functional.silu(nn.functional.conv2d(values, conv.weight, bias, padding=1))
+        result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), bias)
+        return torch.allclose(result, expected, atol=1e-5)
     return False
 
 

@@ -25,6 +25,8 @@ from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from sightglass.models.families.custom.state import has_memory
+
 _LOCK = threading.RLock()
 """One for all modules, which may share parts."""
 _MODULE = vars(nn.Module())
@@ -248,6 +250,7 @@ class _Snapshot:
         if any(each.is_inference() for each in self.tensors):
             self._replace_inference()
         leaves = [each for each in self.tensors if each.is_leaf]
+        self.tensors = [*filter(has_memory, self.tensors)]
         self.trained = [each for each in leaves if each.requires_grad]
         self._undo += [(setattr, each, "grad", each.grad) for each in leaves]
         self._undo += [(setattr, each, "requires_grad", True) for each in self.trained]
@@ -347,11 +350,12 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(tensor, Tensor):
                     self._keep(tensor)
         out = func(*args, **(kwargs or {}))
-        arguments = {_storage_id(each) for each in tree_leaves(named) if isinstance(each, Tensor)}
-        self._allocated |= {_storage_id(each) for each in tree_leaves(out) if isinstance(each, Tensor)} - arguments
+        self._allocated |= _storage_ids(out) - _storage_ids(named)
         return out
 
     def _keep(self, tensor: Tensor) -> None:
+        if not has_memory(tensor):
+            return
         storage = tensor.untyped_storage()
         if (storage_id := storage._cdata) not in self._allocated:
             if storage_id not in self.before:
@@ -374,8 +378,10 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     tensor.data = alias
 
 
-def _storage_id(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
+def _storage_ids(values: Any) -> set[int]:
+    """Return what identifies the memory of all tensors in a tree."""
+    tensors = [each for each in tree_leaves(values) if isinstance(each, Tensor)]
+    return {int(each.untyped_storage()._cdata) for each in filter(has_memory, tensors)}
 
 
 @cache

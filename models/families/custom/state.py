@@ -29,6 +29,11 @@ MAX_DEPTH, MAX_OBJECTS = 4, 20_000
 """How deep, and how many, objects are read that a module's attributes and functions hold."""
 
 
+def has_memory(tensor: Tensor) -> bool:
+    """Return whether a tensor has memory of its own: sparse ones and those in oneDNN's layout have none."""
+    return torch._C._has_storage(tensor)
+
+
 @dataclass
 class ModuleState:
     """The parts, hooks and functions of a module, and the values that its passes may read."""
@@ -69,7 +74,8 @@ class ModuleState:
             self.values.append(value if value == value else "nan")
         elif isinstance(value, Tensor):
             self._add_identities([value], self.values)
-            self.values += [value.data_ptr(), 0 if value.is_inference() else value._version]
+            address = value.data_ptr() if has_memory(value) else 0
+            self.values += [address, 0 if value.is_inference() else value._version]
         elif isinstance(value, np.ndarray):
             self.values.append(zlib.crc32(value.tobytes()) if value.dtype != object else id(value))
         elif isinstance(value, nn.Module):

@@ -1,17 +1,20 @@
 """The quicker twin of a model: the same numbers, and never where somebody looks at what it skips."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torchvision.ops import FrozenBatchNorm2d
 
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.models.adapters.folding import conv_act, fold_copy
+from sightglass.models.adapters.folding import _fused, conv_act, fold_copy
 from sightglass.models.geometry import ModelInput
 from tests.folding import unfold
 
@@ -69,6 +72,32 @@ def test_a_convolution_and_its_activation_in_one_step(act, channels, kernel, str
         for batch, height, width in ((1, 20, 26), (3, 7, 7), (2, 1, 1)):
             pictures = picture(batch, channels, height, width).to(memory_format=layout)
             torch.testing.assert_close(conv_act(conv, act, pictures), act(conv(pictures)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def default_type() -> Iterator[None]:
+    """PyTorch's default type, put back afterwards."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("ambient", ["device", "autocast", "type", "hook", "seed"])
+def test_state_at_the_first_call_does_not_turn_fusing_off(ambient: str, default_type: None) -> None:
+    _fused.cache_clear()
+    before = torch.get_rng_state()
+    with ExitStack() as stack:
+        if ambient == "device":
+            stack.enter_context(torch.device("meta"))
+        if ambient == "autocast":
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+        if ambient == "type":
+            torch.set_default_dtype(torch.float64)
+        if ambient == "hook":
+            hook = register_module_forward_hook(lambda module, inputs, output: output + 1)
+            stack.callback(hook.remove)
+        assert _fused()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("watched", [0, 1])

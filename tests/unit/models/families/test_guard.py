@@ -8,10 +8,15 @@ import threading
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 from torch._dynamo import eval_frame
 from torch.utils import checkpoint
 
+from sightglass.explain import Explainer
+from sightglass.models.adapters.folding import _fused, conv_act
 from sightglass.models.families.custom import guard as guard_module
 from sightglass.models.families.custom.guard import ModuleGuard
 from tests.unit.explain.test_callers_module import Writer, everything
@@ -108,3 +113,55 @@ def test_guards_of_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures == []
     assert not any(thread.is_alive() for thread in threads)
     assert state_of(guards) == before
+
+
+def test_convolutions_are_packed_inside_a_guard() -> None:
+    conv, act, values = nn.Conv2d(2, 3, 3).requires_grad_(False), nn.SiLU(), torch.rand(1, 2, 8, 8)
+    _fused.cache_clear()
+    with ModuleGuard(conv).undone():
+        out = conv_act(conv, act, values)
+        assert _fused()
+    torch.testing.assert_close(out, act(conv(values)))
+
+
+class SparseHead(nn.Module):
+    """A classifier whose last weights are held in another layout than they are given in."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.features = nn.Conv2d(3, 8, 3, 2, 1)
+        with torch.no_grad():
+            self.features.weight.copy_(torch.randn(self.features.weight.shape, generator=generator))
+            self.features.bias.zero_()
+        weight = torch.randn(5, 8, generator=generator).relu()
+        self.layout = layout
+        self.dense = weight
+        if layout == "parameter":
+            self.weight = nn.Parameter(weight.to_sparse())
+        if layout == "buffer":
+            self.register_buffer("weight", weight.to_sparse())
+        if layout == "rows":
+            self.register_buffer("weight", weight.to_sparse_csr())
+        if layout == "attribute":
+            self.weight = weight.to_sparse()
+
+    def forward(self, picture: Tensor) -> Tensor:
+        features = self.features(picture).relu().mean((2, 3))
+        if self.layout == "packed":
+            features = features.to_mkldnn().to_dense()
+        if self.layout in ("packed", "dense"):
+            return features @ self.dense.T
+        weight = self.dense.to_sparse() if self.layout == "inside" else self.weight
+        return torch.sparse.mm(weight, features.T).T
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("layout", ["inside", "parameter", "buffer", "rows", "attribute", "packed"])
+def test_tensors_without_memory_of_their_own(layout: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    expected = Explainer(SparseHead("dense").eval())(picture, method="gradcam")
+    network = SparseHead(layout).eval()
+    result = Explainer(network)(picture, method="gradcam")
+    np.testing.assert_allclose(result.heatmaps[0].values, expected.heatmaps[0].values, atol=1e-6)
+    assert all(each.requires_grad for each in network.parameters())
