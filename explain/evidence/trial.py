@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d
 
 from sightglass.common.errors import describe_error
 from sightglass.explain.evidence.determinism import saved_copies
@@ -49,6 +49,11 @@ CHANNELS, CELLS = 16, 32
 """Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
 ASIDE, EVEN = 0.4, 14
 """Cells that an end of a grid of at most so many may lie beside the input's."""
+FIRST, LATER = 0.75, 1.0
+"""Cells that an end of the first grid may lie beside the input's (half a one by strides), and of those after it.
+
+Convolutions put marks aside at random, the deeper the more.
+"""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
 LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
@@ -131,6 +136,7 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
+        self._settle(few, first, recorded)
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
@@ -149,6 +155,52 @@ class _Trial:
         if row is None or row.grad_fn is None or not len(row):
             return measured
         return self._choose_default(measured, recorded, row)
+
+    def _settle(
+        self,
+        few: tuple[dict[Key, Array], Array],
+        layouts: Mapping[str, Sequence[Layout]],
+        recorded: Mapping[str, Tensor],
+    ) -> None:
+        """Move layers that lie a few cells beside their places: a margin is padded or left out on the way to them.
+
+        What shows nothing itself follows the layer that it is computed from. More marks are planted where `few` show
+        such a margin.
+        """
+        before = _sources(recorded)
+        if not self._moved_by(*few, before):
+            return
+        grids = {path: layouts[path] for path, layer in self.layers.items() if self._is_grid(layer)}
+        many = self._run(range(len(PLACES)), grids, within=self._smallest_crop())
+        self.layers |= self._moved_by(*many, before)
+        self.tokens = {count: self.layers.get(layer.path, layer) for count, layer in self.tokens.items()}
+
+    def _is_grid(self, layer: Layer) -> bool:
+        """Return whether marks show where a layer lies, and not its shape alone."""
+        return layer.layout == "nchw" and not layer.views and layer.path not in self.notes
+
+    def _moved_by(self, changes: dict[Key, Array], at: Array, before: Mapping[str, str]) -> dict[str, Layer]:
+        """Return the layers that marks show elsewhere, and those that follow them.
+
+        `before`: the layer that a layer is computed from.
+        """
+        moved: dict[str, Layer] = {}
+        latest: dict[Cover, Cover] = {}
+        for path in filter(self.layers.__contains__, self.every):
+            layer = self.layers[path]
+            source = self.layers.get(before.get(path, ""))
+            followed = latest.get(layer.cover, layer.cover)
+            if source is not None:
+                followed = moved.get(source.path, source).cover
+            marks = _marks_of(changes.get((path, "nchw")), at) if self._is_grid(layer) else None
+            if marks is None:
+                cover = followed if followed == latest.get(layer.cover) else layer.cover
+            else:
+                cover = marks.settled((followed, layer.cover), LATER if latest else FIRST)
+                latest[layer.cover] = cover
+            if cover != layer.cover:
+                moved[path] = replace(layer, cover=cover)
+        return moved
 
     @torch.no_grad()
     def _trace(self, path: str, plain: Values) -> bool:
@@ -225,9 +277,8 @@ class _Trial:
                 values = channels_first(output.detach(), layout)[0]
                 self.shapes[path, layout] = tuple(values.shape)
                 values = values[:: max(1, len(values) // CHANNELS)].float()
-                steps = [max(1, side // CELLS) for side in values.shape[1:]]
                 # Of several calls the last counts.
-                recorded[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
+                recorded[path, layout] = _coarser(values) if values.ndim == 3 else values.clone()
 
         with undone(self.adapter), watch(self.adapter.module, layouts, note):
             return self.adapter.run(tensor), recorded
@@ -409,6 +460,40 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
+
+
+def _marks_of(change: Array | None, at: Array) -> MarkedGrid | None:
+    """Return the marks that change a grid (M, h, w) visibly; None of too few."""
+    if change is None:
+        return None
+    visible = change.max((1, 2)) > VISIBLE * change.max()
+    return MarkedGrid(change[visible], at[visible]) if visible.sum() >= FEWEST else None
+
+
+def _sources(recorded: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the latest other layer that each one's output was computed from, by path."""
+    numbers = {output.grad_fn: number for number, output in enumerate(recorded.values()) if output.grad_fn is not None}
+    paths = [*recorded]
+    sources: dict[str, str] = {}
+    for node, number in numbers.items():
+        found: list[int] = []
+        seen = {node}
+        waiting = [node]
+        while waiting:
+            new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - seen
+            seen |= new
+            found += [numbers[parent] for parent in new if parent in numbers]
+            waiting += [parent for parent in new if parent not in numbers]
+        if found:
+            sources[paths[number]] = paths[max(found)]
+    return sources
+
+
+def _coarser(values: Tensor) -> Tensor:
+    """Return a map (C, h, w) averaged to about so many cells that cover all of it."""
+    sides = [math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:]]
+    averaged: Tensor = adaptive_avg_pool2d(values[None], sides)[0]
+    return averaged
 
 
 def _attend_to_itself(_: str, weights: Tensor) -> Tensor:
