@@ -161,6 +161,20 @@ class MarkedGrid:
         (down, errors_down), (across, errors_across) = lines
         return (down, across), np.array([errors_down, errors_across])
 
+    def turns(self, cells: float) -> bool:
+        """Return whether whole marks lie turned, by more than some cells from one end to the other."""
+        whole = self.whole.all(1)
+        if self.ends() is None or whole.sum() <= FEWEST:
+            return False
+        at, centres = self.at[whole], self.centres[whole]
+        columns = np.column_stack([at, np.ones(len(at))])
+        slopes, *_ = np.linalg.lstsq(columns, centres, rcond=None)
+        residual = centres - columns @ slopes
+        variance = (residual**2).sum(0) / (len(at) - columns.shape[1])
+        errors = np.sqrt(np.outer(np.linalg.inv(columns.T @ columns).diagonal(), variance))
+        across = np.abs(slopes[[1, 0], [0, 1]])
+        return bool((across > cells / self.sides + ERRORS * errors[[1, 0], [0, 1]]).any())
+
     def settled(self, likely: Sequence[Cover], cells: float) -> Cover:
         """Return the first likely cover that whole marks fit, or theirs where none does.
 
@@ -179,6 +193,15 @@ class MarkedGrid:
         """Whether so many marks are in line in so fine a grid that they say where it lies."""
         fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
         return fine and self.aside > MARGIN and self.misfit(self.cover, exact=False) < EXACT
+
+    @property
+    def shown(self) -> Cover:
+        """Where marks show the grid: the mirrored whole if they fit it, or their own cover."""
+        (down, _), (across, _) = self.cover
+        rows = (-1.0, 1.0) if down < 0 else (1.0, 0.0)
+        columns = (-1.0, 1.0) if across < 0 else (1.0, 0.0)
+        is_mirrored = min(down, across) < 0
+        return (rows, columns) if is_mirrored and self.misfit((rows, columns), exact=False) <= 1 else self.cover
 
     @property
     def aside(self) -> float:

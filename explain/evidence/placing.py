@@ -351,11 +351,15 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
     return placed
 
 
-def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
-    """Return the layers where they lie in this picture, by path; raises ModelProblem."""
+def find_places(
+    loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer], outputs: Sequence[Tensor]
+) -> dict[str, Layer]:
+    """Return the layers where they lie in this picture, by path; raises ModelProblem.
+
+    `outputs`: of the layers in this pass. They are others where something outside the model has moved them.
+    """
     paths = tuple(dict.fromkeys(layer.path for layer in layers))
-    digest = hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).digest()
-    key = (digest, tuple(tensor.shape), paths)
+    key = (_digest([tensor, *outputs]), tuple(tensor.shape), paths)
     if key not in loaded.places:
         with loaded.lock:
             loaded.places[key] = _find(loaded, tensor, [loaded.survey.by_path[path] for path in paths])
@@ -363,6 +367,14 @@ def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) ->
     if isinstance(placed, str):
         raise ModelProblem(placed)
     return placed
+
+
+def _digest(tensors: Sequence[Tensor]) -> bytes:
+    """Return the sha256 of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.digest()
 
 
 def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:

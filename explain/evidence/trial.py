@@ -22,6 +22,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from sightglass.common.errors import describe_error
 from sightglass.explain.evidence.determinism import saved_copies
 from sightglass.explain.evidence.layers import as_map, watch
+from sightglass.explain.evidence.margins import Margins, sources
 from sightglass.explain.evidence.marks import (
     EXACT,
     FULL,
@@ -49,11 +50,6 @@ CHANNELS, CELLS = 16, 32
 """Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
 ASIDE, EVEN = 0.4, 14
 """Cells that an end of a grid of at most so many may lie beside the input's."""
-FIRST, LATER = 0.75, 1.0
-"""Cells that an end of the first grid may lie beside the input's (half a one by strides), and of those after it.
-
-Convolutions put marks aside at random, the deeper the more.
-"""
 SAME = 1e-3
 """Cosine distance below which two classes have the same map."""
 LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
@@ -162,45 +158,23 @@ class _Trial:
         layouts: Mapping[str, Sequence[Layout]],
         recorded: Mapping[str, Tensor],
     ) -> None:
-        """Move layers that lie a few cells beside their places: a margin is padded or left out on the way to them.
+        """Move layers that lie a few cells beside their places; more marks are planted where `few` show a margin."""
+        before, inferred = sources(recorded), {*self.notes}
 
-        What shows nothing itself follows the layer that it is computed from. More marks are planted where `few` show
-        such a margin.
-        """
-        before = _sources(recorded)
-        if not self._moved_by(*few, before):
+        def margins(changes: dict[Key, Array], at: Array) -> Margins:
+            grids = {path: change for (path, layout), change in changes.items() if layout == "nchw"}
+            layers = [self.layers[path] for path in self.every if path in self.layers]
+            return Margins(layers, before, inferred, grids, at)
+
+        shown = margins(*few)
+        if not (shown.moved or shown.turned):
             return
-        grids = {path: layouts[path] for path, layer in self.layers.items() if self._is_grid(layer)}
-        many = self._run(range(len(PLACES)), grids, within=self._smallest_crop())
-        self.layers |= self._moved_by(*many, before)
+        grids = {path: layouts[path] for path, layer in self.layers.items() if layer.layout == "nchw"}
+        found = margins(*self._run(range(len(PLACES)), grids, within=self._smallest_crop()))
+        if found.turned:
+            self.notes[""] = "Its forward turns the picture, which maps of its layers do not undo."
+        self.layers |= found.moved
         self.tokens = {count: self.layers.get(layer.path, layer) for count, layer in self.tokens.items()}
-
-    def _is_grid(self, layer: Layer) -> bool:
-        """Return whether marks show where a layer lies, and not its shape alone."""
-        return layer.layout == "nchw" and not layer.views and layer.path not in self.notes
-
-    def _moved_by(self, changes: dict[Key, Array], at: Array, before: Mapping[str, str]) -> dict[str, Layer]:
-        """Return the layers that marks show elsewhere, and those that follow them.
-
-        `before`: the layer that a layer is computed from.
-        """
-        moved: dict[str, Layer] = {}
-        latest: dict[Cover, Cover] = {}
-        for path in filter(self.layers.__contains__, self.every):
-            layer = self.layers[path]
-            source = self.layers.get(before.get(path, ""))
-            followed = latest.get(layer.cover, layer.cover)
-            if source is not None:
-                followed = moved.get(source.path, source).cover
-            marks = _marks_of(changes.get((path, "nchw")), at) if self._is_grid(layer) else None
-            if marks is None:
-                cover = followed if followed == latest.get(layer.cover) else layer.cover
-            else:
-                cover = marks.settled((followed, layer.cover), LATER if latest else FIRST)
-                latest[layer.cover] = cover
-            if cover != layer.cover:
-                moved[path] = replace(layer, cover=cover)
-        return moved
 
     @torch.no_grad()
     def _trace(self, path: str, plain: Values) -> bool:
@@ -364,8 +338,8 @@ class _Trial:
         if misfit > 1 and not search and (unknown or not (constant or coarse)):
             return False
         if misfit > 1 and clear is not None and len(shape) == 3 and clear.shows_cover:
-            self.covers.append(clear.cover)
-            placed = replace(placed, cover=clear.cover)
+            self.covers.append(clear.shown)
+            placed = replace(placed, cover=clear.shown)
         elif misfit > 1:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
             # Of another shape than the input, it may be patches by their pixels.
@@ -462,38 +436,10 @@ class _Trial:
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
 
 
-def _marks_of(change: Array | None, at: Array) -> MarkedGrid | None:
-    """Return the marks that change a grid (M, h, w) visibly; None of too few."""
-    if change is None:
-        return None
-    visible = change.max((1, 2)) > VISIBLE * change.max()
-    return MarkedGrid(change[visible], at[visible]) if visible.sum() >= FEWEST else None
-
-
-def _sources(recorded: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the latest other layer that each one's output was computed from, by path."""
-    numbers = {output.grad_fn: number for number, output in enumerate(recorded.values()) if output.grad_fn is not None}
-    paths = [*recorded]
-    sources: dict[str, str] = {}
-    for node, number in numbers.items():
-        found: list[int] = []
-        seen = {node}
-        waiting = [node]
-        while waiting:
-            new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - seen
-            seen |= new
-            found += [numbers[parent] for parent in new if parent in numbers]
-            waiting += [parent for parent in new if parent not in numbers]
-        if found:
-            sources[paths[number]] = paths[max(found)]
-    return sources
-
-
 def _coarser(values: Tensor) -> Tensor:
     """Return a map (C, h, w) averaged to about so many cells that cover all of it."""
-    sides = [math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:]]
-    averaged: Tensor = adaptive_avg_pool2d(values[None], sides)[0]
-    return averaged
+    height, width = (math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:])
+    return adaptive_avg_pool2d(values[None], (height, width))[0]
 
 
 def _attend_to_itself(_: str, weights: Tensor) -> Tensor:
