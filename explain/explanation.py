@@ -210,7 +210,8 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
-        all_notes = tuple(dict.fromkeys((*notes, *limits, *_describe_idle_layers(raw, method, options), *raw.notes)))
+        idle = _describe_idle_layers(evidence, raw, method, options)
+        all_notes = tuple(dict.fromkeys((*notes, *limits, *idle, *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         result = Explanation(
             image, spec, predictions, scaled, options, evidence, timings, all_notes, finished, input_notes=notes
@@ -249,7 +250,7 @@ def _describe_hiding(loaded: LoadedModel, method: Method) -> list[str]:
     if not measured or method.family != "mask":
         return []
     lacks = "was measured to have a place in the picture" if loaded.survey.unplaced else "returns a map"
-    lacks = "can be recorded" if loaded.survey.notes else lacks
+    lacks = "can be recorded" if loaded.survey.in_transform else lacks
     return [f"None of its layers {lacks}: maps come from hiding parts of the picture."]
 
 
@@ -272,9 +273,11 @@ def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:
     return []
 
 
-def _describe_idle_layers(raw: RawMaps, method: Method, options: Options) -> list[str]:
+def _describe_idle_layers(evidence: Evidence, raw: RawMaps, method: Method, options: Options) -> list[str]:
     """Return a sentence on chosen layers that no map depends on."""
-    if not options.layers or not raw.maps or method.weighed or not {*options.layers}.isdisjoint(raw.layers):
+    # A layer may have several names, of which its map has one.
+    chosen = {*options.layers, *evidence.paths}
+    if not options.layers or not raw.maps or method.weighed or not chosen.isdisjoint(raw.layers):
         return []
     return [f"layers={','.join(options.layers)} has no effect with this method."]
 

@@ -219,7 +219,7 @@ class Evidence:
         if (apart := self._pass_apart()) is not None:
             self.layers = apart[0].locate(apart[1])
         else:
-            found = find_places(self.loaded, self.tensor, self.layers)
+            found = find_places(self.loaded, self.tensor, self.layers, self.activations)
             survey = self.loaded.survey.moved(found)
             if survey is not self.loaded.survey:
                 self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
@@ -230,7 +230,9 @@ class Evidence:
         """Return the layers where they lie in one picture of this pass."""
         if self._placed:
             return self.layers
-        found = find_places(self.loaded, self.tensor[picture : picture + 1], self.layers)
+        one = slice(picture, picture + 1)
+        outputs = [activation[one] for activation in self.activations]
+        found = find_places(self.loaded, self.tensor[one], self.layers, outputs)
         return tuple(_moved(layer, found[layer.path]) for layer in self.layers)
 
     def _pass_apart(self) -> tuple[ReceivedPass, int] | None:

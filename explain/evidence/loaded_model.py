@@ -40,7 +40,7 @@ from sightglass.models.load import load
 from sightglass.models.spec import FEW_CELLS, FINE_METHOD, METHOD, ModelSpec
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.placing import Placed
+    from sightglass.explain.evidence.placing import Changes, Placed
     from sightglass.explain.options import Options
     from sightglass.explain.received.model import ReceivedPass
 
@@ -87,6 +87,8 @@ class LoadedModel:
         """Those of inputs of other sizes, the latest last."""
         self.places: OrderedDict[Hashable, Placed] = OrderedDict()
         """Where layers lie in the latest pictures, the latest last."""
+        self.usual_changes: OrderedDict[Hashable, Changes | None] = OrderedDict()
+        """What marks showed in the photograph when its survey held, by size, marks and layers."""
         self._measured: tuple[ModuleState, Tensor] | None = None
         """What a caller's module was when it was measured, and its answer to the photograph."""
 
@@ -233,7 +235,7 @@ class LoadedModel:
             self.probed = (blank.shape[-2], blank.shape[-1])
             return survey(adapter, blank)
 
-    def _survey_at(self, size: Size) -> Survey:
+    def survey_anew(self, size: Size) -> Survey:
         """Return the inside of the model as measured for inputs (h, w)."""
         with self.lock:
             return examine(self.adapter.probe(), self.move_input, size)[0]
@@ -258,7 +260,7 @@ class LoadedModel:
             return usual
         with self.lock:
             if size not in self._surveys:
-                self._surveys[size] = usual._survey_at(size)
+                self._surveys[size] = usual.survey_anew(size)
             measured = keep_latest(self._surveys, size, SIZES)
         return self.with_survey(measured, size)
 
@@ -275,7 +277,7 @@ class LoadedModel:
     def note_state(self) -> None:
         """Note what a caller's module is, and what it answers to the photograph."""
         if self.guard is not None:
-            answer = self._answer_photograph()
+            answer, _ = self._answer_photograph()
             self._measured = None if answer is None else (self._read_state(self.guard), answer)
 
     @property
@@ -286,9 +288,12 @@ class LoadedModel:
         state, (before, answer) = self._read_state(self.guard), self._measured
         if state == before:
             return False
-        now = self._answer_photograph()
+        now, written = self._answer_photograph()
         # Why one fails, its pass on the picture says.
         if now is not None and (state.structure != before.structure or not same_answer(now, answer, SAME)):
+            return True
+        # A counter says nothing; what no pass changes was changed by somebody, who may have exchanged two views.
+        if state.differs(before) - written:
             return True
         self._measured = state, answer
         self._surveys.clear()
@@ -301,16 +306,20 @@ class LoadedModel:
         with guard.lock:
             return read_state(guard.module)
 
-    def _answer_photograph(self) -> Tensor | None:
-        """Return the answer to the photograph of the measurement; None where there is none."""
+    def _answer_photograph(self) -> tuple[Tensor | None, set[object]]:
+        """Return the answer to the photograph of the measurement, and the places of values that the pass writes into.
+
+        None where there is no answer.
+        """
         try:
             with own_random_state(seed=0), self.lock, torch.no_grad():
-                tensor = photograph(self.adapter, self.move_input)
-                return self.adapter.answer_row(self.adapter.run(tensor)).detach().clone()
+                tensor, before = photograph(self.adapter, self.move_input), read_state(self.adapter.module)
+                answer = self.adapter.answer_row(self.adapter.run(tensor)).detach().clone()
+                return answer, read_state(self.adapter.module).differs(before)
         # Somebody's forward may raise anything.
         except Exception:
             LOGGER.info("%s does not answer to the photograph", self.adapter.spec.id, exc_info=True)
-            return None
+            return None, set()
 
     def _blank(self) -> tuple[Adapter, Tensor]:
         """Return a runnable adapter and an empty picture for it."""
@@ -417,7 +426,7 @@ class LoadedModel:
     def without_layers(self) -> str:
         """What a sentence says of a model without `gradients`, after its name."""
         measured = self.adapter.gradients
-        if measured and self.survey.notes:
+        if measured and self.survey.in_transform:
             return "has no layer that can be recorded"
         return "has no layer with a place in the picture" if measured else "only answers, no layer of it can be seen"
 

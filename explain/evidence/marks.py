@@ -19,7 +19,7 @@ from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import SCENES
 from sightglass.models.families.custom.guard import ModuleGuard
 from sightglass.models.layers import Cover
-from sightglass.models.picture_functions import SIDE
+from sightglass.models.picture_functions import FEWEST, SIDE
 
 VISIBLE, ROUNDING = 1e-3, 1e-5
 """Least change by a mark: as a share of the largest by any, and of the output's largest number."""
@@ -33,6 +33,14 @@ FULL = 8
 """Marks, and cells of a side, from which on a cover is measured."""
 MARGIN = 0.1
 """Largest share of a side that convolutions without padding may cut off, which is no place of its own."""
+COMPACT = 0.08
+"""Largest deviation of the places that change with a mark, in shares, where their middle is the mark's."""
+FINE = 12
+"""Cells of a side from which on convolutions put marks aside by less than a margin does."""
+FOLLOWED = 1.5
+"""Misfit up to which a coarse grid lies where the one before it lies."""
+ERRORS = 2.0
+"""Standard errors beyond which a grid's end is elsewhere."""
 Array = NDArray[np.float64]
 
 
@@ -76,6 +84,22 @@ def fitted_cover(at: Array, centres: Array) -> Cover:
     return (down, top), (across, left)
 
 
+def _line(at: Array, centres: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the line (scale, start) through marks (M,) and their centres, and its errors at both ends."""
+    aside = at - at.mean()
+    scale = float(aside @ centres / (aside @ aside))
+    start = float(centres.mean()) - scale * float(at.mean())
+    residual = centres - scale * at - start
+    variance = float(residual @ residual) / (len(at) - 2)
+    errors = [math.sqrt(variance * (1 / len(at) + (end - at.mean()) ** 2 / (aside @ aside))) for end in (0, 1)]
+    return (scale, start), (errors[0], errors[1])
+
+
+def _ends(cover: Cover) -> Array:
+    """Return where the input's ends lie in a grid, (2, 2), in shares."""
+    return np.array([(start, start + scale) for scale, start in cover])
+
+
 @contextmanager
 def undone(adapter: Adapter) -> Iterator[None]:
     """Put back on exit what a measuring pass changes."""
@@ -98,11 +122,15 @@ class MarkedGrid:
         peaks = np.maximum(changes - others, 0) / (others + changes.mean())
         peaks[peaks < peaks.max((1, 2), keepdims=True) / 2] = 0
         self.sharp = float(np.median((peaks > 0).mean((1, 2)))) < SHARP
+        rows, columns = peaks.any(2), peaks.any(1)
+        self.whole = np.stack([~(lines[:, 0] | lines[:, -1]) for lines in (rows, columns)], 1)
+        """Which marks change no end of the grid, (M, 2): of others a part is cut off, and the middle moves."""
         peaks /= peaks.sum((1, 2), keepdims=True) + 1e-30
         shares = [(peaks.sum(2 - axis), (np.arange(side) + 0.5) / side) for axis, side in enumerate(self.sides)]
         self.centres = np.stack([weights @ places for weights, places in shares], 1)
         spread = np.stack([weights @ places**2 for weights, places in shares], 1) - self.centres**2
-        self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), np.sqrt(np.median(spread, 0).clip(0)))
+        self.spread = np.sqrt(np.median(spread, 0).clip(0))
+        self.unit = np.maximum(np.maximum(1 / self.sides, SIDE), self.spread)
         self.cover = fitted_cover(at, self.centres)
         with np.errstate(invalid="ignore"):
             self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
@@ -121,11 +149,59 @@ class MarkedGrid:
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
+    def ends(self) -> tuple[Cover, Array] | None:
+        """Return where whole marks say that the grid lies, and the errors of its ends in shares, (2, 2).
+
+        None where too few are whole, or the grid is too coarse to say.
+        """
+        is_coarse = self.sides.min() < FINE or self.spread.max() > COMPACT
+        if is_coarse or self.whole.sum(0).min() < FEWEST:
+            return None
+        lines = [_line(self.at[whole, axis], self.centres[whole, axis]) for axis, whole in enumerate(self.whole.T)]
+        (down, errors_down), (across, errors_across) = lines
+        return (down, across), np.array([errors_down, errors_across])
+
+    def turns(self, cells: float) -> bool:
+        """Return whether whole marks lie turned, by more than some cells from one end to the other."""
+        whole = self.whole.all(1)
+        if self.ends() is None or whole.sum() <= FEWEST:
+            return False
+        at, centres = self.at[whole], self.centres[whole]
+        columns = np.column_stack([at, np.ones(len(at))])
+        slopes, *_ = np.linalg.lstsq(columns, centres, rcond=None)
+        residual = centres - columns @ slopes
+        variance = (residual**2).sum(0) / (len(at) - columns.shape[1])
+        errors = np.sqrt(np.outer(np.linalg.inv(columns.T @ columns).diagonal(), variance))
+        across = np.abs(slopes[[1, 0], [0, 1]])
+        return bool((across > cells / self.sides + ERRORS * errors[[1, 0], [0, 1]]).any())
+
+    def settled(self, likely: Sequence[Cover], cells: float) -> Cover:
+        """Return the first likely cover that whole marks fit, or theirs where none does.
+
+        `cells`: how far an end may be off. Where marks are spread too widely, their middles alone are to fit.
+        """
+        found = self.ends()
+        if found is None:
+            return next((cover for cover in likely if self.misfit(cover, exact=False) <= FOLLOWED), likely[-1])
+        own, errors = found
+        limit = cells / self.sides[:, None] + ERRORS * errors
+
+        return next((cover for cover in likely if (np.abs(_ends(cover) - _ends(own)) <= limit).all()), own)
+
     @property
     def shows_cover(self) -> bool:
         """Whether so many marks are in line in so fine a grid that they say where it lies."""
         fine = min(*self.sides, len(self.at)) >= FULL and min(abs(scale) for scale, _ in self.cover) > SMALLEST
         return fine and self.aside > MARGIN and self.misfit(self.cover, exact=False) < EXACT
+
+    @property
+    def shown(self) -> Cover:
+        """Where marks show the grid: the mirrored whole if they fit it, or their own cover."""
+        (down, _), (across, _) = self.cover
+        rows = (-1.0, 1.0) if down < 0 else (1.0, 0.0)
+        columns = (-1.0, 1.0) if across < 0 else (1.0, 0.0)
+        is_mirrored = min(down, across) < 0
+        return (rows, columns) if is_mirrored and self.misfit((rows, columns), exact=False) <= 1 else self.cover
 
     @property
     def aside(self) -> float:

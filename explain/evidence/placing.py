@@ -63,6 +63,8 @@ ENDS = 0.05
 """Share of a grid at its ends in which a mark's middle cannot be told."""
 Region = tuple[tuple[float, float], tuple[float, float]]
 """First and last row and column that are read, in shares of the input's sides."""
+Changes = tuple[dict[str, Array], Array]
+"""What `_Marked.changes` returns."""
 Placed = dict[str, Layer] | str
 """The layers of one picture by path, or the sentence on why they have no place in it."""
 
@@ -83,7 +85,7 @@ class _Marked:
         self.adapter, self.tensor, self.inverse = adapter, tensor, invert(tensor)
 
     @torch.no_grad()
-    def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> tuple[dict[str, Array], Array]:
+    def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> Changes:
         """Return changes by each mark, (M, V, h, w), and the marks' centres.
 
         A layer whose shape changes with a mark has no changes, (M, 0, 1, 1). A mark changes little of what others do
@@ -241,10 +243,6 @@ def _allowed(layer: Layer, fine: Layer) -> Array:
     return np.maximum(HALF / np.array(layer.shape[1:]), FINE / cells)
 
 
-Changes = tuple[dict[str, Array], Array]
-"""What `_Marked.changes` returns."""
-
-
 def _agrees(layers: Sequence[Layer], changed: Changes, before: Changes | None = None) -> bool:
     """Return whether marks show a layer, and its finest one, where measured.
 
@@ -353,11 +351,15 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
     return placed
 
 
-def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> dict[str, Layer]:
-    """Return the layers where they lie in this picture, by path; raises ModelProblem."""
+def find_places(
+    loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer], outputs: Sequence[Tensor]
+) -> dict[str, Layer]:
+    """Return the layers where they lie in this picture, by path; raises ModelProblem.
+
+    `outputs`: of the layers in this pass. They are others where something outside the model has moved them.
+    """
     paths = tuple(dict.fromkeys(layer.path for layer in layers))
-    digest = hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).digest()
-    key = (digest, tuple(tensor.shape), paths)
+    key = (_digest([tensor, *outputs]), tuple(tensor.shape), paths)
     if key not in loaded.places:
         with loaded.lock:
             loaded.places[key] = _find(loaded, tensor, [loaded.survey.by_path[path] for path in paths])
@@ -365,6 +367,14 @@ def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) ->
     if isinstance(placed, str):
         raise ModelProblem(placed)
     return placed
+
+
+def _digest(tensors: Sequence[Tensor]) -> bytes:
+    """Return the sha256 of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.digest()
 
 
 def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:
@@ -392,13 +402,27 @@ def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> lis
     places = _inside(CHECKED, _region_of(layers[0].cover))
     changed = marked.changes(places, [*watched.values()])
     moved = [pair for pair in pairs if not _agrees(pair, changed)]
-    if moved:
-        # Unpadded convolutions put marks a little aside in any picture.
-        size = (marked.tensor.shape[-2], marked.tensor.shape[-1])
+    # Unpadded convolutions put marks a little aside in any picture.
+    before = _usual_changes(loaded, marked, places, [*watched.values()]) if moved else None
+    return moved if before is None else [pair for pair in moved if not _agrees(pair, changed, before)]
+
+
+def _usual_changes(
+    loaded: LoadedModel, marked: _Marked, places: Sequence[Sequence[float]], layers: Sequence[Layer]
+) -> Changes | None:
+    """Return what the same marks showed in the photograph while its survey held; None where it holds no more.
+
+    A state outside the module may have moved its layers without a sign: they are measured once again before what the
+    photograph shows now is taken for what it showed then.
+    """
+    size = (marked.tensor.shape[-2], marked.tensor.shape[-1])
+    key = (size, tuple(map(tuple, places)), tuple(layer.path for layer in layers))
+    if key not in loaded.usual_changes:
         usual = _Marked(loaded.adapter, photograph(loaded.adapter, loaded.move_input, size))
-        before = usual.changes(places, [*watched.values()])
-        moved = [pair for pair in moved if not _agrees(pair, changed, before)]
-    return moved
+        changes = usual.changes(places, layers)
+        now = loaded.survey_anew(size).by_path
+        loaded.usual_changes[key] = changes if all(now.get(layer.path) == layer for layer in layers) else None
+    return keep_latest(loaded.usual_changes, key, PICTURES)
 
 
 def _with_witnesses(survey: Survey, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:

@@ -68,6 +68,11 @@ class Survey:
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence on what was not measured or recorded, by the path of the layer; of all by the empty path."""
 
+    @property
+    def in_transform(self) -> bool:
+        """Whether a layer ran within a transform of torch.func."""
+        return any(IN_TRANSFORM in note for note in self.notes.values())
+
     def moved(self, placed: Mapping[str, Layer]) -> "Survey":
         """Return the survey with some layers, and those that lay with them, moved."""
         covers = {self.by_path[path].cover: layer.cover for path, layer in placed.items() if not layer.views}

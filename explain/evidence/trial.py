@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d
 
 from sightglass.common.errors import describe_error
 from sightglass.explain.evidence.determinism import saved_copies
 from sightglass.explain.evidence.layers import as_map, watch
+from sightglass.explain.evidence.margins import Margins, sources
 from sightglass.explain.evidence.marks import (
     EXACT,
     FULL,
@@ -131,6 +132,7 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
+        self._settle(few, first, recorded)
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
@@ -149,6 +151,30 @@ class _Trial:
         if row is None or row.grad_fn is None or not len(row):
             return measured
         return self._choose_default(measured, recorded, row)
+
+    def _settle(
+        self,
+        few: tuple[dict[Key, Array], Array],
+        layouts: Mapping[str, Sequence[Layout]],
+        recorded: Mapping[str, Tensor],
+    ) -> None:
+        """Move layers that lie a few cells beside their places; more marks are planted where `few` show a margin."""
+        before, inferred = sources(recorded), {*self.notes}
+
+        def margins(changes: dict[Key, Array], at: Array) -> Margins:
+            grids = {path: change for (path, layout), change in changes.items() if layout == "nchw"}
+            layers = [self.layers[path] for path in self.every if path in self.layers]
+            return Margins(layers, before, inferred, grids, at)
+
+        shown = margins(*few)
+        if not (shown.moved or shown.turned):
+            return
+        grids = {path: layouts[path] for path, layer in self.layers.items() if layer.layout == "nchw"}
+        found = margins(*self._run(range(len(PLACES)), grids, within=self._smallest_crop()))
+        if found.turned:
+            self.notes[""] = "Its forward turns the picture, which maps of its layers do not undo."
+        self.layers |= found.moved
+        self.tokens = {count: self.layers.get(layer.path, layer) for count, layer in self.tokens.items()}
 
     @torch.no_grad()
     def _trace(self, path: str, plain: Values) -> bool:
@@ -225,9 +251,8 @@ class _Trial:
                 values = channels_first(output.detach(), layout)[0]
                 self.shapes[path, layout] = tuple(values.shape)
                 values = values[:: max(1, len(values) // CHANNELS)].float()
-                steps = [max(1, side // CELLS) for side in values.shape[1:]]
                 # Of several calls the last counts.
-                recorded[path, layout] = avg_pool2d(values, steps) if values.ndim == 3 else values.clone()
+                recorded[path, layout] = _coarser(values) if values.ndim == 3 else values.clone()
 
         with undone(self.adapter), watch(self.adapter.module, layouts, note):
             return self.adapter.run(tensor), recorded
@@ -313,8 +338,8 @@ class _Trial:
         if misfit > 1 and not search and (unknown or not (constant or coarse)):
             return False
         if misfit > 1 and clear is not None and len(shape) == 3 and clear.shows_cover:
-            self.covers.append(clear.cover)
-            placed = replace(placed, cover=clear.cover)
+            self.covers.append(clear.shown)
+            placed = replace(placed, cover=clear.shown)
         elif misfit > 1:
             contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
             # Of another shape than the input, it may be patches by their pixels.
@@ -409,6 +434,12 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
+
+
+def _coarser(values: Tensor) -> Tensor:
+    """Return a map (C, h, w) averaged to about so many cells that cover all of it."""
+    height, width = (math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:])
+    return adaptive_avg_pool2d(values[None], (height, width))[0]
 
 
 def _attend_to_itself(_: str, weights: Tensor) -> Tensor:

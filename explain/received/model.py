@@ -337,7 +337,7 @@ class ReceivedModel(LoadedModel):
         found, self.probed = self.home.ask("survey", self._received.chain, None)
         return cast("Survey", found)
 
-    def _survey_at(self, size: Size) -> Survey:
+    def survey_anew(self, size: Size) -> Survey:
         found, _ = self.home.ask("survey", self._received.chain, size)
         return cast("Survey", found)
 

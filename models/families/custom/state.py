@@ -25,6 +25,12 @@ STANDARD = vars(nn.Module()).keys()
 TENSORS = ("_parameters", "_buffers")
 LIBRARIES = ("torch", "torchvision", "timm", "transformers", "ultralytics", "numpy")
 """Packages whose functions nobody changes."""
+GLOBAL_HOOKS: tuple[dict[int, object], ...] = tuple(
+    table
+    for name, table in sorted(vars(torch.nn.modules.module).items())
+    if name.startswith("_global_") and "hooks" in name
+)
+"""The hooks of all modules of the process."""
 MAX_DEPTH, MAX_OBJECTS = 4, 20_000
 """How deep, and how many, objects are read that a module's attributes and functions hold."""
 
@@ -39,7 +45,10 @@ class ModuleState:
     """The parts, hooks and functions of a module, and the values that its passes may read."""
 
     structure: list[object] = field(default_factory=list)
-    values: list[object] = field(default_factory=list)
+    values: dict[object, list[object]] = field(default_factory=dict)
+    """By the module and the name of its attribute that holds them; of classes and tensors by None."""
+    _place: object = field(default=None, compare=False)
+    """Whose values are read now."""
     _kept: list[object] = field(default_factory=list, repr=False, compare=False)
     """What the numbers of objects are of, so that no other object gets one of them."""
     _seen: set[int] = field(default_factory=set, repr=False, compare=False)
@@ -61,23 +70,34 @@ class ModuleState:
                 self.structure += table
                 self._add_identities(table.values())
         for name in sorted(attributes.keys() - STANDARD):
-            self.values.append(name)
+            around, self._place = self._place, (id(part), name)
             self.add(attributes[name], 0)
+            self._place = around
         for child in part.children():
             self.add_part(child)
+
+    def differs(self, other: ModuleState) -> set[object]:
+        """Return the places of values that another state has otherwise."""
+        places = self.values.keys() | other.values.keys()
+        return {place for place in places if self.values.get(place) != other.values.get(place)}
+
+    @property
+    def _row(self) -> list[object]:
+        """The values at the place that is read now."""
+        return self.values.setdefault(self._place, [])
 
     def add(self, value: Any, depth: int) -> None:
         """Add what an attribute, a container or a function holds."""
         kind = type(value)
         if kind in ATOMS:
             # NaN is unlike itself.
-            self.values.append(value if value == value else "nan")
+            self._row.append(value if value == value else "nan")
         elif isinstance(value, Tensor):
-            self._add_identities([value], self.values)
+            self._add_identities([value], self._row)
             address = value.data_ptr() if has_memory(value) else 0
-            self.values += [address, 0 if value.is_inference() else value._version]
+            self._row.extend([address, 0 if value.is_inference() else value._version])
         elif isinstance(value, np.ndarray):
-            self.values.append(zlib.crc32(value.tobytes()) if value.dtype != object else id(value))
+            self._row.append(zlib.crc32(value.tobytes()) if value.dtype != object else id(value))
         elif isinstance(value, nn.Module):
             self.add_part(value)
         elif depth < MAX_DEPTH and len(self._seen) < MAX_OBJECTS:
@@ -93,15 +113,17 @@ class ModuleState:
             self._add_all([value.func, value.args, value.keywords], depth)
         elif isinstance(value, (BuiltinFunctionType, type)):
             self._add_identities([value])
+        elif type(value) in CONTAINERS:
+            if self._is_new(value):
+                self._add_all(value, depth)
         elif self._is_new(value):
-            inner = value if type(value) in CONTAINERS else getattr(value, "__dict__", None)
-            if isinstance(inner, CONTAINERS):
-                self._add_all(inner, depth)
+            self._add_defaults(type(value))
+            self._add_all(_attributes_of(value), depth)
 
     def _add_all(self, container: Any, depth: int) -> None:
-        self.values.append(len(container))
+        self._row.append(len(container))
         if isinstance(container, dict):
-            self.values += [key for key in container if type(key) in ATOMS]
+            self._row.extend([key for key in container if type(key) in ATOMS])
             container = container.values()
         for each in list(container):
             self.add(each, depth + 1)
@@ -115,6 +137,14 @@ class ModuleState:
                 inner = getattr(value, "__func__", value)
                 if isinstance(inner, FunctionType) or (type(inner) in ATOMS and not name.startswith("__")):
                     self.add(inner, 0)
+
+    def _add_defaults(self, kind: type) -> None:
+        """Add the plain values and the functions that a class gives its objects."""
+        for base in kind.__mro__:
+            if not _is_library(base.__module__):
+                values = [*vars(base).values()]
+                self._row.extend([value for value in values if type(value) in ATOMS])
+                self._add_identities(value for value in values if isinstance(value, FunctionType))
 
     def _add_function(self, function: Any, depth: int) -> None:
         """Add a function with what it reads from around it."""
@@ -136,7 +166,7 @@ class ModuleState:
         """Add the plain values of a module of Python that have one of these names."""
         if not _is_library(module.__name__):
             inside = vars(module)
-            self.values += [inside[name] for name in names if name in inside and type(inside[name]) in ATOMS]
+            self._row.extend([inside[name] for name in names if name in inside and type(inside[name]) in ATOMS])
 
     def _add_identities(self, objects: Iterable[object], row: list[object] | None = None) -> None:
         objects = list(objects)
@@ -152,6 +182,17 @@ class ModuleState:
         return True
 
 
+def _attributes_of(value: object) -> dict[str, object]:
+    """Return the attributes of an object, those in slots as well."""
+    inside = getattr(value, "__dict__", None)
+    attributes = dict(inside) if isinstance(inside, dict) else {}
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        names = (slots,) if isinstance(slots, str) else slots
+        attributes |= {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return attributes
+
+
 def _is_library(name: str | None) -> bool:
     return (name or "").partition(".")[0] in LIBRARIES
 
@@ -160,4 +201,6 @@ def read_state(module: nn.Module) -> ModuleState:
     """Return what a module is now."""
     state = ModuleState()
     state.add_part(module)
+    for hooks in GLOBAL_HOOKS:
+        state.structure += hooks
     return state

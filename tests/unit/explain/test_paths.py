@@ -170,6 +170,24 @@ class Mapped(Body):
         return self.fc(torch.vmap(lambda picture: self.maps(picture[None])[0])(x).mean((2, 3)))
 
 
+class Rolled(Body):
+    """Sees the picture rolled around its edges, so that no part of its maps lies where the picture is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.roll(20, 3))
+
+
+class Renamed(Body):
+    """Has its features under two names, and calls them by the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alias = self.features
+
+    def maps(self, x: Tensor) -> Tensor:
+        return self.alias(self.stem(x))
+
+
 class MappedAfterStem(Body):
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(torch.vmap(lambda maps: self.features(maps[None])[0])(self.stem(x)).mean((2, 3)))
@@ -295,6 +313,7 @@ def test_other_layers_stay_measured(make: type[nn.Module]) -> None:
     [
         (MappedAfterStem, "features", "features runs within a transform of torch.func, .* recorded: choose stem"),
         (Mapped, "features", "Mapped has no layer that can be recorded: leave layers out"),
+        (Rolled, "features", "Rolled has no layer with a place in the picture: leave layers out"),
         (Spectral, "spectrum", "spectrum returns complex numbers: choose back"),
         (Coded, "codes", "The output of codes is not a map: choose features"),
     ],
@@ -302,6 +321,12 @@ def test_other_layers_stay_measured(make: type[nn.Module]) -> None:
 def test_what_is_no_layer_is_named(make: type[nn.Module], layer: str, sentence: str) -> None:
     with pytest.raises(ModelProblem, match=sentence):
         Explainer(make(), preprocess=PLAIN, layers=[layer])
+
+
+def test_second_name_of_a_layer_is_no_idle_option() -> None:
+    explanation = Explainer(Renamed(), preprocess=PLAIN)(BRIGHT, top_k=1, layers=["alias"], method="gradcam")
+    assert explanation.heatmaps[0].layers == ("features",)
+    assert not any("no effect" in note for note in explanation.notes)
 
 
 def test_model_within_vmap_is_explained_by_hiding() -> None:

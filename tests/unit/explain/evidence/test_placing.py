@@ -1,6 +1,7 @@
 """Where layers lie in a picture holds for its size, for what is in it, and for the model as it is."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torchvision import transforms
+from torchvision.models import resnet18
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
@@ -171,6 +174,51 @@ def test_content_decides(name: str) -> None:
         assert hottest(result) == pytest.approx(at, abs=4.5)
 
 
+MARGINS = {
+    "left": (8, 0, 0, 0),
+    "above": (0, 0, 8, 0),
+    "right and below": (0, 12, 0, 12),
+    "around": (8, 8, 8, 8),
+    "cut off": (-8, 0, 0, -8),
+}
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_narrow_margin(name: str) -> None:
+    """A margin of one cell that forward pads or cuts off is no part of the map."""
+    torch.manual_seed(0)
+    explainer = Explainer(Framed(lambda x: F.pad(x, MARGINS[name])).eval(), preprocess={"size": [128, 128]})
+    for at in ((40, 32), (84, 96)):
+        assert hottest(explained(explainer, at)) == pytest.approx(at, abs=2.5)
+
+
+@pytest.mark.parametrize(("size", "multiple"), [(200, 32), (200, 64), (225, 32)])
+def test_margin_before_coarse_layers(size: int, multiple: int) -> None:
+    """Layers whose cells see all of a picture lie where those before them lie."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Identity(), resnet18(num_classes=4)).eval()
+    network[0].forward = pad_to(multiple)
+    survey = Explainer(network, preprocess={"size": size}).loaded.survey
+    share = size / (size + -size % multiple)
+    for layer in survey.short:
+        allowed = max(0.5 / min(layer.shape[1:]), 0.02)
+        for scale, start in layer.cover:
+            assert (start, start + scale) == pytest.approx((0, share), abs=allowed)
+
+
+@pytest.mark.parametrize("degrees", [10, 20])
+def test_turned_pictures_are_said(degrees: int) -> None:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    theta = torch.tensor([[cosine, -sine, 0], [sine, cosine, 0]])[None]
+
+    def turn(x: Tensor) -> Tensor:
+        return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
+
+    torch.manual_seed(0)
+    result = explained(Explainer(Framed(turn).eval(), preprocess={"size": [128, 128]}), (40, 88))
+    assert "Its forward turns the picture, which maps of its layers do not undo." in result.notes
+
+
 WIDE: dict[str, Callable[[], Sequence[nn.Module]]] = {
     "dilation 6": lambda: [nn.Conv2d(16, 16, 3, padding=6, dilation=6)],
     "15 by 15": lambda: [nn.Conv2d(16, 16, 15, padding=7)],
@@ -304,6 +352,44 @@ class Changeable(Framed):
 SWITCHES = {"turned": False}
 
 
+class Slots:
+    """Settings without a dictionary."""
+
+    __slots__ = ("flip",)
+
+    def __init__(self) -> None:
+        self.flip = False
+
+
+class Settings:
+    """Settings that their class holds."""
+
+    flip = False
+
+
+class Configured(Changeable):
+    """Is told by other objects, and by the process, what to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots, self.settings = Slots(), Settings()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flip(3) if self.slots.flip or self.settings.flip else x
+        return super().forward(x.flip(2) if os.environ.get("TURNED") else x)
+
+
+class Ensemble(Framed):
+    """Answers alike whatever the order of its two views, of which the last is explained."""
+
+    exchanged = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = [x.flip(3), x] if self.exchanged else [x, x.flip(3)]
+        first, second = map(super().forward, views)
+        return first + second
+
+
 def set_padding(net: Changeable) -> None:
     net.frame = lambda x: F.pad(x, (64, 0, 0, 32))
 
@@ -333,6 +419,44 @@ def test_changed_place(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = Explainer(net, preprocess={"size": [128, 128]})
     assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
     CHANGES[name](net)
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+
+
+CONFIGURED: dict[str, Callable[[Configured, pytest.MonkeyPatch], object]] = {
+    "slot": lambda net, patch: setattr(net.slots, "flip", True),
+    "class": lambda _, patch: patch.setattr(Settings, "flip", True),
+    # Nothing of a module shows it: marks do.
+    "environment": lambda _, patch: patch.setenv("TURNED", "1"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_place_changed_from_outside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = Configured().eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+    CONFIGURED[name](net, monkeypatch)
+    for at in ((40, 88), (80, 40)):
+        assert hottest(explained(explainer, at)) == pytest.approx(at, abs=4.5)
+
+
+def test_hook_of_all_modules() -> None:
+    torch.manual_seed(0)
+    net = Changeable().eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+    with register_module_forward_pre_hook(lambda part, given: (given[0].flip(3),) if part is net else None):
+        assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+
+
+def test_exchanged_views() -> None:
+    """The last view is another one, though the answer to a photograph is the same."""
+    torch.manual_seed(0)
+    net = Ensemble(lambda x: x).eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+    net.exchanged = True
     assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
 
 
@@ -385,6 +509,18 @@ def test_unchanged_is_not_measured_again() -> None:
         explained(explainer, at)
         counts.append(len(passes))
     assert counts == [1, 1, 4, 1]
+
+
+def test_counters_are_no_change() -> None:
+    """What a pass itself writes into says nothing: the places stay measured."""
+    torch.manual_seed(0)
+    net = Spiking().eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    explained(explainer, (40, 88))
+    before = explainer.loaded
+    net.count, net.potential = 7, net.potential + 0
+    explained(explainer, (40, 88))
+    assert explainer.loaded is before
 
 
 class Spiking(nn.Module):
