@@ -343,6 +343,7 @@ class Evidence:
         versions: dict[tuple[str, int], int] = {}
         by_path = {layer.path: layer for layer in self.layers}
         module, caller, on_cpu = self._adapter.module, threading.get_ident(), tensor.device.type == "cpu"
+        parts = module.modules() if self.loaded.guard is None else self.loaded.guard.parts
         # The sparse gradient goes past what an attention is made of.
         attentions = getattr(vars(self.loaded).get("survey"), "attentions", ())
         inside = any(layer.path.startswith(f"{each.path}.") for layer in self.layers for each in attentions)
@@ -356,6 +357,9 @@ class Evidence:
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
+            for part in parts if on_cpu and not recorded else ():
+                if isinstance(part, BatchNorm2d):
+                    contexts.enter_context(part.register_forward_hook(_order_gradient))
             calls[path] = calls.get(path, 0) + 1
             leaves, joined = _leaves(by_path[path], output)
             # The last call counts.
@@ -373,9 +377,6 @@ class Evidence:
                     # The graph is of these weights, whatever becomes of them.
                     contexts.enter_context(saved_copies())
                 contexts.enter_context(watch(module, dict.fromkeys(self.paths), record))
-                for part in module.modules() if on_cpu else ():
-                    if isinstance(part, BatchNorm2d):
-                        contexts.enter_context(part.register_forward_hook(_order_gradient))
                 contexts.enter_context(module.register_forward_hook(keep_returned))
                 outputs = self._adapter.run(tensor)
         except RuntimeError as error:

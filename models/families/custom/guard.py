@@ -144,7 +144,7 @@ class ModuleGuard:
             if "torch._dynamo" in sys.modules:
                 # Hooks do not run in compiled parts.
                 inside.enter_context(torch.compiler.set_stance("force_eager"))
-            _open_parts(snapshot.parts)
+            snapshot.open_parts()
             for parameter in snapshot.trained:
                 parameter.requires_grad = False
             before = _signature(snapshot.tensors)
@@ -200,18 +200,15 @@ class _Opaque(nn.Module):
         return getattr(self.__dict__["_part"], name)
 
 
-def _open_parts(parts: Sequence[nn.Module]) -> None:
-    """Replace compiled modules by what they were compiled from, and scripted ones by modules that take hooks."""
+def _opened(parts: Sequence[nn.Module]) -> dict[nn.Module, nn.Module]:
+    """Return what takes hooks in place of compiled and of scripted modules."""
     others: dict[nn.Module, nn.Module] = {}
     for part in parts:
-        vars(part).pop("_compiled_call_impl", None)
         if isinstance(part, torch.jit.ScriptModule):
             others[part] = _Opaque(part)
         elif type(part).__name__ == "OptimizedModule" and not (part._forward_hooks or part._forward_pre_hooks):
             others[part] = part.get_submodule("_orig_mod")
-    for part in parts if others else ():
-        if part not in others:
-            part._modules.update({name: others[each] for name, each in part._modules.items() if each in others})
+    return others
 
 
 class _Snapshot:
@@ -231,6 +228,10 @@ class _Snapshot:
         self._weights = [each for table in tables if table for each in table.values() if each is not None]
         for part in scripted:
             self._weights += chain(part.parameters(recurse=False), part.buffers(recurse=False))
+        self._in_memory = [*filter(has_memory, self._weights)]
+        self._inference = any(each.is_inference() for each in self._in_memory)
+        self._compiled = [values for values in self._attributes if "_compiled_call_impl" in values]
+        self._others = _opened(self.parts)
         attributes = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
         self._objects = [value for value in chain.from_iterable(attributes) if not _is_atom(value)]
 
@@ -242,18 +243,27 @@ class _Snapshot:
 
     def begin(self) -> None:
         """Read the state of the module's objects."""
-        self.tensors, self._seen = [*self._weights], set[int]()
+        self.tensors, self._seen = list[Tensor](), set[int]()
         self._undo: list[Any] = [(setattr, part, "training", part.training) for part in self._scripted]
         """Functions with their arguments."""
         for value in self._objects:
             self._add(value, 0)
-        if any(each.is_inference() for each in self.tensors):
+        found = self.tensors
+        self.tensors = [*self._in_memory, *filter(has_memory, found)]
+        if self._inference or any(each.is_inference() for each in found):
             self._replace_inference()
-        leaves = [each for each in self.tensors if each.is_leaf]
-        self.tensors = [*filter(has_memory, self.tensors)]
+        leaves = [each for each in (*self._weights, *found) if each.is_leaf and not each.is_inference()]
         self.trained = [each for each in leaves if each.requires_grad]
-        self._undo += [(setattr, each, "grad", each.grad) for each in leaves]
-        self._undo += [(setattr, each, "requires_grad", True) for each in self.trained]
+        self._gradients = [(each, each.grad) for each in leaves]
+
+    def open_parts(self) -> None:
+        """Replace compiled modules by what they were compiled from, and scripted ones by modules that take hooks."""
+        for values in self._compiled:
+            values.pop("_compiled_call_impl", None)
+        for part in self.parts if self._others else ():
+            if part not in self._others:
+                inside = part._modules.items()
+                part._modules.update({name: self._others[each] for name, each in inside if each in self._others})
 
     def _add(self, value: Any, depth: int) -> None:
         """Add what an attribute holds."""
@@ -308,8 +318,13 @@ class _Snapshot:
                 _refill(container, before)
         for undo, *arguments in self._undo:
             undo(*arguments)
+        for tensor in self.trained:
+            tensor.requires_grad = True
+        for tensor, gradient in self._gradients:
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
         # Nothing here keeps a gradient alive until the next entry.
-        self._undo, self.tensors, self.trained = [], [], []
+        self._undo, self.tensors, self.trained, self._gradients = [], [], [], []
 
 
 def _is_atom(value: Any) -> bool:
