@@ -59,6 +59,7 @@ class Margins:
         followed = (latest or layer.cover) if known is None else known.cover
         marks = self._marks.get(layer.path)
         if marks is None or layer.views or layer.layout != "nchw" or layer.path in self._inferred:
+            # What shows nothing itself follows the grid that it is computed from.
             return followed if followed == latest else layer.cover
         cover = marks.settled((followed, layer.cover), LATER if self._latest else FIRST)
         self._latest[layer.cover] = cover
