@@ -274,6 +274,8 @@ class Adapter:
     """Whether example boxes can define the vocabulary (`with_examples`)."""
     subject: str = ""
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
+    own_tokens: int = 0
+    """Tokens beside the picture's that it adds besides a usual prefix, such as one for each box."""
     placeless: tuple[str, ...] = ()
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     encoder: tuple[str, ...] = ()
