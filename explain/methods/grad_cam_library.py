@@ -100,7 +100,9 @@ def _check_full_grad(evidence: Evidence) -> None:
     aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE)
     for path in (*aside, *loaded.survey.unplaced):
         if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
-            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
+            raise ModelProblem(
+                f"FullGrad takes {path} to cover the whole input, which marks in a picture do not show: use GradCAM."
+            )
 
 
 def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
