@@ -242,6 +242,12 @@ HAND = {
 }
 
 
+def test_gradcam_plus_plus_has_its_librarys_constant() -> None:
+    g = Gradient.from_values(torch.full((1, 1, 1), 1e-3))
+    raw = METHODS["gradcam++"].compute(Activation(torch.ones(1, 1, 1)), g)
+    assert float(raw) == pytest.approx(1e-6 / (2e-6 + 1e-9 + 1e-6) * 1e-3, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", HAND)
 def test_numbers_worked_out_by_hand(name: str) -> None:
     (raw,) = METHODS[name].run(by_hand(2 * RED), [Target(0, "class 0")]).maps
