@@ -98,7 +98,7 @@ def compute_gradients(
 
 def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
-    if loaded.adapter.detects and loaded.survey.attentions:
+    if loaded.adapter.own_tokens:
         raise ModelProblem(
             f"{loaded.adapter.spec.id} draws boxes, and this method explains classes: choose a CAM, such as LayerCAM."
         )
