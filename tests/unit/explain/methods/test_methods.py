@@ -23,7 +23,7 @@ from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
-from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods import METHODS, list_methods, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -426,6 +426,46 @@ def test_shapleycam_is_that_of_its_paper_in_any_layout(dtype: torch.dtype) -> No
     weights = (slope - curved / 2).detach().mean((0, 1, 2))
     expected = (values.detach()[0] * weights).sum(-1)
     np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-7)
+
+
+class Square(torch.autograd.Function):
+    """A step that can be differentiated once."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(values)
+        return values**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+class OwnReLU(nn.ReLU):
+    """A ReLU of somebody's class."""
+
+
+class Squared(nn.Module):
+    """A network that can be differentiated once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3)
+        self.act = OwnReLU()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        squares: torch.Tensor = Square.apply(self.act(self.first(tensor)))  # type: ignore[no-untyped-call]
+        return self.head(squares.mean((2, 3)).sigmoid())
+
+
+def test_second_derivatives_that_are_none_are_said() -> None:
+    explainer = Explainer(Squared().eval(), layers="act")
+    with pytest.raises(ModelProblem, match="a step of Squared behind act has none: use GradCAM"):
+        explainer(torch.rand(3, 32, 32), targets=1, method="shapleycam", preprocessing="ready")
+    # Its ReLU is of a class of its own.
+    assert METHODS["guidedbackprop"] in list_methods(explainer.loaded)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:
