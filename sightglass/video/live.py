@@ -235,9 +235,7 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
     chosen = find_method(method or find_method_for(spec, None))
     if chosen.slow:
         other = METHODS[find_method_for(spec, None)].name
-        raise ModelProblem(
-            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {other}."
-        )
+        raise ModelProblem(f"{chosen.name_for(spec.task)} is too slow for a camera: use {other}.")
     options = explainer.options({**options_by_name, "method": chosen.id})
     if (count := len(options.vocabulary)) > MAX_WORDS:
         raise ModelProblem(f"A camera looks for at most {MAX_WORDS} things, not {count:,}: give fewer.")

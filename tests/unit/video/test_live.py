@@ -52,7 +52,7 @@ def test_a_frame_may_have_a_map_of_its_pixels(method):
     content = explainer(data, method=method, top_k=1).heatmaps[0].content
     assert grid.shape == (live.MAX_SIDE, live.MAX_SIDE)
     assert np.corrcoef((grid / 65535).ravel(), cv2.resize(content, grid.shape[::-1]).ravel())[0, 1] > 0.99
-    with pytest.raises(ModelProblem, match="Tested runs the model many times for a map, too slow for a camera: use "):
+    with pytest.raises(ModelProblem, match="Tested is too slow for a camera: use "):
         choose(explainer, "tested", {})
 
 
