@@ -237,10 +237,8 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 def _strip_prefixes(saved: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each common prefix, none first, and the tensors without it."""
     for prefix in ("", *state_dicts.common_prefixes(saved.tensors)):
-        yield (
-            prefix,
-            {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)},
-        )
+        stripped = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        yield prefix, stripped
 
 
 def _identify(saved: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
