@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -193,19 +195,39 @@ class FunctionTarget(Target):
     def scalar(self, returned: Any) -> Tensor:
         """Return the function's number, shape (); raise ModelProblem where it gives none.
 
-        pytorch-grad-cam's targets, and those written for it, take the row of one picture: it is tried where the
-        function makes no number of the batch.
+        Objects, such as pytorch-grad-cam's targets, take the row of one picture, functions what the model returns for a
+        batch of one. What is no number of the one is tried with the other: a segmenter's (1, C, h, w) has an item 0,
+        too, which is no class.
         """
+        if returned is None:
+            raise ModelProblem(
+                f"{self.label} is a function of what the model returns, and this one runs in parts that return no "
+                "whole: explain a class or a box."
+            )
+        first, other = (_whole, _row) if isinstance(self.function, FUNCTIONS) else (_row, _whole)
         try:
-            return _as_number(self.function(returned))
+            return _as_number(self.function(first(returned)))
         # The caller's code may raise anything.
         except Exception as error:
             with suppress(Exception):
-                return _as_number(self.function(returned[0]))
+                return _as_number(self.function(other(returned)))
             raise ModelProblem(
                 f"The target {self.label} failed ({type(error).__name__}: {error}): it has to make a tensor of one "
                 "number of what the model returns for a batch of one picture, or of its first row."
             ) from error
+
+
+FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType, partial)
+"""Types of functions; all else that can be called is an object of a class."""
+
+
+def _whole(returned: Any) -> Any:
+    return returned
+
+
+def _row(returned: Any) -> Any:
+    """Return what a model returned for the first picture; of several outputs by name the first one's."""
+    return next(iter(returned.values()))[0] if isinstance(returned, Mapping) else returned[0]
 
 
 def _as_number(value: Tensor) -> Tensor:
@@ -274,6 +296,8 @@ class Adapter:
     """Whether example boxes can define the vocabulary (`with_examples`)."""
     subject: str = ""
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
+    own_tokens: int = 0
+    """Tokens beside the picture's that it adds besides a usual prefix, such as one for each box."""
     placeless: tuple[str, ...] = ()
     """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     encoder: tuple[str, ...] = ()

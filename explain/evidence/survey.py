@@ -101,7 +101,8 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     parts, outside = dict(adapter.module.named_modules()), tuple(f"{path}." for path in adapter.placeless)
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
     repeatable = _find_repeatable(adapter, any_layout)
-    observer = _Observer((tensor.shape[-2], tensor.shape[-1]), any_layout, leaves, repeatable, parts)
+    size, extras = (tensor.shape[-2], tensor.shape[-1]), MAX_PREFIX + adapter.own_tokens
+    observer = _Observer(size, extras, any_layout, leaves, repeatable, parts)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
     hooks = watch(adapter.module, watched, observer.note_output)
@@ -127,6 +128,8 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
+    extras: int
+    """Tokens beside a grid's, at most."""
     any_layout: bool
     leaves: Collection[str]
     """Paths of modules without parts."""
@@ -155,7 +158,7 @@ class _Observer:
         if not isinstance(output, torch.Tensor) or self._notes_obstacle(path, output):
             return
         self.returned += output.nbytes if path in self.leaves else 0
-        layer = describe(path, output, self.size, self.grids, any_layout=self.any_layout)
+        layer = describe(path, output, self.size, self.grids, extras=self.extras, any_layout=self.any_layout)
         layer = self._describe_views(path, output) if layer is None else layer
         if layer is None:
             # Of several calls the last counts.
@@ -196,7 +199,7 @@ class _Observer:
     def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
         pictures, heads, queries, keys = weights.shape
-        prefix, grid = (split_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
+        prefix, grid = (self._split(keys) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
             self.attentions[path] = AttentionModule(path, heads, queries, grid, tuple(range(prefix)), queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
@@ -205,6 +208,9 @@ class _Observer:
             if read and (grid or pictures > 1) and self.by_path[read].layout != "nchw":
                 self.read_by[read] = path
         return weights
+
+    def _split(self, tokens: int) -> tuple[int, Size] | None:
+        return split_tokens(tokens, self.size, self.grids, self.extras)
 
     def result(self) -> Survey:
         layers = {
@@ -249,10 +255,13 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
             part.inplace = True
 
 
-def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, any_layout: bool) -> Layer | None:
+def describe(
+    path: str, output: Tensor, size: Size, grids: Collection[Size], *, extras: int = MAX_PREFIX, any_layout: bool
+) -> Layer | None:
     """Return an output's layout as a map on an input (h, w), or None.
 
-    `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
+    `extras`: tokens beside a grid's, at most. `grids` are those that convolutions were seen to make, the latest last:
+    patches are one of them as a rule.
     """
     shape = tuple(output.shape)
     if len(shape) == 4 and shape[0] == 1:
@@ -264,7 +273,8 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size], *, 
     layouts: tuple[Layout, ...] = ("tokens", "rows", "sequence") if any_layout else ("tokens",)
     for layout in layouts if len(shape) == 3 else ():
         pictures, channels = AXES[layout]
-        split = split_tokens(shape[3 - pictures - channels], size, grids) if shape[channels] > 1 else None
+        count = shape[3 - pictures - channels]
+        split = split_tokens(count, size, grids, extras) if shape[channels] > 1 else None
         # Several pictures are the windows of one.
         if shape[pictures] == 1 and split is not None:
             return Layer(path, (shape[channels], *split[1]), layout, tuple(range(split[0])))
@@ -276,10 +286,10 @@ def proportional(height: int, width: int, size: Sequence[int]) -> bool:
     return height <= size[0] and width <= size[1] and abs(height - size[0] / size[1] * width) <= 1
 
 
-def split_tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
-    """Split `count` tokens into a prefix and an (h, w) grid, or None."""
+def split_tokens(count: int, size: Size, grids: Collection[Size], extras: int = MAX_PREFIX) -> tuple[int, Size] | None:
+    """Split `count` tokens into a prefix of at most `extras` and an (h, w) grid, or None."""
     for grid in reversed([*grids]):
-        if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
+        if 0 <= (prefix := count - grid[0] * grid[1]) <= extras and grid[0] * grid[1] > MAX_PREFIX:
             return prefix, grid
     # Square patches.
     for side in range(2, min(size)):

@@ -38,7 +38,15 @@ from sightglass.explain.evidence.marks import (
     undone,
 )
 from sightglass.explain.evidence.placing import UNREAD, measure_views
-from sightglass.explain.evidence.survey import AttentionModule, Size, Survey, proportional, split_tokens, survey
+from sightglass.explain.evidence.survey import (
+    MAX_PREFIX,
+    AttentionModule,
+    Size,
+    Survey,
+    proportional,
+    split_tokens,
+    survey,
+)
 from sightglass.models.adapter import Adapter
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
 from sightglass.models.picture_functions import FEWEST, PLACES
@@ -296,7 +304,8 @@ class _Trial:
         layer, (channels, *places) = self.survey.by_path[path], self.shapes[path, layout]
         grids = [each.shape[1:] for each in self.survey.by_path.values() if each.layout == "nchw"]
         height, width = self.tensor.shape[-2:]
-        split, likely = split_tokens(places[0], (height, width), grids), replace(layer, layout=layout)
+        split = split_tokens(places[0], (height, width), grids, MAX_PREFIX + self.adapter.own_tokens)
+        likely = replace(layer, layout=layout)
         if len(places) == 2:
             yield replace(likely, shape=(channels, places[0], places[1]))
         elif (known := self.tokens.get(places[0])) is not None:

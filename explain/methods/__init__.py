@@ -113,7 +113,7 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     if loaded.gradients and not draws_boxes:
         attending |= {"attention"} if any(attention.grid for attention in loaded.survey.attentions) else set()
         attending |= {"rollout", "chefer", "legrad"} if loaded.attends_to_one_grid else set()
-    has_relu = loaded.gradients and any(type(module).__name__ == "ReLU" for module in loaded.adapter.module.modules())
+    has_relu = loaded.gradients and any(map(_is_relu, loaded.adapter.module.modules()))
     return tuple(
         method
         for method in METHODS.values()
@@ -125,6 +125,10 @@ def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
         and method.family not in task.unsupported_methods
         and (method.id not in GUIDED or has_relu)
     )
+
+
+def _is_relu(module: object) -> bool:
+    return any(kind.__name__ == "ReLU" for kind in type(module).__mro__)
 
 
 _QUESTIONS = {

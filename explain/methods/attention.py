@@ -98,6 +98,10 @@ def compute_gradients(
 
 def attentions(loaded: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
+    if loaded.adapter.own_tokens:
+        raise ModelProblem(
+            f"{loaded.adapter.spec.id} draws boxes, and this method explains classes: choose a CAM, such as LayerCAM."
+        )
     usable = tuple(attention for attention in loaded.survey.attentions if attention.grid is not None)
     if not usable:
         windows = " over the whole picture" if loaded.survey.attentions else ""

@@ -66,10 +66,10 @@ def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:
 
                 hooks.enter_context(module.register_forward_hook(note))
         scalar = scalars(inputs)
-    return calls, sum(name.startswith(ACTIVATIONS) for name in _steps(scalar))
+    return calls, sum(name.startswith(ACTIVATIONS) for name in steps_of(scalar))
 
 
-def _steps(scalar: Tensor) -> Iterator[str]:
+def steps_of(scalar: Tensor) -> Iterator[str]:
     """Yield the names of the steps of autograd that a scalar is computed by."""
     waiting = [scalar.grad_fn]
     seen = set(waiting)

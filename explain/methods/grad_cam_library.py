@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem, describe_error
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods.deep_lift import steps_of
 from sightglass.explain.methods.full_gradients import make_full_grad
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -32,6 +33,8 @@ from sightglass.models.adapter import Adapter, Target
 from sightglass.models.layers import WHOLE, Layer, spread
 
 LOGGER = logging.getLogger(__name__)
+UNDIFFERENTIABLE = ("::Error", "::NotImplemented")
+"""Ends of the names of autograd's steps that raise where they are differentiated again."""
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 
@@ -79,7 +82,10 @@ def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
     except (AssertionError, AttributeError, ValueError, TypeError, IndexError, RuntimeError) as error:
         name, where = evidence.loaded.adapter.spec.id, ", ".join(evidence.paths)
         LOGGER.info("%s on %s", method.id, name, exc_info=True)
-        raise ModelProblem(f"{method.name} cannot be made of {name} at {where}: choose another method.") from error
+        reason = describe_error(error)
+        raise ModelProblem(
+            f"{method.name} cannot be made of {name} at {where} ({reason}): choose another method."
+        ) from error
 
 
 def _check(evidence: Evidence, method: Method) -> None:
@@ -100,7 +106,9 @@ def _check_full_grad(evidence: Evidence) -> None:
     aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE)
     for path in (*aside, *loaded.survey.unplaced):
         if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
-            raise ModelProblem(f"FullGrad takes {path} to cover the whole input, which it does not: use GradCAM.")
+            raise ModelProblem(
+                f"FullGrad takes {path} to cover the whole input, which marks in a picture do not show: use GradCAM."
+            )
 
 
 def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
@@ -115,12 +123,22 @@ def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
         slope = gradient.detach()
         # Behind the last activation all is linear.
         if gradient.requires_grad:
+            _check_second_derivatives(gradient, evidence)
             (output,) = evidence.recorded
             (product,) = torch.autograd.grad(
                 gradient, output, output.detach(), retain_graph=True, materialize_grads=True
             )
             slope = slope - product / 2
     return gradcam(evidence.layered[0], Gradient.from_values(as_map(slope, evidence.layers[0])[0].float()))
+
+
+def _check_second_derivatives(gradient: Tensor, evidence: Evidence) -> None:
+    """Raise ModelProblem for a gradient with a step that has none: autograd may leave it out without an error."""
+    if any(name.endswith(UNDIFFERENTIABLE) for name in steps_of(gradient)):
+        raise ModelProblem(
+            f"ShapleyCAM takes second derivatives, and a step of {evidence.loaded.adapter.spec.id} behind "
+            f"{evidence.paths[0]} has none: use GradCAM."
+        )
 
 
 class _Logits(nn.Module):

@@ -41,7 +41,8 @@ def gradcam(a: Activation, g: Gradient) -> Tensor:
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """Return GradCAM++'s map: sum_c w_c A_c with w_c = sum over places of alpha_c relu(g_c); small objects count too.
 
-    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6), equation 19.
+    alpha_c = g_c^2 / (2 g_c^2 + sum(A_c) g_c^3 + 1e-6): equation 19, but for the 1e-6, which pytorch-grad-cam adds. The
+    map equals its, and not the paper's where g_c^2 is not far above 1e-6.
     """
     # Where g is not positive its product with relu(g) is 0.
     positive = g.values.clamp_min(0)

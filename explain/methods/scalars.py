@@ -84,7 +84,8 @@ class Scalars(nn.Module):
         """
         adapter = self._adapter
         self._report(len(pictures))
-        returned: list[Any] = []
+        # Some adapters run parts of a module alone.
+        returned: list[Any] = [None]
         with adapter.module.register_forward_hook(lambda *call: returned.append(call[2])):
             # Noise in float32 is added to pictures in half precision.
             outputs = adapter.run(pictures.to(self._like))

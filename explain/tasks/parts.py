@@ -57,14 +57,27 @@ class Decoder:
         Raises ModelProblem for what a model of this task has not.
         """
         adapter = evidence.loaded.adapter
-        targets: list[Target] = [_of_function(target) for target in options.targets if callable(target)]
-        if not targets or len(targets) < len(options.targets):
+        if any(map(callable, options.targets)):
+            targets = self._targets_one_by_one(options, predictions, evidence)
+        else:
             if options.joint is not None and not adapter.joints:
                 raise ModelProblem(
                     f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose."
                 )
             targets = self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
+
+    def _targets_one_by_one(
+        self, options: Options, predictions: Sequence[Prediction], evidence: Evidence
+    ) -> list[Target]:
+        """Return the targets of options of which some are functions."""
+        targets: list[Target] = []
+        for each in options.targets:
+            if callable(each):
+                targets.append(_of_function(each))
+            else:
+                targets += self.targets(replace(options, targets=(each,)), predictions, evidence)
+        return targets
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the targets of options that name no function."""

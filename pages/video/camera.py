@@ -43,7 +43,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
         st.markdown(f"## {warning if choices.model.example else 'The camera, frame by frame'}")
         if note := task_of(explainer.model).frame_note:
             st.caption(note)
-    if (method := live.find_quick_method(explainer.model, choices.method)) != choices.method:
+    if (method := live.find_method_for(explainer.model, choices.method)) != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     options = _choose_options(choices, explainer)
     visit.model = choices.model

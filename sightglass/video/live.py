@@ -232,21 +232,19 @@ def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[st
         )
     if unknown := sorted(set(options_by_name) - set(OPTIONS)):
         raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
-    chosen = find_method(method or find_quick_method(spec, None))
-    if not chosen.quick:
-        quick = METHODS[find_quick_method(spec, None)].name
-        raise ModelProblem(
-            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {quick}."
-        )
+    chosen = find_method(method or find_method_for(spec, None))
+    if chosen.slow:
+        other = METHODS[find_method_for(spec, None)].name
+        raise ModelProblem(f"{chosen.name_for(spec.task)} is too slow for a camera: use {other}.")
     options = explainer.options({**options_by_name, "method": chosen.id})
     if (count := len(options.vocabulary)) > MAX_WORDS:
         raise ModelProblem(f"A camera looks for at most {MAX_WORDS} things, not {count:,}: give fewer.")
     return FrameExplainer(explainer, options)
 
 
-def find_quick_method(spec: ModelSpec, method: str | None) -> str:
-    """Return a quick method's id: this, the model's, or GradCAM."""
-    return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
+def find_method_for(spec: ModelSpec, method: str | None) -> str:
+    """Return the id of a method that is no slow one: this, the model's, or GradCAM."""
+    return next(name for name in (method, spec.method, "gradcam") if name and not METHODS[name].slow)
 
 
 EXECUTOR = ThreadPoolExecutor(1, "live")

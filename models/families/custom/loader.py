@@ -199,7 +199,8 @@ def _draft_other(path: Path, saved: Checkpoint, arch: str) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.identify(tensors))), ()):
+    fitting, beside = _identify(saved)
+    if fitting and not beside:
         # Programs of training note the architecture under many names.
         keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
         values = [table.get(key) for table in saved.tables() for key in keys]
@@ -225,20 +226,43 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         )
     elif name:
         question = f"It holds a whole {name}. {question}"
+    elif fitting:
+        question = (
+            f"It holds a {state_dicts.short_name(fitting[0])} without its head, and {' and '.join(beside[:3])} beside "
+            "it: which class of yours builds it, their_file.py:ClassName (in Python, give the module itself)?"
+        )
     return "", [Unknown("arch", question, tuple(_classes_beside(path, saved))[:8])], []
 
 
-def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
-    """Yield the tensors, also without each common prefix."""
+def _strip_prefixes(saved: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each common prefix, none first, and the tensors without it."""
     for prefix in ("", *state_dicts.common_prefixes(saved.tensors)):
-        yield {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        stripped = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        yield prefix, stripped
+
+
+def _identify(saved: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the architectures with a file's tensors, and the parts that go on from them where they have no head."""
+    for prefix, tensors in _strip_prefixes(saved):
+        if names := architectures.identify(tensors):
+            has_head = any(key.partition(".")[0] in architectures.HEADS for key in tensors)
+            return names, () if has_head else _parts_beside(saved, prefix)
+    return (), ()
+
+
+def _parts_beside(saved: Checkpoint, prefix: str) -> tuple[str, ...]:
+    """Return the names of the parts beside the one with a prefix."""
+    outer = prefix.rstrip(".").rpartition(".")[0]
+    start = f"{outer}." if outer else ""
+    beside = (key.removeprefix(start) for key in saved.tensors if key.startswith(start) and not key.startswith(prefix))
+    return tuple(dict.fromkeys(key.partition(".")[0] for key in beside))
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
     """Yield `file.py:Class` for matching classes in files beside the checkpoint, which are read as text."""
     whole = saved.whole.rpartition(".")[2]
     matches: dict[str, bool] = {}
-    for tensors in _strip_prefixes(saved):
+    for _, tensors in _strip_prefixes(saved):
         parts = {key.partition(".")[0] for key in tensors}
         for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
             text = file.read_text("utf-8", errors="replace") if file.stat().st_size <= MAX_BYTES else ""

@@ -1,6 +1,7 @@
-"""Adapt query detectors of Transformers: DETR, RT-DETR, D-FINE, RF-DETR."""
+"""Adapt query detectors of Transformers: DETR, RT-DETR, D-FINE, RF-DETR, and YOLOS, whose boxes are tokens."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, describe_error
+from sightglass.models.adapter import Adapter, Record
+from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.layers import Layer
@@ -52,6 +55,8 @@ class TransformersDetector(QueryDetector):
         # Only a single convolution, not a list for several levels.
         memories = (path for path in ("model.input_projection", "input_proj") if type(modules.get(path)) is nn.Conv2d)
         self.memory = next(memories, "")
+        # Without a decoder boxes are tokens beside the patches.
+        self.own_tokens = 0 if self._decoder else getattr(module.config, "num_detection_tokens", 0)
         # Queries form no grid of the picture, and position encodings do not depend on it.
         positions = [path for path, part in modules.items() if "Position" in type(part).__name__ and "." in path]
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
@@ -73,7 +78,13 @@ class TransformersDetector(QueryDetector):
         # Of four equal logits each score is .5 by a sigmoid, .25 by a softmax, which has "no object" among them.
         return bool(scored["scores"].max() < 0.4)
 
+    def record_attention(self, record: Record) -> AbstractContextManager[None]:
+        return record_attention(self.module, record) if self.own_tokens else super().record_attention(record)
+
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        if self.own_tokens:
+            # Patches are read by the last attention: later ones get no gradient of a box.
+            return {"last attention's input": Adapter.default_layers(self, layers)}
         encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
         backbone = _finest_first(layer for layer in layers if _is_inside(layer.path, self._backbone))
         paths_by_name = {

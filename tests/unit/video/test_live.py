@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.api.live import BROKE, _Session
-from sightglass.common.errors import ImageProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
@@ -43,6 +43,17 @@ def test_frame_equals_explanation(model, options):
     # The map at the middle of each cell.
     assert np.allclose(grid / 65535, cv2.resize(heatmap.content, grid.shape[::-1]), atol=1e-3)
     assert answer["place"] == (0 if options else None)
+
+
+@pytest.mark.parametrize("method", ["sharp", "saliency"])
+def test_a_frame_may_have_a_map_of_its_pixels(method):
+    explainer, data = Explainer("demo-cls-s"), jpeg()
+    _, (grid,) = LiveExplainer(choose(explainer, method, {})).explain(data)
+    content = explainer(data, method=method, top_k=1).heatmaps[0].content
+    assert grid.shape == (live.MAX_SIDE, live.MAX_SIDE)
+    assert np.corrcoef((grid / 65535).ravel(), cv2.resize(content, grid.shape[::-1]).ravel())[0, 1] > 0.99
+    with pytest.raises(ModelProblem, match="Tested is too slow for a camera: use "):
+        choose(explainer, "tested", {})
 
 
 def test_class_and_box_are_followed():

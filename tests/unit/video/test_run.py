@@ -75,6 +75,25 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
         assert np.abs(written[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
 
 
+@pytest.mark.parametrize("method", ["sharp", "tested"])
+@pytest.mark.parametrize("model", [MODEL, DETECTOR])
+def test_each_frame_has_its_own_map_of_pixels(model: str, method: str, tmp_path: Path) -> None:
+    path, explainer = clip(tmp_path / "short.mp4", scene(3)), Explainer(model)
+    summary = run(path, explainer, tmp_path / "out", settings=EXACT, options={"method": method})
+    assert (summary.frames, summary.explained, summary.skipped) == (3, 3, 0)
+    frames = list(Clip(path).frames())
+    clip_explainer = ClipExplainer(explainer, {"method": method}, EXACT)
+    painter = Painter(clip_explainer, 160, 160)
+    contents = []
+    for frame, record in zip(frames, clip_explainer(frames), strict=True):
+        (answer, heatmap), *_ = painter.maps(record)
+        result = explainer(Image(frame.pixels), method=method, per="detection" if answer.box else "class")
+        own = next(each for each in result.heatmaps if each.target.label == answer.label)
+        np.testing.assert_allclose(heatmap.content, own.content, atol=1e-4)
+        contents.append(heatmap.content)
+    assert np.abs(contents[0] - contents[-1]).max() > 0.1
+
+
 @pytest.mark.parametrize(("model", "together"), [(MODEL, 4), (DETECTOR, 1)])
 def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, together: int) -> None:
     before = torch.get_num_threads()

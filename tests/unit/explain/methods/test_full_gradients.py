@@ -1,8 +1,12 @@
 """FullGrad reads the biases of all convolutions and batch norms: they add up to a piecewise linear net's logit."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +16,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.methods.full_gradients import FullGradients
+from sightglass.models.checkpoints.weights import locate
+
+CLOSE = 1e-4
 
 
 class NormAndRelu(nn.BatchNorm2d):
@@ -112,3 +119,83 @@ def test_a_net_without_known_biases_is_refused(middle: Any, words: str) -> None:
     explainer = Explainer(make_net(middle()), layers="0")
     with pytest.raises(ModelProblem, match=words):
         explainer(torch.rand(3, 32, 32), method="fullgrad", targets=1, preprocessing="ready")
+
+
+def compute_by_definition(net: nn.Module, tensor: Tensor, index: int) -> tuple[np.ndarray, int]:
+    """Return FullGrad's map by plain autograd, scaled as pytorch-grad-cam does, and the number of its biases."""
+    pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.image import scale_accross_batch_and_channels as scale
+
+    parts: list[tuple[Tensor, Tensor]] = []
+    norm, convolve = F.batch_norm, F.conv2d
+
+    # Copies go on, as activations in place would change what is recorded.
+    def record_norm(x: Tensor, mean: Tensor, var: Tensor, weight: Any, bias: Any, *rest: Any) -> Tensor:
+        output = norm(x, mean, var, weight, bias, *rest)
+        parts.append((bias - weight * mean / (var + rest[-1]).sqrt(), output))
+        return output.clone()
+
+    def record_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Tensor:
+        output = convolve(x, weight, bias, *rest)
+        parts.extend([] if bias is None else [(bias, output)])
+        return output.clone()
+
+    tensor = tensor.clone().requires_grad_()
+    with patch.object(F, "batch_norm", record_norm), patch.object(F, "conv2d", record_convolution):
+        logit = net(tensor)[0, index]
+    slope, *slopes = torch.autograd.grad(logit, [tensor, *(output for _, output in parts)], materialize_grads=True)
+    maps = [slope * tensor]
+    maps += [bias[None, :, None, None] * each for (bias, _), each in zip(parts, slopes, strict=True)]
+    side = (tensor.shape[3], tensor.shape[2])
+    total = sum(scale(each.detach().abs().numpy(), side)[0].sum(0) for each in maps)
+    return (total - total.min()) / np.ptp(total), len(parts)
+
+
+def _timm(name: str) -> nn.Module:
+    return pytest.importorskip("timm").create_model(name, num_classes=3)
+
+
+def _torchvision(name: str) -> nn.Module:
+    return getattr(pytest.importorskip("torchvision").models, name)(num_classes=3)
+
+
+NETS: dict[str, tuple[Callable[[str], nn.Module], int, int]] = {
+    "densenet121": (_timm, 121, 64),
+    "regnetx_002": (_timm, 44, 64),
+    "efficientnet_b0": (_timm, 81, 224),
+    "resnet18": (_torchvision, 20, 64),
+    "mobilenet_v3_small": (_torchvision, 52, 128),
+}
+"""Who makes a network, its biases, and a side that is large enough to measure where its layers lie."""
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_map_is_fullgrads_by_its_definition(name: str) -> None:
+    make, count, side = NETS[name]
+    torch.manual_seed(0)
+    net = make(name).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.normal_(module.bias, std=0.1)
+    untouched, tensor = deepcopy(net), torch.rand(3, side, side)
+    result = Explainer(net)(tensor, method="fullgrad", targets=1, preprocessing="ready")
+    expected, biases = compute_by_definition(untouched, tensor[None], 1)
+    assert biases == count
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, atol=CLOSE)
+
+
+def test_the_default_models_map_is_fullgrads_by_its_definition() -> None:
+    explainer = Explainer("efficientnet-lite0")
+    picture = np.random.default_rng(0).integers(0, 255, (224, 224, 3), np.uint8)
+    result = explainer(picture, method="fullgrad", top_k=1)
+    (heatmap,) = result.heatmaps
+    # Timm's network knows none of our modules; the file has its tensors in their order.
+    net = pytest.importorskip("timm").create_model("tf_efficientnet_lite0").eval()
+    weights = torch.load(locate(explainer.model), weights_only=True)
+    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
+    assert heatmap.target.index is not None
+    expected, biases = compute_by_definition(net, result.evidence.tensor, heatmap.target.index)
+    assert biases == 49
+    np.testing.assert_allclose(heatmap.raw[0], expected, atol=CLOSE)

@@ -23,11 +23,11 @@ from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import Explainer, replay
 from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
-from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods import METHODS, list_methods, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import FunctionTarget, Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
@@ -173,6 +173,48 @@ class ClassOf:
         return row[self.category]
 
 
+class Pixels(nn.Module):
+    """Numbers of two classes for each pixel, as a tensor or by name."""
+
+    def __init__(self, *, by_name: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.head = nn.Conv2d(4, 2, 1)
+        self.by_name = by_name
+
+    def forward(self, x: torch.Tensor) -> Any:
+        small = self.head(self.features(x).relu())
+        out = nn.functional.interpolate(small, x.shape[2:])
+        return {"out": out, "aux": small} if self.by_name else out
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("category", [0, 1])
+def test_a_librarys_target_of_pixels_is_of_its_class(category: int, by_name: bool) -> None:
+    mask = np.zeros((64, 64), np.float32)
+    mask[8:30, 20:50] = 1
+    tensor = torch.rand(3, 64, 64)
+    net = Pixels(by_name=by_name).eval()
+    explainer = Explainer(net, layers="features", labels=["a", "b"])
+    theirs = library.utils.model_targets.SemanticSegmentationTarget(category, mask)
+    result = explainer(tensor, targets=[theirs], method="gradcam", preprocessing="ready")
+    activation = net.features(tensor[None]).detach().requires_grad_()
+    logits = nn.functional.interpolate(net.head(activation.relu()), (64, 64))[0, category]
+    (slope,) = torch.autograd.grad((logits * torch.from_numpy(mask)).sum(), activation)
+    expected = (slope.mean((2, 3), keepdim=True) * activation).sum(1)[0].detach()
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_functions_and_classes_may_be_mixed() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    mixed = result.with_targets(2, ClassifierOutputTarget(3), 1)
+    assert [heatmap.target.label for heatmap in mixed.heatmaps][1] == "ClassifierOutputTarget 3"
+    for heatmap, index in zip(mixed.heatmaps, (2, 3, 1), strict=True):
+        expected = result.with_targets(index).heatmaps[0].raw[0]
+        np.testing.assert_allclose(heatmap.raw[0], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     result = by_method(small("relu"), "gradcam", 3)
     for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
@@ -187,6 +229,8 @@ def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
         np.testing.assert_allclose(*raws, rtol=1e-4, atol=1e-6)
     assert result.with_targets(ClassOf(3)).heatmaps[0].target.label == "ClassOf 3"
     assert OF_FUNCTION in of_function.notes and OF_FUNCTION not in of_function.with_targets(3).notes
+    with pytest.raises(ModelProblem, match="this one runs in parts that return no whole"):
+        FunctionTarget(None, "a number", function=len).scalar(None)
     with pytest.raises(ModelProblem, match="ScoreCAM cannot explain a function"):
         of_function.with_method("scorecam")
     with pytest.raises(ModelProblem, match="recipe's target is a function in Python"):
@@ -240,6 +284,12 @@ HAND = {
     "eigencam": (RED - 2.5) * 5**0.5,
     "pathgradient": torch.tensor([[-1.5 - 3, 0.5 + 0], [1 + 2, 0 - 3]]),
 }
+
+
+def test_gradcam_plus_plus_has_its_librarys_constant() -> None:
+    g = Gradient.from_values(torch.full((1, 1, 1), 1e-3))
+    raw = METHODS["gradcam++"].compute(Activation(torch.ones(1, 1, 1)), g)
+    assert float(raw) == pytest.approx(1e-6 / (2e-6 + 1e-9 + 1e-6) * 1e-3, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", HAND)
@@ -376,6 +426,46 @@ def test_shapleycam_is_that_of_its_paper_in_any_layout(dtype: torch.dtype) -> No
     weights = (slope - curved / 2).detach().mean((0, 1, 2))
     expected = (values.detach()[0] * weights).sum(-1)
     np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-7)
+
+
+class Square(torch.autograd.Function):
+    """A step that can be differentiated once."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(values)
+        return values**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+class OwnReLU(nn.ReLU):
+    """A ReLU of somebody's class."""
+
+
+class Squared(nn.Module):
+    """A network that can be differentiated once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3)
+        self.act = OwnReLU()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        squares: torch.Tensor = Square.apply(self.act(self.first(tensor)))  # type: ignore[no-untyped-call]
+        return self.head(squares.mean((2, 3)).sigmoid())
+
+
+def test_second_derivatives_that_are_none_are_said() -> None:
+    explainer = Explainer(Squared().eval(), layers="act")
+    with pytest.raises(ModelProblem, match="a step of Squared behind act has none: use GradCAM"):
+        explainer(torch.rand(3, 32, 32), targets=1, method="shapleycam", preprocessing="ready")
+    # Its ReLU is of a class of its own.
+    assert METHODS["guidedbackprop"] in list_methods(explainer.loaded)
 
 
 def test_kpcacam_is_the_same_bit_for_bit(bus: Path) -> None:

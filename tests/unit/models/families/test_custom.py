@@ -1,5 +1,6 @@
 """An operator's own checkpoint is a model: found out, loaded, explained; where it does not fit it says what does."""
 
+import json
 import os
 import sys
 import types
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 
 from sightglass.batch.engines import list_settings
@@ -126,6 +128,24 @@ def test_networks_recognised_by_tensors() -> None:
             assert architectures.identify(state)[0] == f"torchvision/{name}"
         for name in ("convnext_atto", "swin_tiny_patch4_window7_224", "repvit_m0_9"):
             assert f"timm/{name}" in architectures.identify(timm.create_model(name, num_classes=7).state_dict())
+
+
+@pytest.mark.parametrize("outer", ["", "model."])
+@pytest.mark.parametrize("file", ["net.pth", "folder"])
+def test_a_backbone_in_a_larger_network_is_not_taken_for_it(outer: str, file: str, tmp_path: Path) -> None:
+    """As segmentation_models_pytorch saves its networks, and `save_pretrained` there writes a folder."""
+    encoder = torchvision.models.resnet18().state_dict()
+    tensors = {f"{outer}encoder.{key}": value for key, value in encoder.items() if not key.startswith("fc.")}
+    tensors |= {f"{outer}decoder.blocks.0.conv1.0.weight": torch.zeros(256, 768, 3, 3)}
+    tensors |= {f"{outer}segmentation_head.0.weight": torch.zeros(2, 16, 3, 3)}
+    torch.save(tensors, tmp_path / "net.pth")
+    (tmp_path / "folder").mkdir()
+    save_file(tensors, tmp_path / "folder" / "model.safetensors")
+    config = {"_model_class": "Unet", "encoder_name": "resnet18", "classes": 2}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(config), "utf-8")
+    draft = inspect_model(tmp_path / file)
+    (question,) = (unknown.question for unknown in draft.unknown if unknown.key == "arch")
+    assert question.startswith("It holds a resnet18 without its head, and decoder and segmentation_head beside it: ")
 
 
 def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:

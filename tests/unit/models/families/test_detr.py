@@ -149,6 +149,47 @@ def loaded_of(folders: Path) -> Any:
     return cache(lambda name: LoadedModel(load(spec_of(save_model(name, folders))), CPU))
 
 
+@pytest.mark.parametrize("boxes", [5, 100])
+def test_boxes_that_are_tokens_are_explained_where_attention_reads_patches(boxes: int) -> None:
+    net = make_yolos(boxes)
+    explainer = Explainer(net, preprocess=transformers.YolosImageProcessor(size={"height": 48, "width": 80}))
+    result = explainer(PICTURE, per="detection", top_k=2, confidence=0.0, method="hirescam")
+    assert result.heatmaps[0].layers == ("vit.encoder.layer.1.layernorm_before",)
+    evidence = result.evidence
+    assert evidence.layers[0].extras == (0, *range(-boxes, 0))
+    recorded: list[torch.Tensor] = []
+    net.vit.encoder.layer[1].layernorm_before.register_forward_hook(lambda *call: recorded.append(call[2]))
+    logits = net(pixel_values=evidence.tensor.clone().requires_grad_()).logits[0]
+    for heatmap in result.heatmaps:
+        (anchor,) = heatmap.target.anchors
+        (slope,) = torch.autograd.grad(logits[anchor, heatmap.target.index], recorded[0], retain_graph=True)
+        expected = (slope * recorded[0])[0, 1:61].sum(1).reshape(6, 10)
+        np.testing.assert_allclose(heatmap.raw[0], expected.detach(), rtol=1e-4, atol=1e-6)
+        assert heatmap.state == "ok"
+    with pytest.raises(ModelProblem, match="draws boxes, and this method explains classes"):
+        result.with_method("rollout")
+
+
+def make_yolos(boxes: int) -> Any:
+    """A small YOLOS of 60 patches and so many boxes, with weights from a seed."""
+    config = transformers.YolosConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        image_size=[48, 80],
+        patch_size=8,
+        num_detection_tokens=boxes,
+        id2label=NAMES,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = transformers.YolosForObjectDetection(config).eval()
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    return net
+
+
 def evidence_of(loaded: LoadedModel, *layers: str) -> Evidence:
     model_input = loaded.adapter.prepare(PICTURE, "trained")
     # An untrained network carries a last bit that differs far.
