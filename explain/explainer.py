@@ -27,8 +27,7 @@ from sightglass.explain.evidence.evidence import Evidence, ModelChanged, NotRun,
 from sightglass.explain.evidence.layers import ATTENTION, chosen_layers
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.loaded_model import device as find_device
-from sightglass.explain.explanation import Explanation, explain, explain_together, pass_size
-from sightglass.explain.methods import method as find_method
+from sightglass.explain.explanation import Explanation, chosen_method, explain, explain_together, pass_size
 from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
@@ -328,7 +327,7 @@ class Explainer:
 
     def _explain_one(self, image: Image, chosen: Options, hooks: _Hooks) -> Explanation:
         def work(loaded: LoadedModel, notes: tuple[str, ...]) -> Explanation:
-            quick = loaded.gradients and find_method(chosen.method or loaded.usual_method(chosen)).quick
+            quick = loaded.gradients and chosen_method(loaded, chosen).quick
             # Entered once for the pass and its gradients.
             with loaded.lock if quick and loaded.guard is not None else nullcontext():
                 with stopped_by(hooks["cancel"]):

@@ -305,10 +305,17 @@ def _method_for(evidence: Evidence, options: Options) -> Method:
     return method_of(evidence.loaded, replace(options, method="drise"))
 
 
+def chosen_method(loaded: LoadedModel, options: Options) -> Method:
+    """Return the method that the options name, or the model's usual one."""
+    if options.method:
+        return find_method(options.method)
+    return find_method(loaded.usual_method(options) if loaded.gradients else "drise")
+
+
 def method_of(loaded: LoadedModel, options: Options) -> Method:
     """Return the method; raises ModelProblem if it cannot explain the model."""
     spec, gradients = loaded.adapter.spec, loaded.gradients
-    method = find_method(options.method or (loaded.usual_method(options) if gradients else "drise"))
+    method = chosen_method(loaded, options)
     task, name = task_of(loaded.adapter), method.name_for(spec.task)
     can_hide = "mask" not in task.unsupported_methods
     hides = can_hide and method.family == "mask"
@@ -331,7 +338,7 @@ def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:
     More than one only by quick methods of classifiers. On a CPU a caller's module takes one: to measure that it takes
     several costs more than they save.
     """
-    chosen = find_method(options.method or loaded.usual_method(options))
+    chosen = chosen_method(loaded, options)
     fast = loaded.guard is None or loaded.device.type != "cpu"
     # Each picture's answer has words of its own.
     alike = loaded.adapter.splits_batches and not loaded.adapter.takes_prompt
@@ -367,7 +374,8 @@ def explain_together(
             replace(options, targets=tuple(prediction.index for prediction in decoder.decode(part, options)[:best]))
             for part, options in zip(parts, all_options, strict=True)
         ]
-    options, method = all_options[0], find_method(all_options[0].method or loaded.usual_method(all_options[0]))
+    options = all_options[0]
+    method = chosen_method(loaded, options)
     pairs = zip(parts, all_options, strict=True)
     targets = [decoder.resolve(each, decoder.decode(part, each), part) for part, each in pairs]
     if method.gradients:

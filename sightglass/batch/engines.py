@@ -49,8 +49,7 @@ from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.explanation import Explanation, explain_together, pass_size
-from sightglass.explain.methods import method as find_method
+from sightglass.explain.explanation import Explanation, chosen_method, explain_together, pass_size
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, Unreachable
@@ -84,7 +83,7 @@ def list_settings(loaded: LoadedModel, options: Options, layers: Sequence[Layer]
         picture_name="",
         model=spec.id,
         weights_sha256=loaded.origin.digest(),
-        method=find_method(options.method or (loaded.usual_method(options) if loaded.gradients else "drise")).id,
+        method=chosen_method(loaded, options).id,
         layers=tuple(layer.path for layer in layers),
         targets=(),
         masks=options.masks,
