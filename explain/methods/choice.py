@@ -53,6 +53,13 @@ def rows(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
     ]
 
 
+def describe_cost(candidate: Candidate) -> str:
+    """Return what a map cost and what was taken of it."""
+    hidden, kept = (listing([*map(percent, shares)]) for shares in (candidate.covered, candidate.kept))
+    taken = f"{percent(candidate.weight)} taken, score {signed(candidate.score)}"
+    return f"{taken}. Hidden: {hidden} left; kept: {kept}."
+
+
 def describe_columns(task: Task) -> str:
     """Return what the table's numbers mean."""
     shares = listing([percent(share) for share in SHARES])
