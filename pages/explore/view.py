@@ -52,7 +52,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
         kind = Sentence if explainer.loaded.adapter.takes_prompt else Answers
         answers = kind(switch.standing, explainer)
     with beside:
-        switch_place = st.container(key="method")
+        switch_place = st.container()
     explanation, line, dimmed = None, "", False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.
@@ -65,7 +65,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
             explain_job.restart_button()
     finished = explanation is not None
     working = METHODS[choices.method].name_for(choices.model.task) if answers.slow else choices.model.name
-    if finished:
+    if explanation is not None:
         explanation = _swap(switch, answers, explanation)
         line = switch.until
     with switch_place:

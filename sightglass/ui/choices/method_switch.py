@@ -68,7 +68,7 @@ class MethodSwitch:
         if not self.wanted:
             return ""
         name = METHODS[self.standing.method].name_for(self._model.task)
-        return f"The map by {name}, until the tested one is known."
+        return f"By {name} until the tested map is known."
 
     def draw(self) -> None:
         """Draw the switch, where the model has all three kinds of maps.
@@ -82,16 +82,17 @@ class MethodSwitch:
         names = {self._quick: called, SHARP: "Sharp", TESTED: "Tested"}
         widgets = st.session_state
         widgets[KEY] = self._chosen if self._chosen in names else None
-        st.segmented_control(
-            "How the map is made",
-            [*names],
-            format_func=names.__getitem__,
-            key=KEY,
-            required=True,
-            on_change=lambda: control_table.set_options({"method": widgets[KEY]}),
-            label_visibility="collapsed",
-            width="content",
-            help=HELP,
-        )
-        if self.wanted:
-            tested_job.follow(self.wanted)
+        with st.container(horizontal=True, vertical_alignment="center", key="method"):
+            st.segmented_control(
+                "How the map is made",
+                [*names],
+                format_func=names.__getitem__,
+                key=KEY,
+                required=True,
+                on_change=lambda: control_table.set_options({"method": widgets[KEY]}),
+                label_visibility="collapsed",
+                width="content",
+                help=HELP,
+            )
+            if self.wanted:
+                tested_job.follow(self.wanted)
