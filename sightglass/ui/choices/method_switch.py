@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = "method-switch"
 HELP = (
     "Quick: the method of the menu, from one pass. Sharp: fine maps, from gradients of pixels. Tested: several maps, "
-    "each tested by hiding and keeping what it shows, in about 50 passes, while you look at the quick one."
+    "each tested by hiding and keeping what it shows, in up to 40 passes, while you look at the quick one."
 )
 
 
@@ -37,10 +37,9 @@ class MethodSwitch:
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         shown = Page(explainer)
         self._chosen, self._model = choices.method, explainer.model
-        self._quick = control_table.find_quick(shown) if control_table.can_test(shown) else None
         self.standing, self.wanted = choices, ()
-        if self._quick is not None:
-            control_table.keep_quick(shown, choices.method)
+        control_table.keep_quick(shown, choices.method)
+        self._quick = control_table.find_quick(shown) if control_table.can_test(shown) else None
         if self.tests:
             self.standing = replace(choices, method=self._quick or choices.method)
         else:

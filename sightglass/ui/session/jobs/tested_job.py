@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass.common.work.progress import PausableStop
 from sightglass.ui.session import page, state
 from sightglass.ui.session.control_table import TESTED
-from sightglass.ui.session.jobs import background, explain_job
+from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.markdown import escape, sentence
 
@@ -75,6 +75,7 @@ class TestedMaps:
 
 def find(wanted: Sequence[Wanted]) -> list[Explanation] | None:
     """Return the tested maps; None while one of them is not known."""
+    _collect(wanted)
     last = state.of(TestedMaps).last
     found = [last.get(each.key) or explain_job.find(each.key) for each in wanted]
     known = [explain_job.with_checks(explanation) for explanation in found if explanation is not None]
@@ -94,6 +95,9 @@ def follow(wanted: Sequence[Wanted]) -> None:
     key = _key(wanted)
     tested = state.of(TestedMaps)
     tested.looks = 0
+    if state.of(state.Navigation).arrived:
+        # It was stopped as the page was left.
+        stop()
     st.fragment(_poll, run_every=None if key in tested.failed else POLL)(wanted)
 
 
@@ -114,16 +118,15 @@ def _poll(wanted: Sequence[Wanted]) -> None:
     tested.drawn = key
     _draw(job)
     # Another run of the page would lose the click that this one answers, and close a window that is open over it.
-    if job is None or job.stopped or tested.looks == 1 or state.of(page.PageRun).window:
-        return
-    if job.poll():
-        _collect(wanted, job)
+    waits = tested.looks == 1 or state.of(page.PageRun).window
+    if job is not None and job.poll() and not (job.stopped or waits):
         st.rerun()
 
 
 def _start(wanted: Sequence[Wanted]) -> Job[list[Explanation]]:
-    stop = state.of(page.PageRun).maps = PausableStop()
-    return state.of(Jobs).start(JOB, _key(wanted), partial(_compute, wanted), cancel=stop)
+    cancel = PausableStop()
+    state.of(page.PageRun).maps = cancel
+    return state.of(Jobs).start(JOB, _key(wanted), partial(_compute, wanted), cancel=cancel)
 
 
 def _draw(job: Job[list[Explanation]] | None) -> None:
@@ -141,9 +144,12 @@ def _draw(job: Job[list[Explanation]] | None) -> None:
             st.button("Stop", on_click=job.cancel.set, **look)
 
 
-def _collect(wanted: Sequence[Wanted], job: background.Job[list[Explanation]]) -> None:
+def _collect(wanted: Sequence[Wanted]) -> None:
     """Keep what the work has found, or why it failed."""
     tested = state.of(TestedMaps)
+    job = state.of(Jobs).find(JOB, _key(wanted))
+    if job is None or job.stopped or not job.finished():
+        return
     if job.failure is not None:
         tested.failed[_key(wanted)] = page.describe_failure(job.failure, "a map could not be tested")
     for each, explanation in zip(wanted, job.result or (), strict=False):
