@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.ui.choices.method_switch import MethodSwitch
     from sightglass.ui.viewer import Fact, View
 
-HEIGHT_BESIDE = 466
+HEIGHT_BESIDE = 464
 """CSS pixels of pictures side by side in a window of 900: below them the first numbers are in sight."""
 HEIGHT_LARGE = 590
 """CSS pixels of the picture in a window of 900."""

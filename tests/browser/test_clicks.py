@@ -78,7 +78,8 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +METHOD; button Why this map. | -; +INSTRUMENTS; +COLORMAPS; +INSET; button .* \d+ % | ?class; checkbox Compare .* | own;
+/?SCENE: +MENU; +VIEWER; +METHOD; button Why this map. | -; +INSTRUMENTS; +COLORMAPS; +INSET;
+    button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; button Back to .* | words; radio (Whole picture|Cropped) | ?fit;
