@@ -63,8 +63,7 @@ QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
     combobox How the picture is fitted | ?fit
-METHOD: radio Sharp | ?method; radio Tested | ?method; button Stop | "Start again; button Start again | "Stop;
-    radio Quick | ?method
+METHOD: radio Sharp | ?method; radio Tested | ?method; radio Quick.* | ?method
 INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | words <
 COLORMAPS: radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
     radio (rainbow|spring|summer|twilight.*|winter) | -
@@ -78,7 +77,7 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +METHOD; button Why this map. | -; +INSTRUMENTS; +COLORMAPS; +INSET;
+/?SCENE: +MENU; +VIEWER; +METHOD; button (Why this map.|Stop) | -; +INSTRUMENTS; +COLORMAPS; +INSET;
     button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
