@@ -83,7 +83,7 @@ def topk() -> None:
         table = ComparisonTable(labels, partial(_agreement, explanation), matrix=False)
         pair = _draw_maps(explanation, table, switch)
         with beside:
-            checks.draw(explanation, 0, waits=bool(switch.wanted))
+            checks.draw(explanation, 0, waits=switch.waits)
         single = len(explanation.heatmaps) == 1 < len(every.heatmaps)
         agreement = describe_single(explanation) if single else agreement_sentence(explanation, pair)
         if pair is None:

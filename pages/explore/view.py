@@ -120,7 +120,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
                     look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
-        _draw_below(answers, explanation, index, view, waits=bool(switch.wanted))
+        _draw_below(answers, explanation, index, view, waits=switch.waits)
 
 
 def _swap(switch: MethodSwitch, answers: Answers, explanation: Explanation) -> Explanation:

@@ -85,6 +85,15 @@ def test_the_map_of_another_answer_is_tested_once_it_is_chosen(page):
     assert WHY in labels(app) and not has_line(app)
 
 
+def test_a_box_of_a_detector_has_its_own_tested_map(page):
+    app = page(model="demo-s", example=PICTURE, method="tested")
+    choose_row(app, 1)
+    rerun_until(app, lambda: WHY in labels(app), 120)
+    second = explain("demo-s").predictions[1]
+    (tested,) = explain("demo-s", method="tested", per="detection", targets=[(second.anchor, second.index)]).heatmaps
+    assert_maps(app, [tested.content])
+
+
 def test_top_k_and_compare_have_tested_maps_too(page):
     app = page("topk", **ADDRESS, method="tested", k="2", unlikely="1")
     assert has_line(app)
@@ -109,10 +118,17 @@ def test_the_work_stops_where_it_is_told_to_and_as_the_page_is_left(page, monkey
     rerun_until(app, lambda: "Stop" in labels(app))
     job = job_of(app)
     press(app, "Stop")
-    assert job.cancel.is_set() and "this is the quick map" in texts(app)
+    assert job.cancel.is_set() and "this is the quick map" in texts(app) and not has_line(app)
     press(app, "Start again")
     rerun_until(app, lambda: "Stop" in labels(app))
     job = job_of(app)
+    app.switch_page("pages/saved/page.py").run()
+    assert job.cancel.is_set()
+    app.switch_page("pages/explore/page.py").run()
+    assert has_line(app)
+    rerun_until(app, lambda: "Stop" in labels(app))
+    job = job_of(app)
+    assert not job.cancel.is_set()
     switch(app).set_value(QUICK).run()
     assert job.cancel.is_set() and job_of(app) is None
 
@@ -121,7 +137,7 @@ def test_what_fails_is_said_and_the_quick_map_stays(page, monkeypatch):
     monkeypatch.setattr(Explanation, "with_method", lambda *_, **__: 1 / 0)
     app = page(**ADDRESS, method="tested")
     rerun_until(app, lambda: app.error)
-    assert "This is a bug" in app.error[0].value and len(shown(app).maps) > 1
+    assert "This is a bug" in app.error[0].value and len(shown(app).maps) > 1 and not has_line(app)
 
 
 def test_the_switch_goes_back_to_the_quick_method_that_was_chosen(page):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.methods import METHODS
-from sightglass.ui.session import control_table
+from sightglass.ui.session import control_table, state
 from sightglass.ui.session.control_table import SHARP, TESTED, Page
 from sightglass.ui.session.jobs import tested_job
 from sightglass.ui.session.jobs.tested_job import Wanted
@@ -42,7 +42,8 @@ class MethodSwitch:
         self._quick = control_table.find_quick(shown) if control_table.can_test(shown) else None
         if self.tests:
             self.standing = replace(choices, method=self._quick or choices.method)
-        else:
+        # What was computed for another page was stopped as it was left.
+        if not self.tests or state.of(state.Navigation).arrived:
             tested_job.stop()
 
     @property
@@ -62,9 +63,14 @@ class MethodSwitch:
         return [next(tested) if explanation.heatmaps else explanation for explanation in given]
 
     @property
+    def waits(self) -> bool:
+        """Whether tested maps are about to take the place of these."""
+        return bool(self.wanted) and tested_job.is_coming(self.wanted)
+
+    @property
     def until(self) -> str:
         """What a map's line says while the tested one is not known; empty otherwise."""
-        if not self.wanted:
+        if not self.waits:
             return ""
         name = METHODS[self.standing.method].name_for(self._model.task)
         return f"By {name} until the tested map is known."

@@ -82,6 +82,13 @@ def find(wanted: Sequence[Wanted]) -> list[Explanation] | None:
     return known if len(known) == len(wanted) else None
 
 
+def is_coming(wanted: Sequence[Wanted]) -> bool:
+    """Return whether the maps are computed, or are about to be: neither failed nor stopped."""
+    key = _key(wanted)
+    job = state.of(Jobs).find(JOB, key)
+    return key not in state.of(TestedMaps).failed and not (job is not None and job.stopped)
+
+
 def stop() -> None:
     """Stop the work, as other maps are shown."""
     state.of(Jobs).stop(JOB)
@@ -95,9 +102,6 @@ def follow(wanted: Sequence[Wanted]) -> None:
     key = _key(wanted)
     tested = state.of(TestedMaps)
     tested.looks = 0
-    if state.of(state.Navigation).arrived:
-        # It was stopped as the page was left.
-        stop()
     st.fragment(_poll, run_every=None if key in tested.failed else POLL)(wanted)
 
 
@@ -141,7 +145,10 @@ def _draw(job: Job[list[Explanation]] | None) -> None:
         else:
             st.progress(min(1.0, job.share), escape(job.words))
             look = {"icon": ":material/stop_circle:", "key": "tested-stop", "help": STOP}
-            st.button("Stop", on_click=job.cancel.set, **look)
+            if st.button("Stop", **look):
+                job.cancel.set()
+                # The checks of the quick map begin.
+                st.rerun()
 
 
 def _collect(wanted: Sequence[Wanted]) -> None:
