@@ -101,7 +101,7 @@ class Options:
     layers: tuple[str, ...] = _option(
         (),
         "--target-layers PATH,PATH",
-        "image class detect segment batch video prove similarity",
+        "image class detect segment batch video prove which similarity",
         "Layers to explain at; `models layers ID` lists them.",
         resolved=True,
     )
@@ -132,7 +132,7 @@ class Options:
     preprocessing: str = _option(
         "trained",
         "--preprocessing NAME",
-        f"{_MOST} similarity",
+        f"{_MOST} which similarity",
         "Fit of the picture: trained, crop, squash, letterbox or half",
         rare=True,
         panel=MODEL,
@@ -140,7 +140,7 @@ class Options:
     confidence: float = _option(
         0.25,
         "--score-thr 0..1",
-        "detect batch video compare prove",
+        "detect batch video compare prove which",
         "Hide boxes with a lower score",
         least=0,
         most=1,
@@ -189,7 +189,7 @@ class Options:
     part: Part = _option(
         "class",
         "--part NAME",
-        "image class detect segment batch video prove",
+        "image class detect segment batch video prove which",
         "The class, contrast, box, left, ..., mask or all [class].",
     )
     evidence: Side = _option("for", "--evidence for|both", _MOST, "What speaks for the target, or both for and against")
@@ -217,7 +217,7 @@ class Options:
     vocabulary: tuple[str, ...] = _option(
         (),
         "--words 'A, B'",
-        "image class detect batch video prove",
+        "image class detect batch video prove which",
         "What an open-vocabulary model should look for.",
         panel=MODEL,
     )

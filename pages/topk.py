@@ -15,10 +15,12 @@ from sightglass.explain.whatif import touch
 from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
+from sightglass.ui.choices.method_switch import MethodSwitch
 from sightglass.ui.instruments import instruments, numbers_of
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.control_table import TOP_K, Page
 from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.jobs.tested_job import Wanted
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane
@@ -51,15 +53,18 @@ def topk() -> None:
         beside = st.container(width="content")
         unlikely = st.container(width="content")
         count = TOP_K.choose(Page(explainer))
+    switch = MethodSwitch(choices, explainer)
     with main:
-        if METHODS[choices.method].slow:
+        if METHODS[switch.standing.method].slow:
             title.markdown("## One map at a time.")
             quick = "choose a fast method for this page, or " if explainer.loaded.gradients else ""
             words = f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one on Explore"
             words = words if quick else f"{explainer.model.id} {lacks_map(explainer.loaded, f', and {words}')}"
             st.info(f"{words}.", icon=":material/hourglass:")
+            switch.draw()
             return
-        explanation = explain_job.explain(choices, explainer, wait=explainer.loaded.adapter.takes_prompt, top_k=count)
+        waits = explainer.loaded.adapter.takes_prompt
+        explanation = explain_job.explain(switch.standing, explainer, wait=waits, top_k=count)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             return
@@ -72,12 +77,13 @@ def topk() -> None:
         every = explanation
         with unlikely:
             explanation = _leave_out_unlikely(every)
+        explanation = switch.swap([Wanted(explanation, tuple(range(len(explanation.heatmaps))))])[0]
         # Two classes of ImageNet are called crane.
         labels = url_state.distinct(heatmap.target.label for heatmap in explanation.heatmaps)
         table = ComparisonTable(labels, partial(_agreement, explanation), matrix=False)
-        pair = _draw_maps(explanation, table)
+        pair = _draw_maps(explanation, table, switch)
         with beside:
-            checks.draw(explanation, 0)
+            checks.draw(explanation, 0, waits=switch.waits)
         single = len(explanation.heatmaps) == 1 < len(every.heatmaps)
         agreement = describe_single(explanation) if single else agreement_sentence(explanation, pair)
         if pair is None:
@@ -121,7 +127,7 @@ def _agreement(explanation: Explanation, first: int, second: int) -> Agreement |
     return None if empty else explanation.agreements[first][second]
 
 
-def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, int] | None:
+def _draw_maps(explanation: Explanation, table: ComparisonTable, switch: MethodSwitch) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
     places = range(len(explanation.heatmaps))
     maps = [panels.to_map(explanation, place, half=False) for place in places]
@@ -133,12 +139,13 @@ def _draw_maps(explanation: Explanation, table: ComparisonTable) -> tuple[int, i
     arrangement = panels.arrange(explanation.image, len(panes), highest=HIGHEST)
     look: dict[str, Any] = {"key": "viewer-topk", "together": True, "beside": len(panes) == 1}
     look |= {"height": arrangement.height, "columns": arrangement.columns}
-    look |= {"keys": ("",) * len(panes), "spread": True, "touch": touch.register(explanation)}
+    look |= {"keys": ("",) * len(panes), "spread": True, "touch": touch.register(explanation), "line": switch.until}
     with place_of_maps:
         stage, numbers = arrangement.places()
     with stage:
         view = panels.draw_viewer(explanation.image, panes, marks=panels.boxes(explanation), **look)
     with numbers:
+        switch.draw()
         instruments(view, [numbers_of(explanation, place) for place in places])
         panels.draw_bars(panels.list_answers(explanation), key="topk-bars")
     return pair

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence, in_batches
+from sightglass.explain.methods.choice import SHARES, name_quantity
 from sightglass.explain.methods.method import Candidate, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import at_pixels
 from sightglass.explain.methods.rise import PARTS, scorer
@@ -36,8 +37,6 @@ from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.geometry import Geometry
 
-SHARES = (0.02, 0.12)
-"""Shares of the picture that are covered, and then alone kept."""
 FINE = 0.01
 """Standard deviation by which a candidate is smoothed before, as a share of the picture's longer side."""
 DIGITS = 4
@@ -99,8 +98,7 @@ def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:
 
 def describe(maps: int, places: int, adapter: Adapter) -> str:
     """Say how a map was made, and what its hottest places are."""
-    task = task_of(adapter)
-    lost = "lead" if task.competes else task.quantity
+    lost = name_quantity(task_of(adapter))
     were = "map of this picture was" if maps == 1 else "maps of this picture were each"
     they = "it shows" if maps == 1 else "they show"
     hottest = "place was covered" if places == 1 else "places were covered one by one"

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation, Image
     from sightglass.explain.comparison.models import Comparison
     from sightglass.models.spec import ModelSpec
+    from sightglass.ui.choices.method_switch import MethodSwitch
     from sightglass.ui.viewer import Fact, View
 
-HEIGHT_BESIDE = 466
+HEIGHT_BESIDE = 464
 """CSS pixels of pictures side by side in a window of 900: below them the first numbers are in sight."""
 HEIGHT_LARGE = 590
 """CSS pixels of the picture in a window of 900."""
@@ -51,6 +52,7 @@ class Maps:
 
     comparison: Comparison
     models: Sequence[ModelSpec]
+    switch: MethodSwitch
 
     @cached_property
     def table(self) -> ComparisonTable:
@@ -63,6 +65,7 @@ class Maps:
         arrangement = panels.arrange(self._image, len(self._panes), highest=HEIGHT_BESIDE)
         look: dict[str, Any] = {"height": arrangement.height, "columns": arrangement.columns}
         look |= {"keys": self._keys(len(self._panes)), "spread": True, "touch": self._touch}
+        look |= {"line": self.switch.until}
         stage, numbers = arrangement.places()
         with stage:
             view = panels.draw_viewer(self._image, self._panes, key="viewer-compare", **look)
@@ -87,7 +90,7 @@ class Maps:
             url_state.set_url(SHOWN, place + 1, 1)
             more = st.container()
         look: dict[str, Any] = {"key": "viewer-large", "height": HEIGHT_LARGE, "beside": True}
-        look |= {"keys": keys, "touch": self._touch}
+        look |= {"keys": keys, "touch": self._touch, "line": self.switch.until}
         with left, st.container(key="stage"):
             view = panels.draw_viewer(self._image, panes, **look)
         self._draw_numbers(view)
@@ -113,6 +116,7 @@ class Maps:
 
     def _draw_numbers(self, view: View) -> None:
         """Draw the instruments and the table below the maps; time the models meanwhile."""
+        self.switch.draw()
         numbers = [self._numbers(place) for place in range(len(self.models))]
         instruments(view, numbers, more=self._list_costs(), names=self.table.names)
         if why := time_job.failure(self.comparison):

@@ -22,8 +22,10 @@ from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.ui import saving
 from sightglass.ui.choices import controls, model_picker
+from sightglass.ui.choices.method_switch import MethodSwitch
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job, time_job
+from sightglass.ui.session.jobs.tested_job import Wanted
 from sightglass.ui.session.markdown import escape, shorten
 from sightglass.ui.session.pictures import image_source
 
@@ -51,7 +53,7 @@ ARRANGEMENTS = {"beside": "Side by side", "large": "Large"}
 
 def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `right`: beside the tabs."""
-    choices, _ = controls.draw(bar, sized=False)
+    choices, explainer = controls.draw(bar, sized=False)
     if image_source.adapt_to_model(choices.model):
         st.rerun()
     with right:
@@ -66,7 +68,8 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
             help = "Add a model of your own, or download one."
             st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
             return
-        comparison = _compare(choices, models, _choose_method(choices, models))
+        switch = MethodSwitch(choices, explainer)
+        comparison = _compare(choices, models, _choose_method(switch, choices, models))
         target = _target(comparison)
         if comparison.objects:
             chosen = url_state.recall_value(target["key"], target["options"], target["default"], name=target["name"])
@@ -79,7 +82,8 @@ def draw(bar: DeltaGenerator, right: DeltaGenerator, title: DeltaGenerator, main
         title.markdown(f"## {escape(controls.add_warning(choices, comparison.verdict))}")
         with title:
             controls.draw_way_back(choices.model)
-        maps = Maps(comparison, models)
+        comparison = _swap(switch, comparison)
+        maps = Maps(comparison, models, switch)
         list_place = maps.draw_large() if arrangement == "large" else maps.draw_beside()
         if comparison.objects:
             with list_place:
@@ -151,9 +155,15 @@ def _first_models(chosen: ModelSpec) -> list[str]:
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.list_present(chosen.task))]))[:2]
 
 
-def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
+def _swap(switch: MethodSwitch, comparison: Comparison) -> Comparison:
+    """Return the comparison with tested maps, where these were asked for and are known."""
+    wanted = [Wanted(explanation, (0,) if explanation.heatmaps else ()) for explanation in comparison.explanations]
+    return replace(comparison, explanations=tuple(switch.swap(wanted)))
+
+
+def _choose_method(switch: MethodSwitch, choices: Choices, models: list[ModelSpec]) -> str:
     """Return the chosen method if all models have it, else GradCAM."""
-    chosen = METHODS[choices.method]
+    chosen = METHODS[switch.standing.method]
     # A model with another task uses its own method; one without gradients has none, and is rejected below.
     alike = [] if chosen.slow else [model.id for model in models if task_of(model) is task_of(choices.model)]
     loaded_models = {name: controls.load(name).loaded for name in alike}

@@ -22,13 +22,15 @@ from sightglass.pages.explore.answers import Answers, Row
 from sightglass.pages.explore.sentence import Sentence
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import controls
+from sightglass.ui.choices.method_switch import MethodSwitch
 from sightglass.ui.instruments import Numbers, instruments, numbers_of
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.jobs.tested_job import Wanted
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Box, Pane, View
-from sightglass.ui.views import charts, panels
+from sightglass.ui.views import charts, panels, why_this_map
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -45,9 +47,12 @@ HEIGHT = 604
 def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the view: the same parts for quick and slow methods, so that nothing moves."""
     left, listed, beside = _columns(main)
+    switch = MethodSwitch(choices, explainer)
     with listed:
         kind = Sentence if explainer.loaded.adapter.takes_prompt else Answers
-        answers = kind(choices, explainer)
+        answers = kind(switch.standing, explainer)
+    with beside:
+        switch_place = st.container()
     explanation, line, dimmed = None, "", False
     try:
         # What a slow method has done so far is below the answers, which stay in their place as the map does.
@@ -60,6 +65,11 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
             explain_job.restart_button()
     finished = explanation is not None
     working = METHODS[choices.method].name_for(choices.model.task) if answers.slow else choices.model.name
+    if explanation is not None:
+        explanation = _swap(switch, answers, explanation)
+        line = switch.until
+    with switch_place:
+        switch.draw()
     if explanation is None:
         if (before := _map_before(answers)) is None:
             with title:
@@ -75,7 +85,7 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
     if finished and state.of(state.Controls).last is not choices:
         answers.find_map(explanation)
         with left:
-            view = _draw_picture(answers, explanation, line="", dimmed=False)
+            view = _draw_picture(answers, explanation, line=line, dimmed=False)
         time.sleep(AHEAD)
     with listed:
         index = answers.draw_list(explanation)
@@ -103,13 +113,22 @@ def draw(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: De
             answers.draw_numbers(explanation, index)
             instruments(view, _numbers(answers, explanation))
             with st.container(horizontal=True, vertical_alignment="center"):
+                why_this_map.draw_button(explanation, index)
                 charts.numbers_button(explanation, index)
                 if not image_source.is_own():
                     help, icon = "A story in ten slides: right answers for wrong reasons.", ":material/slideshow:"
                     look: dict[str, Any] = {"label": "See a cheat", "icon": icon, "help": help}
                     st.page_link(page.script("saved"), query_params={"deck": "cheat"}, **look)
     with left:
-        _draw_below(answers, explanation, index, view)
+        _draw_below(answers, explanation, index, view, waits=switch.waits)
+
+
+def _swap(switch: MethodSwitch, answers: Answers, explanation: Explanation) -> Explanation:
+    """Return the tested map of the chosen answer, where it was asked for and is known; else the given maps."""
+    place = answers.find_map(explanation) if switch.tests else None
+    if place is None:
+        return explanation
+    return switch.swap([Wanted(explanation, (place,))])[0]
 
 
 def _columns(main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -169,13 +188,18 @@ def _numbers(answers: Answers, explanation: Explanation) -> list[Numbers | str]:
     return [numbers_of(explanation, i) for i in shown]
 
 
-def _draw_below(answers: Answers, explanation: Explanation, index: int | None, view: View) -> None:
-    """Draw below the picture what can be done with the map and what it says."""
+def _draw_below(
+    answers: Answers, explanation: Explanation, index: int | None, view: View, *, waits: bool = False
+) -> None:
+    """Draw below the picture what can be done with the map and what it says.
+
+    `waits`: a tested map is about to take its place.
+    """
     with st.container(horizontal=True, vertical_alignment="center", key="under"):
         if index is not None:
             if answers.pair is not None:
                 st.caption(f"Checks of {escape(explanation.heatmaps[index].target.label)}", width="content")
-            checks.draw(explanation, index, tiles=True)
+            checks.draw(explanation, index, tiles=True, waits=waits)
         with st.container(horizontal=True, width=326, gap="xxsmall", key="acts"):
             if index is not None and explanation.finished:
                 saving.save_map("explore", explanation, index, pair=answers.pair)

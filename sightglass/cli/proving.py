@@ -1,4 +1,4 @@
-"""`prove`: hide and keep what a map shows; `replay`: make a recipe's maps again."""
+"""`prove`: hide and keep what a map shows; `which`: compare maps by that; `replay`: make a recipe's maps again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console, load_explainer
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import AnswerProblem, ModelProblem, Problem
 from sightglass.common.files import Json, read_npz
 from sightglass.common.work.progress import Progress
 from sightglass.explain import explainer, phrases
 from sightglass.explain import recipe as explain_recipe
+from sightglass.explain.methods import choice
 from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
@@ -33,14 +34,20 @@ FILLINGS = ("blur", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProveOptions(cli.ModelOptions):
-    class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
-    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP, min=1)
+class AnswerOptions(cli.ModelOptions):
+    """Which answer a map is of."""
+
+    class_: str | None = cli.field("--class --target -c NAME", "The map of this class, not of the best.", cli.MAP)
+    map: int | None = cli.field("--map N", "The map of answer or box N, counted from 1.", cli.MAP, min=1)
+    json: cli.Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions(AnswerOptions):
     steps: int = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT, default=20)
     filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
     also: list[str] | None = cli.field(*cli.ALSO)
     out: Path | None = cli.field(*cli.FOLDER)
-    json: cli.Json = False
 
 
 @cli.verb(
@@ -74,11 +81,20 @@ def prove(picture: cli.Picture, engine_options: cli.EngineOptions, options: Prov
     return console.finish(folder, names, summary)
 
 
-def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
-    """Return an explanation with the one map to prove."""
+def _explain(
+    image: Image,
+    engine_options: cli.EngineOptions,
+    options: AnswerOptions,
+    progress: Progress,
+    labels: Path | None = None,
+) -> Explanation:
+    """Return an explanation with the map of one answer.
+
+    `labels`: a file of class names.
+    """
     if options.map is not None and options.class_ is not None:
         raise Problem("--map is one answer, and --class one class: leave one of them out.")
-    explainer = load_explainer(options.model, options.device, progress, engine_options)
+    explainer = load_explainer(options.model, options.device, progress, engine_options, labels=labels)
     task = task_of(explainer.model)
     arguments = engine_options | {"top_k": 1} | task.decoder.options_of()
     cli.check_box_flags(explainer.model, engine_options)
@@ -92,6 +108,41 @@ def _explain(image: Image, engine_options: cli.EngineOptions, options: ProveOpti
         answer = answers[options.map - 1]
         arguments |= task.decoder.options_of(answer.index, answer.anchor)
     return explainer(image, progress=progress, **arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhichOptions(AnswerOptions):
+    labels: Path | None = cli.field("--labels FILE", "Class names of a model's file.", cli.RARE)
+
+
+@cli.verb(
+    cli.app,
+    "which",
+    """
+    sightglass which bus.jpg --class trolleybus
+    sightglass which scene-3.png -m demo-s --map 2 --json
+    """,
+)
+def which(picture: cli.Picture, engine_options: cli.EngineOptions, options: WhichOptions) -> int:
+    """Compare the maps of several methods on a picture, by hiding and keeping what each shows.
+
+    They are those that the method Tested mixes. No file is written.
+    """
+    console = Console(options.json)
+    with console.progress(f"Loading {options.model}") as progress:
+        image = console.open_picture(picture)
+        asked = cli.EngineOptions(engine_options | {"method": "tested"})
+        explanation = _explain(image, asked, options, progress, options.labels)
+    if not explanation.heatmaps:
+        raise AnswerProblem(f"{explanation.model.id} gives no answer here, so there is no map to compare.")
+    summary = results.WhichResult.build(explanation, 0)
+    console.say(f"{image.name}: {explanation.model.id}, maps of {summary.target}", phrases.plain_text(summary.sentence))
+    rows = choice.rows(explanation.heatmaps[0].candidates)
+    console.table(choice.COLUMNS, rows, right=choice.COLUMNS[1:])
+    if rows:
+        console.say(phrases.plain_text(choice.describe_columns(explanation.task)))
+    console.result(summary.to_dict())
+    return 0
 
 
 MAX_BYTES = 64 * 2**20

@@ -15,6 +15,7 @@ from sightglass.explain.comparison.times import Timing, all_steady
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
+from sightglass.explain.methods import choice
 from sightglass.explain.phrases import plain_text, signed
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -361,4 +362,58 @@ class ProofResult(PlainResult):
             notes=explanation.notes,
             recipe=recipe,
             **{name: getattr(proof, name) for name in names},
+        )
+
+
+class CandidateResult(PlainResult):
+    """One of the maps that were tested by hiding and keeping what they show."""
+
+    name: str
+    hidden: list[Number] = Field(validation_alias="covered")
+    """What is left of the answer with each of the shares hidden, 0..1: 0 is the mean colour alone."""
+    kept: list[Number]
+    """What is left with nothing else kept, in the same unit."""
+    score: Number
+    """The mean of `kept` less that of `hidden`, -1..1."""
+    taken: Number = Field(validation_alias="weight")
+    """Its share of the mix from which the method Tested starts, 0..1."""
+
+
+class WhichResult(PlainResult):
+    """The maps of several methods on a picture, compared by hiding and keeping what each shows."""
+
+    version: int = VERSION
+    picture: str
+    model: str
+    target: str
+    part: str
+    score: Number | None
+    """Score of the whole picture; null without one."""
+    shares: tuple[float, ...]
+    """The shares of the picture, a map's hottest, that were hidden and kept."""
+    quantity: str
+    """What hiding takes from the answer: its lead over the others, its score, or its number."""
+    sentence: str
+    """Which maps were taken most."""
+    candidates: list[CandidateResult]
+    """The one taken most first."""
+    notes: tuple[str, ...]
+    recipe: Recipe
+
+    @classmethod
+    def build(cls, explanation: Result, index: int) -> Self:
+        """Build from an explanation by the method Tested; `index`: of the map."""
+        heatmap = explanation.heatmaps[index]
+        return cls(
+            picture=explanation.image.name,
+            model=explanation.model.id,
+            target=heatmap.target.label,
+            part=heatmap.target.part,
+            score=explanation.task.scorer.score(explanation, index),
+            shares=choice.SHARES,
+            quantity=choice.name_quantity(explanation.task),
+            sentence=plain_text(choice.describe_choice(heatmap.candidates)),
+            candidates=[CandidateResult.model_validate(each) for each in choice.rank(heatmap.candidates)],
+            notes=explanation.notes,
+            recipe=explanation.recipe,
         )

@@ -84,21 +84,26 @@ class CheckedMaps:
     """The checks of maps whose tests failed."""
 
 
-def draw(explanation: Explanation, index: int, *, tiles: bool = False) -> None:
-    """Draw the checks of a map: a chip that opens their cards, or with `tiles` one for each, which plays it."""
+def draw(explanation: Explanation, index: int, *, tiles: bool = False, waits: bool = False) -> None:
+    """Draw the checks of a map: a chip that opens their cards, or with `tiles` one for each, which plays it.
+
+    `waits`: another map is about to take its place, so that no test is begun.
+    """
     maps = explanation.heatmaps
     if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().checks:
         return
     tested = CACHE.get(key := explanation.checks_key(index))
     pending = tested is None and key not in state.of(CheckedMaps).failed
     shows = tested is not None and bool(tested.checks.shows)
-    poll = st.fragment(_poll, run_every=POLL if pending else None)
-    poll(explanation, index, reported=shows, pending=pending, tiles=tiles)
+    poll = st.fragment(_poll, run_every=POLL if pending and not waits else None)
+    poll(explanation, index, reported=shows, pending=pending, tiles=tiles, waits=waits)
 
 
-def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool, tiles: bool) -> None:
+def _poll(
+    explanation: Explanation, index: int, *, reported: bool, pending: bool, tiles: bool, waits: bool = False
+) -> None:
     """Draw the checks so far; `reported`: the headline says what they show; `pending`: some are not made yet."""
-    tested, works = follow(explanation, index)
+    tested, works = (CACHE.get(explanation.checks_key(index)), False) if waits else follow(explanation, index)
     known: dict[CheckId, Check] = {} if tested is None else {check.id: check for check in tested.checks.checks}
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
     final = tested is not None and len(known) == len(QUESTIONS) and (pending or (tested.checks.shows and not reported))
@@ -132,7 +137,8 @@ def _poll(explanation: Explanation, index: int, *, reported: bool, pending: bool
             return
         words = "" if tested is None else describe(tested.checks)
         icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
-        label = f"Checks: {words}" if words else "Checking…"
+        unknown = "Checks" if waits else "Checking…"
+        label = f"Checks: {words}" if words else unknown
         with st.popover(label, icon=icon, key="chip", type="tertiary", help=CHIP):
             for id in QUESTIONS:
                 card(id)

@@ -14,7 +14,14 @@ COUNT = Path(__file__).with_name("count.js").read_text("utf-8")
 CLIPPED = Path(__file__).with_name("clipped.js").read_text("utf-8")
 LARGE_TEXT = 21
 """CSS pixels of a browser's text where its owner chose 130 % of the usual 16."""
-IN_ORDER = (".st-key-picture-bar", "canvas.base", ".st-key-headline h2", ".foot", ".st-key-instruments")
+IN_ORDER = (
+    ".st-key-picture-bar",
+    "canvas.base",
+    ".st-key-headline h2",
+    ".foot",
+    ".st-key-method",
+    ".st-key-instruments",
+)
 IN_ORDER += (".st-key-answers", ".st-key-choices", ".st-key-acts")
 """The parts of Explore on a phone, from the top."""
 MOST_BETWEEN = 24

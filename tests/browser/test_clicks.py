@@ -63,6 +63,7 @@ QUESTION: radio Why | ?layers; radio Where | ?layers
 OPTIONS: combobox Method | ?method; button Help.* | tip; combobox What is explained | ?part;
     combobox Target layers | ?layers; button (Remove .*, .*|Clear all) | ?layers;
     combobox How the picture is fitted | ?fit
+METHOD: radio Sharp | ?method; radio Tested | ?method; radio Quick.* | ?method
 INSTRUMENTS: radio jet.* | map; radio (inferno|turbo|viridis|cividis|gray).* | map; button All colours | words <
 COLORMAPS: radio (magma|plasma|autumn|bone|cool|deepgreen|hot|hsv|ocean|parula|pink) | -;
     radio (rainbow|spring|summer|twilight.*|winter) | -
@@ -76,7 +77,8 @@ SAVE: button (PNG|JPG|SVG|PDF|HTML|.*, [.](json|csv|npz|zip)) | saves; button Ke
     link See it in Saved | /saved; combobox (Tags|Deck) | -; button Help.* | -; button Add the slide | "Slide;
     link Slide .* of .* | /saved; button Close | -
 TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selection) | -
-/?SCENE: +MENU; +VIEWER; +INSTRUMENTS; +COLORMAPS; +INSET; button .* \d+ % | ?class; checkbox Compare .* | own;
+/?SCENE: +MENU; +VIEWER; +METHOD; button (Why this map.|Stop) | -; +INSTRUMENTS; +COLORMAPS; +INSET;
+    button .* \d+ % | ?class; checkbox Compare .* | own;
     combobox Another class | ?class;
     button All numbers | opens; button Close | gone; +ACTS; -SAVE; +TABLE; =MODEL; =SIZES; =QUESTION;
     button Upload | file; radio Bus | ?example; button Back to .* | words; radio (Whole picture|Cropped) | ?fit;
@@ -88,12 +90,12 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     =MODEL; =SIZES; =QUESTION; button Back to the map | ?edit <
 /topk?SCENE: switch . more below 1 % | -; button (moon-inside|gear|ball-dots|rod-cross|ball-stripes) | own;
     radio Top . | ?k; +ACTS; -SAVE; +TABLE;
-    =INSTRUMENTS; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
+    =INSTRUMENTS; =METHOD; +QUESTION; +OPTIONS; +SIZES; +MODEL; =PICTURE; =VIEWER
 /compare?SCENE: combobox Map of | ?target; button 3 models | opens; combobox Models, two to four | ?models;
     button (Remove .*|Clear all) | ?models <; radio One picture | -; radio Large | ?arrangement;
     button Demo-cls-m .* | map; button Difference.* | map; button Demo-cls-. .* | -; radio Side by side | ?arrangement;
     button Measure again | words; switch Time and size as a chart | ?chart;
-    button Help for Time and size as a chart | -; =INSTRUMENTS; button Make deck | /saved; +SAVE; +ACTS;
+    button Help for Time and size as a chart | -; =INSTRUMENTS; =METHOD; button Make deck | /saved; +SAVE; +ACTS;
     =PICTURE; =MODEL; =QUESTION; =VIEWER; radio Two pictures | ?tab <; link Labelled pictures | /pictures
 /compare?SCENE&tab=pictures: button scene . 0[.].. | map; button .* part.* | -; button Against . examples | opens;
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;

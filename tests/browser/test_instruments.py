@@ -1,5 +1,7 @@
 """The instruments: they follow the viewer, change it without a run of the page, and say what Python says."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 from screen import CANVAS, settled, until
@@ -87,6 +89,22 @@ def test_model_without_a_map_has_its_column_with_the_reason(visit):
     cells = page.locator(".instruments .numbers > div")
     expect(cells.nth(-3).locator(".value")).to_have_text("67.0\N{NO-BREAK SPACE}k")
     expect(cells.nth(-2).locator(".value")).to_have_text("4.7\N{NO-BREAK SPACE}M")
+
+
+def test_a_reload_keeps_the_tested_map(visit):
+    page = visit("/?model=demo-cls-s&example=scene+1")
+    switch = page.get_by_role("radiogroup", name="How the map is made")
+    line = page.locator(".viewer .line")
+    switch.get_by_role("radio", name="Tested").click()
+    expect(line).to_have_text(re.compile("By LayerCAM until the tested map is known"))
+    why = page.get_by_role("button", name="Why this map?")
+    why.wait_for()
+    expect(line).not_to_have_text(re.compile("until the tested map"))
+    page.reload()
+    why.wait_for()
+    expect(switch.get_by_role("radio", name="Tested")).to_be_checked()
+    why.click()
+    expect(page.get_by_role("dialog").get_by_role("img", name=re.compile("^The map of .* by "))).to_have_count(6)
 
 
 def test_shared_scale_is_named(visit):

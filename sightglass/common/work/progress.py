@@ -25,14 +25,19 @@ def lower_priority() -> None:
 
 
 class PausableStop(threading.Event):
-    """A stop event whose check waits while the page is drawn, for at most `PAUSE` seconds."""
+    """A stop event whose check waits while the page is drawn, for at most `PAUSE` seconds.
+
+    The thread that draws the page does not wait for itself.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._page = 0
         self._free = threading.Event()
         self._free.set()
 
     def pause(self) -> None:
+        self._page = threading.get_ident()
         self._free.clear()
 
     def resume(self) -> None:
@@ -44,7 +49,8 @@ class PausableStop(threading.Event):
 
     def is_set(self) -> bool:
         # Not for longer: the check may be within a lock that the page waits for.
-        self._free.wait(PAUSE)
+        if threading.get_ident() != self._page:
+            self._free.wait(PAUSE)
         return super().is_set()
 
 

@@ -50,6 +50,8 @@ MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 MAPS = "explore topk compare"
 """The pages that show maps of a picture."""
+SHARP, TESTED = "sharp", "tested"
+"""The methods that the switch of the panel has beside a quick one."""
 NO_JOINT = "none"
 Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 """How an option's value becomes its widget's, and the way back."""
@@ -179,6 +181,31 @@ def _list_methods(page: Page) -> tuple[list[str], list[str]]:
     others = [method for method in offered if method not in recommended]
     offered = [*recommended, *sorted(others, key=lambda method: groups.index(METHODS[method].group))]
     return offered, offered if len({METHODS[method].group for method in offered}) == 1 else recommended
+
+
+def find_quick(page: Page) -> str | None:
+    """Return the quick method that a page takes: the one chosen last, else the model's own.
+
+    None where no quick method can explain the model.
+    """
+    quick = [method for method in _list_methods(page)[0] if METHODS[method].quick]
+    wanted = (url_state.memory(_quick_key(page)), page.explainer.model.method, *quick)
+    return next((method for method in wanted if method in quick), None)
+
+
+def keep_quick(page: Page, method: str) -> None:
+    """Remember a quick method that was chosen; the model's own is that of each model."""
+    if METHODS[method].quick:
+        url_state.remember(_quick_key(page), None if method == page.explainer.model.method else method)
+
+
+def _quick_key(page: Page) -> str:
+    return f"quick-method-{page.task.id}"
+
+
+def can_test(page: Page) -> bool:
+    """Return whether the model has a quick, a sharp and a tested map to choose from."""
+    return {SHARP, TESTED} <= {*_list_methods(page)[0]} and find_quick(page) is not None
 
 
 def measure(page: Page) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -43,11 +43,13 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
         run = state.of(PageRun)
         # What is drawn on some runs only must not move what follows: Streamlit would mount a moved viewer anew.
         run.window, run.status = False, st.container(key="status-line")
-        tests = run.tests
-        if tests is not None:
-            tests.pause()
         navigation = state.of(state.Navigation)
         navigation.arrived, navigation.page = navigation.page != draw.__name__, draw.__name__
+        if navigation.arrived:
+            run.leave()
+        stops = run.list_stops()
+        for stop in stops:
+            stop.pause()
         visitor.resume()
         try:
             draw()
@@ -57,8 +59,8 @@ def show_errors(draw: Callable[[], None]) -> Callable[[], None]:
             if isinstance(failure, Problem) and (image := state.of(state.Controls).picture) is not None:
                 st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
         finally:
-            if tests is not None:
-                tests.resume()
+            for stop in stops:
+                stop.resume()
             visitor.keep()
 
     return run_page
@@ -70,6 +72,18 @@ class PageRun:
 
     tests: PausableStop | None = None
     """Stops the tests of the page's maps."""
+    maps: PausableStop | None = None
+    """Stops the maps that are computed while the page shows others."""
+
+    def list_stops(self) -> list[PausableStop]:
+        return [stop for stop in (self.tests, self.maps) if stop is not None]
+
+    def leave(self) -> None:
+        """Stop what is computed for the page alone."""
+        if self.maps is not None:
+            self.maps.set()
+        self.maps = None
+
     window: bool = False
     """Whether a window is open, which a run of the whole page would shut."""
     problem: str = ""

@@ -81,7 +81,7 @@ class AnswerList {
 
   /** @param {import("../../browser/component.js").Payload<List>} payload */
   show({ data: { name, rows, chosen: index, ticked, ...kind }, setStateValue }) {
-    const { root } = this, now = JSON.stringify(rows), fresh = now !== this.#listed;
+    const { root } = this, now = JSON.stringify([rows, kind]), fresh = now !== this.#listed;
     [this.#send, this.#list] = [setStateValue, { rows, ...kind }];
     // Another list, even if it looks the same: Python will not echo choices of the last one.
     if (name !== this.#name) [this.#name, this.#sent, this.#given, this.#ticked] = [name, [], null, ticked];

@@ -58,6 +58,30 @@ def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
         assert answer("prove", "scene.png", "-m", model, *given, "--steps", "2", "--filling", "mean")["target"] == label
 
 
+def test_which_prints_the_maps_of_the_tested_one(answer, call) -> None:
+    asked = ("which", "scene.png", "-m", "demo-cls-s", "--class", "star")
+    said = answer(*asked)
+    heatmap = Explainer("demo-cls-s")("scene.png", method="tested", targets=["star"]).heatmaps[0]
+    ranked = sorted(heatmap.candidates, key=lambda each: -each.weight)
+    assert said["target"] == "star" and said["quantity"] == "lead"
+    assert [(each["name"], each["taken"]) for each in said["candidates"]] == [
+        (each.name, each.weight) for each in ranked
+    ]
+    code, out, _ = call(*asked)
+    assert code == 0 and plain_text(out).splitlines()[1] == said["sentence"]
+    lines = [line for line in plain_text(out).splitlines() if "%" in line]
+    for each, line in zip(ranked, lines[2:], strict=False):
+        assert line.strip().startswith(each.name), out
+    assert not Path("explained").exists()
+
+
+def test_which_takes_the_layers_and_the_box_that_it_is_given(answer) -> None:
+    box = Explainer("demo-s")("scene.png", maps=False).predictions[1]
+    given = ("--map", "2", "--target-layers", "model.15")
+    recipe = answer("which", "scene.png", "-m", "demo-s", *given)["recipe"]
+    assert recipe["layers"] == ["model.15"] and recipe["targets"] == [[box.anchor, box.index]]
+
+
 SCENES = 4
 HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
 

@@ -74,6 +74,13 @@ def test_work_is_cancelled_once_its_session_has_ended() -> None:
     assert cancelled.wait(patience(20))
 
 
+def test_page_that_pauses_work_does_not_wait_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = progress.PausableStop()
+    stop.pause()
+    monkeypatch.setattr(stop._free, "wait", lambda seconds: pytest.fail("it waits"))
+    assert not stop.is_set()
+
+
 def test_paused_work_goes_on_when_it_is_resumed_or_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     for release in (progress.PausableStop.resume, progress.PausableStop.set):
         monkeypatch.setattr(progress, "PAUSE", patience(60))

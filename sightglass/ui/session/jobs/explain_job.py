@@ -94,6 +94,16 @@ def explain(choices: Choices, explainer: Explainer, *, wait: bool = False, **mor
     return result
 
 
+def find(key: Key) -> Explanation | None:
+    """Return a kept explanation."""
+    return _cache().get(key)
+
+
+def keep(key: Key, explanation: Explanation) -> None:
+    """Keep an explanation for all sessions."""
+    _cache().put(key, explanation)
+
+
 def last_finished(choices: Choices) -> Explanation | None:
     """Return the last finished explanation, if it is of this picture and model, and cached."""
     key = state.of(Explained).last
