@@ -7,6 +7,7 @@ of `find_candidates`, each with 1 as its maximum.
     for each k and q in (2 %, 12 %), m the hottest q of k smoothed:
         score[k] += (f(c with m from x) - f(x with m from c)) / |f(x) - f(c)| / 2, both clipped to between f(c) and f(x)
     mix = sum over k of softmax(score / 0.1)[k] * k
+    mix = mix * (0.1 + edges), with 1 as its maximum; the edges are Sharp's, and without them it stays as it is
     places p: 5 peaks of the mix, then each map's own, up to 10, discs that overlap little
         cost[p] = relu(f(x) - f(x with the disc p from x'))
     tested = max over p of (the mix in the disc p, scaled to cost[p] / the largest cost) + 0.15 mix
@@ -31,7 +32,7 @@ from sightglass.explain.methods.method import Candidate, Method, RawMaps, Reques
 from sightglass.explain.methods.pixel_gradients import at_pixels
 from sightglass.explain.methods.rise import PARTS, scorer
 from sightglass.explain.methods.scalars import Passes, Scalars, most_pictures, pictures_in_a_pass
-from sightglass.explain.methods.sharp import EDGES, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
+from sightglass.explain.methods.sharp import EDGES, LEFT, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import Detections
@@ -57,6 +58,8 @@ FAINT = 0.001
 """What is added to the mix in a place, so that each place has a peak."""
 SMALL = 96
 """Most cells along a side of a kept candidate."""
+EDGE_MAP = "Integrated Gradients from a blurred picture"
+"""Name of the candidate of pixels, by which the others' mix is made finer."""
 TESTED = "tested"
 """Name of the raw maps in an Evidence, and of what else was found."""
 PLACED = "tested/places"
@@ -127,7 +130,7 @@ def find_candidates(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     if evidence.layers:
         maps = {name: at_pixels(evidence, method, [of])[0] for name, (method, of) in cams.items()}
         maps["Sharp"] = evidence.raws[SHARP, target][0]
-    maps["Integrated Gradients from a blurred picture"] = evidence.raws[EDGES, target][0]
+    maps[EDGE_MAP] = evidence.raws[EDGES, target][0]
     units = {name: scaled(values[None], evidence.geometry)[0] for name, values in maps.items()}
     return {name: values for name, values in units.items() if bool(values.max() > 0)}
 
@@ -195,7 +198,7 @@ class _Test:
             )
         )
         values = torch.stack([*maps.values()])
-        mix = (weights.to(values)[:, None, None] * values).sum(0)
+        mix = make_finer((weights.to(values)[:, None, None] * values).sum(0), maps.get(EDGE_MAP))
         self.places = find_places(mix, values, self._geometry)
         discs = [disc(place, self._geometry, mix.device) for place in self.places]
         costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
@@ -224,6 +227,14 @@ class _Test:
                 hot = hottest(values, share, self._geometry)
                 yield torch.where(hot, colour, picture)
                 yield torch.where(hot, picture, colour)
+
+
+def make_finer(mix: Tensor, edges: Tensor | None) -> Tensor:
+    """Return a mix (height, width) weighed by the map of pixels, with 1 as its maximum; without one as it is."""
+    if edges is None:
+        return mix
+    fine = mix * (LEFT + edges)
+    return fine / fine.max()
 
 
 def fill_mean(picture: Tensor, geometry: Geometry) -> Tensor:

@@ -142,6 +142,9 @@ def covers_by_hand(
         scores.append(score)
     weights = np.exp(np.array(scores) / 0.1)
     mix = sum(weight * values for weight, values in zip(weights / weights.sum(), maps, strict=True))
+    # The last map is of the edges.
+    mix = mix * (0.1 + maps[-1])
+    mix /= mix.max()
     radius = 0.06 * max(mix.shape)
     rows, columns = np.indices(mix.shape)
     places: list[tuple[int, int]] = []
