@@ -41,7 +41,7 @@ from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import AXES, Layer
+from sightglass.models.layers import AXES, Layer, has_axes
 
 if TYPE_CHECKING:
     from sightglass.explain.received.model import ReceivedPass
@@ -245,12 +245,30 @@ class Evidence:
         if self.loaded.guard is None:
             return True
         adapter = self.loaded.adapter
-        with self.loaded.lock, torch.no_grad():
+        outputs: dict[str, Tensor] = {}
+
+        def note(path: str, output: Tensor) -> None:
+            # Later steps may write into it.
+            outputs[path] = output.detach().clone()
+
+        with self.loaded.lock, torch.enable_grad(), watch(adapter.module, self.paths, note):
             try:
-                now = adapter.answer_row(adapter.run(self.tensor))
+                now = adapter.answer_row(adapter.run(self.tensor)).detach()
             except ModelProblem:
                 return False
-        return same_answer(now, adapter.answer_row(self.outputs).detach())
+        # A forward that mirrors its input may answer alike.
+        return same_answer(now, adapter.answer_row(self.outputs).detach()) and self._repeats(outputs)
+
+    def _repeats(self, outputs: Mapping[str, Tensor]) -> bool:
+        """Return whether other outputs of the layers are those of this pass."""
+        for layer, before in zip(self.layers, self.activations, strict=True):
+            if layer.path not in outputs or not has_axes(outputs[layer.path], layer.layout):
+                return False
+            now = as_map(outputs[layer.path].detach().float(), layer)
+            now = now if layer.view < 0 else now[layer.view : layer.view + 1]
+            if now.shape != before.shape or not same_answer(now, before):
+                return False
+        return True
 
     def require_current(self) -> None:
         """Raise ModelProblem where the model has changed since this pass."""

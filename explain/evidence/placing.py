@@ -84,7 +84,8 @@ class _Marked:
     def __init__(self, adapter: Adapter, tensor: Tensor) -> None:
         self.adapter, self.tensor, self.inverse = adapter, tensor, invert(tensor)
 
-    @torch.no_grad()
+    # As maps are made: a forward may do something else without gradients.
+    @torch.enable_grad()
     def changes(self, places: Sequence[Sequence[float]], layers: Sequence[Layer]) -> Changes:
         """Return changes by each mark, (M, V, h, w), and the marks' centres.
 

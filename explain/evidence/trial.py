@@ -265,7 +265,8 @@ class _Trial:
         with undone(self.adapter), watch(self.adapter.module, layouts, note):
             return self.adapter.run(tensor), recorded
 
-    @torch.no_grad()
+    # As maps are made: a forward may do something else without gradients.
+    @torch.enable_grad()
     def _run(
         self,
         numbers: Sequence[int],
@@ -288,7 +289,7 @@ class _Trial:
         changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(at)}
         return changes, at
 
-    @torch.no_grad()
+    @torch.enable_grad()
     def _changes(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]], plain: Values) -> dict[Key, Array]:
         """Return how much each place changes, (h, w) or (N,), on another input."""
         changes: dict[Key, Array] = {}

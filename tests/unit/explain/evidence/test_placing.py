@@ -450,6 +450,30 @@ def test_hook_of_all_modules() -> None:
         assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
 
 
+class WithoutGradients(Framed):
+    """Mirrors its input where no gradients are wanted, as for a second opinion at test time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if torch.is_grad_enabled() else x.flip(3))
+
+
+def test_places_are_measured_as_maps_are_made() -> None:
+    torch.manual_seed(0)
+    explainer = Explainer(WithoutGradients(lambda x: x).eval(), preprocess={"size": [128, 128]})
+    assert hottest(explained(explainer, (40, 88))) == pytest.approx((40, 88), abs=4.5)
+
+
+def test_held_explanation_of_a_mirrored_module() -> None:
+    """What needs more passes says that the layers' outputs are others, though the answer is the same."""
+    torch.manual_seed(0)
+    net = Changeable().eval()
+    held = explained(Explainer(net, preprocess={"size": [128, 128]}), (40, 88))
+    assert held.with_options(method="scorecam").heatmaps
+    net.flip = True
+    with pytest.raises(ModelProblem, match="has changed since this explanation"):
+        held.with_options(method="smoothgradcam++")
+
+
 def test_exchanged_views() -> None:
     """The last view is another one, though the answer to a photograph is the same."""
     torch.manual_seed(0)
