@@ -95,6 +95,12 @@ def _line(at: Array, centres: Array) -> tuple[tuple[float, float], tuple[float, 
     return (scale, start), (errors[0], errors[1])
 
 
+def _is_inside(cover: Cover, limit: Array) -> bool:
+    """Return whether a grid leaves out as much at both ends of each side, as convolutions without padding do."""
+    before, after = -_ends(cover)[:, 0], _ends(cover)[:, 1] - 1
+    return bool((before > 0).all() and (after > 0).all() and (np.abs(before - after) <= limit.max(1)).all())
+
+
 def _ends(cover: Cover) -> Array:
     """Return where the input's ends lie in a grid, (2, 2), in shares."""
     return np.array([(start, start + scale) for scale, start in cover])
@@ -185,6 +191,8 @@ class MarkedGrid:
             return next((cover for cover in likely if self.misfit(cover, exact=False) <= FOLLOWED), likely[-1])
         own, errors = found
         limit = cells / self.sides[:, None] + ERRORS * errors
+        if _is_inside(own, limit):
+            return likely[0]
 
         return next((cover for cover in likely if (np.abs(_ends(cover) - _ends(own)) <= limit).all()), own)
 
