@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import BatchNorm2d
 
 from sightglass.common.errors import ModelProblem
@@ -105,6 +105,13 @@ def _order_gradient(_module: Any, _inputs: Any, output: Tensor) -> None:
         output.register_hook(  # type: ignore[no-untyped-call]
             lambda slope: slope.contiguous() if slope.stride(0) < slope[0].numel() else slope
         )
+
+
+def _order_gradients(parts: Iterable[nn.Module], contexts: ExitStack) -> None:
+    """Do so for all batch norms while a context lasts."""
+    for part in parts:
+        if isinstance(part, BatchNorm2d):
+            contexts.enter_context(part.register_forward_hook(_order_gradient))
 
 
 class Evidence:
@@ -264,7 +271,7 @@ class Evidence:
         for layer, before in zip(self.layers, self.activations, strict=True):
             if layer.path not in outputs or not has_axes(outputs[layer.path], layer.layout):
                 return False
-            now = as_map(outputs[layer.path].detach().float(), layer)
+            now = as_map(outputs[layer.path].float(), layer)
             now = now if layer.view < 0 else now[layer.view : layer.view + 1]
             if now.shape != before.shape or not same_answer(now, before):
                 return False
@@ -375,9 +382,8 @@ class Evidence:
             # The graph starts at the first recorded layer.
             if not recorded and skips_zeros:
                 contexts.enter_context(sparse())
-            for part in parts if on_cpu and not recorded else ():
-                if isinstance(part, BatchNorm2d):
-                    contexts.enter_context(part.register_forward_hook(_order_gradient))
+            if on_cpu and not recorded:
+                _order_gradients(parts, contexts)
             calls[path] = calls.get(path, 0) + 1
             leaves, joined = _leaves(by_path[path], output)
             # The last call counts.

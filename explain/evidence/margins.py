@@ -6,9 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sightglass.explain.evidence.marks import VISIBLE, Array, MarkedGrid
+from sightglass.explain.evidence.marks import Array, MarkedGrid
 from sightglass.models.layers import Cover, Layer
-from sightglass.models.picture_functions import FEWEST
 
 FIRST, LATER = 0.75, 1.0
 """Cells that an end of the first grid may lie beside the input's (half a one by strides), and of those after it.
@@ -34,7 +33,7 @@ class Margins:
         show. `changes`: (M, h, w) by path, of marks with their centres at (M, 2).
         """
         self._before, self._inferred = before, inferred
-        self._marks = {path: marks for path, change in changes.items() if (marks := _marks_of(change, at))}
+        self._marks = {path: marks for path, change in changes.items() if (marks := MarkedGrid.of_visible(change, at))}
         self._latest: dict[Cover, Cover] = {}
         """Where the latest grid is that was placed at a cover."""
         self._by_path = {layer.path: layer for layer in layers}
@@ -64,12 +63,6 @@ class Margins:
         cover = marks.settled((followed, layer.cover), LATER if self._latest else FIRST)
         self._latest[layer.cover] = cover
         return cover
-
-
-def _marks_of(change: Array, at: Array) -> MarkedGrid | None:
-    """Return the marks that change a grid (M, h, w) visibly; None of too few."""
-    visible = change.max((1, 2)) > VISIBLE * change.max()
-    return MarkedGrid(change[visible], at[visible]) if visible.sum() >= FEWEST else None
 
 
 def sources(recorded: Mapping[str, Tensor]) -> dict[str, str]:

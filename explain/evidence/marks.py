@@ -141,6 +141,12 @@ class MarkedGrid:
         with np.errstate(invalid="ignore"):
             self.related = np.nan_to_num(np.corrcoef(at.T, self.centres.T)[:2, 2:].diagonal())
 
+    @classmethod
+    def of_visible(cls, changes: Array, at: Array) -> "MarkedGrid | None":
+        """Return the grid of the marks that change it visibly; None of too few."""
+        visible = changes.max((1, 2)) > VISIBLE * changes.max()
+        return cls(changes[visible], at[visible]) if visible.sum() >= FEWEST else None
+
     def relation(self, cover: Cover) -> float:
         """Return the least correlation of the marks' rows and columns with a cover's, -1..1."""
         return float(np.where(self.sides > 2, self.related * np.sign(cover)[:, 0], 1).min())
@@ -193,7 +199,6 @@ class MarkedGrid:
         limit = cells / self.sides[:, None] + ERRORS * errors
         if _is_inside(own, limit):
             return likely[0]
-
         return next((cover for cover in likely if (np.abs(_ends(cover) - _ends(own)) <= limit).all()), own)
 
     @property

@@ -29,7 +29,6 @@ from sightglass.explain.evidence.marks import (
     ROUNDING,
     UNCOUNTED,
     UNRELATED,
-    VISIBLE,
     Array,
     MarkedGrid,
     invert,
@@ -49,7 +48,7 @@ from sightglass.explain.evidence.survey import (
 )
 from sightglass.models.adapter import Adapter
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
-from sightglass.models.picture_functions import FEWEST, PLACES
+from sightglass.models.picture_functions import PLACES
 
 LOGGER = logging.getLogger(__name__)
 SOME = (1, 3, 8, 12, 14)
@@ -327,14 +326,14 @@ class _Trial:
                 grid = change
                 if change.ndim == 2:
                     grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
-                visible = grid.max((1, 2)) > VISIBLE * grid.max()
-                if visible.sum() >= FEWEST:
-                    marked = MarkedGrid(grid[visible], at[visible])
-                    for cover in self._covers(path, marked):
-                        # What an earlier layer covers is likelier than the whole that fits about as well.
-                        misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
-                        if misfit <= 1 or layout == self.layouts[path][0] or (search and marked.shows_cover):
-                            fits.append((misfit, replace(likely, cover=cover), marked))
+                marked = MarkedGrid.of_visible(grid, at)
+                if marked is None:
+                    continue
+                for cover in self._covers(path, marked):
+                    # What an earlier layer covers is likelier than the whole that fits about as well.
+                    misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
+                    if misfit <= 1 or layout == self.layouts[path][0] or (search and marked.shows_cover):
+                        fits.append((misfit, replace(likely, cover=cover), marked))
         shape = self.shapes[path, self.layouts[path][0]]
         unknown = len(shape) == 2 and shape[1] not in self.tokens
         inferred = replace(self.survey.by_path[path], cover=self.cropped.get(path, WHOLE))

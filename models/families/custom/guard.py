@@ -228,12 +228,16 @@ class _Snapshot:
         self._weights = [each for table in tables if table for each in table.values() if each is not None]
         for part in scripted:
             self._weights += chain(part.parameters(recurse=False), part.buffers(recurse=False))
+        attributes = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
+        self._objects = [value for value in chain.from_iterable(attributes) if not _is_atom(value)]
+        self._read_kinds()
+
+    def _read_kinds(self) -> None:
+        """Note what of weights and parts stays as long as the module's dicts hold the same objects."""
         self._in_memory = [*filter(has_memory, self._weights)]
         self._inference = any(each.is_inference() for each in self._in_memory)
         self._compiled = [values for values in self._attributes if "_compiled_call_impl" in values]
         self._others = _opened(self.parts)
-        attributes = ((values[name] for name in values.keys() - _MODULE.keys()) for values in self._attributes)
-        self._objects = [value for value in chain.from_iterable(attributes) if not _is_atom(value)]
 
     @property
     def current(self) -> bool:
