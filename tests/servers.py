@@ -76,18 +76,19 @@ def visit(address: str, page: str = "", query: str = "", **options: Any) -> list
 
 
 @contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """Serve an ASGI application in a thread; yield its address."""
+def listening(app: Any, ws: str = "none", **options: Any) -> Iterator[str]:
+    """Serve an ASGI application in a thread with uvicorn's options; yield its address."""
     import uvicorn
 
     with socket.create_server(("127.0.0.1", 0)) as line:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        # With its own settings of the log uvicorn would change the process's loggers for all tests that follow.
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws=ws, **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
         thread.start()
         until(lambda: server.started)
         yield f"http://127.0.0.1:{line.getsockname()[1]}"
         server.should_exit = True
-        thread.join(10)
+        thread.join(patience(10))
 
 
 @contextmanager

@@ -2,16 +2,14 @@
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sightglass.api import connections
-from tests.servers import until
+from tests.servers import listening
 from tests.waits import patience
 
 HEAD = b"GET / HTTP/1.1\r\nHost: here\r\n"
@@ -40,15 +38,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(connections, "LIMITS", {"head": 0.2, "body": 0.2})
-    config = uvicorn.Config(app, log_level="critical", http=connections.with_limits(H11Protocol), lifespan="off")
-    with socket.create_server(("127.0.0.1", 0)) as line:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
-        thread.start()
-        until(lambda: server.started)
-        yield line.getsockname()[1]
-        server.should_exit = True
-        thread.join(patience(10))
+    with listening(app, http=connections.with_limits(H11Protocol), lifespan="off", ws="auto") as address:
+        yield int(address.rpartition(":")[2])
 
 
 @contextlib.contextmanager

@@ -80,7 +80,8 @@ async def _fail() -> None:
 def test_browser_that_left_is_not_logged(
     files, caplog, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any], logged: int
 ) -> None:
-    # A server that another test started may keep its log to itself.
+    # A server that another test started may keep its log to itself, or leave errors out.
+    caplog.set_level(logging.ERROR, logger="uvicorn.error")
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "handlers", [caplog.handler])
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "propagate", False)
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "disabled", False)
