@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightglass.models.layers import WHOLE, Cover
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,10 +38,15 @@ class Geometry:
     offset: tuple[float, float]
     cell_offsets: tuple[CellOffset, ...] = ()
     """Offsets of layers where they were measured (benchmarks/results/alignment.md); others have an even grid."""
+    covers: tuple[tuple[str, Cover], ...] = ()
+    """Where grids lie in the input that end a little beside it, by the layer's path."""
 
-    def cell_offset(self, path: str) -> tuple[float, float]:
-        """Return a layer's offset from an even grid in cells, up to half."""
-        return next(((down, across) for name, down, across in self.cell_offsets if name == path), (0.0, 0.0))
+    def cell_cover(self, path: str, h: int, w: int) -> Cover:
+        """Return where a layer's grid (h, w) lies in the input."""
+        for name, down, across in self.cell_offsets:
+            if name == path:
+                return (1.0, -down / h), (1.0, -across / w)
+        return dict(self.covers).get(path, WHOLE)
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
@@ -125,10 +132,16 @@ class ModelInput:
     geometry: Geometry
 
 
-def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
-    """Return the first and last row and column of cells with content."""
+def picture_cells(geometry: Geometry, h: int, w: int, cover: Cover = WHOLE) -> tuple[int, int, int, int]:
+    """Return the first and last row and column of cells with content, of a grid (h, w) that lies in the input."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
-    return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
+    if cover == WHOLE:
+        return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
+    (down, above), (across, before) = cover
+    rows = np.array([top, bottom]) / height * down + above
+    columns = np.array([left, right]) / width * across + before
+    (first, last), (start, end) = (rows * h).clip(0, h), (columns * w).clip(0, w)
+    return math.floor(first), math.ceil(last), math.floor(start), math.ceil(end)
 
 
 def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -46,6 +46,9 @@ class Layer:
     """Where those of several pictures lie that forward makes of one, in the order of their batch; empty of one."""
     view: int = -1
     """Which of `views` it is; -1: all."""
+    keeps_cells: bool = False
+    """Whether its maps are drawn where its cells lie (`Geometry.covers`), as convolutions without padding leave out the
+    input's ends; others are first spread over the input."""
     tail_bytes: int = field(default=0, compare=False)
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
     read_by: str = field(default="", compare=False)

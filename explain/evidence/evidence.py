@@ -164,6 +164,13 @@ class Evidence:
         self.layers = layers = tuple(fit_grid(layer, out, loaded.probed, size) for layer, out in pairs)
         self.activations = [as_map(t.detach().float(), layer) for t, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
+        self._place_grids()
+
+    def _place_grids(self) -> None:
+        """Tell the geometry where grids lie whose maps keep their cells."""
+        covers = {layer.path: layer.cover for layer in self.layers if layer.keeps_cells}
+        if covers != dict(self.geometry.covers):
+            self.geometry = replace(self.geometry, covers=tuple(covers.items()))
 
     def _check_row(self) -> None:
         """Raise ModelChanged where a caller's module has other answers than when it was adapted."""
@@ -232,6 +239,7 @@ class Evidence:
                 self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
             self.layers = tuple(_moved(layer, found[layer.path]) for layer in self.layers)
         self._placed = True
+        self._place_grids()
 
     def located(self, picture: int) -> tuple[Layer, ...]:
         """Return the layers where they lie in one picture of this pass."""
@@ -623,7 +631,8 @@ ON_CPU, ON_GPU = 4, 32
 
 def _moved(layer: Layer, placed: Layer) -> Layer:
     """Return a layer of an evidence where it lies in its picture."""
-    return replace(layer, cover=placed.views[layer.view] if layer.views else placed.cover, views=placed.views)
+    cover = placed.views[layer.view] if layer.views else placed.cover
+    return replace(layer, cover=cover, views=placed.views, keeps_cells=placed.keeps_cells)
 
 
 class PassPart(Evidence):
@@ -639,6 +648,7 @@ class PassPart(Evidence):
         pairs = zip(whole.recorded, whole.layers, strict=True)
         self.recorded = [recorded.narrow(AXES[layer.layout][0], place, 1) for recorded, layer in pairs]
         self.outputs, self.answers = whole.outputs.part(place), answers.part(place)
+        self._place_grids()
         self._gradients = {}
         self.raws = {}
         self.found = {}

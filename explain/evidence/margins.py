@@ -1,19 +1,22 @@
-"""Move layers that lie a few cells beside their places: a margin is padded or left out on the way to them."""
+"""Place layers that lie a few cells aside: a margin is padded or left out on the way to them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from sightglass.explain.evidence.marks import Array, MarkedGrid
-from sightglass.models.layers import Cover, Layer
+from sightglass.explain.evidence.marks import Array, MarkedGrid, ends_of
+from sightglass.models.layers import WHOLE, Cover, Layer
 
 FIRST, LATER = 0.75, 1.0
 """Cells that an end of the first grid may lie beside the input's (half a one by strides), and of those after it.
 
 Convolutions put marks aside at random, the deeper the more.
 """
+NEAR = 0.7
+"""Cells that an end may be beside its place where a graph shows it."""
 
 
 class Margins:
@@ -26,13 +29,16 @@ class Margins:
         inferred: Collection[str],
         changes: Mapping[str, Array],
         at: Array,
+        traced: Mapping[str, Cover],
+        cropped: Collection[str],
     ) -> None:
         """Compare places with marks, in the order of execution.
 
         `before`: the path of the layer that a layer is computed from. `inferred`: paths of layers that marks do not
-        show. `changes`: (M, h, w) by path, of marks with their centres at (M, 2).
+        show. `changes`: (M, h, w) by path, of marks with their centres at (M, 2). `traced`: covers by path, as
+        autograd's graph shows them. `cropped`: paths of layers that read a part of the input.
         """
-        self._before, self._inferred = before, inferred
+        self._before, self._inferred, self._traced, self._cropped = before, inferred, traced, cropped
         self._marks = {path: marks for path, change in changes.items() if (marks := MarkedGrid.of_visible(change, at))}
         self._latest: dict[Cover, Cover] = {}
         """Where the latest grid is that was placed at a cover."""
@@ -41,8 +47,11 @@ class Margins:
         """The layers that marks show elsewhere, and those that follow them."""
         for layer in layers:
             cover = self._cover(layer)
-            if cover != layer.cover:
-                self.moved[layer.path] = replace(layer, cover=cover)
+            if cover == layer.cover:
+                continue
+            leaves_out = layer.path not in cropped and all(scale >= 1 for scale, _ in cover)
+            keeps_cells = leaves_out and cover in traced.values()
+            self.moved[layer.path] = replace(layer, cover=cover, keeps_cells=keeps_cells)
 
     @property
     def turned(self) -> bool:
@@ -51,8 +60,12 @@ class Margins:
         return first is not None and first.turns(LATER)
 
     def _cover(self, layer: Layer) -> Cover:
-        """Return where marks show a layer, or where it follows the one before it."""
+        """Return where the graph or marks show a layer, or where it follows the one before it."""
         latest = self._latest.get(layer.cover)
+        traced = self._trace(layer)
+        if traced is not None:
+            self._latest[layer.cover] = traced
+            return traced
         source = self._before.get(layer.path, "")
         known = self.moved.get(source) or self._by_path.get(source)
         followed = (latest or layer.cover) if known is None else known.cover
@@ -63,6 +76,23 @@ class Margins:
         cover = marks.settled((followed, layer.cover), LATER if self._latest else FIRST)
         self._latest[layer.cover] = cover
         return cover
+
+    def _trace(self, layer: Layer) -> Cover | None:
+        """Return where the graph shows a layer; None where it does not, or where marks contradict it."""
+        traced = self._traced.get(layer.path)
+        if traced is None or layer.views or layer.layout not in ("nchw", "nhwc"):
+            return None
+        usual = layer.cover if layer.path in self._cropped else WHOLE
+        if _is_near(traced, usual, layer.shape[1:]):
+            return usual
+        marks = self._marks.get(layer.path)
+        return traced if marks is None or marks.allows(traced) else None
+
+
+def _is_near(cover: Cover, other: Cover, cells: tuple[int, int]) -> bool:
+    """Return whether both ends of each side of a grid (h, w) are at the same places, to `NEAR` of its cells."""
+    aside = np.abs(ends_of(cover) - ends_of(other)) * np.array(cells)[:, None]
+    return bool((aside <= NEAR).all())
 
 
 def sources(recorded: Mapping[str, Tensor]) -> dict[str, str]:

@@ -97,11 +97,11 @@ def _line(at: Array, centres: Array) -> tuple[tuple[float, float], tuple[float, 
 
 def _is_inside(cover: Cover, limit: Array) -> bool:
     """Return whether a grid leaves out as much at both ends of each side, as convolutions without padding do."""
-    before, after = -_ends(cover)[:, 0], _ends(cover)[:, 1] - 1
+    before, after = -ends_of(cover)[:, 0], ends_of(cover)[:, 1] - 1
     return bool((before > 0).all() and (after > 0).all() and (np.abs(before - after) <= limit.max(1)).all())
 
 
-def _ends(cover: Cover) -> Array:
+def ends_of(cover: Cover) -> Array:
     """Return where the input's ends lie in a grid, (2, 2), in shares."""
     return np.array([(start, start + scale) for scale, start in cover])
 
@@ -161,6 +161,17 @@ class MarkedGrid:
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
+    def allows(self, cover: Cover) -> bool:
+        """Return whether the marks that are inside the grid by a cover are near their places; True of too few."""
+        (down, top), (across, left) = cover
+        expected = self.at * [down, across] + [top, left]
+        unit = np.maximum(self.unit, SIDE * np.abs([down, across]))
+        inside = ((expected > unit / 2) & (expected < 1 - unit / 2)).all(1)
+        if inside.sum() < FEWEST:
+            return True
+        cells = np.abs(self.centres - expected)[inside] / unit
+        return float(np.quantile(cells.max(1), 0.8)) <= FOLLOWED * LOOSE
+
     def ends(self) -> tuple[Cover, Array] | None:
         """Return where whole marks say that the grid lies, and the errors of its ends in shares, (2, 2).
 
@@ -199,7 +210,7 @@ class MarkedGrid:
         limit = cells / self.sides[:, None] + ERRORS * errors
         if _is_inside(own, limit):
             return likely[0]
-        return next((cover for cover in likely if (np.abs(_ends(cover) - _ends(own)) <= limit).all()), own)
+        return next((cover for cover in likely if (np.abs(ends_of(cover) - ends_of(own)) <= limit).all()), own)
 
     @property
     def shows_cover(self) -> bool:

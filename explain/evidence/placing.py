@@ -75,7 +75,10 @@ def views_of(layer: Layer) -> tuple[Cover, ...]:
 
 
 def _with_views(layer: Layer, covers: Sequence[Cover]) -> Layer:
-    return replace(layer, views=tuple(covers)) if layer.views else replace(layer, cover=covers[0])
+    if layer.views:
+        return replace(layer, views=tuple(covers))
+    keeps_cells = layer.keeps_cells and covers[0] == layer.cover
+    return replace(layer, cover=covers[0], keeps_cells=keeps_cells)
 
 
 class _Marked:
@@ -162,6 +165,16 @@ def _cover_of(region: Region, flips: Sequence[bool] = (False, False)) -> Cover:
     return sides[0], sides[1]
 
 
+def _within(part: Cover, layer: Layer) -> Cover:
+    """Return where a layer lies in the input that lies in a part of it as the survey shows."""
+    if not layer.keeps_cells:
+        return part
+    sides = [
+        (scale * inner, start * inner + first) for (scale, start), (inner, first) in zip(part, layer.cover, strict=True)
+    ]
+    return sides[0], sides[1]
+
+
 def _region_of(cover: Cover) -> Region:
     """Return the part of the input that a grid lies in."""
     sides = [np.clip(sorted((-start / scale, (1 - start) / scale)), 0, 1).tolist() for scale, start in cover]
@@ -231,7 +244,7 @@ def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str
     """
 
     def is_alike(other: Layer) -> bool:
-        in_same_part = other.cover == layer.cover and other.views == layer.views
+        in_same_part = other.views == layer.views and _distance(other.cover, layer.cover) <= FINE / min(layer.shape[1:])
         return other.layout == "nchw" and in_same_part and other.path not in inferred
 
     earlier = takewhile(lambda other: other.path != layer.path, by_path.values())
@@ -300,7 +313,7 @@ def _measure(marked: _Marked, layer: Layer, fine: Layer) -> list[Cover] | None:
     for view, region in enumerate(regions):
         sight = _Sight(changes[fine.path][:, view], at)
         usual = known[view] if len(known) == len(regions) else None
-        regular = [_cover_of(region, flips) for flips in product((False, True), repeat=2)]
+        regular = [_within(_cover_of(region, flips), fine) for flips in product((False, True), repeat=2)]
         cover = _likeliest(sight, usual, regular, float(_allowed(layer, fine).min()))
         if cover is None:
             return None

@@ -46,6 +46,7 @@ from sightglass.explain.evidence.survey import (
     split_tokens,
     survey,
 )
+from sightglass.explain.evidence.traced import covers_of
 from sightglass.models.adapter import Adapter
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
 from sightglass.models.picture_functions import PLACES
@@ -114,14 +115,18 @@ class _Trial:
 
     def measure(self) -> Survey:
         """Return the survey with its layers and its default layer as measured."""
-        recorded: dict[str, Tensor] = {}
+        outputs_by_path: dict[str, Tensor] = {}
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
         paths = [layer.path for layer in self.survey.short]
+        watched = {*self.layouts, *paths}
         # What a pass writes into is put back before the gradients.
-        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, paths, recorded.__setitem__):
+        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, outputs_by_path.__setitem__):
             # No leaf, which a forward could not write into.
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
+        traced = covers_of(outputs_by_path, tensor)
+        recorded = {path: output for path, output in outputs_by_path.items() if path in paths}
+        del outputs_by_path
         few = self._run(SOME, first, plain)
         lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
         missing = {path: self.layouts[path] for path in lacking if not f"{path}.".startswith(self.adapter.encoder)}
@@ -139,7 +144,7 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        self._settle(few, first, recorded)
+        self._settle(few, first, recorded, traced)
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
@@ -164,6 +169,7 @@ class _Trial:
         few: tuple[dict[Key, Array], Array],
         layouts: Mapping[str, Sequence[Layout]],
         recorded: Mapping[str, Tensor],
+        traced: Mapping[str, Cover],
     ) -> None:
         """Move layers that lie a few cells beside their places; more marks are planted where `few` show a margin."""
         before, inferred = sources(recorded), {*self.notes}
@@ -171,7 +177,7 @@ class _Trial:
         def margins(changes: dict[Key, Array], at: Array) -> Margins:
             grids = {path: change for (path, layout), change in changes.items() if layout == "nchw"}
             layers = [self.layers[path] for path in self.every if path in self.layers]
-            return Margins(layers, before, inferred, grids, at)
+            return Margins(layers, before, inferred, grids, at, traced, self.cropped)
 
         shown = margins(*few)
         if not (shown.moved or shown.turned):

@@ -23,6 +23,7 @@ from sightglass.explain.options import Scale
 from sightglass.explain.rendering.style import Field, Kind
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, picture_cells
+from sightglass.models.layers import Cover
 
 State = Literal["ok", "flat", "no evidence", "not a number"]
 BLUR = 0.015
@@ -84,7 +85,9 @@ class Heatmap:
         """Rows and columns of the map's grid; None for several layers."""
         if len(self.raw) > 1:
             return None
-        top, bottom, left, right = picture_cells(self.geometry, *self.raw[0].shape)
+        h, w = self.raw[0].shape
+        cover = self.geometry.cell_cover("".join(self.layers[:1]), h, w)
+        top, bottom, left, right = picture_cells(self.geometry, h, w, cover)
         return bottom - top, right - left
 
     @property
@@ -156,7 +159,7 @@ def scale_maps(
 
     Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
-    the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
+    the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_cover`.
     Returns the maps, and the ranges of the last layer before and of the mean after upsampling.
     """
     fixed = (geometry, scale, tuple(layers), signed)
@@ -169,11 +172,12 @@ def _scale_maps(
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
-    units: dict[tuple[int, int, tuple[float, float]], Tensor] = {}
+    units: dict[tuple[int, int, Cover], Tensor] = {}
     for raw, path in zip(raws, layers or ("",) * len(raws), strict=True):
         h, w = raw.shape[-2:]
-        grid = (h, w, geometry.cell_offset(path))
-        y0, y1, x0, x1 = picture_cells(geometry, h, w)
+        cover = geometry.cell_cover(path, h, w)
+        grid = (h, w, cover)
+        y0, y1, x0, x1 = picture_cells(geometry, h, w, cover)
         part = raw[:, y0:y1, x0:x1].float()
         part = part if path != PIXELS else smooth(part)
         part = part if signed else part.clamp_min(0)
@@ -182,8 +186,8 @@ def _scale_maps(
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
         units[grid] = units[grid] + unit if grid in units else unit
-    matrices = [bilinear(h, height, raws[0].device, offset) for h, _, (offset, _) in units]
-    columns, shares = _strips(tuple((w, offset) for _, w, (_, offset) in units), width, raws[0].device)
+    matrices = [bilinear(h, height, raws[0].device, rows) for h, _, (rows, _) in units]
+    columns, shares = _strips(tuple((w, line) for _, w, (_, line) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
     # Map by map: neither memory nor rounding depends on the number of maps.
     for i, out in enumerate(mean):
@@ -224,18 +228,29 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _strips(grids: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _strips(
+    grids: tuple[tuple[int, tuple[float, float]], ...], pixels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Return the columns, (n * m,), and shares, (m, pixels / n), that make each of a row's n strips of pixels.
 
-    `grids`: width and offset of each; their columns are numbered on. n divides all widths and `pixels`, so every strip
-    has the same shares of its m columns: one small matrix for all, where a whole row's would be nearly all zeros.
+    `grids`: width and line (`Cover`) of each; their columns are numbered on. n divides all widths and `pixels`, so
+    every strip has the same shares of its m columns: one small matrix for all, where a whole row's would be nearly all
+    zeros. A grid of another scale than the row's has other shares in each strip: then the row is one strip.
     """
-    count, before = math.gcd(pixels, *(width for width, _ in grids)), 0
+    is_even = all(scale == 1 for _, (scale, _) in grids)
+    count, before = math.gcd(pixels, *(width for width, _ in grids)) if is_even else 1, 0
     size, columns, shares = pixels // count, [], []
-    for width, offset in grids:
+    for width, line in grids:
+        if not is_even:
+            columns.append(torch.arange(width)[None] + before)
+            shares.append(bilinear(width, pixels, device, line).T)
+            before += width
+            continue
         n = width // count
         # Of three strips the middle one, with a column on either side. Beyond the ends every column is as the last.
-        shares.append(bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
+        # A start is a share of the width.
+        strip = bilinear(3 * n, 3 * size, device, (1.0, line[1] * width / (3 * n)))
+        shares.append(strip[size : 2 * size, n - 1 : 2 * n + 1].T)
         near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
         columns.append(near.clamp(0, width - 1) + before)
         before += width
@@ -273,7 +288,7 @@ def heatmaps(
     arrays = [raw.cpu().numpy() for raw in raws]
     contents = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
     magnitudes = [np.abs(raw) for raw in contents] if signed else contents
-    states = [state_of([raw[i] for raw in magnitudes], geometry) for i in range(len(targets))]
+    states = [state_of([raw[i] for raw in magnitudes], geometry, layers) for i in range(len(targets))]
     # Broken maps must not affect a shared scale.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
@@ -324,9 +339,14 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     return tuple(replace(one, candidates=before.candidates) for one, before in zip(scaled, maps, strict=True))
 
 
-def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
+def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry, layers: Sequence[str] = ()) -> State:
     """Return whether a target's raw maps, (h, w) per layer, have evidence."""
-    raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [picture_cells(geometry, *raw.shape)]]
+    parts: list[NDArray[np.float32]] = []
+    for raw, path in zip(raws, layers or ("",) * len(raws), strict=True):
+        h, w = raw.shape
+        y0, y1, x0, x1 = picture_cells(geometry, h, w, geometry.cell_cover(path, h, w))
+        parts.append(raw[y0:y1, x0:x1])
+    raws = parts
     if not all(np.isfinite(raw).all() for raw in raws):
         return "not a number"
     highest = max(float(raw.max()) for raw in raws)

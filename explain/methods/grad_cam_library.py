@@ -103,7 +103,7 @@ def _check_full_grad(evidence: Evidence) -> None:
     loaded = evidence.loaded
     if not task_of(loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE)
+    aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE and not layer.keeps_cells)
     for path in (*aside, *loaded.survey.unplaced):
         if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
             raise ModelProblem(
@@ -168,7 +168,8 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
     base.activations_and_grads.release()
     base.batch_size = batch
     if method.id == "scorecam":
-        base.covers = {module: layer.cover for module, layer in zip(modules, layers, strict=True)}
+        covers = [WHOLE if layer.keeps_cells else layer.cover for layer in layers]
+        base.covers = dict(zip(modules, covers, strict=True))
         base.get_cam_weights = functools.partial(_scorecam_weights, base)
     if method.id == "ablationcam":
         # The library's default is a process-wide object, and slices tokens instead of channels.

@@ -21,6 +21,7 @@ from sightglass.explain.evidence.recorded import replayed
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, ModelInput, picture_cells
+from sightglass.models.layers import WHOLE
 
 SAMPLES = 4
 """Noisy pictures of SmoothGradCAM++: torch-cam's own number."""
@@ -112,15 +113,19 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
         for method in by_gradient:
             if (method.id, target) not in evidence.raws:
                 layers = zip(*(evidence.raws[method.id, box] for box in boxes), strict=True)
-                evidence.raws[method.id, target] = [add_evenly(torch.stack(maps), evidence.geometry) for maps in layers]
+                evidence.raws[method.id, target] = [
+                    add_evenly(torch.stack(maps), evidence.geometry, path)
+                    for maps, path in zip(layers, evidence.paths, strict=True)
+                ]
 
 
-def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Add up signed maps (k, h, w), each scaled to their mean peak.
+def add_evenly(maps: Tensor, geometry: Geometry, path: str = "") -> Tensor:
+    """Add up signed maps (k, h, w) of a layer, each scaled to their mean peak.
 
     A map without a positive value has no peak, and is left out where another has one.
     """
-    y0, y1, x0, x1 = picture_cells(geometry, *maps.shape[1:])
+    h, w = maps.shape[1:]
+    y0, y1, x0, x1 = picture_cells(geometry, h, w, geometry.cell_cover(path, h, w))
     peaks = maps[:, y0:y1, x0:x1].amax((1, 2), keepdim=True)
     positive = peaks > 0
     if not bool(positive.any()):
@@ -232,36 +237,43 @@ def average_flips(evidence: Evidence, method: Method, targets: Sequence[Target],
     first = method.run(evidence, targets, alone)
     second = method.run(mirrored, targets, replace(alone, progress=partial(report_half, 0.5), partial=None))
     pairs = zip(first.maps, second.maps, first.layers, strict=True)
-    maps = [(raw + _mirror(other, geometry.cell_offset(path)[1])) / 2 for raw, other, path in pairs]
+    maps = [(raw + _mirror(other, geometry.cell_cover(path, *raw.shape[1:])[1])) / 2 for raw, other, path in pairs]
     # What only one of the two maps is said to have is not known of their mean.
     notes = tuple(note for note in first.notes if note in second.notes)
     return replace(first, maps=maps, notes=notes, candidates=())
 
 
-def _mirror(maps: Tensor, offset: float) -> Tensor:
-    """Mirror maps (k, h, w) whose cells lie `offset` cells off an even grid, onto the same cells."""
+def _mirror(maps: Tensor, line: tuple[float, float]) -> Tensor:
+    """Mirror maps (k, h, w) whose columns lie at a line (`Cover`) of the input, onto the same cells."""
+    (scale, start), count = line, maps.shape[-1]
     # A mirrored cell lies as far off to the other side.
-    places = (torch.arange(maps.shape[-1], device=maps.device) + 2 * offset).clamp(0, maps.shape[-1] - 1)
+    moved = (1 - scale - 2 * start) * count
+    places = (torch.arange(count, device=maps.device) + moved).clamp(0, count - 1)
     low, mirrored = places.long(), maps.flip(-1)
     return torch.lerp(mirrored[..., low], mirrored[..., places.ceil().long()], (places - low).to(maps))
 
 
 def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
     """Upsample maps (k, h, w) of a layer to the input, (k, height, width)."""
-    (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
-    if not (down or across):
+    (h, w), (height, width) = raw.shape[-2:], geometry.input
+    cover = geometry.cell_cover(path, h, w)
+    if cover == WHOLE:
         return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
+    down, across = cover
     return bilinear(h, height, raw.device, down) @ raw @ bilinear(w, width, raw.device, across).T
 
 
 @lru_cache(maxsize=64)
-def bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
-    """Return the bilinear (pixels, cells) matrix of a row, `offset` cells further on.
+def bilinear(cells: int, pixels: int, device: torch.device, line: tuple[float, float] = (1.0, 0.0)) -> Tensor:
+    """Return the bilinear (pixels, cells) matrix of a row of cells at a line (`Cover`) of the pixels.
 
-    Beyond the ends every pixel has the value of the last cell.
+    Beyond the ends every pixel has the value of the last cell; more than a cell from its middle it has 0.
     """
-    if offset:
-        at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
-        return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
+    scale, start = line
+    if line != (1.0, 0.0):
+        at = (torch.arange(pixels) + 0.5) * cells / pixels * scale - 0.5 + start * cells
+        shares = (1 - (at.clamp(0, cells - 1)[:, None] - torch.arange(cells)).abs()).clamp_min(0)
+        shares[(at < -1) | (at > cells)] = 0
+        return shares.to(device)
     unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
     return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()

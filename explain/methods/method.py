@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.tasks import task_of
-from sightglass.models.layers import WHOLE, add_resized, spread
+from sightglass.models.layers import add_resized, spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,9 +240,14 @@ def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
     if raw.layers == tuple(layer.path for layer in layers):
         by_path = place_views(raw.maps, layers)
         return replace(raw, maps=[*by_path.values()], layers=tuple(by_path))
-    covers = {layer.path: layer.cover for layer in layers}
-    maps = [spread(maps, covers.get(path, WHOLE)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
+    known = {layer.path: layer for layer in layers}
+    maps = [_on_input(maps, known.get(path)) for maps, path in zip(raw.maps, raw.layers, strict=True)]
     return replace(raw, maps=maps)
+
+
+def _on_input(maps: Tensor, layer: Layer | None) -> Tensor:
+    """Return a layer's maps on an even grid over the input, or on its own whose place `Geometry.covers` says."""
+    return maps if layer is None or layer.keeps_cells else spread(maps, layer.cover)
 
 
 def place_views(maps: Sequence[Tensor], layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -252,7 +257,7 @@ def place_views(maps: Sequence[Tensor], layers: Sequence[Layer]) -> dict[str, Te
     """
     by_path: dict[str, list[Tensor]] = {}
     for each, layer in zip(maps, layers, strict=True):
-        by_path.setdefault(layer.path, []).append(spread(each, layer.cover))
+        by_path.setdefault(layer.path, []).append(_on_input(each, layer))
     return {path: add_resized(views) for path, views in by_path.items()}
 
 

@@ -206,6 +206,49 @@ def test_margin_before_coarse_layers(size: int, multiple: int) -> None:
             assert (start, start + scale) == pytest.approx((0, share), abs=allowed)
 
 
+class Unpadded(Framed):
+    """Leaves out cells at all ends by convolutions without padding, that read mostly the cell in their middle."""
+
+    def __init__(self, count: int, size: int = 3, margin: Sequence[int] = (0, 0)) -> None:
+        super().__init__(lambda x: F.pad(x, margin))
+        parts: list[nn.Module] = [*self.last]
+        for _ in range(count):
+            layer = nn.Conv2d(8, 8, size, bias=False)
+            with torch.no_grad():
+                layer.weight[0] *= 0.02
+                layer.weight[0, 0, size // 2, size // 2] = 1
+            parts += [layer, nn.ReLU()]
+        self.last = nn.Sequential(*parts)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "margin"), [(1, 3, ()), (2, 3, ()), (4, 3, ()), (5, 3, ()), (2, 5, ()), (2, 3, (16, 0, 0, 8))]
+)
+@pytest.mark.parametrize("smooth", ["none", "flips"])
+def test_unpadded_convolutions(count: int, size: int, margin: Sequence[int], smooth: str) -> None:
+    """Heat lies where the cells do that are left, and raw maps are these cells."""
+    torch.manual_seed(0)
+    explainer = Explainer(Unpadded(count, size, margin or (0, 0)).eval(), preprocess={"size": [128, 128]})
+    for at in ((60, 68), (76, 60)):
+        result = explained(explainer, at, smooth=smooth)
+        assert hottest(result) == pytest.approx(at, abs=4)
+        left_out = count * (size - 1)
+        if not margin:
+            assert result.heatmaps[0].raw[0].shape == (16 - left_out, 16 - left_out)
+
+
+def test_small_network_of_digits() -> None:
+    """Two unpadded convolutions with pooling leave 4 x 4 cells of 28 pixels, around the middle."""
+    torch.manual_seed(0)
+    stem = [nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    network = nn.Sequential(*stem, nn.Flatten(), nn.Linear(256, 10)).eval()
+    result = Explainer(network, preprocess={"size": [28, 28]})(PICTURE.pixels, targets=[0], layers=["5"])
+    # Cells are at the pixels 8, 12, 16 and 20.
+    assert result.evidence.layers[0].cover == ((28 / 16, -6 / 16), (28 / 16, -6 / 16))
+    assert result.heatmaps[0].raw[0].shape == (4, 4)
+    assert not result.heatmaps[0].at_input[[0, 1, 2, -1, -2]].any()
+
+
 @pytest.mark.parametrize("degrees", [10, 20])
 def test_turned_pictures_are_said(degrees: int) -> None:
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -331,8 +374,8 @@ def test_tokens(name: str) -> None:
         assert hottest(result) == pytest.approx(at, abs=4.5)
 
 
-def explained(explainer: Explainer, at: tuple[int, int]) -> Explanation:
-    return explainer(picture(128, 128, at) - 1e-4, **OPTIONS)
+def explained(explainer: Explainer, at: tuple[int, int], **options: Any) -> Explanation:
+    return explainer(picture(128, 128, at) - 1e-4, **OPTIONS, **options)
 
 
 class Changeable(Framed):

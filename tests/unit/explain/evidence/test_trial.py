@@ -13,7 +13,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.trial import examine
 from sightglass.explain.picture.image import load_bundled
-from sightglass.models.layers import WHOLE
 
 PICTURE = load_bundled("scene 1")
 ROW = [*range(64)]
@@ -140,12 +139,12 @@ def test_mirrored_layer(method: str) -> None:
     np.testing.assert_allclose(one, other, atol=0.1 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("side", [68, 75])
-def test_unpadded_convolutions(side: int) -> None:
-    """They cut margins off, and leave a rest at the end, that count all the same."""
+@pytest.mark.parametrize(("side", "line"), [(68, (1, 0)), (75, (75 / 64, -2 / 64))])
+def test_unpadded_convolutions(side: int, line: tuple[float, float]) -> None:
+    """They cut margins off, and leave a rest at the end, which is said from half a cell on."""
     torch.manual_seed(0)
     explainer = explainer_of(Network(lambda x: F.avg_pool2d(x, 5, 1)), (side, side))
-    assert explainer.loaded.survey.by_path["last"].cover == WHOLE
+    assert explainer.loaded.survey.by_path["last"].cover == (line, line)
 
 
 WINDOWS = torch.arange(64).reshape(2, 4, 2, 4).transpose(1, 2).flatten()

@@ -1,0 +1,131 @@
+"""Where autograd's graph shows a grid is where gradients of its cells are."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sightglass.explain.evidence.traced import covers_of
+
+SIZE = (48, 60)
+
+
+class Gated(nn.Module):
+    """Weighs channels by their means, as squeeze and excitation does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1 + x.mean((2, 3), keepdim=True).flatten(1).sigmoid().unflatten(1, (-1, 1, 1)))
+
+
+class Branches(nn.Module):
+    """Puts channels of several parts beside each other, or adds them up."""
+
+    def __init__(self, *parts: nn.Module, adds: bool = False) -> None:
+        super().__init__()
+        self.parts, self.adds = nn.ModuleList(parts), adds
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [part(x) for part in self.parts]
+        return outputs[0] + outputs[1] if self.adds else torch.cat(outputs, 1)
+
+
+class Do(nn.Module):
+    """Runs a function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def conv(out: int, kernel: int, *, inside: int = 3, **options: int) -> nn.Conv2d:
+    return nn.Conv2d(inside, out, kernel, **options)
+
+
+def turned_linear(x: Tensor) -> Tensor:
+    """Mix channels by a linear layer with the channels last."""
+    weights = torch.full((4, x.shape[1]), 0.5)
+    return F.linear(x.permute(0, 2, 3, 1), weights).permute(0, 3, 1, 2)
+
+
+STEPS: dict[str, Callable[[], list[nn.Module]]] = {
+    "unpadded": lambda: [conv(4, 3), nn.BatchNorm2d(4), nn.ReLU(), conv(4, 5, inside=4)],
+    "unpadded strides": lambda: [conv(4, 3, stride=2), nn.ReLU(), conv(4, 5, inside=4, stride=2)],
+    "dilation": lambda: [conv(4, 3, dilation=3), nn.ReLU(), conv(4, 3, inside=4, padding=1)],
+    "other padding": lambda: [conv(4, 5, padding=1, stride=3)],
+    "tensorflow's padding": lambda: [Do(lambda x: F.pad(x, (0, 1, 0, 1))), conv(4, 3, stride=2)],
+    "pooling": lambda: [conv(4, 3), nn.AvgPool2d(3, 2), conv(4, 3, inside=4), nn.AvgPool2d(2)],
+    "transposed": lambda: [conv(4, 3, stride=2), nn.ConvTranspose2d(4, 4, 4, 2, 1), conv(4, 3, inside=4)],
+    "margin": lambda: [nn.ZeroPad2d((5, 0, 0, 2)), conv(4, 4, stride=4)],
+    "reflected": lambda: [nn.ReflectionPad2d((3, 1, 2, 0)), conv(4, 3)],
+    "cut": lambda: [Do(lambda x: x[:, :, 3:-5, -40:]), conv(4, 3, stride=2)],
+    "every second": lambda: [conv(4, 3), Do(lambda x: x[..., ::2, 1::2])],
+    "mirrored": lambda: [Do(lambda x: x.flip(3)), conv(4, 3, stride=2)],
+    "upside down, turned back": lambda: [Do(lambda x: x.flip(2)), conv(4, 3), Do(lambda x: x.flip(2))],
+    "resized": lambda: [conv(4, 3), nn.Upsample((31, 20), mode="bilinear"), conv(4, 3, inside=4)],
+    "corners": lambda: [nn.Upsample((24, 31), mode="bilinear", align_corners=True), conv(4, 3)],
+    "shuffled": lambda: [conv(4, 3), nn.PixelUnshuffle(2), conv(4, 1, inside=16), nn.PixelShuffle(2)],
+    "channels last": lambda: [conv(4, 3, stride=2), Do(turned_linear), nn.ReLU()],
+    "gated": lambda: [conv(4, 3, stride=2), Gated(), conv(4, 3, inside=4)],
+    "flattened": lambda: [conv(4, 3), Do(lambda x: (x.flatten(2) * 2).unflatten(2, x.shape[2:]))],
+    "branches": lambda: [Branches(conv(4, 3), nn.Sequential(conv(4, 5), nn.ZeroPad2d(1))), conv(4, 3, inside=8)],
+    "shortcut": lambda: [Branches(conv(4, 3), conv(4, 3), adds=True)],
+    "parts of channels": lambda: [conv(4, 3), Do(lambda x: torch.cat([*x.chunk(2, 1)][::-1], 1)), nn.ReLU()],
+}
+
+
+UNEVEN = ("resized", "gated", "transposed", "shuffled")
+"""Those of which each cell reads a little more on another side, or all of the input."""
+
+
+def trace(net: nn.Module) -> tuple[Tensor, Tensor, dict[str, object]]:
+    """Return an input, a network's output for it, and what the graph shows of that."""
+    torch.manual_seed(0)
+    pixels = (0.5 + torch.rand(1, 3, *SIZE)).requires_grad_()
+    source = pixels * 1
+    output = net(source)
+    return pixels, output, dict(covers_of({"last": output}, source))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_cells_are_where_their_gradients_are(name: str) -> None:
+    """The middle of a cell is the centroid of what it reads, by plain autograd."""
+    net = nn.Sequential(*STEPS[name]()).eval()
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.fill_(1 / 64)
+    pixels, output, covers = trace(net)
+    (down, across), sides = covers["last"], output.shape[2:]
+    for cell in [(sides[0] // 2, sides[1] // 2), (sides[0] // 2 + 1, sides[1] // 3 + 1)]:
+        (slope,) = torch.autograd.grad(output[0, :, cell[0], cell[1]].sum(), pixels, retain_graph=True)
+        shares = slope.abs().sum((0, 1))
+        for axis, (scale, start) in enumerate((down, across)):
+            line = shares.sum(1 - axis)
+            middle = float(line @ (torch.arange(len(line)) + 0.5) / line.sum())
+            expected = ((cell[axis] + 0.5) / sides[axis] - start) / scale * SIZE[axis]
+            assert expected == pytest.approx(middle, abs=0.51 if name in UNEVEN else 0.01)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(lambda x: x.roll(3, 3), id="rolled"),
+        pytest.param(lambda x: x + x.flip(3), id="with its mirror image"),
+        pytest.param(lambda x: torch.cat([x, x.flip(2)]), id="beside its mirror image"),
+        pytest.param(lambda x: x.flatten(2)[..., torch.randperm(x[0, 0].numel())].view_as(x), id="in any order"),
+        pytest.param(lambda x: (x.mT @ x)[..., :40, :40], id="a product of two maps"),
+        pytest.param(lambda x: torch.cat([x[..., :20], x[..., 20:]], 3), id="two halves"),
+    ],
+)
+def test_what_the_graph_does_not_show(step: Callable[[Tensor], Tensor]) -> None:
+    assert trace(nn.Sequential(conv(3, 3), Do(step), nn.ReLU()))[2] == {}
+
+
+def test_strides_with_full_padding_lie_evenly() -> None:
+    """As all tools draw them; by the arithmetic cells are up to half a one aside."""
+    layers = [conv(4, 7, stride=2, padding=3), nn.MaxPool2d(3, 2, 1), conv(4, 3, inside=4, stride=3, padding=1)]
+    assert trace(nn.Sequential(*layers))[2] == {"last": ((1.0, 0.0), (1.0, 0.0))}
