@@ -194,6 +194,8 @@ class _Collected:
     begun: set[_Key] = field(default_factory=set)
     repeated: set[_Key] = field(default_factory=set)
     """Names that several pictures of one file, or of one folder, have."""
+    contradicted: set[_Key] = field(default_factory=set)
+    """Pictures with several labels of the whole picture."""
 
     def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
         """Add a label; `is_new`: it begins a picture. Raises LabelError."""
@@ -212,8 +214,9 @@ class _Collected:
             self.boxes[key].append(label if composed == label.label else replace(label, label=composed))
         elif label is None:
             self.boxes[key]
-        elif self.picture_labels.setdefault(key, compose(label)) != compose(label):
-            raise LabelError(f"{picture} has another label above")
+        elif (known := self.picture_labels.setdefault(key, compose(label))) != compose(label):
+            self.contradicted.add(key)
+            raise LabelError(f"{picture} has two labels, {known} and {label}, and counts for none")
 
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
         """Return the labels by picture; a name in several folders gets its folder."""
@@ -227,7 +230,8 @@ class _Collected:
         classified = {key for key in self.picture_labels if not self.boxes.get(key)}
         counted = names.keys() - classified
         boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
-        labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
+        clear = names.keys() - self.contradicted
+        labels = {names[key]: label for key, label in self.picture_labels.items() if key in clear}
         return GroundTruth(boxes, (*problems, *several), labels, beside=_list_beside(names))
 
 

@@ -1,12 +1,12 @@
 """Read files of the VGG Image Annotator (VIA): JSON of a project or of its annotations, and its table."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import json_keys
 from sightglass.evaluation.label_files.json_files import JsonContent, as_table, list_tables
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
@@ -92,7 +92,7 @@ def _list_pictures(rows: Sequence[Sequence[str]], places: Mapping[str, int]) -> 
 
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json_keys.load(text)[0]
     except (ValueError, RecursionError):
         # Said where the shape is parsed.
         return text
