@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "no object.json": (3, "line 2: it is not as this format has it"),
     "empty label": ("file,label\na.jpg,cat\n\nb.jpg,\n", "line 4: it needs a file and a label"),
     "two labels": ("file,label\na.jpg,cat\nb.jpg,cat\nb.jpg,dog\n", "line 4: b.jpg has two labels, cat and dog"),
-    "two labels.json": ('{"a.jpg": "cat", "b.jpg": "cat", "b.jpg": "dog"}', "line 3: b.jpg has two labels, cat and dog"),
+    "two labels.json": ('{"a.jpg": "cat", "b.jpg": "cat", "b.jpg": "dog"}', "line 3: b.jpg has two labels"),
     "two keys.json": (
         '[{"file": "a.jpg", "label": "cat"}, {"file": "b.jpg", "label": "dog", "label": "cat"}]',
         "line 2: it has the key label twice, with dog and cat",
