@@ -17,7 +17,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import folder_of
 from sightglass.explain.tasks import Task
-from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.ui.choices import controls
