@@ -39,6 +39,7 @@ JSON_FORMATS = (
     JsonFormat(COCO, lambda content: coco.fits(content.value), _list_coco),
     JsonFormat("LabelMe", labelme.fits, labelme.list_rows),
     JsonFormat("VGG Image Annotator", via.fits, via.list_rows),
+    JsonFormat("VGG Image Annotator 3", via.fits_third, via.refuse_third),
     JsonFormat("Create ML", createml.fits, createml.list_rows),
     JsonFormat("Label Studio", label_studio.fits, label_studio.list_rows),
     JsonFormat("Label Studio (JSON-MIN)", label_studio.fits_short, label_studio.list_short_rows),

@@ -63,6 +63,7 @@ _Cells = tuple[int, Sequence[Any]]
 def list_rows(file: LabelFile, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
     """Return the rows of a table of text. Raises Problem."""
     text, encoding = decode(file.read(), file.name)
+    via.check_table(file.name, text)
     first = 1
     stated = _STATED_SEPARATOR.match(text)
     if stated:

@@ -207,6 +207,30 @@ def test_a_tools_file_with_a_key_of_two_values_is_refused(tmp_path: Path) -> Non
         ground_truth.read(write(tmp_path, "coco.json", text))
 
 
+THIRD = {
+    "project": {"pid": "__VIA_PROJECT_ID__", "pname": "set", "vid_list": ["1"]},
+    "config": {"file": {"loc_prefix": {"1": ""}}},
+    "attribute": {"1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "type": 4, "options": {"0": "cat"}}},
+    "file": {"1": {"fid": "1", "fname": "a.jpg", "type": 2, "loc": 1, "src": ""}},
+    "view": {"1": {"fid_list": ["1"]}},
+    "metadata": {"1_x": {"vid": "1", "flg": 0, "z": [], "xy": [2, 10, 20, 50, 80], "av": {"1": "0"}}},
+}
+"""A project of VIA 3 with a rectangle."""
+THIRD_TABLE = (
+    "# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)\n"
+    "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+    '"1_x","[""a.jpg""]",0,"[]","[2,10,20,50,80]","{""1"":""0""}"\n'
+)
+
+
+@pytest.mark.parametrize(("name", "content"), [("via.json", THIRD), ("via.csv", THIRD_TABLE)])
+def test_files_of_via_3_are_sent_back_for_coco(name: str, content: Any, tmp_path: Path) -> None:
+    words = f"{name} is of the VGG Image Annotator 3, whose own files are not read: export COCO from it."
+    with pytest.raises(Problem) as refused:
+        ground_truth.read(write(tmp_path, name, content))
+    assert str(refused.value) == words
+
+
 def test_a_name_of_two_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it has the key 0 twice, with dog and cat"):
         read_file(write(tmp_path, "classes.json", '{"0": "dog", "0": "cat"}'))
