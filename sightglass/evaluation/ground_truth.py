@@ -20,7 +20,7 @@ from sightglass.common.names import compose
 from sightglass.evaluation.label_files import parts
 from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
-from sightglass.evaluation.label_files.opening import EXPECTED, open_files
+from sightglass.evaluation.label_files.opening import EXPECTED, find_folder, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import (
     FOLDER_BESIDE,
@@ -31,7 +31,15 @@ from sightglass.evaluation.label_files.rows import (
     Row,
     TrueBox,
 )
-from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, is_part, name_parent, spell_path
+from sightglass.evaluation.matching import (
+    LabelledFiles,
+    Matches,
+    find_other_part,
+    is_in_other_folder,
+    is_part,
+    name_parent,
+    spell_path,
+)
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -65,6 +73,8 @@ class GroundTruth:
     """Labelled files that count for none of these pictures, as several are called so, or several labels."""
     folder: str = ""
     """The path of the folder that these pictures are in; empty where it is not known."""
+    own_folder: str = ""
+    """The path of the folder that the labels are in; empty where it is not known."""
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By file name: the folder that is stated beside it. It counts where a picture is in a folder of this name."""
 
@@ -131,6 +141,19 @@ class GroundTruth:
             if file in self.beside and is_in_other_folder(picture, self.folder, self.beside[file])
         }
         return sorted(found)
+
+    def find_other_part(self) -> tuple[str, str] | None:
+        """Return the folders of labels and of a picture matched to them by its name alone, of two parts of a data set.
+
+        None without such a picture.
+        """
+        if not (self.own_folder and self.folder):
+            return None
+        matched = ((picture, file) for picture, file in (self.matches or {}).items() if file)
+        # A path that states its part was matched by it.
+        folders = {picture.rpartition("/")[0] for picture, file in matched if not any(map(is_part, file.split("/")))}
+        found = (find_other_part(self.own_folder, f"{self.folder}/{folder}") for folder in sorted(folders))
+        return next(filter(None, found), None)
 
     def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
@@ -321,4 +344,5 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
         left_out=left_out,
         options=notes.options,
     )
-    return replace(truth, left_out=left_out, reading=notes.reading, read_as=summary)
+    own_folder = find_folder(path)
+    return replace(truth, left_out=left_out, reading=notes.reading, read_as=summary, own_folder=own_folder)
