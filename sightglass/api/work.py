@@ -242,7 +242,7 @@ def add_route(
 def add_head_routes(router: APIRouter) -> None:
     """Let the routes of a router that answer GET answer HEAD."""
     for route in [*router.routes]:
-        if isinstance(route, APIRoute) and "GET" in route.methods:
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
             router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
