@@ -142,8 +142,8 @@ class Explainer:
             if isinstance(network := in_memory.network_of(model), torch.nn.Module):
                 in_memory.check_weights(network, device)
         self.loaded: LoadedModel = self._load(anywhere=device == "auto")
-        if self._object is not None:
-            self.model = self.loaded.adapter.spec
+        # A loader finds out what a row leaves open, such as the task.
+        self.model = self.loaded.adapter.spec
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.

@@ -1,6 +1,5 @@
 """Find class names, and classes by name."""
 
-import json
 import re
 import runpy
 from collections import Counter
@@ -14,7 +13,7 @@ from typing import Any
 
 from sightglass.common import packaged
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.common.files import note_files, yaml_files
+from sightglass.common.files import json_keys, note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
 from sightglass.models import name_tables
@@ -135,7 +134,10 @@ def read_file(path: Path) -> Any:
         raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
-        return json.loads(text)
+        content, contradiction = json_keys.load(text)
+        if contradiction:
+            raise ValueError(f"{contradiction}: write each key once")
+        return content
     if path.suffix.lower() in name_tables.SUFFIXES:
         return name_tables.read_table(text)
     lines = [line.strip() for line in text.strip().splitlines()]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -339,8 +340,10 @@ def overlay(
     `scale` "own": 0 stays 0, and the highest value becomes 1; "as is": the values lie in 0..1 already.
     A map with negative values has the same scale on both sides of 0: red raises and blue lowers, and of a `colormap`
     that is named, which then colours the whole picture, 0 is the middle. `mode` "blend": the whole picture is coloured.
-    Raises Problem, one sentence.
+    Raises Problem, one sentence. Warns where both are grey arrays of integers and of different sizes, as either may
+    be the map.
     """
+    _warn_of_two_grey(map, picture)
     values, style = _scale_map(_read_map(map), scale), Style.parse(colormap, alpha, mode)
     is_picture = str(getattr(map, "dtype", "")).endswith("uint8") or getattr(map, "mode", "") == "L"
     if _looks_like_map(picture) and (is_picture or len(picture) < len(values)):
@@ -356,6 +359,22 @@ def overlay(
     enlarged = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
     cells = (values.shape[0], values.shape[1])
     return paint(pixels, Field(np.clip(enlarged, -1, 1), whole, whole, kind, cells=cells), style)
+
+
+def _warn_of_two_grey(map: Any, picture: Any) -> None:
+    if not (_is_grey(map) and _is_grey(picture)) or map.shape == picture.shape:
+        return
+    taken = (
+        f"the array of shape {tuple(map.shape)} for the map and that of shape {tuple(picture.shape)} for the picture"
+    )
+    # The caller of `overlay`, which `called_as` wraps.
+    warnings.warn(f"overlay took {taken}: give the map first, then the picture.", stacklevel=4)
+
+
+def _is_grey(given: Any) -> bool:
+    """Return whether an array or a tensor is a matrix of integers, as grey pictures and maps in bytes are."""
+    shape, dtype = getattr(given, "shape", ()), str(getattr(given, "dtype", ""))
+    return len(shape) == 2 and dtype.rpartition(".")[2].startswith(("uint", "int"))
 
 
 def _looks_like_map(picture: Any) -> bool:

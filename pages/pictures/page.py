@@ -74,7 +74,7 @@ def pictures() -> None:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:
         with ribbon:
-            sheet.draw_drop(task_of(choices.model), inline=True)
+            sheet.draw_drop(task_of(explainer.model), inline=True)
             page.say_problem()
     if remembered.source is not None and remembered.job is None:
         coverage = sheet.find_coverage(remembered, explainer)
@@ -121,7 +121,7 @@ def _write_address(remembered: PicturesPage) -> None:
 
 def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer) -> None:
     """Draw what is run: pictures, models, Run; then what becomes of it: deck, export."""
-    job, task = remembered.job, task_of(choices.model)
+    job, task = remembered.job, task_of(explainer.model)
     chosen = job.source if job is not None else remembered.source
     matches, coverage = sheet.match_labels(remembered, explainer, choices), sheet.find_coverage(remembered, explainer)
     if chosen is not None or jobs.has_earlier():

@@ -17,9 +17,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import folder_of
 from sightglass.explain.tasks import Task
-from sightglass.models import catalog
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
+from sightglass.ui.choices import controls
 from sightglass.ui.saving import format_time
 from sightglass.ui.session import page, state, visitor
 from sightglass.ui.session.markdown import escape, sentence
@@ -172,7 +172,7 @@ def _receive(files: list[uploads.File], task: Task) -> None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
     elif truth is not None and (job := remembered.job) is not None and not job.example:
-        kind_of(catalog.spec(job.plans[0].model)).check(truth, [item.key for item in job.source.items])
+        kind_of(controls.load(job.plans[0].model).model).check(truth, [item.key for item in job.source.items])
         remembered.show(PicturesJob(job.source, job.plans, labels=truth))
     elif truth is not None:
         remembered.truth = truth

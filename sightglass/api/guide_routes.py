@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import ExplainRequest, Finite, MapRequest, Name, Target, field_of
-from sightglass.api.work import add_route
+from sightglass.api.work import add_head_routes, add_route
 from sightglass.common import guide_words
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
@@ -192,3 +192,6 @@ def _detector() -> str:
 add_route(router, "/predict_with_gradcam", GuideRequest, GuideAnswer, explain)
 add_route(router, "/analyze_class", GuideRequest, GuideAnswer, explain)
 add_route(router, "/generate_heatmap", HeatmapRequest, HeatmapAnswer, generate)
+
+
+add_head_routes(router)

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import WorkQueue, add_route, read, validate
+from sightglass.api.work import WorkQueue, add_head_routes, add_route, read, validate
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
@@ -94,8 +94,6 @@ class Status(PlainResult):
     status: Literal["ready"] = "ready"
 
 
-@public.head("/api/health/alive", include_in_schema=False)
-@public.head("/api/health", include_in_schema=False)
 @public.get("/api/health/alive", name="get_liveness")
 @public.get("/api/health")
 async def get_health() -> Health:
@@ -103,7 +101,6 @@ async def get_health() -> Health:
     return Health(version=VERSION)
 
 
-@public.head("/api/health/ready", include_in_schema=False)
 @public.get("/api/health/ready")
 def get_readiness(request: Request) -> Status:
     """Report that requests can be sent here: a worker, the default model and the history can be used."""
@@ -163,3 +160,7 @@ async def get_page(request: Request) -> HTMLResponse:
     sources = {"script-src": inline, "style-src": inline, "img-src": "'self' data:", "connect-src": "'self'"}
     page.headers[CSP] = write_policy({**ANSWERS, **sources})
     return page
+
+
+add_head_routes(protected)
+add_head_routes(public)

@@ -1,6 +1,8 @@
 """Schemas of the requests: the engine's options by name; the engine checks whether a model supports them."""
 
 import base64
+from collections.abc import Sequence
+from textwrap import dedent
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
@@ -22,6 +24,25 @@ _URL_SAFE = str.maketrans("-_", "+/")
 """Letters of base64 in addresses, and those that stand for them elsewhere."""
 
 
+LINES = (60, 64, 72, 76)
+"""Letters in the lines of base64 that is broken into lines."""
+
+
+def _join_lines(text: str) -> str:
+    """Return base64 without its ends of lines, with + for each other blank: in forms a + stands for a blank."""
+    lines = dedent(text.strip()).splitlines()
+    if not _are_whole(lines):
+        lines = [line.strip() for line in lines]
+    pieces = "".join(lines).split(" ")
+    return "".join(("" if _are_whole(pieces) else "+").join(pieces).split())
+
+
+def _are_whole(lines: Sequence[str]) -> bool:
+    """Return whether parts of base64 are its lines: all but the last are as long as encoders make them."""
+    lengths = {len(line) for line in lines[:-1]}
+    return len(lengths) == 1 and lengths.issubset(LINES)
+
+
 def decode_picture(value: Any) -> bytes:
     """Decode a picture file from base64 or a data URL. Raises ValueError."""
     if isinstance(value, bytes):
@@ -31,14 +52,15 @@ def decode_picture(value: Any) -> bytes:
     # A name within the address may have commas, and base64 has none.
     is_address = value[:5].lower() == "data:"
     text = unquote(value.rpartition(",")[2]) if is_address else value
-    # Base64 may be broken into lines, and end without its padding.
-    text = "".join(text.split()).translate(_URL_SAFE)
+    text = _join_lines(text).translate(_URL_SAFE)
+    # It may end without its padding.
     text += "=" * (-len(text) % 4)
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
         raise ValueError(
-            "is not base64: encode the whole picture file, or send it as a file of a form, with a filename"
+            "is not base64: encode the whole picture file, or send it as a file of a form, with a filename or a type "
+            "such as image/jpeg"
         ) from None
 
 

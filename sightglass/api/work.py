@@ -11,13 +11,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Literal, TypeVar, get_origin
 
 import anyio
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
@@ -31,6 +35,8 @@ from sightglass.models.checkpoints import weights
 
 MEDIA_TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "zip": "application/zip"}
 FORM = "multipart/form-data"
+FILE_TYPES = ("image/", "application/octet-stream")
+"""How the types of parts of a form begin that are files."""
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
 FIELD_BYTES = 256 * 1024
@@ -233,6 +239,25 @@ def add_route(
     )
 
 
+def add_head_routes(router: APIRouter) -> None:
+    """Let the routes of a router that answer GET answer HEAD."""
+    for route in [*router.routes]:
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+class _FormParser(MultiPartParser):
+    """A parser of forms for which a part with the type of a picture is a file, with a filename or without."""
+
+    def on_headers_finished(self) -> None:
+        part = self._current_part
+        _, stated = parse_options_header(part.content_disposition)
+        kind = Headers(raw=part.item_headers).get("content-type", "").strip().lower()
+        if b"filename" not in stated and kind.startswith(FILE_TYPES):
+            part.content_disposition = (part.content_disposition or b"") + b'; filename=""'
+        super().on_headers_finished()
+
+
 async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
     refuse_encoded(request.headers)
@@ -243,8 +268,16 @@ async def read(request: Request, schema: type[BaseModel]) -> bytes | Json:
         return await limited.body()
     if kind != FORM:
         raise ApiProblem(415, "body", f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}.")
-    async with limited.form(max_files=4, max_fields=500, max_part_size=most) as form:
+    async with aclosing(limited.stream()) as stream:
+        parser = _FormParser(limited.headers, stream, max_files=4, max_fields=500, max_part_size=most)
+        try:
+            form = await parser.parse()
+        except MultiPartException as problem:
+            raise HTTPException(400, problem.message) from problem
+    try:
         return await _form_values(form, schema)
+    finally:
+        await form.close()
 
 
 def refuse_encoded(headers: Headers) -> None:

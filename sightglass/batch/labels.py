@@ -147,7 +147,10 @@ def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:
         "Not counted, as several pictures or several labels are called so": truth.unclear,
         "Matched by name, though the labels state a folder that none of the pictures is in": truth.list_other_folders(),
     }
-    return [f"{why}: {listing(files, NAMED)}." for why, files in sentences.items() if files]
+    said = [f"{why}: {listing(files, NAMED)}." for why, files in sentences.items() if files]
+    if (folders := truth.find_other_part()) is not None:
+        said.append(f"The labels are in {folders[0]}, and the pictures in {folders[1]}: give labels of the same part.")
+    return said
 
 
 def _in_folder(truth: GroundTruth) -> str:

@@ -20,7 +20,7 @@ from sightglass.common.names import compose
 from sightglass.evaluation.label_files import parts
 from sightglass.evaluation.label_files.formats import read_files
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
-from sightglass.evaluation.label_files.opening import EXPECTED, open_files
+from sightglass.evaluation.label_files.opening import EXPECTED, find_folder, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import (
     FOLDER_BESIDE,
@@ -31,7 +31,15 @@ from sightglass.evaluation.label_files.rows import (
     Row,
     TrueBox,
 )
-from sightglass.evaluation.matching import LabelledFiles, Matches, is_in_other_folder, is_part, name_parent, spell_path
+from sightglass.evaluation.matching import (
+    LabelledFiles,
+    Matches,
+    find_other_part,
+    is_in_other_folder,
+    is_part,
+    name_parent,
+    spell_path,
+)
 
 MAX_ROWS = 5_000_000
 """Lines of all files of labels: a box takes about 500 bytes of memory."""
@@ -65,6 +73,8 @@ class GroundTruth:
     """Labelled files that count for none of these pictures, as several are called so, or several labels."""
     folder: str = ""
     """The path of the folder that these pictures are in; empty where it is not known."""
+    own_folder: str = ""
+    """The path of the folder that the labels are in; empty where it is not known."""
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By file name: the folder that is stated beside it. It counts where a picture is in a folder of this name."""
 
@@ -132,6 +142,19 @@ class GroundTruth:
         }
         return sorted(found)
 
+    def find_other_part(self) -> tuple[str, str] | None:
+        """Return the folders of labels and of a picture matched to them by its name alone, of two parts of a data set.
+
+        None without such a picture.
+        """
+        if not (self.own_folder and self.folder):
+            return None
+        matched = ((picture, file) for picture, file in (self.matches or {}).items() if file)
+        # A path that states its part was matched by it.
+        folders = {picture.rpartition("/")[0] for picture, file in matched if not any(map(is_part, file.split("/")))}
+        found = (find_other_part(self.own_folder, f"{self.folder}/{folder}") for folder in sorted(folders))
+        return next(filter(None, found), None)
+
     def find_missing(self, pictures: Collection[str]) -> list[str]:
         """Return the labelled files that are none of these pictures."""
         among = self.among(pictures)
@@ -194,6 +217,8 @@ class _Collected:
     begun: set[_Key] = field(default_factory=set)
     repeated: set[_Key] = field(default_factory=set)
     """Names that several pictures of one file, or of one folder, have."""
+    contradicted: set[_Key] = field(default_factory=set)
+    """Pictures with several labels of the whole picture."""
 
     def add(self, key: _Key, label: TrueBox | str | None, *, is_new: bool) -> None:
         """Add a label; `is_new`: it begins a picture. Raises LabelError."""
@@ -212,8 +237,9 @@ class _Collected:
             self.boxes[key].append(label if composed == label.label else replace(label, label=composed))
         elif label is None:
             self.boxes[key]
-        elif self.picture_labels.setdefault(key, compose(label)) != compose(label):
-            raise LabelError(f"{picture} has another label above")
+        elif (known := self.picture_labels.setdefault(key, compose(label))) != compose(label):
+            self.contradicted.add(key)
+            raise LabelError(f"{picture} has two labels, {known} and {label}, and counts for none")
 
     def finish(self, problems: Iterable[LabelProblem]) -> GroundTruth:
         """Return the labels by picture; a name in several folders gets its folder."""
@@ -227,7 +253,8 @@ class _Collected:
         classified = {key for key in self.picture_labels if not self.boxes.get(key)}
         counted = names.keys() - classified
         boxes = {names[key]: tuple(found) for key, found in self.boxes.items() if key in counted}
-        labels = {names[key]: label for key, label in self.picture_labels.items() if key in names}
+        clear = names.keys() - self.contradicted
+        labels = {names[key]: label for key, label in self.picture_labels.items() if key in clear}
         return GroundTruth(boxes, (*problems, *several), labels, beside=_list_beside(names))
 
 
@@ -317,4 +344,5 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
         left_out=left_out,
         options=notes.options,
     )
-    return replace(truth, left_out=left_out, reading=notes.reading, read_as=summary)
+    own_folder = find_folder(path)
+    return replace(truth, left_out=left_out, reading=notes.reading, read_as=summary, own_folder=own_folder)

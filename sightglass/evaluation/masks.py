@@ -20,7 +20,7 @@ from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file, read_file
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
-from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFile, LabelFiles, open_files
+from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFile, LabelFiles, find_folder, open_files
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.evaluation.label_files.rows import LabelProblem
 from sightglass.explain.picture import bounds
@@ -78,7 +78,15 @@ def read(path: Path | str, options: LabelOptions | None = None) -> GroundTruth:
         options=notes.options,
         binary=binary,
     )
-    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=labels, left_out=left_out, read_as=summary)
+    return GroundTruth(
+        {},
+        tuple(problems),
+        masks=masks,
+        mask_labels=labels,
+        left_out=left_out,
+        read_as=summary,
+        own_folder=find_folder(path),
+    )
 
 
 def _choose_files(files: Sequence[LabelFile], left_out: dict[str, str]) -> Mapping[str, LabelFile]:

@@ -18,7 +18,8 @@ LABEL_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "a
 """Folders that stand side by side, as `images/train/1.jpg` and `labels/train/1.txt`."""
 _OF_ANY_SET = PICTURE_FOLDERS | LABEL_FOLDERS
 _PART = re.compile(
-    r"(train|training|val|valid|validation|dev|eval|test|testing|fold|split|part)([-_ ]?(set|data|images))?[-_ ]?\d*"
+    r"(?P<kind>train|training|val|valid|validation|dev|eval|test|testing|fold|split|part)"
+    r"([-_ ]?(set|data|images))?[-_ ]?(?P<number>\d*)"
 )
 """Folders of parts of a data set: `train/cats` is not `val2017/cats`, and `home/cats` may be."""
 _OF_PASCAL = re.compile(r"voc\d+")
@@ -85,6 +86,37 @@ def _list_folders(parts: Iterable[str]) -> _Folders:
 def is_part(folder: str) -> bool:
     """Return whether a folder is called as a part of a data set."""
     return _PART.fullmatch(fold(folder)) is not None
+
+
+_NUMBERED = ("fold", "split", "part")
+"""Kinds of parts that their number tells apart; all others are told apart by their kind."""
+_SAME_KIND = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+
+
+def _list_parts(folders: Iterable[str]) -> dict[str, str]:
+    """Return which part of a data set folders are of, by what tells it from others."""
+    parts: dict[str, str] = {}
+    for found in map(_PART.fullmatch, map(fold, folders)):
+        if found is not None and found["kind"] in _NUMBERED:
+            parts[found["kind"]] = found["number"]
+        elif found is not None:
+            parts["kind"] = _SAME_KIND.get(found["kind"], found["kind"])
+    return parts
+
+
+def find_other_part(labels: str, pictures: str) -> tuple[str, str] | None:
+    """Return where the paths of two folders part, if they are of different parts of a data set; else None.
+
+    `set/train/labels` and `set/valid/images` give `train/labels` and `valid/images`.
+    """
+    one, other = (spell_path(path).strip("/").split("/") for path in (labels, pictures))
+    common = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if common is None:
+        return None
+    parts, others = _list_parts(one[common:]), _list_parts(other[common:])
+    if all(parts[each] == others[each] for each in parts.keys() & others.keys()):
+        return None
+    return "/".join(one[common:]), "/".join(other[common:])
 
 
 def _contradict(stated: _Folders, own: _Folders) -> bool:

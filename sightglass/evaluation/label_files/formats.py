@@ -7,7 +7,7 @@ from functools import cache, partial
 from sightglass.common.errors import Problem
 from sightglass.evaluation.label_files import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
 from sightglass.evaluation.label_files.class_files import find_names, is_class_file
-from sightglass.evaluation.label_files.json_files import JsonContent, read_json
+from sightglass.evaluation.label_files.json_files import JsonContent, check_keys, read_json
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import EXPECTED, JSON, LabelFile, LabelFiles, decode
 from sightglass.evaluation.label_files.rows import INDEX, Files, Row, TrueBox
@@ -39,6 +39,7 @@ JSON_FORMATS = (
     JsonFormat(COCO, lambda content: coco.fits(content.value), _list_coco),
     JsonFormat("LabelMe", labelme.fits, labelme.list_rows),
     JsonFormat("VGG Image Annotator", via.fits, via.list_rows),
+    JsonFormat("VGG Image Annotator 3", via.fits_third, via.refuse_third),
     JsonFormat("Create ML", createml.fits, createml.list_rows),
     JsonFormat("Label Studio", label_studio.fits, label_studio.list_rows),
     JsonFormat("Label Studio (JSON-MIN)", label_studio.fits_short, label_studio.list_short_rows),
@@ -176,6 +177,7 @@ def _read_json_files(
     rows: Files
     if len(files) == 1:
         notes.reading = f"{files[0].name}: {form.title}"
+        check_keys(files[0], content)
         rows = [(files[0].name, form.list_rows(files[0], content, notes))]
     else:
         notes.reading = f"{form.title}: {len(files):,} files"
@@ -215,6 +217,7 @@ def _list_rows(files: Sequence[LabelFile], form: JsonFormat, notes: Notes, left_
     for file in files:
         content = read_json(file)
         if find_form(content) is form:
+            check_keys(file, content)
             yield file.name, _put_in_folder(file, form.list_rows(file, content, notes))
         else:
             left_out[file.shown] = f"beside {form.title}"

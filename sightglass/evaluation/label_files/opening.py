@@ -109,6 +109,12 @@ def open_files(
     yield LabelFiles(path.parent.name, [_on_disk(path, path.parent)], _list_above(path.parent))
 
 
+def find_folder(path: Path | str) -> str:
+    """Return the path of the folder that labels are in."""
+    path = Path(path).expanduser().absolute()
+    return (path if path.is_dir() else path.parent).as_posix()
+
+
 def _find_top(names: Iterable[str]) -> str:
     """Return the one folder, with a slash, that all of an archive is in, unless it is a part of a data set."""
     folders = [name.replace("\\", "/").rpartition("/")[0] for name in names if not is_hidden(name)]

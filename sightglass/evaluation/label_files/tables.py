@@ -11,6 +11,7 @@ from typing import Any
 
 from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.common.files import csv_files
+from sightglass.common.files.json_keys import find_repeated
 from sightglass.common.names import class_key
 from sightglass.evaluation.label_files import columns, via
 from sightglass.evaluation.label_files.columns import Columns
@@ -19,7 +20,7 @@ from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile, decode
 from sightglass.evaluation.label_files.options import ask_which
 from sightglass.evaluation.label_files.parts import are_parts, ends_in_first_pixel, mixed
-from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox
+from sightglass.evaluation.label_files.rows import INDEX, LabelError, Row, Size, TrueBox, refuse
 from sightglass.evaluation.label_files.values import POINT, NumberStyle, find_style, to_number
 from sightglass.explain.picture.source import PICTURES
 from sightglass.models.geometry import Box
@@ -62,6 +63,7 @@ _Cells = tuple[int, Sequence[Any]]
 def list_rows(file: LabelFile, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
     """Return the rows of a table of text. Raises Problem."""
     text, encoding = decode(file.read(), file.name)
+    via.check_table(file.name, text)
     first = 1
     stated = _STATED_SEPARATOR.match(text)
     if stated:
@@ -84,10 +86,15 @@ def _find_separator(text: str) -> str:
 def list_object_rows(file: LabelFile, content: JsonContent, name_indices: NameIndices, notes: Notes) -> Iterator[Row]:
     """Return the rows of objects of JSON. Raises Problem."""
     objects = list_objects(file, content)
+    unclear: dict[int, str] = {}
+    if content.contradiction:
+        unclear = {line: reason for line, row in objects if (reason := find_repeated(row))}
+        objects = [(line, row) for line, row in objects if line not in unclear]
     keys = list(dict.fromkeys(key for _, row in objects[:SAMPLE] if isinstance(row, dict) for key in row))
     _check_columns(file.name, len(keys), "keys")
     cells = ((line, _JsonRow(row, keys) if isinstance(row, dict) else ()) for line, row in objects)
-    return _understand(file.name, chain([(0, keys)], cells), [], name_indices, notes)
+    rows = _understand(file.name, chain([(0, keys)], cells), [], name_indices, notes)
+    return chain(((file.name, line, partial(refuse, reason)) for line, reason in unclear.items()), rows)
 
 
 @dataclass(frozen=True, slots=True)

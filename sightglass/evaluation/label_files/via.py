@@ -1,12 +1,12 @@
 """Read files of the VGG Image Annotator (VIA): JSON of a project or of its annotations, and its table."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import json_keys
 from sightglass.evaluation.label_files.json_files import JsonContent, as_table, list_tables
 from sightglass.evaluation.label_files.notes import Notes
 from sightglass.evaluation.label_files.opening import LabelFile
@@ -27,6 +27,10 @@ SHAPE, ATTRIBUTES = "region_shape_attributes", "region_attributes"
 """Columns of the table, in JSON."""
 OWN = ("filename", "file_size")
 """Columns that tell pictures apart."""
+THIRD_TABLE = "# CSV_HEADER = metadata_id,"
+"""A line in the comments at the start of VIA 3's table."""
+MAX_COMMENTS = 100_000
+"""Letters in which these comments are looked for."""
 NAMES = ("class", "label", "name", "type", "category", "object")
 """The attribute that names the class, where there are several."""
 
@@ -38,6 +42,26 @@ def fits(content: JsonContent) -> bool:
         return False
     first = next(iter(_list_entries(table)), {})
     return PROJECT in table or {"filename", "regions"} <= {*first}
+
+
+def fits_third(content: JsonContent) -> bool:
+    """Return whether JSON is a project of VIA 3."""
+    return isinstance(content.value, dict) and {"project", "metadata", "view", "file"} <= {*content.value}
+
+
+def refuse_third(file: LabelFile, _content: JsonContent, _notes: Notes) -> Iterator[Row]:
+    """Raise Problem for a project of VIA 3."""
+    raise _third(file.name)
+
+
+def check_table(name: str, text: str) -> None:
+    """Raise Problem for VIA 3's table."""
+    if text.startswith("#") and THIRD_TABLE in text[:MAX_COMMENTS]:
+        raise _third(name)
+
+
+def _third(name: str) -> Problem:
+    return Problem(f"{name} is of the VGG Image Annotator 3, whose own files are not read: export COCO from it.")
 
 
 def fits_titles(titles: Sequence[str]) -> bool:
@@ -92,7 +116,7 @@ def _list_pictures(rows: Sequence[Sequence[str]], places: Mapping[str, int]) -> 
 
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json_keys.load(text)[0]
     except (ValueError, RecursionError):
         # Said where the shape is parsed.
         return text

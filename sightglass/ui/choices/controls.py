@@ -147,7 +147,8 @@ def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choic
     The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
     picture and the part only where it has them.
     """
-    if task_of(explainer.model) is not task_of(choices.model):
+    is_other = explainer.model.id != choices.model.id
+    if is_other and task_of(explainer.model) is not task_of(choices.model):
         method = explainer.model.method
     shown, parts = Page(explainer, chosen={"method": method}), explainer.loaded.adapter.parts
     chosen = {
@@ -157,10 +158,10 @@ def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choic
         if control.fits(shown)
         if control.choices is None or choices.options[control.option] in control.choices(shown)
     }
-    if chosen.get("part") == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id:
+    if chosen.get("part") == "class" and parts[0] != "signed" and is_other:
         # The default part of the chosen model is not the default of this one.
         chosen["part"] = parts[0]
-    if explainer.model.id == choices.model.id:
+    if not is_other:
         chosen["layers"] = choices.options["layers"]
     elif choices.question in (presets := questions(explainer)):
         preset = presets[choices.question]

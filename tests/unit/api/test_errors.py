@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
+from sightglass.api.schemas import decode_picture
 from sightglass.common import access
 from sightglass.common.errors import Cancelled, MachineProblem, OutOfMemory, Problem, Unreadable, WeightsProblem
 from sightglass.models.catalog import available, catalog
@@ -88,12 +89,44 @@ def test_a_compressed_body_is_refused(client: TestClient, bus: Path) -> None:
 def test_a_file_of_a_form_without_a_name_is_told_so(client: TestClient, bus: Path) -> None:
     part = b'--X\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + bus.read_bytes() + b"\r\n--X--\r\n"
     answer = client.post("/api/explain", content=part, headers={"Content-Type": "multipart/form-data; boundary=X"})
-    assert "send it as a file of a form, with a filename" in told(answer, 422, "fields")
+    assert "send it as a file of a form, with a filename or a type" in told(answer, 422, "fields")
 
 
-@pytest.mark.parametrize("path", ["/api/health", "/api/health/alive", "/api/health/ready"])
-def test_health_is_asked_by_head_too(client: TestClient, path: str) -> None:
-    assert client.head(path).status_code == client.get(path).status_code == 200
+@pytest.mark.parametrize("kind", ["image/jpeg", "Application/Octet-Stream"])
+def test_a_part_with_the_type_of_a_file_is_one(kind: str, client: TestClient, bus: Path) -> None:
+    head = f'--X\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: {kind}\r\n\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=X"}
+    body = head.encode() + bus.read_bytes() + b"\r\n--X--\r\n"
+    named = client.post("/api/explain", files={"image": bus.read_bytes()}, params={})
+    answer = client.post("/api/explain", content=body, headers=form)
+    assert answer.status_code == named.status_code == 200
+    assert answer.json()["predictions"] == named.json()["predictions"]
+
+
+def test_what_takes_get_takes_head(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    paths = [path for path, item in document["paths"].items() if "get" in item]
+    assert {"/api/health", "/api/health/ready", "/api/models", "/view_heatmap"} <= {*paths}
+    assert not any("head" in item for item in document["paths"].values())
+    query = {"/view_heatmap": {"path": "none.jpg"}}
+    for path in (*paths, "/api/openapi.json", "/api/docs", "/api/docs/openapi.json"):
+        head, get = (ask(path, params=query.get(path, {})) for ask in (client.head, client.get))
+        assert head.status_code == get.status_code in (200, 404), path
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert client.head("/api/explain").status_code == 405
+
+
+def test_base64_whose_plus_became_a_blank_is_read(bus: Path) -> None:
+    data = bus.read_bytes()
+    text = base64.b64encode(data).decode()
+    assert "+" in text
+    assert decode_picture(text.replace("+", " ")) == data
+    lines = base64.encodebytes(data).decode()
+    assert decode_picture(lines.replace("+", " ")) == data
+    assert decode_picture("data:image/jpeg;base64," + text.replace("+", " ")) == data
+    # Its ends of lines as blanks.
+    plain = base64.encodebytes(bytes(400)).decode()
+    assert decode_picture(plain.replace("\n", " ")) == decode_picture(plain.replace("\n", "\n  ")) == bytes(400)
 
 
 def test_tools_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sightglass.batch import labels, run, table
@@ -93,3 +94,48 @@ def test_unusable_masks_are_listed(drawn, tmp_path, capsys):
     assert dict(told["evaluation"]["problems"]).keys() == {"00.png", "01.png"}
     assert "00.png: no mask is named as this picture." in warned and "01.png: the mask is 7 by 5 pixels" in warned
     assert "Mean IoU" in told["evaluation"]["headline"]
+
+
+BRIGHT = """
+import torch
+
+class Bright(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.Conv2d(3, 2, 1)
+
+    def forward(self, x):
+        return self.mix(x)
+"""
+
+
+@pytest.mark.parametrize("command", [True, False])
+def test_masks_are_of_a_network_that_states_no_task(
+    command: bool, models_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(BRIGHT)
+    # The second class is where the sum of the colours is above its half.
+    weights = {"mix.weight": torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).repeat(1, 3, 1, 1), "mix.bias": torch.zeros(2)}
+    weights["mix.bias"][0] = 1.5
+    torch.save(weights, "bright.pth")
+    models_file.write_text(
+        '[model.bright]\nloader = "custom"\narch = "net.py:Bright"\nweights.path = "bright.pth"\n'
+        'weights.labels = "names.txt"\nweights.preprocessing = {size = 8}\n'
+    )
+    Path("names.txt").write_text("dark\nbright\n")
+    Path("pictures").mkdir()
+    Path("masks").mkdir()
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, 2:] = 255
+    Image.fromarray(pixels).save("pictures/a.png")
+    # A column of six is labelled dark, where the network says bright.
+    mask = np.repeat([[0, 0, 0, 1, 1, 1, 1, 1]], 8, axis=0).astype(np.uint8)
+    Image.fromarray(mask).save("masks/a.png")
+    if command:
+        assert main(["batch", "pictures", "-m", "bright", "--labels", "masks", "--out", "out"]) == 0
+    else:
+        run("pictures", "bright", "out", labels="masks")
+    scores = labels.load_summary(Path("out")).by_class
+    assert {name: score.value for name, score in scores.items()} == pytest.approx({"dark": 2 / 3, "bright": 5 / 6})
+    assert table.read_scores(Path("out")).task == "segment"

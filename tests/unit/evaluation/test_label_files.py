@@ -11,7 +11,7 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.evaluation.label_files.notes import ReadAs
-from sightglass.models.labels import imagenet, match
+from sightglass.models.labels import imagenet, match, read_file
 from tests.unit.batch.test_source import packed
 
 SET = {"set/cats/a.jpg": "cat", "b.jpg": "dog"}
@@ -146,7 +146,16 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "no class.json": (GOOD | {"category_id": 1}, "line 2: its class is not among the categories"),
     "no object.json": (3, "line 2: it is not as this format has it"),
     "empty label": ("file,label\na.jpg,cat\n\nb.jpg,\n", "line 4: it needs a file and a label"),
-    "two labels": ("file,label\na.jpg,cat\na.jpg,dog\n", "line 3: a.jpg has another label above"),
+    "two labels": ("file,label\na.jpg,cat\nb.jpg,cat\nb.jpg,dog\n", "line 4: b.jpg has two labels, cat and dog"),
+    "two labels.json": ('{"a.jpg": "cat", "b.jpg": "cat", "b.jpg": "dog"}', "line 3: b.jpg has two labels"),
+    "two keys.json": (
+        '[{"file": "a.jpg", "label": "cat"}, {"file": "b.jpg", "label": "dog", "label": "cat"}]',
+        "line 2: it has the key label twice, with dog and cat",
+    ),
+    "two keys.jsonl": (
+        '{"file": "a.jpg", "label": "cat"}\n{"file": "b.jpg", "label": "dog", "label": "cat"}\n',
+        "line 2: it has the key label twice, with dog and cat",
+    ),
     "comma in a name": ("file,label\na.jpg,cat\nb,c.jpg,cat\n", "line 3: it has 3 values, and the first line 2"),
     "no number": (f"{CORNERS}a.jpg,1,2,3,4,cat\nb.jpg,1,2,3,,cat\n", "line 3: a coordinate is no number"),
     "turned": (f"{CORNERS}a.jpg,1,2,3,4,cat\nb.jpg,3,2,1,4,cat\n", "line 3: its box has no area"),
@@ -169,13 +178,62 @@ def test_unusable_label_line_is_named(name: str, tmp_path: Path) -> None:
     content, words = BROKEN[name]
     if name.startswith("YOLO"):
         content = {"data.yaml": YAML, "a.txt": content}
-    elif name.endswith(".json") and name != "list.json":
+    elif name.endswith(".json") and isinstance(content, dict | int) and name != "list.json":
         content = json.dumps(COCO | {"annotations": [GOOD, content]})
     elif name == "VOC":
         content |= {"b.xml": VOC.format("b.jpg")}
     truth = ground_truth.read(write(tmp_path, name, content))
     (problem,) = truth.problems
     assert f", {words}" in problem.words and truth.classes == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.csv", "file,label\na.jpg,cat\nb.jpg,cat\na.jpg,dog\na.jpg,cat\n"),
+        ("labels.json", '{"a.jpg": "cat", "b.jpg": "cat", "a.jpg": "dog", "a.jpg": "cat"}'),
+    ],
+)
+def test_a_picture_of_two_labels_counts_for_none(name: str, text: str, tmp_path: Path) -> None:
+    truth = ground_truth.read(write(tmp_path, name, text))
+    assert truth.picture_labels == {"b.jpg": "cat"} and truth.find_class("a.jpg") is None
+    again = ground_truth.read(write(tmp_path, name, text.replace("dog", "cat")))
+    assert again.find_class("a.jpg") == "cat" and not again.problems
+
+
+def test_a_tools_file_with_a_key_of_two_values_is_refused(tmp_path: Path) -> None:
+    text = coco(bbox=[10, 20, 50, 80]).replace('"category_id": 3', '"category_id": 3, "category_id": 4')
+    with pytest.raises(Problem, match=r"it has the key category_id twice, with 3 and 4\): write each key once"):
+        ground_truth.read(write(tmp_path, "coco.json", text))
+
+
+THIRD = {
+    "project": {"pid": "__VIA_PROJECT_ID__", "pname": "set", "vid_list": ["1"]},
+    "config": {"file": {"loc_prefix": {"1": ""}}},
+    "attribute": {"1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "type": 4, "options": {"0": "cat"}}},
+    "file": {"1": {"fid": "1", "fname": "a.jpg", "type": 2, "loc": 1, "src": ""}},
+    "view": {"1": {"fid_list": ["1"]}},
+    "metadata": {"1_x": {"vid": "1", "flg": 0, "z": [], "xy": [2, 10, 20, 50, 80], "av": {"1": "0"}}},
+}
+"""A project of VIA 3 with a rectangle."""
+THIRD_TABLE = (
+    "# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)\n"
+    "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+    '"1_x","[""a.jpg""]",0,"[]","[2,10,20,50,80]","{""1"":""0""}"\n'
+)
+
+
+@pytest.mark.parametrize(("name", "content"), [("via.json", THIRD), ("via.csv", THIRD_TABLE)])
+def test_files_of_via_3_are_sent_back_for_coco(name: str, content: Any, tmp_path: Path) -> None:
+    words = f"{name} is of the VGG Image Annotator 3, whose own files are not read: export COCO from it."
+    with pytest.raises(Problem) as refused:
+        ground_truth.read(write(tmp_path, name, content))
+    assert str(refused.value) == words
+
+
+def test_a_name_of_two_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it has the key 0 twice, with dog and cat"):
+        read_file(write(tmp_path, "classes.json", '{"0": "dog", "0": "cat"}'))
 
 
 def test_pictures_are_found_by_as_much_of_their_path_as_is_needed() -> None:

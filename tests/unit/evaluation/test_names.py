@@ -4,11 +4,13 @@ import json
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sightglass.batch import labels as run_labels
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.evaluation import ground_truth, label_changes
+from sightglass.evaluation import ground_truth, label_changes, masks
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.kinds import KINDS
 from sightglass.explain.picture.source import describe_encodings, find, folder_of
@@ -258,6 +260,62 @@ def test_labels_of_another_folder_are_refused_with_both_paths(tmp_path: Path) ->
     of_train = GroundTruth({}, (), {"train/0001.png": "cat"}, reading="a table").among(["0001.png"], folder_of(items))
     with pytest.raises(Problem, match=r"those are of train/0001\.png, and the first picture is set/val/0001\.png"):
         KINDS["classes"].check(of_train, ["0001.png"])
+
+
+LAYOUTS: dict[str, tuple[str, str, str]] = {
+    "another part": ("train/labels", "valid/images", "in train/labels, and the pictures in valid/images: give"),
+    "below labels": ("labels/train", "images/val", "in labels/train, and the pictures in images/val: give"),
+    "a file of each": ("train", "test", "in train, and the pictures in test: give"),
+    "another fold": ("fold1/train/labels", "fold2/train/images", "in fold1/train/labels, and the pictures in fold2/"),
+    "the same part": ("train/labels", "train/images", ""),
+    "the same, below labels": ("labels/train2017", "images/train", ""),
+    "the same, spelled out": ("labels/val", "images/validation", ""),
+    "without parts": ("labels", "images", ""),
+    "labels of all parts": ("labels", "valid/images", ""),
+    "pictures of all parts": ("train/labels", "images", ""),
+    "in one folder": ("valid", "valid", ""),
+    "other names": ("annotations_2", "photos", ""),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_labels_in_the_folder_of_another_part_are_said(name: str, tmp_path: Path) -> None:
+    labels, pictures, said = LAYOUTS[name]
+    # The folder above says nothing of either.
+    home = tmp_path / "test"
+    written(home / pictures, "1.jpg")
+    (home / labels).mkdir(parents=True, exist_ok=True)
+    (home / labels / "labels.csv").write_text("file,label\n1.jpg,dog\n")
+    items = find(home / pictures)
+    truth = ground_truth.read(home / labels / "labels.csv").among(["1.jpg"], folder_of(items))
+    assert truth.find_class("1.jpg") == "dog"
+    sentences = run_labels.describe_files(truth, ["1.jpg"])
+    assert said in " ".join(sentences) and len(sentences) == bool(said)
+
+
+def test_a_picture_in_the_folder_of_another_part_is_said(tmp_path: Path) -> None:
+    written(tmp_path / "set", "train/images/1.jpg", "valid/images/2.jpg")
+    (tmp_path / "set/train/labels").mkdir()
+    (tmp_path / "set/train/labels/1.xml").write_text(VOC.format("1.jpg", "cat"))
+    items = find(tmp_path / "set")
+    names = [item.key for item in items]
+    truth = ground_truth.read(tmp_path / "set/train/labels").among(names, folder_of(items))
+    assert run_labels.describe_files(truth, names) == []
+    (tmp_path / "set/train/labels/2.xml").write_text(VOC.format("2.jpg", "cat"))
+    truth = ground_truth.read(tmp_path / "set/train/labels").among(names, folder_of(items))
+    assert run_labels.describe_files(truth, names) == [
+        "The labels are in train/labels, and the pictures in valid/images: give labels of the same part."
+    ]
+    whole = ground_truth.read(tmp_path / "set").among(names, folder_of(items))
+    assert "give labels" not in " ".join(run_labels.describe_files(whole, names))
+
+
+def test_masks_in_the_folder_of_another_part_are_said(tmp_path: Path) -> None:
+    written(tmp_path / "valid/images", "1.jpg")
+    (tmp_path / "train/masks").mkdir(parents=True)
+    Image.fromarray(np.ones((4, 4), np.uint8)).save(tmp_path / "train/masks/1.png")
+    truth = masks.read(tmp_path / "train/masks").among(["1.jpg"], str(tmp_path / "valid/images"))
+    assert run_labels.describe_files(truth, ["1.jpg"])[0].startswith("The labels are in train/masks, and the pictures")
 
 
 def in_folder(folder: str, label: str) -> str:

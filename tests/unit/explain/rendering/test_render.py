@@ -2,8 +2,9 @@
 
 import colorsys
 import math
+import warnings
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -361,3 +362,16 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     for swapped in ("bus.jpg", picture[..., 0]):
         with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
             sightglass.overlay(swapped, np.zeros((7, 7)))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_which_of_two_grey_arrays_was_taken_for_the_map_is_said(convert: Any) -> None:
+    grey, small = np.full((40, 60), 100, np.uint8), np.arange(49, dtype=np.uint8).reshape(7, 7)
+    words = r"took the array of shape \(40, 60\) for the map and that of shape \(7, 7\) for the picture: give the map"
+    with pytest.warns(UserWarning, match=words) as said:
+        assert sightglass.overlay(convert(grey), small).shape == (7, 7, 3)
+    assert [warning.filename for warning in said] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for map, picture in ((grey, grey), (small / 49, grey), (small, np.stack([grey] * 3, 2))):
+            sightglass.overlay(convert(map), picture)
