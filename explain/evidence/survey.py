@@ -24,6 +24,7 @@ LEAST_TOKENS = 9
 MAX_VIEWS = 64
 """Pictures that forward may make of one."""
 IN_TRANSFORM = "runs within a transform of torch.func, such as vmap, in which no layer can be recorded"
+NOT_CALLED = "is not called on the photograph that the model was measured with"
 Size = tuple[int, int]
 
 
@@ -102,9 +103,9 @@ def survey(adapter: Adapter, tensor: Tensor, *, any_layout: bool = False) -> Sur
     leaves = {path for path, part in parts.items() if next(part.children(), None) is None}
     repeatable = _find_repeatable(adapter, any_layout)
     size, extras = (tensor.shape[-2], tensor.shape[-1]), MAX_PREFIX + adapter.own_tokens
-    observer = _Observer(size, extras, any_layout, leaves, repeatable, parts)
     inside = adapter.encoder if any_layout else ()
     watched = [path for path in parts if f"{path}.".startswith(inside) or (path and not f"{path}.".startswith(outside))]
+    observer = _Observer(size, extras, any_layout, leaves, repeatable, parts, watched)
     hooks = watch(adapter.module, watched, observer.note_output)
     opened = adapter.record_attention(observer.note_attention)
     # In-place activations return their input, so that norm and ReLU would be one layer.
@@ -136,6 +137,8 @@ class _Observer:
     repeatable: Collection[str]
     """Paths of modules that are listed although they run several times, by what they return last."""
     parts: Mapping[str, nn.Module]
+    watched: Sequence[str]
+    """Paths of the modules that are to be noted."""
     by_path: dict[str, Layer] = field(default_factory=dict)
     short: list[list[str]] = field(default_factory=list)
     """Paths by call, in order; those that return the same tensor are together."""
@@ -152,9 +155,12 @@ class _Observer:
     """The attention module that reads a layer of tokens, by the layer's path."""
     notes: dict[str, str] = field(default_factory=dict)
     """What keeps an output from being a layer, by the module's path."""
+    called: set[str] = field(default_factory=set)
+    """Paths of modules that ran."""
 
     def note_output(self, path: str, output: Any) -> None:
         """Note one module's output."""
+        self.called.add(path)
         if not isinstance(output, torch.Tensor) or self._notes_obstacle(path, output):
             return
         self.returned += output.nbytes if path in self.leaves else 0
@@ -223,7 +229,9 @@ class _Observer:
         dropped = {path for path in inner if layers[path].shape[1:] not in shapes}
         layers = {path: layer for path, layer in layers.items() if path not in dropped}
         short = tuple(layers[path] for path in self._listed() if path in layers)
-        return Survey(layers, short, tuple(self.attentions.values()), notes=self.notes)
+        # An expert, say, that other pictures are sent to.
+        notes = {path: f"{path} {NOT_CALLED}" for path in self.watched if path not in self.called} | self.notes
+        return Survey(layers, short, tuple(self.attentions.values()), notes=notes)
 
     def _listed(self) -> Iterator[str]:
         """Yield the paths of the short list, of several calls at the last.

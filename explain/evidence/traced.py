@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -58,22 +58,33 @@ class Parent(NamedTuple):
     shape: Shape
 
 
-def covers_of(recorded: Mapping[str, Tensor], tensor: Tensor) -> dict[str, Cover]:
-    """Return where maps (1, C, h, w) or (1, h, w, C) lie in the input (1, C, h, w) of a pass, by path.
+@dataclass
+class Traced:
+    """What the graph of a pass shows of its layers."""
 
-    Without those that the graph does not show.
-    """
+    covers: dict[str, Cover] = field(default_factory=dict)
+    """Where maps (1, C, h, w) or (1, h, w, C) lie in the input, by path; without those that are not shown."""
+    mixed: set[str] = field(default_factory=set)
+    """Paths of those whose cells are each made of several places, as of a picture and its mirror image."""
+
+
+def trace(recorded: Mapping[str, Tensor], tensor: Tensor) -> Traced:
+    """Return what the graph shows of the outputs of layers, by path, of a pass of an input (1, C, h, w)."""
+    traced = Traced()
     if tensor.grad_fn is None:
-        return {}
+        return traced
     pixels = tuple(_side(count, Line(axis, 1.0, 0.5)) for axis, count in enumerate(tensor.shape[2:]))
     reader = _GraphReader(tensor.grad_fn, (*map(_side, tensor.shape[:2]), *pixels))
-    covers: dict[str, Cover] = {}
     for path, output in recorded.items():
-        grid = reader.grid_of(output.grad_fn) if output.ndim == 4 and len(output) == 1 else None
+        if output.ndim != 4 or len(output) > 1:
+            continue
+        grid = reader.grid_of(output.grad_fn)
         cover = None if grid is None else _cover_of(grid, tensor.shape[2:])
         if cover is not None:
-            covers[path] = cover
-    return covers
+            traced.covers[path] = cover
+        elif output.grad_fn in reader.mixed:
+            traced.mixed.add(path)
+    return traced
 
 
 def _cover_of(grid: Grid, pixels: Sequence[int]) -> Cover | None:
@@ -101,6 +112,10 @@ def _has_places(side: Side) -> bool:
     return any(factor.line is not None for factor in side)
 
 
+class _ContradictionError(Exception):
+    """Values of several places are put together."""
+
+
 class _GraphReader:
     """The grids of nodes of autograd's graph."""
 
@@ -109,6 +124,8 @@ class _GraphReader:
         self._grids: dict[Any, Grid | None] = {source: grid}
         self._independent: set[Any] = set()
         """Nodes that do not depend on the input, such as weights."""
+        self.mixed: set[Any] = set()
+        """Nodes that are made of grids which contradict each other, and those that are computed from them."""
 
     def grid_of(self, node: Any) -> Grid | None:
         """Return a node's grid; None where it is not known."""
@@ -137,13 +154,18 @@ class _GraphReader:
         read = STEPS.get(re.sub(r"Backward\d*$", "", node.name()))
         parents = [self._parent(*edge) for edge in node.next_functions if edge[0] not in (None, *self._independent)]
         known = [parent for parent in parents if parent is not None]
+        if any(parent in self.mixed for parent, _ in node.next_functions):
+            self.mixed.add(node)
         if read is None or len(known) < len(parents):
             return None
-        # What a node has saved may have been changed or freed since.
         try:
             return read(node, known, _shape_of(node))
+        except _ContradictionError:
+            self.mixed.add(node)
+        # What a node has saved may have been changed or freed since.
         except RuntimeError:
-            return None
+            pass
+        return None
 
     def _parent(self, node: Any, output: int) -> Parent | None:
         """Return one output of a node; its outputs differ in dimensions without places alone."""
@@ -166,7 +188,10 @@ def _signed(number: int, size: int) -> int:
 
 
 def _merge(sides: Sequence[Side]) -> Side | None:
-    """Return the places of values that are computed from several; None where they contradict each other."""
+    """Return the places of values that are computed from several; None where they are not known of all.
+
+    Raises _ContradictionError where they are elsewhere.
+    """
     first = sides[0]
     if any([factor.size for factor in side] != [factor.size for factor in first] for side in sides):
         return None if any(map(_has_places, sides)) else first
@@ -177,8 +202,9 @@ def _merge(sides: Sequence[Side]) -> Side | None:
             merged.append(factors[0])
             continue
         middle = sum(line.first for line in lines) / len(lines)
-        agreeing = [line for line in lines if _agree(line, lines[0])]
-        if len(agreeing) < len(factors):
+        if not all(_agree(line, lines[0]) for line in lines):
+            raise _ContradictionError
+        if len(lines) < len(factors):
             return None
         merged.append(Factor(factors[0].size, replace(lines[0], first=middle)))
     return tuple(merged)
@@ -332,6 +358,14 @@ def _read_joined(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | N
     return tuple(sides)
 
 
+def _read_stacked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
+    """Return the grid of several maps along a dimension of their own."""
+    merged = [_merge(sides) for sides in zip(*(parent.grid for parent in parents), strict=True)]
+    known = [side for side in merged if side is not None]
+    place = _signed(node._saved_dim, len(shape))
+    return (*known[:place], _side(shape[place]), *known[place:]) if len(known) == len(merged) else None
+
+
 def _read_reduced(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     """Return the grid of means, sums or maxima over some dimensions."""
     count = len(parents[0].shape)
@@ -391,6 +425,7 @@ STEPS: dict[str, Reading] = {
     "Flip": _read_flip,
     "Split": _read_split,
     "Cat": _read_joined,
+    "Stack": _read_stacked,
     "Permute": _read_permuted,
     "Transpose": _read_transposed,
 }

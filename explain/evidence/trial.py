@@ -46,7 +46,7 @@ from sightglass.explain.evidence.survey import (
     split_tokens,
     survey,
 )
-from sightglass.explain.evidence.traced import covers_of
+from sightglass.explain.evidence.traced import trace
 from sightglass.models.adapter import Adapter
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
 from sightglass.models.picture_functions import PLACES
@@ -124,7 +124,7 @@ class _Trial:
             # No leaf, which a forward could not write into.
             tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
             outputs, plain = self._pass(tensor, first)
-        traced = covers_of(outputs_by_path, tensor)
+        traced = trace(outputs_by_path, tensor)
         recorded = {path: output for path, output in outputs_by_path.items() if path in paths}
         del outputs_by_path
         few = self._run(SOME, first, plain)
@@ -144,7 +144,9 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        self._settle(few, first, recorded, traced)
+        self._settle(few, first, recorded, traced.covers)
+        for path in traced.mixed & self.layers.keys():
+            self.notes[path] = f"{path} puts several places of the picture into each cell: its map shows them as one."
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}

@@ -458,6 +458,8 @@ def test_no_listed_layer_runs() -> None:
     assert explanation.with_method("occlusion").heatmaps[0].values.any()
     with pytest.raises(ModelProblem, match=r"nor does another listed layer. Use a method that needs no layer"):
         explanation.with_method("layercam")
+    with pytest.raises(ModelProblem, match=r"experts.1 is not called on the photograph that the model was measured"):
+        Explainer(OnlyExperts(), preprocess=PLAIN, layers="experts.1")
 
 
 def test_checks_where_a_change_takes_another_path() -> None:

@@ -262,6 +262,31 @@ def test_turned_pictures_are_said(degrees: int) -> None:
     assert "Its forward turns the picture, which maps of its layers do not undo." in result.notes
 
 
+class Interleaved(nn.Module):
+    """Mirrors every second of its channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.last, self.head = nn.Conv2d(3, 16, 8, 8), nn.Identity(), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.stem(x)
+        return self.head(self.last(torch.stack([maps, maps.flip(3)], 2).flatten(1, 2)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(Interleaved, id="mirrored channels"),
+        pytest.param(lambda: Framed(lambda x: torch.maximum(x, F.pad(x, (0, 64))[..., 64:])), id="moved copy"),
+    ],
+)
+def test_pictures_over_each_other_are_said(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    result = explained(Explainer(make().eval(), preprocess={"size": [128, 128]}), (40, 88))
+    assert "last puts several places of the picture into each cell: its map shows them as one." in result.notes
+
+
 WIDE: dict[str, Callable[[], Sequence[nn.Module]]] = {
     "dilation 6": lambda: [nn.Conv2d(16, 16, 3, padding=6, dilation=6)],
     "15 by 15": lambda: [nn.Conv2d(16, 16, 15, padding=7)],

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sightglass.explain.evidence.traced import covers_of
+from sightglass.explain.evidence.traced import Traced, trace
 
 SIZE = (48, 60)
 
@@ -74,6 +74,7 @@ STEPS: dict[str, Callable[[], list[nn.Module]]] = {
     "flattened": lambda: [conv(4, 3), Do(lambda x: (x.flatten(2) * 2).unflatten(2, x.shape[2:]))],
     "branches": lambda: [Branches(conv(4, 3), nn.Sequential(conv(4, 5), nn.ZeroPad2d(1))), conv(4, 3, inside=8)],
     "shortcut": lambda: [Branches(conv(4, 3), conv(4, 3), adds=True)],
+    "stacked": lambda: [conv(4, 3), Do(lambda x: torch.stack([x, x * 2], 2).flatten(1, 2)), conv(4, 1, inside=8)],
     "parts of channels": lambda: [conv(4, 3), Do(lambda x: torch.cat([*x.chunk(2, 1)][::-1], 1)), nn.ReLU()],
 }
 
@@ -82,13 +83,13 @@ UNEVEN = ("resized", "gated", "transposed", "shuffled")
 """Those of which each cell reads a little more on another side, or all of the input."""
 
 
-def trace(net: nn.Module) -> tuple[Tensor, Tensor, dict[str, object]]:
+def traced(net: nn.Module) -> tuple[Tensor, Tensor, Traced]:
     """Return an input, a network's output for it, and what the graph shows of that."""
     torch.manual_seed(0)
     pixels = (0.5 + torch.rand(1, 3, *SIZE)).requires_grad_()
     source = pixels * 1
     output = net(source)
-    return pixels, output, dict(covers_of({"last": output}, source))
+    return pixels, output, trace({"last": output}, source)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -98,8 +99,8 @@ def test_cells_are_where_their_gradients_are(name: str) -> None:
     with torch.no_grad():
         for weights in net.parameters():
             weights.fill_(1 / 64)
-    pixels, output, covers = trace(net)
-    (down, across), sides = covers["last"], output.shape[2:]
+    pixels, output, shown = traced(net)
+    (down, across), sides = shown.covers["last"], output.shape[2:]
     for cell in [(sides[0] // 2, sides[1] // 2), (sides[0] // 2 + 1, sides[1] // 3 + 1)]:
         (slope,) = torch.autograd.grad(output[0, :, cell[0], cell[1]].sum(), pixels, retain_graph=True)
         shares = slope.abs().sum((0, 1))
@@ -111,21 +112,24 @@ def test_cells_are_where_their_gradients_are(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("step", "is_mixed"),
     [
-        pytest.param(lambda x: x.roll(3, 3), id="rolled"),
-        pytest.param(lambda x: x + x.flip(3), id="with its mirror image"),
-        pytest.param(lambda x: torch.cat([x, x.flip(2)]), id="beside its mirror image"),
-        pytest.param(lambda x: x.flatten(2)[..., torch.randperm(x[0, 0].numel())].view_as(x), id="in any order"),
-        pytest.param(lambda x: (x.mT @ x)[..., :40, :40], id="a product of two maps"),
-        pytest.param(lambda x: torch.cat([x[..., :20], x[..., 20:]], 3), id="two halves"),
+        pytest.param(lambda x: x.roll(3, 3), False, id="rolled"),
+        pytest.param(lambda x: x + x.flip(3), True, id="with its mirror image"),
+        pytest.param(lambda x: torch.cat([x, x.flip(2)], 1), True, id="beside its mirror image"),
+        pytest.param(lambda x: torch.cat([x, x.flip(2)]).mean(0, keepdim=True), True, id="mean of two views"),
+        pytest.param(lambda x: x[..., :20] * x[..., 20:40], True, id="two halves over each other"),
+        pytest.param(lambda x: x.flatten(2)[..., torch.randperm(x[0, 0].numel())].view_as(x), False, id="in any order"),
+        pytest.param(lambda x: (x.mT @ x)[..., :40, :40], False, id="a product of two maps"),
+        pytest.param(lambda x: torch.cat([x[..., :20], x[..., 20:]], 3), False, id="two halves"),
     ],
 )
-def test_what_the_graph_does_not_show(step: Callable[[Tensor], Tensor]) -> None:
-    assert trace(nn.Sequential(conv(3, 3), Do(step), nn.ReLU()))[2] == {}
+def test_what_the_graph_does_not_show(step: Callable[[Tensor], Tensor], is_mixed: bool) -> None:
+    shown = traced(nn.Sequential(conv(3, 3), Do(step), nn.ReLU()))[2]
+    assert shown == Traced({}, {"last"} if is_mixed else set())
 
 
 def test_strides_with_full_padding_lie_evenly() -> None:
     """As all tools draw them; by the arithmetic cells are up to half a one aside."""
     layers = [conv(4, 7, stride=2, padding=3), nn.MaxPool2d(3, 2, 1), conv(4, 3, inside=4, stride=3, padding=1)]
-    assert trace(nn.Sequential(*layers))[2] == {"last": ((1.0, 0.0), (1.0, 0.0))}
+    assert traced(nn.Sequential(*layers))[2].covers == {"last": ((1.0, 0.0), (1.0, 0.0))}
