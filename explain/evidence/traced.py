@@ -120,7 +120,6 @@ class _GraphReader:
     """The grids of nodes of autograd's graph."""
 
     def __init__(self, source: Any, grid: Grid) -> None:
-        self._source = source
         self._grids: dict[Any, Grid | None] = {source: grid}
         self._independent: set[Any] = set()
         """Nodes that do not depend on the input, such as weights."""
@@ -152,18 +151,18 @@ class _GraphReader:
 
     def _read(self, node: Any) -> Grid | None:
         read = STEPS.get(re.sub(r"Backward\d*$", "", node.name()))
-        parents = [self._parent(*edge) for edge in node.next_functions if edge[0] not in (None, *self._independent)]
-        known = [parent for parent in parents if parent is not None]
-        if any(parent in self.mixed for parent, _ in node.next_functions):
+        edges = [(each, output) for each, output in node.next_functions if each and each not in self._independent]
+        parents = [parent for edge in edges if (parent := self._parent(*edge)) is not None]
+        if any(each in self.mixed for each, _ in edges):
             self.mixed.add(node)
-        if read is None or len(known) < len(parents):
+        if read is None or len(parents) < len(edges):
             return None
         try:
-            return read(node, known, _shape_of(node))
+            return read(node, parents, _shape_of(node))
         except _ContradictionError:
             self.mixed.add(node)
-        # What a node has saved may have been changed or freed since.
-        except RuntimeError:
+        # What a node has saved may have been changed or freed since, or be called otherwise in another PyTorch.
+        except (RuntimeError, AttributeError):
             pass
         return None
 
@@ -345,6 +344,15 @@ def _read_split(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | No
     return _replaced(parents[0], shape, [_signed(node._saved_dim, len(shape))], lambda *_: None)
 
 
+def _read_picked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
+    """Return the grid of chosen channels."""
+    if len(shape) != len(parents[0].shape):
+        return None
+    indices = getattr(node, "_saved_indices", ())
+    picked = [dim for dim, index in enumerate(indices) if index is not None] or [node._saved_dim]
+    return _replaced(parents[0], shape, [_signed(dim, len(shape)) for dim in picked], lambda *_: None)
+
+
 def _read_joined(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     """Return the grid of channels of several maps beside each other."""
     joined = _signed(node._saved_dim, len(shape))
@@ -424,6 +432,8 @@ STEPS: dict[str, Reading] = {
     "Slice": _read_slice,
     "Flip": _read_flip,
     "Split": _read_split,
+    "Index": _read_picked,
+    "IndexSelect": _read_picked,
     "Cat": _read_joined,
     "Stack": _read_stacked,
     "Permute": _read_permuted,

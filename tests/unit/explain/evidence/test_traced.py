@@ -74,6 +74,11 @@ STEPS: dict[str, Callable[[], list[nn.Module]]] = {
     "flattened": lambda: [conv(4, 3), Do(lambda x: (x.flatten(2) * 2).unflatten(2, x.shape[2:]))],
     "branches": lambda: [Branches(conv(4, 3), nn.Sequential(conv(4, 5), nn.ZeroPad2d(1))), conv(4, 3, inside=8)],
     "shortcut": lambda: [Branches(conv(4, 3), conv(4, 3), adds=True)],
+    "blue first": lambda: [
+        Do(lambda x: x[:, [2, 1, 0]]),
+        conv(4, 3),
+        Do(lambda x: x.index_select(1, torch.tensor([3]))),
+    ],
     "stacked": lambda: [conv(4, 3), Do(lambda x: torch.stack([x, x * 2], 2).flatten(1, 2)), conv(4, 1, inside=8)],
     "parts of channels": lambda: [conv(4, 3), Do(lambda x: torch.cat([*x.chunk(2, 1)][::-1], 1)), nn.ReLU()],
 }
