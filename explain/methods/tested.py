@@ -10,7 +10,8 @@ of `find_candidates`, each with 1 as its maximum.
     mix = mix * (0.1 + edges), with 1 as its maximum; the edges are Sharp's, and without them it stays as it is
     places p: 5 peaks of the mix, then each map's own, up to 10, discs that overlap little
         cost[p] = relu(f(x) - f(x with the disc p from x'))
-    tested = max over p of (the mix in the disc p, scaled to cost[p] / the largest cost) + 0.15 mix
+        near[p] = exp(-d^2 / 2 r^2) of the distance d from p and the radius r of a disc
+    tested = max over p of (near[p] * the mix, scaled to cost[p] / the largest cost) + 0.15 mix
 
 Where no place costs anything it is the mix. What the tests of each map found is kept: `Candidate`.
 """
@@ -55,7 +56,7 @@ APART = 0.7
 REST = 0.15
 """What the mix adds to the places."""
 FAINT = 0.001
-"""What is added to the mix in a place, so that each place has a peak."""
+"""What is added to the mix near a place, so that each place has a peak."""
 SMALL = 96
 """Most cells along a side of a kept candidate."""
 EDGE_MAP = "Integrated Gradients from a blurred picture"
@@ -202,7 +203,8 @@ class _Test:
         self.places = find_places(mix, values, self._geometry)
         discs = [disc(place, self._geometry, mix.device) for place in self.places]
         costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
-        return raise_places(mix, discs, costs)
+        near = [nearness(place, self._geometry, mix) for place in self.places]
+        return raise_places(mix, near, costs)
 
     def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, Tensor]:
         """Return the picture's number, and what is left of it by covering and keeping.
@@ -306,6 +308,11 @@ def disc(place: tuple[int, int], geometry: Geometry, device: torch.device) -> Te
     return inside
 
 
+def nearness(place: tuple[int, int], geometry: Geometry, like: Tensor) -> Tensor:
+    """Return a Gaussian around a place, (height, width), with the radius of places as its standard deviation."""
+    return (-((distances(place, like) / _radius(geometry)) ** 2) / 2).exp()
+
+
 def distances(place: tuple[int, int], like: Tensor) -> Tensor:
     """Return how far each cell of (height, width) is from a place, in cells."""
     rows = torch.arange(like.shape[0], device=like.device) - place[0]
@@ -318,12 +325,12 @@ def _radius(geometry: Geometry) -> float:
     return max(RADIUS * max(right - left, bottom - top), 1.0)
 
 
-def raise_places(mix: Tensor, discs: Sequence[Tensor], costs: Tensor) -> Tensor:
-    """Return the mix with each place raised to its share of the largest cost."""
-    if not discs or not bool(costs.max() > 0):
+def raise_places(mix: Tensor, near: Sequence[Tensor], costs: Tensor) -> Tensor:
+    """Return the mix with what is near each place raised to the place's share of the largest cost."""
+    if not near or not bool(costs.max() > 0):
         return mix
     highest = torch.zeros_like(mix)
-    for inside, share in zip(discs, (costs / costs.max()).tolist(), strict=True):
-        part = inside * (mix + FAINT)
+    for weight, share in zip(near, (costs / costs.max()).tolist(), strict=True):
+        part = weight * (mix + FAINT)
         highest = torch.maximum(highest, part / part.max() * share)
     return highest + REST * mix

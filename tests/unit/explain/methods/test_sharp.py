@@ -165,10 +165,10 @@ def covers_by_hand(
     costs = [max(whole - f(x.where(~torch.from_numpy(disc), blurred)), 0) for disc in discs]
     if not max(costs):
         return np.array(scores), mix
-    raised = [
-        disc * (mix + 0.001) / (disc * (mix + 0.001)).max() * c / max(costs)
-        for disc, c in zip(discs, costs, strict=True)
-    ]
+    raised = []
+    for (y, x_at), cost in zip(places, costs, strict=True):
+        near = np.exp(-(np.hypot(rows - y, columns - x_at) ** 2) / (2 * radius**2)) * (mix + 0.001)
+        raised.append(near / near.max() * cost / max(costs))
     return np.array(scores), np.max(raised, 0) + 0.15 * mix
 
 
