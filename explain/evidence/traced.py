@@ -6,6 +6,7 @@ much. A layer behind a step that is not in these tables, such as attention, has 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sightglass.models.layers import Cover
 
+LOGGER = logging.getLogger(__name__)
 AGREEING = 1e-6
 """Largest relative difference of the strides of two branches that are added up."""
 UNSIGNED = 2**64
@@ -161,9 +163,9 @@ class _GraphReader:
             return read(node, parents, _shape_of(node))
         except _ContradictionError:
             self.mixed.add(node)
-        # What a node has saved may have been changed or freed since, or be called otherwise in another PyTorch.
-        except (RuntimeError, AttributeError):
-            pass
+        # What a node has saved may have been changed or freed since, or be another thing in another PyTorch.
+        except (RuntimeError, AttributeError, IndexError, ValueError):
+            LOGGER.info("%s shows no place", node.name(), exc_info=True)
         return None
 
     def _parent(self, node: Any, output: int) -> Parent | None:
@@ -272,8 +274,12 @@ def _read_window(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | N
     """Return the grid of a convolution or a pooling."""
     is_convolution = node.name().startswith("Convolution")
     kernel = node._saved_weight.shape[2:] if is_convolution else node._saved_kernel_size
-    strides, paddings = node._saved_stride or kernel, node._saved_padding
-    dilations = getattr(node, "_saved_dilation", [1] * len(kernel))
+    # One number may stand for all sides.
+    sides = len(shape) - 2 if is_convolution else 2
+    kernel, strides, paddings, dilations = (
+        [*values] * sides if len(values) == 1 else values
+        for values in (kernel, node._saved_stride or kernel, node._saved_padding, getattr(node, "_saved_dilation", [1]))
+    )
     is_transposed = is_convolution and node._saved_transposed
 
     def move(number: int, line: Line, *_: int) -> Line:
@@ -413,7 +419,7 @@ ALIKE = (
 )
 """Nodes of what is computed place by place, without "Backward0"."""
 RESHAPED = "View UnsafeView ReshapeAlias Squeeze Unsqueeze"
-WINDOWS = "Convolution MaxPool2DWithIndices AvgPool2D MaxPool3DWithIndices"
+WINDOWS = "Convolution MaxPool2DWithIndices AvgPool2D"
 RESIZED = (
     "UpsampleNearest2D UpsampleNearestExact2D UpsampleBilinear2D UpsampleBilinear2DAa UpsampleBicubic2D "
     "UpsampleBicubic2DAa AdaptiveAvgPool2D AdaptiveMaxPool2D PixelShuffle PixelUnshuffle"

@@ -1,6 +1,7 @@
 """Where autograd's graph shows a grid is where gradients of its cells are."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ class Do(nn.Module):
         return self.function(x)
 
 
-def conv(out: int, kernel: int, *, inside: int = 3, **options: int) -> nn.Conv2d:
+def conv(out: int, kernel: int, *, inside: int = 3, **options: Any) -> nn.Conv2d:
     return nn.Conv2d(inside, out, kernel, **options)
 
 
@@ -55,6 +56,7 @@ def turned_linear(x: Tensor) -> Tensor:
 STEPS: dict[str, Callable[[], list[nn.Module]]] = {
     "unpadded": lambda: [conv(4, 3), nn.BatchNorm2d(4), nn.ReLU(), conv(4, 5, inside=4)],
     "unpadded strides": lambda: [conv(4, 3, stride=2), nn.ReLU(), conv(4, 5, inside=4, stride=2)],
+    "valid": lambda: [conv(4, 3, padding="valid"), nn.AvgPool2d(3, 1), conv(4, 3, inside=4, stride=2)],
     "dilation": lambda: [conv(4, 3, dilation=3), nn.ReLU(), conv(4, 3, inside=4, padding=1)],
     "other padding": lambda: [conv(4, 5, padding=1, stride=3)],
     "tensorflow's padding": lambda: [Do(lambda x: F.pad(x, (0, 1, 0, 1))), conv(4, 3, stride=2)],
