@@ -101,6 +101,12 @@ def _is_inside(cover: Cover, limit: Array) -> bool:
     return bool((before > 0).all() and (after > 0).all() and (np.abs(before - after) <= limit.max(1)).all())
 
 
+def expected_at(at: Array, cover: Cover) -> Array:
+    """Return where a cover has marks in its grid, (M, 2)."""
+    (down, top), (across, left) = cover
+    return np.asarray(at * [down, across] + [top, left])
+
+
 def ends_of(cover: Cover) -> Array:
     """Return where the input's ends lie in a grid, (2, 2), in shares."""
     return np.array([(start, start + scale) for scale, start in cover])
@@ -153,19 +159,19 @@ class MarkedGrid:
 
     def misfit(self, cover: Cover, *, exact: bool) -> float:
         """Return how far marks are from a cover's places; 1 is the limit."""
-        (down, top), (across, left) = cover
-        expected = self.at * [down, across] + [top, left]
-        # A mark is as much larger in the grid as the grid covers less.
-        unit = 1 / self.sides if exact else np.maximum(self.unit, SIDE * np.abs([down, across]))
-        cells = np.abs(self.centres - expected) / unit
+        unit = 1 / self.sides if exact else self._unit_at(cover)
+        cells = np.abs(self.centres - expected_at(self.at, cover)) / unit
         off = float(np.quantile(cells.max(1), 0.8)) / (EXACT if exact else LOOSE)
         return off if exact or self.relation(cover) > RELATED else math.inf
 
+    def _unit_at(self, cover: Cover) -> Array:
+        """Return `unit` at a cover: a mark is as much larger in the grid as the grid covers less."""
+        scales = [abs(scale) for scale, _ in cover]
+        return np.asarray(np.maximum(self.unit, SIDE * np.array(scales)))
+
     def allows(self, cover: Cover) -> bool:
         """Return whether the marks that are inside the grid by a cover are near their places; True of too few."""
-        (down, top), (across, left) = cover
-        expected = self.at * [down, across] + [top, left]
-        unit = np.maximum(self.unit, SIDE * np.abs([down, across]))
+        expected, unit = expected_at(self.at, cover), self._unit_at(cover)
         inside = ((expected > unit / 2) & (expected < 1 - unit / 2)).all(1)
         if inside.sum() < FEWEST:
             return True

@@ -30,6 +30,7 @@ from sightglass.explain.evidence.marks import (
     VISIBLE,
     Array,
     MarkedGrid,
+    expected_at,
     fitted_cover,
     invert,
     photograph,
@@ -187,12 +188,6 @@ def _inside(places: Sequence[Sequence[float]], region: Region) -> list[tuple[flo
     return [(top + y * (bottom - top), left + x * (right - left)) for y, x in places]
 
 
-def _expected(at: Array, cover: Cover) -> Array:
-    """Return where a cover has marks in its grid, (M, 2)."""
-    (down, top), (across, left) = cover
-    return np.asarray(at * [down, across] + [top, left])
-
-
 class _Sight:
     """What marks show of one view of a layer."""
 
@@ -204,7 +199,7 @@ class _Sight:
 
     def inside(self, cover: Cover) -> NDArray[np.bool_]:
         """Return which marks are by a cover inside the grid, (M,)."""
-        expected = _expected(self.at, cover)
+        expected = expected_at(self.at, cover)
         # At a crop's end a part of the mark is left, with another middle.
         return np.asarray((expected > ENDS).all(1) & (expected < 1 - ENDS).all(1))
 
@@ -216,7 +211,7 @@ class _Sight:
         """Return how far visible marks are from a cover's places, (n, 2)."""
         if self.grid is None:
             return np.zeros((0, 2))
-        distances: Array = np.abs(self.grid.centres - _expected(self.at, cover))
+        distances: Array = np.abs(self.grid.centres - expected_at(self.at, cover))
         return distances[self.seen(cover)]
 
     def moves(self, other: _Sight, cover: Cover) -> Array:

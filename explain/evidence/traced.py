@@ -182,9 +182,13 @@ def _shape_of(node: Any, output: int = 0) -> Shape:
     return tuple(node._input_metadata[output].shape)
 
 
-def _signed(number: int, size: int) -> int:
+def _with_sign(number: int) -> int:
+    return number - UNSIGNED if number >= UNSIGNED // 2 else number
+
+
+def _index_of(number: int, size: int) -> int:
     """Return an index of a dimension from its start."""
-    number -= UNSIGNED if number >= UNSIGNED // 2 else 0
+    number = _with_sign(number)
     return max(0, number + size if number < 0 else number)
 
 
@@ -309,12 +313,8 @@ def _read_padded(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | N
     """Return the grid of a map with margins, of which negative ones are cut off."""
     margins = node._saved_pad if hasattr(node, "_saved_pad") else node._saved_padding
     # From the last side on, before and after.
-    starts = [_signed_margin(margin) for margin in margins[::2]][::-1]
+    starts = [_with_sign(margin) for margin in margins[::2]][::-1]
     return _with_lines(parents[0], shape, len(starts), lambda number, line, *_: line.at(-starts[number]))
-
-
-def _signed_margin(margin: int) -> int:
-    return margin - UNSIGNED if margin >= UNSIGNED // 2 else margin
 
 
 def _replaced(
@@ -332,22 +332,22 @@ def _replaced(
 
 
 def _read_slice(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    dim = _signed(node._saved_dim, len(shape))
+    dim = _index_of(node._saved_dim, len(shape))
 
     def move(line: Line, cells: int) -> Line:
-        return line.at(_signed(node._saved_start, cells), node._saved_step)
+        return line.at(_index_of(node._saved_start, cells), node._saved_step)
 
     return _replaced(parents[0], shape, [dim], move) if parents[0].shape != shape else parents[0].grid
 
 
 def _read_flip(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    dims = [_signed(dim, len(shape)) for dim in node._saved_dims]
+    dims = [_index_of(dim, len(shape)) for dim in node._saved_dims]
     return _replaced(parents[0], shape, dims, lambda line, cells: line.at(cells - 1, -1))
 
 
 def _read_split(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     """Return the grid of a part of the channels."""
-    return _replaced(parents[0], shape, [_signed(node._saved_dim, len(shape))], lambda *_: None)
+    return _replaced(parents[0], shape, [_index_of(node._saved_dim, len(shape))], lambda *_: None)
 
 
 def _read_picked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
@@ -356,12 +356,12 @@ def _read_picked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | N
         return None
     indices = getattr(node, "_saved_indices", ())
     picked = [dim for dim, index in enumerate(indices) if index is not None] or [node._saved_dim]
-    return _replaced(parents[0], shape, [_signed(dim, len(shape)) for dim in picked], lambda *_: None)
+    return _replaced(parents[0], shape, [_index_of(dim, len(shape)) for dim in picked], lambda *_: None)
 
 
 def _read_joined(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     """Return the grid of channels of several maps beside each other."""
-    joined = _signed(node._saved_dim, len(shape))
+    joined = _index_of(node._saved_dim, len(shape))
     sides: list[Side] = []
     for dim, size in enumerate(shape):
         found = [parent.grid[dim] for parent in parents]
@@ -376,7 +376,7 @@ def _read_stacked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | 
     """Return the grid of several maps along a dimension of their own."""
     merged = [_merge(sides) for sides in zip(*(parent.grid for parent in parents), strict=True)]
     known = [side for side in merged if side is not None]
-    place = _signed(node._saved_dim, len(shape))
+    place = _index_of(node._saved_dim, len(shape))
     return (*known[:place], _side(shape[place]), *known[place:]) if len(known) == len(merged) else None
 
 
@@ -385,7 +385,7 @@ def _read_reduced(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | 
     count = len(parents[0].shape)
     saved = getattr(node, "_saved_dim", None)
     dims = range(count) if saved is None else [saved] if isinstance(saved, int) else saved
-    reduced = {_signed(dim, count) for dim in dims} or set(range(count))
+    reduced = {_index_of(dim, count) for dim in dims} or set(range(count))
     kept = [() if dim in reduced else side for dim, side in enumerate(parents[0].grid)]
     if len(shape) == count:
         return tuple(kept)
@@ -393,12 +393,12 @@ def _read_reduced(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | 
 
 
 def _read_permuted(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    return tuple(parents[0].grid[_signed(dim, len(shape))] for dim in node._saved_dims)
+    return tuple(parents[0].grid[_index_of(dim, len(shape))] for dim in node._saved_dims)
 
 
 def _read_transposed(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     sides = list(parents[0].grid)
-    one, other = (_signed(dim, len(shape)) for dim in (node._saved_dim0, node._saved_dim1))
+    one, other = (_index_of(dim, len(shape)) for dim in (node._saved_dim0, node._saved_dim1))
     sides[one], sides[other] = sides[other], sides[one]
     return tuple(sides)
 
