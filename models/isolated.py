@@ -303,7 +303,16 @@ def warm_up() -> None:
     """Let the forking process import what models need in advance."""
     if FORKS:
         with _LOCK:
-            _server().sendall(_IMPORT)
+            _tell(_IMPORT)
+
+
+def _tell(message: bytes, fds: Sequence[int] = ()) -> None:
+    """Send the forking process a message, and a new one if it has ended: when idle, or by somebody's signal."""
+    try:
+        socket.send_fds(_server(), [message], fds)
+    except OSError:
+        _SERVER.clear()
+        socket.send_fds(_server(), [message], fds)
 
 
 def _server() -> socket.socket:
@@ -331,15 +340,7 @@ def _fork(*, imported: bool) -> tuple[socket.socket, socket.socket]:
     ours, theirs = socket.socketpair()
     lifeline, end = socket.socketpair()
     with theirs, end, _LOCK:
-        for again in (True, False):
-            try:
-                socket.send_fds(_server(), [_FORK_IMPORTED if imported else _FORK], [theirs.fileno(), end.fileno()])
-                break
-            except OSError:
-                # It has just ended, by its limit of time or somebody's signal.
-                if not again:
-                    raise
-                _SERVER.clear()
+        _tell(_FORK_IMPORTED if imported else _FORK, [theirs.fileno(), end.fileno()])
     return ours, lifeline
 
 
@@ -364,10 +365,15 @@ def fork_children() -> None:
     """Fork a child per socket from standard input, until the parent ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     first, later = [*PRELOADED], list[str]()
-    with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
+    with socket.socket(fileno=os.dup(0)) as control:
         control.settimeout(IDLE_SECONDS)
         while True:
-            message, fds, *_ = socket.recv_fds(control, 1, 2)
+            try:
+                message, fds, *_ = socket.recv_fds(control, 1, 2)
+            except TimeoutError:
+                # Whoever asks from now on gets an error at once, and whoever has just asked still a child.
+                control.shutdown(socket.SHUT_RD)
+                continue
             if not message:
                 return
             if message != _FORK and first:
