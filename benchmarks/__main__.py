@@ -47,6 +47,9 @@ COMMANDS = {
     "words": Command("truth.words", "which words of demo-vlm count as seen, and where their maps point", ()),
     "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short", "half")),
     "small": Command("small_inputs", "which layers and methods find a small cause in small pictures", ("sides",)),
+    "insertion": Command(
+        "insertion", "what answers lose and regain in the order of maps, on photographs", ("models", "dataset", "count")
+    ),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),
     "hostile": Command("load.hostile", "API clients beside pictures that harm a model", ("seconds", "clients")),

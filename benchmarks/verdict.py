@@ -147,15 +147,20 @@ def _part(explanation: Explanation, index: int) -> tuple[slice, slice] | None:
 def _pictures(model: str, folder: Path | None) -> Iterator[object]:
     """Yield drawn scenes or photographs, always in the same order."""
     if spec(model).example:
-        yield from held_out(model, itertools.count(FIRST_SCENE))
-    elif folder is None:
+        return held_out(model, itertools.count(FIRST_SCENE))
+    return list_photographs(folder)
+
+
+def list_photographs(folder: Path | None) -> Iterator[object]:
+    """Yield the photographs of a folder, or those of packages, always in the same order."""
+    if folder is None:
         yield from photographs().values()
-    else:
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        if not files:
-            raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
-        random.Random(SEED).shuffle(files)
-        yield from files
+        return
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files:
+        raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
+    random.Random(SEED).shuffle(files)
+    yield from files
 
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:

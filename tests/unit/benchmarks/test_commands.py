@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu, report, timing
+from benchmarks import gpu, insertion, report, timing
 from benchmarks.__main__ import main
 from benchmarks.known import menus
 from benchmarks.truth import report as truth_report
@@ -124,6 +126,24 @@ def test_findings_are_written_as_they_are_read(tmp_path: Path, monkeypatch: pyte
         read = diagnosis._load_published()[row["task"], row["question"], row["method"]]
         assert (list(read.hit), read.fails) == (row["hit"], row["fails"])
     assert "| classify | where | LayerCAM |" in "\n".join(menus.section(findings))
+
+
+@pytest.mark.parametrize(("row", "whole", "first"), [(3, 9 / 11, 1 / 3), (13, -9 / 11, -1)])
+def test_insertion_less_deletion_by_hand(row: int, whole: float, first: float) -> None:
+    """The answer is certain with the square in row 3, and without it the other one is."""
+
+    def answer(pictures: torch.Tensor) -> torch.Tensor:
+        return torch.stack([pictures[:, 0, 3, 5], 1 - pictures[:, 0, 3, 5]], 1) * 100
+
+    picture = torch.zeros(1, 1, insertion.CELLS, insertion.CELLS)
+    picture[..., 3, 5] = 1
+    loaded = SimpleNamespace(adapter=SimpleNamespace(module=answer))
+    evidence = SimpleNamespace(tensor=picture, loaded=loaded)
+    explanation: Any = SimpleNamespace(evidence=evidence, predictions=[SimpleNamespace(index=0)])
+    values = np.tile(-np.abs(np.arange(insertion.CELLS, dtype=np.float32) - row)[:, None], (1, insertion.CELLS))
+    values[3, 5] += 0.5 if row == 3 else -20
+    rng = np.random.default_rng(0)
+    assert insertion.score(explanation, values, 1 - picture, rng) == pytest.approx([whole, first], abs=1e-6)
 
 
 def test_comparisons_are_corrected_together() -> None:
