@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> Row:
     """Score the maps of a folder's photographs."""
     at = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy"))
     measured = {model: measure(model, options.dataset, options.count) for model in options.models or MODELS}
-    tables = [
+    tables: list[Row] = [
         {"model": model, "filling": filling, "photographs": len(column.values), "maps": figures(column)}
         for model, columns in measured.items()
         for filling, column in columns.items()

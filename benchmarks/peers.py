@@ -60,6 +60,16 @@ def grad_cam(case: ClassifierCase, module: nn.Module) -> Iterator[Contender]:
     )
 
 
+def score_cam(case: ClassifierCase, module: nn.Module) -> Contender:
+    """Return pytorch-grad-cam's ScoreCAM of the most likely class."""
+    from pytorch_grad_cam import ScoreCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    cam = ScoreCAM(module, [module.get_submodule(case.layer.path)], reshape(case))
+    target = ClassifierOutputTarget(case.indices[0])
+    return Contender("score_cam", "pytorch-grad-cam, ScoreCAM", lambda _: cam(case.tensor, [target]))
+
+
 def torch_cam(case: ClassifierCase, module: nn.Module) -> Iterator[Contender]:
     from torchcam.methods import GradCAM
 

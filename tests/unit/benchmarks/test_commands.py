@@ -44,7 +44,8 @@ def test_speed_report_and_reference_maps(bus, tmp_path, monkeypatch, capsys):
     assert all(line["ms"] > 0 for line in table["lines"])
     assert table["difference"] < 1e-4 and table["empty"] < 5
     assert into.read_text() == capsys.readouterr().out.removesuffix("\n")
-    assert len(table["goals"]) == 7
+    assert len(table["goals"]) == 9
+    assert {line["id"] for line in table["again"]} == {"bare", "sharp", "tested", "drise", "score_cam"}
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2
     assert "no classifier" in capsys.readouterr().err
 
