@@ -205,11 +205,12 @@ def explain(
     options = decoder.resolved_options(options, adapter)
     predictions = decoder.decode(evidence, options)
     targets = decoder.resolve(options, predictions, evidence) if maps else []
-    limits = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         elapsed = (time.perf_counter() - start) * 1e3
         scaled = drawn or _scale(raw, targets, method, options, evidence.geometry)
+        # Where layers lie in this picture is known once the maps are made.
+        limits = (*_describe_limits(evidence, method, options), *decoder.unshown(options, targets, evidence))
         idle = _describe_idle_layers(evidence, raw, method, options)
         all_notes = tuple(dict.fromkeys((*notes, *limits, *idle, *raw.notes)))
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}

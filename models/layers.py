@@ -28,6 +28,11 @@ Cover = tuple[tuple[float, float], tuple[float, float]]
 """Scale and offset, down and across, from a place in the input to one in a grid, both in shares of the side."""
 WHOLE: Cover = ((1.0, 0.0), (1.0, 0.0))
 """A grid over the whole input."""
+Frame = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Of a picture that is turned or sheared: from a place in it to x and y in the input, each from -1 to 1 over the side.
+
+x is the first row's product with (x, y, 1), y the second row's, as `torch.nn.functional.affine_grid` takes them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,12 @@ class Layer:
     """Where the grid lies in the input."""
     views: tuple[Cover, ...] = ()
     """Where those of several pictures lie that forward makes of one, in the order of their batch; empty of one."""
+    frame: Frame | None = None
+    """Where a turned picture of the input lies, in which `cover` says where the grid is; None: in the input itself."""
+    by_call: bool = False
+    """Whether its `views` are those of its calls in a pass, and not of a batch."""
+    frames: tuple[Frame | None, ...] = ()
+    """The `frame` of each of the views; empty where none has one."""
     view: int = -1
     """Which of `views` it is; -1: all."""
     keeps_cells: bool = False
@@ -101,6 +112,22 @@ def spread(maps: Tensor, cover: Cover) -> Tensor:
         shares[:, (at < -0.75) | (at > cells - 0.25)] = 0
         maps = (maps.float().movedim(axis, -1) @ maps.new_tensor(shares).float()).movedim(-1, axis)
     return maps
+
+
+def straighten(maps: Tensor, frame: Frame) -> Tensor:
+    """Return maps (..., h, w) over a turned picture on an even grid over the input, 0 where that is outside of it.
+
+    Its cells are about as large as the maps' own.
+    """
+    from torch.nn.functional import affine_grid, grid_sample
+
+    back = np.linalg.inv(np.array([*frame, (0, 0, 1)]))[:2]
+    stacked = maps.float().reshape(1, -1, *maps.shape[-2:])
+    # As many of a turned picture's sides as one of the input's is long.
+    across, down = np.hypot(back[0], back[1])[:2]
+    size = [math.ceil(side * max(1.0, length)) for side, length in zip(maps.shape[-2:], (down, across), strict=True)]
+    grid = affine_grid(stacked.new_tensor(back[None]), [1, 1, *size], align_corners=False)
+    return grid_sample(stacked, grid, align_corners=False).reshape(*maps.shape[:-2], *size)
 
 
 def add_resized(maps: Sequence[Tensor]) -> Tensor:

@@ -29,7 +29,15 @@ from sightglass.explain.backward.graph import Graph, Opaque, walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence import recorded as recorded_passes
 from sightglass.explain.evidence.determinism import PassLock, saved_copies
-from sightglass.explain.evidence.layers import as_map, chosen_layers, fit_grid, measured_at, split_views, watch
+from sightglass.explain.evidence.layers import (
+    as_map,
+    chosen_layers,
+    fit_grid,
+    measured_at,
+    split_views,
+    view_of,
+    watch,
+)
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.evidence.placing import find_places
 from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
@@ -67,11 +75,11 @@ def _outside_inference(output: Tensor) -> Tensor:
     return torch.inference_mode(False)(output.clone)()
 
 
-def _leaves(layer: Layer, output: Tensor) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
-    """Return the leaves at an output by `Layer.key`, and their output."""
-    if not layer.views:
+def _leaves(layer: Layer, output: Tensor, call: int = 0) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
+    """Return the leaves at an output by `Layer.key`, and their output; `call`: the number of the module's call."""
+    if not layer.views or layer.by_call:
         leaf = output if output.requires_grad else output.detach().requires_grad_()
-        return {layer.key: leaf}, leaf
+        return {(layer.path, call if layer.by_call else layer.view): leaf}, leaf
     axis = AXES[layer.layout][0]
     parts = enumerate(torch.split(output, 1, axis))
     # Each has a place of its own.
@@ -211,15 +219,22 @@ class Evidence:
     def remarks(self) -> tuple[str, ...]:
         """Sentences on the pass that belong to each of its explanations."""
         repeated = tuple(
-            f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
-            for path in dict.fromkeys(self.paths)
-            if self.calls.get(path, 1) > 1
+            filter(None, map(self._remark_on_calls, {layer.path: layer for layer in self.layers}.values()))
         )
         # A map without layers asks for none.
         notes = getattr(vars(self.loaded).get("survey"), "notes", {})
         inferred = tuple(notes[path] for path in ("", *self.paths) if path in notes)
         instead = (self.instead,) if self.instead else ()
         return (*instead, *repeated, *inferred, *self.loaded.adapter.remarks(self.outputs))
+
+    def _remark_on_calls(self, layer: Layer) -> str:
+        """Return a sentence where not all calls of a layer are explained."""
+        count = self.calls.get(layer.path, 1)
+        explained = len(layer.views) if layer.by_call else 1
+        if count <= explained:
+            return ""
+        which = f"its first {explained} calls are" if layer.by_call else "what it returns last is"
+        return f"{layer.path} runs {count} times in a pass: {which} explained."
 
     @property
     def is_located(self) -> bool:
@@ -230,25 +245,27 @@ class Evidence:
         """Check once where the layers lie in this picture; raises ModelProblem."""
         if self._placed:
             return
+        survey = self.loaded.survey
         if (apart := self._pass_apart()) is not None:
-            self.layers = apart[0].locate(apart[1])
+            self.layers, notes = apart[0].locate(apart[1])
+            survey = survey.moved({}, notes)
         else:
             found = find_places(self.loaded, self.tensor, self.layers, self.activations)
-            survey = self.loaded.survey.moved(found)
-            if survey is not self.loaded.survey:
-                self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
-            self.layers = tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+            survey = survey.moved(found.layers, found.notes)
+            self.layers = tuple(_moved(layer, found.layers[layer.path]) for layer in self.layers)
+        if survey is not self.loaded.survey:
+            self.loaded = self.loaded.with_survey(survey, self.loaded.probed)
         self._placed = True
         self._place_grids()
 
-    def located(self, picture: int) -> tuple[Layer, ...]:
-        """Return the layers where they lie in one picture of this pass."""
+    def located(self, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
+        """Return the layers where they lie in one picture of this pass, and notes on them, as `Places` has them."""
         if self._placed:
-            return self.layers
+            return self.layers, self.loaded.survey.notes
         one = slice(picture, picture + 1)
         outputs = [activation[one] for activation in self.activations]
         found = find_places(self.loaded, self.tensor[one], self.layers, outputs)
-        return tuple(_moved(layer, found[layer.path]) for layer in self.layers)
+        return tuple(_moved(layer, found.layers[layer.path]) for layer in self.layers), found.notes
 
     def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
         """Return the pass in another process, and which of its pictures this is."""
@@ -260,13 +277,13 @@ class Evidence:
         if self.loaded.guard is None:
             return True
         adapter = self.loaded.adapter
-        outputs: dict[str, Tensor] = {}
+        outputs: dict[str, list[Tensor]] = {}
 
         def note(path: str, output: Tensor) -> None:
             # Later steps may write into it.
-            outputs[path] = output.detach().clone()
+            outputs.setdefault(path, []).append(output.detach().clone())
 
-        with self.loaded.lock, torch.enable_grad(), watch(adapter.module, self.paths, note):
+        with self.loaded.lock, torch.enable_grad(), watch(adapter.module, dict.fromkeys(self.paths), note):
             try:
                 now = adapter.answer_row(adapter.run(self.tensor)).detach()
             except ModelProblem:
@@ -274,13 +291,18 @@ class Evidence:
         # A forward that mirrors its input may answer alike.
         return same_answer(now, adapter.answer_row(self.outputs).detach()) and self._repeats(outputs)
 
-    def _repeats(self, outputs: Mapping[str, Tensor]) -> bool:
-        """Return whether other outputs of the layers are those of this pass."""
+    def _repeats(self, outputs: Mapping[str, Sequence[Tensor]]) -> bool:
+        """Return whether other outputs of the layers, by path and call, are those of this pass."""
         for layer, before in zip(self.layers, self.activations, strict=True):
-            if layer.path not in outputs or not has_axes(outputs[layer.path], layer.layout):
+            number = layer.view if layer.by_call else -1
+            if layer.path not in outputs or number >= len(outputs[layer.path]):
                 return False
-            now = as_map(outputs[layer.path].float(), layer)
-            now = now if layer.view < 0 else now[layer.view : layer.view + 1]
+            output = outputs[layer.path][number]
+            if not has_axes(output, layer.layout):
+                return False
+            now = as_map(output.float(), layer)
+            if layer.view >= 0 and not layer.by_call:
+                now = now[layer.view : layer.view + 1]
             if now.shape != before.shape or not same_answer(now, before):
                 return False
         return True
@@ -392,9 +414,10 @@ class Evidence:
                 contexts.enter_context(sparse())
             if on_cpu and not recorded:
                 _order_gradients(parts, contexts)
-            calls[path] = calls.get(path, 0) + 1
-            leaves, joined = _leaves(by_path[path], output)
-            # The last call counts.
+            call = calls.get(path, 0)
+            calls[path] = call + 1
+            leaves, joined = _leaves(by_path[path], output, call)
+            # Of calls that are no views the last counts.
             recorded.update(leaves)
             versions.update({key: leaf._version for key, leaf in leaves.items()})
             return joined.clone() if copied else joined
@@ -631,8 +654,9 @@ ON_CPU, ON_GPU = 4, 32
 
 def _moved(layer: Layer, placed: Layer) -> Layer:
     """Return a layer of an evidence where it lies in its picture."""
-    cover = placed.views[layer.view] if layer.views else placed.cover
-    return replace(layer, cover=cover, views=placed.views, keeps_cells=placed.keeps_cells)
+    place = view_of(placed, layer.view) if placed.views else placed
+    moved = replace(layer, cover=place.cover, frame=place.frame, keeps_cells=place.keeps_cells)
+    return replace(moved, views=place.views, frames=place.frames)
 
 
 class PassPart(Evidence):

@@ -72,12 +72,17 @@ def measured_at(
     return other, layers_at(other, other.default_layers if is_default else paths)
 
 
+def view_of(layer: Layer, number: int) -> Layer:
+    """Return one of the views of a layer, where it lies."""
+    frame = layer.frames[number] if layer.frames else None
+    return replace(layer, cover=layer.views[number], frame=frame, view=number)
+
+
 def split_views(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """Return the layers, one for each picture that forward makes of one."""
     split: list[Layer] = []
     for layer in layers:
-        covers = enumerate(layer.views) if layer.view < 0 else ()
-        views = [replace(layer, cover=cover, view=view) for view, cover in covers]
+        views = [view_of(layer, number) for number in range(len(layer.views))] if layer.view < 0 else []
         split += views or [layer]
     return tuple(split)
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, product, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +37,8 @@ from sightglass.explain.evidence.marks import (
     plant,
     undone,
 )
-from sightglass.models.layers import Cover, Layer, has_axes
+from sightglass.explain.evidence.traced import trace
+from sightglass.models.layers import WHOLE, Cover, Layer, has_axes
 from sightglass.models.picture_functions import FEWEST, PLACES
 
 if TYPE_CHECKING:
@@ -60,14 +61,28 @@ SPREAD, BESIDE = 3.0, 2.0
 """Largest residual of a place that stands although marks fit none, and how far the line through them may be off."""
 HALF, FINE = 0.5, 1.0
 """Cells of a layer that it may lie beside its place, and of the finest one in the same part of the input."""
+NEAR = 0.7
+"""Cells of a layer that its ends may lie beside their place where a graph shows it."""
 ENDS = 0.05
 """Share of a grid at its ends in which a mark's middle cannot be told."""
 Region = tuple[tuple[float, float], tuple[float, float]]
 """First and last row and column that are read, in shares of the input's sides."""
 Changes = tuple[dict[str, Array], Array]
 """What `_Marked.changes` returns."""
-Placed = dict[str, Layer] | str
-"""The layers of one picture by path, or the sentence on why they have no place in it."""
+
+
+class Places(NamedTuple):
+    """Where layers lie in one picture."""
+
+    layers: dict[str, Layer]
+    """By path."""
+    notes: dict[str, str]
+    """A sentence on what is not known of them, by path; what there is to say of others is as before."""
+
+
+Placed = Places | str
+"""Or the sentence on why they have no place in it."""
+BENT = "{path} lies in a picture that forward bends, which its map does not undo."
 
 
 def views_of(layer: Layer) -> tuple[Cover, ...]:
@@ -124,21 +139,41 @@ class _Marked:
                 return
             maps = as_map(output.detach(), by_path[path]).float()
             maps = maps[:, :: max(1, maps.shape[1] // CHANNELS)]
-            # Of several calls the last counts.
-            recorded[path] = adaptive_avg_pool2d(maps, (min(maps.shape[2], CELLS), min(maps.shape[3], CELLS)))
+            coarse = adaptive_avg_pool2d(maps, (min(maps.shape[2], CELLS), min(maps.shape[3], CELLS)))
+            if by_path[path].by_call and path in recorded:
+                coarse = torch.cat([recorded[path], coarse])
+            # Of calls that are no views the last counts.
+            recorded[path] = coarse
 
         with undone(self.adapter), watch(self.adapter.module, by_path, note):
             self.adapter.run(tensor)
         return recorded
 
+    def trace(self, layers: Sequence[Layer]) -> TracedCalls:
+        """Return what the graph of a pass of the input without marks shows of some layers."""
+        calls: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
+
+        def note(path: str, output: Tensor) -> None:
+            calls[path].append(output)
+
+        with torch.enable_grad(), undone(self.adapter), watch(self.adapter.module, calls, note):
+            # No leaf, which a forward could not write into.
+            tensor = self.tensor.detach().clone().requires_grad_() * 1
+            self.adapter.run(tensor)
+        return TracedCalls(calls, tensor)
+
     def regions(self, layer: Layer) -> list[Region]:
         """Return the part of the input that each view of a layer reads."""
-        recorded: dict[str, Tensor] = {}
+        calls: list[Tensor] = []
         tensor = self.tensor.detach().clone().requires_grad_()
-        with torch.enable_grad(), undone(self.adapter), watch(self.adapter.module, [layer.path], recorded.__setitem__):
+        with (
+            torch.enable_grad(),
+            undone(self.adapter),
+            watch(self.adapter.module, [layer.path], lambda _, output: calls.append(output)),
+        ):
             # No leaf, which a forward could not write into.
             self.adapter.run(tensor * 1)
-            maps = as_map(recorded[layer.path], layer)
+            maps = torch.cat([as_map(output, layer) for output in (calls if layer.by_call else calls[-1:])])
             regions = []
             for view in range(len(maps)):
                 read = torch.ones(tensor.shape[2:])
@@ -239,7 +274,8 @@ def witness(layer: Layer, by_path: Mapping[str, Layer], inferred: Collection[str
     """
 
     def is_alike(other: Layer) -> bool:
-        in_same_part = other.views == layer.views and _distance(other.cover, layer.cover) <= FINE / min(layer.shape[1:])
+        in_same_picture = (other.views, other.frame) == (layer.views, layer.frame)
+        in_same_part = in_same_picture and _distance(other.cover, layer.cover) <= FINE / min(layer.shape[1:])
         return other.layout == "nchw" and in_same_part and other.path not in inferred
 
     earlier = takewhile(lambda other: other.path != layer.path, by_path.values())
@@ -360,10 +396,8 @@ def measure_views(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> 
     return placed
 
 
-def find_places(
-    loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer], outputs: Sequence[Tensor]
-) -> dict[str, Layer]:
-    """Return the layers where they lie in this picture, by path; raises ModelProblem.
+def find_places(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer], outputs: Sequence[Tensor]) -> Places:
+    """Return where layers lie in this picture; raises ModelProblem.
 
     `outputs`: of the layers in this pass. They are others where something outside the model has moved them.
     """
@@ -387,18 +421,107 @@ def _digest(tensors: Sequence[Tensor]) -> bytes:
 
 
 def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Placed:
-    placed = {layer.path: layer for layer in layers}
     marked = _Marked(loaded.adapter, tensor)
+    places = Places({layer.path: layer for layer in layers}, dict(loaded.survey.notes))
     try:
-        for layer, fine in _moved(loaded, marked, layers):
-            covers = _measure(marked, layer, fine)
-            if covers is None:
+        unsure = [layer for layer in layers if _is_unsure(loaded.survey, layer)]
+        shown = _place_by_graph(loaded, marked, unsure, places)
+        unknown = [layer for layer in layers if layer.path not in shown]
+        moved = _moved(loaded, marked, unknown) if unknown else []
+        # Marks show that it moved, and the graph where to.
+        shown = _place_by_graph(loaded, marked, [layer for layer, _ in moved], places)
+        for layer, fine in moved:
+            covers = None if layer.path in shown else _measure(marked, layer, fine)
+            if covers is not None:
+                places.layers[layer.path] = _with_views(layer, covers)
+            elif layer.path not in shown:
                 return _refusal(layer.path)
-            placed[layer.path] = _with_views(layer, covers)
     # Somebody's forward may raise anything on a marked picture.
     except ModelProblem:
         LOGGER.info("%s does not run on a marked picture", loaded.adapter.spec.id, exc_info=True)
-    return placed
+    return places
+
+
+def _is_unsure(survey: Survey, layer: Layer) -> bool:
+    """Return whether marks show little of a layer that may be elsewhere in each picture."""
+    return survey.varies or layer.by_call or layer.frame is not None or layer.path in survey.inferred
+
+
+def _place_by_graph(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer], places: Places) -> Collection[str]:
+    """Place layers where the graph of this picture's pass shows them, and return the paths of those that it shows."""
+    layers = [layer for layer in layers if layer.layout in ("nchw", "nhwc") and (layer.by_call or not layer.views)]
+    if not layers or loaded.adapter.detects:
+        return ()
+    shown, known = marked.trace(layers), set[str]()
+    for layer in layers:
+        if (placed := shown.place(layer)) is not None:
+            places.layers[layer.path] = placed
+            places.notes.pop(layer.path, None)
+        elif shown.bends(layer.path):
+            places.notes[layer.path] = BENT.format(path=layer.path)
+        else:
+            continue
+        known.add(layer.path)
+    return known
+
+
+class TracedCalls:
+    """What the graph of a pass shows of the calls of layers."""
+
+    def __init__(self, calls: Mapping[str, Sequence[Tensor]], tensor: Tensor) -> None:
+        """Take what the layers returned, by path and call, and the graph's input."""
+        self._counts = {path: len(outputs) for path, outputs in calls.items()}
+        self._traced = trace({(path, i): of for path, outputs in calls.items() for i, of in enumerate(outputs)}, tensor)
+
+    @property
+    def varies(self) -> bool:
+        """Whether it depends on the picture where layers lie."""
+        return self._traced.varies
+
+    def place(self, layer: Layer) -> Layer | None:
+        """Return a layer where the graph shows it; one that is there but for less than a cell stays.
+
+        None where the graph does not show it, or not each of the calls that are its views.
+        """
+        if layer.by_call:
+            placed = self.place_calls(layer)
+            return placed if placed is not None and len(placed.views) == len(layer.views) else None
+        last = layer.path, self._counts[layer.path] - 1
+        if last not in self._traced.covers:
+            return None
+        cover, frame = self._traced.covers[last], self._traced.frames.get(last)
+        is_near = frame == layer.frame and _distance(cover, layer.cover) <= NEAR / max(layer.shape[1:])
+        return layer if is_near else replace(layer, cover=cover, frame=frame, keeps_cells=False)
+
+    def place_calls(self, layer: Layer) -> Layer | None:
+        """Return a layer with its calls as views; None where the graph does not show each of them."""
+        calls = [(layer.path, number) for number in range(self._counts[layer.path])]
+        covers = tuple(self._traced.covers[call] for call in calls if call in self._traced.covers)
+        if len(covers) < len(calls):
+            return None
+        frames = tuple(self._traced.frames.get(call) for call in calls)
+        # Marks are looked for in the whole input.
+        placed = replace(layer, cover=WHOLE, frame=None, keeps_cells=False)
+        return replace(placed, views=covers, by_call=True, frames=frames if any(frames) else ())
+
+    def covers(self) -> dict[str, Cover]:
+        """Return where layers lie by what they return last, by path, without those in turned pictures."""
+        straight = {call: cover for call, cover in self._traced.covers.items() if call not in self._traced.frames}
+        return {
+            path: straight[path, count - 1] for path, count in self._counts.items() if (path, count - 1) in straight
+        }
+
+    def turns(self, path: str) -> bool:
+        """Return whether a layer's rows and columns are those of a turned picture, as what it returns last shows."""
+        return (path, self._counts.get(path, 0) - 1) in self._traced.frames
+
+    def bends(self, path: str) -> bool:
+        """Return whether a layer's cells are in no rows and columns, as what it returns last shows."""
+        return (path, self._counts.get(path, 0) - 1) in self._traced.turned
+
+    def mixes(self, path: str) -> bool:
+        """Return whether a layer's cells are made of several places each, as what it returns last shows."""
+        return (path, self._counts.get(path, 0) - 1) in self._traced.mixed
 
 
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:

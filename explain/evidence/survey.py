@@ -68,24 +68,30 @@ class Survey:
     """Paths of layers whose place marks do not show; empty where none was measured."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence on what was not measured or recorded, by the path of the layer; of all by the empty path."""
+    varies: bool = False
+    """Whether the graph of a pass shows that it depends on the picture where layers lie."""
 
     @property
     def in_transform(self) -> bool:
         """Whether a layer ran within a transform of torch.func."""
         return any(IN_TRANSFORM in note for note in self.notes.values())
 
-    def moved(self, placed: Mapping[str, Layer]) -> "Survey":
-        """Return the survey with some layers, and those that lay with them, moved."""
+    def moved(self, placed: Mapping[str, Layer], notes: Mapping[str, str]) -> "Survey":
+        """Return the survey with some layers, and those that lay with them, moved.
+
+        `notes`: what there is to say of these layers in place of the notes before, by path.
+        """
+        other = self if notes == self.notes else replace(self, notes=notes)
         covers = {self.by_path[path].cover: layer.cover for path, layer in placed.items() if not layer.views}
         if all(before == after for before, after in covers.items()):
-            return self
+            return other
 
         def move(part: Part) -> Part:
             return replace(part, cover=covers.get(part.cover, part.cover))
 
         by_path = {path: move(layer) for path, layer in self.by_path.items()}
         return replace(
-            self,
+            other,
             by_path=by_path | dict(placed),
             short=tuple(move(layer) for layer in self.short),
             attentions=tuple(move(attention) for attention in self.attentions),

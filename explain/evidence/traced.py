@@ -11,17 +11,22 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sightglass.models.layers import Cover
+from sightglass.models.layers import Cover, Frame
 
 LOGGER = logging.getLogger(__name__)
 AGREEING = 1e-6
 """Largest relative difference of the strides of two branches that are added up."""
 UNSIGNED = 2**64
 """What autograd adds to a negative number that it saves."""
+BENT = 0.5
+"""Cells that what is sampled may lie beside even rows and columns."""
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Line:
     """Where the cells of a row or column are: cell i has its middle at pixel `step * i + first`."""
 
     axis: int
-    """0: down; 1: across the input."""
+    """0: down; 1: across the input; 2 and 3 of the first turned picture of it, 4 and 5 of the next one."""
     step: float
     first: float
 
@@ -61,44 +66,64 @@ class Parent(NamedTuple):
 
 
 @dataclass
-class Traced:
-    """What the graph of a pass shows of its layers."""
+class Traced(Generic[Name]):
+    """What the graph of a pass shows of its layers, by the names that these were given."""
 
-    covers: dict[str, Cover] = field(default_factory=dict)
-    """Where maps (1, C, h, w) or (1, h, w, C) lie in the input, by path; without those that are not shown."""
-    mixed: set[str] = field(default_factory=set)
-    """Paths of those whose cells are each made of several places, as of a picture and its mirror image."""
+    covers: dict[Name, Cover] = field(default_factory=dict)
+    """Where maps (1, C, h, w) or (1, h, w, C) lie in the input; without those that are not shown."""
+    frames: dict[Name, Frame] = field(default_factory=dict)
+    """The turned pictures of the input in which those are that lie in one."""
+    mixed: set[Name] = field(default_factory=set)
+    """Those whose cells are each made of several places, as of a picture and its mirror image."""
+    turned: set[Name] = field(default_factory=set)
+    """Those whose rows and columns are none of the input, nor of one that was turned: it was bent before."""
+    varies: bool = False
+    """Whether it depends on the picture which places are sampled."""
 
 
-def trace(recorded: Mapping[str, Tensor], tensor: Tensor) -> Traced:
-    """Return what the graph shows of the outputs of layers, by path, of a pass of an input (1, C, h, w)."""
-    traced = Traced()
+def trace(recorded: Mapping[Name, Tensor], tensor: Tensor) -> Traced[Name]:
+    """Return what the graph shows of the outputs of layers in a pass of an input (1, C, h, w)."""
+    traced = Traced[Name]()
     if tensor.grad_fn is None:
         return traced
-    pixels = tuple(_side(count, Line(axis, 1.0, 0.5)) for axis, count in enumerate(tensor.shape[2:]))
-    reader = _GraphReader(tensor.grad_fn, (*map(_side, tensor.shape[:2]), *pixels))
-    for path, output in recorded.items():
+    reader = _GraphReader(tensor.grad_fn, tensor.shape)
+    losses = {MIXED: traced.mixed, TURNED: traced.turned}
+    for name, output in recorded.items():
         if output.ndim != 4 or len(output) > 1:
             continue
-        grid = reader.grid_of(output.grad_fn)
-        cover = None if grid is None else _cover_of(grid, tensor.shape[2:])
-        if cover is not None:
-            traced.covers[path] = cover
-        elif output.grad_fn in reader.mixed:
-            traced.mixed.add(path)
+        grid = reader.grid_of(output.grad_fn, output.output_nr)
+        place = None if grid is None else reader.place_of(grid)
+        if place is not None:
+            traced.covers[name] = place[0]
+            if place[1] is not None:
+                traced.frames[name] = place[1]
+        elif output.grad_fn in reader.lost:
+            losses[reader.lost[output.grad_fn]].add(name)
+    traced.varies = reader.varies
     return traced
 
 
-def _cover_of(grid: Grid, pixels: Sequence[int]) -> Cover | None:
-    """Return the cover of rows and columns; None where there are other ones."""
-    lines = [(side[0].size, line) for side in grid if (line := _line_of(side)) is not None]
-    if [line.axis for _, line in lines] != [0, 1]:
-        return None
+def _cover_of(lines: Sequence[tuple[int, Line]], pixels: Sequence[int]) -> Cover:
+    """Return the cover of rows and columns with their numbers of cells, over a picture of so many pixels."""
     down, across = (
         (count / line.step / cells, (0.5 - line.first / line.step) / cells)
         for (cells, line), count in zip(lines, pixels, strict=True)
     )
     return down, across
+
+
+UPRIGHT: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
+def _transposed(frame: Frame) -> Frame:
+    """Return the frame of a picture whose rows were made columns."""
+    (x_by_x, x_by_y, x), (y_by_x, y_by_y, y) = frame
+    return (x_by_y, x_by_x, x), (y_by_y, y_by_x, y)
+
+
+def _pixels(height: int, width: int, axis: int = 0) -> Grid:
+    """Return the rows and columns of a picture."""
+    return _side(height, Line(axis, 1.0, 0.5)), _side(width, Line(axis + 1, 1.0, 0.5))
 
 
 def _side(size: int, line: Line | None = None) -> Side:
@@ -114,29 +139,87 @@ def _has_places(side: Side) -> bool:
     return any(factor.line is not None for factor in side)
 
 
-class _ContradictionError(Exception):
-    """Values of several places are put together."""
+MIXED, TURNED = "mixed", "turned"
+"""Ways to lose the places of cells: several are put together, or they lie in no rows and columns of the input."""
+
+
+class _LostError(Exception):
+    """The places of cells are lost; the argument says how."""
+
+
+class _TurnedError(Exception):
+    """What is computed lies in rows and columns of a picture that was turned."""
+
+    def __init__(self, steps: NDArray[np.float64], size: Sequence[int], lines: Sequence[Line]) -> None:
+        """Take where cells were read: `steps` (3, 2) times (row, column, 1) are a row and a column that `lines` place.
+
+        `size`: of the turned picture.
+        """
+        super().__init__()
+        self._steps, self._size, self._lines = steps, size, lines
+
+    def frame_in(self, pictures: Sequence[Picture]) -> Frame:
+        """Return where the turned picture lies in the input, the first of `pictures`; its lines are in one of them."""
+        size, before = pictures[self._lines[0].axis // 2]
+        # From x and y of -1 to 1 to the turned picture's rows and columns.
+        high, wide = self._size
+        cells = np.array([[0, high / 2, (high - 1) / 2], [wide / 2, 0, (wide - 1) / 2], [0, 0, 1]])
+        whole = np.eye(3)
+        for number, line in enumerate(self._lines):
+            pixels = line.step * self._steps[:, number] @ cells + np.array([0, 0, line.first])
+            # y, down the picture, is the second one.
+            whole[1 - line.axis % 2] = 2 * pixels / size[line.axis % 2] - np.array([0, 0, 1])
+        (x_by_x, x_by_y, x), (y_by_x, y_by_y, y) = (np.array(before or UPRIGHT) @ whole).tolist()
+        return (x_by_x, x_by_y, x), (y_by_x, y_by_y, y)
+
+
+class Picture(NamedTuple):
+    """The input, or a turned picture of it, in which rows and columns lie."""
+
+    size: tuple[int, ...]
+    frame: Frame | None
 
 
 class _GraphReader:
     """The grids of nodes of autograd's graph."""
 
-    def __init__(self, source: Any, grid: Grid) -> None:
-        self._grids: dict[Any, Grid | None] = {source: grid}
+    def __init__(self, source: Any, shape: Sequence[int]) -> None:
+        """Take the node of the input, and its shape (1, C, h, w)."""
+        first, channels, height, width = shape
+        self._grids: dict[Any, Grid | None] = {source: (_side(first), _side(channels), *_pixels(height, width))}
+        self._pictures: list[Picture] = [Picture((height, width), None)]
+        """The input, and turned pictures of it."""
         self._independent: set[Any] = set()
         """Nodes that do not depend on the input, such as weights."""
-        self.mixed: set[Any] = set()
-        """Nodes that are made of grids which contradict each other, and those that are computed from them."""
+        self.lost: dict[Any, str] = {}
+        """How nodes lose their places, and those that are computed from them."""
+        self.varies = False
+        """Whether a node samples at places that depend on the input."""
 
-    def grid_of(self, node: Any) -> Grid | None:
-        """Return a node's grid; None where it is not known."""
+    def place_of(self, grid: Grid) -> tuple[Cover, Frame | None] | None:
+        """Return the cover of rows and columns, and the picture that they are in; None where there are other ones."""
+        lines = [(side[0].size, line) for side in grid if (line := _line_of(side)) is not None]
+        if len(lines) != 2:
+            return None
+        first, second = (line.axis for _, line in lines)
+        # Those of one picture follow each other.
+        if min(first, second) % 2 or abs(first - second) != 1:
+            return None
+        size, frame = self._pictures[first // 2]
+        if first < second:
+            return _cover_of(lines, size), frame
+        return _cover_of(lines, size[::-1]), _transposed(frame or UPRIGHT)
+
+    def grid_of(self, node: Any, output: int = 0) -> Grid | None:
+        """Return the grid of a node's output; None where it is not known."""
         for each in self._unread(node):
             parents = [parent for parent, _ in each.next_functions]
             if all(parent is None or parent in self._independent for parent in parents):
                 self._independent.add(each)
             else:
                 self._grids[each] = self._read(each)
-        return self._grids.get(node)
+        parent = self._parent(node, output)
+        return None if parent is None else parent.grid
 
     def _unread(self, node: Any) -> Iterator[Any]:
         """Yield what is not read yet of all that a node is computed from, each after its parents."""
@@ -152,28 +235,44 @@ class _GraphReader:
             waiting += [(parent, False) for parent, _ in each.next_functions]
 
     def _read(self, node: Any) -> Grid | None:
-        read = STEPS.get(re.sub(r"Backward\d*$", "", node.name()))
+        step = re.sub(r"Backward\d*$", "", node.name())
+        read = STEPS.get(step)
         edges = [(each, output) for each, output in node.next_functions if each and each not in self._independent]
+        if step in SAMPLED and len(edges) > 1:
+            # The other ones say which places are read.
+            self.varies = True
+            del edges[1:]
         parents = [parent for edge in edges if (parent := self._parent(*edge)) is not None]
-        if any(each in self.mixed for each, _ in edges):
-            self.mixed.add(node)
+        lost = next((self.lost[each] for each, _ in edges if each in self.lost), None)
+        if lost is not None:
+            self.lost[node] = lost
         if read is None or len(parents) < len(edges):
             return None
+        shape = _shape_of(node)
         try:
-            return read(node, parents, _shape_of(node))
-        except _ContradictionError:
-            self.mixed.add(node)
+            return read(node, parents, shape)
+        except _TurnedError as error:
+            self._pictures.append(Picture(shape[2:], error.frame_in(self._pictures)))
+            return (*parents[0].grid[:2], *_pixels(shape[2], shape[3], 2 * len(self._pictures) - 2))
+        except _LostError as error:
+            self.lost[node] = str(error)
         # What a node has saved may have been changed or freed since, or be another thing in another PyTorch.
         except (RuntimeError, AttributeError, IndexError, ValueError):
             LOGGER.info("%s shows no place", node.name(), exc_info=True)
         return None
 
     def _parent(self, node: Any, output: int) -> Parent | None:
-        """Return one output of a node; its outputs differ in dimensions without places alone."""
+        """Return one output of a node; but for parts of a split they differ in dimensions without places alone."""
         grid = self._grids.get(node)
         if grid is None:
             return None
         shape = _shape_of(node, output)
+        if node.name().startswith("Split"):
+            dim = _index_of(node._saved_dim, len(shape))
+            start = sum(_shape_of(node, before)[dim] for before in range(output))
+            line = _line_of(grid[dim])
+            part = _side(shape[dim], None if line is None else line.at(start))
+            grid = (*grid[:dim], part, *grid[dim + 1 :])
         sides = (side if _has_places(side) else _side(size) for side, size in zip(grid, shape, strict=True))
         return Parent(tuple(sides), shape)
 
@@ -195,7 +294,7 @@ def _index_of(number: int, size: int) -> int:
 def _merge(sides: Sequence[Side]) -> Side | None:
     """Return the places of values that are computed from several; None where they are not known of all.
 
-    Raises _ContradictionError where they are elsewhere.
+    Raises _LostError where they are elsewhere.
     """
     first = sides[0]
     if any([factor.size for factor in side] != [factor.size for factor in first] for side in sides):
@@ -208,7 +307,7 @@ def _merge(sides: Sequence[Side]) -> Side | None:
             continue
         middle = sum(line.first for line in lines) / len(lines)
         if not all(_agree(line, lines[0]) for line in lines):
-            raise _ContradictionError
+            raise _LostError(MIXED)
         if len(lines) < len(factors):
             return None
         merged.append(Factor(factors[0].size, replace(lines[0], first=middle)))
@@ -309,6 +408,32 @@ def _read_resized(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | 
     return _with_lines(parents[0], shape, 2, move)
 
 
+def _read_sampled(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
+    """Return the grid of what is sampled at given places.
+
+    Raises _TurnedError where these are in rows and columns of a turned picture, and _LostError where in none.
+    """
+    shares, sizes = node._saved_grid.detach()[0].double().cpu().numpy(), parents[0].shape[2:]
+    cells = np.array(sizes)
+    # Rows and columns, from -1 to 1 over the sides.
+    places = shares[..., ::-1]
+    at = (places + 1) / 2 * (cells - 1) if node._saved_align_corners else ((places + 1) * cells - 1) / 2
+    down, across = np.indices(at.shape[:2])
+    known = np.stack([down.ravel(), across.ravel(), np.ones(down.size)], 1)
+    steps = np.linalg.lstsq(known, at.reshape(-1, 2), rcond=None)[0]
+    if np.abs(known @ steps - at.reshape(-1, 2)).max() > BENT:
+        raise _LostError(TURNED)
+    (down_by_row, _), (_, across_by_column), (first_row, first_column) = steps.tolist()
+    sideways = np.abs(steps[[1, 0], [0, 1]]) * (np.array(at.shape[1::-1]) - 1)
+    if sideways.max() > BENT or 0 in (down_by_row, across_by_column):
+        lines = [line for side in parents[0].grid[2:] if (line := _line_of(side)) is not None]
+        if len(lines) < 2 or lines[0].axis // 2 != lines[1].axis // 2:
+            raise _LostError(TURNED)
+        raise _TurnedError(steps, shape[2:], lines)
+    moves = [(first_row, down_by_row), (first_column, across_by_column)]
+    return _with_lines(parents[0], shape, 2, lambda number, line, *_: line.at(*moves[number]))
+
+
 def _read_padded(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
     """Return the grid of a map with margins, of which negative ones are cut off."""
     margins = node._saved_pad if hasattr(node, "_saved_pad") else node._saved_padding
@@ -345,9 +470,22 @@ def _read_flip(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | Non
     return _replaced(parents[0], shape, dims, lambda line, cells: line.at(cells - 1, -1))
 
 
+def _read_rotated(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
+    """Return the grid of a map that was turned by right angles, from its first dimension to its second one."""
+    one, other = (_index_of(dim, len(shape)) for dim in node._saved_dims)
+    turns = _with_sign(node._saved_k) % 4
+    flipped = {0: [], 1: [other], 2: [one, other], 3: [one]}[turns]
+    grid = _replaced(parents[0], parents[0].shape, flipped, lambda line, cells: line.at(cells - 1, -1))
+    if grid is None or turns % 2 == 0:
+        return grid
+    sides = list(grid)
+    sides[one], sides[other] = sides[other], sides[one]
+    return tuple(sides)
+
+
 def _read_split(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    """Return the grid of a part of the channels."""
-    return _replaced(parents[0], shape, [_index_of(node._saved_dim, len(shape))], lambda *_: None)
+    """Return the grid of the first part of a split."""
+    return _replaced(parents[0], shape, [_index_of(node._saved_dim, len(shape))], lambda line, _: line)
 
 
 def _read_picked(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
@@ -424,6 +562,8 @@ RESIZED = (
     "UpsampleNearest2D UpsampleNearestExact2D UpsampleBilinear2D UpsampleBilinear2DAa UpsampleBicubic2D "
     "UpsampleBicubic2DAa AdaptiveAvgPool2D AdaptiveMaxPool2D PixelShuffle PixelUnshuffle"
 )
+SAMPLED = ("GridSampler2D",)
+"""Nodes whose first input is read at places that the second one says."""
 PADDED = "ConstantPadNd ReflectionPad2D ReplicationPad2D"
 REDUCED = "Mean Sum Amax Amin Max Min Var Std LinalgVectorNorm Norm"
 PRODUCTS = "Addmm Mm Linear"
@@ -432,12 +572,15 @@ STEPS: dict[str, Reading] = {
     **dict.fromkeys(RESHAPED.split(), _read_reshaped),
     **dict.fromkeys(WINDOWS.split(), _read_window),
     **dict.fromkeys(RESIZED.split(), _read_resized),
+    **dict.fromkeys(SAMPLED, _read_sampled),
     **dict.fromkeys(PADDED.split(), _read_padded),
     **dict.fromkeys(REDUCED.split(), _read_reduced),
     **dict.fromkeys(PRODUCTS.split(), _read_product),
     "Slice": _read_slice,
     "Flip": _read_flip,
+    "Rot90": _read_rotated,
     "Split": _read_split,
+    "SplitWithSizes": _read_split,
     "Index": _read_picked,
     "IndexSelect": _read_picked,
     "Cat": _read_joined,

@@ -9,7 +9,7 @@ an encoder are followed from its cells, one by one.
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -36,9 +36,10 @@ from sightglass.explain.evidence.marks import (
     plant,
     undone,
 )
-from sightglass.explain.evidence.placing import UNREAD, measure_views
+from sightglass.explain.evidence.placing import BENT, UNREAD, TracedCalls, measure_views
 from sightglass.explain.evidence.survey import (
     MAX_PREFIX,
+    MAX_VIEWS,
     AttentionModule,
     Size,
     Survey,
@@ -46,7 +47,6 @@ from sightglass.explain.evidence.survey import (
     split_tokens,
     survey,
 )
-from sightglass.explain.evidence.traced import trace
 from sightglass.models.adapter import Adapter
 from sightglass.models.layers import WHOLE, Cover, Layer, Layout, cells_of, channels_first, has_axes
 from sightglass.models.picture_functions import PLACES
@@ -112,21 +112,18 @@ class _Trial:
         self.refused: set[int] = set()  # numbers of tokens that are no grid
         self.layers: dict[str, Layer] = {}
         self.notes = {**survey.notes}
+        self.turned: set[str] = set()  # layers whose rows and columns the graph shows to be none of the input
 
     def measure(self) -> Survey:
         """Return the survey with its layers and its default layer as measured."""
-        outputs_by_path: dict[str, Tensor] = {}
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
         paths = [layer.path for layer in self.survey.short]
-        watched = {*self.layouts, *paths}
-        # What a pass writes into is put back before the gradients.
-        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, outputs_by_path.__setitem__):
-            # No leaf, which a forward could not write into.
-            tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
-            outputs, plain = self._pass(tensor, first)
-        traced = trace(outputs_by_path, tensor)
-        recorded = {path: output for path, output in outputs_by_path.items() if path in paths}
-        del outputs_by_path
+        outputs, plain, calls, tensor = self._record({*self.layouts, *paths}, first)
+        traced = TracedCalls(calls, tensor)
+        self.turned = {path for path in calls if traced.turns(path) or traced.bends(path)}
+        parallel = [path for path, outputs in calls.items() if _are_parallel(outputs)]
+        recorded = {path: of[-1] for path, of in calls.items() if path in paths}
+        del calls
         few = self._run(SOME, first, plain)
         lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
         missing = {path: self.layouts[path] for path in lacking if not f"{path}.".startswith(self.adapter.encoder)}
@@ -144,9 +141,8 @@ class _Trial:
         # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
         for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
             self._locate(path, *few)
-        self._settle(few, first, recorded, traced.covers)
-        for path in traced.mixed & self.layers.keys():
-            self.notes[path] = f"{path} puts several places of the picture into each cell: its map shows them as one."
+        self._settle(few, first, recorded, traced.covers())
+        self._place_by_graph(traced, parallel)
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
@@ -160,11 +156,28 @@ class _Trial:
             unplaced=tuple(path for path in outside if path not in layers),
             inferred=tuple(self.notes.keys() & layers.keys()),
             notes=self.notes,
+            varies=traced.varies,
         )
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         if row is None or row.grad_fn is None or not len(row):
             return measured
         return self._choose_default(measured, recorded, row)
+
+    def _record(
+        self, watched: Collection[str], layouts: Mapping[str, Sequence[Layout]]
+    ) -> tuple[Any, Values, dict[str, list[Tensor]], Tensor]:
+        """Return what `_pass` returns, with its graph, what watched layers returned by call, and the graph's input."""
+        calls: dict[str, list[Tensor]] = {}
+
+        def note(path: str, output: Tensor) -> None:
+            calls.setdefault(path, []).append(output)
+
+        # What a pass writes into is put back before the gradients.
+        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, note):
+            # No leaf, which a forward could not write into.
+            tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
+            outputs, plain = self._pass(tensor, layouts)
+        return outputs, plain, calls, tensor
 
     def _settle(
         self,
@@ -186,10 +199,30 @@ class _Trial:
             return
         grids = {path: layouts[path] for path, layer in self.layers.items() if layer.layout == "nchw"}
         found = margins(*self._run(range(len(PLACES)), grids, within=self._smallest_crop()))
-        if found.turned:
+        if found.turned and not self.turned:
             self.notes[""] = "Its forward turns the picture, which maps of its layers do not undo."
         self.layers |= found.moved
         self.tokens = {count: self.layers.get(layer.path, layer) for count, layer in self.tokens.items()}
+
+    def _place_by_graph(self, traced: TracedCalls, parallel: Sequence[str]) -> None:
+        """Place layers in turned pictures, and those that run on several; note on others why their maps lie elsewhere.
+
+        `parallel`: paths of layers that run several times, none of them on what another one returned.
+        """
+        for path in self.layers:
+            # What marks show as rows for columns is a turn, too.
+            placed = traced.place(self.every[path]) if traced.turns(path) else None
+            if path in parallel and (calls := traced.place_calls(self.every[path])) is not None:
+                placed = calls
+            if placed is not None:
+                self.layers[path] = placed
+                self.notes.pop(path, None)
+            elif traced.bends(path):
+                self.notes[path] = BENT.format(path=path)
+            elif traced.mixes(path):
+                self.notes[path] = (
+                    f"{path} puts several places of the picture into each cell: its map shows them as one."
+                )
 
     @torch.no_grad()
     def _trace(self, path: str, plain: Values) -> bool:
@@ -363,6 +396,8 @@ class _Trial:
             contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
             # Cross-attention of as many queries is traced, too, but moves to other places.
             contradicted |= bool(self.adapter.encoder) and misfit == math.inf
+            # A turned picture puts them elsewhere.
+            contradicted &= path not in self.turned
             if misfit > UNCOUNTED / EXACT if unknown else contradicted:
                 self.refused.add(shape[1])
                 return False
@@ -451,6 +486,14 @@ class _Trial:
         else:
             moved = name == "RollBackward0" and node._saved_dims != (1,)
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
+
+
+def _are_parallel(outputs: Sequence[Tensor]) -> bool:
+    """Return whether a layer's several outputs are alike, and none is computed from another one."""
+    if not 1 < len(outputs) <= MAX_VIEWS or len({output.shape for output in outputs}) > 1:
+        return False
+    nodes = {output.grad_fn for output in outputs}
+    return not any((nodes - {node}) & _ancestors(node) for node in nodes if node is not None)
 
 
 def _coarser(values: Tensor) -> Tensor:

@@ -98,12 +98,18 @@ def _check(evidence: Evidence, method: Method) -> None:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
 
 
+def _covers_input(layer: Layer) -> bool:
+    """Return whether a layer's only grid lies over the whole input, or leaves out its ends alone."""
+    is_straight = layer.frame is None and not layer.views
+    return is_straight and (layer.cover == WHOLE or layer.keeps_cells)
+
+
 def _check_full_grad(evidence: Evidence) -> None:
     """Raise ModelProblem for a model that FullGrad cannot explain."""
     loaded = evidence.loaded
     if not task_of(loaded.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
-    aside = (path for path, layer in loaded.survey.by_path.items() if layer.cover != WHOLE and not layer.keeps_cells)
+    aside = (path for path, layer in loaded.survey.by_path.items() if not _covers_input(layer))
     for path in (*aside, *loaded.survey.unplaced):
         if isinstance(loaded.adapter.module.get_submodule(path), (nn.Conv2d, nn.BatchNorm2d)):
             raise ModelProblem(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.tasks import task_of
-from sightglass.models.layers import add_resized, spread
+from sightglass.models.layers import add_resized, spread, straighten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,16 +223,16 @@ class Method:
         if self.at_layers or self.weighed:
             evidence.locate()
         if self.family in ("library", "path"):
-            self._require_one_view(evidence.layers)
+            self._require_plain_input(evidence.layers)
         raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
         # Maps of attention are where their keys are.
         return raw if self.family == "attention" else _place(raw, evidence.layers)
 
-    def _require_one_view(self, layers: Sequence[Layer]) -> None:
-        if any(layer.views for layer in layers):
-            raise ModelProblem(
-                f"{self.name} cannot be made of a forward that makes several pictures of one: use LayerCAM or HiResCAM."
-            )
+    def _require_plain_input(self, layers: Sequence[Layer]) -> None:
+        does = "makes several pictures of one" if any(layer.views for layer in layers) else ""
+        does = "turns the picture" if any(layer.frame for layer in layers) else does
+        if does:
+            raise ModelProblem(f"{self.name} cannot be made of a forward that {does}: use LayerCAM or HiResCAM.")
 
 
 def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
@@ -247,7 +247,10 @@ def _place(raw: RawMaps, layers: Sequence[Layer]) -> RawMaps:
 
 def _on_input(maps: Tensor, layer: Layer | None) -> Tensor:
     """Return a layer's maps on an even grid over the input, or on its own whose place `Geometry.covers` says."""
-    return maps if layer is None or layer.keeps_cells else spread(maps, layer.cover)
+    if layer is None or layer.keeps_cells:
+        return maps
+    even = spread(maps, layer.cover)
+    return even if layer.frame is None else straighten(even, layer.frame)
 
 
 def place_views(maps: Sequence[Tensor], layers: Sequence[Layer]) -> dict[str, Tensor]:

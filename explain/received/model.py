@@ -418,9 +418,9 @@ class ReceivedPass:
         """Return the gradients of the targets' scalars, by layer and target."""
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
 
-    def locate(self, picture: int) -> tuple[Layer, ...]:
-        """Return the layers where they lie in one of the pictures; raises ModelProblem."""
-        return cast("tuple[Layer, ...]", self._ask("locate", picture))
+    def locate(self, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
+        """Return the layers where they lie in one of the pictures, and notes on them; raises ModelProblem."""
+        return cast("tuple[tuple[Layer, ...], Mapping[str, str]]", self._ask("locate", picture))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:
         """Return a scalar's gradient at each layer.

@@ -26,7 +26,7 @@ from sightglass.models.geometry import ModelInput
 from sightglass.models.load import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -187,8 +187,8 @@ class _Answers:
             outputs, has_weight = replace(outputs, weight=None), True
         return recorded, _as_data(outputs), dict(evidence.calls), has_weight
 
-    def locate(self, number: int, picture: int) -> tuple[Layer, ...] | None:
-        """Return the layers where they lie in one of the pictures, None as `gradients`."""
+    def locate(self, number: int, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]] | None:
+        """Return the layers where they lie in one of the pictures and notes on them, None as `gradients`."""
         evidence = self._passes.get(number)
         return None if evidence is None else evidence.located(picture)
 

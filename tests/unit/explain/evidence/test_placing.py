@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torchvision import transforms
 from torchvision.models import resnet18
+from torchvision.transforms import functional
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
@@ -152,6 +153,14 @@ def brighter_half(x: Tensor) -> Tensor:
     return left if left.mean() > right.mean() else right
 
 
+def crop_reddest(x: Tensor) -> Tensor:
+    """Cut out a window around what is reddest, as hard attention does."""
+    red = F.avg_pool2d(x[:, 0] - x[:, 1], 15, 1, 7)[0]
+    y, x0 = divmod(int(red.argmax()), x.shape[3])
+    top, left = (min(max(place - 32, 0), 64) for place in (y, x0))
+    return x[:, :, top : top + 64, left : left + 64]
+
+
 CONTENT = {
     "brighter half": (brighter_half, (0, 0, 64, 0)),
     "darker half": (lambda x: -brighter_half(-x), (0, 0, 0, 64)),
@@ -160,6 +169,9 @@ CONTENT = {
     "crop without resizing": (crop_foreground, (24, 40, 48, 16)),
     "face left": (face_left, (0, 0, 64, 0)),
     "zoom": (zoom, (30, 0, 50, 0)),
+    "around the reddest": (crop_reddest, (0, 0, 8, 0)),
+    "turned": (turn_around, (0, 0, 16, 0)),
+    "transposed": (lambda x: x.mT if x[..., :8].abs().max() < 0.01 else x, (0, 0, 16, 0)),
 }
 
 
@@ -249,17 +261,54 @@ def test_small_network_of_digits() -> None:
     assert not result.heatmaps[0].at_input[[0, 1, 2, -1, -2]].any()
 
 
-@pytest.mark.parametrize("degrees", [10, 20])
-def test_turned_pictures_are_said(degrees: int) -> None:
+def turned_by(degrees: float) -> Callable[[Tensor], Tensor]:
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     theta = torch.tensor([[cosine, -sine, 0], [sine, cosine, 0]])[None]
+    return lambda x: F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
-    def turn(x: Tensor) -> Tensor:
-        return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
 
+def turned_by_brightness(x: Tensor) -> Tensor:
+    """Turn each picture by another angle, as spatial transformers do."""
+    angle = 20 * x.mean((1, 2, 3)) - 4
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    theta = torch.stack([torch.stack([cosine, -sine, zero], 1), torch.stack([sine, cosine, zero], 1)], 1)
+    return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
+
+
+TURNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "10 degrees": turned_by(10),
+    "40 degrees": turned_by(40),
+    "torchvision's": lambda x: functional.rotate(x, 30, functional.InterpolationMode.BILINEAR),
+    "by brightness": turned_by_brightness,
+    "a quarter": lambda x: x.rot90(1, (2, 3)),
+    "transposed": lambda x: x.mT,
+    "three quarters": lambda x: turned_by(10)(x.rot90(3, (2, 3))),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_turned_pictures(name: str) -> None:
+    """The map is turned back, onto the red square."""
     torch.manual_seed(0)
-    result = explained(Explainer(Framed(turn).eval(), preprocess={"size": [128, 128]}), (40, 88))
-    assert "Its forward turns the picture, which maps of its layers do not undo." in result.notes
+    explainer = Explainer(Framed(TURNS[name]).eval(), preprocess={"size": [128, 128]})
+    for at in ((44, 84), (80, 40)):
+        result = explained(explainer, at)
+        assert hottest(result) == pytest.approx(at, abs=4.5)
+        assert not any("inferred" in note or "bends" in note for note in result.notes)
+    with pytest.raises(ModelProblem, match="turns the picture"):
+        result.with_method("scorecam")
+
+
+def bend(x: Tensor) -> Tensor:
+    rows = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    grid = F.affine_grid(rows, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid * grid.abs(), align_corners=False)
+
+
+def test_bent_pictures_are_said() -> None:
+    torch.manual_seed(0)
+    result = explained(Explainer(Framed(bend).eval(), preprocess={"size": [128, 128]}), (40, 88))
+    assert "last lies in a picture that forward bends, which its map does not undo." in result.notes
 
 
 class Interleaved(nn.Module):
@@ -310,12 +359,10 @@ def test_wide_fields_keep_the_place(name: str) -> None:
 @pytest.mark.parametrize(
     ("frame", "border"),
     [
-        pytest.param(turn_around, (0, 0, 16, 0), id="turned by 30 degrees"),
         # No gradient says what is read, and marks in the border change it.
         pytest.param(lambda x: torch.from_numpy(crop_foreground(x).detach().numpy()), (24, 40, 48, 16), id="numpy"),
-        pytest.param(
-            lambda x: x.transpose(2, 3) if x[..., :8].abs().max() < 0.01 else x, (0, 0, 16, 0), id="transposed"
-        ),
+        # Each line is cut from another place, which no graph of tensors says.
+        pytest.param(lambda x: bend(x).detach() if x[..., :8].abs().max() < 0.01 else x, (0, 0, 16, 0), id="bent"),
     ],
 )
 def test_no_place_in_this_picture(frame: Callable[[Tensor], Tensor], border: tuple[int, int, int, int]) -> None:
@@ -373,6 +420,49 @@ def test_views(name: str, kind: type[Viewed]) -> None:
     assert hottest(gradcam) == pytest.approx(at, abs=4.5)
     with pytest.raises(ModelProblem, match="makes several pictures of one"):
         gradcam.with_method("scorecam")
+
+
+LOOPS: dict[str, Callable[[Tensor], Sequence[Tensor]]] = {
+    "quarters": lambda x: [part for half in x.chunk(2, 2) for part in half.chunk(2, 3)],
+    "five crops": lambda x: [x[..., y : y + 96, z : z + 96] for y, z in CROPS],
+    "mirrors": lambda x: [x, x.flip(3), x.flip(2)],
+    "turns": lambda x: [x.rot90(number, (2, 3)) for number in range(4)],
+}
+
+
+class Looped(Framed):
+    """Runs its layers on one view after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = LOOPS[self.name](x)
+        return torch.stack([self.head(self.last(self.stem(view)).mean((2, 3))) for view in views]).mean(0)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(nn.Identity())
+        self.name = name
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_views_one_after_the_other(name: str) -> None:
+    """The maps of all calls are each in its place, and added up; HiResCAM's are plain autograd's."""
+    torch.manual_seed(0)
+    net = Looped(name).eval()
+    explainer = Explainer(net, preprocess={"size": [128, 128]})
+    for at in ((40, 88), (84, 40)):
+        result = explainer(picture(128, 128, at) - 1e-4, **OPTIONS)
+        assert hottest(result) == pytest.approx(at, abs=4.5)
+        assert not any("runs" in note for note in result.notes)
+        assert result.evidence.current
+    calls: list[Tensor] = []
+    handle = net.last.register_forward_hook(lambda *call: calls.append(call[2]))
+    score = net(result.evidence.tensor.requires_grad_())[0, 0]
+    handle.remove()
+    maps = [(slope * value).sum(1)[0] for slope, value in zip(torch.autograd.grad(score, calls), calls, strict=True)]
+    for view, plain in enumerate(maps):
+        found = (
+            result.evidence.activations[view] * result.evidence.gradients([result.heatmaps[0].target])[view][0].values
+        )
+        assert torch.allclose(found.sum(1)[0], plain.detach(), atol=1e-6)
 
 
 class TokensOf(Framed):

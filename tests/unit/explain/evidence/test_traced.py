@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,8 +54,23 @@ def turned_linear(x: Tensor) -> Tensor:
     return F.linear(x.permute(0, 2, 3, 1), weights).permute(0, 3, 1, 2)
 
 
+def sampled(*theta: float, aligns: bool = False) -> nn.Module:
+    """Read the picture at the places of an affine map, as a spatial transformer does."""
+    rows = torch.tensor(theta).view(1, 2, 3)
+
+    def read(x: Tensor) -> Tensor:
+        grid = F.affine_grid(rows, [1, x.shape[1], 30, 40], align_corners=aligns)
+        return F.grid_sample(x, grid, align_corners=aligns)
+
+    return Do(read)
+
+
 STEPS: dict[str, Callable[[], list[nn.Module]]] = {
     "unpadded": lambda: [conv(4, 3), nn.BatchNorm2d(4), nn.ReLU(), conv(4, 5, inside=4)],
+    "parts": lambda: [Do(lambda x: x.chunk(3, 3)[1].split([20, 28], 2)[1]), conv(4, 3), nn.ReLU()],
+    "part": lambda: [Do(lambda x: x.chunk(3, 3)[2])],
+    "zoomed": lambda: [sampled(0.5, 0, 0.25, 0, 0.4, -0.1), conv(4, 3, padding=1)],
+    "zoomed and mirrored": lambda: [sampled(-0.5, 0, 0.25, 0, 0.4, -0.1, aligns=True), conv(4, 3)],
     "unpadded strides": lambda: [conv(4, 3, stride=2), nn.ReLU(), conv(4, 5, inside=4, stride=2)],
     "valid": lambda: [conv(4, 3, padding="valid"), nn.AvgPool2d(3, 1), conv(4, 3, inside=4, stride=2)],
     "dilation": lambda: [conv(4, 3, dilation=3), nn.ReLU(), conv(4, 3, inside=4, padding=1)],
@@ -118,6 +134,57 @@ def test_cells_are_where_their_gradients_are(name: str) -> None:
             assert expected == pytest.approx(middle, abs=0.51 if name in UNEVEN else 0.01)
 
 
+TURN = (0.966, -0.259, 0.0, 0.259, 0.966, 0.0)
+"""By 15 degrees."""
+
+
+@pytest.mark.parametrize("theta", [TURN, (0.0, -1.0, 0.0, 1.0, 0.0, 0.0), (0.4, 0.1, 0.2, -0.3, 0.5, 0.1)])
+@pytest.mark.parametrize("aligns", [False, True])
+def test_cells_of_turned_pictures_are_where_their_gradients_are(theta: tuple[float, ...], aligns: bool) -> None:
+    net = nn.Sequential(nn.AvgPool2d(2), sampled(*theta, aligns=aligns), conv(2, 3), nn.AvgPool2d(2))
+    with torch.no_grad():
+        net[2].weight.fill_(1 / 9)
+    pixels, output, shown = traced(net)
+    cover, frame = np.array(shown.covers["last"]), np.array(shown.frames["last"])
+    for cell in [(7, 9), (5, 8)]:
+        (slope,) = torch.autograd.grad(output[0, :, cell[0], cell[1]].sum(), pixels, retain_graph=True)
+        shares = slope.abs().sum((0, 1)).double().numpy()
+        middle = [np.average(np.arange(n) + 0.5, weights=shares.sum(1 - axis)) / n for axis, n in enumerate(SIZE)]
+        y, x = 2 * (((np.array(cell) + 0.5) / output.shape[2:]) - cover[:, 1]) / cover[:, 0] - 1
+        found = (frame @ (x, y, 1) + 1) / 2
+        assert found[::-1] == pytest.approx(np.array(middle), abs=0.005)
+
+
+def test_bent_pictures_have_no_rows() -> None:
+    def bend(x: Tensor) -> Tensor:
+        grid = F.affine_grid(torch.tensor([[[1.0, 0, 0], [0, 1, 0]]]), list(x.shape), align_corners=False)
+        return F.grid_sample(x, grid * grid.abs(), align_corners=False)
+
+    assert traced(nn.Sequential(Do(bend), conv(3, 3), nn.ReLU()))[2] == Traced(turned={"last"})
+
+
+class Localised(nn.Module):
+    """Reads the picture where a network of its own says: a spatial transformer (Jaderberg et al. 2015)."""
+
+    def __init__(self, *theta: float) -> None:
+        super().__init__()
+        self.find = nn.Linear(3, 6)
+        nn.init.zeros_(self.find.weight)
+        self.find.bias.data = torch.tensor(theta)
+
+    def forward(self, x: Tensor) -> Tensor:
+        theta = self.find(x.mean((2, 3))).view(-1, 2, 3)
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        return F.grid_sample(x, grid, align_corners=False)
+
+
+def test_places_that_depend_on_the_picture_are_said_to_vary() -> None:
+    assert traced(nn.Sequential(Localised(*TURN), conv(3, 3)))[2].varies
+    shown = traced(nn.Sequential(Localised(0.5, 0, 0, 0, 0.5, 0), nn.ReLU()))[2]
+    assert np.array(shown.covers["last"]) == pytest.approx(np.array([(2.0, -0.5), (2.0, -0.5)]))
+    assert shown.varies
+
+
 @pytest.mark.parametrize(
     ("step", "is_mixed"),
     [
@@ -133,7 +200,7 @@ def test_cells_are_where_their_gradients_are(name: str) -> None:
 )
 def test_what_the_graph_does_not_show(step: Callable[[Tensor], Tensor], is_mixed: bool) -> None:
     shown = traced(nn.Sequential(conv(3, 3), Do(step), nn.ReLU()))[2]
-    assert shown == Traced({}, {"last"} if is_mixed else set())
+    assert shown == Traced(mixed={"last"} if is_mixed else set())
 
 
 def test_strides_with_full_padding_lie_evenly() -> None:
