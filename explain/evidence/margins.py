@@ -15,6 +15,8 @@ FIRST, LATER = 0.75, 1.0
 
 Convolutions put marks aside at random, the deeper the more.
 """
+OUTSIDE = 0.95
+"""Cells of a grid that may lie outside of the input and are drawn where they are; more are a margin's."""
 NEAR = 0.7
 """Cells that an end may be beside its place where a graph shows it."""
 
@@ -49,8 +51,8 @@ class Margins:
             cover = self._cover(layer)
             if cover == layer.cover:
                 continue
-            leaves_out = layer.path not in cropped and all(scale >= 1 for scale, _ in cover)
-            keeps_cells = leaves_out and cover in traced.values()
+            keeps_cells = layer.path not in cropped and cover in traced.values()
+            keeps_cells &= _shows_all_cells(cover, layer.shape[1:])
             self.moved[layer.path] = replace(layer, cover=cover, keeps_cells=keeps_cells)
 
     @property
@@ -93,6 +95,12 @@ def _is_near(cover: Cover, other: Cover, cells: tuple[int, int]) -> bool:
     """Return whether both ends of each side of a grid (h, w) are at the same places, to `NEAR` of its cells."""
     aside = np.abs(ends_of(cover) - ends_of(other)) * np.array(cells)[:, None]
     return bool((aside <= NEAR).all())
+
+
+def _shows_all_cells(cover: Cover, cells: tuple[int, int]) -> bool:
+    """Return whether no whole cell of a grid (h, w) is outside of the input, and it is not mirrored."""
+    outside = [max(start, 1 - start - scale) * count for (scale, start), count in zip(cover, cells, strict=True)]
+    return max(outside) < OUTSIDE and all(scale > 0 for scale, _ in cover)
 
 
 def sources(recorded: Mapping[str, Tensor]) -> dict[str, str]:

@@ -7,7 +7,6 @@ much. A layer behind a step that is not in these tables, such as attention, has 
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,6 @@ from torch import Tensor
 from sightglass.models.layers import Cover, Frame
 
 LOGGER = logging.getLogger(__name__)
-AGREEING = 1e-6
-"""Largest relative difference of the strides of two branches that are added up."""
 UNSIGNED = 2**64
 """What autograd adds to a negative number that it saves."""
 BENT = 0.5
@@ -305,19 +302,20 @@ def _merge(sides: Sequence[Side]) -> Side | None:
         if not lines:
             merged.append(factors[0])
             continue
-        middle = sum(line.first for line in lines) / len(lines)
-        if not all(_agree(line, lines[0]) for line in lines):
+        size = factors[0].size
+        if not all(_agree(line, lines[0], size) for line in lines):
             raise _LostError(MIXED)
         if len(lines) < len(factors):
             return None
-        merged.append(Factor(factors[0].size, replace(lines[0], first=middle)))
+        step, first = (sum(values) / len(lines) for values in zip(*((of.step, of.first) for of in lines), strict=True))
+        merged.append(Factor(size, Line(lines[0].axis, step, first)))
     return tuple(merged)
 
 
-def _agree(line: Line, other: Line) -> bool:
-    """Return whether two lines have the same cells, aside by less than one."""
-    is_alike = line.axis == other.axis and math.isclose(line.step, other.step, rel_tol=AGREEING)
-    return is_alike and abs(line.first - other.first) < abs(line.step)
+def _agree(line: Line, other: Line, size: int) -> bool:
+    """Return whether so many cells of two lines are at the same places, aside by less than one at both ends."""
+    apart = [abs(line.first + line.step * end - other.first - other.step * end) for end in (0, size - 1)]
+    return line.axis == other.axis and max(apart) < abs(line.step)
 
 
 def _read_alike(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:

@@ -161,16 +161,28 @@ def score_of(logits: Tensor, scores: Tensor, target: Any) -> Tensor:
     return logits.flatten()[number if best.sum() > 1 and best[number] else scores.argmax()]
 
 
+def cells_among(count: int, more: int) -> Iterator[Tensor]:
+    """Yield which of so many tokens may be cells, bool (count,), where `more` of them have no place.
+
+    These stand first, in the middle or last, or one first and the others last.
+    """
+    for start in (0, (count - more) // 2, count - more):
+        cells = torch.ones(count, dtype=torch.bool)
+        cells[start : start + more] = False
+        yield cells
+    if more > 1:
+        cells = torch.zeros(count, dtype=torch.bool)
+        cells[1 : 1 + count - more] = True
+        yield cells
+
+
 def closest(values: Tensor, slope: Tensor, heatmap: Heatmap) -> tuple[float, int, Tensor]:
     """Return the map's least difference from plain autograd's, the axis of channels, and the latter, by token."""
     raw, found = torch.from_numpy(np.sort(heatmap.raw[0].ravel())).double(), [(float("inf"), 1, values)]
     for axis in (1, values.ndim - 1):
         tokens, slopes = (each.movedim(axis, -1).flatten(0, -2).double() for each in (values, slope))  # (places, C)
         more = len(tokens) - len(raw)
-        # Tokens of no place stand first, in the middle or last.
-        for start in (0, len(raw) // 2, len(raw)) if more >= 0 else ():
-            cells = torch.ones(len(tokens), dtype=torch.bool)
-            cells[start : start + more] = False
+        for cells in cells_among(len(tokens), more) if more >= 0 else ():
             own = (tokens * (slopes if heatmap.method == "hirescam" else slopes[cells].mean(0))).sum(-1)
             # Any positive multiple is the same map: a score may be a logarithm of what the module returns.
             own *= raw.abs().max() / own[cells].abs().max().clamp_min(1e-30)

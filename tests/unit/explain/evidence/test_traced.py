@@ -203,6 +203,17 @@ def test_what_the_graph_does_not_show(step: Callable[[Tensor], Tensor], is_mixed
     assert shown == Traced(mixed={"last"} if is_mixed else set())
 
 
+def test_branches_of_other_strides_by_rounding() -> None:
+    """What was made coarser and finer again has other cells where the sizes are odd: less than one aside."""
+    coarse = nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), nn.Upsample((15, 15), mode="bilinear"))
+    joined = nn.Sequential(nn.AdaptiveAvgPool2d(15), Branches(nn.Identity(), coarse))
+    assert not traced(joined)[2].mixed
+    added = nn.Sequential(nn.AdaptiveAvgPool2d(15), Branches(nn.Identity(), coarse, adds=True))
+    (down, across) = traced(added)[2].covers["last"]
+    # The coarse branch's 8 cells of two each are stretched over 16 of 15: the mean of both lies half as far beside.
+    assert (down, across) == (pytest.approx((0.9677, 0), abs=1e-3),) * 2
+
+
 def test_strides_with_full_padding_lie_evenly() -> None:
     """As all tools draw them; by the arithmetic cells are up to half a one aside."""
     layers = [conv(4, 7, stride=2, padding=3), nn.MaxPool2d(3, 2, 1), conv(4, 3, inside=4, stride=3, padding=1)]
