@@ -279,8 +279,8 @@ class Explainer:
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
-        if self._is_model_input(source):
-            image, options = Image.of_tensor(source), options | {"preprocessing": READY}
+        if self._is_model_input(source, said=options.get("preprocessing") == READY):
+            image, options = Image.of_tensor(self._channels_first(source)), options | {"preprocessing": READY}
             return replace(image, notes=(*image.notes, AS_INPUT)), self.options(options, question)
         if bgr and not isinstance(source, np.ndarray):
             raise ModelProblem(
@@ -304,15 +304,26 @@ class Explainer:
         channels = self.loaded.adapter.channels
         return Image.open(source, numbers=channels if channels != 3 or self.model.preprocessing.divide_by else 0)
 
-    def _is_model_input(self, source: Any) -> bool:
-        """Return whether a picture is a tensor of the model's input, alone or as a processor returns it."""
+    def _is_model_input(self, source: Any, *, said: bool) -> bool:
+        """Return whether a picture is a tensor of the model's input, alone or as a processor returns it.
+
+        `said`: whether the caller says so, as a float tensor in 0 to 1 may be either.
+        """
         if self._object is None or READY not in self.loaded.adapter.preprocessings:
             return False
         if isinstance(source, Mapping):
             return "pixel_values" in source
         if not isinstance(source, torch.Tensor) or not source.is_floating_point():
             return False
-        return not self._prepares or bool(source.min() < 0 or source.max() > 1)
+        return said or not self._prepares or bool(source.min() < 0 or source.max() > 1)
+
+    def _channels_first(self, ready: Any) -> Any:
+        """Return a ready tensor as (C, h, w), also that of a model whose channels are last."""
+        adapter = self.loaded.adapter
+        if not adapter.channels_last or not isinstance(ready, torch.Tensor) or ready.ndim not in (3, 4):
+            return ready
+        first, last = ready.shape[-3], ready.shape[-1]
+        return ready.movedim(-1, -3) if last == adapter.channels != first else ready
 
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""

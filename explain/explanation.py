@@ -37,7 +37,7 @@ from sightglass.explain.trust.support import prove
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import INFERRED, READY
+from sightglass.models.preprocess import INFERRED, READY, UNSTATED_FIT
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
@@ -256,11 +256,11 @@ def _describe_hiding(loaded: LoadedModel, method: Method) -> list[str]:
 
 
 def _describe_model(evidence: Evidence, options: Options) -> tuple[str, ...]:
-    """Return the adapter's notes, without one on a preprocessing where there was none."""
+    """Return the adapter's notes, without those on a preprocessing where there was none."""
     notes = evidence.loaded.adapter.notes
     if options.preprocessing != READY:
         return notes
-    return tuple(note for note in notes if not note.startswith(INFERRED))
+    return tuple(note for note in notes if not note.startswith((INFERRED, UNSTATED_FIT)))
 
 
 def _describe_idle_boxes(evidence: Evidence, options: Options) -> list[str]:

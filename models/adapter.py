@@ -269,6 +269,8 @@ class Adapter:
     """Whether `outputs.part(index)` gives a single picture's outputs of a batch, as `Logits` does."""
     preprocessing: Preprocessing | None = None
     """Input size, mean and std, where a picture is prepared by these alone."""
+    channels_last: bool = False
+    """Whether the caller's model takes (B, h, w, C), as a ready tensor may then be."""
     cell_offsets: tuple[CellOffset, ...] = ()
     """Measured cell offsets of layers off an even grid; `prepare` passes them on."""
     padding: int = 0

@@ -17,8 +17,11 @@ HEADS = ("class", "classes", "class_name", "label", "labels", "name", "names", "
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 """Endings of cells of a table of pictures, whose labels are no list of classes."""
 _SEPARATORS = ",;\t|"
-_NUMBERED = re.compile(r"(\d{1,7})(?:\s*[-:,;|=.)]\s+|[:,;|=)](?=\D)|\s+)(.+)")
+_NUMBERED = re.compile(r"(?P<number>\d{1,7})(?:\s*[-:,;|=.)]\s+|[:,;|=)](?=\D)|\s+)(?P<name>.+)")
 """A line of a list: a number, what separates it, and a name; `1.5 mm` is a name."""
+_NUMBER_FIRST = re.compile(r"(?P<number>\d{1,7})\s*[:;|=\t]\s*(?P<name>\D.*)")
+_NUMBER_LAST = re.compile(r"(?P<name>.*[^\s:,;|=])\s*[:,;|=\t]\s*(?P<number>\d{1,7})")
+"""Lines of a list in any order: a number or a name, a mark, and the other; `zone 1` is a name."""
 Row = Mapping[str, Any]
 """A row of a table by its columns."""
 
@@ -35,19 +38,25 @@ def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
 
     >>> read_lines(["1 cat", "2 dog"])
     {'1': 'cat', '2': 'dog'}
+    >>> read_lines(["cat: 1", "dog: 0"])
+    {'0': 'dog', '1': 'cat'}
     >>> read_lines(["2 door", "4 door"])
     ['2 door', '4 door']
     """
     lines = [line for line in lines if not line.startswith("# ")]
     if len(lines) > 1 and lines[0].lower() in HEADS:
         lines = lines[1:]
-    found = [_NUMBERED.fullmatch(line) for line in lines]
-    numbers = [int(line[1]) for line in found if line]
-    names = [line[2] for line in found if line]
-    # The names of two classes differ: 1 euro and 2 euro are names.
-    if len(names) < len(lines) or len({*names}) < len(names) or not _counts_up(numbers):
-        return [*lines]
-    return dict(zip(map(str, numbers), names, strict=True))
+    in_order, first, last = (_split_lines(lines, form) for form in (_NUMBERED, _NUMBER_FIRST, _NUMBER_LAST))
+    for pairs in (in_order, sorted(first), sorted(last)):
+        # The names of two classes differ: 1 euro and 2 euro are names.
+        if len({name for _, name in pairs}) == len(lines) and _counts_up([number for number, _ in pairs]):
+            return {str(number): name for number, name in pairs}
+    return [*lines]
+
+
+def _split_lines(lines: Sequence[str], form: re.Pattern[str]) -> list[tuple[int, str]]:
+    """Return the number and the name in each line of a form."""
+    return [(int(line["number"]), line["name"]) for line in map(form.fullmatch, lines) if line]
 
 
 def _counts_up(numbers: Sequence[int]) -> bool:

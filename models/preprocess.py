@@ -23,6 +23,8 @@ READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
 INFERRED = "Its preprocessing was inferred"
 """Begins the note on a preprocessing that nobody stated."""
+UNSTATED_FIT = "The file does not say how pictures are resized"
+"""Begins the note on a resizing that nobody stated."""
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
     "trained": "As in training",
@@ -65,6 +67,10 @@ class Preprocessing:
     """Whether shrinking averages all pixels, as Pillow and torchvision do; Keras and TensorFlow do not."""
     crop: str = "centre"
     """`centre`, `square`, `aspect`, `squash` or `letterbox`, as `PreprocessingTable.crop` describes them."""
+    resized: tuple[int, int] | None = None
+    """(h, w) before the crop, as `PreprocessingTable.resized` describes it; None: by `short_side`."""
+    bars: str | None = None
+    """`grey`, `black` or `mean`; None: grey of a letterbox, else black, as of a centre crop."""
     divide_by: float | None = None
     """Divisor of an array's numbers; None: 255 for uint8, 65535 for uint16, 1 for floats."""
     channels_order: str = "rgb"
@@ -105,7 +111,13 @@ class Preprocessing:
             mean=stated.mean or (self.mean if same else (0.0,) * count),
             std=stated.std or (self.std if same else (1.0,) * count),
             **({"short_side": min(size)} if stated.sides else {}) | plain,
+            resized=stated.resized if stated.sides or stated.short_side else stated.resized or self.resized,
         )
+
+    @property
+    def _covers_input(self) -> bool:
+        """Whether `centre` resizes a picture until it just covers the input."""
+        return self.resized == self.size if self.resized else self.short_side == min(self.size)
 
     def table(self) -> PreprocessingTable:
         """Return it as the keys of `weights.preprocessing`."""
@@ -115,19 +127,25 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """Say how a picture is resized: `256 → 224, bilinear`."""
-        size = " × ".join(map(str, dict.fromkeys(self.size)))
+        size = _say_sides(self.size)
+        before = _say_sides(self.resized or (self.short_side,))
         way = {
-            "centre": size if self.short_side == min(self.size) else f"{self.short_side} → {size}",
-            "square": f"squeezed to {self.short_side} → {size}",
+            "centre": size if self._covers_input else f"{before} → {size}",
+            "square": f"squeezed to {before} → {size}",
             "aspect": f"cut to shape → {size}",
             "squash": f"squeezed to {size}",
-            "letterbox": f"{size} with bars",
+            "letterbox": f"{size} with bars" if self.resized in (None, self.size) else f"{before} → {size} with bars",
         }[self.crop]
         rough = "" if self.antialias or self.interpolation == "nearest" else ", no antialias"
         return f"{way}, {self.interpolation}{rough}"
 
 
-_PLAIN = ("short_side", "interpolation", "antialias", "crop", "divide_by", "channels", "range")
+def _say_sides(sides: Sequence[int]) -> str:
+    """Return `224`, or `96 × 128`."""
+    return " × ".join(map(str, dict.fromkeys(sides)))
+
+
+_PLAIN = ("short_side", "interpolation", "antialias", "crop", "bars", "divide_by", "channels", "range")
 """Keys of an operator's table whose values are those of a field."""
 _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
@@ -218,12 +236,23 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     small = _resize(pixels[slice(*part[0]), slice(*part[1])], preprocessing, geometry.scale, window)
     if small.shape[:2] == preprocessing.size:
         return small, geometry
-    # The same grey on the scale of the array.
-    white = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
-    grey = GREY if pixels.dtype == np.uint8 else GREY / 255 * white
-    canvas = np.full((*preprocessing.size, pixels.shape[2]), grey, small.dtype)
+    # The same tone on the scale of the array.
+    white = FULL["uint8"] if pixels.dtype == np.uint8 else preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
+    tones = np.array(bar_tones(preprocessing, way)) / FULL["uint8"] * white
+    canvas = np.empty((*preprocessing.size, pixels.shape[2]), small.dtype)
+    canvas[:] = tones
     canvas[bars_around(geometry, small.shape[:2])] = small
     return canvas, geometry
+
+
+def bar_tones(preprocessing: Preprocessing, way: str) -> tuple[int, ...]:
+    """Return the tone of bars in each channel, of 255."""
+    if preprocessing.bars == "mean":
+        return tuple(round(mean * FULL["uint8"]) for mean in preprocessing.mean)
+    way = preprocessing.crop if way == "trained" else way
+    # As torchvision's CenterCrop, which timm and Transformers follow.
+    usual = "grey" if way == "letterbox" else "black"
+    return (GREY if (preprocessing.bars or usual) == "grey" else 0,) * preprocessing.channels
 
 
 def bars_around(geometry: Geometry, size: Sequence[int]) -> tuple[slice, slice]:
@@ -239,6 +268,7 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
     """
     height, width = shape
     h, w = preprocessing.size
+    frame = preprocessing.resized if way == "trained" else None
     way = preprocessing.crop if way == "trained" else way
     if way == "aspect":
         # Keras's own rounding: whole pixels of the picture are cut out.
@@ -247,25 +277,46 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
         inner, _, window = plan_fit((high, wide), preprocessing, "squash")
         offset = (-y * inner.scale[0], -x * inner.scale[1])
         return replace(inner, original=(height, width), offset=offset), ((y, y + high), (x, x + wide)), window
-    if way == "squash":
-        resized = (h, w)
-    elif way == "letterbox":
-        ratio = min(h / height, w / width)
-        resized = (max(round(height * ratio), 1), max(round(width * ratio), 1))
-    elif way == "crop":
-        ratio = max(h / height, w / width)
-        resized = (max(round(height * ratio), h), max(round(width * ratio), w))
-    elif way == "square":
-        resized = (preprocessing.short_side,) * 2
-    else:
-        short = preprocessing.short_side
-        # int() and not round(): as torchvision's Resize, so that the crop falls on the same pixels.
-        resized = (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
+    resized = _resized_sides(shape, preprocessing, way, frame)
     scale = (resized[0] / height, resized[1] / width)
-    top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
+    top, left = (_cut_before(a, b) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
     window = (max(top, 0), min(top + h, resized[0])), (max(left, 0), min(left + w, resized[1]))
     return geometry, ((0, height), (0, width)), window
+
+
+def _resized_sides(
+    shape: Sequence[int], preprocessing: Preprocessing, way: str, frame: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Return the sides to which a picture (H, W) is resized, before it is cut; `frame`: a stated `resized`."""
+    (height, width), (h, w), short = shape, preprocessing.size, preprocessing.short_side
+    if way == "squash":
+        return h, w
+    if way == "square":
+        return frame or (short, short)
+    if way == "letterbox":
+        return _scale_to(shape, frame or (h, w), max)
+    if way == "crop":
+        ratio = max(h / height, w / width)
+        return max(round(height * ratio), h), max(round(width * ratio), w)
+    if frame is not None:
+        return _scale_to(shape, frame, min)
+    # int() and not round(): as torchvision's Resize, so that the crop falls on the same pixels.
+    return (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
+
+
+def _scale_to(shape: Sequence[int], frame: tuple[int, int], choose: Callable[[float, float], float]) -> tuple[int, int]:
+    """Return the sides of a picture (H, W) that lies in a frame (`choose`: max), or covers it (min).
+
+    Divided and rounded as timm's ResizeKeepRatio, so that the same pixels result.
+    """
+    ratio = choose(shape[0] / frame[0], shape[1] / frame[1])
+    return max(round(shape[0] / ratio), 1), max(round(shape[1] / ratio), 1)
+
+
+def _cut_before(side: int, wanted: int) -> int:
+    """Return the first pixel of a centre crop; below 0 the bar before a side that is too short, as torchvision's."""
+    return round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
 
 
 def letterbox(

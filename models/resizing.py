@@ -12,7 +12,16 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from sightglass.models.geometry import ModelInput
-from sightglass.models.preprocess import FULL, GREY, MAX_RESIZED, READY, Preprocessing, bars_around, normalise, plan_fit
+from sightglass.models.preprocess import (
+    FULL,
+    MAX_RESIZED,
+    READY,
+    Preprocessing,
+    bar_tones,
+    bars_around,
+    normalise,
+    plan_fit,
+)
 
 BITS = 22
 """Binary digits after the point of Pillow's weights, which are whole numbers (src/libImaging/Resample.c)."""
@@ -71,7 +80,8 @@ def fit_on_device(
             _ORDERS[key] = across_first
     small = torch.cat([_resize(chunk, rows, columns, across_first) for chunk in torch.split(planes, CHUNK)])
     if small.shape[2:] != preprocessing.size:
-        canvas = small.new_full((len(small), 3, *preprocessing.size), GREY)
+        canvas = small.new_empty((len(small), 3, *preprocessing.size))
+        canvas[:] = small.new_tensor(bar_tones(preprocessing, way)).view(3, 1, 1)
         canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
         small = canvas
     small = small.flip(1) if preprocessing.channels_order == "bgr" else small

@@ -124,6 +124,11 @@ class PreprocessingTable(Table):
     crop: Literal["centre", "square", "aspect", "squash", "letterbox"] | None = None
     """The middle of the resized short side (torchvision, timm), or of the whole picture squeezed to a square (DeiT);
     the largest window of the input's shape (Keras's smart_resize); the whole picture, squeezed or with bars."""
+    resized: tuple[Side, Side] | None = None
+    """(h, w) before the crop, in place of `short_side`: with `centre` the picture covers this and keeps its shape, with
+    `letterbox` it lies within, with `square` it is squeezed to it."""
+    bars: Literal["grey", "black", "mean"] | None = None
+    """Tone around a picture that is smaller than the input; None: grey of `letterbox`, else black."""
     transforms: str | None = None
     """Name of a transform that states the rest: `train.py:transform`."""
     function: Annotated[Any, BeforeValidator(_only_in_python)] = None

@@ -51,7 +51,7 @@ def readings(loaded: LoadedModel, image: Image) -> tuple[Reading, ...]:
     ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
     ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
     ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
-    ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
+    ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size), resized=None)}
     first, *others = _run(loaded, image, {f"as it is now, resized by {now.interpolation}": now} | ways)
     # Those first that change the answer most.
     others.sort(key=lambda way: -float((way.scores - first.scores).abs().sum()))
@@ -91,7 +91,9 @@ def _find_own(loaded: LoadedModel) -> Preprocessing | None:
 
 def _resized(now: Preprocessing, side: int) -> Preprocessing:
     """Return a preprocessing to squares of a side, with as much cut off as before."""
-    return replace(now, size=(side, side), short_side=round(now.short_side * side / min(now.size)))
+    short = round(now.short_side * side / min(now.size))
+    before = now.resized and (round(now.resized[0] * side / now.size[0]), round(now.resized[1] * side / now.size[1]))
+    return replace(now, size=(side, side), short_side=short, resized=before)
 
 
 def _run(loaded: LoadedModel, image: Image, ways: Mapping[str, Preprocessing]) -> list[_Way]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from contextlib import suppress
 from functools import cache
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,24 +171,37 @@ def weights_preprocessing(weights: WeightsEnum) -> Preprocessing:
 
 
 def timm_preprocessing(module: nn.Module) -> Preprocessing:
-    """Return the preprocessing of timm's evaluation transform, pixel by pixel."""
+    """Return the preprocessing of timm's evaluation transform, pixel by pixel, for the size that it was built for."""
     from timm.data.config import resolve_model_data_config
 
     config: dict[str, Any] = resolve_model_data_config(module)
-    size = config["input_size"][1:]
-    return Preprocessing(
-        size=size,
-        short_side=int(min(size) / config["crop_pct"]),
-        mean=config["mean"],
-        std=config["std"],
-        interpolation=config["interpolation"],
-        crop={"squash": "squash", "border": "letterbox"}.get(config["crop_mode"], "centre"),
-    )
+    # A network built with `img_size` keeps the configuration of its weights.
+    patches = getattr(module, "patch_embed", None)
+    built_for = getattr(patches, "img_size", None) if getattr(patches, "strict_img_size", True) else None
+    size = tuple(built_for or config["input_size"][1:])
+    fit = timm_fit(size, config["crop_pct"], config["crop_mode"])
+    return Preprocessing(size, mean=config["mean"], std=config["std"], interpolation=config["interpolation"], **fit)
 
 
-def usual_preprocessing(library: str, name: str, module: nn.Module) -> Preprocessing:
-    """Return the preprocessing that an architecture's published weights were trained with."""
-    return timm_preprocessing(module) if library == "timm" else weights_preprocessing(default_weights(name))
+def timm_fit(size: tuple[int, int], share: float, mode: str | None) -> dict[str, Any]:
+    """Return the keys by which timm's evaluation transform fits a picture to an input (h, w).
+
+    `share` is timm's `crop_pct`, `mode` its `crop_mode`: anything else than `squash` and `border` is a centre crop.
+    """
+    frame = (math.floor(size[0] / share), math.floor(size[1] / share))
+    keys: dict[str, Any] = {"short_side": min(frame)}
+    if mode == "border":
+        return keys | {"crop": "letterbox", "resized": frame, "bars": "mean"}
+    if mode == "squash":
+        return keys | ({"crop": "squash"} if frame == size else {"crop": "square", "resized": frame})
+    # Resize has another rounding than ResizeKeepRatio, which timm takes where the sides differ.
+    return keys | {"crop": "centre"} | ({} if frame[0] == frame[1] else {"resized": frame})
+
+
+def usual_preprocessing(library: str, name: str, module: nn.Module, side: int | None) -> Preprocessing:
+    """Return the preprocessing of published weights' training, for inputs of a `side` where it is stated."""
+    usual = timm_preprocessing(module) if library == "timm" else weights_preprocessing(default_weights(name))
+    return usual if side is None or usual.size == (side, side) else usual.changed(PreprocessingTable(size=side))
 
 
 def rename_old(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -41,8 +41,12 @@ SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
 USUAL_CHANNELS = (1, 3, 4)
 """Numbers that are channels, and no sides, where a size has three numbers."""
-STATED_SIZES = ("img_size", "image_size", "pretrained_cfg", "default_cfg", "config")
-"""Attributes by which a module states the size of its input."""
+SIZE_NAMES = ("img_size", "image_size", "input_size", "imgsz", "image_shape", "img_shape", "input_shape")
+"""Names of the size of an input."""
+TABLES = ("pretrained_cfg", "default_cfg", "config", "cfg", "hparams")
+"""Attributes of a module that hold its settings."""
+OF_NUMBERS = (nn.RNNBase, nn.RNNCellBase)
+"""Layers whose `input_size` is a number of features."""
 NO_PICTURES = {nn.Conv3d: "volumes or clips", nn.Conv1d: "sequences, such as sound", nn.Embedding: "numbers of words"}
 """What a network takes that begins with such a layer."""
 LAYERS = (*NO_PICTURES, nn.Conv2d, nn.Linear)
@@ -304,28 +308,43 @@ def usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
 
 def _stated_sizes(parts: Iterable[nn.Module], channels: int) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield the input sizes (h, w) that modules of so many channels state, and the attribute."""
-    for part, name in product(parts, STATED_SIZES):
-        value = getattr(part, name, None)
-        key = "image_size" if name == "config" else "input_size"
-        if name in ("config", "pretrained_cfg", "default_cfg"):
-            value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
-        if (sides := read_sides(value, channels)) is not None:
-            yield sides, f"its {name}"
+    for part in parts:
+        if isinstance(part, OF_NUMBERS):
+            continue
+        stated = [(name, getattr(part, name, None)) for name in SIZE_NAMES]
+        stated += [(table, _setting(getattr(part, table, None), key)) for table, key in product(TABLES, SIZE_NAMES)]
+        for name, value in stated:
+            sides = read_sides(value, channels)
+            if sides is not None:
+                yield sides, f"its {name}"
+
+
+def _setting(settings: Any, key: str) -> Any:
+    """Return a value of a module's settings, a table or an object; None without it."""
+    return settings.get(key) if isinstance(settings, Mapping) else getattr(settings, key, None)
 
 
 def read_sides(value: Any, channels: int) -> tuple[int, int] | None:
     """Return (h, w) of a size as frameworks write it, or None.
 
-    It is one number, or (h, w), in which the channels may be first or last and a batch before them.
+    It is one number, or (h, w), in which the channels may be first or last and a batch before them. Numbers may be
+    floats or text, as in files of settings: `96.0`, `"96"`, `"96x128"`.
     """
-    if isinstance(value, Mapping):
-        value = [value.get("height"), value.get("width")]
-    value = _plain(value)
-    numbers = [*map(_plain, value)] if isinstance(value, (list, tuple)) else [value] * 2
+    numbers = [*map(_whole, _numbers_of(value))]
     sides = numbers if len(numbers) <= 2 else _sides_among(numbers[-3:], channels)
-    if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_INPUT_SIDE for side in sides):
-        return sides[0], sides[1]
-    return None
+    known = [side for side in sides if side is not None and 0 < side <= MAX_INPUT_SIDE]
+    return (known[0], known[1]) if len(known) == len(sides) == 2 else None
+
+
+def _numbers_of(value: Any) -> Sequence[Any]:
+    """Return the numbers of a size, each in whatever spelling."""
+    if isinstance(value, Mapping):
+        return [value.get("height"), value.get("width")]
+    value = _plain(value)
+    if isinstance(value, str):
+        value = re.split(r"\s*[x×,]\s*|\s+", value.strip(" ()[]").lower())
+    numbers = value if isinstance(value, (list, tuple)) else [value]
+    return [*numbers] * 2 if len(numbers) == 1 else numbers
 
 
 def _sides_among(numbers: Sequence[Any], channels: int) -> Sequence[Any]:
@@ -337,6 +356,16 @@ def _sides_among(numbers: Sequence[Any], channels: int) -> Sequence[Any]:
 def _plain(number: Any) -> Any:
     """Return a number, or numbers, of NumPy or PyTorch as Python's."""
     return number.tolist() if isinstance(number, (np.generic, np.ndarray, Tensor)) else number
+
+
+def _whole(number: Any) -> int | None:
+    """Return a whole number, also one written as a float or as text; None for anything else."""
+    number = _plain(number)
+    if isinstance(number, str) and re.fullmatch(r"\d{1,9}(\.0*)?", number):
+        number = float(number)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not float(number).is_integer():
+        return None
+    return int(number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ def adapt(user_model: UserModel) -> Adapter:
 
             adapter = loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
             vars(adapter.module)["config"] = repr(model.get_config())
+            adapter.preprocessings = (*adapter.preprocessings, READY)
             return check_used(adapter)
         return _adapt_module(spec, model, user_model)
     except (Problem, MemoryError):
@@ -173,9 +174,6 @@ def _module(spec: ModelSpec, module: nn.Module, task: Task | None) -> Adapter:
         why = "as torchvision's weights of its kind"
     elif isinstance(getattr(module, "pretrained_cfg", None), dict):
         usual, why = timm_preprocessing(module), "as timm's weights of that name"
-        built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
-        if built_for and tuple(built_for) != usual.size:
-            table = table.over(PreprocessingTable(size=tuple(built_for)))
     if usual is not None and table.function is None:
         table = usual.changed(table.for_channels(channels_of(module))).table()
     names = partial(_names_inside, module)

@@ -56,9 +56,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     notes += saved.notes(spec.weights.key) + state_dicts.twins(saved.tensors, module.state_dict())
     channels = channels_of(module)
     stated = config.preprocessing_for(channels)
-    preprocessing = architectures.usual_preprocessing(library, name, module)
-    for table in (PreprocessingTable(size=side), stated, spec.preprocessing):
-        preprocessing = preprocessing.changed(table)
+    usual = architectures.usual_preprocessing(library, name, module, side)
+    preprocessing = usual.changed(stated).changed(spec.preprocessing)
     if not stated.complete:
         notes += note_preprocessing(spec, preprocessing, f"as {name} is usually trained")
     if (count := state_dicts.count_classes(module.state_dict(), module)) is None:

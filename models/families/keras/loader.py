@@ -28,7 +28,7 @@ from sightglass.models.families.custom.classifier import CustomInput, photograph
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, walk, without_activation
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TableDraft
-from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
+from sightglass.models.preprocess import IMAGENET, INFERRED, MAX_CHANNELS, UNSTATED_FIT, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 USUAL = 224
@@ -64,6 +64,7 @@ SCALINGS = {
 class KerasClassifier(CustomInput, Classifier):
     """A `Net` as an adapter."""
 
+    channels_last = True
     head: str | None = None
     """Path of the last dense layer, whose input is the embedding."""
 
@@ -192,7 +193,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
     if (table.mean, table.std, table.range) == (None, None, None):
         scaling, because = _scaling(model, shape)
         inferred, described = SCALINGS[scaling]
-        notes.append(f"How its pictures are prepared was inferred: {described}, as {because}.")
+        notes.append(f"{INFERRED}: {described}, as {because}.")
         table = table.over(inferred)
     if height is None and width is None and table.sides is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
@@ -203,7 +204,7 @@ def _preprocessing(spec: ModelSpec, model: Any, name: str) -> tuple[Preprocessin
     mean, std = (values * channels if values and len(values) == 1 else values for values in (table.mean, table.std))
     prepared = plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
     if (table.interpolation, table.antialias, table.crop) == (None, None, None):
-        notes.append(f"The file does not say how pictures are resized: {prepared} was taken, as by {source}.")
+        notes.append(f"{UNSTATED_FIT}: {prepared} was taken, as by {source}.")
     return prepared, notes
 
 

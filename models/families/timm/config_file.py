@@ -10,13 +10,12 @@ from typing import Any
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import note_files
 from sightglass.models import labels
+from sightglass.models.checkpoints.architectures import timm_fit
 from sightglass.models.checkpoints.weights import CONFIGURATION
 from sightglass.models.spec import PreprocessingTable, read_table
 
 CROP_PCT = 0.875
 """Share of the resized picture that timm crops where a file does not state it."""
-CROPS = {"center": "centre", "squash": "squash", "border": "letterbox"}
-"""`PreprocessingTable.crop` by timm's `crop_mode`."""
 _SYNSET = re.compile(r"n\d{8}")
 """A class's name in WordNet, which only its description explains."""
 
@@ -91,17 +90,15 @@ def _preprocessing(keys: Mapping[str, Any]) -> PreprocessingTable:
         share = keys.get("crop_pct") or CROP_PCT
         if not isinstance(share, int | float) or share <= 0:
             raise ModelProblem(f"crop_pct in {CONFIGURATION} is {share!r}, and should be a number above 0.")
-        table |= {"size": sides, "short_side": int(min(sides) / share)}
-    crop = CROPS.get(str(keys.get("crop_mode")))
-    table |= {"crop": crop} if crop else {}
+        table = {"interpolation": "bicubic", "size": sides} | table | timm_fit(sides, share, keys.get("crop_mode"))
     return read_table(PreprocessingTable, table, "it", CONFIGURATION)
 
 
-def _sides(size: Any) -> list[int]:
+def _sides(size: Any) -> tuple[int, int]:
     """Return (height, width) of `input_size`."""
     if not isinstance(size, list) or len(size) != 3 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ModelProblem(f"input_size in {CONFIGURATION} is {size!r}, and should be [channels, height, width].")
-    return size[1:]
+    return size[1], size[2]
 
 
 def names_in(keys: Mapping[str, Any]) -> tuple[str, ...]:

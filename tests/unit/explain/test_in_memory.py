@@ -106,6 +106,9 @@ def test_a_tensor_is_said_to_be_a_picture_or_an_input(net: nn.Module) -> None:
         assert AS_INPUT in notes
         assert not any(note.startswith(INFERRED) for note in notes)
     assert AS_INPUT in with_transform(tones - 0.5, maps=False).notes
+    said = with_transform(tones, maps=False, preprocessing="ready")
+    assert AS_INPUT in said.notes
+    assert torch.equal(said.evidence.tensor[0], tones)
     for given in (tones.permute(1, 2, 0).numpy(), (tones * 255).byte()):
         assert not {AS_INPUT, AS_PICTURE} & {*with_transform(given, maps=False).notes}
     with pytest.raises(ImageProblem, match=r"transpose\(1, 2, 0\) puts its channels last"):

@@ -46,6 +46,10 @@ FILES = {
     "0 cat": ("labels.txt", "0 cat\n1 dog\n2 Polar bear\n"),
     "0: cat": ("labels.txt", "0: cat\n1: dog\n2: Polar bear\n"),
     "0,cat": ("labels.txt", "0,cat\n1,dog\n2,Polar bear"),
+    "0: cat, not in order": ("labels.txt", "2: Polar bear\n0: cat\n1: dog\n"),
+    "cat: 0": ("names.txt", "cat: 0\ndog: 1\nPolar bear: 2\n"),
+    "cat: 1, not in order": ("names.txt", "Polar bear: 3\ncat: 1\ndog: 2\n"),
+    "cat, a tab, 0": ("names.txt", "cat\t0\ndog\t1\nPolar bear\t2\n"),
     "1. cat": ("labels.txt", "1. cat\n2. dog\n3. Polar bear\n"),
     "00 cat": ("labels.txt", "00\tcat\n01\tdog\n02\tPolar bear\n"),
 }
@@ -71,6 +75,10 @@ KEPT = {
     "numbers alone": ["0", "1", "2"],
     "one without a number": ["0 cat", "1 dog", "none"],
     "synsets": ["n01440764 tench", "n01443537 goldfish"],
+    "numbers behind, no mark": ["zone 0", "area 1"],
+    "numbers behind, one twice": ["cat: 0", "dog: 0"],
+    "numbers behind, a gap": ["cat: 0", "dog: 2"],
+    "one with a number behind": ["cat: 0", "dog"],
     "synonyms": ["tench, Tinca tinca", "goldfish, Carassius auratus"],
 }
 

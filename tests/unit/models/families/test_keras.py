@@ -281,6 +281,23 @@ def test_a_keras_model_measures_and_has_several_outputs():
         Explainer(two)
 
 
+@pytest.mark.parametrize("preprocess", [None, RANGE])
+def test_a_ready_tensor_goes_straight_into_a_keras_model(preprocess):
+    layers = keras().layers
+    model = small(layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(3))
+    explainer = Explainer(model, preprocess=preprocess, task="regress")
+    ready = torch.randn(1, 32, 32, 3, generator=torch.Generator().manual_seed(0)) * 3
+    tones = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(0))
+    for tensor, options in ((ready, {}), (ready, {"preprocessing": "ready"}), (tones, {"preprocessing": "ready"})):
+        with keras().device("cpu"):
+            expected = model(tensor)[0].tolist()
+        first = tensor.permute(0, 3, 1, 2)
+        for given in (tensor, tensor[0], first, first[0]):
+            result = explainer(given, **options)
+            assert result.evidence.outputs.logits[0].tolist() == pytest.approx(expected, abs=1e-5)
+            assert not any("inferred" in note or "resized" in note for note in result.notes)
+
+
 def test_keras_random_and_nested_layers():
     layers, library = keras().layers, keras()
     with library.device("cpu"):

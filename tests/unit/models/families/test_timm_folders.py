@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import timm
 import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
-from timm.data import create_transform
+from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from sightglass.cli import main
@@ -20,8 +21,11 @@ from sightglass.common import access
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
+from sightglass.models.checkpoints.architectures import timm_preprocessing
+from sightglass.models.families.timm import config_file
 from sightglass.models.load import inspect_model, load
 from sightglass.models.own import store
+from sightglass.models.preprocess import Preprocessing, prepare
 
 NAMES = ["cat", "dog", "bear"]
 STATED = {
@@ -73,6 +77,90 @@ def expected(net: nn.Module, picture: Pillow.Image, **changed: Any) -> list[floa
     )
     with torch.no_grad():
         return net(transform(picture)[None]).softmax(1)[0].tolist()
+
+
+PUBLISHED = sorted(
+    {
+        (how["input_size"], how["crop_pct"], how["crop_mode"], how["interpolation"], how["mean"], how["std"])
+        for how in (
+            resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
+            for name in timm.list_pretrained()
+        )
+    }
+)
+"""How timm's own weights take their pictures."""
+CHANGED = [
+    ((3, *size), share, mode, interpolation, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    for size in ((96, 128), (128, 96), (95, 97), (96, 96))
+    for share in (0.8, 0.9, 0.95, 1.0, 1.15)
+    for mode in ("center", "squash", "border")
+    for interpolation in ("bilinear", "bicubic")
+]
+"""What weights of others may state."""
+KEYS = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def differences(how: dict[str, Any], preprocessing: Preprocessing, shapes: list[tuple[int, int]]) -> Iterator[float]:
+    """Yield by how much a prepared picture differs from timm's, at most."""
+    transform = create_transform(**how)
+    for pixels in (noise(*shape) for shape in shapes):
+        ours = prepare(pixels, preprocessing, "trained").tensor[0]
+        yield float((ours - transform(Pillow.fromarray(pixels))).abs().max())
+
+
+def test_pictures_are_prepared_as_by_timms_transform(tmp_path: Path) -> None:
+    assert any(mode == "squash" and share < 1 for _, share, mode, *_ in PUBLISHED)
+    net, other = nn.Module(), Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3, "nearest")
+    for numbers in (*PUBLISHED, *CHANGED):
+        how = dict(zip(KEYS, numbers, strict=True))
+        net.pretrained_cfg = how
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": ARCH, "pretrained_cfg": how}))
+        stated = config_file.read_beside(tmp_path / "model.safetensors").preprocessing
+        preprocessing = timm_preprocessing(net)
+        assert preprocessing == other.changed(stated) == other.changed(preprocessing.table())
+        shapes = [(150, 221), (221, 150), (101, 101), (60, 45)] if numbers[0][1] < 200 else [(150, 221)]
+        assert max(differences(how, preprocessing, shapes)) < 1e-4, how
+
+
+@pytest.mark.parametrize("numbers", CHANGED)
+def test_maps_lie_where_timms_transform_puts_the_picture(numbers: tuple[Any, ...]) -> None:
+    net, how = nn.Module(), dict(zip(KEYS, numbers, strict=True))
+    net.pretrained_cfg = how
+    transform = create_transform(**how)
+    for height, width in ((150, 221), (221, 150)):
+        pixels = np.zeros((height, width, 3), np.uint8)
+        bright = pixels.copy()
+        bright[height // 2 + 5 : height // 2 + 20, width // 2 - 30 : width // 2 - 10] = 255
+        light, dark = (transform(Pillow.fromarray(each)) for each in (bright, pixels))
+        change = (light - dark).sum(0).double().numpy()
+        y, x = (((np.indices(change.shape) + 0.5) * change).sum((1, 2)) / change.sum()).tolist()
+        geometry = prepare(pixels, timm_preprocessing(net), "trained").geometry
+        ((across, down),) = geometry.points_to_original([(x, y)])
+        assert (down, across) == pytest.approx((height // 2 + 12.5, width // 2 - 20), abs=0.3)
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("size", [(96, 128), (96, 96)])
+def test_the_answer_is_that_of_timm(mode: str, size: tuple[int, int], tmp_path: Path, picture: Pillow.Image) -> None:
+    changed = {"input_size": [3, *size], "crop_pct": 0.9, "crop_mode": mode}
+    net = make(tmp_path / "net", {"label_names": NAMES, "pretrained_cfg": STATED | changed})
+    right = dict(zip(NAMES, expected(net, picture, **changed), strict=True))
+    assert answers(Explainer(str(tmp_path / "net")), picture) == pytest.approx(right, abs=1e-6)
+    in_memory = timm.create_model(ARCH, num_classes=3, pretrained_cfg_overlay=STATED | changed).eval()
+    in_memory.load_state_dict(net.state_dict())
+    assert answers(Explainer(in_memory, labels=NAMES), picture) == pytest.approx(right, abs=1e-6)
+
+
+def test_a_network_built_for_another_size_keeps_its_share() -> None:
+    net = timm.create_model("vit_tiny_patch16_224", img_size=64, embed_dim=24, depth=1, num_classes=3).eval()
+    how = resolve_data_config({"input_size": (3, 64, 64)}, model=net)
+    assert how["crop_pct"] == 0.9
+    adapter = Explainer(net).loaded.adapter
+    assert max(differences(how, adapter.preprocessing, [(150, 221), (97, 60)])) < 1e-4
 
 
 def answers(explainer: Explainer, picture: Pillow.Image) -> dict[str, float]:

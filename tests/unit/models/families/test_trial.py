@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -19,6 +21,7 @@ from torchvision.transforms.functional import to_tensor
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models.checkpoints import weights
+from sightglass.models.families.custom.classifier import usual_sizes
 from sightglass.models.labels import class_index
 from sightglass.models.load import inspect_model
 from sightglass.models.spec import TASKS
@@ -128,6 +131,39 @@ INPUTS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int], str]] = {
     "configured": (lambda: stated(body(3, POOL, FLAT), default_cfg=CONFIG), 3, (96, 96), "its def"),
     "full resolution": (unet, 3, (224, 224), "it takes 224 x 224"),
 }
+
+
+@pytest.mark.parametrize(
+    ("attributes", "size"),
+    [
+        # pretrainedmodels writes channels first.
+        ({"input_size": [3, 96, 96]}, (96, 96)),
+        ({"input_size": (3, 96, 160)}, (96, 160)),
+        ({"input_shape": (96, 160, 3)}, (96, 160)),
+        ({"image_size": 96.0}, (96, 96)),
+        ({"image_size": "96"}, (96, 96)),
+        ({"imgsz": ["96", "160"]}, (96, 160)),
+        ({"img_size": "96x160"}, (96, 160)),
+        ({"img_size": "(96, 160)"}, (96, 160)),
+        ({"hparams": {"img_size": np.float64(96)}}, (96, 96)),
+        ({"config": SimpleNamespace(input_size=torch.Size((3, 96, 96)))}, (96, 96)),
+        # These are no sizes.
+        ({"image_size": 96.5}, (224, 224)),
+        ({"image_size": "large"}, (224, 224)),
+        ({"image_size": True}, (224, 224)),
+        ({"image_size": []}, (224, 224)),
+        ({"image_size": float("nan")}, (224, 224)),
+        ({"image_size": 0}, (224, 224)),
+    ],
+)
+def test_a_stated_size_is_used(attributes: dict[str, Any], size: tuple[int, int]) -> None:
+    net = stated(body(3, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)), **attributes)
+    assert Explainer(net, device="cpu").loaded.adapter.preprocessing.size == size
+
+
+def test_the_features_of_a_recurrent_layer_are_no_size() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 64), nn.LSTM(64, 5))
+    assert [size for size, _ in usual_sizes(net)][:2] == [(224, 224), (32, 32)]
 
 
 @pytest.mark.parametrize("kind", INPUTS)
