@@ -1,4 +1,7 @@
-"""Insertion and deletion on photographs: what an answer loses, and what it regains, in the order of a map."""
+"""Measure insertion and deletion on photographs.
+
+What an answer loses and regains where pixels are hidden and shown in the order of a map.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +153,7 @@ def explain(model: str, folder: Path | None) -> Iterator[tuple[Explanation, ...]
 
 
 def maps_of(explanations: Sequence[Explanation], number: int) -> dict[Line, Map]:
-    """Return the maps at the network's input, (H, W), and two that look at no network."""
+    """Return the maps (H, W), and two that look at no network."""
     values = (explanation.heatmaps[0].at_input for explanation in explanations)
     maps: dict[Line, Map] = dict(zip(LINES, values, strict=True))
     picture = explanations[0].evidence.tensor[0].numpy()
@@ -160,7 +163,7 @@ def maps_of(explanations: Sequence[Explanation], number: int) -> dict[Line, Map]
 
 
 def score(explanation: Explanation, values: Map, filling: Tensor, rng: np.random.Generator) -> list[float]:
-    """Return insertion less deletion of a map, of the whole curve and of its first fifth."""
+    """Return insertion less deletion, of the whole curve and its first fifth."""
     picture, target = explanation.evidence.tensor, explanation.predictions[0].index
     shown = torch.from_numpy(masks(values, rng))[:, None]
     network = explanation.evidence.loaded.adapter.module
@@ -171,7 +174,10 @@ def score(explanation: Explanation, values: Map, filling: Tensor, rng: np.random
 
 
 def masks(values: Map, rng: np.random.Generator) -> Masks:
-    """Return the hottest squares of each step, (STEPS + 1, H, W); equally hot ones in random order."""
+    """Return the hottest squares of each step, (STEPS + 1, H, W).
+
+    Equally hot ones are in random order.
+    """
     cells = cv2.resize(values, (CELLS, CELLS), interpolation=cv2.INTER_AREA).ravel()
     rank = np.empty(cells.size)
     rank[np.lexsort((rng.random(cells.size), -cells))] = np.arange(cells.size) / cells.size

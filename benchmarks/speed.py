@@ -94,7 +94,7 @@ def callers_module(case: ClassifierCase) -> Contender:
 
 
 def again(case: ClassifierCase) -> Iterator[Contender]:
-    """Yield a bare forward, and methods that run the model many times for a map of the most likely class."""
+    """Yield a bare forward, and methods that run the model many times."""
     module = case.module()
     yield Contender("bare", "bare forward, eager, no_grad", lambda _: forward(module, case.tensor))
     for name in AGAIN:

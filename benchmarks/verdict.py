@@ -152,7 +152,7 @@ def _pictures(model: str, folder: Path | None) -> Iterator[object]:
 
 
 def list_photographs(folder: Path | None) -> Iterator[object]:
-    """Yield the photographs of a folder, or those of packages, always in the same order."""
+    """Yield a folder's photographs, or those of packages, in the same order."""
     if folder is None:
         yield from photographs().values()
         return

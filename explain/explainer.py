@@ -318,7 +318,7 @@ class Explainer:
         return said or not self._prepares or bool(source.min() < 0 or source.max() > 1)
 
     def _channels_first(self, ready: Any) -> Any:
-        """Return a ready tensor as (C, h, w), also that of a model whose channels are last."""
+        """Return a ready tensor as (C, h, w), its channels first."""
         adapter = self.loaded.adapter
         if not adapter.channels_last or not isinstance(ready, torch.Tensor) or ready.ndim not in (3, 4):
             return ready

@@ -307,7 +307,10 @@ def warm_up() -> None:
 
 
 def _tell(message: bytes, fds: Sequence[int] = ()) -> None:
-    """Send the forking process a message, and a new one if it has ended: when idle, or by somebody's signal."""
+    """Send the forking process a message, a new one if it has ended.
+
+    It ends when it is idle, or by somebody's signal.
+    """
     try:
         socket.send_fds(_server(), [message], fds)
     except OSError:

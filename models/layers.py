@@ -115,9 +115,9 @@ def spread(maps: Tensor, cover: Cover) -> Tensor:
 
 
 def straighten(maps: Tensor, frame: Frame) -> Tensor:
-    """Return maps (..., h, w) over a turned picture on an even grid over the input, 0 where that is outside of it.
+    """Return maps (..., h, w) over a turned picture on an even grid over the input.
 
-    Its cells are about as large as the maps' own.
+    They are 0 outside of the turned picture, and cells about as large as the maps' own.
     """
     from torch.nn.functional import affine_grid, grid_sample
 

@@ -288,7 +288,10 @@ def plan_fit(shape: Sequence[int], preprocessing: Preprocessing, way: str) -> tu
 def _resized_sides(
     shape: Sequence[int], preprocessing: Preprocessing, way: str, frame: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """Return the sides to which a picture (H, W) is resized, before it is cut; `frame`: a stated `resized`."""
+    """Return the sides to which a picture (H, W) is resized before the cut.
+
+    `frame`: a stated `resized`.
+    """
     (height, width), (h, w), short = shape, preprocessing.size, preprocessing.short_side
     if way == "squash":
         return h, w
@@ -306,7 +309,9 @@ def _resized_sides(
 
 
 def _scale_to(shape: Sequence[int], frame: tuple[int, int], choose: Callable[[float, float], float]) -> tuple[int, int]:
-    """Return the sides of a picture (H, W) that lies in a frame (`choose`: max), or covers it (min).
+    """Return the sides of a picture (H, W) that lies in a frame or covers it.
+
+    `choose`: max or min of both.
 
     Divided and rounded as timm's ResizeKeepRatio, so that the same pixels result.
     """
@@ -315,7 +320,10 @@ def _scale_to(shape: Sequence[int], frame: tuple[int, int], choose: Callable[[fl
 
 
 def _cut_before(side: int, wanted: int) -> int:
-    """Return the first pixel of a centre crop; below 0 the bar before a side that is too short, as torchvision's."""
+    """Return the first pixel of a centre crop, as torchvision does.
+
+    Below 0 it is the bar before a side that is too short.
+    """
     return round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
 
 

@@ -76,7 +76,10 @@ def _outside_inference(output: Tensor) -> Tensor:
 
 
 def _leaves(layer: Layer, output: Tensor, call: int = 0) -> tuple[dict[tuple[str, int], Tensor], Tensor]:
-    """Return the leaves at an output by `Layer.key`, and their output; `call`: the number of the module's call."""
+    """Return the leaves at an output by `Layer.key`, and their output.
+
+    `call`: the number of the module's call.
+    """
     if not layer.views or layer.by_call:
         leaf = output if output.requires_grad else output.detach().requires_grad_()
         return {(layer.path, call if layer.by_call else layer.view): leaf}, leaf
@@ -259,7 +262,7 @@ class Evidence:
         self._place_grids()
 
     def located(self, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
-        """Return the layers where they lie in one picture of this pass, and notes on them, as `Places` has them."""
+        """Return the layers where they lie in one picture, and notes on them."""
         if self._placed:
             return self.layers, self.loaded.survey.notes
         one = slice(picture, picture + 1)
@@ -292,7 +295,7 @@ class Evidence:
         return same_answer(now, adapter.answer_row(self.outputs).detach()) and self._repeats(outputs)
 
     def _repeats(self, outputs: Mapping[str, Sequence[Tensor]]) -> bool:
-        """Return whether other outputs of the layers, by path and call, are those of this pass."""
+        """Return whether other outputs, by path and call, are those of this pass."""
         for layer, before in zip(self.layers, self.activations, strict=True):
             number = layer.view if layer.by_call else -1
             if layer.path not in outputs or number >= len(outputs[layer.path]):

@@ -98,7 +98,10 @@ def _is_near(cover: Cover, other: Cover, cells: tuple[int, int]) -> bool:
 
 
 def _shows_all_cells(cover: Cover, cells: tuple[int, int]) -> bool:
-    """Return whether no whole cell of a grid (h, w) is outside of the input, and it is not mirrored."""
+    """Return whether each cell of a grid (h, w) reaches into the input.
+
+    A mirrored grid is none of those.
+    """
     outside = [max(start, 1 - start - scale) * count for (scale, start), count in zip(cover, cells, strict=True)]
     return max(outside) < OUTSIDE and all(scale > 0 for scale, _ in cover)
 

@@ -150,7 +150,7 @@ class _Marked:
         return recorded
 
     def trace(self, layers: Sequence[Layer]) -> TracedCalls:
-        """Return what the graph of a pass of the input without marks shows of some layers."""
+        """Return what the graph shows of layers, in a pass without marks."""
         calls: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
 
         def note(path: str, output: Tensor) -> None:
@@ -425,30 +425,43 @@ def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Place
     places = Places({layer.path: layer for layer in layers}, dict(loaded.survey.notes))
     try:
         unsure = [layer for layer in layers if _is_unsure(loaded.survey, layer)]
-        shown = _place_by_graph(loaded, marked, unsure, places)
-        unknown = [layer for layer in layers if layer.path not in shown]
-        moved = _moved(loaded, marked, unknown) if unknown else []
-        # Marks show that it moved, and the graph where to.
-        shown = _place_by_graph(loaded, marked, [layer for layer, _ in moved], places)
-        for layer, fine in moved:
-            covers = None if layer.path in shown else _measure(marked, layer, fine)
-            if covers is not None:
-                places.layers[layer.path] = _with_views(layer, covers)
-            elif layer.path not in shown:
-                return _refusal(layer.path)
+        known = _place_by_graph(loaded, marked, unsure, places)
+        refused = _place_moved(loaded, marked, [layer for layer in layers if layer.path not in known], places)
     # Somebody's forward may raise anything on a marked picture.
     except ModelProblem:
         LOGGER.info("%s does not run on a marked picture", loaded.adapter.spec.id, exc_info=True)
-    return places
+        return places
+    return _refusal(refused) if refused else places
+
+
+def _place_moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer], places: Places) -> str:
+    """Place layers that marks show elsewhere than in the photograph.
+
+    Return the path of one whose place cannot be measured, if there is one.
+    """
+    moved = _moved(loaded, marked, layers) if layers else []
+    # Marks show that it moved, and the graph where to.
+    known = _place_by_graph(loaded, marked, [layer for layer, _ in moved], places)
+    for layer, fine in moved:
+        if layer.path in known:
+            continue
+        covers = _measure(marked, layer, fine)
+        if covers is None:
+            return layer.path
+        places.layers[layer.path] = _with_views(layer, covers)
+    return ""
 
 
 def _is_unsure(survey: Survey, layer: Layer) -> bool:
-    """Return whether marks show little of a layer that may be elsewhere in each picture."""
+    """Return whether a layer may be elsewhere in each picture without a mark."""
     return survey.varies or layer.by_call or layer.frame is not None or layer.path in survey.inferred
 
 
 def _place_by_graph(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer], places: Places) -> Collection[str]:
-    """Place layers where the graph of this picture's pass shows them, and return the paths of those that it shows."""
+    """Place layers where the graph of this picture's pass shows them.
+
+    Return the paths of those that it shows.
+    """
     layers = [layer for layer in layers if layer.layout in ("nchw", "nhwc") and (layer.by_call or not layer.views)]
     if not layers or loaded.adapter.detects:
         return ()
@@ -478,10 +491,15 @@ class TracedCalls:
         """Whether it depends on the picture where layers lie."""
         return self._traced.varies
 
-    def place(self, layer: Layer) -> Layer | None:
-        """Return a layer where the graph shows it; one that is there but for less than a cell stays.
+    @property
+    def unstraight(self) -> set[str]:
+        """The paths of layers whose rows and columns are none of the input."""
+        return {path for path in self._counts if self.turns(path) or self.bends(path)}
 
-        None where the graph does not show it, or not each of the calls that are its views.
+    def place(self, layer: Layer) -> Layer | None:
+        """Return a layer where the graph shows it; None where it does not.
+
+        One that is there but for less than a cell stays. Of a layer with calls as views each call is shown.
         """
         if layer.by_call:
             placed = self.place_calls(layer)
@@ -494,7 +512,7 @@ class TracedCalls:
         return layer if is_near else replace(layer, cover=cover, frame=frame, keeps_cells=False)
 
     def place_calls(self, layer: Layer) -> Layer | None:
-        """Return a layer with its calls as views; None where the graph does not show each of them."""
+        """Return a layer with its calls as views; None where some are not shown."""
         calls = [(layer.path, number) for number in range(self._counts[layer.path])]
         covers = tuple(self._traced.covers[call] for call in calls if call in self._traced.covers)
         if len(covers) < len(calls):
@@ -505,22 +523,22 @@ class TracedCalls:
         return replace(placed, views=covers, by_call=True, frames=frames if any(frames) else ())
 
     def covers(self) -> dict[str, Cover]:
-        """Return where layers lie by what they return last, by path, without those in turned pictures."""
+        """Return where layers lie, by path, without those in turned pictures."""
         straight = {call: cover for call, cover in self._traced.covers.items() if call not in self._traced.frames}
         return {
             path: straight[path, count - 1] for path, count in self._counts.items() if (path, count - 1) in straight
         }
 
     def turns(self, path: str) -> bool:
-        """Return whether a layer's rows and columns are those of a turned picture, as what it returns last shows."""
+        """Return whether a layer's last output has rows of a turned picture."""
         return (path, self._counts.get(path, 0) - 1) in self._traced.frames
 
     def bends(self, path: str) -> bool:
-        """Return whether a layer's cells are in no rows and columns, as what it returns last shows."""
+        """Return whether cells of a layer's last output are in no rows."""
         return (path, self._counts.get(path, 0) - 1) in self._traced.turned
 
     def mixes(self, path: str) -> bool:
-        """Return whether a layer's cells are made of several places each, as what it returns last shows."""
+        """Return whether cells of a layer's last output are of several places."""
         return (path, self._counts.get(path, 0) - 1) in self._traced.mixed
 
 

@@ -64,7 +64,7 @@ class Parent(NamedTuple):
 
 @dataclass
 class Traced(Generic[Name]):
-    """What the graph of a pass shows of its layers, by the names that these were given."""
+    """What the graph of a pass shows of its layers, by their names."""
 
     covers: dict[Name, Cover] = field(default_factory=dict)
     """Where maps (1, C, h, w) or (1, h, w, C) lie in the input; without those that are not shown."""
@@ -79,7 +79,10 @@ class Traced(Generic[Name]):
 
 
 def trace(recorded: Mapping[Name, Tensor], tensor: Tensor) -> Traced[Name]:
-    """Return what the graph shows of the outputs of layers in a pass of an input (1, C, h, w)."""
+    """Return what the graph of a pass shows of layers' outputs.
+
+    `tensor`: the input (1, C, h, w).
+    """
     traced = Traced[Name]()
     if tensor.grad_fn is None:
         return traced
@@ -101,7 +104,10 @@ def trace(recorded: Mapping[Name, Tensor], tensor: Tensor) -> Traced[Name]:
 
 
 def _cover_of(lines: Sequence[tuple[int, Line]], pixels: Sequence[int]) -> Cover:
-    """Return the cover of rows and columns with their numbers of cells, over a picture of so many pixels."""
+    """Return the cover of rows and columns over a picture.
+
+    `lines`: with their numbers of cells; `pixels`: the picture's.
+    """
     down, across = (
         (count / line.step / cells, (0.5 - line.first / line.step) / cells)
         for (cells, line), count in zip(lines, pixels, strict=True)
@@ -148,15 +154,18 @@ class _TurnedError(Exception):
     """What is computed lies in rows and columns of a picture that was turned."""
 
     def __init__(self, steps: NDArray[np.float64], size: Sequence[int], lines: Sequence[Line]) -> None:
-        """Take where cells were read: `steps` (3, 2) times (row, column, 1) are a row and a column that `lines` place.
+        """Take where cells of the turned picture were read.
 
-        `size`: of the turned picture.
+        `steps` (3, 2) times (row, column, 1) are a row and a column that `lines` place. `size`: of the turned picture.
         """
         super().__init__()
         self._steps, self._size, self._lines = steps, size, lines
 
     def frame_in(self, pictures: Sequence[Picture]) -> Frame:
-        """Return where the turned picture lies in the input, the first of `pictures`; its lines are in one of them."""
+        """Return where the turned picture lies in the input.
+
+        `pictures`: the input and those before, one of which the lines are in.
+        """
         size, before = pictures[self._lines[0].axis // 2]
         # From x and y of -1 to 1 to the turned picture's rows and columns.
         high, wide = self._size
@@ -194,7 +203,10 @@ class _GraphReader:
         """Whether a node samples at places that depend on the input."""
 
     def place_of(self, grid: Grid) -> tuple[Cover, Frame | None] | None:
-        """Return the cover of rows and columns, and the picture that they are in; None where there are other ones."""
+        """Return the cover of rows and columns, and their picture's frame.
+
+        None where there are other ones.
+        """
         lines = [(side[0].size, line) for side in grid if (line := _line_of(side)) is not None]
         if len(lines) != 2:
             return None
@@ -259,7 +271,10 @@ class _GraphReader:
         return None
 
     def _parent(self, node: Any, output: int) -> Parent | None:
-        """Return one output of a node; but for parts of a split they differ in dimensions without places alone."""
+        """Return one output of a node.
+
+        But for parts of a split they differ in dimensions without places alone.
+        """
         grid = self._grids.get(node)
         if grid is None:
             return None
@@ -313,7 +328,10 @@ def _merge(sides: Sequence[Side]) -> Side | None:
 
 
 def _agree(line: Line, other: Line, size: int) -> bool:
-    """Return whether so many cells of two lines are at the same places, aside by less than one at both ends."""
+    """Return whether so many cells of two lines are at the same places.
+
+    They are aside by less than one at both ends.
+    """
     apart = [abs(line.first + line.step * end - other.first - other.step * end) for end in (0, size - 1)]
     return line.axis == other.axis and max(apart) < abs(line.step)
 
@@ -469,7 +487,7 @@ def _read_flip(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | Non
 
 
 def _read_rotated(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    """Return the grid of a map that was turned by right angles, from its first dimension to its second one."""
+    """Return the grid of a map that was turned by right angles."""
     one, other = (_index_of(dim, len(shape)) for dim in node._saved_dims)
     turns = _with_sign(node._saved_k) % 4
     flipped = {0: [], 1: [other], 2: [one, other], 3: [one]}[turns]

@@ -120,9 +120,9 @@ class _Trial:
         paths = [layer.path for layer in self.survey.short]
         outputs, plain, calls, tensor = self._record({*self.layouts, *paths}, first)
         traced = TracedCalls(calls, tensor)
-        self.turned = {path for path in calls if traced.turns(path) or traced.bends(path)}
-        parallel = [path for path, outputs in calls.items() if _are_parallel(outputs)]
-        recorded = {path: of[-1] for path, of in calls.items() if path in paths}
+        self.turned = traced.unstraight
+        parallel = _parallel_in(calls)
+        recorded = {path: calls[path][-1] for path in paths if path in calls}
         del calls
         few = self._run(SOME, first, plain)
         lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
@@ -166,7 +166,10 @@ class _Trial:
     def _record(
         self, watched: Collection[str], layouts: Mapping[str, Sequence[Layout]]
     ) -> tuple[Any, Values, dict[str, list[Tensor]], Tensor]:
-        """Return what `_pass` returns, with its graph, what watched layers returned by call, and the graph's input."""
+        """Return a pass with its graph.
+
+        That is what `_pass` returns, what watched layers returned by call, and the graph's input.
+        """
         calls: dict[str, list[Tensor]] = {}
 
         def note(path: str, output: Tensor) -> None:
@@ -204,10 +207,12 @@ class _Trial:
         self.layers |= found.moved
         self.tokens = {count: self.layers.get(layer.path, layer) for count, layer in self.tokens.items()}
 
-    def _place_by_graph(self, traced: TracedCalls, parallel: Sequence[str]) -> None:
-        """Place layers in turned pictures, and those that run on several; note on others why their maps lie elsewhere.
+    def _place_by_graph(self, traced: TracedCalls, parallel: Collection[str]) -> None:
+        """Place layers in turned pictures, and those that run on several.
 
-        `parallel`: paths of layers that run several times, none of them on what another one returned.
+        Notes say why the maps of others lie elsewhere.
+
+        `parallel`: as `_parallel_in` returns them.
         """
         for path in self.layers:
             # What marks show as rows for columns is a turn, too.
@@ -488,8 +493,13 @@ class _Trial:
         return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
 
 
+def _parallel_in(calls: Mapping[str, Sequence[Tensor]]) -> set[str]:
+    """Return the paths of layers that run several times, none of them on what another one returned."""
+    return {path for path, outputs in calls.items() if _are_parallel(outputs)}
+
+
 def _are_parallel(outputs: Sequence[Tensor]) -> bool:
-    """Return whether a layer's several outputs are alike, and none is computed from another one."""
+    """Return whether several outputs are alike, none computed from another one."""
     if not 1 < len(outputs) <= MAX_VIEWS or len({output.shape for output in outputs}) > 1:
         return False
     nodes = {output.grad_fn for output in outputs}

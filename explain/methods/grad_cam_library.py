@@ -99,7 +99,7 @@ def _check(evidence: Evidence, method: Method) -> None:
 
 
 def _covers_input(layer: Layer) -> bool:
-    """Return whether a layer's only grid lies over the whole input, or leaves out its ends alone."""
+    """Return whether a layer's grid lies over the input, but for its ends."""
     is_straight = layer.frame is None and not layer.views
     return is_straight and (layer.cover == WHOLE or layer.keeps_cells)
 

@@ -419,7 +419,7 @@ class ReceivedPass:
         return cast("list[list[Gradient]]", self._ask("gradients", list(targets)))
 
     def locate(self, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
-        """Return the layers where they lie in one of the pictures, and notes on them; raises ModelProblem."""
+        """Return the layers where they lie in a picture, and notes; raises ModelProblem."""
         return cast("tuple[tuple[Layer, ...], Mapping[str, str]]", self._ask("locate", picture))
 
     def product(self, tensor: Tensor, seeds: Sequence[Seed | None]) -> list[Tensor | None]:

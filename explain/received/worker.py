@@ -188,7 +188,7 @@ class _Answers:
         return recorded, _as_data(outputs), dict(evidence.calls), has_weight
 
     def locate(self, number: int, picture: int) -> tuple[tuple[Layer, ...], Mapping[str, str]] | None:
-        """Return the layers where they lie in one of the pictures and notes on them, None as `gradients`."""
+        """Return the layers where they lie in a picture, and notes; None as `gradients`."""
         evidence = self._passes.get(number)
         return None if evidence is None else evidence.located(picture)
 
