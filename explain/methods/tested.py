@@ -7,11 +7,12 @@ of `find_candidates`, each with 1 as its maximum.
     for each k and q in (2 %, 12 %), m the hottest q of k smoothed:
         score[k] += (f(c with m from x) - f(x with m from c)) / |f(x) - f(c)| / 2, both clipped to between f(c) and f(x)
     mix = sum over k of softmax(score / 0.1)[k] * k
-    mix = mix * (0.1 + edges), with 1 as its maximum; the edges are Sharp's, and without them it stays as it is
-    places p: 5 peaks of the mix, then each map's own, up to 10, discs that overlap little
+    fine = mix * (0.1 + edges); the edges are Sharp's, and without them it is the mix; both with 1 as their maximum
+    places p: 5 peaks of fine, then each map's own, up to 10, discs that overlap little
         cost[p] = relu(f(x) - f(x with the disc p from x'))
         near[p] = exp(-d^2 / 2 r^2) of the distance d from p and the radius r of a disc
-    tested = max over p of (near[p] * the mix, scaled to cost[p] / the largest cost) + 0.15 mix
+    sure = the largest cost / (0.3 * |f(x) - f(c)|), at most 1
+    tested = sure * max over p of (near[p] * fine, scaled to cost[p] / the largest cost) + max(1 - sure, 0.15) * mix
 
 Where no place costs anything it is the mix. What the tests of each map found is kept: `Candidate`.
 """
@@ -54,9 +55,13 @@ RADIUS = 0.06
 APART = 0.7
 """Least distance of two places, in radii."""
 REST = 0.15
-"""What the mix adds to the places."""
+"""What the mix adds to the places, at least."""
+DECISIVE = 0.3
+"""Share of the answer that a place costs where the places alone say what is hottest; below it the mix says more."""
 FAINT = 0.001
 """What is added to the mix near a place, so that each place has a peak."""
+LEAST = 1e-12
+"""Least difference of an answer that costs are compared with."""
 SMALL = 96
 """Most cells along a side of a kept candidate."""
 EDGE_MAP = "Integrated Gradients from a blurred picture"
@@ -108,7 +113,7 @@ def describe(maps: int, places: int, adapter: Adapter) -> str:
     hottest = "place was covered" if places == 1 else "places were covered one by one"
     return (
         f"Tested: {NUMBERS[maps]} {were} tested by covering and by keeping alone what {they}, then its "
-        f"{NUMBERS[places]} hottest {hottest}: hottest is what cost the answer most of its {lost}."
+        f"{NUMBERS[places]} hottest {hottest}: what cost the answer most of its {lost} is raised."
     )
 
 
@@ -189,7 +194,7 @@ class _Test:
         """Return the tested map (height, width) of some candidates."""
         if not maps:
             return torch.zeros_like(self._picture[0])
-        whole, left = self._hide_and_keep([*maps.values()])
+        whole, span, left = self._hide_and_keep([*maps.values()])
         scores = (left[:, :, 1] - left[:, :, 0]).mean(1)
         weights = (scores / TEMPERATURE).softmax(0)
         self.candidates = tuple(
@@ -199,17 +204,19 @@ class _Test:
             )
         )
         values = torch.stack([*maps.values()])
-        mix = make_finer((weights.to(values)[:, None, None] * values).sum(0), maps.get(EDGE_MAP))
-        self.places = find_places(mix, values, self._geometry)
+        mix = (weights.to(values)[:, None, None] * values).sum(0)
+        mix = mix / mix.max()
+        fine = make_finer(mix, maps.get(EDGE_MAP))
+        self.places = find_places(fine, values, self._geometry)
         discs = [disc(place, self._geometry, mix.device) for place in self.places]
         costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
         near = [nearness(place, self._geometry, mix) for place in self.places]
-        return raise_places(mix, near, costs)
+        return raise_places(mix, fine, near, costs / max(span, LEAST))
 
-    def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, Tensor]:
-        """Return the picture's number, and what is left of it by covering and keeping.
+    def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, float, Tensor]:
+        """Return the picture's number, its difference to that of the mean colour, and what is left of this.
 
-        That is (n, shares, 2), 0..1 of the difference between the picture and its mean colour alone.
+        The latter is (n, shares, 2), 0..1 of the difference, by covering and by keeping.
         """
         numbers = self._answers(self._changed(maps))
         ends = numbers[:2]
@@ -217,7 +224,7 @@ class _Test:
         left = numbers[2:].clamp(low, high) - low
         if high > low:
             left /= high - low
-        return float(ends[0]), left.reshape(len(maps), len(SHARES), 2)
+        return float(ends[0]), float(high - low), left.reshape(len(maps), len(SHARES), 2)
 
     def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the picture, its mean colour, and each map's shares covered and kept."""
@@ -325,12 +332,16 @@ def _radius(geometry: Geometry) -> float:
     return max(RADIUS * max(right - left, bottom - top), 1.0)
 
 
-def raise_places(mix: Tensor, near: Sequence[Tensor], costs: Tensor) -> Tensor:
-    """Return the mix with what is near each place raised to the place's share of the largest cost."""
+def raise_places(mix: Tensor, fine: Tensor, near: Sequence[Tensor], costs: Tensor) -> Tensor:
+    """Return the mix with what is near each place raised to the place's share of the largest cost.
+
+    `costs`: of the places, as shares of the answer.
+    """
     if not near or not bool(costs.max() > 0):
         return mix
     highest = torch.zeros_like(mix)
     for weight, share in zip(near, (costs / costs.max()).tolist(), strict=True):
-        part = weight * (mix + FAINT)
+        part = weight * (fine + FAINT)
         highest = torch.maximum(highest, part / part.max() * share)
-    return highest + REST * mix
+    sure = min(1.0, float(costs.max()) / DECISIVE)
+    return sure * highest + max(1 - sure, REST) * mix

@@ -143,9 +143,10 @@ def covers_by_hand(
         scores.append(score)
     weights = np.exp(np.array(scores) / 0.1)
     mix = sum(weight * values for weight, values in zip(weights / weights.sum(), maps, strict=True))
-    # The last map is of the edges.
-    mix = mix * (0.1 + maps[-1])
     mix /= mix.max()
+    # The last map is of the edges.
+    fine = mix * (0.1 + maps[-1])
+    fine /= fine.max()
     radius = 0.06 * max(mix.shape)
     rows, columns = np.indices(mix.shape)
     places: list[tuple[int, int]] = []
@@ -154,7 +155,7 @@ def covers_by_hand(
         return np.all([np.hypot(row - y, column - x) >= 0.7 * radius for y, x in places], 0)
 
     for _ in range(5):
-        free = np.where(far(rows, columns), mix, -1) if places else mix
+        free = np.where(far(rows, columns), fine, -1) if places else fine
         if free.max() > 0:
             places.append(np.unravel_index(free.argmax(), mix.shape))
     for values in maps:
@@ -167,9 +168,10 @@ def covers_by_hand(
         return np.array(scores), mix
     raised = []
     for (y, x_at), cost in zip(places, costs, strict=True):
-        near = np.exp(-(np.hypot(rows - y, columns - x_at) ** 2) / (2 * radius**2)) * (mix + 0.001)
+        near = np.exp(-(np.hypot(rows - y, columns - x_at) ** 2) / (2 * radius**2)) * (fine + 0.001)
         raised.append(near / near.max() * cost / max(costs))
-    return np.array(scores), np.max(raised, 0) + 0.15 * mix
+    sure = min(1, max(costs) / (0.3 * (high - low)))
+    return np.array(scores), sure * np.max(raised, 0) + max(1 - sure, 0.15) * mix
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -225,10 +227,19 @@ def test_a_place_that_costs_nothing_leaves_the_mix() -> None:
     mix = torch.rand(6, 6)
     inside = torch.zeros(6, 6, dtype=torch.bool)
     inside[2:4, 2:4] = True
-    assert tested.raise_places(mix, [inside], torch.zeros(1)) is mix
-    assert tested.raise_places(mix, [], torch.zeros(0)) is mix
-    raised = tested.raise_places(mix, [inside], torch.tensor([2.0]))
+    assert tested.raise_places(mix, mix, [inside], torch.zeros(1)) is mix
+    assert tested.raise_places(mix, mix, [], torch.zeros(0)) is mix
+    raised = tested.raise_places(mix, mix, [inside], torch.tensor([2.0]))
     assert inside.flatten()[int(raised.argmax())] and float(raised.max()) == pytest.approx(1, abs=0.16)
+
+
+def test_a_place_that_costs_little_leaves_most_of_the_mix() -> None:
+    mix = torch.rand(6, 6)
+    inside = torch.zeros(6, 6, dtype=torch.bool)
+    inside[2:4, 2:4] = True
+    raised = tested.raise_places(mix, mix, [inside], torch.tensor([0.03]))
+    np.testing.assert_allclose(raised[~inside], 0.9 * mix[~inside])
+    assert float((raised - 0.9 * mix)[inside].max()) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("method", ["sharp", "tested"])
@@ -302,7 +313,7 @@ def test_the_note_counts_what_was_tested() -> None:
     assert len(heatmap.candidates) == 6
     assert any(
         note.startswith("Tested: six maps of this picture were each tested by covering and by keeping alone")
-        and note.endswith("hottest is what cost the answer most of its lead.")
+        and note.endswith("what cost the answer most of its lead is raised.")
         for note in result.notes
     )
     assert result.shared[0].candidates == heatmap.candidates
