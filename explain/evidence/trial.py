@@ -122,7 +122,8 @@ class _Trial:
         # What a pass writes into is put back before the gradients.
         with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, outputs_by_path.__setitem__):
             # No leaf, which a forward could not write into.
-            tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
+            pixels = self.tensor.clone().requires_grad_(not self.adapter.detects)
+            tensor = pixels * 1
             outputs, plain = self._pass(tensor, first)
         traced = trace(outputs_by_path, tensor)
         recorded = {path: output for path, output in outputs_by_path.items() if path in paths}
@@ -164,7 +165,21 @@ class _Trial:
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         if row is None or row.grad_fn is None or not len(row):
             return measured
+        measured = replace(measured, reaches_pixels=self._reaches(pixels, row))
         return self._choose_default(measured, recorded, row)
+
+    def _reaches(self, pixels: Tensor, row: Tensor) -> bool:
+        """Return whether one of the two best classes of (n,) has a finite gradient at pixels that is not 0."""
+        for number in row.topk(min(2, len(row))).values:
+            try:
+                (slope,) = torch.autograd.grad(number, pixels, retain_graph=True, materialize_grads=True)
+            # A layer's gradient may be known where a step before it has none, or raises.
+            except Exception:
+                LOGGER.info("%s has no gradient at its pixels", self.adapter.spec.id, exc_info=True)
+                return False
+            if bool(slope.any()) and bool(slope.isfinite().all()):
+                return True
+        return False
 
     def _settle(
         self,
