@@ -1,6 +1,7 @@
 """One picture explained by one model."""
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,9 +39,14 @@ from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import INFERRED, READY, UNSTATED_FIT
+from sightglass.models.spec import FINE_METHOD
+
+LOGGER = logging.getLogger(__name__)
 
 OF_FUNCTION = "The target is a function in Python, so its recipe cannot make this map again."
 """The note on a map of a function."""
+UNSEEN = "{fine} shows nothing in the pixels of this picture, so its map is by {usual}."
+"""The note on the map of a model whose usual method at few cells shows nothing."""
 FUNCTIONS: tuple[Family, ...] = ("gradient", "eigen", "noise", "pixel", "sharp", "tested", "control")
 """Families of methods that explain a function of the model's outputs."""
 OF_BOXES = ("confidence", "iou", "ratio", "within")
@@ -226,10 +232,26 @@ def explain(
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
     with stopped_by(cancel):
-        raw = method.run(
-            evidence, targets, Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
-        )
+        request = Request(options.masks, options.head, progress, unfinished, options.smooth == "flips")
+        method, raw = _run(evidence, method, targets, request, options)
     return assemble(raw)
+
+
+def _run(
+    evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, options: Options
+) -> tuple[Method, RawMaps]:
+    """Return a method and its raw maps: the usual CAM's where a fine method that nobody chose shows nothing."""
+    if options.method or method.id != FINE_METHOD:
+        return method, method.run(evidence, targets, request)
+    try:
+        raw = method.run(evidence, targets, request)
+        if any(bool(maps.any()) for maps in raw.maps):
+            return method, raw
+    except ModelProblem:
+        LOGGER.info("%s: no %s map of a picture", evidence.loaded.adapter.spec.id, method.name, exc_info=True)
+    usual = find_method(evidence.loaded.adapter.spec.method)
+    raw = usual.run(evidence, targets, request)
+    return usual, replace(raw, notes=(*raw.notes, UNSEEN.format(fine=method.name, usual=usual.name)))
 
 
 def _describe_limits(evidence: Evidence, method: Method, options: Options) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Layer activations, and gradients in the window where they are not 0."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,16 +109,15 @@ def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> Sequence[Tensor | N
         raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
 
 
-def require_any(slopes: Sequence[Tensor | None], recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
+def require_any(
+    slopes: Sequence[Tensor | None], recorded: Sequence[Tensor], describe: Callable[[], str] | None
+) -> list[Tensor]:
     """Return the gradients (`slopes`) at the `recorded` outputs, with zeros for None.
 
-    Raises ModelProblem where all are None, unless the scalar may come from `anywhere`.
+    Raises ModelProblem where all are None, with the sentence that `describe` returns; without one they may be.
     """
-    if not anywhere and all(slope is None for slope in slopes):
-        raise ModelProblem(
-            "No gradient reaches this layer: the model detaches what follows it, or runs it without gradients or in a "
-            "re-entrant checkpoint; choose a later layer, or a method that hides parts of the picture, such as RISE."
-        )
+    if describe is not None and all(slope is None for slope in slopes):
+        raise ModelProblem(describe())
     return [torch.zeros_like(out) if slope is None else slope for slope, out in zip(slopes, recorded, strict=True)]
 
 

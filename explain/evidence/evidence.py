@@ -566,6 +566,17 @@ class Evidence:
             return self._gradients_of(graphed.slopes(target.scalar(graphed._returned)))
         return self._gradients_of(self.slopes(self.loaded.adapter.scalar(self.outputs, target)))
 
+    def describe_unreached(self) -> str:
+        """Return a sentence on layers that no gradient reaches, and on what can be done."""
+        adapter = self.loaded.adapter
+        # Where none reaches the default layer, none reaches another.
+        another = "" if {*self.paths} <= {*self.loaded.default_layers} else "choose another layer, or "
+        return (
+            f"No gradient of {adapter.spec.id} reaches {', '.join(dict.fromkeys(self.paths))}: its forward answers "
+            "without it, detaches what follows, or runs it without gradients or in a re-entrant checkpoint; "
+            f"{another}use a method that needs none, such as RISE, Occlusion or EigenCAM."
+        )
+
     def slopes(self, scalar: Tensor) -> Sequence[Tensor | None]:
         """Return the gradient of a scalar of `outputs` at each layer's output, or None."""
         if self._recording is None:
@@ -576,7 +587,7 @@ class Evidence:
 
     def _gradients_of(self, slopes: Sequence[Tensor | None]) -> list[Gradient]:
         # In a detector a box's gradient passes through one of several layers.
-        whole = require_any(slopes, self.recorded, anywhere=self.loaded.adapter.detects)
+        whole = require_any(slopes, self.recorded, None if self.loaded.adapter.detects else self.describe_unreached)
         return [
             Gradient.from_values(as_map(slope.float(), layer)[0])
             for slope, layer in zip(whole, self.layers, strict=True)
@@ -705,7 +716,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Sequence[Target]]) -> 
             continue
         with whole.loaded.lock, torch.enable_grad():
             total = torch.stack([adapter.scalar(part.outputs, target) for part, target in pairs]).sum()
-            slopes = require_any(whole.slopes(total), whole.recorded)
+            slopes = require_any(whole.slopes(total), whole.recorded, whole.describe_unreached)
         dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
         for part, target in pairs:
             part._gradients[target] = [Gradient.from_values(gradient[part.place]) for gradient in dense]

@@ -73,6 +73,8 @@ class LoadedModel:
         self.recordings = Recordings()
         self.mutates = False
         """Whether a module is known to write into its input."""
+        self.mixes = False
+        """Whether it was found to answer otherwise for a picture among several; of a caller's module each pass asks."""
         self.paths_vary = self.guard is None
         """Whether a layer that does not run says nothing about a change: which ones do depends on the picture."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
@@ -172,19 +174,18 @@ class LoadedModel:
     def pictures_in_a_pass(self, most: int, tensor: Tensor) -> int:
         """Return how many pictures one pass may hold, up to `most`.
 
-        Whether a caller's module takes several, and answers each alone, is measured on `tensor` (1, C, h, w).
+        Whether a caller's module takes several, and answers each as if alone, is measured on `tensor` (1, C, h, w).
         """
-        if self.guard is None or most == 1:
+        if most == 1:
             return most
+        if self.guard is None:
+            return 1 if self.mixes else most
         tensor = self.move_input(tensor)
-        pair = torch.cat((tensor, tensor.flip(-1) / 2))
         with self.lock, torch.no_grad():
-            alone = self.adapter.answer_row(self.adapter.run(tensor))
             try:
-                together = self.adapter.answer_row(self.adapter.run(pair))
+                return most if _answers_each_alone(self.adapter, tensor) else 1
             except ModelProblem:
                 return 1
-        return most if same_answer(together[:1], alone) else 1
 
     @property
     def parameters(self) -> int:
@@ -359,9 +360,8 @@ class LoadedModel:
                 if folded is not adapter and not same_answer(folded.answer_row(folded.run(tensor)), answer):
                     self.folded = None
                     adapter.notes += ("Computed without folded batch norms, with which its answer was another.",)
-                # A different second picture, to reveal mixing between pictures.
-                pair = adapter.answer_row(adapter.run(torch.cat((tensor, tensor.flip(-1) / 2))))
-                adapter.splits_batches &= same_answer(pair[:1], answer)
+                self.mixes = not _answers_each_alone(adapter, tensor)
+                adapter.splits_batches &= not self.mixes
         except (Problem, RuntimeError) as problem:
             # Errors of the model are reported when a picture is explained.
             LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
@@ -370,7 +370,7 @@ class LoadedModel:
         """Return the id of the method that is taken where the options name none.
 
         The maps of a network of somebody's own may have cells so large that small causes lie anywhere in them
-        (`python -m benchmarks small`).
+        (`python -m benchmarks small`). Gradients of pixels find these, where there are any.
         """
         stated = self.adapter.spec.method
         if stated != METHOD or not (self.places_vary and self.gradients):
@@ -378,7 +378,8 @@ class LoadedModel:
         if options is not None and (options.layers or options.evidence == "both"):
             return stated
         default = self.survey.by_path[self.default_layers[-1]]
-        return FINE_METHOD if min(default.shape[1:]) < FEW_CELLS else stated
+        is_fine = self.survey.reaches_pixels and min(default.shape[1:]) < FEW_CELLS
+        return FINE_METHOD if is_fine else stated
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:
@@ -439,6 +440,17 @@ class LoadedModel:
             raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
         stated = tuple(map(self.adapter.path_of, self.adapter.spec.target_layers))
         return stated or self.survey.default or self.adapter.default_layers(self.layers)
+
+
+def _answers_each_alone(adapter: Adapter, tensor: Tensor) -> bool:
+    """Return whether each of two pictures in a pass, (1, C, h, w) and a different one, has the answer it has alone.
+
+    Raises ModelProblem where the model does not take them.
+    """
+    pictures = tensor, tensor.flip(-1) / 2
+    together = adapter.answer_row(adapter.run(torch.cat(pictures)))
+    alone = [adapter.answer_row(adapter.run(picture)) for picture in pictures]
+    return same_answer(together, torch.cat(alone))
 
 
 class ModelCache:

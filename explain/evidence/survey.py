@@ -64,6 +64,8 @@ class Survey:
     """Paths of outputs that were measured to have no place in the picture."""
     default: tuple[str, ...] = ()
     """Paths of the default layers, where these were measured."""
+    reaches_pixels: bool = False
+    """Whether the answer to the photograph was measured to have a gradient at its pixels that is not 0 everywhere."""
     inferred: tuple[str, ...] = ()
     """Paths of layers whose place marks do not show; empty where none was measured."""
     notes: Mapping[str, str] = field(default_factory=dict)

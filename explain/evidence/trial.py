@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -93,6 +93,20 @@ def examine(adapter: Adapter, move: Callable[[Tensor], Tensor], size: Size | Non
             return replace(survey(adapter, tensor), notes=notes), size
 
 
+class _RecordedPass(NamedTuple):
+    """A pass with its graph."""
+
+    outputs: Any
+    plain: Values
+    """Some channels of what modules returned."""
+    calls: dict[str, list[Tensor]]
+    """What watched layers returned, by path and call."""
+    pixels: Tensor
+    """The leaf that the graph begins with."""
+    tensor: Tensor
+    """The input that forward got."""
+
+
 class _Trial:
     """The passes of one model's trial, and what they showed so far."""
 
@@ -118,7 +132,7 @@ class _Trial:
         """Return the survey with its layers and its default layer as measured."""
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
         paths = [layer.path for layer in self.survey.short]
-        outputs, plain, calls, tensor = self._record({*self.layouts, *paths}, first)
+        outputs, plain, calls, pixels, tensor = self._record({*self.layouts, *paths}, first)
         traced = TracedCalls(calls, tensor)
         self.turned = traced.unstraight
         parallel = _parallel_in(calls)
@@ -161,15 +175,11 @@ class _Trial:
         row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
         if row is None or row.grad_fn is None or not len(row):
             return measured
+        measured = replace(measured, reaches_pixels=self._reaches(pixels, row))
         return self._choose_default(measured, recorded, row)
 
-    def _record(
-        self, watched: Collection[str], layouts: Mapping[str, Sequence[Layout]]
-    ) -> tuple[Any, Values, dict[str, list[Tensor]], Tensor]:
-        """Return a pass with its graph.
-
-        That is what `_pass` returns, what watched layers returned by call, and the graph's input.
-        """
+    def _record(self, watched: Collection[str], layouts: Mapping[str, Sequence[Layout]]) -> _RecordedPass:
+        """Return a pass with its graph."""
         calls: dict[str, list[Tensor]] = {}
 
         def note(path: str, output: Tensor) -> None:
@@ -177,10 +187,24 @@ class _Trial:
 
         # What a pass writes into is put back before the gradients.
         with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, note):
+            pixels = self.tensor.clone().requires_grad_(not self.adapter.detects)
             # No leaf, which a forward could not write into.
-            tensor = self.tensor.clone().requires_grad_(not self.adapter.detects) * 1
+            tensor = pixels * 1
             outputs, plain = self._pass(tensor, layouts)
-        return outputs, plain, calls, tensor
+        return _RecordedPass(outputs, plain, calls, pixels, tensor)
+
+    def _reaches(self, pixels: Tensor, row: Tensor) -> bool:
+        """Return whether one of the two best classes of (n,) has a finite gradient at pixels that is not 0."""
+        for number in row.topk(min(2, len(row))).values:
+            try:
+                (slope,) = torch.autograd.grad(number, pixels, retain_graph=True, materialize_grads=True)
+            # A layer's gradient may be known where a step before it has none, or raises.
+            except Exception:
+                LOGGER.info("%s has no gradient at its pixels", self.adapter.spec.id, exc_info=True)
+                return False
+            if bool(slope.any()) and bool(slope.isfinite().all()):
+                return True
+        return False
 
     def _settle(
         self,

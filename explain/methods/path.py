@@ -29,7 +29,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             raws = [_integrate(evidence, layer, output, missing) for layer, output in recorded]
             for target, *by_layer in zip(missing, *raws, strict=True):
                 # A box may come from one of several scales.
-                evidence.raws[method.id, target] = require_any(by_layer, grids)
+                evidence.raws[method.id, target] = require_any(by_layer, grids, evidence.describe_unreached)
     return RawMaps(evidence.stacked(method.id, targets), evidence.paths)
 
 

@@ -259,7 +259,7 @@ def _compare(
         units = [vector / torch.linalg.vector_norm(vector).clamp_min(1e-12) for vector in vectors]
         cosine = units[0] @ units[1]
         recorded = [out for evidence in pair for out in evidence.recorded]
-        slopes = iter(require_any(gradients(cosine, recorded), recorded))
+        slopes = iter(require_any(gradients(cosine, recorded), recorded, pair[0].describe_unreached))
     score = float(cosine.detach())
     raws: list[list[NDArray[np.float32]]] = []
     with torch.no_grad():

@@ -178,8 +178,21 @@ def test_layer_beside_the_answer() -> None:
     aside, stem = gradients(evidence_of(module, "aside", "stem"), Target(0, ""))
     assert aside.shape == (1, 2, 16, 16)
     assert not aside.any() and stem.any()
-    with pytest.raises(ModelProblem, match="No gradient reaches this layer"):
+    with pytest.raises(ModelProblem, match=r"No gradient of tiny reaches aside: .*; choose another layer"):
         explained(evidence_of(module, "aside"), targets=(0,))
+
+
+@pytest.mark.parametrize("chosen", [slice(None), slice(1), slice(-1, None)], ids=["all", "the first", "the last"])
+def test_pictures_in_a_pass_are_as_many_as_it_answers(chosen: slice) -> None:
+    class Some(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x[chosen])
+
+    loaded = load_tiny(Some())
+    loaded.verify()
+    most = 4 if chosen == slice(None) else 1
+    assert loaded.pictures_in_a_pass(4, loaded.adapter.flat_input()) == most
+    assert loaded.adapter.splits_batches == (most > 1)
 
 
 def test_stored_evidence_runs_no_model() -> None:

@@ -12,13 +12,13 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchvision import models as torchvision_models
 
-from sightglass.common.errors import Cancelled
+from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.methods import METHODS, list_methods, scalars, sharp, tested
 from sightglass.models.geometry import ModelInput
-from tests.unit.own_nets import BlocksCNN, hooks_on
+from tests.unit.own_nets import Answering, BlocksCNN, hooks_on
 from training.demo import scenes
 
 SIDE = 48
@@ -90,6 +90,126 @@ def by_hand(net: nn.Module, x: torch.Tensor, index: int, path: str) -> np.ndarra
 def explain(kind: str, method: str = "sharp", **options: Any) -> Explanation:
     make, path = NETS[kind]
     return Explainer(seeded(make), preprocess=PLAIN, layers=[path])(PICTURE, method=method, **options)
+
+
+NAMES = [*"abcde"]
+
+
+def small(answer: Callable[[Any, torch.Tensor], torch.Tensor] = nn.Module.__call__) -> nn.Module:
+    """Return a network of somebody's own, whose last maps have three cells a side."""
+    return seeded(lambda: Answering(BlocksCNN(5), answer))
+
+
+def to_bytes(x: torch.Tensor) -> torch.Tensor:
+    return (x * 40 + 128).clamp(0, 255)
+
+
+def without_gradients(net: Any, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        maps = net.block1(x)
+    return net.fc(net.pool(net.block4(net.block3(net.block2(maps)))).flatten(1))
+
+
+UNREACHED: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "rounded": lambda net, x: net(to_bytes(x).round() / 255),
+    "of bytes": lambda net, x: net(to_bytes(x).to(torch.uint8).float() / 255),
+    "looked up": lambda net, x: net(torch.linspace(0, 1, 256)[to_bytes(x).long()]),
+    "chosen": lambda net, x: net(torch.where(x > 0, 1.0, 0.0)),
+    "of numpy": lambda net, x: net(torch.from_numpy(np.sqrt(to_bytes(x).detach().numpy()))),
+    "detached": lambda net, x: net(x.detach()),
+    "begun without gradients": without_gradients,
+}
+"""Answers that have no gradient at the pixels, or one of 0, though their last layers have one."""
+
+
+@pytest.mark.parametrize("kind", UNREACHED)
+def test_the_default_map_without_gradients_of_pixels_is_gradcam(kind: str) -> None:
+    net = small(UNREACHED[kind])
+    result = Explainer(net, preprocess=PLAIN, labels=NAMES)(PICTURE, targets=[1])
+    (heatmap,) = result.heatmaps
+    assert (heatmap.method, heatmap.layers) == ("gradcam", ("net.block4",))
+    assert not result.notes
+    expected = gradcam_by_hand(net, result.evidence.tensor, 1, "net.block4")
+    np.testing.assert_allclose(heatmap.at_input, expected, rtol=0, atol=1e-5)
+
+
+def test_the_default_map_is_gradcam_where_this_picture_shows_nothing() -> None:
+    even = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    dark = PICTURE // 50
+    net = small(lambda net, x: net(x if x.mean() > -1.5 else x.detach()))
+    explainer = Explainer(net, preprocess=PLAIN, labels=NAMES)
+    bright = explainer(PICTURE, targets=[1])
+    assert bright.heatmaps[0].method == "sharp"
+    note = "Sharp shows nothing in the pixels of this picture, so its map is by GradCAM."
+    for picture in (even, dark):
+        result = explainer(picture, targets=[1])
+        assert result.heatmaps[0].method == "gradcam"
+        assert result.notes == (note,)
+        expected = gradcam_by_hand(net, result.evidence.tensor, 1, "net.block4")
+        np.testing.assert_allclose(result.heatmaps[0].at_input, expected, rtol=0, atol=1e-5)
+        assert note not in result.with_method("gradcam").notes
+    assert explainer(even, targets=[1], method="sharp").heatmaps[0].state == "no evidence"
+    with pytest.raises(ModelProblem, match="No gradient of Answering reaches the picture: hide parts of it"):
+        explainer(dark, targets=[1], method="sharp")
+
+
+@torch.inference_mode()
+def infer(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return net(x)
+
+
+def detach_features(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.fc(net.pool(net.block4(net.block3(net.block2(net.block1(x))))).flatten(1).detach())
+
+
+@pytest.mark.parametrize("answer", [infer, detach_features])
+def test_an_answer_without_gradients_is_told_by_what_was_seen(
+    answer: Callable[[Any, torch.Tensor], torch.Tensor],
+) -> None:
+    explainer = Explainer(small(answer), preprocess=PLAIN)
+    sentence = "No gradient of Answering reaches net.block4: .*; use a method that needs none, such as RISE"
+    with pytest.raises(ModelProblem, match=sentence):
+        explainer(PICTURE, targets=[1])
+    assert explainer(PICTURE, targets=[1], method="occlusion").heatmaps[0].state == "ok"
+
+
+ANSWERS_ONE: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "the first": lambda net, x: net(x[:1]),
+    "the last": lambda net, x: net(x[-1:]),
+    "scaled by the first": lambda net, x: net(x / x[:1].std()),
+    "joined": lambda net, x: net(x).amax(0, keepdim=True),
+}
+"""Answers of a network for one picture alone."""
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        *((None, kind) for kind in ANSWERS_ONE),
+        *((method, "the first") for method in ("tested", "drise", "occlusion", "integratedgradients", "scorecam")),
+    ],
+)
+def test_a_network_for_one_picture_is_given_one_a_pass(
+    method: str | None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "20")
+    sizes: set[int] = set()
+
+    def answer(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        sizes.add(len(x))
+        return ANSWERS_ONE[kind](net, x)
+
+    explainer = Explainer(small(answer), preprocess=PLAIN)
+    (heatmap,) = explainer(PICTURE, targets=[1], method=method).heatmaps
+    # Two show that it answers otherwise for several.
+    assert sizes == {1, 2}
+    assert heatmap.method == (method or "sharp")
+
+    def answer_alone(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([ANSWERS_ONE[kind](net, picture) for picture in x.split(1)])
+
+    (expected,) = Explainer(small(answer_alone), preprocess=PLAIN)(PICTURE, targets=[1], method=method).heatmaps
+    np.testing.assert_allclose(heatmap.at_input, expected.at_input, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", NETS)
