@@ -240,7 +240,10 @@ def explain(
 def _run(
     evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, options: Options
 ) -> tuple[Method, RawMaps]:
-    """Return a method and its raw maps: the usual CAM's where a fine method that nobody chose shows nothing."""
+    """Return a method and its raw maps.
+
+    Where a fine method that nobody chose shows nothing, they are the usual CAM's.
+    """
     if options.method or method.id != FINE_METHOD:
         return method, method.run(evidence, targets, request)
     try:

@@ -567,7 +567,7 @@ class Evidence:
         return self._gradients_of(self.slopes(self.loaded.adapter.scalar(self.outputs, target)))
 
     def describe_unreached(self) -> str:
-        """Return a sentence on layers that no gradient reaches, and on what can be done."""
+        """Return a sentence on layers that no gradient reaches."""
         adapter = self.loaded.adapter
         # Where none reaches the default layer, none reaches another.
         another = "" if {*self.paths} <= {*self.loaded.default_layers} else "choose another layer, or "

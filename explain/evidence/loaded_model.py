@@ -443,7 +443,9 @@ class LoadedModel:
 
 
 def _answers_each_alone(adapter: Adapter, tensor: Tensor) -> bool:
-    """Return whether each of two pictures in a pass, (1, C, h, w) and a different one, has the answer it has alone.
+    """Return whether each of two pictures in a pass has its answer alone.
+
+        The pictures are (1, C, h, w) and a different one.
 
     Raises ModelProblem where the model does not take them.
     """

@@ -194,7 +194,10 @@ class _Trial:
         return _RecordedPass(outputs, plain, calls, pixels, tensor)
 
     def _reaches(self, pixels: Tensor, row: Tensor) -> bool:
-        """Return whether one of the two best classes of (n,) has a finite gradient at pixels that is not 0."""
+        """Return whether the best classes of (n,) have a gradient at pixels.
+
+        One of the two best has one that is finite and not 0.
+        """
         for number in row.topk(min(2, len(row))).values:
             try:
                 (slope,) = torch.autograd.grad(number, pixels, retain_graph=True, materialize_grads=True)
@@ -518,7 +521,10 @@ class _Trial:
 
 
 def _parallel_in(calls: Mapping[str, Sequence[Tensor]]) -> set[str]:
-    """Return the paths of layers that run several times, none of them on what another one returned."""
+    """Return the paths of layers that run several times beside each other.
+
+    None of the calls is on what another one returned.
+    """
     return {path for path, outputs in calls.items() if _are_parallel(outputs)}
 
 

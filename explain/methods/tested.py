@@ -214,9 +214,10 @@ class _Test:
         return raise_places(mix, fine, near, costs / max(span, LEAST))
 
     def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, float, Tensor]:
-        """Return the picture's number, its difference to that of the mean colour, and what is left of this.
+        """Return the picture's number, its span, and what is left of that.
 
-        The latter is (n, shares, 2), 0..1 of the difference, by covering and by keeping.
+        The span is the difference to the number of the mean colour. What is left is (n, shares, 2), 0..1 of it, by
+        covering and by keeping.
         """
         numbers = self._answers(self._changed(maps))
         ends = numbers[:2]

@@ -320,7 +320,7 @@ def _stated_sizes(parts: Iterable[nn.Module], channels: int) -> Iterator[tuple[t
 
 
 def _setting(settings: Any, key: str) -> Any:
-    """Return a value of a module's settings, a table or an object; None without it."""
+    """Return a value of a module's settings; None without it."""
     return settings.get(key) if isinstance(settings, Mapping) else getattr(settings, key, None)
 
 
@@ -359,7 +359,7 @@ def _plain(number: Any) -> Any:
 
 
 def _whole(number: Any) -> int | None:
-    """Return a whole number, also one written as a float or as text; None for anything else."""
+    """Return a whole number, also from a float or text; None otherwise."""
     number = _plain(number)
     if isinstance(number, str) and re.fullmatch(r"\d{1,9}(\.0*)?", number):
         number = float(number)
