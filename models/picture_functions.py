@@ -172,7 +172,8 @@ def _line(centres: NDArray[np.float64], places: NDArray[np.float64], whole: floa
     """Return the scale and offset from centres to places: those of the whole picture where these fit."""
     if np.abs(centres * whole - places).max() <= TOLERANCE / 2:
         return whole, 0.0
-    scale, offset = np.polyfit(centres, places, 1).tolist()
+    known = np.stack([centres, np.ones_like(centres)], 1)
+    scale, offset = np.linalg.lstsq(known, places, rcond=None)[0].tolist()
     return scale, offset
 
 
