@@ -425,7 +425,7 @@ def _find(loaded: LoadedModel, tensor: Tensor, layers: Sequence[Layer]) -> Place
     places = Places({layer.path: layer for layer in layers}, dict(loaded.survey.notes))
     try:
         unsure = [layer for layer in layers if _is_unsure(loaded.survey, layer)]
-        known = _place_by_graph(loaded, marked, unsure, places)
+        known = _place_by_graph(marked, unsure, places)
         refused = _place_moved(loaded, marked, [layer for layer in layers if layer.path not in known], places)
     # Somebody's forward may raise anything on a marked picture.
     except ModelProblem:
@@ -441,7 +441,7 @@ def _place_moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer], 
     """
     moved = _moved(loaded, marked, layers) if layers else []
     # Marks show that it moved, and the graph where to.
-    known = _place_by_graph(loaded, marked, [layer for layer, _ in moved], places)
+    known = _place_by_graph(marked, [layer for layer, _ in moved], places)
     for layer, fine in moved:
         if layer.path in known:
             continue
@@ -457,13 +457,13 @@ def _is_unsure(survey: Survey, layer: Layer) -> bool:
     return survey.varies or layer.by_call or layer.frame is not None or layer.path in survey.inferred
 
 
-def _place_by_graph(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer], places: Places) -> Collection[str]:
+def _place_by_graph(marked: _Marked, layers: Sequence[Layer], places: Places) -> Collection[str]:
     """Place layers where the graph of this picture's pass shows them.
 
     Return the paths of those that it shows.
     """
     layers = [layer for layer in layers if layer.layout in ("nchw", "nhwc") and (layer.by_call or not layer.views)]
-    if not layers or loaded.adapter.detects:
+    if not layers:
         return ()
     shown, known = marked.trace(layers), set[str]()
     for layer in layers:
