@@ -24,6 +24,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.cache import keep_latest
 from sightglass.explain.evidence.layers import as_map, watch
+from sightglass.explain.evidence.margins import NEAR
 from sightglass.explain.evidence.marks import (
     LOOSE,
     ROUNDING,
@@ -61,8 +62,6 @@ SPREAD, BESIDE = 3.0, 2.0
 """Largest residual of a place that stands although marks fit none, and how far the line through them may be off."""
 HALF, FINE = 0.5, 1.0
 """Cells of a layer that it may lie beside its place, and of the finest one in the same part of the input."""
-NEAR = 0.7
-"""Cells of a layer that its ends may lie beside their place where a graph shows it."""
 ENDS = 0.05
 """Share of a grid at its ends in which a mark's middle cannot be told."""
 Region = tuple[tuple[float, float], tuple[float, float]]
@@ -504,7 +503,7 @@ class TracedCalls:
         if layer.by_call:
             placed = self.place_calls(layer)
             return placed if placed is not None and len(placed.views) == len(layer.views) else None
-        last = layer.path, self._counts[layer.path] - 1
+        last = self._last(layer.path)
         if last not in self._traced.covers:
             return None
         cover, frame = self._traced.covers[last], self._traced.frames.get(last)
@@ -529,17 +528,21 @@ class TracedCalls:
             path: straight[path, count - 1] for path, count in self._counts.items() if (path, count - 1) in straight
         }
 
+    def _last(self, path: str) -> tuple[str, int]:
+        """Return the name of a layer's last call."""
+        return path, self._counts.get(path, 0) - 1
+
     def turns(self, path: str) -> bool:
         """Return whether a layer's last output has rows of a turned picture."""
-        return (path, self._counts.get(path, 0) - 1) in self._traced.frames
+        return self._last(path) in self._traced.frames
 
     def bends(self, path: str) -> bool:
         """Return whether cells of a layer's last output are in no rows."""
-        return (path, self._counts.get(path, 0) - 1) in self._traced.turned
+        return self._last(path) in self._traced.turned
 
     def mixes(self, path: str) -> bool:
         """Return whether cells of a layer's last output are of several places."""
-        return (path, self._counts.get(path, 0) - 1) in self._traced.mixed
+        return self._last(path) in self._traced.mixed
 
 
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:

@@ -492,11 +492,7 @@ def _read_rotated(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | 
     turns = _with_sign(node._saved_k) % 4
     flipped = {0: [], 1: [other], 2: [one, other], 3: [one]}[turns]
     grid = _replaced(parents[0], parents[0].shape, flipped, lambda line, cells: line.at(cells - 1, -1))
-    if grid is None or turns % 2 == 0:
-        return grid
-    sides = list(grid)
-    sides[one], sides[other] = sides[other], sides[one]
-    return tuple(sides)
+    return grid if grid is None or turns % 2 == 0 else _exchanged(grid, one, other)
 
 
 def _read_split(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
@@ -551,8 +547,13 @@ def _read_permuted(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid |
 
 
 def _read_transposed(node: Any, parents: Sequence[Parent], shape: Shape) -> Grid | None:
-    sides = list(parents[0].grid)
     one, other = (_index_of(dim, len(shape)) for dim in (node._saved_dim0, node._saved_dim1))
+    return _exchanged(parents[0].grid, one, other)
+
+
+def _exchanged(grid: Grid, one: int, other: int) -> Grid:
+    """Return a grid with two of its sides in each other's place."""
+    sides = list(grid)
     sides[one], sides[other] = sides[other], sides[one]
     return tuple(sides)
 
