@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 CONTROL = "control"
 """What stands in place of a library's name."""
 SHUFFLED = "shuffled weights"
-CHECKED = {"Grad-CAM": ("Sightglass", "GradCAM"), "Integrated Gradients": ("captum", "IntegratedGradients")}
-"""One method of layers and one of pixels, by the names that the controls have."""
+CHECKED = {
+    "Grad-CAM": ("Sightglass", "GradCAM"),
+    "Integrated Gradients": ("captum", "IntegratedGradients"),
+    "Sharp": ("Sightglass", "Sharp"),
+    "Tested": ("Sightglass", "Tested"),
+}
+"""One method of layers, one of pixels, and those of both, by the names that the controls have."""
 COMPONENTS = (
     *(("pytorch-grad-cam", name) for name in ("GradCAM", "GradCAMPlusPlus", "HiResCAM", "XGradCAM", "LayerCAM")),
     *(("pytorch-grad-cam", name) for name in ("GradCAMElementWise", "ScoreCAM", "AblationCAM")),
