@@ -50,6 +50,7 @@ COMMANDS = {
     "insertion": Command(
         "insertion", "what answers lose and regain in the order of maps, on photographs", ("models", "dataset", "count")
     ),
+    "coverage": Command("coverage", "how often 95 % intervals hold the true number", ()),
     "verdict": Command("verdict", "how often right and wrong maps are supported", ("models", "dataset", "count")),
     "load": Command("load.run", "dashboard sessions and API clients at once", ("seconds", "sessions", "clients")),
     "hostile": Command("load.hostile", "API clients beside pictures that harm a model", ("seconds", "clients")),

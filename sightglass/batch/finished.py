@@ -28,10 +28,11 @@ from sightglass.common.files.keeping import read_json, replace_file
 from sightglass.common.settings import MIB
 from sightglass.common.work.progress import Progress
 from sightglass.evaluation import label_changes, stored
+from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
-from sightglass.evaluation.intervals import redraw
+from sightglass.evaluation.intervals import Estimate, estimate_median
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, ErrorUnit, kind_of
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
@@ -383,9 +384,7 @@ def _describe_first(result: Result) -> tuple[str, str]:
         # The pictures of some batches are no random sample, so they have no interval.
         return f"{NAMES[name]} {score.points} so far." if result.stopped else f"{fit.headline}.", ""
     if (errors := measure_numbers(frame)) is not None:
-        if result.stopped:
-            errors = replace(errors, low=math.nan, high=math.nan)
-        return f"{errors.describe(scores.unit)}.", ""
+        return f"{errors.describe(scores.unit, interval=not result.stopped)}.", ""
     if not kind.names_classes:
         return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
     if not (answers := frame["predicted"].nunique()):
@@ -410,9 +409,9 @@ def list_classes(frame: Frame) -> list[dict[str, Any]]:
 
 
 def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
-    """Return a row for each class of a detector: how many objects are found, and what is wrong."""
+    """Return a row for each class of a detector: its objects, each found or of one type of errors, and extra boxes."""
     objects = Counter(unit.about for unit in report.units if unit.kind == "object")
-    right = Counter(unit.about for unit in report.units if unit.kind == "object" and not unit.wrong)
+    right = Counter(unit.about for unit in report.units if unit.type == RIGHT)
     wrong = {kind: Counter(unit.about for unit in report.select(kind)) for kind in TYPE_NAMES}
     rows: list[dict[str, Any]] = [
         {"class": name, "objects": objects[name], "found": right[name]}
@@ -468,26 +467,22 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
 class NumberErrors:
     """Statistics of the absolute errors of a model's numbers, in their unit."""
 
-    pictures: int
     mean: float
-    low: float
-    high: float
-    """The mean's 95 % interval; nan of fewer than two pictures."""
-    median: float
+    """Without an interval: no number of pictures bounds how far a few others may be off."""
+    median: Estimate
 
-    def describe(self, unit: str) -> str:
-        """Describe the mean and median error with its interval."""
-        sample = plural(self.pictures, "labelled picture")
-        bounded = self.low == self.low
-        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if bounded else ""
-        mean, median = (quantity(value, unit) for value in (self.mean, self.median))
-        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {sample}"
+    def describe(self, unit: str, *, interval: bool = True) -> str:
+        """Describe the mean and median error, the latter with its interval."""
+        described, median = quantity(self.median.value, unit), self.median
+        if interval:
+            described = median.describe(described, f"{quantity(median.low)} to {quantity(median.high, unit)}")
+        sample = plural(median.pictures, "labelled picture")
+        return f"Wrong by {quantity(self.mean, unit)} in the mean, {described} in the median: {sample}"
 
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:
     """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
-    if "absolute_error" not in frame or not (count := frame["absolute_error"].notna().sum()):
+    if "absolute_error" not in frame or frame["absolute_error"].isna().all():
         return None
     sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
-    low, high = np.percentile(redraw(count) @ sizes / count, [2.5, 97.5]) if count > 1 else (math.nan, math.nan)
-    return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
+    return NumberErrors(float(sizes.mean()), estimate_median(sizes))

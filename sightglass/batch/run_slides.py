@@ -1,7 +1,6 @@
 """Slides of finished runs over the same pictures: the decision, what a model loses and gains, and a proved map."""
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -135,7 +134,7 @@ def _draw_classes(result: Result, model: int) -> View | None:
 
 def _draw_bar(each: ClassScore) -> ScoreBar:
     score = each.score
-    ends = (score.low, score.high) if each.has_interval else (score.value, score.value)
+    ends = (score.low, score.high) if score.has_interval else (score.value, score.value)
     return ScoreBar(each.name, f"{score.points} ({each.labelled:,})", score.value, *ends)
 
 
@@ -145,6 +144,6 @@ def list_bars(decision: Decision) -> list[ScoreBar]:
     for row in decision.rows:
         score = row.score
         # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped or math.isnan(score.low) else (score.low, score.high)
+        ends = (score.value, score.value) if decision.stopped or not score.has_interval else (score.low, score.high)
         bars.append(ScoreBar(row.model, row.text, score.value, *ends))
     return bars

@@ -1,7 +1,7 @@
 """The command line: one function per verb.
 
-A verb returns its exit code: 0, or 1 if something failed for some input. Wrong usage is 2, Ctrl-C 130. Importing this
-package does not import torch, so `--help` is fast.
+A verb returns its exit code: 0, or 1 if something failed for some input. Wrong usage is 2, another verdict than the
+required one 3, Ctrl-C 130. Importing this package does not import torch, so `--help` is fast.
 """
 
 import io
@@ -31,7 +31,8 @@ app.add_typer(models.app, name="models")
 @app.callback(
     invoke_without_command=True,
     help="Show where a vision model looked, how sure it was, and how far to trust that. Without a verb: the dashboard.",
-    epilog="[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.",
+    epilog="[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 3 not the "
+    "required verdict, 130 stopped by Ctrl-C.",
 )
 def start(
     context: typer.Context,

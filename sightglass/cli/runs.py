@@ -36,7 +36,7 @@ from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
 
 if TYPE_CHECKING:
-    from sightglass.evaluation.decision import Decision
+    from sightglass.evaluation.decision import Decision, Verdict
     from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
@@ -72,10 +72,17 @@ class BatchOptions(cli.CheckOptions, cli.DrawOptions, cli.ModelOptions):
     tolerance: float | None = cli.field(
         "--tolerance POINTS", "AP or accuracy to lose at most [2].", cli.RARE, min=0.1, max=100
     )
+    require: str | None = cli.field(
+        "--require VERDICT", "Exit code 3 unless the verdict is ship, do-not-ship or cannot-be-told.", cli.RARE
+    )
     size: int = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.RARE, default=320, min=0
     )
     out: str | None = cli.field("--out -o FOLDER", "Folder of the results [explained/<source>].", cli.OUT)
+
+
+OTHER_VERDICT = 3
+"""The exit code where a decision is not the required one."""
 
 
 @cli.verb(
@@ -127,7 +134,26 @@ def batch(
     if below:
         console.say(f"{plural(len(saved - {None}), 'unsure answer')} below {percent(below)} in the history.")
     console.result(result | {"failed": failed})
-    return STOPPED if done.cancelled else 1 if failed else 0
+    if done.cancelled:
+        return STOPPED
+    if failed:
+        return 1
+    return _judge(result.get("decision"), options.require)
+
+
+def _name_verdicts() -> dict[str, Verdict]:
+    """Return the verdicts by their names on a command line."""
+    # It imports torch.
+    from sightglass.evaluation.decision import VERDICTS
+
+    return {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
+
+
+def _judge(decision: Json | None, required: str | None) -> int:
+    """Return the exit code: whether the decision is the required one."""
+    if required is None:
+        return 0
+    return 0 if decision is not None and _name_verdicts()[required] == decision["kind"] else OTHER_VERDICT
 
 
 def _check_flags(source: Sequence[str], options: BatchOptions) -> None:
@@ -140,6 +166,10 @@ def _check_flags(source: Sequence[str], options: BatchOptions) -> None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     if options.tolerance is not None and options.instead_of is None:
         raise ModelProblem("--tolerance needs --instead-of FOLDER: give both, or none.")
+    if options.require is not None and options.instead_of is None:
+        raise ModelProblem("--require needs --instead-of FOLDER: give both, or none.")
+    if options.require is not None and options.require not in (verdicts := _name_verdicts()):
+        raise ModelProblem(f"--require takes one of {', '.join(verdicts)}, not {options.require}.")
 
 
 def _decide(folders: Sequence[Path], tolerance: float | None) -> Decision:

@@ -57,9 +57,9 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     counts = [len(labelled) for labelled in pictures]
     all_pictures = len(set().union(*pictures))
     return Metrics(
-        {name: estimate(float(mean[0]), mean[1:], 0.0, all_pictures) for name, mean in means.items()},
+        {name: estimate(mean[0], mean[1:], all_pictures) for name, mean in means.items()},
         means["ap"][1:],
-        {name: estimate(ap[0], ap[1:], 0.0, n) for name, ap, n in zip(classes, parts["ap"], counts, strict=True)},
+        {name: estimate(ap[0], ap[1:], n) for name, ap, n in zip(classes, parts["ap"], counts, strict=True)},
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sightglass.evaluation import boxes
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.intervals import Estimate, average_classes, estimate_share
+from sightglass.evaluation.intervals import LEAST_PICTURES, Estimate, average_classes, estimate_share
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import capital, percent, plural
 from sightglass.explain.tasks import task_of
@@ -37,9 +37,6 @@ MAX_CLASSES = 20
 """Most classes in a chart of their scores."""
 MAX_CURVES = 5
 """Most classes with a curve of their own."""
-LEAST_PICTURES = 10
-"""Fewest pictures with an interval: redrawn sets of fewer ones differ too little for 95 %."""
-INTERVALS = f"95 % intervals from {LEAST_PICTURES}"
 RIGHT, WRONG = "right", "wrong"
 
 
@@ -81,11 +78,6 @@ class Chart(ABC):
     @abstractmethod
     def select(self, mark: Mark) -> Selection | None:
         """Return what a mark stands for; None of an unknown mark."""
-
-
-def show_interval(score: Estimate, pictures: int) -> bool:
-    """Return whether a score's interval is drawn: on few pictures only their number is."""
-    return pictures >= LEAST_PICTURES and not math.isnan(score.low)
 
 
 # ---- scores of a classifier's answers
@@ -173,7 +165,7 @@ class Reliability(Chart):
     @property
     def note(self) -> str:
         words = "The share of the answers that is right, by their score, and their number. On the line both are equal"
-        return f"{words}; {INTERVALS} answers on." if self.intervals else f"{words}."
+        return f"{words}; with 95 % intervals." if self.intervals else f"{words}."
 
     @property
     def filled(self) -> list[tuple[int, ScoreBin]]:
@@ -258,10 +250,6 @@ class ClassScore:
     """Pictures that its interval would redraw."""
     selection: Selection
 
-    @property
-    def has_interval(self) -> bool:
-        return show_interval(self.score, self.labelled)
-
 
 @dataclass(frozen=True, eq=False)
 class ClassScores(Chart):
@@ -280,8 +268,10 @@ class ClassScores(Chart):
     @property
     def note(self) -> str:
         words = f"{capital(self.number)} of each class, in hundredths, and its number of pictures"
-        bounded = any(not math.isnan(each.score.low) for each in self.scores)
-        sentences = [f"{words}; {INTERVALS} pictures on." if bounded else f"{words}."]
+        with_interval = [each.score.has_interval for each in self.scores]
+        sentences = [f"{words}, with 95 % intervals." if any(with_interval) else f"{words}."]
+        if any(with_interval) and not all(with_interval):
+            sentences.append(f"Of fewer than {LEAST_PICTURES} pictures there is none.")
         if self.left_out:
             sentences.append(f"The {len(self.scores)} lowest; left out: {self.left_out:,} with higher ones.")
         if self.unscored:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.evaluation import stored
-from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, Z, estimate, redraw, sign_test
+from sightglass.evaluation.intervals import LEVEL, Estimate, Metrics, quantile, redraw, sign_test, standard_error
 from sightglass.evaluation.kinds import EvaluationKind, kind_of
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
-from sightglass.explain.phrases import NBSP, listing, plain_text, plural, signed
+from sightglass.explain.phrases import NBSP, capital, listing, plain_text, plural, signed
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -123,24 +122,31 @@ class Decision:
         """Pairs of models, whose intervals hold at once."""
         return math.comb(len(self.rows), 2)
 
-    @property
-    def _z(self) -> float:
-        return Z if self.pairs == 1 else NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / self.pairs)
+    @cached_property
+    def _quantile(self) -> float:
+        return quantile(self._pictures, self.pairs)
 
     def gap(self, first: ModelScore, second: ModelScore) -> Estimate:
-        """Return the advantage of `second` over `first` in AP or accuracy, on redrawn pictures."""
-        return self._widen(estimate(second.score.value - first.score.value, second.metrics.drawn - first.metrics.drawn))
+        """Return the advantage of `second` over `first` in AP or accuracy."""
+        value = second.score.value - first.score.value
+        return self._bound(value, second.metrics.drawn - first.metrics.drawn)
 
-    def _widen(self, gap: Estimate) -> Estimate:
-        """Return a gap with an interval that holds for all pairs at once, and is never empty; none of a stopped run."""
-        if self.stopped:
-            return Estimate(gap.value, math.nan, math.nan)
+    def _bound(self, gap: float, samples: NDArray[np.float64]) -> Estimate:
+        """Return a gap with an interval that holds for all pairs at once.
+
+        It has none where a run was stopped, or where too few pictures can show a difference. `samples`: (draws,), the
+        gap on redrawn pictures.
+        """
+        pictures = self._pictures
+        if not self._has_intervals or np.isnan(samples).all():
+            return Estimate(gap, math.nan, math.nan, pictures)
         # Few pictures show few of the differences, so one more in each direction is counted, after Bonett and Price
         # (2012, doi:10.3102/1076998611411915).
-        half = 2.0 if self._pictures < self._least else self._z * math.sqrt(2) / (self._pictures + 2)
-        below, above = (math.hypot(self._z / Z * (end - gap.value), half) for end in (gap.low, gap.high))
-        # In this order, nan stays nan.
-        return Estimate(gap.value, max(gap.value - below, -1.0), min(gap.value + above, 1.0))
+        counted = pictures + 2
+        middle = gap * pictures / counted
+        half = self._quantile * math.hypot(standard_error(samples, pictures) * pictures, math.sqrt(2)) / counted
+        low, high = max(middle - half, -1.0), min(middle + half, 1.0)
+        return Estimate(gap, min(low, gap), max(high, gap), pictures)
 
     @cached_property
     def _pictures(self) -> int:
@@ -152,6 +158,10 @@ class Decision:
     def _least(self) -> float:
         """Fewest pictures that can show a difference beyond chance: by a sign test where all of them differ."""
         return 1 + math.log2(self.pairs / (1 - LEVEL))
+
+    @property
+    def _has_intervals(self) -> bool:
+        return not self.stopped and self._pictures >= self._least
 
     @property
     def gaps(self) -> dict[str, Estimate]:
@@ -202,7 +212,7 @@ class Decision:
         """
         if self.candidate is None or self.stopped or self.verdict != "cannot be told":
             return None
-        count, z = self._pictures, self._z
+        count, z = self._pictures, self._quantile
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value) or math.nan
         error = float(np.nanstd(self.reference.metrics.drawn - self.candidate.metrics.drawn))
         spread = count * (z * error / distance) ** 2 / 2
@@ -265,9 +275,9 @@ class Decision:
         net.subtract(row["picture"] for row in lost)
         # Objects of one picture are not independent: whole pictures are redrawn.
         drawn, objects = redraw(len(pictures)) @ [net[picture.key] for picture in pictures], len(self.compared.right)
-        gap = self._widen(estimate(net.total() / objects, drawn / objects))
+        gap = self._bound(net.total() / objects, drawn / objects)
         value, low, high = (signed(objects * share, ".0f") for share in (gap.value, gap.low, gap.high))
-        interval = "" if self.stopped else f"{low} to {high}; "
+        interval = f"{low} to {high}; " if gap.has_interval else ""
         alone = f"{first} is right on {len(gained):,} that {second} has wrong"
         return f"{alone}, and wrong on {len(lost):,} that it has right: {value} in all ({interval}{self._level})."
 
@@ -278,12 +288,15 @@ class Decision:
         judged = f"{plural(len(self.reference.evaluation.pictures), 'labelled picture')}."
         least = f"{plural(len(counts), 'class')}, each {plural(min(counts.values()), 'time')} or more."
         counted = self.left_out or "No label was left out."
-        return tuple(filter(None, (judged, least, f"Intervals: {self._level}.", *self._cautions, counted)))
+        level = f"Intervals: {self._level}." if self._has_intervals else f"{capital(self._level)}."
+        return tuple(filter(None, (judged, least, level, *self._cautions, counted)))
 
     @property
     def _level(self) -> str:
         if self.stopped:
             return "so far"
+        if not self._has_intervals:
+            return "too few pictures for an interval"
         return f"95{NBSP}%{'' if self.pairs == 1 else f' for all {self.pairs} pairs at once'}"
 
     @property
@@ -299,6 +312,8 @@ class Decision:
         """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
         if self.stopped:
             return "Not decided: a run was stopped"
+        if not self._has_intervals:
+            return f"Cannot be told from {plural(self._pictures, 'picture')}"
         if self.candidate is not None:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.verdict]}"
         if self.first is None:
@@ -381,8 +396,8 @@ def _points(share: float) -> str:
 def _describe_gap(gap: Estimate, level: str = "") -> str:
     """Return `8.9 points less (5.0 to 12.0; 95 %)`."""
     less = gap.value >= 0
-    low, high = (signed(100 * end, ".1f") for end in ((gap.low, gap.high) if less else (-gap.high, -gap.low)))
-    about = "; ".join(filter(None, ("" if math.isnan(gap.low) else f"{low} to {high}", level)))
+    shown = gap if less else gap.turned
+    about = "; ".join(filter(None, (shown.range if gap.has_interval else "", level)))
     return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
 
 

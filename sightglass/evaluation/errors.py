@@ -31,8 +31,8 @@ COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wro
 def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     """Return a row of plain values for each unit.
 
-    Of a detector there is one for each labelled object that is counted, and one for each wrong box, at its threshold:
-    an object with a box of the wrong class is in both. Of a classifier one for each picture.
+    Of a detector there is one for each labelled object that is counted, and one for each extra box, at its threshold.
+    Of a classifier one for each picture.
     """
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
 
@@ -51,18 +51,18 @@ class ErrorReport:
 
     @cached_property
     def units(self) -> list[ErrorUnit]:
-        """Labelled objects and wrong boxes, or classified pictures."""
+        """Labelled objects and extra boxes, or classified pictures."""
         return [*self._kind.list_units(self.evaluation)]
 
     @cached_property
     def headline(self) -> str:
-        """Where it goes wrong, as `demo-s misses 31 of 100 stars`: at most 20 words without a full stop."""
+        """Where it goes wrong, as `demo-s does not find 31 of 100 stars`: at most 20 words without a full stop."""
         return self._kind.describe_errors(self.evaluation.called, self.units)
 
     @cached_property
     def errors(self) -> list[ErrorUnit]:
-        """The erroneous units, an object and its box as one: surest answers first, then missed objects by size."""
-        errors = [unit for unit in self.units if unit.type == "missed" or (unit.wrong and unit.kind != "object")]
+        """The erroneous units: surest answers first, then missed objects by size."""
+        errors = [unit for unit in self.units if unit.wrong]
         return sorted(errors, key=lambda unit: (math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)))
 
     @cached_property
@@ -106,7 +106,9 @@ class EvaluationSummary(PlainResult):
     """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
     threshold: float
     scores: dict[str, Estimate]
-    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    """`ap`, `ap50` and `ar`; `accuracy` and, of more than five classes, `top5`; or `mean_iou` and `pixel_accuracy`.
+
+    0 to 1."""
     by_class: dict[str, Estimate]
     """AP, the share that is right, or IoU, of each labelled class."""
     errors: dict[str, int]

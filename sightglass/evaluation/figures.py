@@ -200,7 +200,7 @@ def _draw_reliability(chart: charts.Reliability, chosen: Mark) -> Any:
 
 
 def _bounded(chart: charts.Reliability, each: charts.ScoreBin) -> bool:
-    return chart.intervals and charts.show_interval(each.share, len(each.units))
+    return chart.intervals and each.share.has_interval
 
 
 def _draw_confusion(chart: charts.Confusion, chosen: Mark) -> Any:
@@ -245,7 +245,7 @@ def _draw_classes(chart: charts.ClassScores, chosen: Mark) -> Any:
     figure.add_scatter(
         x=[100 * each.score.value for each in scores],
         y=[*range(len(scores))],
-        error_x=_whiskers([each.score if each.has_interval else None for each in scores], 100),
+        error_x=_whiskers([each.score if each.score.has_interval else None for each in scores], 100),
         mode="markers",
         marker={"size": 10},
         cliponaxis=False,
@@ -261,7 +261,7 @@ def _draw_classes(chart: charts.ClassScores, chosen: Mark) -> Any:
 
 def _describe_class(number: str, each: charts.ClassScore) -> str:
     words = f"{escape_text(each.name)}: {number} {each.score.points}, {plural(each.labelled, 'picture')}"
-    return f"{words}<br>95 % interval: {each.score.range}" if each.has_interval else words
+    return f"{words}<br>95 % interval: {each.score.range}" if each.score.has_interval else words
 
 
 def _draw_precision(chart: charts.PrecisionRecall, chosen: Mark) -> Any:

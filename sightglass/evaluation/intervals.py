@@ -1,14 +1,14 @@
-"""95 % intervals: Wilson's of shares, and the basic bootstrap's over redrawn pictures."""
+"""95 % intervals: exact ones of shares, and those of numbers over redrawn pictures, where these are enough."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.phrases import NBSP, percent, plural, signed
 from sightglass.report.results import Number
 
 DRAWS = 300
@@ -17,15 +17,27 @@ LEVEL = 0.95
 """Level of all intervals and tests."""
 Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
+LEAST_PICTURES = 10
+"""Fewest redrawn pictures with an interval: sets of fewer ones differ too little to say how far a number may be off."""
+MOST_ANSWERS = 4
+"""Right or wrong answers that a picture counts as, at most: redrawn sets may differ too little by chance."""
+SPREAD = 1.15
+"""How much more sets of other pictures vary than redrawn ones, where objects differ much in size: measured."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; all nan where no picture counts."""
+    """A number with its 95 % interval; all nan where no picture counts, and the ends where too few do."""
 
     value: Number
     low: Number
     high: Number
+    pictures: int
+    """How many pictures it rests on."""
+
+    @property
+    def has_interval(self) -> bool:
+        return not math.isnan(self.low)
 
     @property
     def points(self) -> str:
@@ -34,8 +46,11 @@ class Estimate:
 
     @property
     def range(self) -> str:
-        """`55.0 to 66.1`; `–` of no number."""
-        return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
+        """`55.0 to 66.1`, rounded outwards; `–` of no interval."""
+        if not self.has_interval:
+            return "–"
+        low, high = _round_outwards(self.low, self.high, 1000)
+        return f"{signed(low, '.1f')} to {signed(high, '.1f')}"
 
     @property
     def percent(self) -> str:
@@ -44,18 +59,66 @@ class Estimate:
 
     @property
     def percent_range(self) -> str:
-        """`64 to 77 %`; `–` of no number."""
-        return "–" if math.isnan(self.value) else f"{100 * self.low:.0f} to {100 * self.high:.0f}{NBSP}%"
+        """`64 to 77 %`, rounded outwards; `–` of no interval."""
+        if not self.has_interval:
+            return "–"
+        low, high = _round_outwards(self.low, self.high, 100)
+        return f"{low:.0f} to {high:.0f}{NBSP}%"
+
+    @property
+    def turned(self) -> Self:
+        """The same difference seen from the other side."""
+        return type(self)(-self.value, -self.high, -self.low, self.pictures)
+
+    def describe(self, number: str, range: str) -> str:
+        """Return `61.2 (95 % interval: 55.0 to 66.1)`, or `61.2 (no interval from 4 pictures)`."""
+        if math.isnan(self.value):
+            return "–"
+        if not self.has_interval:
+            return f"{number} (no interval from {plural(self.pictures, 'picture')})"
+        return f"{number} (95 % interval: {range})"
+
+
+def _round_outwards(low: float, high: float, steps: int) -> tuple[float, float]:
+    """Return the ends in hundredths, the lower one rounded down and the upper one up to a whole number of steps."""
+    # Sums of binary fractions reach beyond a round number by some 1e-16.
+    below, above = math.floor(round(low * steps, 9)), math.ceil(round(high * steps, 9))
+    return 100 * below / steps, 100 * above / steps
 
 
 def estimate_share(count: int, total: int) -> Estimate:
-    """Return a share with its 95 % Wilson interval (1927, doi:10.2307/2276774); nan of nothing."""
-    from scipy.stats import binomtest
-
+    """Return a share with its exact 95 % interval (Clopper and Pearson 1934, doi:10.2307/2331986); nan of nothing."""
     if not total:
-        return Estimate(math.nan, 0.0, 1.0)
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return Estimate(count / total, float(interval.low), float(interval.high))
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    share = count / total
+    return Estimate(share, *_bound_share(share, total), total)
+
+
+def _bound_share(share: float, answers: float) -> tuple[float, float]:
+    """Return the exact interval of a share of some right and wrong answers, also of no whole number of them."""
+    from scipy.special import betaincinv
+
+    right, wrong = share * answers, (1 - share) * answers
+    tail = (1 - LEVEL) / 2
+    low = betaincinv(right, wrong + 1, tail) if right > 0 else 0.0
+    high = betaincinv(right + 1, wrong, 1 - tail) if wrong > 0 else 1.0
+    return float(low), float(high)
+
+
+def estimate_median(values: NDArray[np.float64]) -> Estimate:
+    """Return the median of numbers, one of each picture, with an interval that holds however they are distributed.
+
+    Its ends are two of the numbers (Thompson 1936, doi:10.1214/aoms/1177732523). Fewer than six have none.
+    """
+    from scipy.stats import binom
+
+    ordered = np.sort(values)
+    median, count = float(np.median(ordered)), len(ordered)
+    # So many at either end may be on one side of the median by chance.
+    outside = int(binom.ppf((1 - LEVEL) / 2, count, 0.5))
+    if not outside:
+        return Estimate(median, math.nan, math.nan, count)
+    return Estimate(median, float(ordered[outside - 1]), float(ordered[-outside]), count)
 
 
 def sign_test(leads: Iterable[int], alternative: str = "two-sided") -> float:
@@ -80,16 +143,37 @@ def average_classes(values: NDArray[np.float64]) -> Any:
         return np.where(valid, values, 0).sum(0) / valid.sum(0)
 
 
-def estimate(value: float, samples: NDArray[np.float64], least: float = -1.0, pictures: int | None = None) -> Estimate:
-    """Return a number with its 95 % basic bootstrap interval, within `least` and 1; of one of `pictures` none."""
-    samples = samples[~np.isnan(samples)]
-    # Resampling a single picture gives no interval.
-    if pictures == 1 or not len(samples):
-        return Estimate(float(value), float("nan"), float("nan"))
-    # Repeated pictures raise AP: the basic interval mirrors this bias, percentiles would keep it.
-    high, low = 2 * value - np.percentile(samples, [2.5, 97.5])
-    low, high = max(least, min(value, low)), min(1.0, max(value, high))
-    return Estimate(float(value), float(low), float(high))
+def quantile(pictures: int, intervals: int = 1) -> float:
+    """Return the standard errors in half an interval over pictures, by Student's t.
+
+    `intervals`: how many hold at once, by Bonferroni's correction.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(pictures - 1, 1 - (1 - LEVEL) / 2 / intervals))
+
+
+def standard_error(samples: NDArray[np.float64], pictures: int) -> float:
+    """Return a number's standard error by its values on redrawn sets of pictures (draws,), without nan."""
+    return float(np.nanstd(samples)) * math.sqrt(pictures / (pictures - 1))
+
+
+def estimate(value: float, samples: NDArray[np.float64], pictures: int) -> Estimate:
+    """Return a number from 0 to 1 with its 95 % interval, of fewer than `LEAST_PICTURES` without one.
+
+    The interval is that of as many right and wrong answers as would vary as much (Korn and Graubard 1998, Survey
+    Methodology 24, 193-201), around the number without what redrawing adds to it: repeated pictures raise AP.
+    `samples`: (draws,), the number on redrawn sets of `pictures`; nan where it has none.
+    """
+    value = float(value)
+    if pictures < LEAST_PICTURES or np.isnan(samples).all():
+        return Estimate(value, math.nan, math.nan, pictures)
+    unbiased = min(max(2 * value - float(np.nanmean(samples)), 0.0), 1.0)
+    error = SPREAD * standard_error(samples, pictures) * quantile(pictures) / Z
+    most = float(MOST_ANSWERS * pictures)
+    answers = min(unbiased * (1 - unbiased) / error**2, most) if error else most
+    low, high = _bound_share(unbiased, answers or most)
+    return Estimate(value, min(low, value), max(high, value), pictures)
 
 
 @dataclass(frozen=True, eq=False)

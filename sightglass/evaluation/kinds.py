@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.evaluation import boxes, ground_truth, masks
-from sightglass.evaluation.boxes import RIGHT
+from sightglass.evaluation.boxes import RIGHT, BoxMatch
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
 from sightglass.evaluation.label_files.rows import TrueBox
@@ -40,8 +40,8 @@ TOP = 5
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Names of types of errors: a labelled object without a box; a box of the wrong class on an object; one of the right
-class that fits badly; a box where nothing is labelled, or a second box of an object."""
+"""Names of types of errors. An object is found (`RIGHT`) or one of the first three: it has no box, a box of another
+class, or one of its class that fits badly. Extra is a box where nothing is labelled, or a second box of an object."""
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -124,7 +124,7 @@ class ErrorUnit:
         if label is None:
             return f"{answer.label} {score}, nothing labelled"
         if answer.label != label:
-            return f"{label} called {answer.label}, {score}"
+            return f"{label} {'also ' if self.type == 'extra' else ''}called {answer.label}, {score}"
         if not self.wrong:
             return f"{label} {score}"
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
@@ -243,22 +243,25 @@ def _describe_wrong_pictures(name: str, units: Sequence[ErrorUnit]) -> str:
 
 def _measure_classes(evaluation: Evaluation) -> Metrics:
     pictures, right = evaluation.pictures, KINDS["classes"].find_right(evaluation)
-    top5 = sum(picture.truth in [answer.label for answer in picture.predictions[:TOP]] for picture in pictures)
+    scores = {"accuracy": estimate_share(int(right.sum()), len(right))}
+    # Of no more classes the true one is always among them.
+    if len(evaluation.classes) > TOP:
+        best = [[answer.label for answer in picture.predictions[:TOP]] for picture in pictures]
+        among = sum(picture.truth in labels for picture, labels in zip(pictures, best, strict=True))
+        scores["top5"] = estimate_share(among, len(right))
     counts = Counter(picture.truth for picture, good in zip(pictures, right, strict=True) if good)
     totals = Counter(str(picture.truth) for picture in pictures)
     return Metrics(
-        {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
+        scores,
         redraw(len(right)) @ right / max(len(right), 1),
         {name: estimate_share(counts[name], totals[name]) for name in sorted(totals)},
     )
 
 
 def _describe_shares(scores: Scores, counts: Mapping[str, int]) -> str:
-    right, top = (
-        "–" if math.isnan(share.value) else f"{share.percent} (95 % interval: {share.percent_range})"
-        for share in (scores["accuracy"], scores["top5"])
-    )
-    return f"Right: {right} of {plural(counts['pictures'], 'labelled picture')}; {NAMES['top5']}: {top}"
+    described = {name: share.describe(share.percent, share.percent_range) for name, share in scores.items()}
+    right = f"Right: {described['accuracy']} of {plural(counts['pictures'], 'labelled picture')}"
+    return f"{right}; {NAMES['top5']}: {described['top5']}" if "top5" in described else right
 
 
 # ---- boxes of objects
@@ -316,30 +319,37 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
 
 def _list_objects(evaluation: Evaluation) -> Iterator[ErrorUnit]:
     for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
+        judged = {}
+        # Of several boxes on one object that with another class says most, but for a right one.
+        for match in sorted(matches, key=lambda match: (_rank_type(match.type), match.box)):
+            if match.type in MATCHED_TYPES:
+                judged.setdefault(match.truth, match)
         for index, truth in enumerate(picture.truths):
-            # Of several boxes on one object that with another class says most, but for a right one.
-            about = [match for match in matches if match.truth == index and match.type in MATCHED_TYPES]
-            best = min(about, key=lambda match: (MATCHED_TYPES.index(match.type), match.box), default=None)
-            kind, box_index = (best.type, best.box) if best is not None else ("missed", -1)
             if truth.counted:
-                yield ErrorUnit(picture, "object", index, kind, box_index, truth)
+                match = judged.get(index, BoxMatch(-1, "missed", index))
+                yield ErrorUnit(picture, "object", index, match.type, match.box, truth)
+        of_objects = {match.box for match in judged.values()}
         for match in matches:
-            if match.type != RIGHT:
+            if match.box not in of_objects:
                 label = picture.truths[match.truth] if match.truth >= 0 else None
-                yield ErrorUnit(picture, "box", match.box, match.type, match.box, label)
+                yield ErrorUnit(picture, "box", match.box, "extra", match.box, label)
 
 
-def _describe_missed(name: str, units: Sequence[ErrorUnit]) -> str:
+def _rank_type(kind: str) -> int:
+    return MATCHED_TYPES.index(kind) if kind in MATCHED_TYPES else len(MATCHED_TYPES)
+
+
+def _describe_not_found(name: str, units: Sequence[ErrorUnit]) -> str:
     objects = [unit for unit in units if unit.kind == "object"]
-    missed = Counter(unit.about for unit in objects if unit.wrong)
+    not_found = Counter(unit.about for unit in objects if unit.wrong)
     if not objects:
         return f"{name} has nothing to find: no labelled object counts"
-    if not missed:
+    if not not_found:
         found = f"{'all ' * (len(objects) > 1)}{plural(len(objects), 'object')}"
-        return f"{name} finds {found}; wrong boxes: {len(units) - len(objects):,}"
-    label, most = max(sorted(missed.items()), key=lambda item: item[1])
+        return f"{name} finds {found}; extra boxes: {len(units) - len(objects):,}"
+    label, most = max(sorted(not_found.items()), key=lambda item: item[1])
     total = sum(unit.about == label for unit in objects)
-    return f"{name} misses {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"
+    return f"{name} does not find {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"
 
 
 def _measure_boxes(evaluation: Evaluation) -> Metrics:
@@ -353,7 +363,7 @@ def _describe_boxes(scores: Scores, counts: Mapping[str, int]) -> str:
 
 
 def _describe_points(scores: Scores) -> str:
-    return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
+    return ", ".join(f"{NAMES[name]} {score.describe(score.points, score.range)}" for name, score in scores.items())
 
 
 # ---- classes of pixels
@@ -439,7 +449,7 @@ KINDS = {
         find=GroundTruth.find,
         judge=_judge_boxes,
         list_units=_list_objects,
-        describe_errors=_describe_missed,
+        describe_errors=_describe_not_found,
         measure=_measure_boxes,
         headline=_describe_boxes,
     ),

@@ -303,9 +303,9 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
         accuracy_samples = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
     counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
-    mean = estimate(exact.mean() if len(classes) else float("nan"), mean_samples, 0.0, len(pictures))
+    mean = estimate(exact.mean() if len(classes) else float("nan"), mean_samples, len(pictures))
     return Metrics(
-        {"mean_iou": mean, "pixel_accuracy": estimate(float(accuracy), accuracy_samples, 0.0, len(pictures))},
+        {"mean_iou": mean, "pixel_accuracy": estimate(accuracy, accuracy_samples, len(pictures))},
         mean_samples,
-        {str(index): estimate(exact[i], samples[:, i], 0.0, counts[i]) for i, index in enumerate(classes)},
+        {str(index): estimate(exact[i], samples[:, i], int(counts[i])) for i, index in enumerate(classes)},
     )

@@ -84,6 +84,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("batch -", 2, r"A run reads no standard input \(-\): give a folder, a \.zip, or a list as .*"),
         ("batch bus.png --labels -", 2, r"--labels reads no standard input \(-\): write the labels into a file, .*"),
         ("batch bus.png --tolerance 5", 2, r"--tolerance needs --instead-of FOLDER: give both, or none\."),
+        ("batch bus.png --require ship", 2, r"--require needs --instead-of FOLDER: give both, or none\."),
         ("segment bus.png -m demo-s", 2, r".* gives no class to a pixel: use detect.*"),
         ("similarity bus.png", 2, r"Give two pictures.*"),
         ("similarity bus.png scene.png --gallery .", 2, r".*one picture or one folder.*"),

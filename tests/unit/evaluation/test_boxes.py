@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sightglass.batch import finished
 from sightglass.evaluation import boxes
 from sightglass.evaluation.errors import MARGIN, ErrorReport, EvaluationSummary, draw_tile, frame_boxes
+from sightglass.evaluation.kinds import TYPE_NAMES
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.models.adapter import Prediction
@@ -207,9 +209,9 @@ def evaluation(*pictures: EvaluatedPicture) -> Evaluation:
 def test_the_headline_names_the_class_that_is_missed_most() -> None:
     first = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
-    assert ErrorReport(evaluation(first, large, large)).headline == "model misses 2 of 3 cats"
+    assert ErrorReport(evaluation(first, large, large)).headline == "model does not find 2 of 3 cats"
     assert EvaluationSummary.build(evaluation(first, large)).by_class["dog"].range == "–", "one picture"
-    assert ErrorReport(evaluation(first)).headline == "model finds 1 object; wrong boxes: 0"
+    assert ErrorReport(evaluation(first)).headline == "model finds 1 object; extra boxes: 0"
 
 
 def test_errors_are_listed_surest_first() -> None:
@@ -234,6 +236,24 @@ def test_errors_are_listed_surest_first() -> None:
     # The batch counts them as the page does.
     told = EvaluationSummary.build(report.evaluation)
     assert told.errors == report.types and (told.right, told.objects) == (1, 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_words_of_the_headline_the_table_and_the_summary_count_the_same(seed: int) -> None:
+    truths, predictions = scene(seed, 30)
+    pictures = zip(truths, predictions, strict=True)
+    report = ErrorReport(evaluation(*(EvaluatedPicture("", (400, 400), tuple(a), None, tuple(b)) for a, b in pictures)))
+    rows, summary = finished.list_object_classes(report), EvaluationSummary.build(report.evaluation)
+    for row in rows:
+        assert row["objects"] == row["found"] + row["missed"] + row["wrong class"] + row["misplaced"]
+    sums = {name: sum(row[title.lower()] for row in rows) for name, title in TYPE_NAMES.items()}
+    assert sums == summary.errors == report.types
+    assert sum(row["found"] for row in rows) == summary.right
+    # Each shown box stands for one object, or is extra.
+    boxes_of_objects = sum(unit.kind == "object" and unit.found >= 0 for unit in report.units)
+    assert boxes_of_objects + summary.errors["extra"] == sum(map(len, report.evaluation.matches))
+    worst = max(rows, key=lambda row: (row["objects"] - row["found"], row["class"]))
+    assert f"does not find {worst['objects'] - worst['found']} of {worst['objects']}" in report.headline
 
 
 def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:

@@ -3,11 +3,11 @@
 import json
 import math
 from collections import Counter
-from dataclasses import replace
-from statistics import NormalDist
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from sightglass.batch import finished, labels, run_charts
 from sightglass.evaluation import charts, figures
@@ -33,13 +33,6 @@ def classified(*rows: tuple[str, str, float]) -> ErrorReport:
     return ErrorReport(Evaluation("a", "a", "classify", names, 0.0, pictures=pictures))
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
-    z = NormalDist().inv_cdf(0.975)
-    middle = (right + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * math.sqrt(right * (total - right) / total + z * z / 4)
-    return middle - half, middle + half
-
-
 def test_scores_are_counted_in_ten_ranges_and_each_bar_has_its_pictures() -> None:
     rows = [("cat", "cat", 0.05), ("cat", "dog", 0.3), ("dog", "dog", 0.3), ("dog", "cat", 0.7), ("cat", "cat", 1.0)]
     report = classified(*rows, ("cat", "cat", 0.9))
@@ -59,7 +52,7 @@ def test_scores_are_counted_in_ten_ranges_and_each_bar_has_its_pictures() -> Non
         assert chart.select(unknown) is None
 
 
-def test_reliability_is_that_of_scikit_learn_with_whiskers_from_ten_answers_on() -> None:
+def test_reliability_is_that_of_scikit_learn_with_exact_intervals() -> None:
     calibration = pytest.importorskip("sklearn.calibration")
     dice = np.random.default_rng(3)
     scores = dice.random(60)
@@ -75,11 +68,8 @@ def test_reliability_is_that_of_scikit_learn_with_whiskers_from_ten_answers_on()
         zip(points.text, points.error_y.array, points.error_y.arrayminus, strict=True)
     ):
         count, share = int(text), points.y[place]
-        if count < 10:
-            assert (above, below) == (None, None)
-        else:
-            low, high = wilson(round(share * count), count)
-            assert (share - below, share + above) == pytest.approx((low, high), abs=1e-6)
+        exact = binomtest(round(share * count), count).proportion_ci(method="exact")
+        assert (share - below, share + above) == pytest.approx((exact.low, exact.high), abs=1e-6)
     assert not any(figures.draw(replace(chart, intervals=False)).data[1].error_y.array)
 
 
@@ -118,11 +108,11 @@ def test_classes_have_the_scores_of_the_stored_evaluation() -> None:
     for model, plan in enumerate(result.plans):
         stored = json.loads((plan.folder / labels.SUMMARY).read_text("utf-8"))["summary"]["by_class"]
         chart = run_charts.read_charts(result, model)[-1]
-        drawn = {each.name: (each.score.value, each.score.low, each.score.high) for each in chart.scores}
+        drawn = {each.name: astuple(each.score) for each in chart.scores}
         assert drawn == {name: tuple(score.values()) for name, score in stored.items()}
         (points,) = figures.draw(chart).data
         assert points.x == tuple(100 * stored[mark[1]]["value"] for mark in points.customdata)
-        assert not any(points.error_x.array), "no class has ten pictures"
+        assert all(points.error_x.array[place] is not None for place in range(len(chart.scores)))
         for each in chart.scores:
             truths = result.frames[model].set_index("picture")["truth"]
             assert each.selection.pictures == {*truths.index[truths == each.name]}
@@ -135,10 +125,9 @@ def test_lowest_classes_come_first_and_the_others_are_counted() -> None:
     )
     by_class = kind_of("classify").measure(report.evaluation).by_class
     by_class = {name: replace(score, value=int(name[-2:]) / 40) for name, score in by_class.items()}
-    by_class["class 39"] = Estimate(math.nan, 0.0, 1.0)
+    by_class["class 39"] = Estimate(math.nan, math.nan, math.nan, 0)
     chart = charts.rank_classes(report.evaluation, report, by_class)
     assert [each.name for each in chart.scores] == sorted(by_class)[:20]
-    assert [each.has_interval for each in chart.scores] == [each.labelled >= 10 for each in chart.scores]
     assert f"The 20 lowest; left out: {len(by_class) - 21} with higher ones. Without a number: 1 class." in chart.note
 
 

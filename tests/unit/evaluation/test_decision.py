@@ -16,7 +16,7 @@ from sightglass.evaluation.decision import Decision, decide, keep_common, list_o
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
-from sightglass.explain.phrases import NBSP
+from sightglass.explain.phrases import NBSP, plural
 from sightglass.models.adapter import Prediction
 
 SEEDS = range(40)
@@ -82,7 +82,9 @@ def test_equal_model_ships_with_enough_pictures() -> None:
     # Of too few nothing is decided, though all differ.
     for n, kind in ((1, "cannot be told"), (5, "cannot be told"), (6, "do not ship")):
         card = compare(*(classify(name, np.full(n, name == "large"), labels[:n]) for name in ("small", "large")))
-        assert card.verdict == kind and card.gaps["small"].high == 1 and (card.more_pictures or 6 - n) == 6 - n
+        assert card.verdict == kind and (card.more_pictures or 6 - n) == 6 - n
+        assert card.gaps["small"].has_interval == (n == 6)
+        assert (card.headline == f"Cannot be told from {plural(n, 'picture')}") == (n < 6)
     # A picture without labels is none of them.
     boxes = (detect(name, [[name == "large"]] * 5, [[99.0]] * 5) for name in ("small", "large"))
     empty = EvaluatedPicture("z", (9, 9))

@@ -1,0 +1,235 @@
+"""Measure how often 95 % intervals hold the true number, by drawing sets of pictures whose true number is known."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.processes import ROOT
+from benchmarks.report import Row, grid, machine, page
+from benchmarks.timing import SEED
+from sightglass.evaluation import decision, intervals, masks
+from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.label_files.rows import TrueBox
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from sightglass.evaluation.intervals import Estimate
+
+    Pictures = tuple[EvaluatedPicture, ...]
+    Drawn = Iterator[tuple[str, float, Estimate]]
+    """The name of an estimate, the true number, and the estimate by a drawn set."""
+
+SIZES = (2, 3, 5, 7, 10, 20, 40, 100)
+"""Pictures of a drawn set."""
+SETS = 200
+"""Sets of each size."""
+ANSWERS = ROOT / "benchmarks/coverage.npz"
+"""Labels of 300 drawn scenes and the boxes of two detectors on them."""
+DETECTORS = ("demo-s", "demo-l")
+SHARES = (0.5, 0.7, 0.9, 0.97, 0.995)
+"""True shares of right answers."""
+EXCHANGES = ((0.05, 0.05), (0.2, 0.1), (0.3, 0.05), (0.02, 0.3), (0.5, 0.3), (0.9, 0.05))
+"""True shares that one model alone, and the other alone, has right."""
+
+
+@dataclass
+class Coverage:
+    """How the intervals of one estimate, on sets of one size, held the true number."""
+
+    held: list[bool] = field(default_factory=list)
+    widths: list[float] = field(default_factory=list)
+
+    def add(self, truth: float, estimate: Estimate) -> None:
+        """Count an estimate, where it has an interval."""
+        if estimate.has_interval:
+            self.held.append(estimate.low <= truth <= estimate.high)
+            self.widths.append(estimate.high - estimate.low)
+
+    @property
+    def figures(self) -> Row:
+        """The share that held and the median width; empty without an interval."""
+        if not self.held:
+            return {}
+        return {"sets": len(self.held), "holds": float(np.mean(self.held)), "width": float(np.median(self.widths))}
+
+
+def run(options: argparse.Namespace) -> Row:
+    """Draw all sets."""
+    found = measure(SIZES, SETS, DRAWS)
+    names = list(dict.fromkeys(name for name, _ in found))
+    rows = [{"estimate": name, **{str(size): found[name, size].figures for size in SIZES}} for name in names]
+    return {"machine": machine(1, "cpu", ("numpy", "scipy", "pycocotools")), "complete": True, "rows": rows}
+
+
+def markdown(result: Row) -> str:
+    rows = [(row["estimate"], *(describe(row[str(size)]) for size in SIZES)) for row in result["rows"]]
+    return page("Intervals that hold", "coverage", result["machine"], HOW, grid(("estimate", *map(str, SIZES)), rows))
+
+
+def describe(figures: Row) -> str:
+    """Return `97.3 (0.41)`."""
+    return f"{100 * figures['holds']:.1f} ({figures['width']:.2f})" if figures else "none"
+
+
+HOW = """\
+Sets of pictures are drawn, with repeats, from a collection whose number is known, and evaluated as a run is. By the \
+number of pictures: the share of the 95 % intervals, in percent, that hold the collection's number, and in brackets \
+the median width (of numbers: in their unit). None: no interval is printed. AP and its gap: 300 drawn scenes, `demo-s` \
+and `demo-l`; the pictures of a class are those with an object of it, and stand under the largest number that they \
+reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. IoU: 400 pictures of \
+simulated areas of four classes. Errors of numbers: half normal, exponential, log-normal, and half normal \
+with 5 % outliers of eight times the size."""
+
+
+def measure(sizes: Iterable[int], sets: int, kinds: Iterable[str]) -> dict[tuple[str, int], Coverage]:
+    """Return how often intervals hold, by the name of the estimate and the pictures of a set.
+
+    `kinds`: some of `DRAWS`.
+    """
+    found: dict[tuple[str, int], Coverage] = defaultdict(Coverage)
+    for kind, size in product(kinds, sizes):
+        print(f"{kind}: {size} pictures", file=sys.stderr, flush=True)
+        rng = np.random.default_rng((SEED, size))
+        for name, truth, estimate in DRAWS[kind](size, sets, rng):
+            rests_on = max((each for each in SIZES if each <= estimate.pictures), default=0)
+            if rests_on:
+                found[name, rests_on].add(truth, estimate)
+    return found
+
+
+# ---- classes of pictures
+
+
+def draw_shares(size: int, sets: int, rng: Generator) -> Drawn:
+    for share in SHARES:
+        for right in rng.binomial(size, share, sets):
+            yield f"accuracy of {100 * share:g} %", share, intervals.estimate_share(int(right), size)
+
+
+def draw_exchanges(size: int, sets: int, rng: Generator) -> Drawn:
+    for first, second in EXCHANGES:
+        # Right by the first alone, by the second alone, or by both.
+        for who in rng.choice(3, (sets, size), p=[first, second, 1 - first - second]):
+            evaluations = (classified(name, who != other) for name, other in (("first", 1), ("second", 0)))
+            rows = [decision.score(evaluation) for evaluation in evaluations]
+            name = f"gap in accuracy, {100 * first:g} and {100 * second:g} %"
+            yield name, first - second, decision.decide(rows).gap(rows[1], rows[0])
+
+
+def classified(name: str, right: NDArray[np.bool_]) -> Evaluation:
+    answers = {good: (Prediction("yes" if good else "no", int(good), 0.9),) for good in (True, False)}
+    pictures = tuple(
+        EvaluatedPicture(str(place), (8, 8), truth="yes", predictions=answers[bool(good)])
+        for place, good in enumerate(right)
+    )
+    return Evaluation(name, name, "classify", ("no", "yes"), 0.0, pictures=pictures)
+
+
+# ---- boxes
+
+
+def read_answers(detector: str) -> Pictures:
+    """Return the labels of the drawn scenes and a detector's boxes."""
+    with np.load(ANSWERS) as file:
+        names, labels, answers = file["classes"].tolist(), file["labels"], file[detector]
+    count = int(labels[:, 0].max()) + 1
+    truths: list[list[TrueBox]] = [[] for _ in range(count)]
+    predictions: list[list[Prediction]] = [[] for _ in range(count)]
+    for picture, *box, index in labels.tolist():
+        truths[int(picture)].append(TrueBox(names[int(index)], tuple(box)))
+    for picture, *box, score, index in answers.tolist():
+        predictions[int(picture)].append(Prediction(names[int(index)], int(index), score, tuple(box)))
+    return tuple(
+        EvaluatedPicture(f"{place:03}", (288, 288), truths=tuple(true), predictions=tuple(answered))
+        for place, (true, answered) in enumerate(zip(truths, predictions, strict=True))
+    )
+
+
+def detected(name: str, pictures: Pictures) -> Evaluation:
+    classes = tuple(dict.fromkeys(truth.label for picture in pictures for truth in picture.truths))
+    return Evaluation(name, name, "detect", classes, 0.25, pictures=pictures)
+
+
+def draw_boxes(size: int, sets: int, rng: Generator) -> Drawn:
+    collections = [detected(name, read_answers(name)) for name in DETECTORS]
+    truths = [kind_of("detect").measure(each) for each in collections]
+    lead = truths[1].scores["ap"].value - truths[0].scores["ap"].value
+    for _ in range(sets):
+        chosen = rng.integers(0, len(collections[0].pictures), size)
+        evaluations = [detected(each.name, tuple(each.pictures[place] for place in chosen)) for each in collections]
+        rows = [decision.score(evaluation) for evaluation in evaluations]
+        for row, truth in zip(rows, truths, strict=True):
+            yield "AP", truth.scores["ap"].value, row.metrics.scores["ap"]
+            for name, estimate in row.metrics.by_class.items():
+                yield "AP of a class", truth.by_class[name].value, estimate
+        yield "gap in AP", lead, decision.decide(rows).gap(rows[0], rows[1])
+
+
+# ---- classes of pixels
+
+
+def draw_areas(size: int, sets: int, rng: Generator) -> Drawn:
+    collection = simulate_areas(np.random.default_rng(SEED), 400)
+    truth = masks.measure(collection)
+    for _ in range(sets):
+        metrics = masks.measure([collection[place] for place in rng.integers(0, len(collection), size)])
+        for name in metrics.scores:
+            label = "mean IoU" if name == "mean_iou" else "pixel accuracy"
+            yield label, truth.scores[name].value, metrics.scores[name]
+        for name, estimate in metrics.by_class.items():
+            yield "IoU of a class", truth.by_class[name].value, estimate
+
+
+def simulate_areas(rng: Generator, count: int) -> list[list[masks.Pair]]:
+    """Return pairs of classes of pictures that differ much in their areas and in how well they are met."""
+    pictures = []
+    for _ in range(count):
+        pairs: dict[tuple[int, int], int] = defaultdict(int)
+        for label in np.flatnonzero(rng.random(4) < (0.9, 0.6, 0.4, 0.2)):
+            pixels = int(rng.lognormal(7, 1))
+            missed = int(pixels * rng.beta(0.7, 4))
+            pairs[label, label] += pixels - missed
+            pairs[label, int(rng.integers(4))] += missed
+        pictures.append([(*pair, pixels) for pair, pixels in pairs.items() if pixels])
+    return [pairs for pairs in pictures if pairs]
+
+
+# ---- numbers
+
+NUMBERS: tuple[tuple[Callable[[Generator, int], NDArray[np.float64]], float], ...] = (
+    (lambda rng, size: np.abs(rng.normal(size=size)), 0.67449),
+    (lambda rng, size: rng.exponential(size=size), math.log(2)),
+    (lambda rng, size: rng.lognormal(0, 1, size), 1.0),
+    (lambda rng, size: np.abs(rng.normal(size=size)) * np.where(rng.random(size) < 0.05, 8, 1), 0.71048),
+)
+"""Absolute errors of drawn pictures, and their true median."""
+
+
+def draw_numbers(size: int, sets: int, rng: Generator) -> Drawn:
+    for draw, median in NUMBERS:
+        for _ in range(sets):
+            yield "median error", median, intervals.estimate_median(draw(rng, size))
+
+
+DRAWS: dict[str, Callable[[int, int, Generator], Drawn]] = {
+    "accuracy": draw_shares,
+    "gap in accuracy": draw_exchanges,
+    "median error": draw_numbers,
+    "areas": draw_areas,
+    "boxes": draw_boxes,
+}
+"""By kind what draws sets of a size and yields their estimates."""

@@ -1,0 +1,36 @@
+"""Intervals hold the true number at least as often as is asked of them, wherever one is printed."""
+
+import pytest
+
+from benchmarks import coverage
+from benchmarks.coverage import Coverage
+
+LEAST = 0.93
+SMALL, LARGE = (2, 3, 5, 7, 10, 20), (10, 20, 40, 100)
+
+
+def check(found: dict[tuple[str, int], Coverage], *, without: set[int]) -> None:
+    """Check that all intervals hold, and that sets of the sizes `without` have none."""
+    figures = {key: each.figures for key, each in found.items()}
+    assert {key: each["holds"] for key, each in figures.items() if each and each["holds"] < LEAST} == {}
+    assert not any(each for (_, size), each in figures.items() if size in without)
+    assert all(each for (_, size), each in figures.items() if size not in without)
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [
+        ("accuracy", set[int]()),
+        ("gap in accuracy", {2, 3, 5}),
+        ("median error", {2, 3, 5}),
+        ("areas", {2, 3, 5, 7}),
+    ],
+)
+def test_intervals_hold(kind: str, without: set[int]) -> None:
+    check(coverage.measure(SMALL, 100, [kind]), without=without)
+
+
+@pytest.mark.slow
+def test_intervals_of_boxes_hold() -> None:
+    found = coverage.measure(LARGE, 60, ["boxes"])
+    check({key: each for key, each in found.items() if each.held}, without=set())
