@@ -24,7 +24,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
 
-LEAST_CONFIDENCE = 0.01
+LEAST_CONFIDENCE = 0.001
 """Below the threshold in use, because AP ranks all boxes."""
 Cells = Annotated[
     NDArray[np.uint8],
