@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,8 @@ Sets of pictures are drawn, with repeats, from a collection whose number is know
 number of pictures: the share of the 95 % intervals, in percent, that hold the collection's number, and in brackets \
 the median width (of numbers: in their unit). None: no interval is printed. AP and its gap: 300 drawn scenes, `demo-s` \
 and `demo-l`; the pictures of a class are those with an object of it, and stand under the largest number that they \
-reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. IoU: 400 pictures of \
+reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. Balanced accuracy and calibration: simulated classifiers of six classes, one of them too \
+sure. IoU: 400 pictures of \
 simulated areas of four classes. Errors of numbers: half normal, exponential, log-normal, and half normal \
 with 5 % outliers of eight times the size."""
 
@@ -128,6 +129,31 @@ def draw_exchanges(size: int, sets: int, rng: Generator) -> Drawn:
             rows = [decision.score(evaluation) for evaluation in evaluations]
             name = f"gap in accuracy, {100 * first:g} and {100 * second:g} %"
             yield name, first - second, decision.decide(rows).gap(rows[1], rows[0])
+
+
+def draw_answers(size: int, sets: int, rng: Generator) -> Drawn:
+    for name, sureness in (("fair", 1.0), ("too sure", 0.6)):
+        collection = simulate_answers(np.random.default_rng(SEED), 1000, sureness)
+        truth = kind_of("classify").measure(collection)
+        for _ in range(sets):
+            chosen = rng.integers(0, len(collection.pictures), size)
+            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            metrics = kind_of("classify").measure(drawn)
+            for measured, words in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration")):
+                yield f"{words}, {name}", truth.scores[measured].value, metrics.scores[measured]
+
+
+def simulate_answers(rng: Generator, count: int, sureness: float) -> Evaluation:
+    """Return a classifier of six classes of different sizes; `sureness`: the power of its scores that are right."""
+    names = tuple("abcdef")
+    pictures = []
+    for place, score in enumerate(rng.beta(3, 1, count)):
+        label = int(rng.choice(6, p=(0.4, 0.2, 0.15, 0.1, 0.1, 0.05)))
+        good = rng.random() < (0.95 - 0.1 * label) * score**(1 / sureness)
+        answer = label if good else (label + 1) % 6
+        answers = (Prediction(names[answer], answer, float(score)),)
+        pictures.append(EvaluatedPicture(str(place), (8, 8), truth=names[label], predictions=answers))
+    return Evaluation("sim", "sim", "classify", names, 0.0, pictures=tuple(pictures))
 
 
 def classified(name: str, right: NDArray[np.bool_]) -> Evaluation:
@@ -228,6 +254,7 @@ def draw_numbers(size: int, sets: int, rng: Generator) -> Drawn:
 DRAWS: dict[str, Callable[[int, int, Generator], Drawn]] = {
     "accuracy": draw_shares,
     "gap in accuracy": draw_exchanges,
+    "answers": draw_answers,
     "median error": draw_numbers,
     "areas": draw_areas,
     "boxes": draw_boxes,

@@ -40,7 +40,7 @@ def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
         points = _list_points(result.frames[model])
         return ((Numbers(points, table.read_scores(folder).unit),) if points else ()), 0
     evaluation = stored.load(folder) if report is None else report.evaluation
-    charts = list_charts(evaluation, report, fit.by_class, stopped=result.stopped)
+    charts = list_charts(evaluation, report, fit, stopped=result.stopped)
     return charts, evaluation.nbytes
 
 

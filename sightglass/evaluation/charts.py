@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from sightglass.evaluation import boxes
-from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.intervals import LEAST_PICTURES, Estimate, average_classes, estimate_share
+from sightglass.evaluation.classes import BINS, find_bin
+from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
+from sightglass.evaluation.intervals import LEAST_PICTURES, Estimate, Metrics, average_classes, estimate_share
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import capital, percent, plural
 from sightglass.explain.tasks import task_of
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 Mark = tuple[str, ...]
 """Names a bar, cell or point of a chart."""
-BINS = 10
-"""Ranges of scores, all of one width."""
 MAX_CONFUSED = 12
 """Most classes of a confusion matrix."""
 MAX_CLASSES = 20
@@ -122,8 +121,7 @@ def bin_scores(units: Sequence[ErrorUnit]) -> tuple[ScoreBin, ...]:
     members: list[dict[bool, list[ErrorUnit]]] = [{True: [], False: []} for _ in range(BINS)]
     for unit in units:
         if unit.score is not None:
-            place = min(max(int(unit.score * BINS), 0), BINS - 1)
-            members[place][unit.wrong].append(unit)
+            members[find_bin(unit.score)][unit.wrong].append(unit)
     return tuple(
         ScoreBin(place / BINS, (place + 1) / BINS, tuple(by_wrong[False]), tuple(by_wrong[True]))
         for place, by_wrong in enumerate(members)
@@ -157,6 +155,8 @@ class Reliability(Chart):
     """The share of answers that is right, by how sure the model is."""
 
     bins: tuple[ScoreBin, ...]
+    error: Estimate
+    """The expected calibration error; without an interval where the pictures are no random sample."""
     intervals: bool = True
     """Whether the pictures are a random sample."""
     name = "reliability"
@@ -165,7 +165,11 @@ class Reliability(Chart):
     @property
     def note(self) -> str:
         words = "The share of the answers that is right, by their score, and their number. On the line both are equal"
-        return f"{words}; with 95 % intervals." if self.intervals else f"{words}."
+        off = "Off by so much on average (expected calibration error)"
+        if not self.intervals:
+            return f"{words}. {off}: {self.error.percent}."
+        error = self.error.describe(self.error.percent, self.error.percent_range)
+        return f"{words}; with 95 % intervals. {off}: {error}."
 
     @property
     def filled(self) -> list[tuple[int, ScoreBin]]:
@@ -464,14 +468,15 @@ class Numbers(Chart):
 def list_charts(
     evaluation: Evaluation,
     report: ErrorReport | None,
-    by_class: Mapping[str, Estimate],
+    fit: Metrics | EvaluationSummary,
     *,
     stopped: bool = False,
 ) -> tuple[Chart, ...]:
     """Return the charts of an evaluation; of a stopped run without intervals.
 
-    `report`: its errors, None of a segmentation. `by_class`: as `EvaluationSummary` has them.
+    `report`: its errors, None of a segmentation. `fit`: how well its answers fit the labels.
     """
+    by_class = fit.by_class
     if stopped:
         by_class = {name: replace(score, low=math.nan, high=math.nan) for name, score in by_class.items()}
     classes = rank_classes(evaluation, report, by_class)
@@ -480,7 +485,8 @@ def list_charts(
     if kind_of(evaluation.task).counts_objects:
         return draw_precision(evaluation, report, by_class), classes
     bins = bin_scores(report.units)
-    return ScoreHistogram(bins), confuse(report.units), Reliability(bins, not stopped), classes
+    reliability = Reliability(bins, fit.scores["calibration_error"], not stopped)
+    return ScoreHistogram(bins), confuse(report.units), reliability, classes
 
 
 def find_selection(charts: Sequence[Chart], name: str, mark: Mark) -> Selection | None:

@@ -158,15 +158,15 @@ def standard_error(samples: NDArray[np.float64], pictures: int) -> float:
     return float(np.nanstd(samples)) * math.sqrt(pictures / (pictures - 1))
 
 
-def estimate(value: float, samples: NDArray[np.float64], pictures: int) -> Estimate:
-    """Return a number from 0 to 1 with its 95 % interval, of fewer than `LEAST_PICTURES` without one.
+def estimate(value: float, samples: NDArray[np.float64], pictures: int, least: int = LEAST_PICTURES) -> Estimate:
+    """Return a number from 0 to 1 with its 95 % interval, of fewer than `least` pictures without one.
 
     The interval is that of as many right and wrong answers as would vary as much (Korn and Graubard 1998, Survey
     Methodology 24, 193-201), around the number without what redrawing adds to it: repeated pictures raise AP.
     `samples`: (draws,), the number on redrawn sets of `pictures`; nan where it has none.
     """
     value = float(value)
-    if pictures < LEAST_PICTURES or np.isnan(samples).all():
+    if pictures < least or np.isnan(samples).all():
         return Estimate(value, math.nan, math.nan, pictures)
     unbiased = min(max(2 * value - float(np.nanmean(samples)), 0.0), 1.0)
     error = SPREAD * standard_error(samples, pictures) * quantile(pictures) / Z

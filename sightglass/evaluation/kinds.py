@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json
-from sightglass.evaluation import boxes, ground_truth, masks
+from sightglass.evaluation import boxes, classes, ground_truth, masks
 from sightglass.evaluation.boxes import RIGHT, BoxMatch
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
-from sightglass.evaluation.intervals import Estimate, Metrics, estimate_share, redraw
+from sightglass.evaluation.intervals import Estimate, Metrics
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
@@ -35,8 +35,6 @@ Judge = Callable[[RunLabels, str, Explanation, Lock], EvaluatedPicture | None]
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
-TOP = 5
-"""Answers of a classifier among which the true class counts for `top5`."""
 MATCHED_TYPES = (RIGHT, "class", "misplaced")
 """Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
@@ -47,7 +45,9 @@ NAMES = {
     "ap50": "AP50",
     "ar": "AR",
     "accuracy": "right",
-    "top5": f"among the {TOP} best",
+    "top5": f"among the {classes.TOP} best",
+    "balanced_accuracy": "balanced accuracy",
+    "calibration_error": "expected calibration error",
     "mean_iou": "Mean IoU",
     "pixel_accuracy": "pixel accuracy",
 }
@@ -242,26 +242,17 @@ def _describe_wrong_pictures(name: str, units: Sequence[ErrorUnit]) -> str:
 
 
 def _measure_classes(evaluation: Evaluation) -> Metrics:
-    pictures, right = evaluation.pictures, KINDS["classes"].find_right(evaluation)
-    scores = {"accuracy": estimate_share(int(right.sum()), len(right))}
-    # Of no more classes the true one is always among them.
-    if len(evaluation.classes) > TOP:
-        best = [[answer.label for answer in picture.predictions[:TOP]] for picture in pictures]
-        among = sum(picture.truth in labels for picture, labels in zip(pictures, best, strict=True))
-        scores["top5"] = estimate_share(among, len(right))
-    counts = Counter(picture.truth for picture, good in zip(pictures, right, strict=True) if good)
-    totals = Counter(str(picture.truth) for picture in pictures)
-    return Metrics(
-        scores,
-        redraw(len(right)) @ right / max(len(right), 1),
-        {name: estimate_share(counts[name], totals[name]) for name in sorted(totals)},
-    )
+    return classes.measure(evaluation, KINDS["classes"].find_right(evaluation))
 
 
 def _describe_shares(scores: Scores, counts: Mapping[str, int]) -> str:
-    described = {name: share.describe(share.percent, share.percent_range) for name, share in scores.items()}
-    right = f"Right: {described['accuracy']} of {plural(counts['pictures'], 'labelled picture')}"
-    return f"{right}; {NAMES['top5']}: {described['top5']}" if "top5" in described else right
+    described = [f"Right: {_describe_share(scores['accuracy'])} of {plural(counts['pictures'], 'labelled picture')}"]
+    described += [f"{NAMES[name]}: {_describe_share(score)}" for name, score in scores.items() if name != "accuracy"]
+    return "; ".join(described)
+
+
+def _describe_share(share: Estimate) -> str:
+    return share.describe(share.percent, share.percent_range)
 
 
 # ---- boxes of objects

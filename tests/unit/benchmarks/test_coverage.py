@@ -18,16 +18,17 @@ def check(found: dict[tuple[str, int], Coverage], *, without: set[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "without"),
+    ("kind", "sizes", "without"),
     [
-        ("accuracy", set[int]()),
-        ("gap in accuracy", {2, 3, 5}),
-        ("median error", {2, 3, 5}),
-        ("areas", {2, 3, 5, 7}),
+        ("accuracy", SMALL, set[int]()),
+        ("answers", (5, 7, 20), {5, 7}),
+        ("gap in accuracy", SMALL, {2, 3, 5}),
+        ("median error", SMALL, {2, 3, 5}),
+        ("areas", SMALL, {2, 3, 5, 7}),
     ],
 )
-def test_intervals_hold(kind: str, without: set[int]) -> None:
-    check(coverage.measure(SMALL, 100, [kind]), without=without)
+def test_intervals_hold(kind: str, sizes: tuple[int, ...], without: set[int]) -> None:
+    check(coverage.measure(sizes, 100, [kind]), without=without)
 
 
 @pytest.mark.slow

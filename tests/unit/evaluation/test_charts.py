@@ -59,8 +59,11 @@ def test_reliability_is_that_of_scikit_learn_with_exact_intervals() -> None:
     right = dice.random(60) < scores
     names = ["cat" if good else "dog" for good in right]
     report = classified(*zip(names, ["cat"] * 60, scores.tolist(), strict=True))
-    chart = charts.Reliability(charts.bin_scores(report.units))
+    error = kind_of("classify").measure(report.evaluation).scores["calibration_error"]
+    chart = charts.Reliability(charts.bin_scores(report.units), error)
     shares, means = calibration.calibration_curve(right, scores, n_bins=10)
+    weights = np.histogram(scores, 10, (0, 1))[0] / 60
+    assert error.value == pytest.approx((weights * np.abs(shares - means)).sum())
     points = figures.draw(chart).data[1]
     assert points.x == pytest.approx(means) and points.y == pytest.approx(shares)
     assert sum(int(text) for text in points.text) == 60
@@ -71,6 +74,17 @@ def test_reliability_is_that_of_scikit_learn_with_exact_intervals() -> None:
         exact = binomtest(round(share * count), count).proportion_ci(method="exact")
         assert (share - below, share + above) == pytest.approx((exact.low, exact.high), abs=1e-6)
     assert not any(figures.draw(replace(chart, intervals=False)).data[1].error_y.array)
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    dice = np.random.default_rng(5)
+    truths = dice.choice(CLASSES, 80, p=(0.7, 0.2, 0.1))
+    answers = np.where(dice.random(80) < 0.6, truths, dice.choice(CLASSES, 80))
+    report = classified(*zip(truths.tolist(), answers.tolist(), [0.5] * 80, strict=True))
+    score = kind_of("classify").measure(report.evaluation).scores["balanced_accuracy"]
+    assert score.value == pytest.approx(metrics.balanced_accuracy_score(truths, answers))
+    assert 0 < score.low < score.value < score.high < 1 and score.pictures == 80
 
 
 def test_confusion_is_that_of_scikit_learn_and_says_what_it_leaves_out() -> None:
@@ -152,7 +166,7 @@ def test_points_of_a_curve_stand_for_the_boxes_that_reach_them() -> None:
     evaluation = detected()
     report = ErrorReport(evaluation)
     metrics = kind_of("detect").measure(evaluation)
-    precision, classes = charts.list_charts(evaluation, report, metrics.by_class)
+    precision, classes = charts.list_charts(evaluation, report, metrics)
     assert precision.shown == ("cat", "dog")
     curve = precision.curves["cat"]
     assert curve.precision[[0, 50, 51, 100]] == pytest.approx([1, 1, 2 / 3, 2 / 3])
@@ -183,7 +197,7 @@ def test_areas_are_chosen_by_mask_and_answer() -> None:
         EvaluatedPicture("2", (8, 8), pairs=((1, 0, 64),)),
     )
     evaluation = Evaluation("a", "a", "segment", CLASSES, 0.0, pictures=pictures)
-    (chart,) = charts.list_charts(evaluation, None, kind_of("segment").measure(evaluation).by_class, stopped=True)
+    (chart,) = charts.list_charts(evaluation, None, kind_of("segment").measure(evaluation), stopped=True)
     assert [(each.name, each.score.value) for each in chart.scores] == [("dog", 0.0), ("cat", 50 / 128), ("bird", 1.0)]
     assert chart.select(("dog",)).pictures == {"0", "2"} and chart.select(("bird",)).pictures == {"1"}
     assert "95 %" not in chart.note, "the pictures of a stopped run are no random sample"
