@@ -90,10 +90,10 @@ Sets of pictures are drawn, with repeats, from a collection whose number is know
 number of pictures: the share of the 95 % intervals, in percent, that hold the collection's number, and in brackets \
 the median width (of numbers: in their unit). None: no interval is printed. AP and its gap: 300 drawn scenes, `demo-s` \
 and `demo-l`; the pictures of a class are those with an object of it, and stand under the largest number that they \
-reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. Balanced accuracy and calibration: simulated classifiers of six classes, one of them too \
-sure. IoU: 400 pictures of \
-simulated areas of four classes. Errors of numbers: half normal, exponential, log-normal, and half normal \
-with 5 % outliers of eight times the size."""
+reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. Balanced accuracy and \
+calibration: simulated classifiers of six classes, one of them too sure. IoU: 400 pictures of simulated areas of four \
+classes. Errors of numbers: half normal, exponential, log-normal, and half normal with 5 % outliers of eight times the \
+size."""
 
 
 def measure(sizes: Iterable[int], sets: int, kinds: Iterable[str]) -> dict[tuple[str, int], Coverage]:
@@ -149,7 +149,7 @@ def simulate_answers(rng: Generator, count: int, sureness: float) -> Evaluation:
     pictures = []
     for place, score in enumerate(rng.beta(3, 1, count)):
         label = int(rng.choice(6, p=(0.4, 0.2, 0.15, 0.1, 0.1, 0.05)))
-        good = rng.random() < (0.95 - 0.1 * label) * score**(1 / sureness)
+        good = rng.random() < (0.95 - 0.1 * label) * score ** (1 / sureness)
         answer = label if good else (label + 1) % 6
         answers = (Prediction(names[answer], answer, float(score)),)
         pictures.append(EvaluatedPicture(str(place), (8, 8), truth=names[label], predictions=answers))
@@ -228,8 +228,8 @@ def simulate_areas(rng: Generator, count: int) -> list[list[masks.Pair]]:
         for label in np.flatnonzero(rng.random(4) < (0.9, 0.6, 0.4, 0.2)):
             pixels = int(rng.lognormal(7, 1))
             missed = int(pixels * rng.beta(0.7, 4))
-            pairs[label, label] += pixels - missed
-            pairs[label, int(rng.integers(4))] += missed
+            pairs[int(label), int(label)] += pixels - missed
+            pairs[int(label), int(rng.integers(4))] += missed
         pictures.append([(*pair, pixels) for pair, pixels in pairs.items() if pixels])
     return [pairs for pairs in pictures if pairs]
 

@@ -1,12 +1,17 @@
 """The charts of a finished run: those of its evaluation, or of its numbers."""
 
+from collections.abc import Callable
 from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.batch import table
 from sightglass.batch.finished import Frame, Result, list_rows, stamp
 from sightglass.common.settings import MIB
-from sightglass.evaluation import stored
+from sightglass.evaluation import evidence, stored
 from sightglass.evaluation.charts import Chart, NumberPoint, Numbers, list_charts
+from sightglass.evaluation.kinds import ErrorUnit
 from sightglass.explain.evidence.cache import ByteCache
 
 _charts: ByteCache[tuple[tuple[Chart, ...], int]] = ByteCache(64 * MIB, itemgetter(1))
@@ -41,7 +46,20 @@ def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
         return ((Numbers(points, table.read_scores(folder).unit),) if points else ()), 0
     evaluation = stored.load(folder) if report is None else report.evaluation
     charts = list_charts(evaluation, report, fit, stopped=result.stopped)
-    return charts, evaluation.nbytes
+    means = None if report is None else evidence.average(report.units, _find_maps(result.frames[model]))
+    return (*charts, means) if means is not None else charts, evaluation.nbytes
+
+
+def _find_maps(frame: Frame) -> Callable[[ErrorUnit], NDArray[np.uint8] | None]:
+    """Return what finds the map of a unit: a picture's in a run's table, a box's beside it."""
+    cells = dict(zip(frame["picture"], frame["cells"], strict=True))
+
+    def find(unit: ErrorUnit) -> NDArray[np.uint8] | None:
+        if unit.kind != "picture":
+            return unit.picture.maps.get(unit.found)
+        return table.read_cells(cells.get(unit.picture.key, b""))
+
+    return find
 
 
 def _list_points(frame: Frame) -> tuple[NumberPoint, ...]:

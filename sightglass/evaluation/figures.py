@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.colors import ACCENT, COLORS
-from sightglass.evaluation import charts
+from sightglass.evaluation import charts, evidence
 from sightglass.evaluation.boxes import RECALLS
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import capital, listing, milliseconds, percent, plural, quantity, shorten
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ GREY = "#808080"
 """Of what is wrong, beside `ACCENT` of what is right, on light and dark pages."""
 HEIGHT = 290
 """Pixels of a chart that has no rows."""
-ROW, CELL = 24, 30
-"""Pixels of the row of a class, and of a row of a confusion matrix."""
+ROW, CELL, MAP = 24, 30, 130
+"""Pixels of the row of a class, of a row of a confusion matrix, and of a mean map."""
+LEAST_COLUMNS = 4
+"""Maps side by side for which there is room: fewer are no larger."""
 AXES = 110
 """Pixels of the axes and titles of a chart with rows."""
 MAX_NAME = 22
@@ -373,6 +376,51 @@ def _short(name: str) -> str:
     return escape_text(shorten(name, MAX_NAME, len))
 
 
+def _draw_evidence(chart: evidence.EvidenceMaps, chosen: Mark) -> Any:
+    figure = new_figure(2 * MAP + AXES)
+    rows = {charts.WRONG: 0, charts.RIGHT: 1}
+    places = {mark: (chart.classes.index(mark[0]), rows[mark[1]]) for mark in chart.maps}
+    for mark, (column, row) in places.items():
+        figure.add_heatmap(
+            z=chart.maps[mark].values[::-1],
+            x0=column - FILLED / 2 + FILLED / CELLS / 2,
+            y0=row - FILLED / 2 + FILLED / CELLS / 2,
+            dx=FILLED / CELLS,
+            dy=FILLED / CELLS,
+            coloraxis="coloraxis",
+            hoverinfo="skip",
+        )
+        if chart.aligned:
+            half = FILLED / 2 / evidence.AROUND
+            box: Json = {"x0": column - half, "x1": column + half, "y0": row - half, "y1": row + half}
+            figure.add_shape(type="rect", line={"color": "white", "width": 2}, **box)
+    # A bar over each map: a heat map cannot be chosen by a click.
+    figure.add_bar(
+        x=[column for column, _ in places.values()],
+        base=[row - FILLED / 2 for _, row in places.values()],
+        y=[FILLED] * len(places),
+        width=FILLED,
+        marker={
+            "color": "rgba(0, 0, 0, 0)",
+            "line": {"color": ACCENT, "width": [3 if mark == chosen else 0 for mark in places]},
+        },
+        hovertext=[_describe_mean(mark, len(chart.maps[mark].units)) for mark in places],
+        showlegend=False,
+        **_marks(chart, [*places]) | {"unselected": {"marker": {"opacity": 1}}},
+    )
+    names = [*map(_short, chart.classes)]
+    end = max(len(names), LEAST_COLUMNS) - 0.5
+    figure.update_xaxes(tickvals=[*range(len(names))], ticktext=names, range=[-0.5, end], showgrid=False)
+    figure.update_yaxes(tickvals=[*rows.values()], ticktext=[*rows], range=[-0.5, 1.5], showgrid=False, scaleanchor="x")
+    figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar": {"title": "mean"}})
+    return figure
+
+
+def _describe_mean(mark: Mark, count: int) -> str:
+    name, kind = mark
+    return f"{escape_text(name)}: mean of {plural(count, f'{kind} answer')}"
+
+
 _DRAW: dict[type[Chart], Callable[[Any, Mark], Any]] = {
     charts.ScoreHistogram: _draw_histogram,
     charts.Reliability: _draw_reliability,
@@ -380,6 +428,7 @@ _DRAW: dict[type[Chart], Callable[[Any, Mark], Any]] = {
     charts.ClassScores: _draw_classes,
     charts.PrecisionRecall: _draw_precision,
     charts.Numbers: _draw_numbers,
+    evidence.EvidenceMaps: _draw_evidence,
 }
 
 

@@ -310,7 +310,7 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
 
 def _list_objects(evaluation: Evaluation) -> Iterator[ErrorUnit]:
     for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
-        judged = {}
+        judged: dict[int, BoxMatch] = {}
         # Of several boxes on one object that with another class says most, but for a right one.
         for match in sorted(matches, key=lambda match: (_rank_type(match.type), match.box)):
             if match.type in MATCHED_TYPES:

@@ -23,7 +23,7 @@ def test_report_holds_the_figures_of_the_page_and_asks_for_nothing(result: Resul
     page = run_report.html(result, 0, "<b>scenes</b>")
     held = [json.loads(html.unescape(text)) for text in re.findall(r'data-figure="([^"]*)"', page)]
     drawn = [json.loads(figures.draw(chart).to_json()) for chart in run_charts.read_charts(result, 0)]
-    assert [figure["data"] for figure in held] == [figure["data"] for figure in drawn] and len(held) == 4
+    assert [figure["data"] for figure in held] == [figure["data"] for figure in drawn] and len(held) == 5
     assert "<h1>Demo-cls-s on &lt;b&gt;scenes&lt;/b&gt;</h1>" in page
     assert "default-src 'none'" in page and "http:" not in page.partition("<script>")[0]
 
