@@ -140,14 +140,14 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
 def _describe_chosen(
     chosen: uploads.Source | None, coverage: LabelCoverage | None, matches: Sequence[LabelMatch]
 ) -> str:
-    """Return `holiday.zip · 58 of 60 labelled, 2 files missing, 1 name unknown`."""
+    """Return `holiday.zip · 58 of 60 labelled, 2 files missing, 1 name of no class`."""
     if chosen is None:
         return "Your pictures"
     pictures = plural(len(chosen.items), "picture")
     if coverage is None:
         return escape(chosen.name) + (f" · {pictures}" if pictures != chosen.name else "")
     unknown = sum(not match.classes for match in matches)
-    names = f", {plural(unknown, 'name')} unknown" if unknown else ""
+    names = f", {plural(unknown, 'name')} of no class" if unknown else ""
     return f"{escape(chosen.name)} · {coverage.words}{names}"
 
 

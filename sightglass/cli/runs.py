@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -103,6 +104,7 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture and
     results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
+    started = time.monotonic()
     _check_flags(source, options)
     console, cancel, saved = Console(options.json), threading.Event(), set[str | None]()
     # In a cluster the pictures are elsewhere.
@@ -117,7 +119,7 @@ def batch(
         done = job.run()
     failed = [{"picture": picture, "error": sentence} for picture, sentence in done.failed]
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
-    again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
+    again = "; add --restart to explain again" if done.nothing_new else f", in {time.monotonic() - started:.0f} s"
     console.say(f"{done.words}{again}.", *filter(None, [done.left_out]))
     numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled", "left_out")
     result: Json = {name: getattr(done, name) for name in numbers}

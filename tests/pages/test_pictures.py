@@ -159,7 +159,7 @@ def test_a_mark_of_a_chart_shows_its_pictures(page):
     app.segmented_control(key="pictures-view").set_value("all").run()
     press(app, "Show all")
     assert len(opened(app)) == 24 and "chosen" not in app.query_params
-    assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes").value == "confusion"
+    assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes-evidence").value == "confusion"
     app.toggle(key="pictures-charts").set_value(False).run()
     assert not app.get("plotly_chart") and len(opened(app)) == 24
     # Of another model the mark may be none.
@@ -230,7 +230,7 @@ def test_drop_field_says_what_it_understood(page, pictures):
     assert words in texts(app) and button(app, "Run").disabled
     drop(app, ("mine.csv", "filename;class\nC:\\a.jpg;star\nC:\\c.jpg;café\n".encode("cp1252"), ""))
     chips = [block.proto.popover.label for block in app.get("popover")]
-    assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name unknown" in chips
+    assert "mine.zip · 1 of 2 labelled, 1 file missing, 1 name of no class" in chips
     columns = "filename → file, class → label; separated by semicolons; Windows-1252"
     reading = f"Read as a table (mine.csv): 2 pictures, 2 classes. mine.csv: {columns}. Not among the pictures: c.jpg."
     assert escape(reading) in texts(app)
