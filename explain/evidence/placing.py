@@ -545,6 +545,11 @@ class TracedCalls:
         return self._last(path) in self._traced.mixed
 
 
+def trace_calls(adapter: Adapter, tensor: Tensor, layers: Sequence[Layer]) -> TracedCalls:
+    """Return what the graph of a pass shows of layers."""
+    return _Marked(adapter, tensor).trace(layers)
+
+
 def _moved(loaded: LoadedModel, marked: _Marked, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
     """Return the layers that moved since the photograph, each with its finest one."""
     pairs = _with_witnesses(loaded.survey, layers)

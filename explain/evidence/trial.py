@@ -36,7 +36,7 @@ from sightglass.explain.evidence.marks import (
     plant,
     undone,
 )
-from sightglass.explain.evidence.placing import BENT, UNREAD, TracedCalls, measure_views
+from sightglass.explain.evidence.placing import BENT, UNREAD, TracedCalls, measure_views, trace_calls
 from sightglass.explain.evidence.survey import (
     MAX_PREFIX,
     MAX_VIEWS,
@@ -227,6 +227,9 @@ class _Trial:
         shown = margins(*few)
         if not (shown.moved or shown.turned):
             return
+        if self.adapter.detects:
+            # A detector's pass is recorded without its pixels; deep layers spread marks too far to say a margin alone.
+            traced = trace_calls(self.adapter, self.tensor, [*self.layers.values()]).covers()
         grids = {path: layouts[path] for path, layer in self.layers.items() if layer.layout == "nchw"}
         found = margins(*self._run(range(len(PLACES)), grids, within=self._smallest_crop()))
         if found.turned and not self.turned:

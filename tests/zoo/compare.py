@@ -69,12 +69,14 @@ def compare(model: Any, function: Any, arguments: dict[str, Any], picture: Path)
             part.register_forward_hook(order_gradient)
     try:
         explainer = Explainer(**arguments)
-        result = explainer(picture, top_k=1, confidence=1e-6)
+        options: dict[str, Any] = {"top_k": 1, "confidence": 1e-6}
+        result = explainer(picture, **options)
         if result.task.id in ("detect", "pose"):
-            result = explainer(picture, top_k=1, confidence=1e-6, per="detection")
+            options["per"] = "detection"
+            result = explainer(picture, **options)
         if result.heatmaps[0].method == "sharp":
             # The default of few cells, which weighs this one.
-            result = explainer(picture, top_k=1, confidence=1e-6, method="gradcam")
+            result = explainer(picture, **options, method="gradcam")
         heatmap, tensor, faults = result.heatmaps[0], result.evidence.tensor, []
         said = " ".join(result.notes)
         if heatmap.method not in ("gradcam", "hirescam") or "differs from pass to pass" in said:

@@ -20,6 +20,7 @@ SMALL = [
     *("ViTForImageClassification", "SegformerForSemanticSegmentation", "DetrForObjectDetection", "ConvNextBackbone"),
     *("DPTForDepthEstimation", "mobilenet_v3_small", "ssdlite320_mobilenet_v3_large", "yolo11"),
     *("DeiTForImageClassificationWithTeacher", "Dinov2Model", "RfDetrForObjectDetection", "mnasnet0_5", "eva"),
+    *("yolov8-ghost-p2",),
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 TITLE = "\n## Models of other libraries\n"
