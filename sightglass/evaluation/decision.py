@@ -308,12 +308,17 @@ class Decision:
         )
 
     @property
-    def headline(self) -> str:
-        """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
+    def _refusal(self) -> str:
+        """Why nothing is decided, where gaps have no intervals."""
         if self.stopped:
             return "Not decided: a run was stopped"
+        return f"Cannot be told from {plural(self._pictures, 'picture')}"
+
+    @property
+    def headline(self) -> str:
+        """`demo-s instead of demo-l: loses too much`, or `Take demo-s: the smallest; at most 2 points worse than …`."""
         if not self._has_intervals:
-            return f"Cannot be told from {plural(self._pictures, 'picture')}"
+            return self._refusal
         if self.candidate is not None:
             return f"{self.candidate.model} instead of {self.reference.model}: {VERDICTS[self.verdict]}"
         if self.first is None:

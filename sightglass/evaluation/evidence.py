@@ -83,15 +83,14 @@ def average(units: Sequence[ErrorUnit], map_of: Callable[[ErrorUnit], Cells | No
     wrong = Counter({unit.about: 0 for unit, _ in found})
     wrong.update(unit.about for unit, _ in found if unit.wrong)
     ranked = sorted(wrong, key=lambda name: (-wrong[name], name))
+    shown = tuple(ranked[:MAX_CLASSES])
     aligned = all(_box_of(unit) is not None for unit, _ in found)
-    maps: dict[Mark, MeanMap] = {}
-    for name in ranked[:MAX_CLASSES]:
-        for kind in (RIGHT, WRONG):
-            members = [(unit, cells) for unit, cells in found if unit.about == name and unit.wrong == (kind == WRONG)]
-            if members:
-                values = _average(members, aligned=aligned)
-                maps[name, kind] = MeanMap(tuple(unit for unit, _ in members), values)
-    return EvidenceMaps(tuple(ranked[:MAX_CLASSES]), maps, aligned, max(len(ranked) - MAX_CLASSES, 0))
+    members: dict[Mark, list[tuple[ErrorUnit, Cells]]] = {(name, kind): [] for name in shown for kind in (RIGHT, WRONG)}
+    for unit, cells in found:
+        if unit.about in shown:
+            members[unit.about, WRONG if unit.wrong else RIGHT].append((unit, cells))
+    maps = {mark: _average(some, aligned=aligned) for mark, some in members.items() if some}
+    return EvidenceMaps(shown, maps, aligned, len(ranked) - len(shown))
 
 
 def _box_of(unit: ErrorUnit) -> Box | None:
@@ -100,7 +99,7 @@ def _box_of(unit: ErrorUnit) -> Box | None:
     return None if side is None else side.box
 
 
-def _average(members: Sequence[tuple[ErrorUnit, Cells]], *, aligned: bool) -> Floats:
+def _average(members: Sequence[tuple[ErrorUnit, Cells]], *, aligned: bool) -> MeanMap:
     total, seen = np.zeros((2, CELLS, CELLS), np.float32)
     for unit, cells in members:
         values = cells.astype(np.float32) / np.float32(255)
@@ -108,7 +107,8 @@ def _average(members: Sequence[tuple[ErrorUnit, Cells]], *, aligned: bool) -> Fl
         total += values if box is None else _cut(values, box, unit.picture.size)
         seen += 1 if box is None else _cut(np.ones_like(values), box, unit.picture.size)
     # Beside the picture nothing is seen.
-    return np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
+    values = np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
+    return MeanMap(tuple(unit for unit, _ in members), values)
 
 
 def _cut(values: Floats, box: Box, size: tuple[int, int]) -> Floats:

@@ -410,7 +410,9 @@ def _draw_evidence(chart: evidence.EvidenceMaps, chosen: Mark) -> Any:
     )
     names = [*map(_short, chart.classes)]
     end = max(len(names), LEAST_COLUMNS) - 0.5
-    figure.update_xaxes(tickvals=[*range(len(names))], ticktext=names, range=[-0.5, end], showgrid=False, zeroline=False)
+    figure.update_xaxes(
+        tickvals=[*range(len(names))], ticktext=names, range=[-0.5, end], showgrid=False, zeroline=False
+    )
     look: Json = {"range": [-0.5, 1.5], "showgrid": False, "zeroline": False, "scaleanchor": "x"}
     figure.update_yaxes(tickvals=[*rows.values()], ticktext=[*rows], **look)
     figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar": {"title": "mean"}})
