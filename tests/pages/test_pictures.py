@@ -159,7 +159,8 @@ def test_a_mark_of_a_chart_shows_its_pictures(page):
     app.segmented_control(key="pictures-view").set_value("all").run()
     press(app, "Show all")
     assert len(opened(app)) == 24 and "chosen" not in app.query_params
-    assert app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes-evidence").value == "confusion"
+    chosen_chart = app.segmented_control(key="pictures-chart-scores-confusion-reliability-classes-evidence")
+    assert chosen_chart.value == "confusion"
     app.toggle(key="pictures-charts").set_value(False).run()
     assert not app.get("plotly_chart") and len(opened(app)) == 24
     # Of another model the mark may be none.
