@@ -211,7 +211,7 @@ def markdown(result: Row) -> str:
         f"{OTHERS - ALLOWED[True]}, of other boxes), **not supported** where more than half do as well. Where a "
         f"blurred picture keeps {LASTS:.0%} of the score, nothing can be told. All rows but the first are wrong; the "
         "runner-up's map on drawn scenes, where answers exclude each other. In brackets the 95 % interval "
-        "(Wilson).\n\nThe test asks whether the places matter, not whether the map is about this class. A wrong map "
+        "(exact).\n\nThe test asks whether the places matter, not whether the map is about this class. A wrong map "
         f"with more than {SHARED:.0%} of its strongest {TOP:.0%} in common with the right one hides mostly the same "
         f"places: the last row, not the goal, counts it. At most {2 + 2 * len(SHARES) * (OTHERS + 1)} passes."
     )
