@@ -84,9 +84,8 @@ class Margins:
         traced = self._traced.get(layer.path)
         if traced is None or layer.views or layer.layout not in ("nchw", "nhwc"):
             return None
-        likely = (layer.cover, WHOLE) if layer.path in self._cropped else (WHOLE,)
-        usual = next((cover for cover in likely if _is_near(traced, cover, layer.shape[1:])), None)
-        if usual is not None:
+        usual = layer.cover if layer.path in self._cropped else WHOLE
+        if _is_near(traced, usual, layer.shape[1:]):
             return usual
         marks = self._marks.get(layer.path)
         return traced if marks is None or marks.allows(traced) else None

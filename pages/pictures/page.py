@@ -280,11 +280,10 @@ def _draw_scores(decision: Decision) -> None:
     """Draw each model's score, and the difference of the compared ones, with their intervals."""
     gap = decision.gap(decision.compared, decision.reference)
     lead = gap.turned
-    ends = (lead.low, lead.high) if lead.has_interval else (lead.value, lead.value)
     text = f"{signed(100 * lead.value, '.1f')} (allowed: {signed(-100 * decision.tolerance, 'g')})"
     charts.draw_intervals(run_slides.list_bars(decision))
     names = f"{decision.compared.model} \N{MINUS SIGN}\n{decision.reference.model}"
-    charts.draw_intervals([ScoreBar(names, text, lead.value, *ends)], (0.0, -decision.tolerance))
+    charts.draw_intervals([ScoreBar(names, text, lead.value, *lead.ends)], (0.0, -decision.tolerance))
 
 
 def _choose_decision(decision: Decision) -> Decision:

@@ -134,8 +134,7 @@ def _draw_classes(result: Result, model: int) -> View | None:
 
 def _draw_bar(each: ClassScore) -> ScoreBar:
     score = each.score
-    ends = (score.low, score.high) if score.has_interval else (score.value, score.value)
-    return ScoreBar(each.name, f"{score.points} ({each.labelled:,})", score.value, *ends)
+    return ScoreBar(each.name, f"{score.points} ({each.labelled:,})", score.value, *score.ends)
 
 
 def list_bars(decision: Decision) -> list[ScoreBar]:
@@ -144,6 +143,6 @@ def list_bars(decision: Decision) -> list[ScoreBar]:
     for row in decision.rows:
         score = row.score
         # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped or not score.has_interval else (score.low, score.high)
+        ends = (score.value, score.value) if decision.stopped else score.ends
         bars.append(ScoreBar(row.model, row.text, score.value, *ends))
     return bars

@@ -40,6 +40,11 @@ class Estimate:
         return not math.isnan(self.low)
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Of its interval; without one twice the number."""
+        return (self.low, self.high) if self.has_interval else (self.value, self.value)
+
+    @property
     def points(self) -> str:
         """`61.2`: in hundredths; `–` of no number."""
         return "–" if math.isnan(self.value) else f"{100 * self.value:.1f}"

@@ -311,10 +311,10 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
 def _list_objects(evaluation: Evaluation) -> Iterator[ErrorUnit]:
     for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
         judged: dict[int, BoxMatch] = {}
+        on_objects = [match for match in matches if match.type in MATCHED_TYPES]
         # Of several boxes on one object that with another class says most, but for a right one.
-        for match in sorted(matches, key=lambda match: (_rank_type(match.type), match.box)):
-            if match.type in MATCHED_TYPES:
-                judged.setdefault(match.truth, match)
+        for match in sorted(on_objects, key=lambda match: (MATCHED_TYPES.index(match.type), match.box)):
+            judged.setdefault(match.truth, match)
         for index, truth in enumerate(picture.truths):
             if truth.counted:
                 match = judged.get(index, BoxMatch(-1, "missed", index))
@@ -324,10 +324,6 @@ def _list_objects(evaluation: Evaluation) -> Iterator[ErrorUnit]:
             if match.box not in of_objects:
                 label = picture.truths[match.truth] if match.truth >= 0 else None
                 yield ErrorUnit(picture, "box", match.box, "extra", match.box, label)
-
-
-def _rank_type(kind: str) -> int:
-    return MATCHED_TYPES.index(kind) if kind in MATCHED_TYPES else len(MATCHED_TYPES)
 
 
 def _describe_not_found(name: str, units: Sequence[ErrorUnit]) -> str:
