@@ -227,7 +227,7 @@ class _Trial:
         shown = margins(*few)
         if not (shown.moved or shown.turned):
             return
-        if self.adapter.detects:
+        if not traced:
             # A detector's pass is recorded without its pixels; deep layers spread marks too far to say a margin alone.
             traced = trace_calls(self.adapter, self.tensor, [*self.layers.values()]).covers()
         grids = {path: layouts[path] for path, layer in self.layers.items() if layer.layout == "nchw"}

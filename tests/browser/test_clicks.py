@@ -101,7 +101,7 @@ TABLE: button (Show/hide columns|Download as CSV|Search|Fullscreen.*|Clear selec
     button Upload | file; button Full screen | full; button More | menu; radio Two pictures | -;
     link Labelled pictures | -; +ACTS; -SAVE; =PICTURE; =MODEL; =SIZES;
     radio One picture | ?tab <
-/pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes) | ?chart;
+/pictures?model=demo-cls-s: switch Charts | ?charts; radio (Confusion matrix|Reliability|Classes|Evidence) | ?chart;
     radio Scores | ?chart <; button Help.* | -; radio Wrong .* | ?view; radio By class | ?view; radio By model | ?view;
     (radio|button) (Only .*|Both wrong .*) | ?right; radio All .* | ?view; button Increment | ?tolerance;
     button Decrement | ?tolerance; combobox Maps of | ?of; combobox Sort | ?order;

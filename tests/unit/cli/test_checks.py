@@ -82,7 +82,7 @@ def test_which_takes_the_layers_and_the_box_that_it_is_given(answer) -> None:
     assert recipe["layers"] == ["model.15"] and recipe["targets"] == [[box.anchor, box.index]]
 
 
-SCENES = 4
+SCENES = 10
 HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
 
 
