@@ -45,7 +45,11 @@ COMMANDS = {
         ("parts", "models", "full", "write"),
     ),
     "words": Command("truth.words", "which words of demo-vlm count as seen, and where their maps point", ()),
-    "known": Command("known.run", "which methods of several libraries find a cause that is known", ("short", "half")),
+    "known": Command(
+        "known.run",
+        "which methods of several libraries find a cause that is known",
+        ("short", "half", "dataset", "count"),
+    ),
     "small": Command("small_inputs", "which layers and methods find a small cause in small pictures", ("sides",)),
     "insertion": Command(
         "insertion", "what answers lose and regain in the order of maps, on photographs", ("models", "dataset", "count")

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.pictures import list_photographs
 from benchmarks.report import Row, ends, grid, machine, page
 from benchmarks.timing import SEED
 from benchmarks.truth.columns import BASELINE, Column
-from benchmarks.verdict import list_photographs
 from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import controls

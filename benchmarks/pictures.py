@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from benchmarks.timing import SEED
 from sightglass.common import packaged
-from sightglass.common.errors import ImageProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,18 @@ def photograph(name: str, size: tuple[int, int]) -> Image.Image:
         raise ImageProblem(f"The package of the picture {name} is not installed: install requirements.txt.")
     with Image.open(path) as opened:
         return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
+
+
+def list_photographs(folder: Path | None) -> Iterator[Path]:
+    """Yield a folder's photographs, or those of packages, in the same order."""
+    if folder is None:
+        yield from packaged.photographs().values()
+        return
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files:
+        raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
+    random.Random(SEED).shuffle(files)
+    yield from files
 
 
 def numbered(folder: Path, size: tuple[int, int], seed: int = 0) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, get_args
 import cv2
 import numpy as np
 
+from benchmarks.pictures import list_photographs
 from benchmarks.report import Row, grid, machine, page
-from benchmarks.timing import SEED
 from benchmarks.truth.scenes import held_out
-from sightglass.common.errors import ModelProblem
-from sightglass.common.packaged import photographs
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
@@ -149,18 +146,6 @@ def _pictures(model: str, folder: Path | None) -> Iterator[object]:
     if spec(model).example:
         return held_out(model, itertools.count(FIRST_SCENE))
     return list_photographs(folder)
-
-
-def list_photographs(folder: Path | None) -> Iterator[object]:
-    """Yield a folder's photographs, or those of packages, in the same order."""
-    if folder is None:
-        yield from photographs().values()
-        return
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not files:
-        raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
-    random.Random(SEED).shuffle(files)
-    yield from files
 
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,11 @@ SIDE = 112
 """Of a cell, half of the classifier's input."""
 CROPS = 80
 """Squares that are drawn from each photograph."""
+FEW_CROPS = 12
+"""Squares that are drawn from each photograph of a folder, which has many."""
+CELLS = 4
+TRIES = 20
+"""Grids that are drawn for each that is taken, at most."""
 SMALLEST = 0.4
 """Of a photograph's short side, the least side of a crop."""
 SURE = 0.5
@@ -58,19 +64,21 @@ class Crop:
     target: int
 
 
-def opened(name: str) -> Pillow.Image:
+def find(name: str) -> Path:
+    """Return the file of a package's photograph."""
     path = find_file(*FILES[name])
     if path is None:
         raise ImageProblem(f"The package of the photograph {name} is not installed: install requirements.txt.")
-    with Pillow.open(path) as file:
-        return file.convert("RGB")
+    return path
 
 
 @torch.no_grad()
-def crops(adapter: Any, name: str, rng: np.random.Generator) -> list[Crop]:
-    """Return random squares of a photograph that the classifier is sure of."""
-    picture, found = opened(name), []
-    for _ in range(CROPS):
+def crops(adapter: Any, path: Path, rng: np.random.Generator, count: int = CROPS) -> list[Crop]:
+    """Return random squares of a photograph, of `count` those that the classifier is sure of."""
+    found = []
+    with Pillow.open(path) as file:
+        picture = file.convert("RGB")
+    for _ in range(count):
         side = int(min(picture.size) * rng.uniform(SMALLEST, 1))
         x, y = (int(rng.integers(0, length - side + 1)) for length in picture.size)
         part = picture.resize((SIDE, SIDE), Pillow.Resampling.BICUBIC, (x, y, x + side, y + side))
@@ -82,13 +90,18 @@ def crops(adapter: Any, name: str, rng: np.random.Generator) -> list[Crop]:
     return found
 
 
-def photographs(count: int) -> Iterator[Item]:
-    """Yield grids of four photographs, of which one's class is explained."""
-    adapter, done, rng = deepcopy(loaded(CLASSIFIER).adapter), 0, np.random.default_rng(SEED + 2)
+def open_network() -> tuple[Any, Network]:
+    """Return the classifier's adapter, and its network with gradients."""
+    adapter = deepcopy(loaded(CLASSIFIER).adapter)
     adapter.module.requires_grad_(True)
     (layer,) = loaded(CLASSIFIER).default_layers
-    network = Network(adapter.module, layer)
-    known = {name: crops(adapter, name, rng) for names in IN_HALF.values() for name in names}
+    return adapter, Network(adapter.module, layer)
+
+
+def photographs(count: int) -> Iterator[Item]:
+    """Yield grids of four photographs, of which one's class is explained."""
+    (adapter, network), done, rng = open_network(), 0, np.random.default_rng(SEED + 2)
+    known = {name: crops(adapter, find(name), rng) for names in IN_HALF.values() for name in names}
     while done < count:
         names, place = IN_HALF[half_of(PROTOCOL, done)], int(rng.integers(4))
         own = names[done // 2 % len(names)]
@@ -99,6 +112,27 @@ def photographs(count: int) -> Iterator[Item]:
         if item is not None:
             done += 1
             yield item
+
+
+def grids_of(files: Sequence[Path], count: int) -> Iterator[Item]:
+    """Yield up to `count` grids of four of these files, of which one's class is explained.
+
+    A file of which the classifier is sure of no square is left out.
+    """
+    adapter, network = open_network()
+    rng = np.random.default_rng(SEED + 3)
+    squares = [crops(adapter, path, rng, FEW_CROPS) for path in files]
+    usable = [of for of in squares if of]
+    done = 0
+    for _ in range(TRIES * count if len(usable) >= CELLS else 0):
+        chosen = rng.permutation(len(usable))[:CELLS]
+        cells = [usable[number][int(rng.integers(len(usable[number])))] for number in chosen]
+        item = item_of(network, cells, int(rng.integers(CELLS)))
+        if item is not None:
+            done += 1
+            yield item
+        if done == count:
+            return
 
 
 @torch.no_grad()

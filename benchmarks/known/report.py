@@ -158,6 +158,30 @@ def hits_by_half(columns: Columns, line: Line, half: str) -> NDArray[np.float64]
     return np.array([hits.mean() for hits in picked if len(hits)])
 
 
+def test_half(columns: Columns, corrected: Corrected) -> str:
+    """Return each method's hits in the test half by column, and in how many its figure is one of the two highest."""
+    hits = {name: {line: mean_of_half(of, line, HALVES[-1]) for line in of.lines} for name, of in columns.items()}
+    leading = {name: highest_two(hit for line, hit in of.items() if contends(line)) for name, of in hits.items()}
+    rows = []
+    for line in ordered(columns, corrected):
+        shown = {name: of[line] for name, of in hits.items() if line in of}
+        cells = (f"{100 * shown[name]:.0f}" if name in shown else "–" for name in columns)
+        leads = sum(hit in leading[name] for name, hit in shown.items())
+        mean = sum(shown.values()) / len(shown)
+        rows.append((*line, *cells, f"{100 * mean:.0f}", str(leads) if contends(line) else ""))
+    return grid(("library", "method", *columns, "mean", "highest two"), rows)
+
+
+def mean_of_half(column: Column, line: Line, half: str) -> float:
+    """Return a line's share of hits in a half of one column."""
+    return float(column.of(line)[[each == half for each in column.halves]].mean())
+
+
+def highest_two(values: Iterable[float]) -> list[float]:
+    """Return the two highest of the different values."""
+    return sorted(set(values), reverse=True)[:2]
+
+
 def count_half(columns: Columns, half: str) -> int:
     return sum(of.halves.count(half) for of in columns.values())
 
@@ -167,6 +191,7 @@ def details(columns: Columns, corrected: Corrected) -> Iterator[str]:
     yield found(columns, corrected)
     yield f"Weights of the trained networks: `{digest()}`. In brackets 95 % bootstrap intervals."
     yield f"## By the size of the cause\n\n{sizes(columns, corrected)}"
+    yield f"## The test half\n\n{test_half(columns, corrected)}"
     for name, of in columns.items():
         rows, kinds = [], list(dict.fromkeys(of.kinds))
         kinds = kinds if len(kinds) > 1 else []

@@ -13,8 +13,10 @@ from benchmarks.known import menus, networks
 from benchmarks.known.contenders import METHODS, explain
 from benchmarks.known.controls import CONTROLS, META, consensus
 from benchmarks.known.halves import HALVES
+from benchmarks.known.photographs import grids_of
 from benchmarks.known.protocols import PROTOCOLS, Numbered, numbered
 from benchmarks.known.report import corrected_chances, details, draw_example, side_by_side, tables
+from benchmarks.pictures import list_photographs
 from benchmarks.processes import ROOT, single_thread, spawned
 from benchmarks.report import Row, machine, page, with_part
 from benchmarks.truth.columns import BASELINE, Column, scored
@@ -37,8 +39,13 @@ MARKS = ("<!-- measured: written by `python -m benchmarks known` -->\n", "<!-- m
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Score every method on every protocol; a whole run writes the docs' table and picture."""
+    """Score every method on every protocol; a whole run writes the docs' table and picture.
+
+    Of a folder of photographs, grids of these alone are scored.
+    """
     single_thread()
+    if options.dataset:
+        return run_on_folder(options)
     at, complete = machine(1, "cpu"), options.half == BOTH and not options.short
     columns, findings = measure_all(options, menus.MODELS if complete else ())
     if networks.digest() != networks.DIGEST:
@@ -52,6 +59,19 @@ def run(options: argparse.Namespace) -> Row:
     report = page("Methods that find a known cause", "known", at, *parts)
     figures = {name: {" ".join(line): of.interval(line, "hit") for line in of.lines} for name, of in columns.items()}
     return {"machine": at, "complete": complete, "report": report, "hits": figures}
+
+
+def run_on_folder(options: argparse.Namespace) -> Row:
+    """Score every method on grids of a folder's photographs."""
+    at, columns = machine(1, "cpu"), dict[str, Column]()
+    for place, item in enumerate(grids_of([*list_photographs(options.dataset)], options.count), 1):
+        print(f"photographs: {place}", file=sys.stderr, flush=True)
+        score(Numbered(item, place, HALVES[-1]), columns)
+    if not columns:
+        raise ModelProblem(f"No grid of photographs in {options.dataset} has a known cause: name a folder with more.")
+    parts = details(columns, corrected_chances(columns))
+    report = page("Methods that find the photograph of a class", "known --dataset FOLDER", at, *parts)
+    return {"machine": at, "complete": False, "report": report}
 
 
 def measure_all(options: argparse.Namespace, models: Collection[str]) -> tuple[dict[str, Column], list[Row]]:
