@@ -50,10 +50,10 @@ class Check:
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
     """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
-    score with its strongest shares alone less that without them; `stable`: the least rank correlation after a small
-    change."""
+    score with its strongest shares alone less that without them, in log-odds; `stable`: the least rank correlation
+    after a small change."""
     control: float | None = None
-    """What `value` is compared with: unrelated maps, and for `answer` the strongest of them."""
+    """What `value` is compared with: unrelated maps, and for `answer` the strongest of them; None without one."""
     inside: float | None = None
     """Share of the heat inside a detector's box with random weights, for the check `model`."""
     shows: str = ""
@@ -150,7 +150,8 @@ def _test(question: CheckId, explanation: Result, index: int | str, on_result: C
         answer, strongest = support.support(explanation, index)
         on_result(question, (answer, strongest))
         mark = MARKS.get(answer.verdict, "cannot be told")
-        return Check(question, mark, answer.sentence, answer.own.gap, answer.strongest.gap)
+        control = None if answer.strongest is None else answer.strongest.gap
+        return Check(question, mark, answer.sentence, answer.own.gap, control)
     method = METHODS[explanation._map(index).method]
     if not method.quick:
         raise ModelProblem(f"{method.name} runs the model again for each map: it is tested when you ask for it.")

@@ -3,9 +3,11 @@
 Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -16,15 +18,33 @@ from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
 OTHERS = 19
-"""Maps of other pictures."""
-ALLOWED = {False: 1, True: 0}
-"""How many of these may do as well, in the whole picture and inside a box (True)."""
+"""Maps of other pictures, at most."""
+ALLOWED = 2
+"""How many of `OTHERS` may do as well."""
+LEAST_OTHERS = 10
+"""Other maps below which nothing is told."""
 SHARES = (0.1, 0.3)
-"""The shares of the picture, or of the box, that are hidden, and then alone kept."""
+"""The shares of the picture that are hidden, and then alone kept."""
 LASTS = 0.8
-"""The share of the score that, left with everything hidden, is too much to tell."""
+"""The share of the score that is too much to tell: of what is left with everything hidden, or with a map's strongest
+share, the largest of `SHARES`."""
+STRONGEST = 0.25
+"""Share of the picture that are a map's strongest places, by which two maps are alike."""
+ALIKE, SAME_AS_EDGES = 0.5, 0.75
+"""The share of their strongest places in common above which another map, and the picture's edges, do not count; and the
+one from which a map cannot be told from the edges."""
+CLOSEST = 1e-4
+"""Least distance of a score from 0 and 1 that counts."""
 RANDOM = "random places"
 """How the names of random maps begin."""
+EDGES = "the picture's edges"
+"""The name of the control that looks at no model."""
+
+
+def log_odds(score: float) -> float:
+    """Return a score 0..1 as log-odds, which tell .9 from .99 as well as .5 from .91."""
+    inside = min(max(score, CLOSEST), 1 - CLOSEST)
+    return math.log(inside / (1 - inside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +59,38 @@ class Effect:
     """One score for each of `SHARES`."""
 
     @property
-    def means(self) -> tuple[float, float]:
-        """The mean scores with the shares kept, and with them hidden."""
-        return sum(self.kept) / len(self.kept), sum(self.hidden) / len(self.hidden)
-
-    @property
     def gap(self) -> float:
-        """The first mean less the second: the larger, the more of the answer is in the shares. May be negative."""
-        kept, hidden = self.means
-        return kept - hidden
+        """The mean log-odds with the shares kept less those with them hidden.
+
+        The larger, the more of the answer is in the shares. May be negative.
+        """
+        return fmean(map(log_odds, self.kept)) - fmean(map(log_odds, self.hidden))
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """How one map's effect compares with those of other maps."""
+    """How one map's effect compares with those of other maps.
+
+    Of a box there are no others: no test told right maps of boxes from wrong ones.
+    """
 
     label: str
     """Name of the target."""
     in_box: bool
-    """Whether the maps are compared inside the target's box."""
+    """Whether the map is tested inside the target's box."""
     start: float
     """The score of the whole picture."""
     floor: float
     """The score with the whole picture, or the whole box, hidden."""
     own: Effect
     others: tuple[Effect, ...]
-    """Effects of maps of other pictures, as many as it took to tell: 1 to `OTHERS`."""
+    """Effects of maps of other pictures that mark other places, as many as it took to tell: up to `total`."""
+    total: int = OTHERS
+    """How many others there are."""
+    edges: Effect | None = None
+    """The effect of the picture's smoothed edges; None of a box."""
+    edges_shared: float = 0.0
+    """The share of this map's strongest places that are the edges', too."""
     measure: str = ""
     """See `Wording.measure`."""
     hides: bool = False
@@ -77,25 +103,27 @@ class Support:
 
     @property
     def count(self) -> int:
-        """The number of others."""
+        """The number of others that were tried."""
         return len(self.others)
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """The map's own effect, then the others'."""
-        return (self.own, *self.others)
+        """The map's own effect, then the edges' and the others'."""
+        edges = () if self.edges is None else (self.edges,)
+        return (self.own, *edges, *self.others)
 
     @property
     def settled(self) -> SupportVerdict | None:
         """The verdict once later maps cannot change it, else None."""
-        beaten, allowed = self.beaten, ALLOWED[self.in_box]
-        if self.floor >= LASTS * self.start:
+        if self._untestable:
             return "cannot be told"
-        if self.count - beaten > OTHERS // 2:
+        beaten, lost = self.beaten, self.count - self.beaten
+        most_lost, allowed = self.total // 2, ALLOWED * self.total // OTHERS
+        if lost > most_lost:
             return "not supported"
-        if beaten >= OTHERS - allowed:
-            return "supported"
-        return "cannot be told" if self.count - beaten > allowed and beaten >= OTHERS - OTHERS // 2 else None
+        if beaten >= self.total - allowed:
+            return "cannot be told" if self._doubt else "supported"
+        return "cannot be told" if lost > allowed and beaten >= self.total - most_lost else None
 
     @property
     def verdict(self) -> SupportVerdict:
@@ -103,38 +131,67 @@ class Support:
         return self.settled or "cannot be told"
 
     @property
-    def strongest(self) -> Effect:
-        """The other map with the largest gap."""
-        return max(self.others, key=lambda other: other.gap)
+    def strongest(self) -> Effect | None:
+        """The other map with the largest gap; None of a box."""
+        return max(self.others, key=lambda other: other.gap, default=None)
 
     @property
     def strongest_name(self) -> str:
-        """The strongest map's generic name: `another picture's map`."""
-        random = self.strongest.name.startswith(RANDOM)
-        return "a random map" if random else f"another {'box' if self.in_box else 'picture'}'s map"
+        """The strongest map's generic name: `another picture's map`; empty without one."""
+        if self.strongest is None:
+            return ""
+        return "a random map" if self.strongest.name.startswith(RANDOM) else "another picture's map"
+
+    @property
+    def _untestable(self) -> str:
+        """Why hiding tells nothing here; else empty."""
+        if self.in_box:
+            return "no test told right maps of boxes from wrong ones"
+        if self.floor >= LASTS * self.start:
+            blurred = f"the picture scores {percent(self.floor)} when all of it is blurred"
+            return f"{blurred}, and {self._score} as it is"
+        if self.total < LEAST_OTHERS:
+            return "nearly all maps of other pictures mark the same places"
+        return ""
+
+    @property
+    def _doubt(self) -> str:
+        """What speaks against a map that beats the others; else empty."""
+        left = self.own.hidden[-1]
+        if left >= LASTS * self.start:
+            return f"hiding its top {percent(SHARES[-1])} leaves {percent(left)} of {self._score}"
+        if self.edges_shared >= SAME_AS_EDGES:
+            return f"{percent(self.edges_shared)} of its strongest places are the picture's edges"
+        if self.edges is not None and self.edges_shared <= ALIKE and self.own.gap <= self.edges.gap:
+            return "the picture's edges, which look at no model, do as well"
+        return ""
+
+    @property
+    def _score(self) -> str:
+        return f"{percent(self.start)} {self.measure}".rstrip()
 
     @property
     def sentence(self) -> str:
-        """The verdict, and the score with the shares alone and without them, beside other maps."""
-        part, start = "box" if self.in_box else "picture", f"{percent(self.start)} {self.measure}".rstrip()
-        if self.floor >= LASTS * self.start:
-            blurred = f"the {part} scores {percent(self.floor)} when all of it is blurred, and {start} as it is"
-            return f"It cannot be told whether this map matters: {blurred}."
+        """The verdict, and the score with the largest share alone and without it, beside other maps."""
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
             "cannot be told": "It cannot be told whether this map matters",
         }[self.verdict]
-        shares = " and ".join(map(percent, SHARES))
-        kept, hidden = map(percent, self.own.means)
         made = " The map was made by hiding parts of this picture, too: this is no independent check of it."
-        others = (
-            "random" if self.strongest.name.startswith(RANDOM) else f"other {'boxes' if self.in_box else 'pictures'}'"
-        )
+        return f"{verdict}: {self._reason}.{made if self.hides and not self._untestable else ''}"
+
+    @property
+    def _reason(self) -> str:
+        """What the verdict follows from."""
+        doubt = self._doubt if self.verdict == "cannot be told" else ""
+        if self._untestable or doubt:
+            return self._untestable or doubt
+        left, kept = percent(self.own.hidden[-1]), percent(self.own.kept[-1])
+        others = "random" if self.strongest_name == "a random map" else "other pictures'"
         return (
-            f"{verdict}: hiding its top {shares}{' of the box' if self.in_box else ''} leaves {hidden} of {start} on "
-            f"average, and they alone score {kept}; {self.beaten} of {self.count} {others} maps do worse."
-            f"{made if self.hides else ''}"
+            f"hiding its top {percent(SHARES[-1])} leaves {left} of {self._score}, and that alone scores {kept}; "
+            f"{self.beaten} of {self.count} {others} maps do worse"
         )
 
 

@@ -13,6 +13,7 @@ import itertools
 import math
 import weakref
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -38,7 +39,19 @@ from sightglass.explain.rendering.style import Values
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.proof import OTHERS, RANDOM, SHARES, Curve, Effect, Proof, Support, Trace
+from sightglass.explain.trust.proof import (
+    ALIKE,
+    EDGES,
+    OTHERS,
+    RANDOM,
+    SHARES,
+    STRONGEST,
+    Curve,
+    Effect,
+    Proof,
+    Support,
+    Trace,
+)
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -71,41 +84,88 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 
 @own_modes()
-def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values]:
-    """Hide and keep a map's hottest pixels, and those of other maps.
+def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values | None]:
+    """Hide and keep a map's strongest pixels, those of the picture's edges, and those of other maps.
 
-    The strongest of the others is returned, too. They are up to `OTHERS` maps of other pictures, of two passes for each
-    of `SHARES`. The strongest map is (h, w) over the content. Raises ModelProblem for an empty map and a target without
-    a single answer; Cancelled within one batch of a stop.
+    The others are up to `OTHERS` maps of other pictures that mark other places; the strongest of them is returned, too,
+    (h, w) over the content. Each takes two passes for each of `SHARES`. Of a box there are neither edges nor others.
+    Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
-    evidence, values, perturber = explanation.evidence, heatmap.strength, Perturber(explanation, heatmap.target)
-    fill, boxed = make_fill(perturber.picture, "blur"), explanation.own(position)
-    box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
-    place = box or (slice(None), slice(None))
-    part, pool = values[place], other_maps(explanation, position)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))[:OTHERS]
-    size = part.shape[::-1]
-    resized = [cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR) for i in order]
-    whole = np.ones((2, *values.shape), bool)
+    perturber = Perturber(explanation, heatmap.target)
+    boxed = explanation.own(position)
+    box = boxed[0].box if len(boxed) == 1 else None
+    place = (slice(None), slice(None)) if box is None else box_on_content(explanation.evidence.geometry, box)
+    own = Shown("this map", heatmap.strength[place])
+    edges = Shown(EDGES, controls.edges(perturber.picture[0].float().cpu().numpy())[place])
+    others = _pick_others(explanation, position, own) if box is None else []
+    rivals = [edges, *others] if box is None else []
+    start, floor, effects = _measure(perturber, [own, *rivals], heatmap.strength.shape, place)
+    result = Support(
+        label=heatmap.target.label,
+        in_box=box is not None,
+        start=start,
+        floor=floor,
+        own=next(effects),
+        others=(),
+        total=len(others),
+        edges=next(effects, None),
+        edges_shared=own.share_with(edges),
+        measure=explanation.task.wording.measure,
+        hides=METHODS[heatmap.method].hides,
+    )
+    # At least one, to draw beside the map.
+    while (result.settled is None or not result.others) and (other := next(effects, None)) is not None:
+        result = replace(result, others=(*result.others, other))
+    if result.strongest is None:
+        return result, None
+    return result, others[result.others.index(result.strongest)].values
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A map of the tested part of the content, and what it is called."""
+
+    name: str
+    values: Values
+    """(h, w)."""
+
+    @cached_property
+    def strongest(self) -> NDArray[np.bool_]:
+        """The strongest places on a grid of (SIDE, SIDE); none of a constant map."""
+        places = ranking(np.asarray(cv2.resize(self.values, (SIDE, SIDE), interpolation=cv2.INTER_AREA)))
+        return np.zeros((SIDE, SIDE), bool) if places is None else places < STRONGEST
+
+    def share_with(self, other: Shown) -> float:
+        """Return the share of the strongest places that another map's have in common."""
+        return float((self.strongest & other.strongest).sum() / max(self.strongest.sum(), 1))
+
+
+def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
+    """Return other pictures' maps that mark other places, in an order that is the picture's own."""
+    pool = other_maps(explanation, index)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))
+    size = own.values.shape[::-1]
+    resized = (Shown(pool[i].name, cv2.resize(pool[i].values, size, interpolation=cv2.INTER_LINEAR)) for i in order)
+    elsewhere = (other for other in resized if own.share_with(other) <= ALIKE)
+    return list(itertools.islice(elsewhere, OTHERS))
+
+
+def _measure(
+    perturber: Perturber, maps: Sequence[Shown], shape: tuple[int, ...], place: tuple[slice, slice]
+) -> tuple[float, float, Iterator[Effect]]:
+    """Return the whole picture's score, that of all of the place hidden, and each map's effect, a batch at a time."""
+    fill = make_fill(perturber.picture, "blur")
+    whole = np.ones((2, *shape), bool)
     whole[1][place] = False
-    masks = (mask for each in (part, *resized) for mask in _masks(each, values.shape, place))
-    visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in itertools.chain(whole, masks))
-    # Computed a batch at a time.
+    masks = itertools.chain(whole, (mask for each in maps for mask in _masks(each.values, shape, place)))
+    visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
     scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
     start, floor = itertools.islice(scores, 2)
-    names = ("this map", *(pool[i].name for i in order))
-    effects = (Effect(name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in range(2))) for name in names)
-    label, measure = heatmap.target.label, explanation.task.wording.measure
-    hides = METHODS[heatmap.method].hides
-    result = Support(label, box is not None, start, floor, next(effects), (next(effects),), measure, hides)
-    while result.settled is None and (other := next(effects, None)) is not None:
-        result = replace(result, others=(*result.others, other))
-    strongest = resized[result.others.index(result.strongest)]
-    # Outside a box nothing is hidden before what is inside.
-    strongest_map = np.full(values.shape, strongest.min() - 1, np.float32)
-    strongest_map[place] = strongest
-    return result, strongest_map
+    effects = (
+        Effect(each.name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in ("hidden", "kept"))) for each in maps
+    )
+    return start, floor, effects
 
 
 def _masks(values: Values, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:
@@ -128,24 +188,20 @@ PART = 0.6
 """Sides of the parts that are explained besides the whole, as shares of the photograph's."""
 CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))
 """Where those parts begin, by the photograph's width and height."""
-BOXES = 2
-"""Boxes that are taken of a picture, at most."""
 RANDOM_MAPS = 24
 """Random maps, where there are no others."""
-LEAST = 12
-"""Pixels of the model's input that a box's shorter side has at least: of a smaller one the map has no pattern."""
 
 
 @dataclass(frozen=True, eq=False)
 class OtherMap:
-    """A map of another picture, or of a box in one."""
+    """A map of another picture."""
 
     source: str
     """The SHA-256 of the photograph, or the scene, that it is of or of a part of."""
     name: str
     """`palace in china`: the model's own answer, and where."""
     values: Values
-    """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
+    """float32 (SIDE, SIDE) over the content of the model's input."""
 
 
 _CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.values.nbytes for m in maps))
@@ -161,9 +217,7 @@ def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     loaded = evidence.loaded
     if not loaded.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
         return _random(explanation, index)
-    detects = explanation.task.explains("detection")
-    options = replace(options, per="detection") if detects else options
-    shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
+    shared = replace(options, targets=(), top_k=1, classes=(), within="picture")
     # Networks with the same weights may compute something else.
     origin = weakref.ref(loaded.origin)
     key = (origin, loaded.adapter.weights_sha256, loaded.adapter.spec.row_hash, heatmap.method, evidence.paths, shared)
@@ -184,8 +238,7 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
     for name, source, image in _pictures(loaded.adapter.spec):
         try:
             evidence = Evidence(loaded, loaded.prepare(image, options.preprocessing), layers)
-            predictions = decoder.decode(evidence, options)
-            targets = decoder.resolve(options, predictions, evidence)
+            targets = decoder.resolve(options, decoder.decode(evidence, options), evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
         except Problem:
             # Pictures of the wrong kind have no map.
@@ -193,13 +246,6 @@ def _explain_bundled(explanation: Result, method: str, options: Options) -> Iter
         for place, target in enumerate(targets):
             assert raw is not None
             values = on_content([layer[place : place + 1] for layer in raw.maps], evidence.geometry, raw.layers)
-            if explanation.task.explains("detection"):
-                box = predictions[place].box
-                assert box is not None
-                rows, columns = box_on_content(evidence.geometry, box)
-                values = values[rows, columns]
-                if min(values.shape) < LEAST:
-                    continue
             if np.isfinite(values).all() and values.min() < values.max():
                 small = cv2.resize(np.ascontiguousarray(values), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
                 yield OtherMap(source, f"{target.label} in {name}", np.asarray(small))
@@ -254,7 +300,6 @@ def prove(
     perturber = Perturber(explanation, heatmap.target)
     first, *others = dict.fromkeys(fillings)
     detects, curves = explanation.task.explains("detection"), list[Curve]()
-    total = 2 + controls.SEEDS + len(others)
 
     def follow(name: str, maps: Sequence[Values], filling: Filling, most: int = steps) -> None:
         ranked = [places for places in map(ranking, maps) if places is not None]
@@ -264,9 +309,11 @@ def prove(
             progress(len(curves) / total, f"{len(curves)} of {total} maps")
 
     with stopped_by(cancel):
-        follow("map", [heatmap.strength], first)
         result, strongest = support(explanation, position)
-        follow("strongest", [strongest], first, FEWER)
+        total = 1 + (strongest is not None) + controls.SEEDS + len(others)
+        follow("map", [heatmap.strength], first)
+        if strongest is not None:
+            follow("strongest", [strongest], first, FEWER)
         sha256, shape = explanation.image.sha256, heatmap.content.shape
         random = [*controls.random_maps(heatmap, sha256, shape, range(controls.SEEDS))]
         follow("random", random, first, FEWER if detects else steps)

@@ -296,7 +296,7 @@ class EffectResult(PlainResult):
     hidden: list[Number]
     kept: list[Number]
     gap: Number
-    """How far the mean of `kept` is above that of `hidden`, by which maps are compared."""
+    """How far the mean of `kept` is above that of `hidden`, in log-odds, by which maps are compared."""
 
 
 class SupportResult(PlainResult):
@@ -308,17 +308,19 @@ class SupportResult(PlainResult):
     beaten: int
     """How many controls have a smaller gap."""
     controls: int = Field(validation_alias="count")
-    """How many were needed to tell."""
+    """How many were needed to tell; none of a box."""
     strongest: str = Field(validation_alias="strongest_name")
-    """The control with the largest gap."""
+    """The control with the largest gap; empty of a box."""
+    edges_shared: Number
+    """The share of the map's strongest places that are the picture's edges, too."""
     in_box: bool
-    """Whether maps are compared inside the target's box."""
+    """Whether the map is tested inside the target's box, of which no verdict is told."""
     score: Number = Field(validation_alias="start")
     """Score of the whole picture."""
     floor: Number
     """Score with the whole picture, or the whole box, hidden."""
     effects: list[EffectResult]
-    """The map's own first."""
+    """The map's own first, then that of the picture's edges."""
 
 
 class ProofResult(PlainResult):

@@ -137,7 +137,7 @@ class CheckPlays {
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.#turning = window.setInterval(next, TURN_MS);
   }
 
-  /** The picture without the strongest share, and beside it without as much of another map's. @param {HTMLElement} tile @param {Part} part */
+  /** The picture without the strongest share, and beside it without as much of another map's, of a box none. @param {HTMLElement} tile @param {Part} part */
   #hide(tile, { maps, curves = [], label = "", follows = false }) {
     const most = Math.min(...curves.map((curve) => curve[curve.length - 1][0])), share = this.#at * most;
     const scores = curves.map((curve) => scoreAt(curve, share)), texts = scores.map(percent);
@@ -146,7 +146,7 @@ class CheckPlays {
       note: `${label} ${texts[i]}`,
     }));
     this.#mark(tile, curves[0].map(([at]) => at / most));
-    broadcast("play", { index: this.#index, shots, row: follows ? { share: scores[0], before: scores[1], text: texts[0] } : undefined });
+    broadcast("play", { index: this.#index, shots, row: follows ? { share: scores[0], before: scores.at(1), text: texts[0] } : undefined });
   }
 
   /** Show on the tile how far it has come. @param {HTMLElement} tile @param {number[]} [ticks] */

@@ -57,8 +57,11 @@ def _changes(explanation: Explanation, index: int, result: Stability) -> tuple[l
     return maps, {}
 
 
-def _hiding(explanation: Explanation, index: int, result: tuple[Support, Values]) -> tuple[list[Map], Json]:
-    """Return the order in which either map hides the picture, and the scores at the shares that were measured."""
+def _hiding(explanation: Explanation, index: int, result: tuple[Support, Values | None]) -> tuple[list[Map], Json]:
+    """Return the order in which each map hides the picture, and the scores at the shares that were measured.
+
+    Of a box there is no other map beside its own.
+    """
     support, strongest = result
     heatmap, boxes = explanation.heatmaps[index].measured, explanation.own(index)
     place, (x0, y0, x1, y1) = (slice(None), slice(None)), heatmap.geometry.extent
@@ -66,12 +69,15 @@ def _hiding(explanation: Explanation, index: int, result: tuple[Support, Values]
         place = box_on_content(heatmap.geometry, box)
         x0, y0, x1, y1 = max(x0, box[0]), max(y0, box[1]), min(x1, box[2]), min(y1, box[3])
     maps: list[Map] = []
-    titles = ("", f"{capital(support.strongest_name)}: as much hidden")
-    for values, title in zip((heatmap.strength, strongest), titles, strict=True):
-        if (order := controls.ranking(coarse(values[place], SIDE))) is None:
+    shown = {"": heatmap.strength, f"{capital(support.strongest_name)}: as much hidden": strongest}
+    for title, values in shown.items():
+        if values is None:
+            continue
+        order = controls.ranking(coarse(values[place], SIDE))
+        if order is None:
             return [], {}
         maps.append(Map(title, "", order, (x0, y0, x1, y1), heatmap.seen))
-    effects = (support.own, support.strongest)
+    effects = [effect for effect in (support.own, support.strongest) if effect is not None]
     curves = [[(0.0, support.start), *zip(SHARES, effect.hidden, strict=False)] for effect in effects]
     # A number is no share.
     follows = explanation.task.wording.bar(support.start) is not None
