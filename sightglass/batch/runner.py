@@ -17,7 +17,7 @@ from sightglass.batch.journal import Journal, writing
 from sightglass.common.errors import ModelProblem, Unreadable
 from sightglass.common.files import remove_drafts, write_file
 from sightglass.common.left_out import describe_left_out
-from sightglass.common.work.progress import Progress
+from sightglass.common.work.progress import Progress, reported_to
 from sightglass.evaluation import label_sizes, stored
 from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
 from sightglass.explain.explainer import Explainer
@@ -255,7 +255,9 @@ class BatchJob:
         self._report(len(self.items), "Writing the table")
         keys = [item.key for item in self.items]
         failed = table.write(self.folder, self.journal, keys, self.work.scores)
-        run_labels.write_evaluation(self.work, self.journal, self.items)
+        # All pictures are explained: only the words go on.
+        with reported_to(lambda _, words: self._report(len(self.items), words)):
+            run_labels.write_evaluation(self.work, self.journal, self.items)
         stamps = [self.journal.done[key].stamp for key in keys if key in self.journal.done]
         if self.facts is not None:
             # What has no stamp is tried again by the next run.

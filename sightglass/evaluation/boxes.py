@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.files import Json
+from sightglass.common.work.progress import report
 from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import plural
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import measure_common, measure_pairs
 
@@ -49,6 +51,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     # AP and recall (classes, 2, draws, thresholds).
     redrawn = np.empty((len(classes), 2, len(weights), len(THRESHOLDS)))
     for index, rows in enumerate(classes.values()):
+        report(index / len(classes), f"Intervals of {index:,} of {plural(len(classes), 'class')}")
         key = len(truths), *(hashlib.blake2b(table.tobytes()).digest() for table in rows)
         redrawn[index] = _averages.get_or_make(key, partial(_measure_class, *rows, weights))
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}

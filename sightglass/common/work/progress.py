@@ -65,6 +65,24 @@ def stopped_by(event: threading.Event | None) -> Iterator[None]:
         _thread.stops = before
 
 
+@contextmanager
+def reported_to(progress: Progress | None) -> Iterator[None]:
+    """Call `progress` with what this thread's work reports; None: nobody hears of it."""
+    before = getattr(_thread, "progress", None)
+    _thread.progress = progress
+    try:
+        yield
+    finally:
+        _thread.progress = before
+
+
+def report(share: float, words: str) -> None:
+    """Report the share done, 0..1, to whom `reported_to` named, if anybody."""
+    progress: Progress | None = getattr(_thread, "progress", None)
+    if progress is not None:
+        progress(share, words)
+
+
 def check() -> None:
     """Raise Cancelled if this thread's work was stopped."""
     if any(event.is_set() for event in getattr(_thread, "stops", ())):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass.batch import finished
+from sightglass.common.work.progress import reported_to
 from sightglass.evaluation import boxes
 from sightglass.evaluation.errors import MARGIN, ErrorReport, EvaluationSummary, draw_tile, frame_boxes
 from sightglass.evaluation.kinds import TYPE_NAMES
@@ -267,3 +268,12 @@ def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:
     tiles = [draw_tile(pixels, unit, (200, 150)) for unit in units]
     assert tiles[0].shape[1] <= 200 and tiles[0].shape[0] <= 150
     assert (tiles[0] == (255, 255, 255)).all(2).any() and not np.array_equal(*tiles)
+
+
+def test_classes_are_counted_while_their_intervals_are_computed() -> None:
+    truths, answers = scene(3)
+    heard: list[tuple[float, str]] = []
+    with reported_to(lambda *told: heard.append(told)):
+        found = boxes.measure(truths, answers)
+    count = len(found.by_class)
+    assert heard == [(place / count, f"Intervals of {place} of {count} classes") for place in range(count)]
