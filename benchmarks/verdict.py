@@ -23,7 +23,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import Mark, controls
 from sightglass.explain.trust.checks import QUESTIONS
-from sightglass.explain.trust.proof import ALIKE, OTHERS, SHARES, STRONGEST, SupportVerdict
+from sightglass.explain.trust.proof import ALIKE, OTHERS, SHARES, STRONGEST, TESTED, SupportVerdict
 from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redrawer
 from sightglass.explain.trust.support import Shown, support
 from sightglass.models.catalog import spec
@@ -206,7 +206,7 @@ def markdown(result: Row) -> str:
         "other. In brackets the 95 % interval (exact).\n\nThe test asks whether the places matter, not whether the map "
         f"is about this class. A wrong map with more than {ALIKE:.0%} of its strongest {STRONGEST:.0%} in common with "
         "the right one hides mostly the same places: the last row, not the goal, counts it. At most "
-        f"{2 + 2 * len(SHARES) * (OTHERS + 2)} passes."
+        f"{len(TESTED) * (2 + 2 * len(SHARES) * (OTHERS + 2))} passes."
     )
     photographed = [model for model in result["models"] if model["model"] in PHOTOGRAPHED]
     together = [_goal("photographs", _added(photographed))] if photographed else []

@@ -25,6 +25,8 @@ LEAST_OTHERS = 10
 """Other maps below which nothing is told."""
 SHARES = (0.1, 0.3)
 """The shares of the picture that are hidden, and then alone kept."""
+TESTED: tuple[Filling, ...] = ("blur", "mean")
+"""What hidden pixels become, in turn: by both together fewer maps are told from others by accident."""
 LASTS = 0.8
 """The share of the score that is too much to tell: of what is left with everything hidden, or with a map's strongest
 share, the largest of `SHARES`."""
@@ -54,9 +56,19 @@ class Effect:
     name: str
     """`this map`, or the control's."""
     hidden: tuple[float, ...]
-    """One score for each of `SHARES`."""
+    """One score for each of `SHARES`, by each of `TESTED`."""
     kept: tuple[float, ...]
-    """One score for each of `SHARES`."""
+    """One score for each of `SHARES`, by each of `TESTED`."""
+
+    @property
+    def left(self) -> float:
+        """The mean score with the largest share hidden."""
+        return fmean(self.hidden[len(SHARES) - 1 :: len(SHARES)])
+
+    @property
+    def alone(self) -> float:
+        """The mean score with nothing but the largest share."""
+        return fmean(self.kept[len(SHARES) - 1 :: len(SHARES)])
 
     @property
     def gap(self) -> float:
@@ -81,7 +93,7 @@ class Support:
     start: float
     """The score of the whole picture."""
     floor: float
-    """The score with the whole picture, or the whole box, hidden."""
+    """The least score with the whole picture, or the whole box, hidden."""
     own: Effect
     others: tuple[Effect, ...]
     """Effects of maps of other pictures that mark other places, as many as it took to tell: up to `total`."""
@@ -148,8 +160,7 @@ class Support:
         if self.in_box:
             return "no test told right maps of boxes from wrong ones"
         if self.floor >= LASTS * self.start:
-            blurred = f"the picture scores {percent(self.floor)} when all of it is blurred"
-            return f"{blurred}, and {self._score} as it is"
+            return f"the picture scores {percent(self.floor)} when all of it is hidden, and {self._score} as it is"
         if self.total < LEAST_OTHERS:
             return "nearly all maps of other pictures mark the same places"
         return ""
@@ -157,7 +168,7 @@ class Support:
     @property
     def _doubt(self) -> str:
         """What speaks against a map that beats the others; else empty."""
-        left = self.own.hidden[-1]
+        left = self.own.left
         if left >= LASTS * self.start:
             return f"hiding its top {percent(SHARES[-1])} leaves {percent(left)} of {self._score}"
         if self.edges_shared >= SAME_AS_EDGES:
@@ -187,7 +198,7 @@ class Support:
         doubt = self._doubt if self.verdict == "cannot be told" else ""
         if self._untestable or doubt:
             return self._untestable or doubt
-        left, kept = percent(self.own.hidden[-1]), percent(self.own.kept[-1])
+        left, kept = percent(self.own.left), percent(self.own.alone)
         others = "random" if self.strongest_name == "a random map" else "other pictures'"
         return (
             f"hiding its top {percent(SHARES[-1])} leaves {left} of {self._score}, and that alone scores {kept}; "

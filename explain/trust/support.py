@@ -46,6 +46,7 @@ from sightglass.explain.trust.proof import (
     RANDOM,
     SHARES,
     STRONGEST,
+    TESTED,
     Curve,
     Effect,
     Proof,
@@ -88,8 +89,9 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values 
     """Hide and keep a map's strongest pixels, those of the picture's edges, and those of other maps.
 
     The others are up to `OTHERS` maps of other pictures that mark other places; the strongest of them is returned, too,
-    (h, w) over the content. Each takes two passes for each of `SHARES`. Of a box there are neither edges nor others.
-    Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one batch of a stop.
+    (h, w) over the content. Each takes two passes for each of `SHARES` and `TESTED`. Of a box there are neither edges
+    nor others. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one batch of
+    a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     perturber = Perturber(explanation, heatmap.target)
@@ -154,18 +156,38 @@ def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
 def _measure(
     perturber: Perturber, maps: Sequence[Shown], shape: tuple[int, ...], place: tuple[slice, slice]
 ) -> tuple[float, float, Iterator[Effect]]:
-    """Return the whole picture's score, that of all of the place hidden, and each map's effect, a batch at a time."""
-    fill = make_fill(perturber.picture, "blur")
+    """Return the whole picture's score, the least with all of the place hidden, and each map's effect.
+
+    The effects are computed when they are asked for, a batch at a time.
+    """
     whole = np.ones((2, *shape), bool)
     whole[1][place] = False
     masks = itertools.chain(whole, (mask for each in maps for mask in _masks(each.values, shape, place)))
+    streams = [
+        _scores(perturber, visible, filling)
+        for visible, filling in zip(itertools.tee(masks, len(TESTED)), TESTED, strict=True)
+    ]
+    (start, _), *_ = ends = [tuple(itertools.islice(stream, 2)) for stream in streams]
+    return start, min(floor for _, floor in ends), (_read_effect(each.name, streams) for each in maps)
+
+
+def _scores(perturber: Perturber, masks: Iterable[NDArray[np.bool_]], filling: Filling) -> Iterator[float]:
+    """Yield the score of each partly hidden picture."""
+    fill = make_fill(perturber.picture, filling)
     visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
-    scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
-    start, floor = itertools.islice(scores, 2)
-    effects = (
-        Effect(each.name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in ("hidden", "kept"))) for each in maps
-    )
-    return start, floor, effects
+    return (float(score) for score, _, _ in perturber.predict(visible, fill))
+
+
+def _read_effect(name: str, streams: Sequence[Iterator[float]]) -> Effect:
+    """Take the next map's scores from each filling's."""
+    hidden, kept = ([*itertools.chain(*parts)] for parts in zip(*map(_take_shares, streams), strict=True))
+    return Effect(name, tuple(hidden), tuple(kept))
+
+
+def _take_shares(stream: Iterator[float]) -> tuple[list[float], list[float]]:
+    """Take a map's scores with its shares hidden, and kept."""
+    scores = [*itertools.islice(stream, 2 * len(SHARES))]
+    return scores[: len(SHARES)], scores[len(SHARES) :]
 
 
 def _masks(values: Values, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:

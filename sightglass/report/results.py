@@ -290,7 +290,9 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """The scores with a map's strongest 10 and 30 % hidden, and with nothing else kept."""
+    """The scores with a map's strongest 10 and 30 % hidden, and with nothing else kept.
+
+    All else is blurred in the first two, and has the mean colour in the others."""
 
     map: str = Field(validation_alias="name")
     hidden: list[Number]
@@ -318,7 +320,7 @@ class SupportResult(PlainResult):
     score: Number = Field(validation_alias="start")
     """Score of the whole picture."""
     floor: Number
-    """Score with the whole picture, or the whole box, hidden."""
+    """Least score with the whole picture, or the whole box, hidden."""
     effects: list[EffectResult]
     """The map's own first, then that of the picture's edges."""
 

@@ -194,8 +194,8 @@ HONEST = "demo-cls-honest"
 
 def support_by(*others: float, floor: float = 0.0, total: int = OTHERS) -> Support:
     """A map that leaves .4 of .9, beside others that leave these scores; kept, all score .7."""
-    effects = tuple(Effect("palace in china", (score,), (0.7,)) for score in others)
-    return Support("bus", False, 0.9, floor, Effect("this map", (0.4,), (0.7,)), effects, total)
+    effects = tuple(Effect("palace in china", (score,) * 2, (0.7,) * 2) for score in others)
+    return Support("bus", False, 0.9, floor, Effect("this map", (0.4,) * 2, (0.7,) * 2), effects, total)
 
 
 def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanation:
@@ -235,20 +235,20 @@ def test_support_verdicts(others: tuple[float, ...], total: int, verdict: str) -
 @pytest.mark.parametrize(
     ("edges", "shared", "left", "verdict"),
     [
-        (Effect(EDGES, (0.8,), (0.7,)), 0.3, 0.4, "supported"),
-        (Effect(EDGES, (0.2,), (0.7,)), 0.3, 0.4, "cannot be told"),
+        (Effect(EDGES, (0.8,) * 2, (0.7,) * 2), 0.3, 0.4, "supported"),
+        (Effect(EDGES, (0.2,) * 2, (0.7,) * 2), 0.3, 0.4, "cannot be told"),
         # Mostly the same places: no evidence against the map.
-        (Effect(EDGES, (0.2,), (0.7,)), 0.6, 0.4, "supported"),
+        (Effect(EDGES, (0.2,) * 2, (0.7,) * 2), 0.6, 0.4, "supported"),
         # It is the edges' map.
-        (Effect(EDGES, (0.8,), (0.7,)), 0.75, 0.4, "cannot be told"),
+        (Effect(EDGES, (0.8,) * 2, (0.7,) * 2), 0.75, 0.4, "cannot be told"),
         # Four fifths of the score are left where the strongest places are hidden.
-        (Effect(EDGES, (0.8,), (0.7,)), 0.3, 0.73, "cannot be told"),
+        (Effect(EDGES, (0.8,) * 2, (0.7,) * 2), 0.3, 0.73, "cannot be told"),
     ],
 )
 def test_a_map_that_beats_others_has_to_beat_the_edges_and_cost_the_answer(
     edges: Effect, shared: float, left: float, verdict: str
 ) -> None:
-    own = Effect("this map", (left,), (0.7,))
+    own = Effect("this map", (left,) * 2, (0.7,) * 2)
     tested = replace(support_by(*(0.85,) * OTHERS), own=own, edges=edges, edges_shared=shared)
     assert tested.verdict == verdict
     reason = ("edges", "leaves 73")[left > 0.7]
@@ -257,9 +257,14 @@ def test_a_map_that_beats_others_has_to_beat_the_edges_and_cost_the_answer(
 
 def test_gaps_are_of_log_odds() -> None:
     # 9 to 1 alone, 1 to 3 without.
-    assert Effect("this map", (0.25,), (0.9,)).gap == pytest.approx(math.log(9) + math.log(3))
+    assert Effect("this map", (0.25,) * 2, (0.9,) * 2).gap == pytest.approx(math.log(9) + math.log(3))
     # A score of 0 or 1 is as far as one that is .0001 from it.
-    assert Effect("this map", (0.0,), (1.0,)).gap == pytest.approx(2 * math.log(9999))
+    assert Effect("this map", (0.0,) * 2, (1.0,) * 2).gap == pytest.approx(2 * math.log(9999))
+
+
+def test_what_is_left_is_the_mean_over_the_fillings_of_the_largest_share() -> None:
+    effect = Effect("this map", (0.9, 0.5, 0.8, 0.1), (0.1, 0.2, 0.3, 0.4))
+    assert (effect.left, effect.alone) == (pytest.approx(0.3), pytest.approx(0.3))
 
 
 def test_support_is_judged_before_the_floor() -> None:

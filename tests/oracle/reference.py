@@ -1,0 +1,195 @@
+"""Maps, geometry and statistics, computed independently: by PIL, hooks and autograd on an untouched copy.
+
+Nothing here imports Sightglass. Each function follows the definition that its docstring names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A picture as a network's input, and where it lies there."""
+
+    tensor: Tensor
+    """(1, 3, h, w), normalised."""
+    scale: tuple[float, float]
+    """Pixels of the input for one of the picture, across and down."""
+    offset: tuple[float, float]
+    """Where the picture's upper left corner lies in the input, across and down; negative where it is cropped."""
+
+    def to_picture(self, x: float, y: float) -> tuple[float, float]:
+        """Return the point of the picture under a point of the input."""
+        return (x - self.offset[0]) / self.scale[0], (y - self.offset[1]) / self.scale[1]
+
+
+def normalise(picture: Image.Image, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return a picture as torchvision's ToTensor and Normalize do, (1, 3, h, w)."""
+    values = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1).copy()) / 255
+    return ((values - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None]
+
+
+def squash(picture: Image.Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Placed:
+    """Resize both sides to one length."""
+    wide, high = picture.size
+    resized = picture.resize((side, side), Image.Resampling.BILINEAR)
+    return Placed(normalise(resized, mean, std), (side / wide, side / high), (0.0, 0.0))
+
+
+def centre_crop(picture: Image.Image, side: int, resize: int, mean: Sequence[float], std: Sequence[float]) -> Placed:
+    """Resize the shorter side, then crop the middle, as torchvision's Resize and CenterCrop do."""
+    wide, high = picture.size
+    short = min(wide, high)
+    size = tuple(resize if length == short else int(resize * length / short) for length in (wide, high))
+    resized = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    left, top = (round((length - side) / 2.0) for length in size)
+    cropped = resized.crop((left, top, left + side, top + side))
+    return Placed(normalise(cropped, mean, std), (size[0] / wide, size[1] / high), (-left, -top))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A layer's output and its gradient for one number of the answer."""
+
+    activation: Tensor
+    """(C, h, w)."""
+    gradient: Tensor
+    """(C, h, w)."""
+    logits: Tensor
+    """(K,)."""
+
+
+def record(module: nn.Module, path: str, tensor: Tensor, target: int) -> Recorded:
+    """Run a copy of a module in eval mode; the gradient is that of a class's logit."""
+    copy = deepcopy(module).eval()
+    kept: list[Tensor] = []
+    hook = copy.get_submodule(path).register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    with torch.enable_grad():
+        logits = copy(tensor.clone().requires_grad_(True))
+        (gradient,) = torch.autograd.grad(logits[0, target], kept[-1])
+    hook.remove()
+    return Recorded(kept[-1][0].detach(), gradient[0], logits[0].detach())
+
+
+def grad_cam(of: Recorded) -> Tensor:
+    """Selvaraju et al. 2017, equations 1 and 2, before the ReLU."""
+    return (of.gradient.mean((1, 2))[:, None, None] * of.activation).sum(0)
+
+
+def hires_cam(of: Recorded) -> Tensor:
+    """Draelos and Carin 2020: gradient times activation, summed over channels."""
+    return (of.gradient * of.activation).sum(0)
+
+
+def layer_cam(of: Recorded) -> Tensor:
+    """Jiang et al. 2021: the positive gradient times the activation, summed over channels."""
+    return (of.gradient.relu() * of.activation).sum(0)
+
+
+def grad_cam_plus_plus(of: Recorded) -> Tensor:
+    """Chattopadhay et al. 2018, equation 19, with 1e-6 added to the denominator, as pytorch-grad-cam has it."""
+    square, cube = of.gradient**2, of.gradient**3
+    total = of.activation.sum((1, 2))[:, None, None]
+    alpha = torch.where(of.gradient != 0, square / (2 * square + total * cube + 1e-6), 0.0)
+    weights = (of.gradient.relu() * alpha).sum((1, 2))
+    return (weights[:, None, None] * of.activation).sum(0)
+
+
+def x_grad_cam(of: Recorded) -> Tensor:
+    """Fu et al. 2020, with 1e-7 added to the denominator, as pytorch-grad-cam has it."""
+    total = of.activation.sum((1, 2))
+    weights = (of.gradient * of.activation).sum((1, 2)) / (total + 1e-7)
+    return (weights[:, None, None] * of.activation).sum(0)
+
+
+CAMS: dict[str, Callable[[Recorded], Tensor]] = {
+    "gradcam": grad_cam,
+    "hirescam": hires_cam,
+    "layercam": layer_cam,
+    "gradcam++": grad_cam_plus_plus,
+    "xgradcam": x_grad_cam,
+}
+
+
+def input_gradient(module: nn.Module, tensor: Tensor, target: int) -> Tensor:
+    """Return the gradient of a class's logit at the input, (C, h, w)."""
+    copy, leaf = deepcopy(module).eval(), tensor.clone().requires_grad_(True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(copy(leaf)[0, target], leaf)
+    return gradient[0]
+
+
+def integrated_gradients(module: nn.Module, tensor: Tensor, start: Tensor, target: int, steps: int) -> Tensor:
+    """Sundararajan et al. 2017, by the midpoint rule, (C, h, w)."""
+    shares = [(step + 0.5) / steps for step in range(steps)]
+    slopes = [input_gradient(module, start + share * (tensor - start), target) for share in shares]
+    return (tensor - start)[0] * torch.stack(slopes).mean(0)
+
+
+def suppress(boxes: Floats, scores: Floats, labels: Floats, iou: float) -> list[int]:
+    """Return what is left of boxes (n, 4) after suppression within each class, the surest first."""
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable"):
+        rivals = [other for other in kept if labels[other] == labels[index]]
+        if all(overlap(boxes[other], boxes[index]) <= iou for other in rivals):
+            kept.append(int(index))
+    return kept
+
+
+def overlap(first: Floats, second: Floats) -> float:
+    """Return the IoU of two boxes x0, y0, x1, y1."""
+    wide = min(first[2], second[2]) - max(first[0], second[0])
+    high = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(wide, 0.0) * max(high, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return float(common / (sum(areas) - common))
+
+
+def shared_strongest(first: Floats, second: Floats, share: float = 0.2) -> float:
+    """Return the IoU of the strongest shares of two maps (h, w)."""
+    count = max(1, round(share * first.size))
+    one, two = (set(np.argsort(-values.ravel(), kind="stable")[:count].tolist()) for values in (first, second))
+    return len(one & two) / len(one | two)
+
+
+def rank_correlation(first: Floats, second: Floats) -> float:
+    """Return Spearman's correlation, ties by their mean rank."""
+    from scipy.stats import rankdata
+
+    return float(np.corrcoef(*(rankdata(values.ravel()) for values in (first, second)))[0, 1])
+
+
+def exact_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a share, by bisection of the binomial tails."""
+    tail = (1 - level) / 2
+
+    def at_least(share: float) -> float:
+        return sum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(right, count + 1))
+
+    def at_most(share: float) -> float:
+        return sum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(right + 1))
+
+    low = 0.0 if right == 0 else _bisect(lambda share: at_least(share) < tail)
+    high = 1.0 if right == count else _bisect(lambda share: at_most(share) > tail)
+    return low, high
+
+
+def _bisect(holds: Callable[[float], bool]) -> float:
+    """Return the share up to which a condition holds."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
