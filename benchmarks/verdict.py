@@ -23,7 +23,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import Mark, controls
 from sightglass.explain.trust.checks import QUESTIONS
-from sightglass.explain.trust.proof import ALIKE, OTHERS, SHARES, STRONGEST, TESTED, SupportVerdict
+from sightglass.explain.trust.proof import OTHERS, SHARES, STRONGEST, SupportVerdict
 from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redrawer
 from sightglass.explain.trust.support import Shown, support
 from sightglass.models.catalog import spec
@@ -58,7 +58,8 @@ WRONG = (
 )
 EDGES = "the picture's edges"
 SAME = "a wrong map, over 50 % the same places"
-"""A wrong map, except the edges, whose strongest places are mostly the right map's (`ALIKE` of `STRONGEST`)."""
+"""A wrong map, except the edges, whose strongest places (`STRONGEST`) are mostly the right map's."""
+SHARED = 0.5
 SHUFFLED = 14
 """Cells of a side in which a map is shuffled."""
 BLOBS = 4
@@ -110,7 +111,7 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
-                if kind not in (OWN, EDGES) and _share(case.own, values) > ALIKE:
+                if kind not in (OWN, EDGES) and _share(case.own, values) > SHARED:
                     kind = SAME
                 counts[kind, support(case.with_map(values))[0].verdict] += 1
         for check in case.explanation.checks(0).checks:
@@ -204,9 +205,9 @@ def markdown(result: Row) -> str:
         "[The rule](../../docs/proof.md#the-verdict) was chosen on other photographs, and fixed before these were "
         "measured. All rows but the first are wrong; the runner-up's map on drawn scenes, where answers exclude each "
         "other. In brackets the 95 % interval (exact).\n\nThe test asks whether the places matter, not whether the map "
-        f"is about this class. A wrong map with more than {ALIKE:.0%} of its strongest {STRONGEST:.0%} in common with "
+        f"is about this class. A wrong map with more than {SHARED:.0%} of its strongest {STRONGEST:.0%} in common with "
         "the right one hides mostly the same places: the last row, not the goal, counts it. At most "
-        f"{len(TESTED) * (2 + 2 * len(SHARES) * (OTHERS + 2))} passes."
+        f"{2 + 2 * len(SHARES) * (OTHERS + 3)} passes."
     )
     photographed = [model for model in result["models"] if model["model"] in PHOTOGRAPHED]
     together = [_goal("photographs", _added(photographed))] if photographed else []

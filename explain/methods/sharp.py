@@ -37,7 +37,6 @@ BLURRED = 0.1
 """Standard deviation of the first picture's blur, as a share of the picture's longer side."""
 SMOOTHED = 0.03
 """That of the gradients' map, as a share of the same."""
-POWER = 1.0
 LEFT = 0.1
 """What is left of the gradients' map where the CAM is 0."""
 ROUNDING = 1e-5
@@ -69,7 +68,7 @@ def fill(evidence: Evidence, targets: Sequence[Target], report: Callable[[int], 
     sharp = edges
     if evidence.layers:
         cams = scaled(at_pixels(evidence, cam_of(evidence).id, missing), evidence.geometry)
-        sharp = edges * (LEFT + cams**POWER)
+        sharp = edges * (LEFT + cams)
     for place, target in enumerate(missing):
         evidence.raws[EDGES, target] = [edges[place]]
         evidence.raws[SHARP, target] = [sharp[place]]

@@ -109,7 +109,7 @@ def run_checks(
 ) -> Checks:
     """Test one map in three ways, each in its shortest form.
 
-    Up to 190 passes; `partial` is called after each test, and `on_result` before it with what was measured: a
+    Up to 150 passes; `partial` is called after each test, and `on_result` before it with what was measured: a
     `Scramble`, a `Support` with the strongest other map, a `Stability`. A test that this model, method or picture does
     not allow "cannot be told". Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
     """

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import listing, percent
 from sightglass.explain.trust import Filling
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
@@ -23,24 +23,24 @@ ALLOWED = 2
 """How many of `OTHERS` may do as well."""
 LEAST_OTHERS = 10
 """Other maps below which nothing is told."""
-SHARES = (0.1, 0.3)
+SHARES = (0.1, 0.3, 0.5)
 """The shares of the picture that are hidden, and then alone kept."""
-TESTED: tuple[Filling, ...] = ("blur", "mean")
-"""What hidden pixels become, in turn: by both together fewer maps are told from others by accident."""
+SHARES_IN_WORDS = listing([percent(share) for share in SHARES])
 LASTS = 0.8
-"""The share of the score that is too much to tell: of what is left with everything hidden, or with a map's strongest
-share, the largest of `SHARES`."""
+"""The share of the score that is too much to tell: of what is left with everything hidden, or on average with a map's
+strongest shares."""
 STRONGEST = 0.25
 """Share of the picture that are a map's strongest places, by which two maps are alike."""
-ALIKE, SAME_AS_EDGES = 0.5, 0.75
-"""The share of their strongest places in common above which another map, and the picture's edges, do not count; and the
-one from which a map cannot be told from the edges."""
+ALIKE = 0.4
+"""The share of their strongest places in common above which another map does not count."""
 CLOSEST = 1e-4
 """Least distance of a score from 0 and 1 that counts."""
 RANDOM = "random places"
 """How the names of random maps begin."""
-EDGES = "the picture's edges"
-"""The name of the control that looks at no model."""
+EDGES, CENTRE = "the picture's edges", "a blob in its centre"
+SAME = {EDGES: 0.75, CENTRE: 0.9}
+"""Controls that look at no model, and the share of strongest places in common from which a map cannot be told from
+them: edges smoothed by half and by double share three quarters and more; maps of an object in the centre up to 0.9."""
 
 
 def log_odds(score: float) -> float:
@@ -56,19 +56,9 @@ class Effect:
     name: str
     """`this map`, or the control's."""
     hidden: tuple[float, ...]
-    """One score for each of `SHARES`, by each of `TESTED`."""
+    """One score for each of `SHARES`."""
     kept: tuple[float, ...]
-    """One score for each of `SHARES`, by each of `TESTED`."""
-
-    @property
-    def left(self) -> float:
-        """The mean score with the largest share hidden."""
-        return fmean(self.hidden[len(SHARES) - 1 :: len(SHARES)])
-
-    @property
-    def alone(self) -> float:
-        """The mean score with nothing but the largest share."""
-        return fmean(self.kept[len(SHARES) - 1 :: len(SHARES)])
+    """One score for each of `SHARES`."""
 
     @property
     def gap(self) -> float:
@@ -77,6 +67,24 @@ class Effect:
         The larger, the more of the answer is in the shares. May be negative.
         """
         return fmean(map(log_odds, self.kept)) - fmean(map(log_odds, self.hidden))
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A control that looks at no model, beside the map."""
+
+    effect: Effect
+    shared: float
+    """The share of the map's strongest places that are the control's, too."""
+
+    def speaks_against(self, own: Effect) -> str:
+        """Return what a map that beats others lacks beside this control; else empty."""
+        name = self.effect.name
+        if self.shared >= SAME[name]:
+            return f"{percent(self.shared)} of its strongest places are those of {name}"
+        if self.shared <= ALIKE and own.gap <= self.effect.gap:
+            return f"a map of {name}, which looks at no model, does as well"
+        return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +101,14 @@ class Support:
     start: float
     """The score of the whole picture."""
     floor: float
-    """The least score with the whole picture, or the whole box, hidden."""
+    """The score with the whole picture, or the whole box, blurred."""
     own: Effect
     others: tuple[Effect, ...]
     """Effects of maps of other pictures that mark other places, as many as it took to tell: up to `total`."""
     total: int = OTHERS
     """How many others there are."""
-    edges: Effect | None = None
-    """The effect of the picture's smoothed edges; None of a box."""
-    edges_shared: float = 0.0
-    """The share of this map's strongest places that are the edges', too."""
+    blind: tuple[Blind, ...] = ()
+    """The controls that look at no model; none of a box."""
     measure: str = ""
     """See `Wording.measure`."""
     hides: bool = False
@@ -120,9 +126,8 @@ class Support:
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """The map's own effect, then the edges' and the others'."""
-        edges = () if self.edges is None else (self.edges,)
-        return (self.own, *edges, *self.others)
+        """The map's own effect, then those of the controls that look at no model, and the others'."""
+        return (self.own, *(control.effect for control in self.blind), *self.others)
 
     @property
     def settled(self) -> SupportVerdict | None:
@@ -160,7 +165,7 @@ class Support:
         if self.in_box:
             return "no test told right maps of boxes from wrong ones"
         if self.floor >= LASTS * self.start:
-            return f"the picture scores {percent(self.floor)} when all of it is hidden, and {self._score} as it is"
+            return f"the picture scores {percent(self.floor)} when all of it is blurred, and {self._score} as it is"
         if self.total < LEAST_OTHERS:
             return "nearly all maps of other pictures mark the same places"
         return ""
@@ -168,14 +173,10 @@ class Support:
     @property
     def _doubt(self) -> str:
         """What speaks against a map that beats the others; else empty."""
-        left = self.own.left
+        left = fmean(self.own.hidden)
         if left >= LASTS * self.start:
-            return f"hiding its top {percent(SHARES[-1])} leaves {percent(left)} of {self._score}"
-        if self.edges_shared >= SAME_AS_EDGES:
-            return f"{percent(self.edges_shared)} of its strongest places are the picture's edges"
-        if self.edges is not None and self.edges_shared <= ALIKE and self.own.gap <= self.edges.gap:
-            return "the picture's edges, which look at no model, do as well"
-        return ""
+            return f"hiding its top {SHARES_IN_WORDS} leaves {percent(left)} of {self._score} on average"
+        return next(filter(None, (control.speaks_against(self.own) for control in self.blind)), "")
 
     @property
     def _score(self) -> str:
@@ -183,7 +184,7 @@ class Support:
 
     @property
     def sentence(self) -> str:
-        """The verdict, and the score with the largest share alone and without it, beside other maps."""
+        """The verdict, and the mean scores with the shares alone and without them, beside other maps."""
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
@@ -198,10 +199,10 @@ class Support:
         doubt = self._doubt if self.verdict == "cannot be told" else ""
         if self._untestable or doubt:
             return self._untestable or doubt
-        left, kept = percent(self.own.left), percent(self.own.alone)
+        left, kept = percent(fmean(self.own.hidden)), percent(fmean(self.own.kept))
         others = "random" if self.strongest_name == "a random map" else "other pictures'"
         return (
-            f"hiding its top {percent(SHARES[-1])} leaves {left} of {self._score}, and that alone scores {kept}; "
+            f"hiding its top {SHARES_IN_WORDS} leaves {left} of {self._score} on average, and they alone score {kept}; "
             f"{self.beaten} of {self.count} {others} maps do worse"
         )
 

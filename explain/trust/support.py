@@ -41,12 +41,13 @@ from sightglass.explain.trust import FILLINGS, Filling, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import (
     ALIKE,
+    CENTRE,
     EDGES,
     OTHERS,
     RANDOM,
     SHARES,
     STRONGEST,
-    TESTED,
+    Blind,
     Curve,
     Effect,
     Proof,
@@ -86,12 +87,11 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 @own_modes()
 def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values | None]:
-    """Hide and keep a map's strongest pixels, those of the picture's edges, and those of other maps.
+    """Hide and keep a map's strongest pixels, those of controls that look at no model, and those of other maps.
 
     The others are up to `OTHERS` maps of other pictures that mark other places; the strongest of them is returned, too,
-    (h, w) over the content. Each takes two passes for each of `SHARES` and `TESTED`. Of a box there are neither edges
-    nor others. Raises ModelProblem for an empty map and a target without a single answer; Cancelled within one batch of
-    a stop.
+    (h, w) over the content. Each takes two passes for each of `SHARES`. Of a box there is neither. Raises ModelProblem
+    for an empty map and a target without a single answer; Cancelled within one batch of a stop.
     """
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     perturber = Perturber(explanation, heatmap.target)
@@ -99,10 +99,8 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values 
     box = boxed[0].box if len(boxed) == 1 else None
     place = (slice(None), slice(None)) if box is None else box_on_content(explanation.evidence.geometry, box)
     own = Shown("this map", heatmap.strength[place])
-    edges = Shown(EDGES, controls.edges(perturber.picture[0].float().cpu().numpy())[place])
-    others = _pick_others(explanation, position, own) if box is None else []
-    rivals = [edges, *others] if box is None else []
-    start, floor, effects = _measure(perturber, [own, *rivals], heatmap.strength.shape, place)
+    blind, others = ([], []) if box else (_draw_blind(perturber.picture), _pick_others(explanation, position, own))
+    start, floor, effects = _measure(perturber, [own, *blind, *others], heatmap.strength.shape, place)
     result = Support(
         label=heatmap.target.label,
         in_box=box is not None,
@@ -111,8 +109,7 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values 
         own=next(effects),
         others=(),
         total=len(others),
-        edges=next(effects, None),
-        edges_shared=own.share_with(edges),
+        blind=tuple(Blind(next(effects), own.share_with(control)) for control in blind),
         measure=explanation.task.wording.measure,
         hides=METHODS[heatmap.method].hides,
     )
@@ -143,6 +140,13 @@ class Shown:
         return float((self.strongest & other.strongest).sum() / max(self.strongest.sum(), 1))
 
 
+def _draw_blind(picture: Tensor) -> list[Shown]:
+    """Return maps of a picture (1, C, h, w) that look at no model."""
+    edges = controls.edges(picture[0].float().cpu().numpy())
+    height, width = picture.shape[-2:]
+    return [Shown(EDGES, edges), Shown(CENTRE, controls.centre((height, width)))]
+
+
 def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
     """Return other pictures' maps that mark other places, in an order that is the picture's own."""
     pool = other_maps(explanation, index)
@@ -156,38 +160,21 @@ def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
 def _measure(
     perturber: Perturber, maps: Sequence[Shown], shape: tuple[int, ...], place: tuple[slice, slice]
 ) -> tuple[float, float, Iterator[Effect]]:
-    """Return the whole picture's score, the least with all of the place hidden, and each map's effect.
+    """Return the whole picture's score, that with all of the place blurred, and each map's effect.
 
     The effects are computed when they are asked for, a batch at a time.
     """
+    fill = make_fill(perturber.picture, "blur")
     whole = np.ones((2, *shape), bool)
     whole[1][place] = False
     masks = itertools.chain(whole, (mask for each in maps for mask in _masks(each.values, shape, place)))
-    streams = [
-        _scores(perturber, visible, filling)
-        for visible, filling in zip(itertools.tee(masks, len(TESTED)), TESTED, strict=True)
-    ]
-    (start, _), *_ = ends = [tuple(itertools.islice(stream, 2)) for stream in streams]
-    return start, min(floor for _, floor in ends), (_read_effect(each.name, streams) for each in maps)
-
-
-def _scores(perturber: Perturber, masks: Iterable[NDArray[np.bool_]], filling: Filling) -> Iterator[float]:
-    """Yield the score of each partly hidden picture."""
-    fill = make_fill(perturber.picture, filling)
     visible = (torch.from_numpy(mask).to(perturber.picture.device) for mask in masks)
-    return (float(score) for score, _, _ in perturber.predict(visible, fill))
-
-
-def _read_effect(name: str, streams: Sequence[Iterator[float]]) -> Effect:
-    """Take the next map's scores from each filling's."""
-    hidden, kept = ([*itertools.chain(*parts)] for parts in zip(*map(_take_shares, streams), strict=True))
-    return Effect(name, tuple(hidden), tuple(kept))
-
-
-def _take_shares(stream: Iterator[float]) -> tuple[list[float], list[float]]:
-    """Take a map's scores with its shares hidden, and kept."""
-    scores = [*itertools.islice(stream, 2 * len(SHARES))]
-    return scores[: len(SHARES)], scores[len(SHARES) :]
+    scores = (float(score) for score, _, _ in perturber.predict(visible, fill))
+    start, floor = itertools.islice(scores, 2)
+    effects = (
+        Effect(each.name, *(tuple(itertools.islice(scores, len(SHARES))) for _ in ("hidden", "kept"))) for each in maps
+    )
+    return start, floor, effects
 
 
 def _masks(values: Values, shape: tuple[int, ...], place: tuple[slice, slice]) -> NDArray[np.bool_]:

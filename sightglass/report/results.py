@@ -290,9 +290,7 @@ class CurveResult(PlainResult):
 
 
 class EffectResult(PlainResult):
-    """The scores with a map's strongest 10 and 30 % hidden, and with nothing else kept.
-
-    All else is blurred in the first two, and has the mean colour in the others."""
+    """The scores with a map's strongest 10, 30 and 50 % hidden, and with nothing else kept."""
 
     map: str = Field(validation_alias="name")
     hidden: list[Number]
@@ -313,16 +311,14 @@ class SupportResult(PlainResult):
     """How many were needed to tell; none of a box."""
     strongest: str = Field(validation_alias="strongest_name")
     """The control with the largest gap; empty of a box."""
-    edges_shared: Number
-    """The share of the map's strongest places that are the picture's edges, too."""
     in_box: bool
     """Whether the map is tested inside the target's box, of which no verdict is told."""
     score: Number = Field(validation_alias="start")
     """Score of the whole picture."""
     floor: Number
-    """Least score with the whole picture, or the whole box, hidden."""
+    """Score with the whole picture, or the whole box, hidden."""
     effects: list[EffectResult]
-    """The map's own first, then that of the picture's edges."""
+    """The map's own first, then those of the picture's edges and of a blob in its centre."""
 
 
 class ProofResult(PlainResult):

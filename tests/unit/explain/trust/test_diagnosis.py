@@ -315,7 +315,7 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
 
 
 def test_a_map_that_is_not_supported_is_unproved() -> None:
-    own, better = (Effect(name, (hidden,) * 2, (0.5,) * 2) for name, hidden in (("this map", 0.9), ("star", 0.1)))
+    own, better = (Effect(name, (hidden,), (0.5,)) for name, hidden in (("this map", 0.9), ("star", 0.1)))
     tested = Support("star", False, 1.0, 0.0, own, (better,) * OTHERS)
     for support, unproved in ((tested, True), (replace(tested, others=(own,)), False)):
         result = explanation(blob()).with_tests({}, {0: Proof("star", "class", (), ("blur",), 1.0, support)})
