@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIZES = (2, 3, 5, 7, 10, 20, 40, 100)
 """Pictures of a drawn set."""
-SETS = 200
+SETS = 600
 """Sets of each size."""
 ANSWERS = ROOT / "benchmarks/coverage.npz"
 """Labels of 300 drawn scenes and the boxes of two detectors on them."""
