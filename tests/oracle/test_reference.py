@@ -1,0 +1,104 @@
+"""Maps, places and numbers equal an independent reference, of random models, pictures, layers and classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+from torchvision import transforms
+
+from sightglass.evaluation.intervals import estimate_share
+from sightglass.explain import Explainer
+from sightglass.explain.maps.statistics import hottest_mask, iou, rank_correlation
+from tests.oracle import reference
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+CLASSES = 4
+MAPS = tuple(reference.CAMS)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A random network: its widths, strides and ends."""
+
+    seed: int
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    pooled: bool
+
+    def build(self) -> nn.Module:
+        torch.manual_seed(self.seed)
+        layers: list[nn.Module] = []
+        taken = 3
+        for width, stride in zip(self.widths, self.strides, strict=True):
+            layers += [nn.Conv2d(taken, width, 3, stride, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            taken = width
+        end = nn.AdaptiveAvgPool2d(1 if self.pooled else 2)
+        module = nn.Sequential(*layers, end, nn.Flatten(), nn.Linear(taken * (1 if self.pooled else 4), CLASSES))
+        return module.eval()
+
+
+designs = st.builds(
+    lambda seed, parts, pooled: Design(seed, tuple(w for w, _ in parts), tuple(s for _, s in parts), pooled),
+    st.integers(0, 10_000),
+    st.lists(st.tuples(st.integers(2, 6), st.sampled_from((1, 2))), min_size=2, max_size=4),
+    st.booleans(),
+)
+pictures = st.builds(
+    lambda seed, wide, high: Image.fromarray(np.random.default_rng(seed).integers(0, 256, (high, wide, 3), np.uint8)),
+    st.integers(0, 10_000),
+    st.integers(40, 130),
+    st.integers(40, 130),
+)
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@few
+@given(designs, pictures, st.integers(0, CLASSES - 1), st.sampled_from(MAPS), st.sampled_from(("squash", "crop")))
+def test_raw_maps_and_answers_are_those_of_plain_autograd(
+    design: Design, picture: Image.Image, target: int, method: str, mode: str
+) -> None:
+    module, side = design.build(), 64
+    path = str(3 * len(design.widths) - 1)
+    resize = transforms.Resize((side, side)) if mode == "squash" else transforms.Resize(72)
+    steps = [resize, *([] if mode == "squash" else [transforms.CenterCrop(side)])]
+    preprocess = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+    if mode == "squash":
+        placed = reference.squash(picture, side, MEAN, STD)
+    else:
+        placed = reference.centre_crop(picture, side, 72, MEAN, STD)
+    of = reference.record(module, path, placed.tensor, target)
+    explainer = Explainer(module, preprocess=preprocess, task="classify", layers=[path])
+    result = explainer(picture, targets=target, method=method)
+    expected = reference.CAMS[method](of).numpy()
+    raw = result.heatmaps[0].raw[0]
+    assert np.allclose(raw, expected, rtol=1e-4, atol=1e-6 * max(1.0, np.abs(expected).max()))
+    scores = {each.index: each.score for each in explainer(picture, maps=False, top_k=CLASSES).predictions}
+    assert np.allclose([scores[index] for index in range(CLASSES)], of.logits.softmax(0).numpy(), atol=1e-5)
+    # The input's corners lie where the reference puts them in the picture.
+    extent = result.heatmaps[0].geometry.extent
+    corners = (*placed.to_picture(0, 0), *placed.to_picture(side, side))
+    assert np.allclose(extent, corners, atol=max(1 / scale for scale in placed.scale))
+
+
+@few
+@given(st.integers(1, 40).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
+def test_an_interval_of_a_share_is_exact(counts: tuple[int, int]) -> None:
+    right, count = counts
+    estimate = estimate_share(right, count)
+    assert (estimate.low, estimate.high) == pytest.approx(reference.exact_interval(right, count), abs=1e-9)
+
+
+@few
+@given(st.integers(0, 10_000), st.integers(3, 30), st.integers(3, 30))
+def test_statistics_of_two_maps_are_those_by_hand(seed: int, high: int, wide: int) -> None:
+    first, second = np.random.default_rng(seed).random((2, high, wide), np.float32)
+    assert rank_correlation(first, second) == pytest.approx(reference.rank_correlation(first, second), abs=1e-6)
+    shared = iou(hottest_mask(first, 0.2), hottest_mask(second, 0.2))
+    assert shared == pytest.approx(reference.shared_strongest(first, second), abs=1e-9)
