@@ -174,7 +174,7 @@ def _measure_sizes() -> Iterator[Measured]:
     matter = [n for n, proof in zip(bus.names, proofs, strict=True) if proof.support.verdict == "supported"]
     best = int(np.argmax([proof.map.insertion.area - proof.map.deletion.area for proof in proofs]))
     view = replace(_view_of(aligned), charts=(charts.describe_proof(proofs[best], best),))
-    yield view, 0 < len(matter) < len(proofs), {"matter": listing(matter)}
+    yield view, bool(matter), {"matter": listing(matter)}
     counts = [float(explanation.evidence.loaded.parameters) for explanation in bus.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(bus.names, counts, strict=True)])
     yield View("", "", kind="words"), True, {"times": counts[-1] / counts[0], "parameters": sizes}
