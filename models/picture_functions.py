@@ -7,7 +7,7 @@ picture show where its parts end up.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ SIDE = 0.08
 """Side of a mark, of the picture's short side."""
 FEWEST = 4
 """Marks that have to be seen, so that a straight line through them says something."""
+BANDS, ZOOMS = 16, 2
+"""Bands of a picture by which the part that is seen is found where few marks are, and how often."""
 TOLERANCE = 0.75
 """Pixels of the output by which a mark may lie beside the line: half a pixel is lost where pixels are skipped."""
 
@@ -37,12 +39,18 @@ LEAST_SIDE = 64
 """Pixels of the short side from which on marks are large enough; a smaller picture is measured on a multiple of it."""
 TRIAL = (600, 900)
 """Height and width of the picture by which a function is described: shrinking it shows whether there is antialias."""
+SQUARES = (160, 64, 28, 32, 96, 128, 224, 256, 299, 384, 512, 640, 1024, 2048)
+TRIALS = (*((side, side) for side in SQUARES), TRIAL, TRIAL[::-1], (480, 640), (720, 1280), (1080, 1920))
+"""Heights and widths of pictures that a function is tried on, until it takes one: some take only large ones."""
 ALIKE = 0.6 / 255
 """Mean difference, of white to black, up to which a description prepares noise as its function does: Pillow rounds."""
 FILTERS = (
     *product(("bilinear", "bicubic", "nearest"), (True, False)),
     *product(("lanczos", "box", "hamming"), (True,)),
 )
+
+Window = tuple[tuple[int, int], tuple[int, int]]
+"""Part of a picture in pixels, (y0, y1), (x0, x1)."""
 
 
 class PictureFunction:
@@ -61,7 +69,8 @@ class PictureFunction:
             # It may be written into.
             lambda pixels: function(image=np.array(pixels)),
         )
-        self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Geometry, list[int], Window]] = {}
+        self._taken: list[tuple[int, int]] = []
 
     @property
     def description(self) -> Preprocessing | None:
@@ -72,9 +81,24 @@ class PictureFunction:
         """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
         if self.description is not None:
             return replace(self.description.table(), function=self)
-        channels, height, width = self.run(np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)).shape[1:]
+        channels, height, width = self.run(_noise(*self.taken_size(TRIALS[0]))).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
+
+    def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted (H, W) if it takes a picture of it, else another that it takes; raise ModelProblem."""
+        problems: list[ModelProblem] = []
+        for size in dict.fromkeys((wanted, *self._taken, *TRIALS)):
+            if size in self._taken:
+                return size
+            try:
+                self.run(_noise(*size))
+            except ModelProblem as problem:
+                problems.append(problem)
+            else:
+                self._taken.append(size)
+                return size
+        raise self._failed("pictures of 28 x 28 to 2048 x 2048 pixels", problems[0].__cause__)
 
     @property
     def swaps_colors(self) -> bool:
@@ -90,7 +114,6 @@ class PictureFunction:
 
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return its output as float32 (1, C, h, w); raise ModelProblem."""
-        self.calls += 1
         problems: list[Exception] = []
         for way in self._ways:
             try:
@@ -102,28 +125,61 @@ class PictureFunction:
                 problems.append(error)
         # Albumentations refuses what has no name by a KeyError.
         problem = problems[-1] if isinstance(problems[0], KeyError) else problems[0]
-        raise ModelProblem(
-            f"The preprocess {self.name} failed on a picture ({describe_error(problem)}): give a function from a "
-            "Pillow image or an array (H, W, 3) to an array or tensor (C, h, w)."
-        ) from problem
+        raise self._failed(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels", problem) from problem
+
+    def _failed(self, where: str, problem: BaseException | None) -> ModelProblem:
+        reason = describe_error(problem) if isinstance(problem, Exception) else ""
+        return ModelProblem(
+            f"The preprocess {self.name} failed on {where} ({reason}): give a function from a Pillow image or an array "
+            "(H, W, 3) to an array or tensor (C, h, w)."
+        )
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input and its place; raise ModelProblem where it cannot be told."""
+        self.calls += 1
         pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
         tensor = self.run(pixels)
         key = (*pixels.shape, *tensor.shape)
         # What it cuts out may depend on what is in the picture.
         if key in self._known:
-            geometry, numbers = self._known[key]
-            marks = self._find(pixels, numbers)
+            geometry, numbers, window = self._known[key]
+            marks = self._find(pixels, numbers, window)
             if len(marks) == len(numbers) and _residual(geometry, marks) <= TOLERANCE:
                 return ModelInput(tensor, geometry)
         if not torch.equal(tensor, self.run(pixels)):
             raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
-        marks = self._find(pixels, range(len(PLACES)))
+        window = _whole(pixels)
+        marks = self._find(pixels, range(len(PLACES)), window)
+        for _ in range(ZOOMS):
+            if len(marks) >= FEWEST:
+                break
+            # Of a large picture a crop may show a small part alone.
+            window = self._narrow(pixels, window)
+            marks = self._find(pixels, range(len(PLACES)), window)
         geometry = self._fit(marks, pixels, tensor, FEWEST)
-        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
+        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist(), window
         return ModelInput(tensor, geometry)
+
+    def _narrow(self, pixels: NDArray[np.uint8], window: Window) -> Window:
+        """Return the part of a window that the output depends on, in whole bands; the window itself where in none."""
+        found = list(window)
+        for axis in (0, 1):
+            edges = np.linspace(*window[axis], BANDS + 1).round().astype(int).tolist()
+            bands = [span for span in pairwise(edges) if span[0] < span[1]]
+            parts = [(span, window[1]) if axis == 0 else (window[0], span) for span in bands]
+            seen = [span for span, part in zip(bands, parts, strict=True) if not torch.equal(*self._ink(pixels, part))]
+            if seen:
+                found[axis] = (seen[0][0], seen[-1][1])
+        return found[0], found[1]
+
+    def _ink(self, pixels: NDArray[np.uint8], part: Window) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the picture with a white and with a black part."""
+        outputs = []
+        for ink in (255, 0):
+            marked = pixels.copy()
+            marked[slice(*part[0]), slice(*part[1])] = ink
+            outputs.append(self.run(marked))
+        return outputs[0], outputs[1]
 
     def _fit(self, marks: NDArray[np.float64], pixels: NDArray[Any], tensor: Tensor, fewest: int) -> Geometry:
         """Return the geometry that marks show; raise ModelProblem where it is none."""
@@ -143,25 +199,34 @@ class PictureFunction:
     def _centre(self, number: int, full: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.array(PLACES[number]) * full)
 
-    def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int]) -> NDArray[np.float64]:
-        """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
-        marks, full = [], np.array(pixels.shape[:2])
+    def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int], window: Window) -> NDArray[np.float64]:
+        """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there.
+
+        The marks lie in a window of the picture.
+        """
+        (y0, y1), (x0, x1) = window
+        marks, start, full = [], np.array([y0, x0]), np.array([y1 - y0, x1 - x0])
         side = max(2, round(SIDE * full.min()))
         for number in numbers:
-            top, left = corner = np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
-            outputs = []
-            for ink in (255, 0):
-                marked = pixels.copy()
-                marked[top : top + side, left : left + side] = ink
-                outputs.append(self.run(marked))
-            if outputs[0].shape == outputs[1].shape:
-                change = (outputs[0] - outputs[1]).abs().sum((0, 1)).numpy().astype(np.float64)
+            corner = start + np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
+            top, left = corner.tolist()
+            white, black = self._ink(pixels, ((top, top + side), (left, left + side)))
+            if white.shape == black.shape:
+                change = (white - black).abs().sum((0, 1)).numpy().astype(np.float64)
                 # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
                 change[change <= change.max() / 4] = 0
                 if change.any() and not change[[0, -1]].any() and not change[:, [0, -1]].any():
                     place = ((np.indices(change.shape) + 0.5) * change).sum((1, 2)) / change.sum()
                     marks.append((number, *(corner + side / 2), *place))
         return np.array(marks)
+
+
+def _whole(pixels: NDArray[Any]) -> Window:
+    return (0, pixels.shape[0]), (0, pixels.shape[1])
+
+
+def _noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def _residual(geometry: Geometry, marks: NDArray[np.float64]) -> float:
@@ -199,6 +264,7 @@ class SizedFunction(PictureFunction):
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input, as the function makes it, and its place; raise ModelProblem."""
+        self.calls += 1
         pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
         return ModelInput(self.run(pixels), self._measure(*pixels.shape))
 
@@ -207,9 +273,11 @@ class SizedFunction(PictureFunction):
         if key not in self._known:
             times = -(-LEAST_SIDE // min(height, width))
             blank = np.zeros((height * times, width * times, channels), np.uint8)
-            geometry = self._fit(self._find(blank, range(len(MARKS))), blank, self.run(blank), len(MARKS))
+            geometry = self._fit(
+                self._find(blank, range(len(MARKS)), _whole(blank)), blank, self.run(blank), len(MARKS)
+            )
             scale = (geometry.scale[0] * times, geometry.scale[1] * times)
-            self._known[key] = replace(geometry, original=(height, width), scale=scale), []
+            self._known[key] = replace(geometry, original=(height, width), scale=scale), [], _whole(blank)
         return self._known[key][0]
 
     @property
@@ -223,7 +291,7 @@ class SizedFunction(PictureFunction):
         geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
         if (base := self._describe_colors(geometry)) is None:
             return None
-        noise = np.random.default_rng(0).integers(0, 256, (*TRIAL, 3), np.uint8)
+        noise = _noise(*TRIAL)
         theirs = self.run(noise)
         if not torch.equal(theirs, self.run(noise)):
             return None
@@ -275,7 +343,6 @@ class Processor(SizedFunction):
         self.name, self.channels = type(function).__name__, channels
 
     def run(self, pixels: NDArray[Any]) -> Tensor:
-        self.calls += 1
         image: Any = np.array(pixels)
         if pixels.shape[2] in (1, 3):
             # A processor scales by 255, whatever the type.
@@ -291,6 +358,10 @@ class Processor(SizedFunction):
         if output.ndim != 4 or len(output) > 1:
             raise self._unusable(f"it returns {tuple(output.shape)}")
         return output
+
+    def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted (H, W): a processor resizes pictures of any."""
+        return wanted
 
     def fits_channels(self) -> bool:
         """Return whether it turns a picture of the model's channels into an input of as many."""

@@ -64,7 +64,7 @@ def test_the_place_is_that_of_the_function(function: Any, shape: Any, scale: Any
         (lambda i: T.functional.to_tensor(i.resize((64, 64)).rotate(30)), "could not be measured: give the tensor"),
         (lambda i: T.functional.to_tensor(i.transpose(Image.FLIP_LEFT_RIGHT)), "mirrors pictures: mirror them in"),
         (T.Compose([T.RandomResizedCrop(64), T.ToTensor()]), "changes from call to call: leave random steps out"),
-        (lambda i: 1 / 0, r"failed on a picture \(division by zero\)"),
+        (lambda i: 1 / 0, r"failed on a picture of 360 x 240 pixels \(division by zero\)"),
         (lambda i: np.zeros(5), r"it returns ndarray \(5,\)"),
     ],
 )
@@ -170,6 +170,59 @@ def test_a_function_of_a_named_picture_is_called_so(steps: Any, scale: Any, offs
     np.testing.assert_allclose(geometry.offset, offset, atol=0.5)
 
 
+def window(array: np.ndarray) -> np.ndarray:
+    """210 x 240 pixels of a picture that has to be large enough."""
+    assert array.shape[0] >= 200 and array.shape[1] >= 300, array.shape
+    return array[20:230, 10:250]
+
+
+def middle(array: np.ndarray) -> np.ndarray:
+    """The middle 512 x 512 of a large picture."""
+    height, width = array.shape[:2]
+    assert min(height, width) >= 512, array.shape
+    top, left = (height - 512) // 2, (width - 512) // 2
+    return array[top : top + 512, left : left + 512]
+
+
+def fixed(array: np.ndarray) -> np.ndarray:
+    assert array.shape == (480, 640, 3), array.shape
+    return array[::4, ::4]
+
+
+LARGE = cv2.resize(WIDE, (640, 560))
+
+
+@pytest.mark.parametrize(
+    ("step", "picture", "scale", "offset"),
+    [
+        (window, WIDE, (1, 1), (-20, -10)),
+        (middle, LARGE, (1, 1), (-24, -64)),
+        (fixed, LARGE[:480], (1 / 4, 1 / 4), (0, 0)),
+    ],
+)
+def test_a_function_of_certain_sizes_is_tried_on_those(step: Any, picture: Any, scale: Any, offset: Any) -> None:
+    network = small_network()
+    explainer = Explainer(network, preprocess=Named(step, scaled), labels=list("abcd"))
+    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
+    with torch.no_grad():
+        right = network(to_tensor(scaled(step(picture)))[None]).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
+    np.testing.assert_allclose(geometry.scale, scale, rtol=0.01)
+    np.testing.assert_allclose(geometry.offset, offset, atol=0.6)
+    if step is middle:
+        # A part of 512 x 512 in 1500 x 2000, in which few marks are.
+        geometry = explainer.loaded.adapter.prepare(cv2.resize(picture, (2000, 1500)), "trained").geometry
+        np.testing.assert_allclose((*geometry.scale, *geometry.offset), (1, 1, -494, -744), atol=1)
+    with pytest.raises(ModelProblem, match=r"Named failed on a picture of 90 x 60 pixels \(\(60, 90, 3\)\): give a"):
+        explainer(WIDE[:60, :90])
+
+
+def test_a_function_that_takes_no_trial_size_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"failed on pictures of 28 x 28 to 2048 x 2048 pixels \(division by zero\)"):
+        Explainer(small_network(), preprocess=lambda picture: 1 / 0)
+
+
 TRAINING = """
 import cv2
 import numpy as np
@@ -204,7 +257,7 @@ def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ((resized, lambda array: 1 / 0), r"The preprocess Named failed on a picture \(division by zero\)"),
+        ((resized, lambda array: 1 / 0), r"Named failed on a picture of 360 x 240 pixels \(division by zero\)"),
         ((lambda array: np.float32(np.random.rand(64, 64, 3)),), "changes from call to call: leave random steps out"),
         ((lambda array: array[::, ::-1], resized, scaled), "mirrors pictures"),
     ],
