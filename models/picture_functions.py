@@ -4,7 +4,7 @@ A caller's own function, transforms of torchvision, and image processors of Tran
 picture show where its parts end up.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise, product
@@ -42,12 +42,16 @@ TRIAL = (600, 900)
 SQUARES = (160, 64, 28, 32, 96, 128, 224, 256, 299, 384, 512, 640, 1024, 2048)
 TRIALS = (*((side, side) for side in SQUARES), TRIAL, TRIAL[::-1], (480, 640), (720, 1280), (1080, 1920))
 """Heights and widths of pictures that a function is tried on, until it takes one: some take only large ones."""
-ALIKE = 0.6 / 255
-"""Mean difference, of white to black, up to which a description prepares noise as its function does: Pillow rounds."""
+OTHERS = (TRIAL[::-1], (600, 600))
+"""Sizes of further trial pictures, on which a description has to prepare what its function does, too."""
+ALIKE, EXACT = 0.6 / 255, 0.01 / 255
+"""Mean difference, of white to black, up to which a description prepares noise as its function does (Pillow rounds),
+and up to which nobody has to be told."""
 FILTERS = (
     *product(("bilinear", "bicubic", "nearest"), (True, False)),
     *product(("lanczos", "box", "hamming"), (True,)),
 )
+BARS = ("grey", "black", "mean")
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 """Part of a picture in pixels, (y0, y1), (x0, x1)."""
@@ -292,19 +296,24 @@ class SizedFunction(PictureFunction):
         if (base := self._describe_colors(geometry)) is None:
             return None
         noise = _noise(*TRIAL)
-        theirs = self.run(noise)
-        if not torch.equal(theirs, self.run(noise)):
+        if not torch.equal(self.run(noise), self.run(noise)):
             return None
-        white = float(np.mean([1 / std for std in base.std]))
-        for name, antialias in FILTERS:
-            described = replace(base, interpolation=name, antialias=antialias)
-            if float((prepare(noise, described, "trained").tensor - theirs).abs().mean()) / white <= ALIKE:
-                if turned.input == geometry.input:
-                    return described
-                # The sides depend on the picture's: a short side is all that can be said.
+        same_sides = turned.input == geometry.input
+        for described in _candidates(base):
+            others = OTHERS if same_sides else ()
+            if all(self.differs_by(described, size) <= ALIKE for size in (TRIAL, *others)):
+                # Where the sides depend on the picture's, a short side is all that can be said.
                 short = min(geometry.input)
-                return replace(described, size=(short, short), crop="centre")
+                return described if same_sides else replace(described, size=(short, short), crop="centre")
         return None
+
+    def differs_by(self, described: Preprocessing, size: tuple[int, int] = TRIAL) -> float:
+        """Return the mean difference of a description from it on noise, of white to black; infinity in other sides."""
+        noise = _noise(*size)
+        theirs, ours = self.run(noise), prepare(noise, described, "trained").tensor
+        if theirs.shape != ours.shape:
+            return float("inf")
+        return float((ours - theirs).abs().mean()) / float(np.mean([1 / std for std in described.std]))
 
     def _describe_colors(self, geometry: Geometry) -> Preprocessing | None:
         """Return crop, mean, std and order of colours; None where white is not above black in each channel."""
@@ -321,12 +330,19 @@ class SizedFunction(PictureFunction):
         return Preprocessing(geometry.input, short, mean, std, crop=crop, channels_order=order)
 
 
+def _candidates(base: Preprocessing) -> Iterator[Preprocessing]:
+    """Return descriptions that differ in the interpolation, and in the tone of bars where there are some."""
+    for (name, antialias), bars in product(FILTERS, BARS if base.crop == "letterbox" else (None,)):
+        yield replace(base, interpolation=name, antialias=antialias, bars=bars)
+
+
 def _crop_of(geometry: Geometry) -> tuple[str, int]:
     """Return the crop that a trial picture's geometry shows, and the short side before it in pixels."""
     (height, width), (h, w), (sy, sx) = geometry.original, geometry.input, geometry.scale
     if geometry.offset == (0.0, 0.0):
         return "squash", min(h, w)
-    if abs(sy / sx - 1) >= 0.01:
+    # Of a small input a side that is rounded to pixels is another scale.
+    if abs(sy - sx) * height >= max(0.01 * sx * height, 2 * TOLERANCE):
         return "square", round(sy * height)
     return "letterbox" if sy * height < h + 1 and sx * width < w + 1 else "centre", round(sy * height)
 
@@ -385,18 +401,25 @@ def is_plain(transform: Any) -> bool:
     return kind.__module__.startswith("torchvision.transforms") and kind.__name__ != "Lambda"
 
 
-def preprocessing_of(transform: Any) -> Preprocessing:
-    """Return the preprocessing that a transform of torchvision does.
+def describe(transform: Any, name: str) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return the preprocessing that a transform called `name` does, and a note where it is not exactly that.
 
     Raises ModelProblem, one sentence, for a transform that no size, crop, mean and std describe.
     """
-    described = SizedFunction(transform).description
-    if described is None:
+    function = SizedFunction(transform)
+    if (described := function.description) is None:
         raise ModelProblem(
-            "The transform does more than resize, crop and scale colours: state size, mean, std, interpolation and "
-            "crop in weights.preprocessing, or in Python give it as preprocess."
+            "The transform does more than resize, crop, add even bars and scale colours: state size, mean, std, "
+            "interpolation and crop in weights.preprocessing, or in Python give it as preprocess."
         )
-    return described
+    difference = function.differs_by(described)
+    if not EXACT < difference < float("inf"):
+        return described, ()
+    note = (
+        f"Pictures are prepared as {name} was measured to do, which interpolates or rounds otherwise: on noise tones "
+        f"differ by {difference * 255:.2g} of 255 on average."
+    )
+    return described, (note,)
 
 
 def check_used(adapter: Adapter) -> Adapter:

@@ -1,5 +1,6 @@
 """Where a function's output lies in the picture: measured by marks, equal to the known geometry, or refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,22 @@ class Compose:
         return {"image": (small.astype(np.float32) - [127.5, 102, 76.5]) / [51, 76.5, 102]}
 
 
+class Letterbox:
+    tone, top_share = 0, 0.5
+
+    def __call__(self, *args, force_apply=False, **data):
+        array = data["image"]
+        ratio = 64 / max(array.shape[:2])
+        height, width = (round(side * ratio) for side in array.shape[:2])
+        top, left = int((64 - height) * self.top_share), int((64 - width) * self.top_share)
+        canvas = np.full((64, 64, 3), self.tone, np.uint8)
+        canvas[top : top + height, left : left + width] = cv2.resize(array, (width, height))
+        return {"image": (canvas.astype(np.float32) - [127.5, 102, 76.5]) / [51, 76.5, 102]}
+
+
 transform = Compose()
+black, grey, mean, white, corner = (Letterbox() for _ in range(5))
+grey.tone, mean.tone, white.tone, corner.top_share = 114, (128, 102, 76), 255, 0
 
 
 def make():
@@ -247,11 +263,36 @@ def make():
 @pytest.mark.parametrize("name", ["transform", "make"])
 def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAINING)
-    table = read_transform(f"{tmp_path / 'train.py'}:{name}")
+    table, notes = read_transform(f"{tmp_path / 'train.py'}:{name}")
     described = Preprocessing((1, 1), 1, (0.0,) * 3, (1.0,) * 3).changed(table)
     assert str(described) == "squeezed to 64, bilinear, no antialias"
     assert described.mean == pytest.approx(MEAN.tolist(), abs=1e-3)
     assert described.std == pytest.approx(STD.tolist(), abs=1e-3)
+    # OpenCV rounds to whole tones, a mean of 1/4 of one beside floats; only fewer are rounded at the borders.
+    (note,) = notes
+    assert re.search(rf" train.py:{name} was measured to do, which interpolates or rounds otherwise: .* by 0.2\d* of 255", note)
+
+
+@pytest.mark.parametrize("bars", ["black", "grey", "mean"])
+def test_a_letterbox_in_a_file_is_described(bars: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    table, _ = read_transform(f"{tmp_path / 'train.py'}:{bars}")
+    described = Preprocessing((1, 1), 1, (0.0,) * 3, (1.0,) * 3).changed(table)
+    assert (str(described), described.bars) == ("64 with bars, bilinear, no antialias", bars)
+    tone = {"black": 0, "grey": 114, "mean": np.float32([128, 102, 76])}[bars]
+    small = cv2.resize(WIDE, (64, 43)).astype(np.float32)
+    canvas = np.concatenate([np.full((10, 64, 3), tone), small, np.full((11, 64, 3), tone)])
+    right = to_tensor(scaled(canvas))
+    prepared = prepare(WIDE, described, "trained")
+    assert ((prepared.tensor[0] - right).abs() * torch.tensor(STD)[:, None, None]).max() <= 1.01 / 255
+    assert prepared.geometry.offset == (10, 0)
+
+
+@pytest.mark.parametrize("bars", ["white", "corner"])
+def test_other_bars_in_a_file_are_refused(bars: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    with pytest.raises(ModelProblem, match="does more than resize, crop, add even bars and scale colours: state size"):
+        read_transform(f"{tmp_path / 'train.py'}:{bars}")
 
 
 @pytest.mark.parametrize(
