@@ -270,7 +270,9 @@ def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> 
     assert described.std == pytest.approx(STD.tolist(), abs=1e-3)
     # OpenCV rounds to whole tones, a mean of 1/4 of one beside floats; only fewer are rounded at the borders.
     (note,) = notes
-    assert re.search(rf" train.py:{name} was measured to do, which interpolates or rounds otherwise: .* by 0.2\d* of 255", note)
+    assert re.search(
+        rf" train.py:{name} was measured to do, which interpolates or rounds otherwise: .* by 0.2\d* of 255", note
+    )
 
 
 @pytest.mark.parametrize("bars", ["black", "grey", "mean"])
