@@ -247,7 +247,7 @@ class Explainer:
     ) -> Explanation | list[Explanation]:
         """Explain one picture, or each of a list.
 
-        A picture is a path, bytes, PIL image, RGB array (H, W, 3) or (3, H, W), tensor (3, H, W), batch of one, or Image.
+        A picture is a path, bytes, PIL image, RGB array or tensor (3, H, W), array (H, W, 3), batch of one or Image.
 
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as

@@ -4,8 +4,9 @@ A caller's own function, transforms of torchvision, and image processors of Tran
 picture show where its parts end up.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise, product
 from typing import Any
@@ -28,6 +29,8 @@ SIDE = 0.08
 """Side of a mark, of the picture's short side."""
 FEWEST = 4
 """Marks that have to be seen, so that a straight line through them says something."""
+CALLS = 16
+"""Calls with one picture that have to agree: a random step of every other call goes unseen once in 30 000 times."""
 BANDS, ZOOMS = 16, 2
 """Bands of a picture by which the part that is seen is found where few marks are, and how often."""
 TOLERANCE = 0.75
@@ -55,6 +58,19 @@ BARS = ("grey", "black", "mean")
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 """Part of a picture in pixels, (y0, y1), (x0, x1)."""
+INKS = (255, 0)
+"""The tones of a mark, whose outputs are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Marks in a picture."""
+
+    numbers: Sequence[int]
+    """Which of the places."""
+    window: Window
+    """The part of the picture in which they lie."""
+    inks: tuple[Any, Any] = INKS
 
 
 class PictureFunction:
@@ -73,7 +89,7 @@ class PictureFunction:
             # It may be written into.
             lambda pixels: function(image=np.array(pixels)),
         )
-        self._known: dict[tuple[int, ...], tuple[Geometry, list[int], Window]] = {}
+        self._known: dict[tuple[int, ...], tuple[Geometry, Planted]] = {}
         self._taken: list[tuple[int, int]] = []
 
     @property
@@ -83,11 +99,23 @@ class PictureFunction:
 
     def table(self) -> PreprocessingTable:
         """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
+        self.check_steady()
         if self.description is not None:
             return replace(self.description.table(), function=self)
         channels, height, width = self.run(_noise(*self.taken_size(TRIALS[0]))).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
+
+    def check_steady(self) -> None:
+        """Raise ModelProblem where it changes a trial picture from call to call."""
+        self._repeat(_noise(*self.taken_size(TRIALS[0])), CALLS)
+
+    def _repeat(self, pixels: NDArray[Any], calls: int) -> Tensor:
+        """Return its output of several calls; raise ModelProblem where these differ."""
+        output = self.run(pixels)
+        if not all(torch.equal(output, self.run(pixels)) for _ in range(calls - 1)):
+            raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
+        return output
 
     def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
         """Return the wanted (H, W) if it takes a picture of it, else another that it takes; raise ModelProblem."""
@@ -146,40 +174,59 @@ class PictureFunction:
         key = (*pixels.shape, *tensor.shape)
         # What it cuts out may depend on what is in the picture.
         if key in self._known:
-            geometry, numbers, window = self._known[key]
-            marks = self._find(pixels, numbers, window)
-            if len(marks) == len(numbers) and _residual(geometry, marks) <= TOLERANCE:
+            geometry, planted = self._known[key]
+            marks = self._find(pixels, planted)
+            if len(marks) == len(planted.numbers) and _residual(geometry, marks) <= TOLERANCE:
                 return ModelInput(tensor, geometry)
-        if not torch.equal(tensor, self.run(pixels)):
-            raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
-        window = _whole(pixels)
-        marks = self._find(pixels, range(len(PLACES)), window)
+        self._repeat(pixels, 2)
+        self._known[key] = geometry, _ = self._place(pixels, tensor)
+        return ModelInput(tensor, geometry)
+
+    def _place(self, pixels: NDArray[Any], tensor: Tensor) -> tuple[Geometry, Planted]:
+        """Return where its output of a picture lies, and marks that show it; raise ModelProblem."""
+        noise = _noise(*pixels.shape)
+        low, high = pixels.min(), pixels.max()
+        if low < high:
+            # Where tones are stretched to the whole range, a mark beyond the picture's would change it everywhere.
+            other, inks = pixels, (high, low)
+        elif self.run(noise).shape == tensor.shape:
+            other, inks = noise, INKS
+        else:
+            other, inks = pixels, INKS
+        with suppress(ModelProblem):
+            return self._measure_marks(pixels, tensor, INKS)
+        return self._measure_marks(other, tensor, inks)
+
+    def _measure_marks(self, pixels: NDArray[Any], tensor: Tensor, inks: tuple[Any, Any]) -> tuple[Geometry, Planted]:
+        planted = Planted(range(len(PLACES)), _whole(pixels), inks)
+        marks = self._find(pixels, planted)
         for _ in range(ZOOMS):
             if len(marks) >= FEWEST:
                 break
             # Of a large picture a crop may show a small part alone.
-            window = self._narrow(pixels, window)
-            marks = self._find(pixels, range(len(PLACES)), window)
+            planted = replace(planted, window=self._narrow(pixels, planted))
+            marks = self._find(pixels, planted)
         geometry = self._fit(marks, pixels, tensor, FEWEST)
-        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist(), window
-        return ModelInput(tensor, geometry)
+        return geometry, replace(planted, numbers=marks[[0, -1], 0].astype(int).tolist())
 
-    def _narrow(self, pixels: NDArray[np.uint8], window: Window) -> Window:
+    def _narrow(self, pixels: NDArray[Any], planted: Planted) -> Window:
         """Return the part of a window that the output depends on, in whole bands; the window itself where in none."""
+        window, inks = planted.window, planted.inks
         found = list(window)
         for axis in (0, 1):
             edges = np.linspace(*window[axis], BANDS + 1).round().astype(int).tolist()
             bands = [span for span in pairwise(edges) if span[0] < span[1]]
             parts = [(span, window[1]) if axis == 0 else (window[0], span) for span in bands]
-            seen = [span for span, part in zip(bands, parts, strict=True) if not torch.equal(*self._ink(pixels, part))]
+            inked = [self._ink(pixels, part, inks) for part in parts]
+            seen = [span for span, outputs in zip(bands, inked, strict=True) if not torch.equal(*outputs)]
             if seen:
                 found[axis] = (seen[0][0], seen[-1][1])
         return found[0], found[1]
 
-    def _ink(self, pixels: NDArray[np.uint8], part: Window) -> tuple[Tensor, Tensor]:
-        """Return the outputs of the picture with a white and with a black part."""
+    def _ink(self, pixels: NDArray[Any], part: Window, inks: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the picture with a part in one ink and in the other."""
         outputs = []
-        for ink in (255, 0):
+        for ink in inks:
             marked = pixels.copy()
             marked[slice(*part[0]), slice(*part[1])] = ink
             outputs.append(self.run(marked))
@@ -203,20 +250,17 @@ class PictureFunction:
     def _centre(self, number: int, full: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.array(PLACES[number]) * full)
 
-    def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int], window: Window) -> NDArray[np.float64]:
-        """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there.
-
-        The marks lie in a window of the picture.
-        """
-        (y0, y1), (x0, x1) = window
+    def _find(self, pixels: NDArray[Any], planted: Planted) -> NDArray[np.float64]:
+        """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
+        (y0, y1), (x0, x1) = planted.window
         marks, start, full = [], np.array([y0, x0]), np.array([y1 - y0, x1 - x0])
         side = max(2, round(SIDE * full.min()))
-        for number in numbers:
+        for number in planted.numbers:
             corner = start + np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
             top, left = corner.tolist()
-            white, black = self._ink(pixels, ((top, top + side), (left, left + side)))
-            if white.shape == black.shape:
-                change = (white - black).abs().sum((0, 1)).numpy().astype(np.float64)
+            first, other = self._ink(pixels, ((top, top + side), (left, left + side)), planted.inks)
+            if first.shape == other.shape:
+                change = (first - other).abs().sum((0, 1)).numpy().astype(np.float64)
                 # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
                 change[change <= change.max() / 4] = 0
                 if change.any() and not change[[0, -1]].any() and not change[:, [0, -1]].any():
@@ -229,8 +273,8 @@ def _whole(pixels: NDArray[Any]) -> Window:
     return (0, pixels.shape[0]), (0, pixels.shape[1])
 
 
-def _noise(height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def _noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
 
 
 def _residual(geometry: Geometry, marks: NDArray[np.float64]) -> float:
@@ -278,10 +322,10 @@ class SizedFunction(PictureFunction):
             times = -(-LEAST_SIDE // min(height, width))
             blank = np.zeros((height * times, width * times, channels), np.uint8)
             geometry = self._fit(
-                self._find(blank, range(len(MARKS)), _whole(blank)), blank, self.run(blank), len(MARKS)
+                self._find(blank, Planted(range(len(MARKS)), _whole(blank))), blank, self.run(blank), len(MARKS)
             )
             scale = (geometry.scale[0] * times, geometry.scale[1] * times)
-            self._known[key] = replace(geometry, original=(height, width), scale=scale), [], _whole(blank)
+            self._known[key] = replace(geometry, original=(height, width), scale=scale), Planted((), _whole(blank))
         return self._known[key][0]
 
     @property
@@ -294,9 +338,6 @@ class SizedFunction(PictureFunction):
         """The preprocessing that equals the function on a trial picture; None where there is none."""
         geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
         if (base := self._describe_colors(geometry)) is None:
-            return None
-        noise = _noise(*TRIAL)
-        if not torch.equal(self.run(noise), self.run(noise)):
             return None
         same_sides = turned.input == geometry.input
         for described in _candidates(base):
@@ -407,6 +448,7 @@ def describe(transform: Any, name: str) -> tuple[Preprocessing, tuple[str, ...]]
     Raises ModelProblem, one sentence, for a transform that no size, crop, mean and std describe.
     """
     function = SizedFunction(transform)
+    function.check_steady()
     if (described := function.description) is None:
         raise ModelProblem(
             "The transform does more than resize, crop, add even bars and scale colours: state size, mean, std, "

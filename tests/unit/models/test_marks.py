@@ -310,6 +310,40 @@ def test_a_named_function_without_a_place_is_one_sentence(steps: Any, says: str)
         PictureFunction(Named(*steps)).prepare(WIDE)
 
 
+def sometimes(change: Any) -> Any:
+    """A step of every other call, by its own dice."""
+    dice = np.random.default_rng(1)
+    return lambda array: np.ascontiguousarray(change(array)) if dice.random() < 0.5 else array
+
+
+@pytest.mark.parametrize("change", [lambda array: array[:, ::-1], lambda array: array // 2])
+def test_a_step_of_some_calls_is_said_to_be_random(change: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="preprocess Named changes from call to call: leave random steps out"):
+        Explainer(small_network(), preprocess=Named(resized, sometimes(change), scaled))
+    (tmp_path / "train.py").write_text(
+        "from torchvision import transforms as T\n"
+        "transform = T.Compose([T.Resize((64, 64)), T.RandomHorizontalFlip(), T.ToTensor()])\n"
+    )
+    with pytest.raises(ModelProblem, match="preprocess Compose changes from call to call: leave random steps out"):
+        read_transform(f"{tmp_path / 'train.py'}:transform")
+
+
+@pytest.mark.parametrize("picture", [WIDE, WIDE // 4 + 90, np.full_like(WIDE, 128)], ids=["full", "faint", "flat"])
+def test_tones_stretched_to_the_whole_range_are_measured(picture: Any) -> None:
+    def stretched(array: np.ndarray) -> np.ndarray:
+        low, high = float(array.min()), float(array.max())
+        return (array.astype(np.float32) - low) / (high - low + 1e-4)
+
+    network = small_network()
+    explainer = Explainer(network, preprocess=Named(resized, stretched), labels=list("abcd"))
+    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
+    with torch.no_grad():
+        right = network(to_tensor(stretched(resized(picture)))[None]).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
+    np.testing.assert_allclose((*geometry.scale, *geometry.offset), (64 / 240, 64 / 360, 0, 0), atol=0.01)
+
+
 def test_content_dependent_crop_is_measured() -> None:
     function = PictureFunction(half)
     cuts = [function.prepare(np.full_like(WIDE, level)).geometry.offset[1] for level in (200, 50, 50, 200)]
