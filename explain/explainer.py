@@ -30,6 +30,7 @@ from sightglass.explain.evidence.loaded_model import device as find_device
 from sightglass.explain.explanation import Explanation, chosen_method, explain, explain_together, pass_size
 from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.phrases import listing
+from sightglass.explain.picture.decode import as_rows
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
@@ -246,7 +247,7 @@ class Explainer:
     ) -> Explanation | list[Explanation]:
         """Explain one picture, or each of a list.
 
-        A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), or a batch of one, or Image.
+        A picture is a path, bytes, PIL image, RGB array or tensor (3, H, W), array (H, W, 3), batch of one or Image.
 
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as
@@ -286,9 +287,9 @@ class Explainer:
             raise ModelProblem(
                 "bgr is for arrays: files and Pillow images say themselves how their colours are ordered."
             )
-        if bgr and source.ndim > 2 and source.shape[-1] in (3, 4):
+        if bgr and (rows := as_rows(source, self._numbers)).shape[-1] in (3, 4):
             # Alpha stays last, and grey has one tone.
-            source = source[..., [2, 1, 0, 3][: source.shape[-1]]]
+            source = rows[..., [2, 1, 0, 3][: rows.shape[-1]]]
         image = self.open(source)
         if isinstance(source, torch.Tensor) and source.is_floating_point() and self._prepares:
             image = replace(image, notes=(*image.notes, AS_PICTURE))
@@ -301,8 +302,12 @@ class Explainer:
 
     def open(self, source: Any) -> Image:
         """Open a picture; an array with the model's channels holds numbers, unless they are colours."""
+        return Image.open(source, numbers=self._numbers)
+
+    @property
+    def _numbers(self) -> int:
         channels = self.loaded.adapter.channels
-        return Image.open(source, numbers=channels if channels != 3 or self.model.preprocessing.divide_by else 0)
+        return channels if channels != 3 or self.model.preprocessing.divide_by else 0
 
     def _is_model_input(self, source: Any, *, said: bool) -> bool:
         """Return whether a picture is a tensor of the model's input, alone or as a processor returns it.

@@ -375,7 +375,12 @@ class Adapter:
 
     def flat_input(self, value: int = 128) -> Tensor:
         """Return the input (1, C, h, w) of a uniform picture."""
-        return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
+        pixels = np.full((*self.taken_size((64, 64)), self.channels), value, np.uint8)
+        return self.prepare(pixels, self.preprocessings[0]).tensor
+
+    def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted (H, W) if pictures of it can be prepared, else another; raise ModelProblem."""
+        return wanted if self.function is None else self.function.taken_size(wanted)
 
     def run(self, tensor: Tensor) -> Any:
         """Return `forward` of (B, C, h, w); raise ModelProblem, one sentence, where it fails."""

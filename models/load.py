@@ -60,12 +60,15 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         table = spec.preprocessing
         if spec.untrained and spec.weights.path and spec.loader != "transformers":
             raise ModelProblem(f"{spec.id} states weights.random, which is untrained, and weights.path: remove one.")
+        notes: tuple[str, ...] = ()
         if table.transforms is not None:
-            keys = lazy_import("families", ".custom.loader").read_transform(table.transforms)
+            keys, notes = lazy_import("families", ".custom.loader").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         from sightglass.models.picture_functions import check_used
 
-        return _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
+        adapter = _check_task(check_used(loader_module(spec.loader).load(spec, progress)))
+        adapter.notes += notes
+        return adapter
     except (Problem, Cancelled, MemoryError):
         raise
     except ImportError as problem:

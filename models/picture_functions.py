@@ -4,10 +4,11 @@ A caller's own function, transforms of torchvision, and image processors of Tran
 picture show where its parts end up.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ SIDE = 0.08
 """Side of a mark, of the picture's short side."""
 FEWEST = 4
 """Marks that have to be seen, so that a straight line through them says something."""
+CALLS = 16
+"""Calls with one picture that have to agree: a random step of every other call goes unseen once in 30 000 times."""
+BANDS, ZOOMS = 16, 2
+"""Bands of a picture by which the part that is seen is found where few marks are, and how often."""
 TOLERANCE = 0.75
 """Pixels of the output by which a mark may lie beside the line: half a pixel is lost where pixels are skipped."""
 
@@ -37,12 +42,35 @@ LEAST_SIDE = 64
 """Pixels of the short side from which on marks are large enough; a smaller picture is measured on a multiple of it."""
 TRIAL = (600, 900)
 """Height and width of the picture by which a function is described: shrinking it shows whether there is antialias."""
-ALIKE = 0.6 / 255
-"""Mean difference, of white to black, up to which a description prepares noise as its function does: Pillow rounds."""
+SQUARES = (160, 64, 28, 32, 96, 128, 224, 256, 299, 384, 512, 640, 1024, 2048)
+TRIALS = (*((side, side) for side in SQUARES), TRIAL, TRIAL[::-1], (480, 640), (720, 1280), (1080, 1920))
+"""Heights and widths of pictures that a function is tried on, until it takes one: some take only large ones."""
+OTHERS = (TRIAL[::-1], (600, 600))
+"""Sizes of further trial pictures, on which a description has to prepare what its function does, too."""
+ALIKE, EXACT = 0.6 / 255, 0.01 / 255
+"""Mean difference, of white to black, up to which a description prepares noise as its function does (Pillow rounds),
+and up to which nobody has to be told."""
 FILTERS = (
     *product(("bilinear", "bicubic", "nearest"), (True, False)),
     *product(("lanczos", "box", "hamming"), (True,)),
 )
+BARS = ("grey", "black", "mean")
+
+Window = tuple[tuple[int, int], tuple[int, int]]
+"""Part of a picture in pixels, (y0, y1), (x0, x1)."""
+INKS = (255, 0)
+"""The tones of a mark, whose outputs are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Marks in a picture."""
+
+    numbers: Sequence[int]
+    """Which of the places."""
+    window: Window
+    """The part of the picture in which they lie."""
+    inks: tuple[Any, Any] = INKS
 
 
 class PictureFunction:
@@ -61,7 +89,8 @@ class PictureFunction:
             # It may be written into.
             lambda pixels: function(image=np.array(pixels)),
         )
-        self._known: dict[tuple[int, ...], tuple[Geometry, list[int]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Geometry, Planted]] = {}
+        self._taken: list[tuple[int, int]] = []
 
     @property
     def description(self) -> Preprocessing | None:
@@ -70,11 +99,38 @@ class PictureFunction:
 
     def table(self) -> PreprocessingTable:
         """Return its description, or the size and channels of what it makes of noise; raise ModelProblem."""
+        self.check_steady()
         if self.description is not None:
             return replace(self.description.table(), function=self)
-        channels, height, width = self.run(np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)).shape[1:]
+        channels, height, width = self.run(_noise(*self.taken_size(TRIALS[0]))).shape[1:]
         mean, std = (0.0,) * channels, (1.0,) * channels
         return PreprocessingTable(size=(height, width), mean=mean, std=std, range=1, crop="squash", function=self)
+
+    def check_steady(self) -> None:
+        """Raise ModelProblem where it changes a trial picture from call to call."""
+        self._repeat(_noise(*self.taken_size(TRIALS[0])), CALLS)
+
+    def _repeat(self, pixels: NDArray[Any], calls: int) -> Tensor:
+        """Return its output of several calls; raise ModelProblem where these differ."""
+        output = self.run(pixels)
+        if not all(torch.equal(output, self.run(pixels)) for _ in range(calls - 1)):
+            raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
+        return output
+
+    def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted (H, W) if it takes a picture of it, else another that it takes; raise ModelProblem."""
+        problems: list[ModelProblem] = []
+        for size in dict.fromkeys((wanted, *self._taken, *TRIALS)):
+            if size in self._taken:
+                return size
+            try:
+                self.run(_noise(*size))
+            except ModelProblem as problem:
+                problems.append(problem)
+            else:
+                self._taken.append(size)
+                return size
+        raise self._failed("pictures of 28 x 28 to 2048 x 2048 pixels", problems[0].__cause__)
 
     @property
     def swaps_colors(self) -> bool:
@@ -90,7 +146,6 @@ class PictureFunction:
 
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return its output as float32 (1, C, h, w); raise ModelProblem."""
-        self.calls += 1
         problems: list[Exception] = []
         for way in self._ways:
             try:
@@ -102,28 +157,80 @@ class PictureFunction:
                 problems.append(error)
         # Albumentations refuses what has no name by a KeyError.
         problem = problems[-1] if isinstance(problems[0], KeyError) else problems[0]
-        raise ModelProblem(
-            f"The preprocess {self.name} failed on a picture ({describe_error(problem)}): give a function from a "
-            "Pillow image or an array (H, W, 3) to an array or tensor (C, h, w)."
-        ) from problem
+        raise self._failed(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels", problem) from problem
+
+    def _failed(self, where: str, problem: BaseException | None) -> ModelProblem:
+        reason = describe_error(problem) if isinstance(problem, Exception) else ""
+        return ModelProblem(
+            f"The preprocess {self.name} failed on {where} ({reason}): give a function from a Pillow image or an array "
+            "(H, W, 3) to an array or tensor (C, h, w)."
+        )
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input and its place; raise ModelProblem where it cannot be told."""
+        self.calls += 1
         pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
         tensor = self.run(pixels)
         key = (*pixels.shape, *tensor.shape)
         # What it cuts out may depend on what is in the picture.
         if key in self._known:
-            geometry, numbers = self._known[key]
-            marks = self._find(pixels, numbers)
-            if len(marks) == len(numbers) and _residual(geometry, marks) <= TOLERANCE:
+            geometry, planted = self._known[key]
+            marks = self._find(pixels, planted)
+            if len(marks) == len(planted.numbers) and _residual(geometry, marks) <= TOLERANCE:
                 return ModelInput(tensor, geometry)
-        if not torch.equal(tensor, self.run(pixels)):
-            raise ModelProblem(f"The preprocess {self.name} changes from call to call: leave random steps out.")
-        marks = self._find(pixels, range(len(PLACES)))
-        geometry = self._fit(marks, pixels, tensor, FEWEST)
-        self._known[key] = geometry, marks[[0, -1], 0].astype(int).tolist()
+        self._repeat(pixels, 2)
+        self._known[key] = geometry, _ = self._place(pixels, tensor)
         return ModelInput(tensor, geometry)
+
+    def _place(self, pixels: NDArray[Any], tensor: Tensor) -> tuple[Geometry, Planted]:
+        """Return where its output of a picture lies, and marks that show it; raise ModelProblem."""
+        noise = _noise(*pixels.shape)
+        low, high = pixels.min(), pixels.max()
+        if low < high:
+            # Where tones are stretched to the whole range, a mark beyond the picture's would change it everywhere.
+            other, inks = pixels, (high, low)
+        elif self.run(noise).shape == tensor.shape:
+            other, inks = noise, INKS
+        else:
+            other, inks = pixels, INKS
+        with suppress(ModelProblem):
+            return self._measure_marks(pixels, tensor, INKS)
+        return self._measure_marks(other, tensor, inks)
+
+    def _measure_marks(self, pixels: NDArray[Any], tensor: Tensor, inks: tuple[Any, Any]) -> tuple[Geometry, Planted]:
+        planted = Planted(range(len(PLACES)), _whole(pixels), inks)
+        marks = self._find(pixels, planted)
+        for _ in range(ZOOMS):
+            if len(marks) >= FEWEST:
+                break
+            # Of a large picture a crop may show a small part alone.
+            planted = replace(planted, window=self._narrow(pixels, planted))
+            marks = self._find(pixels, planted)
+        geometry = self._fit(marks, pixels, tensor, FEWEST)
+        return geometry, replace(planted, numbers=marks[[0, -1], 0].astype(int).tolist())
+
+    def _narrow(self, pixels: NDArray[Any], planted: Planted) -> Window:
+        """Return the part of a window that the output depends on, in whole bands; the window itself where in none."""
+        window, inks = planted.window, planted.inks
+        found = list(window)
+        for axis in (0, 1):
+            edges = np.linspace(*window[axis], BANDS + 1).round().astype(int).tolist()
+            bands = [span for span in pairwise(edges) if span[0] < span[1]]
+            parts = [(span, window[1]) if axis == 0 else (window[0], span) for span in bands]
+            inked = [self._ink(pixels, part, inks) for part in parts]
+            seen = [span for span, outputs in zip(bands, inked, strict=True) if not torch.equal(*outputs)]
+            if seen:
+                found[axis] = (seen[0][0], seen[-1][1])
+        return found[0], found[1]
+
+    def _ink(self, pixels: NDArray[Any], part: Window, inks: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the picture with a part in one ink and in the other."""
+        outputs = []
+        for ink in inks:
+            marked = pixels.copy()
+            marked[slice(*part[0]), slice(*part[1])] = ink
+            outputs.append(self.run(marked))
+        return outputs[0], outputs[1]
 
     def _fit(self, marks: NDArray[np.float64], pixels: NDArray[Any], tensor: Tensor, fewest: int) -> Geometry:
         """Return the geometry that marks show; raise ModelProblem where it is none."""
@@ -143,25 +250,31 @@ class PictureFunction:
     def _centre(self, number: int, full: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.array(PLACES[number]) * full)
 
-    def _find(self, pixels: NDArray[np.uint8], numbers: Iterable[int]) -> NDArray[np.float64]:
+    def _find(self, pixels: NDArray[Any], planted: Planted) -> NDArray[np.float64]:
         """Return the number, the centre (y, x) in the picture and the place in the output of each mark seen there."""
-        marks, full = [], np.array(pixels.shape[:2])
+        (y0, y1), (x0, x1) = planted.window
+        marks, start, full = [], np.array([y0, x0]), np.array([y1 - y0, x1 - x0])
         side = max(2, round(SIDE * full.min()))
-        for number in numbers:
-            top, left = corner = np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
-            outputs = []
-            for ink in (255, 0):
-                marked = pixels.copy()
-                marked[top : top + side, left : left + side] = ink
-                outputs.append(self.run(marked))
-            if outputs[0].shape == outputs[1].shape:
-                change = (outputs[0] - outputs[1]).abs().sum((0, 1)).numpy().astype(np.float64)
+        for number in planted.numbers:
+            corner = start + np.rint(self._centre(number, full) - side / 2).clip(0, full - side).astype(int)
+            top, left = corner.tolist()
+            first, other = self._ink(pixels, ((top, top + side), (left, left + side)), planted.inks)
+            if first.shape == other.shape:
+                change = (first - other).abs().sum((0, 1)).numpy().astype(np.float64)
                 # Steps over the whole picture, such as a division by its maximum, change a little everywhere.
                 change[change <= change.max() / 4] = 0
                 if change.any() and not change[[0, -1]].any() and not change[:, [0, -1]].any():
                     place = ((np.indices(change.shape) + 0.5) * change).sum((1, 2)) / change.sum()
                     marks.append((number, *(corner + side / 2), *place))
         return np.array(marks)
+
+
+def _whole(pixels: NDArray[Any]) -> Window:
+    return (0, pixels.shape[0]), (0, pixels.shape[1])
+
+
+def _noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
 
 
 def _residual(geometry: Geometry, marks: NDArray[np.float64]) -> float:
@@ -199,6 +312,7 @@ class SizedFunction(PictureFunction):
 
     def prepare(self, pixels: NDArray[Any]) -> ModelInput:
         """Return a picture's input, as the function makes it, and its place; raise ModelProblem."""
+        self.calls += 1
         pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
         return ModelInput(self.run(pixels), self._measure(*pixels.shape))
 
@@ -207,9 +321,11 @@ class SizedFunction(PictureFunction):
         if key not in self._known:
             times = -(-LEAST_SIDE // min(height, width))
             blank = np.zeros((height * times, width * times, channels), np.uint8)
-            geometry = self._fit(self._find(blank, range(len(MARKS))), blank, self.run(blank), len(MARKS))
+            geometry = self._fit(
+                self._find(blank, Planted(range(len(MARKS)), _whole(blank))), blank, self.run(blank), len(MARKS)
+            )
             scale = (geometry.scale[0] * times, geometry.scale[1] * times)
-            self._known[key] = replace(geometry, original=(height, width), scale=scale), []
+            self._known[key] = replace(geometry, original=(height, width), scale=scale), Planted((), _whole(blank))
         return self._known[key][0]
 
     @property
@@ -223,20 +339,22 @@ class SizedFunction(PictureFunction):
         geometry, turned = self._measure(*TRIAL), self._measure(*TRIAL[::-1])
         if (base := self._describe_colors(geometry)) is None:
             return None
-        noise = np.random.default_rng(0).integers(0, 256, (*TRIAL, 3), np.uint8)
-        theirs = self.run(noise)
-        if not torch.equal(theirs, self.run(noise)):
-            return None
-        white = float(np.mean([1 / std for std in base.std]))
-        for name, antialias in FILTERS:
-            described = replace(base, interpolation=name, antialias=antialias)
-            if float((prepare(noise, described, "trained").tensor - theirs).abs().mean()) / white <= ALIKE:
-                if turned.input == geometry.input:
-                    return described
-                # The sides depend on the picture's: a short side is all that can be said.
+        same_sides = turned.input == geometry.input
+        for described in _candidates(base):
+            others = OTHERS if same_sides else ()
+            if all(self.differs_by(described, size) <= ALIKE for size in (TRIAL, *others)):
+                # Where the sides depend on the picture's, a short side is all that can be said.
                 short = min(geometry.input)
-                return replace(described, size=(short, short), crop="centre")
+                return described if same_sides else replace(described, size=(short, short), crop="centre")
         return None
+
+    def differs_by(self, described: Preprocessing, size: tuple[int, int] = TRIAL) -> float:
+        """Return the mean difference of a description from it on noise, of white to black; infinity in other sides."""
+        noise = _noise(*size)
+        theirs, ours = self.run(noise), prepare(noise, described, "trained").tensor
+        if theirs.shape != ours.shape:
+            return float("inf")
+        return float((ours - theirs).abs().mean()) / float(np.mean([1 / std for std in described.std]))
 
     def _describe_colors(self, geometry: Geometry) -> Preprocessing | None:
         """Return crop, mean, std and order of colours; None where white is not above black in each channel."""
@@ -253,12 +371,19 @@ class SizedFunction(PictureFunction):
         return Preprocessing(geometry.input, short, mean, std, crop=crop, channels_order=order)
 
 
+def _candidates(base: Preprocessing) -> Iterator[Preprocessing]:
+    """Return descriptions that differ in the interpolation, and in the tone of bars where there are some."""
+    for (name, antialias), bars in product(FILTERS, BARS if base.crop == "letterbox" else (None,)):
+        yield replace(base, interpolation=name, antialias=antialias, bars=bars)
+
+
 def _crop_of(geometry: Geometry) -> tuple[str, int]:
     """Return the crop that a trial picture's geometry shows, and the short side before it in pixels."""
     (height, width), (h, w), (sy, sx) = geometry.original, geometry.input, geometry.scale
     if geometry.offset == (0.0, 0.0):
         return "squash", min(h, w)
-    if abs(sy / sx - 1) >= 0.01:
+    # Of a small input a side that is rounded to pixels is another scale.
+    if abs(sy - sx) * height >= max(0.01 * sx * height, 2 * TOLERANCE):
         return "square", round(sy * height)
     return "letterbox" if sy * height < h + 1 and sx * width < w + 1 else "centre", round(sy * height)
 
@@ -275,7 +400,6 @@ class Processor(SizedFunction):
         self.name, self.channels = type(function).__name__, channels
 
     def run(self, pixels: NDArray[Any]) -> Tensor:
-        self.calls += 1
         image: Any = np.array(pixels)
         if pixels.shape[2] in (1, 3):
             # A processor scales by 255, whatever the type.
@@ -291,6 +415,10 @@ class Processor(SizedFunction):
         if output.ndim != 4 or len(output) > 1:
             raise self._unusable(f"it returns {tuple(output.shape)}")
         return output
+
+    def taken_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted (H, W): a processor resizes pictures of any."""
+        return wanted
 
     def fits_channels(self) -> bool:
         """Return whether it turns a picture of the model's channels into an input of as many."""
@@ -314,18 +442,26 @@ def is_plain(transform: Any) -> bool:
     return kind.__module__.startswith("torchvision.transforms") and kind.__name__ != "Lambda"
 
 
-def preprocessing_of(transform: Any) -> Preprocessing:
-    """Return the preprocessing that a transform of torchvision does.
+def describe(transform: Any, name: str) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return the preprocessing that a transform called `name` does, and a note where it is not exactly that.
 
     Raises ModelProblem, one sentence, for a transform that no size, crop, mean and std describe.
     """
-    described = SizedFunction(transform).description
-    if described is None:
+    function = SizedFunction(transform)
+    function.check_steady()
+    if (described := function.description) is None:
         raise ModelProblem(
-            "The transform does more than resize, crop and scale colours: state size, mean, std, interpolation and "
-            "crop in weights.preprocessing, or in Python give it as preprocess."
+            "The transform does more than resize, crop, add even bars and scale colours: state size, mean, std, "
+            "interpolation and crop in weights.preprocessing, or in Python give it as preprocess."
         )
-    return described
+    difference = function.differs_by(described)
+    if not EXACT < difference < float("inf"):
+        return described, ()
+    note = (
+        f"Pictures are prepared as {name} was measured to do, which interpolates or rounds otherwise: on noise tones "
+        f"differ by {difference * 255:.2g} of 255 on average."
+    )
+    return described, (note,)
 
 
 def check_used(adapter: Adapter) -> Adapter:

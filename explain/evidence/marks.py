@@ -47,7 +47,8 @@ Array = NDArray[np.float64]
 def photograph(adapter: Adapter, move: Callable[[Tensor], Tensor], size: tuple[int, int] | None = None) -> Tensor:
     """Return the measuring photograph as a model's input; `size`: (h, w)."""
     picture = Pillow.fromarray(load_bundled([*packaged.photographs(), *SCENES][0]).pixels)
-    pixels = np.asarray(ImageOps.fit(picture, (224, 224)))[..., np.arange(adapter.channels) % 3].copy()
+    height, width = adapter.taken_size((224, 224))
+    pixels = np.asarray(ImageOps.fit(picture, (width, height)))[..., np.arange(adapter.channels) % 3].copy()
     tensor = move(adapter.prepare(pixels, adapter.preprocessings[0]).tensor)
     if size is None or tensor.shape[-2:] == size:
         return tensor

@@ -294,7 +294,7 @@ def from_array(
     array: NDArray[Any], name: str, max_pixels: int, numbers: int = 0
 ) -> "tuple[Pixels, Planes | None, tuple[str, ...]]":
     """Return an array, or a batch of one, as RGB, numbers (or None), and notes; `numbers`: see `Image.open`."""
-    array = _as_rows(array, numbers)
+    array = as_rows(array, numbers)
     channels = array.shape[2] if array.ndim == 3 else 0
     # With fewer rows than channels its axes are probably in another order.
     if channels <= MAX_CHANNELS and len(array) > channels > 0 and (channels == numbers or channels not in (1, 3, 4)):
@@ -304,24 +304,26 @@ def from_array(
         pixels, planes, notes = convert_array(array.copy(), name, max_pixels)
         return pixels, planes, read + notes
     if channels not in (1, 3, 4):
-        first = array.ndim == 3 and len(array) in (1, 3, 4)
-        hint = ": transpose(1, 2, 0) puts its channels last" if first else ""
-        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}{hint}.")
+        raise ImageProblem(
+            "An array must be (height, width), (height, width, 1, 3 or 4) or (1, 3 or 4, height, width), not "
+            f"{array.shape}."
+        )
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     return _as_picture(array)
 
 
-def _as_rows(array: NDArray[Any], numbers: int) -> NDArray[Any]:
-    """Return an array of numbers as (H, W, C), and colours as they are."""
+def as_rows(array: NDArray[Any], numbers: int = 0) -> NDArray[Any]:
+    """Return an array of any layout as (H, W, C), and another as it is; `numbers`: see `Image.open`."""
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     if array.ndim == 2:
         return array[:, :, None]
-    if array.ndim != 3 or array.shape[2] <= MAX_CHANNELS:
+    if array.ndim != 3 or array.shape[2] in (1, 3, 4, numbers):
         return array
-    first = len(array)
-    holds_numbers = first == numbers or first not in (1, 3, 4)
-    return array.transpose(1, 2, 0) if 0 < first <= MAX_CHANNELS and holds_numbers else array
+    first, _, last = array.shape
+    # Few columns may be channels, of more rows than these.
+    is_first = 0 < first <= MAX_CHANNELS if last > MAX_CHANNELS else first in (1, 3, 4) and first < last
+    return array.transpose(1, 2, 0) if is_first else array
 
 
 def _as_picture(array: NDArray[Any]) -> tuple[Pixels, None, tuple[str, ...]]:

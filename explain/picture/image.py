@@ -115,10 +115,10 @@ class Image:
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
         bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or
-        (H, W, 4) of uint8, uint16, bool or float in 0..1; an array (H, W, 2 to 16) of any numbers; a tensor of the
-        same, (C, H, W), alone or as a batch of one; or an Image, which is returned as it is. Files may also be .npy,
-        or TIFFs with many channels. `numbers`: an array with so many channels holds numbers, as a file does, and no
-        colours.
+        (H, W, 4) of uint8, uint16, bool or float in 0..1, or one of more than four columns with its channels first; an
+        array (H, W, 2 to 16) of any numbers; a tensor of the same, (C, H, W), alone or as a batch of one; or an Image,
+        which is returned as it is. Files may also be .npy, or TIFFs with many channels. `numbers`: an array with so
+        many channels holds numbers, as a file does, and no colours.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`, or a side above `decode.MAX_SIDE`.

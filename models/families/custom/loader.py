@@ -347,12 +347,13 @@ def _import_file(path: Path) -> Any:
     return module
 
 
-def read_transform(name: str) -> PreprocessingTable:
-    """Return the preprocessing of a user's transform, `train.py:transform`; a function is called for it."""
+def read_transform(name: str) -> tuple[PreprocessingTable, tuple[str, ...]]:
+    """Return the preprocessing of a user's transform, `train.py:transform`, and notes; a function is called for it."""
     if not architectures.is_own_class(name):
         raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
     file, _, member = name.rpartition(":")
     transform = load_name(Path(file), member)
     if isroutine(transform):
         transform = _call(transform, name, {}, None)
-    return picture_functions.preprocessing_of(transform).table()
+    described, notes = picture_functions.describe(transform, f"{Path(file).name}:{member}")
+    return described.table(), notes

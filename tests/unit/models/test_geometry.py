@@ -202,7 +202,7 @@ random = T.Compose([T.RandomResizedCrop(96), T.ToImage()])
 @pytest.mark.parametrize("name", ["squash", "square", "tensors"])
 def test_a_transform_in_a_file_is_measured(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    keys = custom.read_transform(f"{tmp_path / 'train.py'}:{name}")
+    keys, notes = custom.read_transform(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
     theirs = custom.load_name(tmp_path / "train.py", name)
     theirs = theirs() if name == "square" else theirs
@@ -211,6 +211,7 @@ def test_a_transform_in_a_file_is_measured(name: str, tmp_path: Path) -> None:
         assert (ours - theirs(picture)).abs().max() <= (1e-3 if name == "tensors" else 1.01 / 255 / 0.2)
     assert preprocessing.crop == {"tensors": "centre"}.get(name, name)
     assert preprocessing.antialias is (name != "tensors")
+    assert notes == ()
 
 
 @pytest.mark.slow

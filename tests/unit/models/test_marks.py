@@ -1,5 +1,6 @@
 """Where a function's output lies in the picture: measured by marks, equal to the known geometry, or refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_the_place_is_that_of_the_function(function: Any, shape: Any, scale: Any
         (lambda i: T.functional.to_tensor(i.resize((64, 64)).rotate(30)), "could not be measured: give the tensor"),
         (lambda i: T.functional.to_tensor(i.transpose(Image.FLIP_LEFT_RIGHT)), "mirrors pictures: mirror them in"),
         (T.Compose([T.RandomResizedCrop(64), T.ToTensor()]), "changes from call to call: leave random steps out"),
-        (lambda i: 1 / 0, r"failed on a picture \(division by zero\)"),
+        (lambda i: 1 / 0, r"failed on a picture of 360 x 240 pixels \(division by zero\)"),
         (lambda i: np.zeros(5), r"it returns ndarray \(5,\)"),
     ],
 )
@@ -170,6 +171,59 @@ def test_a_function_of_a_named_picture_is_called_so(steps: Any, scale: Any, offs
     np.testing.assert_allclose(geometry.offset, offset, atol=0.5)
 
 
+def window(array: np.ndarray) -> np.ndarray:
+    """210 x 240 pixels of a picture that has to be large enough."""
+    assert array.shape[0] >= 200 and array.shape[1] >= 300, array.shape
+    return array[20:230, 10:250]
+
+
+def middle(array: np.ndarray) -> np.ndarray:
+    """The middle 512 x 512 of a large picture."""
+    height, width = array.shape[:2]
+    assert min(height, width) >= 512, array.shape
+    top, left = (height - 512) // 2, (width - 512) // 2
+    return array[top : top + 512, left : left + 512]
+
+
+def fixed(array: np.ndarray) -> np.ndarray:
+    assert array.shape == (480, 640, 3), array.shape
+    return array[::4, ::4]
+
+
+LARGE = cv2.resize(WIDE, (640, 560))
+
+
+@pytest.mark.parametrize(
+    ("step", "picture", "scale", "offset"),
+    [
+        (window, WIDE, (1, 1), (-20, -10)),
+        (middle, LARGE, (1, 1), (-24, -64)),
+        (fixed, LARGE[:480], (1 / 4, 1 / 4), (0, 0)),
+    ],
+)
+def test_a_function_of_certain_sizes_is_tried_on_those(step: Any, picture: Any, scale: Any, offset: Any) -> None:
+    network = small_network()
+    explainer = Explainer(network, preprocess=Named(step, scaled), labels=list("abcd"))
+    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
+    with torch.no_grad():
+        right = network(to_tensor(scaled(step(picture)))[None]).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
+    np.testing.assert_allclose(geometry.scale, scale, rtol=0.01)
+    np.testing.assert_allclose(geometry.offset, offset, atol=0.6)
+    if step is middle:
+        # A part of 512 x 512 in 1500 x 2000, in which few marks are.
+        geometry = explainer.loaded.adapter.prepare(cv2.resize(picture, (2000, 1500)), "trained").geometry
+        np.testing.assert_allclose((*geometry.scale, *geometry.offset), (1, 1, -494, -744), atol=1)
+    with pytest.raises(ModelProblem, match=r"Named failed on a picture of 90 x 60 pixels \(\(60, 90, 3\)\): give a"):
+        explainer(WIDE[:60, :90])
+
+
+def test_a_function_that_takes_no_trial_size_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"failed on pictures of 28 x 28 to 2048 x 2048 pixels \(division by zero\)"):
+        Explainer(small_network(), preprocess=lambda picture: 1 / 0)
+
+
 TRAINING = """
 import cv2
 import numpy as np
@@ -183,7 +237,22 @@ class Compose:
         return {"image": (small.astype(np.float32) - [127.5, 102, 76.5]) / [51, 76.5, 102]}
 
 
+class Letterbox:
+    tone, top_share = 0, 0.5
+
+    def __call__(self, *args, force_apply=False, **data):
+        array = data["image"]
+        ratio = 64 / max(array.shape[:2])
+        height, width = (round(side * ratio) for side in array.shape[:2])
+        top, left = int((64 - height) * self.top_share), int((64 - width) * self.top_share)
+        canvas = np.full((64, 64, 3), self.tone, np.uint8)
+        canvas[top : top + height, left : left + width] = cv2.resize(array, (width, height))
+        return {"image": (canvas.astype(np.float32) - [127.5, 102, 76.5]) / [51, 76.5, 102]}
+
+
 transform = Compose()
+black, grey, mean, white, corner = (Letterbox() for _ in range(5))
+grey.tone, mean.tone, white.tone, corner.top_share = 114, (128, 102, 76), 255, 0
 
 
 def make():
@@ -194,17 +263,44 @@ def make():
 @pytest.mark.parametrize("name", ["transform", "make"])
 def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAINING)
-    table = read_transform(f"{tmp_path / 'train.py'}:{name}")
+    table, notes = read_transform(f"{tmp_path / 'train.py'}:{name}")
     described = Preprocessing((1, 1), 1, (0.0,) * 3, (1.0,) * 3).changed(table)
     assert str(described) == "squeezed to 64, bilinear, no antialias"
     assert described.mean == pytest.approx(MEAN.tolist(), abs=1e-3)
     assert described.std == pytest.approx(STD.tolist(), abs=1e-3)
+    # OpenCV rounds to whole tones, a mean of 1/4 of one beside floats; only fewer are rounded at the borders.
+    (note,) = notes
+    assert re.search(
+        rf" train.py:{name} was measured to do, which interpolates or rounds otherwise: .* by 0.2\d* of 255", note
+    )
+
+
+@pytest.mark.parametrize("bars", ["black", "grey", "mean"])
+def test_a_letterbox_in_a_file_is_described(bars: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    table, _ = read_transform(f"{tmp_path / 'train.py'}:{bars}")
+    described = Preprocessing((1, 1), 1, (0.0,) * 3, (1.0,) * 3).changed(table)
+    assert (str(described), described.bars) == ("64 with bars, bilinear, no antialias", bars)
+    tone = {"black": 0, "grey": 114, "mean": np.float32([128, 102, 76])}[bars]
+    small = cv2.resize(WIDE, (64, 43)).astype(np.float32)
+    canvas = np.concatenate([np.full((10, 64, 3), tone), small, np.full((11, 64, 3), tone)])
+    right = to_tensor(scaled(canvas))
+    prepared = prepare(WIDE, described, "trained")
+    assert ((prepared.tensor[0] - right).abs() * torch.tensor(STD)[:, None, None]).max() <= 1.01 / 255
+    assert prepared.geometry.offset == (10, 0)
+
+
+@pytest.mark.parametrize("bars", ["white", "corner"])
+def test_other_bars_in_a_file_are_refused(bars: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING)
+    with pytest.raises(ModelProblem, match="does more than resize, crop, add even bars and scale colours: state size"):
+        read_transform(f"{tmp_path / 'train.py'}:{bars}")
 
 
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ((resized, lambda array: 1 / 0), r"The preprocess Named failed on a picture \(division by zero\)"),
+        ((resized, lambda array: 1 / 0), r"Named failed on a picture of 360 x 240 pixels \(division by zero\)"),
         ((lambda array: np.float32(np.random.rand(64, 64, 3)),), "changes from call to call: leave random steps out"),
         ((lambda array: array[::, ::-1], resized, scaled), "mirrors pictures"),
     ],
@@ -212,6 +308,40 @@ def test_a_named_function_is_described_for_a_file(name: str, tmp_path: Path) -> 
 def test_a_named_function_without_a_place_is_one_sentence(steps: Any, says: str) -> None:
     with pytest.raises(ModelProblem, match=says):
         PictureFunction(Named(*steps)).prepare(WIDE)
+
+
+def sometimes(change: Any) -> Any:
+    """A step of every other call, by its own dice."""
+    dice = np.random.default_rng(1)
+    return lambda array: np.ascontiguousarray(change(array)) if dice.random() < 0.5 else array
+
+
+@pytest.mark.parametrize("change", [lambda array: array[:, ::-1], lambda array: array // 2])
+def test_a_step_of_some_calls_is_said_to_be_random(change: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="preprocess Named changes from call to call: leave random steps out"):
+        Explainer(small_network(), preprocess=Named(resized, sometimes(change), scaled))
+    (tmp_path / "train.py").write_text(
+        "from torchvision import transforms as T\n"
+        "transform = T.Compose([T.Resize((64, 64)), T.RandomHorizontalFlip(), T.ToTensor()])\n"
+    )
+    with pytest.raises(ModelProblem, match="preprocess Compose changes from call to call: leave random steps out"):
+        read_transform(f"{tmp_path / 'train.py'}:transform")
+
+
+@pytest.mark.parametrize("picture", [WIDE, WIDE // 4 + 90, np.full_like(WIDE, 128)], ids=["full", "faint", "flat"])
+def test_tones_stretched_to_the_whole_range_are_measured(picture: Any) -> None:
+    def stretched(array: np.ndarray) -> np.ndarray:
+        low, high = float(array.min()), float(array.max())
+        return (array.astype(np.float32) - low) / (high - low + 1e-4)
+
+    network = small_network()
+    explainer = Explainer(network, preprocess=Named(resized, stretched), labels=list("abcd"))
+    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
+    with torch.no_grad():
+        right = network(to_tensor(stretched(resized(picture)))[None]).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
+    np.testing.assert_allclose((*geometry.scale, *geometry.offset), (64 / 240, 64 / 360, 0, 0), atol=0.01)
 
 
 def test_content_dependent_crop_is_measured() -> None:

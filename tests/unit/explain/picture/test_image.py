@@ -93,6 +93,26 @@ def test_grey_arrays(array: np.ndarray, expected: list[int]) -> None:
     np.testing.assert_array_equal(Image.open(array).pixels, np.repeat(np.array([expected])[..., None], 3, axis=2))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", [(7, 5), (2, 40), (40, 50), (5, 2000)])
+@pytest.mark.parametrize("convert", [np.copy, lambda array: array / 255, lambda array: array.astype(np.uint16) * 257])
+def test_channels_may_come_first(channels: int, size: tuple[int, int], convert: Any) -> None:
+    rows = convert(np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8))
+    expected = Image.open(rows)
+    first = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    for given in (first, first[None]):
+        image = Image.open(given)
+        np.testing.assert_array_equal(image.pixels, expected.pixels)
+        assert (image.planes is None, image.notes) == (True, expected.notes)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 3), (3, 9, 4), (4, 9, 3), (1, 9, 3), (9, 3, 3)])
+def test_three_or_four_columns_are_channels(shape: tuple[int, int, int]) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    array[:, :, 3:] = 255
+    np.testing.assert_array_equal(Image.open(array).pixels, array[:, :, :3])
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -342,7 +362,8 @@ def bomb() -> bytes:
         (np.full((2, 2), 1.5), "1.5 to 1.5"),
         (np.array([[np.nan, 1.0]]), "nan"),
         (np.zeros((2, 2), np.int64), "int64"),
-        (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\)"),
+        (np.zeros((2, 8, 8), np.uint8), r"\(1, 3 or 4, height, width\), not \(2, 8, 8\)"),
+        (np.zeros((3, 0, 8), np.uint8), "no pixels"),
         (np.zeros((9, 8, 0), np.uint8), r"\(9, 8, 0\)"),
         (np.zeros((4, 0), np.float32), "no pixels"),
         (torch.zeros((2, 3, 4, 4)), "."),
