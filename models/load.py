@@ -116,7 +116,7 @@ class Unknown:
 COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
 """Endings of files for TensorRT and the like."""
 MAX_BYTES = 2**20
-"""Maximum size of a file of labels or code beside a model."""
+"""Maximum size of a file of code beside a model."""
 TRUST = "trust"
 """Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
 
@@ -141,12 +141,23 @@ class TableDraft:
         stated = self.table["weights"]
         if count is not None and (file := _find_labels(Path(stated["path"]), count)) is not None:
             note = f"The names of its {count} classes are in {file.name} beside it."
-            table = {**self.table, "weights": {**stated, "labels": str(file)}}
-            return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
+            return self._named(file, note)
         if usual and count == len(usual):
             note = f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}."
             return replace(self, notes=(*self.notes, note), unnamed=False)
-        return replace(self, unnamed=True)
+        beside = "" if count is None else labels.describe_beside(Path(stated["path"]), count)
+        notes = (f"Its {count} classes have no names yet ({beside}).",) if beside else ()
+        return replace(self, notes=(*self.notes, *notes), unnamed=True)
+
+    def with_any_labels(self) -> TableDraft:
+        """Return the draft with the first file of class names beside the model, whose answers do not say how many."""
+        if (file := _find_labels(Path(self.table["weights"]["path"]), None)) is None:
+            return replace(self, unnamed=True)
+        return self._named(file, f"The names of its classes are in {file.name} beside it.")
+
+    def _named(self, file: Path, note: str) -> TableDraft:
+        table = {**self.table, "weights": {**self.table["weights"], "labels": str(file)}}
+        return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
@@ -206,15 +217,13 @@ def _inspect(path: Path, arch: str) -> TableDraft | None:
     return None
 
 
-def _find_labels(path: Path, count: int) -> Path | None:
-    """Return the file beside a model that names `count` classes, those named like the model first, or None."""
-    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
-    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
-        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
-            continue
+def _find_labels(path: Path, count: int | None) -> Path | None:
+    """Return the file beside a model that names `count` classes, or any that names classes for None, or None."""
+    for file in labels.list_beside(path):
         try:
-            if len(labels.order(labels.read_file(file), count)) == count:
-                return file
+            names = labels.order(labels.read_file(file), count)
         except (OSError, ValueError, RecursionError):
             continue
+        if names and count in (None, len(names)):
+            return file
     return None

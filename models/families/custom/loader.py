@@ -119,12 +119,12 @@ def _build_blank(library: str, name: str, saved: Checkpoint, arguments: Mapping[
         if lacks_memory(problem):
             raise
         raise ModelProblem(
-            f"{name} of timm does not take {config_file.ARGUMENTS} ({describe_error(problem)}): correct them there."
+            f"{name} of timm does not take {config_file.ARGUMENTS} ({describe_error(problem)}): correct it there."
         ) from problem
     count, saved_count = (sum(part.numel() for part in parts.values()) for parts in (blank.state_dict(), saved.tensors))
     if count > GROWTH * saved_count + SPARE:
         raise ModelProblem(
-            f"{name} has {count:,} numbers by {config_file.ARGUMENTS}, and its file {saved_count:,}: correct them there."
+            f"{name} has {count:,} numbers by {config_file.ARGUMENTS}, and its file {saved_count:,}: correct it there."
         )
     return blank
 

@@ -1,5 +1,6 @@
 """Load exported models, ONNX and TorchScript files, which are explained by hiding parts of the picture."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -133,7 +134,21 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     draft = TableDraft("exported", path.name, {"task": task, "weights": {"path": str(path)}}, notes=tuple(notes))
-    return draft if names or task == "embed" else draft.with_labels(count)
+    if names or task == "embed":
+        return draft
+    if task != "detect":
+        return draft.with_labels(count)
+    detected = _count_detected(runtime, outputs)
+    if detected is None:
+        return replace(draft, unnamed=True)
+    return draft.with_labels(detected) if detected else draft.with_any_labels()
+
+
+def _count_detected(runtime: Runtime, outputs: tuple[Tensor, ...]) -> int | None:
+    """Return how many classes a detector's outputs have: 0 where their shapes do not say it, None for no detector's."""
+    with contextlib.suppress(ModelProblem):
+        return infer(outputs, runtime.image_size, None, False)[1]
+    return None
 
 
 def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...]) -> CustomAdapter:
@@ -249,6 +264,7 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
         inferred, count = infer(outputs, runtime.image_size, len(names) or None, task is not None)
     except ModelProblem:
         if name is None:
+            _check_number(spec, outputs, runtime)
             raise
         inferred, count = name, 0
     if name is None:
@@ -266,6 +282,12 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
     detector = ExportedDetector(spec, runtime, names, LAYOUTS[name], sha256)
     detector.notes = tuple(notes)
     return detector
+
+
+def _check_number(spec: ModelSpec, outputs: tuple[Tensor, ...], runtime: Runtime) -> None:
+    """Raise ModelProblem where outputs would fit with another number of classes than the operator names."""
+    if spec.weights.labels and (count := _count_detected(runtime, outputs)):
+        labels.for_classes(spec, count)
 
 
 class ExportedDetector(Detector):

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import labels
-from sightglass.models.load import TableDraft
+from sightglass.models import catalog, labels
+from sightglass.models.load import TableDraft, inspect_model, load
 
 PETS = ("cat", "dog", "Polar bear")
 COCO = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT.meta["categories"]
@@ -126,3 +128,36 @@ def test_a_number_of_two_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("index,name\n0,cat\n0,dog\n", "utf-8")
     with pytest.raises(ModelProblem, match=r"cannot be read from .*classes\.csv: two classes have the same index\.$"):
         labels.parse_names(tmp_path / "classes.csv", "net")
+
+
+UNFIT = {
+    "too many": (b"cat\ndog\ncow\nfox\n", "labels.txt beside it has 4"),
+    "too few": (b"cat\ndog\n", "labels.txt beside it has 2"),
+    "Latin-1": ("cat\ndog\nB\xe4r\n".encode("latin-1"), "labels.txt beside it cannot be read: it is no text in UTF-8"),
+    "UTF-16": ("cat\ndog\ncow\n".encode("utf-16"), "labels.txt beside it cannot be read: it is no text in UTF-8"),
+    "an empty line": (b"cat\n\ndog\ncow\n", "labels.txt beside it cannot be read: line 2 is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_names_beside_a_model_that_do_not_fit_are_named_with_the_reason(kind: str, tmp_path: Path) -> None:
+    data, reason = UNFIT[kind]
+    model = tmp_path / "net.pth"
+    torch.save(torchvision.models.squeezenet1_0(num_classes=3).state_dict(), model)
+    (tmp_path / "labels.txt").write_bytes(data)
+    (tmp_path / "args.yaml").write_text("lr: 0.1", "utf-8")
+    draft = inspect_model(model)
+    assert any(note.startswith(f"Its 3 classes have no names yet ({reason}") for note in draft.notes)
+    for given in (model, tmp_path):
+        adapter = load(catalog.of_file(given))
+        assert adapter.labels == ("class 0", "class 1", "class 2")
+        assert any(note.startswith(f"Its 3 classes have no names here ({reason}") for note in adapter.notes)
+
+
+def test_other_files_beside_a_model_are_no_names_that_do_not_fit(tmp_path: Path) -> None:
+    torch.save(torchvision.models.squeezenet1_0(num_classes=3).state_dict(), tmp_path / "net.pth")
+    (tmp_path / "net.json").write_text('{"lr": "fast"}', "utf-8")
+    (tmp_path / "broken.yaml").write_text("a: [", "utf-8")
+    (tmp_path / "notes.txt").write_text("a\n\nb", "utf-8")
+    notes = load(catalog.of_file(tmp_path / "net.pth")).notes
+    assert any(note.startswith("Its 3 classes have no names here: say weights.labels") for note in notes)

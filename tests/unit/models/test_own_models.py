@@ -86,7 +86,7 @@ HOSTILE_YAML = {
     "billions": (f"{FLAT}names: *x39".encode(), "refers to parts of itself"),
     "merged": (b"a: &a {b: c}\nd: &d {<<: [*a, *a]}\nnames: {<<: [*d, *d]}", "refers to parts of itself"),
     "recursive": (b"names: &a [*a]", "refers to parts of itself"),
-    "bytes": (b"names: \xff\xfe", "is it a text file"),
+    "bytes": (b"names: \xff\xfe", "it is no text in UTF-8"),
     "unfinished": (b"names: a: b", r"is no YAML \(line 1\)"),
     "large": (b"names: [" + b"a, " * 500_000 + b"]", "more than 1 MB"),
     "other number": (b"names: [a, b, c, d]", "leaf has 5 classes and data.yaml names 4"),

@@ -303,7 +303,7 @@ def test_the_arguments_of_its_architecture_are_used(
         ({"channels": 10**9}, "and should be a number up to 65,536, a text"),
         ({"drop_rate": float("nan")}, "is nan, and should be a number"),
         ({"act_layer": "os.system"}, r"test_resnet of timm does not take model_args in config.json \("),
-        ({"nonsense": 1}, r"does not take model_args in config.json \(.*nonsense.*\): correct them there."),
+        ({"nonsense": 1}, r"does not take model_args in config.json \(.*nonsense.*\): correct it there."),
         (
             {"channels": [8192] * 4},
             "test_resnet has [0-9,]+ numbers by model_args in config.json, and its file [0-9,]+:",
