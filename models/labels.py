@@ -25,7 +25,7 @@ NAME_KEYS = (
     *("class_names", "classes", "labels", "names", "categories"),
 )
 """Keys of class names in checkpoints and files of labels."""
-NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping")
+NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping", "synset_words")
 """Parts of the names of files of labels."""
 MAX_BYTES, MAX_BESIDE, MAX_CLASSES = 16 * 2**20, 2**20, 1_000_000
 """Bytes of a file of class names, of one that is looked for beside a model, and classes of a model."""
@@ -148,6 +148,10 @@ def read_file(path: Path) -> Any:
         return content
     if path.suffix.lower() in name_tables.SUFFIXES:
         return name_tables.read_table(text)
+    if path.suffix.lower() == name_tables.MAP_SUFFIX:
+        return name_tables.read_map(text)
+    if (literal := name_tables.read_literal(text)) is not None:
+        return literal
     lines = [line.strip() for line in text.strip().splitlines()]
     if "" in lines:
         raise ValueError(
@@ -163,7 +167,7 @@ def may_name(file: Path, stem: str) -> bool:
     if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
     fits = file.stem == stem or any(word in file.name.lower() for word in NAME_FILE_PARTS)
-    return fits and file.suffix.lower() in (".json", ".txt", *name_tables.SUFFIXES)
+    return fits and file.suffix.lower() in (".json", ".txt", name_tables.MAP_SUFFIX, *name_tables.SUFFIXES)
 
 
 def list_beside(model: Path) -> list[Path]:

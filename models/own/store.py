@@ -34,6 +34,7 @@ MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (
     *(".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data"),
+    name_tables.MAP_SUFFIX,
     *name_tables.SUFFIXES,
 )
 """Files that may come with a model: names of classes, configurations, tokenizers, templates of a chat, a network's

@@ -53,6 +53,16 @@ FILES = {
     "cat: 1, not in order": ("names.txt", "Polar bear: 3\ncat: 1\ndog: 2\n"),
     "cat, a tab, 0": ("names.txt", "cat\t0\ndog\t1\nPolar bear\t2\n"),
     "1. cat": ("labels.txt", "1. cat\n2. dog\n3. Polar bear\n"),
+    "a dict of Python": ("imagenet1000_clsidx_to_labels.txt", "{0: 'cat',\n 1: 'dog',\n 2: \"Polar bear\"}\n"),
+    "a dict of Python, not in order": ("labels.txt", "names = {'Polar bear': 2, 'cat': 0, 'dog': 1}"),
+    "a list of Python": ("classes.txt", "class_names = [\n    'cat',\n\n    'dog',\n    'Polar bear',\n]"),
+    "synset_words": ("synset_words.txt", "n02121808 cat\nn02084071 dog\nn02131653 Polar bear\n"),
+    "synsets, a tab": ("labels.csv", "n02121808\tcat\nn02084071\tdog\nn02131653\tPolar bear\n"),
+    "TensorFlow": (
+        "label_map.pbtxt",
+        "# pets\nitem {\n  id: 2\n  name: 'dog'\n}\nitem { id: 1 name: \"cat\" }\n"
+        "item {\n  name: '/m/01x_v'\n  id: 3\n  display_name: 'Polar bear'\n  keypoints { id: 9 label: 'nose' }\n}\n",
+    ),
     "00 cat": ("labels.txt", "00\tcat\n01\tdog\n02\tPolar bear\n"),
 }
 
@@ -67,6 +77,15 @@ def test_names_of_other_programs_are_read(kind: str, tmp_path: Path) -> None:
     assert draft.with_labels(3).table["weights"]["labels"] == str(file)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["/a/airfield 0\n/b/bar/indoor 1\n", "/b/bar/indoor 1\n/a/airfield 0\n", "/a/airfield\n/b/bar/indoor\n"],
+)
+def test_folders_and_numbers_are_no_part_of_the_names_of_places(text: str, tmp_path: Path) -> None:
+    (tmp_path / "categories_places365.txt").write_text(text, "utf-8")
+    assert labels.parse_names(tmp_path / "categories_places365.txt", "net") == ("airfield", "bar/indoor")
+
+
 KEPT = {
     "coins": ["1 euro", "2 euro"],
     "the same number": ["4 door", "4 seats"],
@@ -76,7 +95,9 @@ KEPT = {
     "decimal commas": ["0,5 l bottle", "1,5 l can"],
     "numbers alone": ["0", "1", "2"],
     "one without a number": ["0 cat", "1 dog", "none"],
-    "synsets": ["n01440764 tench", "n01443537 goldfish"],
+    "one without a synset": ["n01440764 tench", "goldfish"],
+    "paths": ["/home/cat 0", "/home/dog 1"],
+    "another letter": ["/a/cat 0", "/b/dog 1"],
     "numbers behind, no mark": ["zone 0", "area 1"],
     "numbers behind, one twice": ["cat: 0", "dog: 0"],
     "numbers behind, a gap": ["cat: 0", "dog: 2"],
@@ -122,6 +143,29 @@ def test_other_tables_name_no_classes(name: str, text: str, tmp_path: Path) -> N
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(ModelProblem, match=r"names no classes: it should be"):
         labels.parse_names(tmp_path / name, "net")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("labels.txt", "{0: 'cat', 1: open('x')}", "it is no list of names that Python can read"),
+        ("labels.txt", "{0: 'cat',\n1: 'dog}", "it is no list of names that Python can read (line 2)")
+        if False
+        else ("labels.txt", "{0: 'cat', 1: " + "(" * 9000 + "}", "it is no list of names that Python can read"),
+        ("labels.txt", "{0: 'cat', 0: 'dog'}", "one of its keys is there twice: write each once"),
+        ("labels.txt", "{0: 'cat', 2: 'dog'}", "the indices of 2 classes are not 0 to 1"),
+        ("labels.txt", "{0: '" + "a" * 2**20 + "'}", "it has more than 1 MB"),
+        ("labels.pbtxt", "item { id: 1 }", "item 1 has no id or no name: write id: 1 and name: 'cat' in each"),
+        ("labels.pbtxt", "item { id: 1 name: 'cat' } item {", "it is no map of labels: write item"),
+        ("labels.pbtxt", "item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "two classes have the same id"),
+        ("labels.txt", "/c/cat 0\n/d/dog 5\n", "the indices of 2 classes are not 0 to 1"),
+    ],
+)
+def test_a_broken_list_of_another_program_is_refused(name: str, text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(ModelProblem) as refused:
+        labels.parse_names(tmp_path / name, "net")
+    assert reason in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_number_of_two_classes_is_refused(tmp_path: Path) -> None:
