@@ -17,6 +17,7 @@ from sightglass.common.files import json_keys, note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
 from sightglass.models import name_tables
+from sightglass.models.checkpoints.weights import CONFIGURATION
 from sightglass.models.name_tables import to_index
 from sightglass.models.spec import ModelSpec
 
@@ -29,6 +30,8 @@ NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping", "synse
 """Parts of the names of files of labels."""
 MAX_BYTES, MAX_BESIDE, MAX_CLASSES = 16 * 2**20, 2**20, 1_000_000
 """Bytes of a file of class names, of one that is looked for beside a model, and classes of a model."""
+NUMBERED = "LABEL_"
+"""What Transformers' names of classes that have none begin with."""
 NAMES_SHOWN = 3
 """Names of a model's classes in a sentence about one that it lacks."""
 
@@ -166,8 +169,21 @@ def may_name(file: Path, stem: str) -> bool:
         return False
     if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
+    if file.name == CONFIGURATION:
+        return _names_in_configuration(file)
     fits = file.stem == stem or any(word in file.name.lower() for word in NAME_FILE_PARTS)
     return fits and file.suffix.lower() in (".json", ".txt", name_tables.MAP_SUFFIX, *name_tables.SUFFIXES)
+
+
+def _names_in_configuration(file: Path) -> bool:
+    """Return whether a configuration has names of classes, and not only Transformers' numbers for them."""
+    try:
+        content = read_file(file) if file.stat().st_size <= MAX_BESIDE else None
+        stated = content if isinstance(content, dict) else {}
+        names = [name for key in ("id2label", "label2id") for name in order(stated.get(key))]
+    except (OSError, ValueError, RecursionError):
+        return False
+    return any(not name.startswith(NUMBERED) for name in names)
 
 
 def list_beside(model: Path) -> list[Path]:

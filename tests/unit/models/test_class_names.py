@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
 
 from sightglass.common.errors import ModelProblem
@@ -205,3 +207,23 @@ def test_other_files_beside_a_model_are_no_names_that_do_not_fit(tmp_path: Path)
     (tmp_path / "notes.txt").write_text("a\n\nb", "utf-8")
     notes = load(catalog.of_file(tmp_path / "net.pth")).notes
     assert any(note.startswith("Its 3 classes have no names here: say weights.labels") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "num_classes": 3, "mean": [0.5]}, ("cat", "dog", "cow")),
+        ({"num_classes": 3, "label2id": {"cow": 2, "dog": 1, "cat": 0}}, ("cat", "dog", "cow")),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, ("class 0", "class 1", "class 2")),
+        ({"classes": ["a", "b", "c"], "num_classes": 3}, ("class 0", "class 1", "class 2")),
+        ({"id2label": {"0": "cat", "5": "dog"}}, ("class 0", "class 1", "class 2")),
+    ],
+)
+def test_names_in_a_configuration_beside_a_model_are_read(
+    content: dict[str, Any], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    state = torchvision.models.squeezenet1_0(num_classes=3).state_dict()
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+    for given in (tmp_path, tmp_path / "model.safetensors"):
+        assert load(catalog.of_file(given)).labels == expected
