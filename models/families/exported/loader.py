@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
 from sightglass.models.families.custom.outputs import is_row
 from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
+from sightglass.models.families.exported.noted import read_noted
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TRUST, TableDraft, Unknown
@@ -205,52 +206,40 @@ def _without_labels(spec: ModelSpec, runtime: Runtime) -> ModelSpec:
     return spec.with_weights(labels=None)
 
 
-RANGES = {
-    "NominalRange_0_255": PreprocessingTable(mean=(0.0,), std=(1.0,), range=255),
-    "Normalized_0_1": PreprocessingTable(mean=(0.0,), std=(1.0,), range=1),
-    "Normalized_1_1": PreprocessingTable(mean=(0.5,), std=(0.5,), range=1),
-}
-"""Preprocessing by ONNX's note on the range of an input's numbers."""
-PIXELS = "Image.BitmapPixelFormat"
-"""ONNX's note on the order of colours, which Custom Vision writes."""
-
-
-def _noted(runtime: Runtime) -> PreprocessingTable:
-    """Return what ONNX's notes on pictures say, with Custom Vision's resizing."""
-    order = runtime.metadata.get(PIXELS)
-    scaling = RANGES.get(str(runtime.metadata.get("Image.NominalPixelRange")))
-    if order is None or scaling is None:
-        return PreprocessingTable()
-    channels: Literal["bgr", "rgb"] = "bgr" if str(order).startswith("Bgr") else "rgb"
-    count = runtime.channels or 3
-    mean, std = (numbers and numbers * count for numbers in (scaling.mean, scaling.std))
-    return replace(scaling, mean=mean, std=std, channels=channels, crop="squash", interpolation="bicubic")
-
-
 def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return how pictures are prepared, and a note where that is inferred."""
-    noted = _noted(runtime)
-    table, size = spec.preprocessing.over(noted), runtime.image_size
-    notes: tuple[str, ...] = ()
+    """Return how pictures are prepared, and notes on what of that is inferred."""
+    size, stated = runtime.image_size, spec.preprocessing
+    noted = read_noted(runtime.metadata, runtime.channels or 3, size)
+    table = stated.over(_without_fit(noted.table) if "crop" in _answered(stated) else noted.table)
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
     trained = Preprocessing(size, table.short_side or round(min(size) / (1 if table.size else 0.875)), *IMAGENET)
+    answered = _answered(stated)
+    notes = tuple(f"{runtime.path.name} {end}." for topic, end in noted.open_ if topic not in answered)
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
+    elif noted.table != PreprocessingTable():
+        # Custom Vision's example takes 0 to 1 where the file does not say it.
+        trained = replace(trained, mean=(0.0,) * 3, std=(1.0,) * 3)
     elif table.mean is None and table.range is None:
         guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
-        notes = (
+        notes += (
             f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
             f"and {trained} for resizing.",
         )
-    if noted.crop and spec.preprocessing.crop is None:
-        notes = (
-            f"{runtime.path.name} says which colours it takes and not how pictures are resized: the whole picture was "
-            "squeezed, as by Custom Vision's example.",
-        )
     # The size is the file's; any crop before it is unknown.
     return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
+
+
+def _answered(stated: PreprocessingTable) -> set[str]:
+    """Return which keys of `Noted.open_` an operator's table states."""
+    keys = {"crop": ("crop", "short_side", "resized"), "channels": ("channels",), "range": ("range", "mean")}
+    return {topic for topic, names in keys.items() if any(getattr(stated, name) is not None for name in names)}
+
+
+def _without_fit(table: PreprocessingTable) -> PreprocessingTable:
+    return replace(table, crop=None, short_side=None, resized=None)
 
 
 def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], sha256: str) -> "ExportedDetector":
@@ -310,7 +299,7 @@ class ExportedDetector(Detector):
         count = runtime.channels or 3
         plain = Preprocessing(size, min(size), (0.0,) * count, (1.0,) * count, highest=layout.highest)
         coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
-        stated = spec.preprocessing.over(_noted(runtime))
+        stated = spec.preprocessing.over(_without_fit(read_noted(runtime.metadata, count, size).table))
         self._colours = coloured.changed(replace(stated, size=None, short_side=None, divide_by=None))
 
     @property

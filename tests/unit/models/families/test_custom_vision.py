@@ -162,6 +162,107 @@ def test_the_notes_on_colours_are_read(
     assert answers(Explainer(str(save(tmp_path / "m.onnx", notes))), pixels) == pytest.approx(right, abs=1e-5)
 
 
+STEPS = {"CropMethod": "FullImageShorterSide", "ResizeMethod": "Stretch", "NormalizeMean": "[0.0, 0.0, 0.0]"}
+STEPS |= {"NormalizeStd": "[1.0, 1.0, 1.0]", "TargetHeight": str(SIDE), "TargetWidth": str(SIDE)}
+COLOURS = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "Normalized_0_1"}
+
+
+def answer(small: NDArray[np.float64]) -> dict[str, float]:
+    """Return what the network makes of a prepared picture (h, w, 3)."""
+    scores = WEIGHT @ small.mean((0, 1))
+    shares = np.exp(scores - scores.max())
+    return dict(zip(NAMES, (shares / shares.sum()).tolist(), strict=True))
+
+
+def opened(path: Path, notes: dict[str, str], steps: dict[str, str] | None) -> Explainer:
+    stated = {} if steps is None else {f"CustomVision.Preprocess.{key}": value for key, value in steps.items()}
+    return Explainer(str(save(path, notes | stated)))
+
+
+@pytest.mark.parametrize(
+    ("notes", "steps", "mean", "std"),
+    [
+        (COLOURS, {}, (0, 0, 0), (255, 255, 255)),
+        (
+            COLOURS,
+            {"NormalizeMean": "[123.5, 116, 103.5]", "NormalizeStd": "[58.5, 57, 57.5]"},
+            (123.5, 116, 103.5),
+            (58.5, 57, 57.5),
+        ),
+        (
+            {**COLOURS, "Image.NominalPixelRange": "NominalRange_0_255"},
+            {"NormalizeMean": "[128, 64, 32]"},
+            (128, 64, 32),
+            (1, 1, 1),
+        ),
+        (
+            COLOURS,
+            {"NormalizeMean": "[0.5, 0.4, 0.25]", "NormalizeStd": "[0.5, 0.2, 0.1]"},
+            (127.5, 102, 63.75),
+            (127.5, 51, 25.5),
+        ),
+        (COLOURS, {"NormalizeMean": "null", "NormalizeStd": "[0, 1, 1]"}, (0, 0, 0), (255, 255, 255)),
+    ],
+)
+def test_the_mean_and_the_spread_of_its_notes_are_used(
+    notes: dict[str, str], steps: dict[str, str], mean: Any, std: Any, tmp_path: Path, pixels: NDArray[np.uint8]
+) -> None:
+    small = np.asarray(Pillow.fromarray(pixels).resize((SIDE, SIDE)), np.float64)
+    explainer = opened(tmp_path / "m.onnx", notes, STEPS | steps)
+    assert answers(explainer, pixels) == pytest.approx(answer((small - mean) / std), abs=1e-5)
+    assert not any("pictures" in note and "does not say" in note for note in explainer.loaded.adapter.notes)
+
+
+def test_the_crop_of_its_notes_is_used(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    picture, centre = Pillow.fromarray(pixels), {"CropMethod": "CenterCrop"}
+    # 40 x 90 pixels: the short side becomes 32, and the long one 72.
+    small = np.asarray(picture.resize((72, 32)), np.float64)[:, 20:52]
+    explainer = opened(tmp_path / "m.onnx", COLOURS, STEPS | centre)
+    assert answers(explainer, pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+    larger = STEPS | centre | {"TargetHeight": "36", "TargetWidth": "40"}
+    small = np.asarray(picture.resize((40, 36)), np.float64)[2:34, 4:36]
+    assert answers(opened(tmp_path / "n.onnx", COLOURS, larger), pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+    larger |= {"ResizeMethod": "ByShorterSideAlign32"}
+    small = np.asarray(picture.resize((81, 36)), np.float64)[2:34, 24:56]
+    assert answers(opened(tmp_path / "o.onnx", COLOURS, larger), pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("notes", "scale", "shift", "bgr", "said"),
+    [
+        ({"Image.BitmapPixelFormat": "bgr8", "Image.NominalPixelRange": "nominalrange_0_255"}, 1, 0, True, ()),
+        ({"Image.BitmapPixelFormat": "Bgr8"}, 1 / 255, 0, True, ("the range of its colours: 0 to 1 was taken",)),
+        ({"Image.NominalPixelRange": "NominalRange_0_255"}, 1, 0, False, ("the order of its colours: red first",)),
+        ({**COLOURS, "Image.NominalPixelRange": "NominalRange_16_235"}, 219 / 255, 16, False, ()),
+        (
+            {**COLOURS, "Image.BitmapPixelFormat": "Yuv"},
+            1 / 255,
+            0,
+            False,
+            ("says Image.BitmapPixelFormat 'Yuv', which is not known here", "the order of its colours: red first"),
+        ),
+    ],
+)
+def test_half_of_the_notes_on_colours_is_used_and_the_rest_said(
+    notes: dict[str, str], scale: float, shift: float, bgr: bool, said: tuple[str, ...], tmp_path: Path, pixels: Any
+) -> None:
+    explainer = Explainer(str(save(tmp_path / "m.onnx", notes)))
+    assert answers(explainer, pixels) == pytest.approx(expected(pixels, scale, shift, bgr=bgr), abs=1e-5)
+    noted = [note for note in explainer.loaded.adapter.notes if note.startswith("m.onnx ") and "squeezed" not in note]
+    colours = [note for note in noted if "colours" in note or "known here" in note]
+    assert len(colours) == len(said) and all(part in note for part, note in zip(said, colours, strict=True))
+    assert any(
+        "does not say how pictures are resized: the whole picture was squeezed" in note
+        for note in explainer.loaded.adapter.notes
+    )
+
+
+def test_another_way_of_resizing_is_named(tmp_path: Path) -> None:
+    explainer = opened(tmp_path / "m.onnx", COLOURS, STEPS | {"ResizeMethod": "ByShorterSideAlign32"})
+    said = "m.onnx says to resize pictures ByShorterSideAlign32: the whole picture was squeezed, as by Custom Vision's"
+    assert any(note.startswith(said) for note in explainer.loaded.adapter.notes)
+
+
 def test_classes_by_number_have_the_names_beside_the_file(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     path = save(tmp_path / "net" / "m.onnx", keys=(0, 1, 2), output="output_probability")
     (path.parent / "labels.txt").write_text("\n".join(f"{place} {name}" for place, name in enumerate(NAMES)))
