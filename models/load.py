@@ -8,7 +8,7 @@ whose `loader.py` is meant (`ultralytics`). Each in `LOADERS` has a function `in
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from sightglass.common.errors import (
     from_machine,
     lacks_memory,
 )
+from sightglass.common.files import json_keys
 from sightglass.common.lazy import lazy_import
 from sightglass.models import labels
 from sightglass.models.checkpoints import weights
@@ -115,6 +116,10 @@ class Unknown:
 
 COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
 """Endings of files for TensorRT and the like."""
+GRAPHS = (".pb",)
+"""Endings of TensorFlow's graphs."""
+BROWSERS = "model.json"
+"""Name of a network of TensorFlow.js, whose weights are in files beside it."""
 MAX_BYTES = 2**20
 """Maximum size of a file of code beside a model."""
 TRUST = "trust"
@@ -175,18 +180,42 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         return draft
     if path.suffix.lower() == ".zip":
         raise WeightsProblem(f"{path.name} is packed: unpack it, and give the folder.")
-    if path.suffix.lower() in COMPILED:
-        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
+    if foreign := describe_foreign([path]):
+        raise WeightsProblem(foreign)
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5, or a folder of one."
     )
 
 
+def describe_foreign(files: Iterable[Path]) -> str:
+    """Return what the first file of a format that is not read here is, and which to give; empty without one."""
+    for file in files:
+        if file.suffix.lower() in COMPILED:
+            return f"{file.name} is compiled for one kind of machine: give the ONNX file or the checkpoint."
+        if file.suffix.lower() in GRAPHS:
+            return f"{file.name} is a graph of TensorFlow, which is not read here: give the Keras file or an ONNX file."
+        if file.name == BROWSERS and _is_for_browsers(file):
+            return f"{file.name} is for TensorFlow.js, which is not read here: export it for Keras or ONNX instead."
+    return ""
+
+
+def _is_for_browsers(file: Path) -> bool:
+    """Return whether a file is the description of a network of TensorFlow.js."""
+    try:
+        content = json_keys.load(file.read_text("utf-8"))[0] if file.stat().st_size <= labels.MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "weightsManifest" in content
+
+
 def _only_model(folder: Path) -> Path:
     """Return the only model of a folder; raise WeightsProblem for others."""
     models = weights.models_in(folder)
     if not models:
+        files = sorted(file for pattern in ("*", "*/saved_model.pb") for file in folder.glob(pattern) if file.is_file())
+        if foreign := describe_foreign(files):
+            raise WeightsProblem(foreign)
         raise WeightsProblem(f"{folder.name} holds no model known here: give the folder of its weights, or their file.")
     if len(models) > 1:
         names = " and ".join(file.name for file in models[:2])

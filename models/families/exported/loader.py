@@ -20,7 +20,7 @@ from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
 from sightglass.models.families.custom.outputs import is_row
-from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
+from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates, layout_of
 from sightglass.models.families.exported.noted import read_noted
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
@@ -148,8 +148,15 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
 def _count_detected(runtime: Runtime, outputs: tuple[Tensor, ...]) -> int | None:
     """Return how many classes a detector's outputs have: 0 where their shapes do not say it, None for no detector's."""
     with contextlib.suppress(ModelProblem):
-        return infer(outputs, runtime.image_size, None, False)[1]
+        return _infer(runtime, outputs, None)[1]
     return None
+
+
+def _infer(runtime: Runtime, outputs: tuple[Tensor, ...], named: int | None) -> tuple[str, int]:
+    """Return a detector's layout and number of classes, by the names of its outputs or as `layouts.infer`."""
+    if (told := layout_of(runtime.outputs)) is not None:
+        return told, named or 0
+    return infer(outputs, runtime.image_size, named, runtime.metadata.get("task") is not None)
 
 
 def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...]) -> CustomAdapter:
@@ -250,7 +257,7 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        inferred, count = infer(outputs, runtime.image_size, len(names) or None, task is not None)
+        inferred, count = _infer(runtime, outputs, len(names) or None)
     except ModelProblem:
         if name is None:
             _check_number(spec, outputs, runtime)
@@ -258,10 +265,8 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
         inferred, count = name, 0
     if name is None:
         name = inferred
-        notes.append(
-            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
-            f"{LAYOUTS[name].about}."
-        )
+        source = "outputs' names" if LAYOUTS[name].outputs else "shapes and metadata" if task else "shapes"
+        notes.append(f"The layout of {runtime.path.name} was inferred from its {source}: {LAYOUTS[name].about}.")
     if not names:
         if not count or name != inferred:
             say = spec.where_stated("labels")
@@ -291,6 +296,9 @@ class ExportedDetector(Detector):
     ) -> None:
         super().__init__(spec, runtime, names, weights_sha256)
         self._runtime = runtime
+        if layout.outputs:
+            # Their first axis counts boxes, not pictures.
+            runtime.batch = 1
         self.extra_bytes = runtime.nbytes
         self.layout = layout
         self.nms = not layout.final
@@ -318,6 +326,8 @@ class ExportedDetector(Detector):
         return join_candidates(candidates, None if self.layout.final else self._size)
 
     def _read(self, outputs: Sequence[Tensor]) -> Candidates:
+        if layout_of(names := self._runtime.outputs) is not None and self.layout.outputs:
+            outputs = [outputs[names.index(name)] for name in self.layout.outputs]
         try:
             return self.layout.read(outputs, len(self.labels), self._size)
         except (RuntimeError, IndexError, ValueError, TypeError) as reason:

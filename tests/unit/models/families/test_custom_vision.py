@@ -263,6 +263,60 @@ def test_another_way_of_resizing_is_named(tmp_path: Path) -> None:
     assert any(note.startswith(said) for note in explainer.loaded.adapter.notes)
 
 
+def save_boxes(path: Path, boxes: list[list[float]], *, turned: bool = False) -> Path:
+    """Write a detector of these boxes with the outputs of Custom Vision: brighter pictures have higher scores."""
+    helper, kinds, put = onnx.helper, onnx.TensorProto, onnx.numpy_helper.from_array
+    count = len(boxes)
+    values = {
+        "boxes": np.array(boxes, np.float32).reshape(count, 4),
+        "classes": np.array([2, 0][:count], np.int64),
+        "shares": np.array([1, 0.5][:count], np.float32),
+        "nothing": np.array(0, np.float32),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["image_tensor"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["shares", "mean"], ["detected_scores"]),
+        helper.make_node("Mul", ["mean", "nothing"], ["none"]),
+        helper.make_node("Add", ["boxes", "none"], ["detected_boxes"]),
+        helper.make_node("Identity", ["classes"], ["detected_classes"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("detected_boxes", kinds.FLOAT, ["n", 4]),
+        helper.make_tensor_value_info("detected_classes", kinds.INT64, ["n"]),
+        helper.make_tensor_value_info("detected_scores", kinds.FLOAT, ["n"]),
+    ]
+    taken = helper.make_tensor_value_info("image_tensor", kinds.FLOAT, [None, 3, 64, 64])
+    inits = [put(value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "net", [taken], outputs[::-1] if turned else outputs, inits)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, COLOURS)
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(model, path)
+    (path.parent / "labels.txt").write_text("\n".join(NAMES))
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_boxes_of_its_detectors_are_read(turned: bool, tmp_path: Path) -> None:
+    path = save_boxes(tmp_path / "net" / "model.onnx", [[0.1, 0.2, 0.4, 0.5], [0.5, 0.5, 0.9, 0.75]], turned=turned)
+    pixels = np.full((100, 200, 3), 204, np.uint8)
+    explained = Explainer(str(path.parent))(pixels, masks=8, top_k=2)
+    first, second = explained.predictions
+    assert (first.label, second.label) == ("cat", "zebra")
+    assert (first.score, second.score) == pytest.approx((0.8, 0.4), abs=1e-4)
+    # The whole picture is the input, so that boxes are shares of its own sides.
+    assert first.box == pytest.approx((20, 20, 80, 50), abs=1e-3)
+    assert second.box == pytest.approx((100, 50, 180, 75), abs=1e-3)
+
+
+def test_a_detector_of_no_boxes_answers_none(tmp_path: Path) -> None:
+    path = save_boxes(tmp_path / "net" / "model.onnx", [])
+    adapter = load(catalog.of_file(path))
+    prepared = adapter.prepare(np.full((100, 200, 3), 204, np.uint8), "trained")
+    found = adapter.decode(adapter.run(prepared.tensor), prepared.geometry, top_k=5, confidence=0.25, iou=0.7)
+    assert adapter.labels == NAMES and not found
+
+
 def test_classes_by_number_have_the_names_beside_the_file(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     path = save(tmp_path / "net" / "m.onnx", keys=(0, 1, 2), output="output_probability")
     (path.parent / "labels.txt").write_text("\n".join(f"{place} {name}" for place, name in enumerate(NAMES)))

@@ -227,7 +227,8 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     [
         ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), are maps: for segmentation export a class's mean"),
         ((1, 84, 2100), {"labels": ["a"] * 90}, "has 80 classes and weights.labels names 90: give as many"),
-        ((1, 7), {}, r"outputs, \(1, 7\), fit no layout: say layout = one of ultralytics"),
+        ((1, 7), {}, r"outputs, \(1, 7\), fit no layout: export one output \(1, N"),
+        ((1, 3, 8), {}, r"outputs, \(1, 3, 8\), fit no layout: say layout = one of ultralytics"),
     ],
 )
 def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], options: Any, words: str) -> None:
