@@ -128,7 +128,8 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
         result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
-        task, count = result.task, result.count
+        # Several classes at once are inferred again whenever it is loaded, as each explanation then says.
+        task, count = "classify" if result.task == "multilabel" else result.task, result.count
         notes += result.notes
     if runtime.size is not None:
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")

@@ -263,6 +263,29 @@ def test_another_way_of_resizing_is_named(tmp_path: Path) -> None:
     assert any(note.startswith(said) for note in explainer.loaded.adapter.notes)
 
 
+def test_several_classes_at_once_are_said_through_every_door(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[np.uint8]
+) -> None:
+    model = onnx.load(folder / "model.onnx")
+    place = next(place for place, node in enumerate(model.graph.node) if node.op_type == "Softmax")
+    node = onnx.helper.make_node("Sigmoid", ["scores"], ["probabilities"])
+    model.graph.node[place].CopyFrom(node)
+    onnx.save(model, folder / "model.onnx")
+    small = np.asarray(Pillow.fromarray(pixels).resize((SIDE, SIDE)), np.float64)[..., ::-1]
+    right = dict(zip(NAMES, (1 / (1 + np.exp(-WEIGHT @ small.mean((0, 1))))).tolist(), strict=True))
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(folder.parent / "store"))
+    access.install(access.Access("open"))
+    try:
+        into = store.receive([("export.zip", archive(folder))])
+        for given in (folder, folder / "model.onnx", store.register(into, store.draft(into), {})):
+            explainer = Explainer(str(given))
+            assert answers(explainer, pixels) == pytest.approx(right, abs=1e-5)
+            notes = explainer.loaded.adapter.notes
+            assert "It was taken for several classes at once: each has a probability of its own." in notes
+    finally:
+        access.install(access.Access())
+
+
 def save_boxes(path: Path, boxes: list[list[float]], *, turned: bool = False) -> Path:
     """Write a detector of these boxes with the outputs of Custom Vision: brighter pictures have higher scores."""
     helper, kinds, put = onnx.helper, onnx.TensorProto, onnx.numpy_helper.from_array
