@@ -79,13 +79,10 @@ def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
 def _read_sorted(lines: Sequence[str]) -> list[str] | dict[str, str] | None:
     """Return the names of a list in folders of their first letters, as that of Places365, or None."""
     parts = [line for line in map(_SORTED.fullmatch, lines) if line and line["name"].startswith(line["letter"])]
-    if not parts or len(parts) < len(lines):
+    numbers = {line["number"]: line["name"] for line in parts if line["number"]}
+    if len(parts) < len(lines) or len(numbers) not in (0, len(lines)):
         return None
-    names = [line["name"] for line in parts]
-    if all(line["number"] is None for line in parts):
-        return names
-    numbers = {line["number"]: line["name"] for line in parts if line["number"] is not None}
-    return numbers if len(numbers) == len(lines) else None
+    return numbers or [line["name"] for line in parts]
 
 
 def read_literal(text: str) -> Any:

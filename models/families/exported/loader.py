@@ -218,26 +218,42 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tu
     """Return how pictures are prepared, and notes on what of that is inferred."""
     size, stated = runtime.image_size, spec.preprocessing
     noted = read_noted(runtime.metadata, runtime.channels or 3, size)
-    table = stated.over(_without_fit(noted.table) if "crop" in _answered(stated) else noted.table)
+    answered = _answered(stated)
+    table = stated.over(_without_fit(noted.table) if "crop" in answered else noted.table)
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
-    trained = Preprocessing(size, table.short_side or round(min(size) / (1 if table.size else 0.875)), *IMAGENET)
-    answered = _answered(stated)
-    notes = tuple(f"{runtime.path.name} {end}." for topic, end in noted.open_ if topic not in answered)
-    if runtime.metadata.get("task") == "classify":
-        # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
-        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
-    elif noted.table != PreprocessingTable():
-        # Custom Vision's example takes 0 to 1 where the file does not say it.
-        trained = replace(trained, mean=(0.0,) * 3, std=(1.0,) * 3)
-    elif table.mean is None and table.range is None:
-        guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
-        notes += (
-            f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-            f"and {trained} for resizing.",
-        )
+    open_ = tuple(f"{runtime.path.name} {end}." for topic, end in noted.open_ if topic not in answered)
+    trained, notes = _usual(runtime, table, noted.table != PreprocessingTable())
     # The size is the file's; any crop before it is unknown.
-    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
+    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), (
+        *open_,
+        *notes,
+    )
+
+
+def _usual(runtime: Runtime, table: PreprocessingTable, noted: bool) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return what is taken where neither file nor operator says it, and a note where nothing does.
+
+    `noted`: whether the file has notes on its pictures.
+    """
+    size = runtime.image_size
+    plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
+    # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
+    if runtime.metadata.get("task") == "classify":
+        return plain, ()
+    trained = replace(plain, short_side=table.short_side or round(min(size) / (1 if table.size else 0.875)))
+    if noted:
+        # Custom Vision's example takes 0 to 1.
+        return trained, ()
+    trained = replace(trained, mean=IMAGENET[0], std=IMAGENET[1])
+    if table.mean is not None or table.range is not None:
+        return trained, ()
+    guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
+    note = (
+        f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, and "
+        f"{trained} for resizing."
+    )
+    return trained, (note,)
 
 
 def _answered(stated: PreprocessingTable) -> set[str]:
@@ -266,8 +282,7 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
         inferred, count = name, 0
     if name is None:
         name = inferred
-        source = "outputs' names" if LAYOUTS[name].outputs else "shapes and metadata" if task else "shapes"
-        notes.append(f"The layout of {runtime.path.name} was inferred from its {source}: {LAYOUTS[name].about}.")
+        notes.append(_note_layout(runtime, name))
     if not names:
         if not count or name != inferred:
             say = spec.where_stated("labels")
@@ -277,6 +292,13 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
     detector = ExportedDetector(spec, runtime, names, LAYOUTS[name], sha256)
     detector.notes = tuple(notes)
     return detector
+
+
+def _note_layout(runtime: Runtime, name: str) -> str:
+    """Return what a layout was inferred from."""
+    layout, source = LAYOUTS[name], "shapes and metadata" if runtime.metadata.get("task") else "shapes"
+    source = "outputs' names" if layout.outputs else source
+    return f"The layout of {runtime.path.name} was inferred from its {source}: {layout.about}."
 
 
 def _check_number(spec: ModelSpec, outputs: tuple[Tensor, ...], runtime: Runtime) -> None:

@@ -100,12 +100,18 @@ def _arguments(stated: Any) -> Mapping[str, Any]:
             "network in Python and give the module."
         )
     for key, value in arguments.items():
-        if not all(map(_is_plain, value if _is_list(value) else [value])):
-            raise ModelProblem(
-                f"{_shorten(key)} of {ARGUMENTS} is {_shorten(value)}, and should be a number up to {LARGEST:,}, a "
-                "text, true or false, or a list of these."
-            )
+        _check_plain(key, value)
     return arguments
+
+
+def _check_plain(key: str, value: Any) -> None:
+    """Raise ModelProblem for the value of an argument that is not plain."""
+    values = value if isinstance(value, list) and len(value) <= LONGEST else [value]
+    if not all(map(_is_plain, values)):
+        raise ModelProblem(
+            f"{_shorten(key)} of {ARGUMENTS} is {_shorten(value)}, and should be a number up to {LARGEST:,}, a "
+            "text, true or false, or a list of these."
+        )
 
 
 def _own_parameters() -> set[str]:
@@ -115,10 +121,6 @@ def _own_parameters() -> set[str]:
 
     parameters = {*inspect.signature(create_model).parameters, *inspect.signature(build_model_with_cfg).parameters}
     return parameters | {*_FURTHER}
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= LONGEST
 
 
 def _is_plain(value: Any) -> bool:
