@@ -17,6 +17,7 @@ from sightglass.common.files import json_keys, note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
 from sightglass.models import name_tables
+from sightglass.models.checkpoints.weights import CONFIGURATION
 from sightglass.models.name_tables import to_index
 from sightglass.models.spec import ModelSpec
 
@@ -25,10 +26,12 @@ NAME_KEYS = (
     *("class_names", "classes", "labels", "names", "categories"),
 )
 """Keys of class names in checkpoints and files of labels."""
-NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping")
+NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping", "synset_words")
 """Parts of the names of files of labels."""
-MAX_BYTES, MAX_CLASSES = 16 * 2**20, 1_000_000
-"""Bytes of a file of class names, and classes of a model."""
+MAX_BYTES, MAX_BESIDE, MAX_CLASSES = 16 * 2**20, 2**20, 1_000_000
+"""Bytes of a file of class names, of one that is looked for beside a model, and classes of a model."""
+NUMBERED = "LABEL_"
+"""What Transformers' names of classes that have none begin with."""
 NAMES_SHOWN = 3
 """Names of a model's classes in a sentence about one that it lacks."""
 
@@ -86,16 +89,24 @@ def parse_names(names: Any, model: str, count: int | None = None) -> tuple[str, 
         ordered = order(read_file(Path(names)) if in_file else dict(names), count)
     except TypeError:
         raise ModelProblem(f"{subject} are {names!r}: give a list of names, or a file of them.") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        why = "there is no such file." if isinstance(problem, FileNotFoundError) else "is it a text file?"
-        raise ModelProblem(f"{subject} cannot be read from {names}: {why}") from problem
-    except (ValueError, RecursionError) as problem:
-        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-        raise ModelProblem(f"{subject} cannot be read{f' from {names}' if in_file else ''}: {reason}.") from problem
+    except (OSError, ValueError, RecursionError) as problem:
+        where = f" from {names}" if in_file else ""
+        raise ModelProblem(f"{subject} cannot be read{where}: {_describe(problem)}.") from problem
     if not ordered:
         subject = str(names) if in_file else subject
         raise ModelProblem(f'{subject} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
     return tell_apart(ordered)
+
+
+def _describe(problem: OSError | ValueError | RecursionError) -> str:
+    """Return why a file of names cannot be read."""
+    if isinstance(problem, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(problem, UnicodeDecodeError):
+        return "it is no text in UTF-8, which an editor can save it as"
+    if isinstance(problem, RecursionError):
+        return "it is nested too deeply"
+    return problem.strerror or str(problem) if isinstance(problem, OSError) else str(problem)
 
 
 def is_mapping(path: Path) -> bool:
@@ -140,6 +151,10 @@ def read_file(path: Path) -> Any:
         return content
     if path.suffix.lower() in name_tables.SUFFIXES:
         return name_tables.read_table(text)
+    if path.suffix.lower() == name_tables.MAP_SUFFIX:
+        return name_tables.read_map(text)
+    if (literal := name_tables.read_literal(text)) is not None:
+        return literal
     lines = [line.strip() for line in text.strip().splitlines()]
     if "" in lines:
         raise ValueError(
@@ -154,8 +169,46 @@ def may_name(file: Path, stem: str) -> bool:
         return False
     if file.suffix.lower() in yaml_files.SUFFIXES:
         return True
+    if file.name == CONFIGURATION:
+        return _names_in_configuration(file)
     fits = file.stem == stem or any(word in file.name.lower() for word in NAME_FILE_PARTS)
-    return fits and file.suffix.lower() in (".json", ".txt", *name_tables.SUFFIXES)
+    return fits and file.suffix.lower() in (".json", ".txt", name_tables.MAP_SUFFIX, *name_tables.SUFFIXES)
+
+
+def _names_in_configuration(file: Path) -> bool:
+    """Return whether a configuration has names of classes, and not only Transformers' numbers for them."""
+    try:
+        content = read_file(file) if file.stat().st_size <= MAX_BESIDE else None
+        stated = content if isinstance(content, dict) else {}
+        names = [name for key in ("id2label", "label2id") for name in order(stated.get(key))]
+    except (OSError, ValueError, RecursionError):
+        return False
+    return any(not name.startswith(NUMBERED) for name in names)
+
+
+def list_beside(model: Path) -> list[Path]:
+    """Return the files that lie beside a model and may name its classes, those named like it first."""
+    folder = model if model.is_dir() else model.parent
+    starts = (model.stem, model.stem.rpartition("_")[0] or model.stem)
+    files = (file for file in folder.iterdir() if may_name(file, model.stem) and file.stat().st_size <= MAX_BESIDE)
+    return sorted(files, key=lambda file: (*(not file.name.startswith(start) for start in starts), file))
+
+
+def describe_beside(model: Path, count: int) -> str:
+    """Return why the first file of names beside a model does not name its `count` classes; empty without one."""
+    for file in list_beside(model):
+        try:
+            names = order(read_file(file), count)
+        except (OSError, ValueError, RecursionError) as problem:
+            # YAML may be about anything.
+            if file.suffix.lower() not in yaml_files.SUFFIXES:
+                return f"{file.name} beside it cannot be read: {_describe(problem)}"
+            continue
+        if len(names) == count:
+            return f"{file.name} beside it has as many"
+        if names:
+            return f"{file.name} beside it has {len(names)}"
+    return ""
 
 
 def order(table: Any, count: int | None = None) -> tuple[str, ...]:
@@ -250,14 +303,16 @@ def for_classes(
             )
         return names, ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
+    beside = describe_beside(Path(spec.weights.path), count) if spec.weights.path else ""
     if otherwise and len(otherwise) == count and not measures:
-        span = f"{otherwise[0]} to {otherwise[-1]}"
+        span = f"{otherwise[0]} to {otherwise[-1]}{'; ' * bool(beside)}{beside}"
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
         return tuple(otherwise), (note,)
     if spec.task == "classify":
         say += ", or state task regress or embed if these are no classes"
     row = f"Its {count} {noun} have no names here" if count > 1 else "Its number has no name here"
-    note = f"{'Its one number was taken for no or yes' if binary else row}: {say}."
+    row = "Its one number was taken for no or yes" if binary else row
+    note = f"{row}{f' ({beside})' if beside else ''}: {say}."
     if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)

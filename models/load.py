@@ -8,7 +8,7 @@ whose `loader.py` is meant (`ultralytics`). Each in `LOADERS` has a function `in
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from sightglass.common.errors import (
     from_machine,
     lacks_memory,
 )
+from sightglass.common.files import json_keys
 from sightglass.common.lazy import lazy_import
 from sightglass.models import labels
 from sightglass.models.checkpoints import weights
@@ -118,8 +119,12 @@ class Unknown:
 
 COMPILED = (".engine", ".plan", ".trt", ".tflite", ".mlmodel", ".hef", ".blob", ".rknn")
 """Endings of files for TensorRT and the like."""
+GRAPHS = (".pb",)
+"""Endings of TensorFlow's graphs."""
+BROWSERS = "model.json"
+"""Name of a network of TensorFlow.js, whose weights are in files beside it."""
 MAX_BYTES = 2**20
-"""Maximum size of a file of labels or code beside a model."""
+"""Maximum size of a file of code beside a model."""
 TRUST = "trust"
 """Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
 
@@ -144,12 +149,23 @@ class TableDraft:
         stated = self.table["weights"]
         if count is not None and (file := _find_labels(Path(stated["path"]), count)) is not None:
             note = f"The names of its {count} classes are in {file.name} beside it."
-            table = {**self.table, "weights": {**stated, "labels": str(file)}}
-            return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
+            return self._named(file, note)
         if usual and count == len(usual):
             note = f"It has as many classes as its architecture usually has, {usual[0]} to {usual[-1]}."
             return replace(self, notes=(*self.notes, note), unnamed=False)
-        return replace(self, unnamed=True)
+        beside = "" if count is None else labels.describe_beside(Path(stated["path"]), count)
+        notes = (f"Its {count} classes have no names yet ({beside}).",) if beside else ()
+        return replace(self, notes=(*self.notes, *notes), unnamed=True)
+
+    def with_any_labels(self) -> TableDraft:
+        """Return the draft with the first file of class names beside the model, whose answers do not say how many."""
+        if (file := _find_labels(Path(self.table["weights"]["path"]), None)) is None:
+            return replace(self, unnamed=True)
+        return self._named(file, f"The names of its classes are in {file.name} beside it.")
+
+    def _named(self, file: Path, note: str) -> TableDraft:
+        table = {**self.table, "weights": {**self.table["weights"], "labels": str(file)}}
+        return replace(self, table=table, notes=(*self.notes, note), unnamed=False)
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
@@ -167,18 +183,42 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         return draft
     if path.suffix.lower() == ".zip":
         raise WeightsProblem(f"{path.name} is packed: unpack it, and give the folder.")
-    if path.suffix.lower() in COMPILED:
-        raise WeightsProblem(f"{path.name} is compiled for one kind of machine: give the ONNX file or the checkpoint.")
+    if foreign := describe_foreign([path]):
+        raise WeightsProblem(foreign)
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5, or a folder of one."
     )
 
 
+def describe_foreign(files: Iterable[Path]) -> str:
+    """Return what the first file of a format that is not read here is, and which to give; empty without one."""
+    for file in files:
+        if file.suffix.lower() in COMPILED:
+            return f"{file.name} is compiled for one kind of machine: give the ONNX file or the checkpoint."
+        if file.suffix.lower() in GRAPHS:
+            return f"{file.name} is a graph of TensorFlow, which is not read here: give the Keras file or an ONNX file."
+        if file.name == BROWSERS and _is_for_browsers(file):
+            return f"{file.name} is for TensorFlow.js, which is not read here: export it for Keras or ONNX instead."
+    return ""
+
+
+def _is_for_browsers(file: Path) -> bool:
+    """Return whether a file is the description of a network of TensorFlow.js."""
+    try:
+        content = json_keys.load(file.read_text("utf-8"))[0] if file.stat().st_size <= labels.MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "weightsManifest" in content
+
+
 def _only_model(folder: Path) -> Path:
     """Return the only model of a folder; raise WeightsProblem for others."""
     models = weights.models_in(folder)
     if not models:
+        files = sorted(file for pattern in ("*", "*/saved_model.pb") for file in folder.glob(pattern) if file.is_file())
+        if foreign := describe_foreign(files):
+            raise WeightsProblem(foreign)
         raise WeightsProblem(f"{folder.name} holds no model known here: give the folder of its weights, or their file.")
     if len(models) > 1:
         names = " and ".join(file.name for file in models[:2])
@@ -209,15 +249,13 @@ def _inspect(path: Path, arch: str) -> TableDraft | None:
     return None
 
 
-def _find_labels(path: Path, count: int) -> Path | None:
-    """Return the file beside a model that names `count` classes, those named like the model first, or None."""
-    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
-    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
-        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
-            continue
+def _find_labels(path: Path, count: int | None) -> Path | None:
+    """Return the file beside a model that names `count` classes, or any that names classes for None, or None."""
+    for file in labels.list_beside(path):
         try:
-            if len(labels.order(labels.read_file(file), count)) == count:
-                return file
+            names = labels.order(labels.read_file(file), count)
         except (OSError, ValueError, RecursionError):
             continue
+        if names and count in (None, len(names)):
+            return file
     return None

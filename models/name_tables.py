@@ -1,5 +1,6 @@
 """Read class names out of tables, and out of lists with a number before each name."""
 
+import ast
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,18 @@ _NUMBERED = re.compile(r"(?P<number>\d{1,7})(?:\s*[-:,;|=.)]\s+|[:,;|=)](?=\D)|\
 _NUMBER_FIRST = re.compile(r"(?P<number>\d{1,7})\s*[:;|=\t]\s*(?P<name>\D.*)")
 _NUMBER_LAST = re.compile(r"(?P<name>.*[^\s:,;|=])\s*[:,;|=\t]\s*(?P<number>\d{1,7})")
 """Lines of a list in any order: a number or a name, a mark, and the other; `zone 1` is a name."""
+_SYNSET = re.compile(r"n\d{8}[\s:,;]+(?P<name>\S.*)")
+"""A line of a list by WordNet's numbers: a number of eight digits, and words."""
+_SORTED = re.compile(r"/(?P<letter>\w)/(?P<name>\S+)(?:\s+(?P<number>\d{1,7}))?")
+"""A line of Places365: a folder of the name's first letter, the name and, mostly, a number."""
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_MAP_ITEM = re.compile(rf"\bitem\s*:?\s*\{{(?P<fields>(?:[^{{}}\"']|{_QUOTED}|\{{[^{{}}]*\}})*)\}}")
+_MAP_FIELD = re.compile(rf"\b(?P<key>id|name|display_name)\s*:\s*(?P<value>\d{{1,7}}\b|{_QUOTED})")
+"""Parts of TensorFlow's map of labels: `item { id: 1 name: 'cat' }`."""
+MAP_SUFFIX = ".pbtxt"
+"""Ending of TensorFlow's maps of labels."""
+MAX_LITERAL = 2**20
+"""Characters of a list that is a literal of Python, or TensorFlow's."""
 Row = Mapping[str, Any]
 """A row of a table by its columns."""
 
@@ -42,16 +55,74 @@ def read_lines(lines: Sequence[str]) -> list[str] | dict[str, str]:
     {'0': 'dog', '1': 'cat'}
     >>> read_lines(["2 door", "4 door"])
     ['2 door', '4 door']
+    >>> read_lines(["n01440764 tench, Tinca tinca", "n01443537 goldfish"])
+    ['tench, Tinca tinca', 'goldfish']
+    >>> read_lines(["/a/airfield 0", "/b/bar/indoor 1"])
+    {'0': 'airfield', '1': 'bar/indoor'}
     """
     lines = [line for line in lines if not line.startswith("# ")]
     if len(lines) > 1 and lines[0].lower() in HEADS:
         lines = lines[1:]
+    synsets = [line["name"] for line in map(_SYNSET.fullmatch, lines) if line]
+    if len(synsets) == len(lines):
+        return synsets
+    if (sorted_names := _read_sorted(lines)) is not None:
+        return sorted_names
     in_order, first, last = (_split_lines(lines, form) for form in (_NUMBERED, _NUMBER_FIRST, _NUMBER_LAST))
     for pairs in (in_order, sorted(first), sorted(last)):
         # The names of two classes differ: 1 euro and 2 euro are names.
         if len({name for _, name in pairs}) == len(lines) and _counts_up([number for number, _ in pairs]):
             return {str(number): name for number, name in pairs}
     return [*lines]
+
+
+def _read_sorted(lines: Sequence[str]) -> list[str] | dict[str, str] | None:
+    """Return the names of a list in folders of their first letters, as that of Places365, or None."""
+    parts = [line for line in map(_SORTED.fullmatch, lines) if line and line["name"].startswith(line["letter"])]
+    numbers = {line["number"]: line["name"] for line in parts if line["number"]}
+    if len(parts) < len(lines) or len(numbers) not in (0, len(lines)):
+        return None
+    return numbers or [line["name"] for line in parts]
+
+
+def read_literal(text: str) -> Any:
+    """Return a list of names that is a literal of Python, `{0: 'cat', 1: 'dog'}`; None for other text.
+
+    Raises ValueError for one that is too large or broken.
+    """
+    text = re.sub(r"\A[A-Za-z_]\w*\s*=\s*", "", text.strip())
+    is_whole = re.match(r"\{\s*(?:\d+|['\"])", text) and text.rstrip(";").endswith("}")
+    if not (is_whole or (re.match(r"\[\s*['\"]", text) and text.endswith("]"))):
+        return None
+    if len(text) > MAX_LITERAL:
+        raise ValueError(f"it has more than {MAX_LITERAL >> 20} MB")
+    try:
+        tree = ast.parse(text.rstrip(";"), mode="eval")
+        content = ast.literal_eval(tree)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as problem:
+        line = f" (line {problem.lineno})" if isinstance(problem, SyntaxError) else ""
+        raise ValueError(f"it is no list of names that Python can read{line}") from None
+    if isinstance(tree.body, ast.Dict) and len(content) < len(tree.body.keys):
+        raise ValueError("one of its keys is there twice: write each once")
+    return content
+
+
+def read_map(text: str) -> list[Row]:
+    """Return the classes of TensorFlow's map of labels; raise ValueError for another text."""
+    if len(text) > MAX_LITERAL:
+        raise ValueError(f"it has more than {MAX_LITERAL >> 20} MB")
+    text = re.sub(r"(?m)^\s*#.*$", "", text)
+    rows: list[Row] = []
+    for item in _MAP_ITEM.finditer(text):
+        fields = {field["key"]: field["value"] for field in _MAP_FIELD.finditer(item["fields"])}
+        quoted = fields.get("display_name") or fields.get("name") or ""
+        name = re.sub(r"\\(.)", r"\1", quoted[1:-1])
+        if not name or not fields.get("id", "").isdecimal():
+            raise ValueError(f"item {len(rows) + 1} has no id or no name: write id: 1 and name: 'cat' in each")
+        rows.append({"id": int(fields["id"]), "name": name})
+    if not rows or _MAP_ITEM.sub("", text).strip():
+        raise ValueError("it is no map of labels: write item { id: 1 name: 'cat' } for each class")
+    return rows
 
 
 def _split_lines(lines: Sequence[str], form: re.Pattern[str]) -> list[tuple[int, str]]:

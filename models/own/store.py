@@ -20,7 +20,7 @@ from sightglass.common.names import plain_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels, name_tables, own
 from sightglass.models.checkpoints import weights
-from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, inspect_model, load
+from sightglass.models.load import TRUST, TableDraft, Toml, Unknown, describe_foreign, inspect_model, load
 from sightglass.models.own import adding, is_on
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (
     *(".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".jinja", ".py", ".data", ".onnx_data"),
+    name_tables.MAP_SUFFIX,
     *name_tables.SUFFIXES,
 )
 """Files that may come with a model: names of classes, configurations, tokenizers, templates of a chat, a network's
@@ -128,6 +129,7 @@ def receive(files: Iterable[tuple[str, Data]], left_out: dict[str, str] | None =
             unpacked = isolated.run(name, 0, _Unpacked, _unpack, into, name, budget)
             budget = unpacked.budget
             left_out |= unpacked.left_out
+        _refuse_foreign(into, left_out)
     except BaseException as error:
         if into is not None:
             discard(into)
@@ -142,8 +144,24 @@ def _choose_files(files: list[tuple[str, Data]], left_out: dict[str, str]) -> li
     left_out |= name_unused([name for name, _ in files if not name.lower().endswith(".zip")])
     chosen = [(_safe_name(name), data) for name, data in files if name not in left_out]
     if files and not chosen:
+        if foreign := describe_foreign(_names_as_files(left_out)):
+            raise ModelProblem(foreign)
         raise _foreign(files[0][0])
     return chosen
+
+
+def _refuse_foreign(into: Path, left_out: Mapping[str, str]) -> None:
+    """Raise ModelProblem where files have no model but one of a format that is not read here."""
+    received = sorted(into.iterdir())
+    if any(_is_model(file.name) or file.name == weights.CONFIGURATION for file in received):
+        return
+    if foreign := describe_foreign([*received, *_names_as_files(left_out)]):
+        raise ModelProblem(foreign)
+
+
+def _names_as_files(names: Iterable[str]) -> list[Path]:
+    """Return the last parts of names of files that were not stored."""
+    return [Path(PurePosixPath(_slashed(name)).name) for name in names]
 
 
 def name_unused(names: Sequence[str]) -> dict[str, str]:

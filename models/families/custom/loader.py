@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import nn
 
-from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
+from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error, lacks_memory
 from sightglass.common.files import note_files
 from sightglass.models import labels, picture_functions
 from sightglass.models.adapter import Progress
@@ -36,6 +36,8 @@ from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 _IMPORTING, _LEFT = threading.RLock(), set[str]()
 """The lock of `_import_file`, and names of modules that it left in `sys.modules`, for imports in their functions."""
+GROWTH, SPARE = 2, 2**26
+"""How many times a file's numbers a network may have, and how many more, such as those of a head of other classes."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -81,7 +83,7 @@ def _build(
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
     """Build an architecture by these arguments, with the file's tensors, input side and notes."""
     options = {**arguments}
-    blank = architectures.build(library, name, **options)
+    blank = _build_blank(library, name, saved, options)
     state = blank.state_dict()
     side = None
     if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in state:
@@ -101,6 +103,30 @@ def _build(
     if library == "torchvision":
         architectures.without_aux(name, module)
     return module, side, (*((note,) if note else ()), *put_notes)
+
+
+def _build_blank(library: str, name: str, saved: Checkpoint, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build an architecture without values.
+
+    Raises ModelProblem where the arguments of its configuration do not fit it, or make it much larger than the file.
+    """
+    if not arguments:
+        return architectures.build(library, name)
+    try:
+        blank = architectures.build(library, name, **arguments)
+    # Any layer may refuse its argument in its own way.
+    except Exception as problem:
+        if lacks_memory(problem):
+            raise
+        raise ModelProblem(
+            f"{name} of timm does not take {config_file.ARGUMENTS} ({describe_error(problem)}): correct it there."
+        ) from problem
+    count, saved_count = (sum(part.numel() for part in parts.values()) for parts in (blank.state_dict(), saved.tensors))
+    if count > GROWTH * saved_count + SPARE:
+        raise ModelProblem(
+            f"{name} has {count:,} numbers by {config_file.ARGUMENTS}, and its file {saved_count:,}: correct it there."
+        )
+    return blank
 
 
 def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:

@@ -46,6 +46,8 @@ class Layout:
     """The value of white: 1 or 255."""
     place: str = "centre"
     """Position of the picture in a letterbox: `centre` or `corner`; `squash`: without bars."""
+    outputs: tuple[str, ...] = ()
+    """Names of its outputs in the order of `read`, where these tell it."""
 
 
 def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
@@ -55,16 +57,27 @@ def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -
 
 def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0].transpose(1, 2)  # (B, 6 + more, N): xyxy, score, class
-    if rows.shape[2] == 0:
+    return _listed(rows[:, :4], rows[:, 4], rows[:, 5], count)
+
+
+def _custom_vision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    boxes, classes, scores = outputs  # of one picture: (N, 4) xyxy from 0 to 1, (N,), (N,)
+    sides = boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    return _listed((boxes * sides).T[None], scores[None], classes[None], count)
+
+
+def _listed(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
+    """Return candidates by their boxes (B, 4, N), and the score and class (B, N) of each."""
+    if boxes.shape[2] == 0:
         # One box with a score of 0.
-        rows = rows.new_zeros(*rows.shape[:2], 1)
-    scores, classes = rows[:, 4], rows[:, 5].round().long()
+        boxes, scores, classes = (F.pad(rows, (0, 1)) for rows in (boxes, scores, classes))
+    classes = classes.float().round().long()
     # Unused rows hold arbitrary numbers.
     if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
         raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
     classes = classes.clamp(0, count - 1)
     by_class = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
-    return Candidates(rows[:, :4], by_class, choice=classes)
+    return Candidates(boxes, by_class, choice=classes)
 
 
 def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
@@ -91,6 +104,13 @@ def _corners(boxes: Tensor) -> Tensor:
 LAYOUTS = {
     "ultralytics": Layout("(1, 4 + classes, N): Ultralytics' centre, size and class scores", _ultralytics),
     "end2end": Layout("(1, N, 6): corners, score and class of each box", _end2end, final=True),
+    "custom-vision": Layout(
+        "(N, 4), (N,), (N,): Custom Vision's boxes from 0 to 1, classes and scores of one picture",
+        _custom_vision,
+        final=True,
+        place="squash",
+        outputs=("detected_boxes", "detected_classes", "detected_scores"),
+    ),
     "yolov5": Layout("(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
     "yolox": Layout("(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
     "yolox-decoded": Layout("(1, N, 5 + classes): YOLOX's, decoded", _yolov5, bgr=True, highest=255, place="corner"),
@@ -110,6 +130,12 @@ def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
                 continue
             return cell_grid([shape for shape in shapes for _ in range(each)], sorted(used * each))
     return None
+
+
+def layout_of(names: Sequence[str]) -> str | None:
+    """Return the layout that the names of outputs tell, or None."""
+    told = (name for name, layout in LAYOUTS.items() if layout.outputs and {*layout.outputs} <= {*names})
+    return next(told, None)
 
 
 def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
@@ -136,7 +162,9 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
             return "ultralytics", named if named is not None and ultralytics else rows - 4
     shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
     if all(out.ndim > 3 for out in outputs):
-        raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean.")
+        raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
+    if all(out.ndim != 3 for out in outputs):
+        raise ModelProblem(f"Its outputs, {shapes}, fit no layout: export one output (1, N, numbers of a box).")
     raise ModelProblem(
         f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
         f"say layout = one of {', '.join(LAYOUTS)}."

@@ -1,10 +1,11 @@
 """Load exported models, ONNX and TorchScript files, which are explained by hiding parts of the picture."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, probe
 from sightglass.models.families.custom.outputs import is_row
-from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates
+from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, infer, join_candidates, layout_of
+from sightglass.models.families.exported.noted import read_noted
 from sightglass.models.families.exported.runtimes import ONNX, TORCHSCRIPT, Runtime, open_file, plain, read_labels
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import TRUST, TableDraft, Unknown
@@ -126,14 +128,36 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
         spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
         stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
         result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
-        task, count = result.task, result.count
+        # Several classes at once are inferred again whenever it is loaded, as each explanation then says.
+        task, count = "classify" if result.task == "multilabel" else result.task, result.count
         notes += result.notes
     if runtime.size is not None:
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     draft = TableDraft("exported", path.name, {"task": task, "weights": {"path": str(path)}}, notes=tuple(notes))
-    return draft if names or task == "embed" else draft.with_labels(count)
+    if names or task == "embed":
+        return draft
+    if task != "detect":
+        return draft.with_labels(count)
+    detected = _count_detected(runtime, outputs)
+    if detected is None:
+        return replace(draft, unnamed=True)
+    return draft.with_labels(detected) if detected else draft.with_any_labels()
+
+
+def _count_detected(runtime: Runtime, outputs: tuple[Tensor, ...]) -> int | None:
+    """Return how many classes a detector's outputs have: 0 where their shapes do not say it, None for no detector's."""
+    with contextlib.suppress(ModelProblem):
+        return _infer(runtime, outputs, None)[1]
+    return None
+
+
+def _infer(runtime: Runtime, outputs: tuple[Tensor, ...], named: int | None) -> tuple[str, int]:
+    """Return a detector's layout and number of classes, by the names of its outputs or as `layouts.infer`."""
+    if (told := layout_of(runtime.outputs)) is not None:
+        return told, named or 0
+    return infer(outputs, runtime.image_size, named, runtime.metadata.get("task") is not None)
 
 
 def _adapt_rows(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor], notes: tuple[str, ...]) -> CustomAdapter:
@@ -190,52 +214,56 @@ def _without_labels(spec: ModelSpec, runtime: Runtime) -> ModelSpec:
     return spec.with_weights(labels=None)
 
 
-RANGES = {
-    "NominalRange_0_255": PreprocessingTable(mean=(0.0,), std=(1.0,), range=255),
-    "Normalized_0_1": PreprocessingTable(mean=(0.0,), std=(1.0,), range=1),
-    "Normalized_1_1": PreprocessingTable(mean=(0.5,), std=(0.5,), range=1),
-}
-"""Preprocessing by ONNX's note on the range of an input's numbers."""
-PIXELS = "Image.BitmapPixelFormat"
-"""ONNX's note on the order of colours, which Custom Vision writes."""
-
-
-def _noted(runtime: Runtime) -> PreprocessingTable:
-    """Return what ONNX's notes on pictures say, with Custom Vision's resizing."""
-    order = runtime.metadata.get(PIXELS)
-    scaling = RANGES.get(str(runtime.metadata.get("Image.NominalPixelRange")))
-    if order is None or scaling is None:
-        return PreprocessingTable()
-    channels: Literal["bgr", "rgb"] = "bgr" if str(order).startswith("Bgr") else "rgb"
-    count = runtime.channels or 3
-    mean, std = (numbers and numbers * count for numbers in (scaling.mean, scaling.std))
-    return replace(scaling, mean=mean, std=std, channels=channels, crop="squash", interpolation="bicubic")
-
-
 def _preprocessing(spec: ModelSpec, runtime: Runtime) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return how pictures are prepared, and a note where that is inferred."""
-    noted = _noted(runtime)
-    table, size = spec.preprocessing.over(noted), runtime.image_size
-    notes: tuple[str, ...] = ()
+    """Return how pictures are prepared, and notes on what of that is inferred."""
+    size, stated = runtime.image_size, spec.preprocessing
+    noted = read_noted(runtime.metadata, runtime.channels or 3, size)
+    answered = _answered(stated)
+    table = stated.over(_without_fit(noted.table) if "crop" in answered else noted.table)
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
-    trained = Preprocessing(size, table.short_side or round(min(size) / (1 if table.size else 0.875)), *IMAGENET)
-    if runtime.metadata.get("task") == "classify":
-        # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
-        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
-    elif table.mean is None and table.range is None:
-        guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
-        notes = (
-            f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-            f"and {trained} for resizing.",
-        )
-    if noted.crop and spec.preprocessing.crop is None:
-        notes = (
-            f"{runtime.path.name} says which colours it takes and not how pictures are resized: the whole picture was "
-            "squeezed, as by Custom Vision's example.",
-        )
+    open_ = tuple(f"{runtime.path.name} {end}." for topic, end in noted.open_ if topic not in answered)
+    trained, notes = _usual(runtime, table, noted.table != PreprocessingTable())
     # The size is the file's; any crop before it is unknown.
-    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), notes
+    return replace(trained.changed(replace(table, size=None, channels_in=runtime.channels)), size=size), (
+        *open_,
+        *notes,
+    )
+
+
+def _usual(runtime: Runtime, table: PreprocessingTable, noted: bool) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return what is taken where neither file nor operator says it, and a note where nothing does.
+
+    `noted`: whether the file has notes on its pictures.
+    """
+    size = runtime.image_size
+    plain = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
+    # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
+    if runtime.metadata.get("task") == "classify":
+        return plain, ()
+    trained = replace(plain, short_side=table.short_side or round(min(size) / (1 if table.size else 0.875)))
+    if noted:
+        # Custom Vision's example takes 0 to 1.
+        return trained, ()
+    trained = replace(trained, mean=IMAGENET[0], std=IMAGENET[1])
+    if table.mean is not None or table.range is not None:
+        return trained, ()
+    guess = "ImageNet's numbers" if runtime.channels == 3 else "0 and 1"
+    note = (
+        f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, and "
+        f"{trained} for resizing."
+    )
+    return trained, (note,)
+
+
+def _answered(stated: PreprocessingTable) -> set[str]:
+    """Return which keys of `Noted.open_` an operator's table states."""
+    keys = {"crop": ("crop", "short_side", "resized"), "channels": ("channels",), "range": ("range", "mean")}
+    return {topic for topic, names in keys.items() if any(getattr(stated, name) is not None for name in names)}
+
+
+def _without_fit(table: PreprocessingTable) -> PreprocessingTable:
+    return replace(table, crop=None, short_side=None, resized=None)
 
 
 def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...], sha256: str) -> "ExportedDetector":
@@ -246,17 +274,15 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        inferred, count = infer(outputs, runtime.image_size, len(names) or None, task is not None)
+        inferred, count = _infer(runtime, outputs, len(names) or None)
     except ModelProblem:
         if name is None:
+            _check_number(spec, outputs, runtime)
             raise
         inferred, count = name, 0
     if name is None:
         name = inferred
-        notes.append(
-            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
-            f"{LAYOUTS[name].about}."
-        )
+        notes.append(_note_layout(runtime, name))
     if not names:
         if not count or name != inferred:
             say = spec.where_stated("labels")
@@ -266,6 +292,19 @@ def make_detector(spec: ModelSpec, runtime: Runtime, outputs: tuple[Tensor, ...]
     detector = ExportedDetector(spec, runtime, names, LAYOUTS[name], sha256)
     detector.notes = tuple(notes)
     return detector
+
+
+def _note_layout(runtime: Runtime, name: str) -> str:
+    """Return what a layout was inferred from."""
+    layout, source = LAYOUTS[name], "shapes and metadata" if runtime.metadata.get("task") else "shapes"
+    source = "outputs' names" if layout.outputs else source
+    return f"The layout of {runtime.path.name} was inferred from its {source}: {layout.about}."
+
+
+def _check_number(spec: ModelSpec, outputs: tuple[Tensor, ...], runtime: Runtime) -> None:
+    """Raise ModelProblem where outputs would fit with another number of classes than the operator names."""
+    if spec.weights.labels and (count := _count_detected(runtime, outputs)):
+        labels.for_classes(spec, count)
 
 
 class ExportedDetector(Detector):
@@ -280,6 +319,9 @@ class ExportedDetector(Detector):
     ) -> None:
         super().__init__(spec, runtime, names, weights_sha256)
         self._runtime = runtime
+        if layout.outputs:
+            # Their first axis counts boxes, not pictures.
+            runtime.batch = 1
         self.extra_bytes = runtime.nbytes
         self.layout = layout
         self.nms = not layout.final
@@ -288,7 +330,7 @@ class ExportedDetector(Detector):
         count = runtime.channels or 3
         plain = Preprocessing(size, min(size), (0.0,) * count, (1.0,) * count, highest=layout.highest)
         coloured = replace(plain, channels_order="bgr" if layout.bgr else "rgb")
-        stated = spec.preprocessing.over(_noted(runtime))
+        stated = spec.preprocessing.over(_without_fit(read_noted(runtime.metadata, count, size).table))
         self._colours = coloured.changed(replace(stated, size=None, short_side=None, divide_by=None))
 
     @property
@@ -307,6 +349,8 @@ class ExportedDetector(Detector):
         return join_candidates(candidates, None if self.layout.final else self._size)
 
     def _read(self, outputs: Sequence[Tensor]) -> Candidates:
+        if layout_of(names := self._runtime.outputs) is not None and self.layout.outputs:
+            outputs = [outputs[names.index(name)] for name in self.layout.outputs]
         try:
             return self.layout.read(outputs, len(self.labels), self._size)
         except (RuntimeError, IndexError, ValueError, TypeError) as reason:

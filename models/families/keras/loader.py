@@ -167,8 +167,9 @@ def inspect(path: Path) -> TableDraft | None:
     note = f"It is a model of Keras: it takes {kind} {sizes}{knows}."
     task = "multilabel" if final_activation(model) == "sigmoid" and (row or 0) > 1 else "classify"
     scaling, because = _scaling(model, shape)
-    preprocessing, described = SCALINGS[scaling]
-    table = {"task": task, "weights": {"path": str(path), "preprocessing": preprocessing.stated()}}
+    described = SCALINGS[scaling][1]
+    # Without it the table leaves open how pictures are given, and each explanation says what was taken.
+    table = {"task": task, "weights": {"path": str(path)}}
     draft = TableDraft("keras", "keras", table, notes=(note,)).with_labels(count)
     note = f"It is given {described}, as {because}: say so in weights.preprocessing where that is not so."
     return replace(draft, notes=(*draft.notes, note))

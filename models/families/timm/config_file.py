@@ -1,6 +1,8 @@
 """Read `config.json` of timm, which lies beside a model's weights on the hub."""
 
+import inspect
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +20,14 @@ CROP_PCT = 0.875
 """Share of the resized picture that timm crops where a file does not state it."""
 _SYNSET = re.compile(r"n\d{8}")
 """A class's name in WordNet, which only its description explains."""
+ARGUMENTS = f"model_args in {CONFIGURATION}"
+"""What sentences call the arguments of an architecture."""
+LARGEST, LONGEST = 2**16, 2**10
+"""The largest number of an argument, and the letters or values of one."""
+SHOWN = 60
+"""Letters of a wrong value in a sentence."""
+_FURTHER = ("device", "dtype", "features_only", "out_indices", "feature_cls", "pruned")
+"""Arguments of timm's functions that are not in their signatures: where it builds, and which part of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +39,8 @@ class Config:
     preprocessing: PreprocessingTable
     names: tuple[str, ...]
     """Names of its classes, or none."""
-    arguments: Mapping[str, str]
-    """Those of its architecture that its tensors do not show."""
+    arguments: Mapping[str, Any]
+    """Those of its architecture: plain numbers, texts, truth values, and lists of these."""
 
     @property
     def table(self) -> Mapping[str, Any]:
@@ -63,10 +73,70 @@ def read_beside(weights: Path, architecture: str = "") -> Config:
     # Older files have these keys beside the architecture.
     inner = content.get("pretrained_cfg")
     keys = inner if isinstance(inner, dict) else content
-    arguments = content.get("model_args")
-    pooling = arguments.get("global_pool") if isinstance(arguments, dict) else None
-    shown = {"global_pool": pooling} if isinstance(pooling, str) else {}
-    return Config(name, _preprocessing(keys), names_in({**keys, **content}), shown)
+    arguments = _arguments(content.get("model_args"))
+    if arguments.get("img_size") and keys.get("fixed_input_size"):
+        keys = {**keys, "input_size": [3, *_both_sides(arguments["img_size"])]}
+    return Config(name, _preprocessing(keys), names_in({**keys, **content}), arguments)
+
+
+def _arguments(stated: Any) -> Mapping[str, Any]:
+    """Return the arguments of an architecture that are stated, as timm takes them.
+
+    Raises ModelProblem for those of timm's own functions, which load files or change what the network answers, and for
+    values that are not plain.
+    """
+    if stated is None:
+        return {}
+    if not isinstance(stated, dict):
+        raise ModelProblem(f"{ARGUMENTS} is {_shorten(stated)}, and should be a table of arguments.")
+    # timm leaves out those without a value, too.
+    arguments = {key: value for key, value in stated.items() if value is not None}
+    if not arguments:
+        return {}
+    foreign = next((key for key in arguments if key in _own_parameters()), None)
+    if foreign is not None:
+        raise ModelProblem(
+            f"{ARGUMENTS} states {foreign}, which is no argument of an architecture: remove it there, or build the "
+            "network in Python and give the module."
+        )
+    for key, value in arguments.items():
+        _check_plain(key, value)
+    return arguments
+
+
+def _check_plain(key: str, value: Any) -> None:
+    """Raise ModelProblem for the value of an argument that is not plain."""
+    values = value if isinstance(value, list) and len(value) <= LONGEST else [value]
+    if not all(map(_is_plain, values)):
+        raise ModelProblem(
+            f"{_shorten(key)} of {ARGUMENTS} is {_shorten(value)}, and should be a number up to {LARGEST:,}, a "
+            "text, true or false, or a list of these."
+        )
+
+
+def _own_parameters() -> set[str]:
+    """Return the names of what timm's functions take for themselves."""
+    from timm import create_model
+    from timm.models import build_model_with_cfg
+
+    parameters = {*inspect.signature(create_model).parameters, *inspect.signature(build_model_with_cfg).parameters}
+    return parameters | {*_FURTHER}
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a number, a text or a truth value of usual size."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST
+    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= LARGEST
+
+
+def _both_sides(size: Any) -> Any:
+    return size if isinstance(size, list) else (size, size)
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
 from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import labels
-from sightglass.models.load import TableDraft
+from sightglass.models import catalog, labels
+from sightglass.models.load import TableDraft, inspect_model, load
 
 PETS = ("cat", "dog", "Polar bear")
 COCO = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT.meta["categories"]
@@ -51,6 +55,16 @@ FILES = {
     "cat: 1, not in order": ("names.txt", "Polar bear: 3\ncat: 1\ndog: 2\n"),
     "cat, a tab, 0": ("names.txt", "cat\t0\ndog\t1\nPolar bear\t2\n"),
     "1. cat": ("labels.txt", "1. cat\n2. dog\n3. Polar bear\n"),
+    "a dict of Python": ("imagenet1000_clsidx_to_labels.txt", "{0: 'cat',\n 1: 'dog',\n 2: \"Polar bear\"}\n"),
+    "a dict of Python, not in order": ("labels.txt", "names = {'Polar bear': 2, 'cat': 0, 'dog': 1}"),
+    "a list of Python": ("classes.txt", "class_names = [\n    'cat',\n\n    'dog',\n    'Polar bear',\n]"),
+    "synset_words": ("synset_words.txt", "n02121808 cat\nn02084071 dog\nn02131653 Polar bear\n"),
+    "synsets, a tab": ("labels.csv", "n02121808\tcat\nn02084071\tdog\nn02131653\tPolar bear\n"),
+    "TensorFlow": (
+        "label_map.pbtxt",
+        "# pets\nitem {\n  id: 2\n  name: 'dog'\n}\nitem { id: 1 name: \"cat\" }\n"
+        "item {\n  name: '/m/01x_v'\n  id: 3\n  display_name: 'Polar bear'\n  keypoints { id: 9 label: 'nose' }\n}\n",
+    ),
     "00 cat": ("labels.txt", "00\tcat\n01\tdog\n02\tPolar bear\n"),
 }
 
@@ -65,6 +79,15 @@ def test_names_of_other_programs_are_read(kind: str, tmp_path: Path) -> None:
     assert draft.with_labels(3).table["weights"]["labels"] == str(file)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["/a/airfield 0\n/b/bar/indoor 1\n", "/b/bar/indoor 1\n/a/airfield 0\n", "/a/airfield\n/b/bar/indoor\n"],
+)
+def test_folders_and_numbers_are_no_part_of_the_names_of_places(text: str, tmp_path: Path) -> None:
+    (tmp_path / "categories_places365.txt").write_text(text, "utf-8")
+    assert labels.parse_names(tmp_path / "categories_places365.txt", "net") == ("airfield", "bar/indoor")
+
+
 KEPT = {
     "coins": ["1 euro", "2 euro"],
     "the same number": ["4 door", "4 seats"],
@@ -74,7 +97,9 @@ KEPT = {
     "decimal commas": ["0,5 l bottle", "1,5 l can"],
     "numbers alone": ["0", "1", "2"],
     "one without a number": ["0 cat", "1 dog", "none"],
-    "synsets": ["n01440764 tench", "n01443537 goldfish"],
+    "one without a synset": ["n01440764 tench", "goldfish"],
+    "paths": ["/home/cat 0", "/home/dog 1"],
+    "another letter": ["/a/cat 0", "/b/dog 1"],
     "numbers behind, no mark": ["zone 0", "area 1"],
     "numbers behind, one twice": ["cat: 0", "dog: 0"],
     "numbers behind, a gap": ["cat: 0", "dog: 2"],
@@ -122,7 +147,83 @@ def test_other_tables_name_no_classes(name: str, text: str, tmp_path: Path) -> N
         labels.parse_names(tmp_path / name, "net")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("labels.txt", "{0: 'cat', 1: open('x')}", "it is no list of names that Python can read"),
+        ("labels.txt", "{0: 'cat',\n1: 'dog}", "it is no list of names that Python can read (line 2)")
+        if False
+        else ("labels.txt", "{0: 'cat', 1: " + "(" * 9000 + "}", "it is no list of names that Python can read"),
+        ("labels.txt", "{0: 'cat', 0: 'dog'}", "one of its keys is there twice: write each once"),
+        ("labels.txt", "{0: 'cat', 2: 'dog'}", "the indices of 2 classes are not 0 to 1"),
+        ("labels.txt", "{0: '" + "a" * 2**20 + "'}", "it has more than 1 MB"),
+        ("labels.pbtxt", "item { id: 1 }", "item 1 has no id or no name: write id: 1 and name: 'cat' in each"),
+        ("labels.pbtxt", "item { id: 1 name: 'cat' } item {", "it is no map of labels: write item"),
+        ("labels.pbtxt", "item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "two classes have the same id"),
+        ("labels.txt", "/c/cat 0\n/d/dog 5\n", "the indices of 2 classes are not 0 to 1"),
+    ],
+)
+def test_a_broken_list_of_another_program_is_refused(name: str, text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(ModelProblem) as refused:
+        labels.parse_names(tmp_path / name, "net")
+    assert reason in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_a_number_of_two_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("index,name\n0,cat\n0,dog\n", "utf-8")
     with pytest.raises(ModelProblem, match=r"cannot be read from .*classes\.csv: two classes have the same index\.$"):
         labels.parse_names(tmp_path / "classes.csv", "net")
+
+
+UNFIT = {
+    "too many": (b"cat\ndog\ncow\nfox\n", "labels.txt beside it has 4"),
+    "too few": (b"cat\ndog\n", "labels.txt beside it has 2"),
+    "Latin-1": ("cat\ndog\nB\xe4r\n".encode("latin-1"), "labels.txt beside it cannot be read: it is no text in UTF-8"),
+    "UTF-16": ("cat\ndog\ncow\n".encode("utf-16"), "labels.txt beside it cannot be read: it is no text in UTF-8"),
+    "an empty line": (b"cat\n\ndog\ncow\n", "labels.txt beside it cannot be read: line 2 is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_names_beside_a_model_that_do_not_fit_are_named_with_the_reason(kind: str, tmp_path: Path) -> None:
+    data, reason = UNFIT[kind]
+    model = tmp_path / "net.pth"
+    torch.save(torchvision.models.squeezenet1_0(num_classes=3).state_dict(), model)
+    (tmp_path / "labels.txt").write_bytes(data)
+    (tmp_path / "args.yaml").write_text("lr: 0.1", "utf-8")
+    draft = inspect_model(model)
+    assert any(note.startswith(f"Its 3 classes have no names yet ({reason}") for note in draft.notes)
+    for given in (model, tmp_path):
+        adapter = load(catalog.of_file(given))
+        assert adapter.labels == ("class 0", "class 1", "class 2")
+        assert any(note.startswith(f"Its 3 classes have no names here ({reason}") for note in adapter.notes)
+
+
+def test_other_files_beside_a_model_are_no_names_that_do_not_fit(tmp_path: Path) -> None:
+    torch.save(torchvision.models.squeezenet1_0(num_classes=3).state_dict(), tmp_path / "net.pth")
+    (tmp_path / "net.json").write_text('{"lr": "fast"}', "utf-8")
+    (tmp_path / "broken.yaml").write_text("a: [", "utf-8")
+    (tmp_path / "notes.txt").write_text("a\n\nb", "utf-8")
+    notes = load(catalog.of_file(tmp_path / "net.pth")).notes
+    assert any(note.startswith("Its 3 classes have no names here: say weights.labels") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "num_classes": 3, "mean": [0.5]}, ("cat", "dog", "cow")),
+        ({"num_classes": 3, "label2id": {"cow": 2, "dog": 1, "cat": 0}}, ("cat", "dog", "cow")),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, ("class 0", "class 1", "class 2")),
+        ({"classes": ["a", "b", "c"], "num_classes": 3}, ("class 0", "class 1", "class 2")),
+        ({"id2label": {"0": "cat", "5": "dog"}}, ("class 0", "class 1", "class 2")),
+    ],
+)
+def test_names_in_a_configuration_beside_a_model_are_read(
+    content: dict[str, Any], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    state = torchvision.models.squeezenet1_0(num_classes=3).state_dict()
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+    for given in (tmp_path, tmp_path / "model.safetensors"):
+        assert load(catalog.of_file(given)).labels == expected

@@ -86,7 +86,7 @@ HOSTILE_YAML = {
     "billions": (f"{FLAT}names: *x39".encode(), "refers to parts of itself"),
     "merged": (b"a: &a {b: c}\nd: &d {<<: [*a, *a]}\nnames: {<<: [*d, *d]}", "refers to parts of itself"),
     "recursive": (b"names: &a [*a]", "refers to parts of itself"),
-    "bytes": (b"names: \xff\xfe", "is it a text file"),
+    "bytes": (b"names: \xff\xfe", "it is no text in UTF-8"),
     "unfinished": (b"names: a: b", r"is no YAML \(line 1\)"),
     "large": (b"names: [" + b"a, " * 500_000 + b"]", "more than 1 MB"),
     "other number": (b"names: [a, b, c, d]", "leaf has 5 classes and data.yaml names 4"),
@@ -558,3 +558,46 @@ def test_no_lock_stays_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match="no model m"):
         adding.remove(tmp_path / "models.toml", "m")
     assert not list(tmp_path.iterdir())
+
+
+BROWSERS = b'{"modelTopology": {}, "weightsManifest": [{"paths": ["weights.bin"], "weights": []}]}'
+FOREIGN: dict[str, tuple[dict[str, bytes], str]] = {
+    "Teachable Machine for browsers": (
+        {"model.json": BROWSERS, "weights.bin": bytes(40), "metadata.json": b'{"labels": ["a", "b"]}'},
+        "model.json is for TensorFlow.js, which is not read here: export it for Keras or ONNX instead.",
+    ),
+    "TFLite": (
+        {"model.tflite": b"TFL3", "labels.txt": b"a\nb"},
+        "model.tflite is compiled for one kind of machine: give the ONNX file or the checkpoint.",
+    ),
+    "CoreML alone": (
+        {"model.mlmodel": b"x"},
+        "model.mlmodel is compiled for one kind of machine: give the ONNX file or the checkpoint.",
+    ),
+    "SavedModel": (
+        {"model.savedmodel/saved_model.pb": b"\x08", "labels.txt": b"a\nb"},
+        "saved_model.pb is a graph of TensorFlow, which is not read here: give the Keras file or an ONNX file.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_formats_that_are_not_read_are_named_wherever_they_come_from(kind: str, stored: Path, tmp_path: Path) -> None:
+    files, sentence = FOREIGN[kind]
+    folder = tmp_path / "export"
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    for given in ([*files.items()], [("export.zip", zip_of(files))]):
+        with pytest.raises(ModelProblem) as refused:
+            store.receive(given)
+        assert str(refused.value) == sentence
+    with pytest.raises(Problem) as refused:
+        catalog.of_file(folder)
+    assert str(refused.value) == sentence
+    assert not [name for name in left(stored) if not name.startswith(".")]
+
+
+def test_other_files_beside_a_model_are_no_reason_to_refuse_it(leaf: bytes) -> None:
+    id_ = add(("leaf.pth", leaf), ("leaf.tflite", b"TFL3"), ("model.json", BROWSERS))
+    assert len(load(catalog.spec(id_)).labels) == 5

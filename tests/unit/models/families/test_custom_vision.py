@@ -162,6 +162,184 @@ def test_the_notes_on_colours_are_read(
     assert answers(Explainer(str(save(tmp_path / "m.onnx", notes))), pixels) == pytest.approx(right, abs=1e-5)
 
 
+STEPS = {"CropMethod": "FullImageShorterSide", "ResizeMethod": "Stretch", "NormalizeMean": "[0.0, 0.0, 0.0]"}
+STEPS |= {"NormalizeStd": "[1.0, 1.0, 1.0]", "TargetHeight": str(SIDE), "TargetWidth": str(SIDE)}
+COLOURS = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "Normalized_0_1"}
+
+
+def answer(small: NDArray[np.float64]) -> dict[str, float]:
+    """Return what the network makes of a prepared picture (h, w, 3)."""
+    scores = WEIGHT @ small.mean((0, 1))
+    shares = np.exp(scores - scores.max())
+    return dict(zip(NAMES, (shares / shares.sum()).tolist(), strict=True))
+
+
+def opened(path: Path, notes: dict[str, str], steps: dict[str, str] | None) -> Explainer:
+    stated = {} if steps is None else {f"CustomVision.Preprocess.{key}": value for key, value in steps.items()}
+    return Explainer(str(save(path, notes | stated)))
+
+
+@pytest.mark.parametrize(
+    ("notes", "steps", "mean", "std"),
+    [
+        (COLOURS, {}, (0, 0, 0), (255, 255, 255)),
+        (
+            COLOURS,
+            {"NormalizeMean": "[123.5, 116, 103.5]", "NormalizeStd": "[58.5, 57, 57.5]"},
+            (123.5, 116, 103.5),
+            (58.5, 57, 57.5),
+        ),
+        (
+            {**COLOURS, "Image.NominalPixelRange": "NominalRange_0_255"},
+            {"NormalizeMean": "[128, 64, 32]"},
+            (128, 64, 32),
+            (1, 1, 1),
+        ),
+        (
+            COLOURS,
+            {"NormalizeMean": "[0.5, 0.4, 0.25]", "NormalizeStd": "[0.5, 0.2, 0.1]"},
+            (127.5, 102, 63.75),
+            (127.5, 51, 25.5),
+        ),
+        (COLOURS, {"NormalizeMean": "null", "NormalizeStd": "[0, 1, 1]"}, (0, 0, 0), (255, 255, 255)),
+    ],
+)
+def test_the_mean_and_the_spread_of_its_notes_are_used(
+    notes: dict[str, str], steps: dict[str, str], mean: Any, std: Any, tmp_path: Path, pixels: NDArray[np.uint8]
+) -> None:
+    small = np.asarray(Pillow.fromarray(pixels).resize((SIDE, SIDE)), np.float64)
+    explainer = opened(tmp_path / "m.onnx", notes, STEPS | steps)
+    assert answers(explainer, pixels) == pytest.approx(answer((small - mean) / std), abs=1e-5)
+    assert not any("pictures" in note and "does not say" in note for note in explainer.loaded.adapter.notes)
+
+
+def test_the_crop_of_its_notes_is_used(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    picture, centre = Pillow.fromarray(pixels), {"CropMethod": "CenterCrop"}
+    # 40 x 90 pixels: the short side becomes 32, and the long one 72.
+    small = np.asarray(picture.resize((72, 32)), np.float64)[:, 20:52]
+    explainer = opened(tmp_path / "m.onnx", COLOURS, STEPS | centre)
+    assert answers(explainer, pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+    larger = STEPS | centre | {"TargetHeight": "36", "TargetWidth": "40"}
+    small = np.asarray(picture.resize((40, 36)), np.float64)[2:34, 4:36]
+    assert answers(opened(tmp_path / "n.onnx", COLOURS, larger), pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+    larger |= {"ResizeMethod": "ByShorterSideAlign32"}
+    small = np.asarray(picture.resize((81, 36)), np.float64)[2:34, 24:56]
+    assert answers(opened(tmp_path / "o.onnx", COLOURS, larger), pixels) == pytest.approx(answer(small / 255), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("notes", "scale", "shift", "bgr", "said"),
+    [
+        ({"Image.BitmapPixelFormat": "bgr8", "Image.NominalPixelRange": "nominalrange_0_255"}, 1, 0, True, ()),
+        ({"Image.BitmapPixelFormat": "Bgr8"}, 1 / 255, 0, True, ("the range of its colours: 0 to 1 was taken",)),
+        ({"Image.NominalPixelRange": "NominalRange_0_255"}, 1, 0, False, ("the order of its colours: red first",)),
+        ({**COLOURS, "Image.NominalPixelRange": "NominalRange_16_235"}, 219 / 255, 16, False, ()),
+        (
+            {**COLOURS, "Image.BitmapPixelFormat": "Yuv"},
+            1 / 255,
+            0,
+            False,
+            ("says Image.BitmapPixelFormat 'Yuv', which is not known here", "the order of its colours: red first"),
+        ),
+    ],
+)
+def test_half_of_the_notes_on_colours_is_used_and_the_rest_said(
+    notes: dict[str, str], scale: float, shift: float, bgr: bool, said: tuple[str, ...], tmp_path: Path, pixels: Any
+) -> None:
+    explainer = Explainer(str(save(tmp_path / "m.onnx", notes)))
+    assert answers(explainer, pixels) == pytest.approx(expected(pixels, scale, shift, bgr=bgr), abs=1e-5)
+    noted = [note for note in explainer.loaded.adapter.notes if note.startswith("m.onnx ") and "squeezed" not in note]
+    colours = [note for note in noted if "colours" in note or "known here" in note]
+    assert len(colours) == len(said) and all(part in note for part, note in zip(said, colours, strict=True))
+    assert any(
+        "does not say how pictures are resized: the whole picture was squeezed" in note
+        for note in explainer.loaded.adapter.notes
+    )
+
+
+def test_another_way_of_resizing_is_named(tmp_path: Path) -> None:
+    explainer = opened(tmp_path / "m.onnx", COLOURS, STEPS | {"ResizeMethod": "ByShorterSideAlign32"})
+    said = "m.onnx says to resize pictures ByShorterSideAlign32: the whole picture was squeezed, as by Custom Vision's"
+    assert any(note.startswith(said) for note in explainer.loaded.adapter.notes)
+
+
+def test_several_classes_at_once_are_said_through_every_door(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[np.uint8]
+) -> None:
+    model = onnx.load(folder / "model.onnx")
+    place = next(place for place, node in enumerate(model.graph.node) if node.op_type == "Softmax")
+    node = onnx.helper.make_node("Sigmoid", ["scores"], ["probabilities"])
+    model.graph.node[place].CopyFrom(node)
+    onnx.save(model, folder / "model.onnx")
+    small = np.asarray(Pillow.fromarray(pixels).resize((SIDE, SIDE)), np.float64)[..., ::-1]
+    right = dict(zip(NAMES, (1 / (1 + np.exp(-WEIGHT @ small.mean((0, 1))))).tolist(), strict=True))
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(folder.parent / "store"))
+    access.install(access.Access("open"))
+    try:
+        into = store.receive([("export.zip", archive(folder))])
+        for given in (folder, folder / "model.onnx", store.register(into, store.draft(into), {})):
+            explainer = Explainer(str(given))
+            assert answers(explainer, pixels) == pytest.approx(right, abs=1e-5)
+            notes = explainer.loaded.adapter.notes
+            assert "It was taken for several classes at once: each has a probability of its own." in notes
+    finally:
+        access.install(access.Access())
+
+
+def save_boxes(path: Path, boxes: list[list[float]], *, turned: bool = False) -> Path:
+    """Write a detector of these boxes with the outputs of Custom Vision: brighter pictures have higher scores."""
+    helper, kinds, put = onnx.helper, onnx.TensorProto, onnx.numpy_helper.from_array
+    count = len(boxes)
+    values = {
+        "boxes": np.array(boxes, np.float32).reshape(count, 4),
+        "classes": np.array([2, 0][:count], np.int64),
+        "shares": np.array([1, 0.5][:count], np.float32),
+        "nothing": np.array(0, np.float32),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["image_tensor"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["shares", "mean"], ["detected_scores"]),
+        helper.make_node("Mul", ["mean", "nothing"], ["none"]),
+        helper.make_node("Add", ["boxes", "none"], ["detected_boxes"]),
+        helper.make_node("Identity", ["classes"], ["detected_classes"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("detected_boxes", kinds.FLOAT, ["n", 4]),
+        helper.make_tensor_value_info("detected_classes", kinds.INT64, ["n"]),
+        helper.make_tensor_value_info("detected_scores", kinds.FLOAT, ["n"]),
+    ]
+    taken = helper.make_tensor_value_info("image_tensor", kinds.FLOAT, [None, 3, 64, 64])
+    inits = [put(value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "net", [taken], outputs[::-1] if turned else outputs, inits)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, COLOURS)
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(model, path)
+    (path.parent / "labels.txt").write_text("\n".join(NAMES))
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_boxes_of_its_detectors_are_read(turned: bool, tmp_path: Path) -> None:
+    path = save_boxes(tmp_path / "net" / "model.onnx", [[0.1, 0.2, 0.4, 0.5], [0.5, 0.5, 0.9, 0.75]], turned=turned)
+    pixels = np.full((100, 200, 3), 204, np.uint8)
+    explained = Explainer(str(path.parent))(pixels, masks=8, top_k=2)
+    first, second = explained.predictions
+    assert (first.label, second.label) == ("cat", "zebra")
+    assert (first.score, second.score) == pytest.approx((0.8, 0.4), abs=1e-4)
+    # The whole picture is the input, so that boxes are shares of its own sides.
+    assert first.box == pytest.approx((20, 20, 80, 50), abs=1e-3)
+    assert second.box == pytest.approx((100, 50, 180, 75), abs=1e-3)
+
+
+def test_a_detector_of_no_boxes_answers_none(tmp_path: Path) -> None:
+    path = save_boxes(tmp_path / "net" / "model.onnx", [])
+    adapter = load(catalog.of_file(path))
+    prepared = adapter.prepare(np.full((100, 200, 3), 204, np.uint8), "trained")
+    found = adapter.decode(adapter.run(prepared.tensor), prepared.geometry, top_k=5, confidence=0.25, iou=0.7)
+    assert adapter.labels == NAMES and not found
+
+
 def test_classes_by_number_have_the_names_beside_the_file(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     path = save(tmp_path / "net" / "m.onnx", keys=(0, 1, 2), output="output_probability")
     (path.parent / "labels.txt").write_text("\n".join(f"{place} {name}" for place, name in enumerate(NAMES)))

@@ -226,7 +226,9 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     ("shape", "options", "words"),
     [
         ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), are maps: for segmentation export a class's mean"),
-        ((1, 84, 2100), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
+        ((1, 84, 2100), {"labels": ["a"] * 90}, "has 80 classes and weights.labels names 90: give as many"),
+        ((1, 7), {}, r"outputs, \(1, 7\), fit no layout: export one output \(1, N"),
+        ((1, 3, 8), {}, r"outputs, \(1, 3, 8\), fit no layout: say layout = one of ultralytics"),
     ],
 )
 def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], options: Any, words: str) -> None:
@@ -270,6 +272,68 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     for opened in (runtime, runtimes.open_file(tmp_path / "d.ts")):
         (out,) = opened.answers(torch.rand(1, 3, 32, 48))
         assert (out.numel(), out.dtype) == (3, torch.float32)
+
+
+def save_detector(path: Path, *, final: bool = False) -> Path:
+    """Save a detector of two classes whose boxes are 8 x 8 cells of 8 pixels: how bright each is, and a tenth of it."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    middle = np.arange(8) * 8 + 4
+    x, y = (axis.ravel() for axis in np.meshgrid(middle, middle))
+    boxes = np.stack([x, y, np.full(64, 8), np.full(64, 8)])[None].astype(np.float32)
+    weight = np.full((2, 3, 8, 8), 1 / 192, np.float32)
+    weight[1] /= 10
+    nodes = [
+        helper.make_node("Conv", ["images", "weight"], ["cells"], strides=[8, 8]),
+        helper.make_node("Reshape", ["cells", "shape"], ["scores"]),
+        helper.make_node("Concat", ["boxes", "scores"], ["rows"], axis=1),
+        helper.make_node(
+            "Transpose" if final else "Identity", ["rows"], ["output"], **{"perm": [0, 2, 1]} if final else {}
+        ),
+    ]
+    shape = [1, 64, 6] if final else [1, 6, 64]
+    values = {"weight": weight, "shape": np.array([1, 2, 64]), "boxes": boxes}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_the_names_beside_a_detector_are_read(tmp_path: Path) -> None:
+    path = save_detector(tmp_path / "net" / "m.onnx")
+    (path.parent / "labels.txt").write_text("bright\ndim\n", "utf-8")
+    pixels = np.full((64, 64, 3), 10, np.uint8)
+    pixels[40:48, 16:24] = 250
+    for given in (path.parent, path):
+        adapter = load(catalog.of_file(given))
+        assert adapter.labels == ("bright", "dim")
+        first = answers(adapter, pixels)[0]
+        assert (first.label, first.box) == ("bright", pytest.approx((16, 40, 24, 48)))
+        assert first.score == pytest.approx(250 / 255, abs=1e-4)
+
+
+def test_a_detector_whose_number_of_classes_is_open_has_the_first_names_beside_it(tmp_path: Path) -> None:
+    path = save_detector(tmp_path / "net" / "m.onnx", final=True)
+    (path.parent / "args.yaml").write_text("epochs: 3", "utf-8")
+    (path.parent / "labels.txt").write_text("bright\ndim\n", "utf-8")
+    assert load(catalog.of_file(path)).labels == ("bright", "dim")
+
+
+def test_a_wrong_number_of_names_for_a_detector_is_said(tmp_path: Path) -> None:
+    path = save_detector(tmp_path / "net" / "m.onnx")
+    (path.parent / "labels.txt").write_text("bright\nmiddle\ndim\n", "utf-8")
+    adapter = load(catalog.of_file(path))
+    assert adapter.labels == ("class 0", "class 1")
+    assert any("Its 2 classes have no names here (labels.txt beside it has 3): say" in note for note in adapter.notes)
+    with pytest.raises(ModelProblem, match=r"m\.onnx has 2 classes and labels\.txt names 3: give as many names"):
+        load(spec(path, labels=str(path.parent / "labels.txt")))
 
 
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

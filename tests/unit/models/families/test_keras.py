@@ -17,7 +17,8 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.explain.trust.scramble import copy_loaded
-from sightglass.models.load import inspect_model
+from sightglass.models import catalog
+from sightglass.models.load import inspect_model, load
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
     pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)
@@ -99,7 +100,12 @@ def test_a_look_at_the_file_writes_its_table(folder):
     draft = inspect_model(folder / "sketch.keras")
     assert draft.loader == "keras"
     assert draft.table["weights"]["labels"].endswith("label_mapping.json")
-    assert draft.table["weights"]["preprocessing"] == {"range": 1} and draft.unknown == ()
+    assert "preprocessing" not in draft.table["weights"] and draft.unknown == ()
+    assert any(note.startswith("It is given") and "0 to 1" in note for note in draft.notes)
+    # What the table leaves open is said of each explanation, as without a table.
+    added = catalog.of_table("sketch", {"loader": draft.loader, "arch": draft.arch, **draft.table}, folder / "m.toml")
+    for spec in (catalog.of_file(folder / "sketch.keras"), added):
+        assert any("inferred: colours from 0 to 1" in note for note in load(spec).notes)
 
 
 def test_inverted_drawing_is_noted(folder):

@@ -53,7 +53,7 @@ FORMS: dict[str, dict[str, Any]] = {
 def make(folder: Path, form: dict[str, Any], file: str = "model.safetensors", **options: Any) -> nn.Module:
     """Save an untrained network as on the hub, and return it."""
     torch.manual_seed(0)
-    net = timm.create_model(ARCH, **{"num_classes": 3} | options).eval()
+    net = timm.create_model(**{"model_name": ARCH, "num_classes": 3} | options).eval()
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"architecture": ARCH, **form}))
     (folder / "README.md").write_text("---\nlibrary_name: timm\n---")
@@ -255,6 +255,66 @@ def test_other_channels_and_pooling(tmp_path: Path) -> None:
     noise = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.allclose(load(catalog.of_file(tmp_path / "max")).run(noise).logits, net(noise), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arch", "arguments"),
+    [
+        (ARCH, {"act_layer": "silu", "drop_rate": None}),
+        (ARCH, {"output_stride": 8}),
+        (ARCH, {"global_pool": "avgmax", "act_layer": "gelu", "num_classes": 3, "in_chans": 3}),
+        ("test_convnext", {"act_layer": "relu", "conv_mlp": False}),
+        ("test_vit", {"img_size": 64, "act_layer": "relu"}),
+        ("test_vit", {"dynamic_img_size": True}),
+    ],
+)
+def test_the_arguments_of_its_architecture_are_used(
+    arch: str, arguments: dict[str, Any], tmp_path: Path, picture: Pillow.Image
+) -> None:
+    folder = tmp_path / "net"
+    how = STATED | {"fixed_input_size": arch == "test_vit", "input_size": [3, 160, 160]}
+    form = {
+        "architecture": arch,
+        "pretrained_cfg": how,
+        "model_args": arguments,
+        "label_names": NAMES,
+        "num_classes": 3,
+    }
+    make(folder, form, **{"model_name": arch, **arguments})
+    # timm builds the network from the same folder, and prepares its pictures.
+    net = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform = create_transform(**resolve_data_config(pretrained_cfg=net.pretrained_cfg))
+    with torch.no_grad():
+        right = net(transform(picture)[None]).softmax(1)[0].tolist()
+    for given in (folder, folder / "model.safetensors"):
+        assert answers(Explainer(given), picture) == pytest.approx(dict(zip(NAMES, right, strict=True)), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"checkpoint_path": "/etc/passwd"}, "states checkpoint_path, which is no argument of an architecture"),
+        ({"pretrained": True}, "states pretrained, which"),
+        ({"pretrained_cfg": {"file": "/etc/passwd"}}, "states pretrained_cfg, which"),
+        ({"features_only": True}, "states features_only, which"),
+        ({"device": "meta"}, "states device, which"),
+        ({"act_layer": {"a": 1}}, r"'act_layer' of model_args in config.json is {'a': 1}, and should be a number"),
+        ({"channels": [[1] * 99]}, r"'channels' of model_args in config.json is \[\[1, 1, .* …, and should be"),
+        ({"channels": 10**9}, "and should be a number up to 65,536, a text"),
+        ({"drop_rate": float("nan")}, "is nan, and should be a number"),
+        ({"act_layer": "os.system"}, r"test_resnet of timm does not take model_args in config.json \("),
+        ({"nonsense": 1}, r"does not take model_args in config.json \(.*nonsense.*\): correct it there."),
+        (
+            {"channels": [8192] * 4},
+            "test_resnet has [0-9,]+ numbers by model_args in config.json, and its file [0-9,]+:",
+        ),
+        ([1], r"model_args in config.json is \[1\], and should be a table of arguments."),
+    ],
+)
+def test_arguments_that_are_none_of_an_architecture_are_refused(arguments: Any, said: str, tmp_path: Path) -> None:
+    make(tmp_path / "net", {"pretrained_cfg": STATED, "label_names": NAMES, "model_args": arguments})
+    with pytest.raises(ModelProblem, match=said):
+        load(catalog.of_file(tmp_path / "net"))
 
 
 @pytest.mark.parametrize(
