@@ -176,7 +176,7 @@ def may_name(file: Path, stem: str) -> bool:
 
 
 def _names_in_configuration(file: Path) -> bool:
-    """Return whether a configuration has names of classes, and not only Transformers' numbers for them."""
+    """Return whether a configuration names classes, beyond Transformers' numbers."""
     try:
         content = read_file(file) if file.stat().st_size <= MAX_BESIDE else None
         stated = content if isinstance(content, dict) else {}
@@ -187,7 +187,7 @@ def _names_in_configuration(file: Path) -> bool:
 
 
 def list_beside(model: Path) -> list[Path]:
-    """Return the files that lie beside a model and may name its classes, those named like it first."""
+    """Return the files beside a model that may name its classes."""
     folder = model if model.is_dir() else model.parent
     starts = (model.stem, model.stem.rpartition("_")[0] or model.stem)
     files = (file for file in folder.iterdir() if may_name(file, model.stem) and file.stat().st_size <= MAX_BESIDE)
@@ -195,7 +195,7 @@ def list_beside(model: Path) -> list[Path]:
 
 
 def describe_beside(model: Path, count: int) -> str:
-    """Return why the first file of names beside a model does not name its `count` classes; empty without one."""
+    """Return why the first file of names does not fit; empty without one."""
     for file in list_beside(model):
         try:
             names = order(read_file(file), count)

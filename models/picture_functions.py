@@ -183,7 +183,7 @@ class PictureFunction:
         return ModelInput(tensor, geometry)
 
     def _place(self, pixels: NDArray[Any], tensor: Tensor) -> tuple[Geometry, Planted]:
-        """Return where its output of a picture lies, and marks that show it; raise ModelProblem."""
+        """Return where its output lies, and marks that show it; raise ModelProblem."""
         noise = _noise(*pixels.shape)
         low, high = pixels.min(), pixels.max()
         if low < high:
@@ -224,7 +224,7 @@ class PictureFunction:
         return found[0], found[1]
 
     def _ink(self, pixels: NDArray[Any], part: Window, inks: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
-        """Return the outputs of the picture with a part in one ink and in the other."""
+        """Return the outputs with a part of the picture in either ink."""
         outputs = []
         for ink in inks:
             marked = pixels.copy()

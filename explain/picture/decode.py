@@ -313,7 +313,7 @@ def from_array(
 
 
 def as_rows(array: NDArray[Any], numbers: int = 0) -> NDArray[Any]:
-    """Return an array of any layout as (H, W, C), and another as it is; `numbers`: see `Image.open`."""
+    """Return an array of any layout as (H, W, C); `numbers`: see `Image.open`."""
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     if array.ndim == 2:

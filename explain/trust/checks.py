@@ -53,7 +53,7 @@ class Check:
     score with its strongest shares alone less that without them, in log-odds; `stable`: the least rank correlation
     after a small change."""
     control: float | None = None
-    """What `value` is compared with: unrelated maps, and for `answer` the strongest of them; None without one."""
+    """What `value` is compared with: unrelated maps, for `answer` the strongest; None without."""
     inside: float | None = None
     """Share of the heat inside a detector's box with random weights, for the check `model`."""
     shows: str = ""

@@ -30,7 +30,7 @@ LASTS = 0.8
 """The share of the score that is too much to tell: of what is left with everything hidden, or on average with a map's
 strongest shares."""
 STRONGEST = 0.25
-"""Share of the picture that are a map's strongest places, by which two maps are alike."""
+"""Share of the picture that a map's strongest places are."""
 ALIKE = 0.4
 """The share of their strongest places in common above which another map does not count."""
 CLOSEST = 1e-4
@@ -44,7 +44,7 @@ them: edges smoothed by half and by double share three quarters and more; maps o
 
 
 def log_odds(score: float) -> float:
-    """Return a score 0..1 as log-odds, which tell .9 from .99 as well as .5 from .91."""
+    """Return a score 0..1 as log-odds: .9 to .99 is as far as .5 to .91."""
     inside = min(max(score, CLOSEST), 1 - CLOSEST)
     return math.log(inside / (1 - inside))
 
@@ -126,7 +126,7 @@ class Support:
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """The map's own effect, then those of the controls that look at no model, and the others'."""
+        """The map's own effect, then the blind controls', then the others'."""
         return (self.own, *(control.effect for control in self.blind), *self.others)
 
     @property
@@ -184,7 +184,7 @@ class Support:
 
     @property
     def sentence(self) -> str:
-        """The verdict, and the mean scores with the shares alone and without them, beside other maps."""
+        """The verdict, and the mean scores with the shares alone and without."""
         verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",

@@ -148,7 +148,7 @@ def _draw_blind(picture: Tensor) -> list[Shown]:
 
 
 def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
-    """Return other pictures' maps that mark other places, in an order that is the picture's own."""
+    """Return other pictures' maps that mark other places, in the picture's own order."""
     pool = other_maps(explanation, index)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(pool))
     size = own.values.shape[::-1]
@@ -160,7 +160,7 @@ def _pick_others(explanation: Result, index: int, own: Shown) -> list[Shown]:
 def _measure(
     perturber: Perturber, maps: Sequence[Shown], shape: tuple[int, ...], place: tuple[slice, slice]
 ) -> tuple[float, float, Iterator[Effect]]:
-    """Return the whole picture's score, that with all of the place blurred, and each map's effect.
+    """Return the scores of the whole and the blurred place, and each map's effect.
 
     The effects are computed when they are asked for, a batch at a time.
     """

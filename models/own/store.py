@@ -151,7 +151,7 @@ def _choose_files(files: list[tuple[str, Data]], left_out: dict[str, str]) -> li
 
 
 def _refuse_foreign(into: Path, left_out: Mapping[str, str]) -> None:
-    """Raise ModelProblem where files have no model but one of a format that is not read here."""
+    """Raise ModelProblem where the only model is of an unread format."""
     received = sorted(into.iterdir())
     if any(_is_model(file.name) or file.name == weights.CONFIGURATION for file in received):
         return

@@ -312,7 +312,7 @@ class SupportResult(PlainResult):
     strongest: str = Field(validation_alias="strongest_name")
     """The control with the largest gap; empty of a box."""
     in_box: bool
-    """Whether the map is tested inside the target's box, of which no verdict is told."""
+    """Whether it is inside the target's box, of which no verdict is told."""
     score: Number = Field(validation_alias="start")
     """Score of the whole picture."""
     floor: Number

@@ -67,7 +67,7 @@ def _custom_vision(outputs: Sequence[Tensor], count: int, size: tuple[int, int])
 
 
 def _listed(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
-    """Return candidates by their boxes (B, 4, N), and the score and class (B, N) of each."""
+    """Return candidates by boxes (B, 4, N), scores and classes (B, N)."""
     if boxes.shape[2] == 0:
         # One box with a score of 0.
         boxes, scores, classes = (F.pad(rows, (0, 1)) for rows in (boxes, scores, classes))

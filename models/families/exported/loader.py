@@ -302,7 +302,7 @@ def _note_layout(runtime: Runtime, name: str) -> str:
 
 
 def _check_number(spec: ModelSpec, outputs: tuple[Tensor, ...], runtime: Runtime) -> None:
-    """Raise ModelProblem where outputs would fit with another number of classes than the operator names."""
+    """Raise ModelProblem where outputs fit another number of classes than is named."""
     if spec.weights.labels and (count := _count_detected(runtime, outputs)):
         labels.for_classes(spec, count)
 

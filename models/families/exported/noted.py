@@ -41,7 +41,7 @@ class Noted:
 
 
 def read_noted(metadata: Mapping[str, Any], channels: int, size: tuple[int, int]) -> Noted:
-    """Return what notes say of pictures with so many channels for an input of `size` (h, w)."""
+    """Return what notes say of pictures for an input of `size` (h, w)."""
     order = ORDERS.get(_word(metadata, ORDER))
     scaling = _scaling(metadata, channels)
     fit = _fit(metadata, size)
@@ -87,7 +87,7 @@ def _assumed(
 
 
 def _scaling(metadata: Mapping[str, Any], channels: int) -> PreprocessingTable | None:
-    """Return mean, std and range of an input, by Custom Vision's numbers where these change anything."""
+    """Return an input's mean, std and range by Custom Vision's numbers."""
     mean = _numbers(metadata, "NormalizeMean", channels, least=-math.inf)
     std = _numbers(metadata, "NormalizeStd", channels, least=0)
     if mean and std and (any(mean) or any(number != 1 for number in std)):
@@ -111,7 +111,7 @@ def _numbers(metadata: Mapping[str, Any], key: str, count: int, *, least: float)
 
 
 def _fit(metadata: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any] | None:
-    """Return how Custom Vision says that a picture is fitted to the input, or None."""
+    """Return how Custom Vision fits a picture to the input, or None."""
     crop, method = (_word(metadata, f"{STEP}{key}") for key in ("CropMethod", "ResizeMethod"))
     if not crop and not method:
         return None

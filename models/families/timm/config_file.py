@@ -124,7 +124,7 @@ def _own_parameters() -> set[str]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value is a number, a text or a truth value of usual size."""
+    """Return whether a value is a number, text or bool of usual size."""
     if isinstance(value, str):
         return len(value) <= LONGEST
     return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= LARGEST
