@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sightglass.models.families.exported.runtimes import plain
 from sightglass.models.name_tables import to_index
@@ -18,7 +18,13 @@ SHOWN = 40
 BLACK, WHITE = 16, 235
 """The range of a video's numbers."""
 _SPREAD = WHITE - BLACK
-ORDERS = {"rgb8": "rgb", "rgba8": "rgb", "bgr8": "bgr", "bgra8": "bgr", "gray8": "rgb"}
+ORDERS: dict[str, Literal["rgb", "bgr"]] = {
+    "rgb8": "rgb",
+    "rgba8": "rgb",
+    "bgr8": "bgr",
+    "bgra8": "bgr",
+    "gray8": "rgb",
+}
 """Order of colours by ONNX's note, in small letters."""
 RANGES = {
     "nominalrange_0_255": PreprocessingTable(mean=(0.0,), std=(1.0,), range=255),
