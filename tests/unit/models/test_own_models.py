@@ -561,7 +561,7 @@ def test_no_lock_stays_after_an_error(tmp_path: Path) -> None:
 
 
 BROWSERS = b'{"modelTopology": {}, "weightsManifest": [{"paths": ["weights.bin"], "weights": []}]}'
-FOREIGN: dict[str, tuple[dict[str, bytes], str]] = {
+UNREAD: dict[str, tuple[dict[str, bytes], str]] = {
     "Teachable Machine for browsers": (
         {"model.json": BROWSERS, "weights.bin": bytes(40), "metadata.json": b'{"labels": ["a", "b"]}'},
         "model.json is for TensorFlow.js, which is not read here: export it for Keras or ONNX instead.",
@@ -581,9 +581,9 @@ FOREIGN: dict[str, tuple[dict[str, bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("kind", UNREAD)
 def test_formats_that_are_not_read_are_named_wherever_they_come_from(kind: str, stored: Path, tmp_path: Path) -> None:
-    files, sentence = FOREIGN[kind]
+    files, sentence = UNREAD[kind]
     folder = tmp_path / "export"
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
