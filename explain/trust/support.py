@@ -114,8 +114,10 @@ def support(explanation: Result, index: int | str = 0) -> tuple[Support, Values 
         hides=METHODS[heatmap.method].hides,
     )
     # At least one, to draw beside the map.
-    while (result.settled is None or not result.others) and (other := next(effects, None)) is not None:
+    for other in effects:
         result = replace(result, others=(*result.others, other))
+        if result.settled is not None:
+            break
     if result.strongest is None:
         return result, None
     return result, others[result.others.index(result.strongest)].values
