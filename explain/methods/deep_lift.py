@@ -1,7 +1,8 @@
 """DeepLift: what each pixel adds to the difference from a grey picture, by captum.
 
 Captum has rules for modules of activations that run once in a pass. It does not see activations that a forward calls as
-functions, and takes the plain gradient there: such networks are refused, as are modules that run several times.
+functions, and takes the plain gradient there: such networks are refused, as are modules that run several times, and
+maps whose sum is not the difference of the answers.
 """
 
 import warnings
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
@@ -21,6 +23,10 @@ ACTIVATIONS = (
     *("MaxPool2DWithIndices", "ScaledDotProduct"),
 )
 """Beginnings of the names of autograd's steps that are no sums: captum has rules for the modules of some."""
+MOST_OFF = 0.05
+"""By how much of the answer's difference the sum of a map may be off it: a gate's product of two parts is by 0.6 %."""
+ROUNDING = 1e-4
+"""What the sum may be off in any case."""
 
 
 def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
@@ -49,7 +55,20 @@ def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: i
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
         attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
+    found, expected = float(attribution.detach().sum()), _difference(scalars, inputs, grey)
+    if abs(found - expected) > MOST_OFF * abs(expected) + ROUNDING:
+        raise ModelProblem(
+            f"Captum's DeepLift of {name} sums to {found:.3g}, where the answer differs by {expected:.3g} from that to "
+            f"a grey picture: some of its steps have no rule: {advice}"
+        )
     return attribution
+
+
+def _difference(scalars: Scalars, inputs: Tensor, grey: Tensor) -> float:
+    """Return by how much the number for a picture is above that for a grey one."""
+    with torch.no_grad():
+        whole, start = (float(scalars(picture.detach()).sum()) for picture in (inputs, grey))
+    return whole - start
 
 
 def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:

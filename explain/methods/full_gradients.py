@@ -23,6 +23,7 @@ NORMS: dict[Callable[..., Any], str] = {
     F.rms_norm: "RMS norms",
 }
 """Norms that depend on the picture, so that they have no bias of their own."""
+CONVOLUTIONS = (F.conv2d, F.conv_transpose2d)
 _BATCH_NORM = signature(F.batch_norm)
 _BIAS = 2
 """The place of a convolution's bias among its arguments."""
@@ -98,7 +99,7 @@ class _Biases(TorchFunctionMode):
             )
         output = func(*args, **kwargs)
         # Weights are standardised by the same function.
-        if func not in (F.conv2d, F.batch_norm) or output.dim() != 4:
+        if func not in (*CONVOLUTIONS, F.batch_norm) or output.dim() != 4:
             return output
         if func is F.batch_norm:
             self._norms += 1

@@ -60,8 +60,8 @@ DECISIVE = 0.3
 """Share of the answer that a place costs where the places alone say what is hottest; below it the mix says more."""
 FAINT = 0.001
 """What is added to the mix near a place, so that each place has a peak."""
-LEAST = 1e-12
-"""Least difference of an answer that costs are compared with."""
+ROUNDING = 1e-5
+"""Least difference of an answer from that to the mean colour, as a share of the larger one: less is rounding."""
 SMALL = 96
 """Most cells along a side of a kept candidate."""
 EDGE_MAP = "Integrated Gradients from a blurred picture"
@@ -211,21 +211,25 @@ class _Test:
         discs = [disc(place, self._geometry, mix.device) for place in self.places]
         costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
         near = [nearness(place, self._geometry, mix) for place in self.places]
-        return raise_places(mix, fine, near, costs / max(span, LEAST))
+        return raise_places(mix, fine, near, costs / span if span else torch.zeros_like(costs))
 
     def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, float, Tensor]:
         """Return the picture's number, its span, and what is left of that.
 
-        The span is the difference to the number of the mean colour. What is left is (n, shares, 2), 0..1 of it, by
-        covering and by keeping.
+        The span is the difference to the number of the mean colour, 0 within rounding. What is left is (n, shares, 2),
+        0..1 of it, by covering and by keeping.
         """
         numbers = self._answers(self._changed(maps))
         ends = numbers[:2]
         low, high = ends.min(), ends.max()
         left = numbers[2:].clamp(low, high) - low
-        if high > low:
-            left /= high - low
-        return float(ends[0]), float(high - low), left.reshape(len(maps), len(SHARES), 2)
+        span = float(high - low)
+        if span <= ROUNDING * float(ends.abs().max()):
+            span = 0.0
+            left = torch.zeros_like(left)
+        else:
+            left /= span
+        return float(ends[0]), span, left.reshape(len(maps), len(SHARES), 2)
 
     def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the picture, its mean colour, and each map's shares covered and kept."""

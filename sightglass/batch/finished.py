@@ -431,7 +431,7 @@ def list_area_classes(fit: EvaluationSummary) -> list[dict[str, Any]]:
 
 
 MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
-    "95 %": "How much the number varies between sets of as many pictures.",
+    "95 %": "The interval that holds the number of all such pictures in 95 of 100 sets; without one, too few pictures.",
     "Time": "Of one pass on the first picture: the median of several, and the fastest to the slowest.",
 }
 """Help of the columns of `list_models`."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sightglass.common.files import Json
 from sightglass.common.work.progress import report
-from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, estimate, redraw
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
@@ -59,8 +59,9 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     pictures = [set(labels[labels[:, _COUNTED] > 0, _PICTURE]) for labels, _ in classes.values()]
     counts = [len(labelled) for labelled in pictures]
     all_pictures = len(set().union(*pictures))
+    most = count_answers(np.array(counts))
     return Metrics(
-        {name: estimate(mean[0], mean[1:], all_pictures) for name, mean in means.items()},
+        {name: estimate(mean[0], mean[1:], all_pictures, most=most) for name, mean in means.items()},
         means["ap"][1:],
         {name: estimate(ap[0], ap[1:], n) for name, ap, n in zip(classes, parts["ap"], counts, strict=True)},
     )

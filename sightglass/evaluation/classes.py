@@ -5,7 +5,15 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, estimate_share, redraw
+from sightglass.evaluation.intervals import (
+    Estimate,
+    Metrics,
+    average_classes,
+    count_answers,
+    estimate,
+    estimate_share,
+    redraw,
+)
 from sightglass.evaluation.stored import Evaluation
 
 TOP = 5
@@ -55,7 +63,7 @@ def _balance(truths: NDArray[np.object_], right: NDArray[np.bool_], draws: NDArr
     with np.errstate(invalid="ignore"):
         shares = (counted @ (of_class * right[:, None])) / (counted @ of_class)
     means = average_classes(shares.T)
-    return estimate(means[0], means[1:], len(truths))
+    return estimate(means[0], means[1:], len(truths), most=count_answers(np.bincount(place)))
 
 
 def _measure_calibration(evaluation: Evaluation, right: NDArray[np.bool_], draws: NDArray[np.int32]) -> Estimate:
@@ -68,4 +76,4 @@ def _measure_calibration(evaluation: Evaluation, right: NDArray[np.bool_], draws
     gaps[np.arange(len(right)), [find_bin(score) for score in best]] = np.array(best) - right
     counted = np.concatenate([np.ones((1, len(right)), np.int32), draws])
     errors = np.abs(counted @ gaps).sum(1) / max(len(right), 1)
-    return estimate(errors[0], errors[1:], len(right), LEAST_PICTURES)
+    return estimate(errors[0], errors[1:], len(right), least=LEAST_PICTURES)

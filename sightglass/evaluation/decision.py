@@ -276,8 +276,12 @@ class Decision:
         # Objects of one picture are not independent: whole pictures are redrawn.
         drawn, objects = redraw(len(pictures)) @ [net[picture.key] for picture in pictures], len(self.compared.right)
         gap = self._bound(net.total() / objects, drawn / objects)
-        value, low, high = (signed(objects * share, ".0f") for share in (gap.value, gap.low, gap.high))
-        interval = f"{low} to {high}; " if gap.has_interval else ""
+        value = signed(objects * gap.value, ".0f")
+        interval = ""
+        if gap.has_interval:
+            # To whole objects, outwards.
+            low, high = math.floor(objects * gap.low), math.ceil(objects * gap.high)
+            interval = f"{signed(low, '.0f')} to {signed(high, '.0f')}; "
         alone = f"{first} is right on {len(gained):,} that {second} has wrong"
         return f"{alone}, and wrong on {len(lost):,} that it has right: {value} in all ({interval}{self._level})."
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sightglass.evaluation.charts import RIGHT, WRONG, Chart, Selection
 from sightglass.explain.maps.heatmap import CELLS
+from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,7 @@ class EvidenceMaps(Chart):
         if not self.left_out:
             return f"{words}{aligned}."
         shown = f"The {len(self.classes)} classes with most wrong answers"
-        return f"{words}{aligned}. {shown}; left out: {self.left_out:,} others."
+        return f"{words}{aligned}. {shown}; left out: {plural(self.left_out, 'other')}."
 
     def select(self, mark: Mark) -> Selection | None:
         mean = self.maps.get(mark)

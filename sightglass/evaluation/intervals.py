@@ -19,8 +19,6 @@ Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 LEAST_PICTURES = 10
 """Fewest redrawn pictures with an interval: sets of fewer ones differ too little to say how far a number may be off."""
-MOST_ANSWERS = 4
-"""Right or wrong answers that a picture counts as, at most: redrawn sets may differ too little by chance."""
 SPREAD = 1.15
 """How much more sets of other pictures vary than redrawn ones, where objects differ much in size: measured."""
 
@@ -163,19 +161,37 @@ def standard_error(samples: NDArray[np.float64], pictures: int) -> float:
     return float(np.nanstd(samples)) * math.sqrt(pictures / (pictures - 1))
 
 
-def estimate(value: float, samples: NDArray[np.float64], pictures: int, least: int = LEAST_PICTURES) -> Estimate:
+def count_answers(pictures: NDArray[np.int64]) -> float:
+    """Return of how many pictures a share varies as much as the mean of classes' shares.
+
+    `pictures`: (classes,), those of each class, at least one. Where a class is right and wrong alike often, its share
+    varies by one over its pictures, and the mean of independent shares by the sum of these over the squared number.
+    """
+    return float(len(pictures) ** 2 / (1 / pictures).sum()) if len(pictures) else 0.0
+
+
+def estimate(
+    value: float,
+    samples: NDArray[np.float64],
+    pictures: int,
+    *,
+    least: int = LEAST_PICTURES,
+    most: float | None = None,
+) -> Estimate:
     """Return a number from 0 to 1 with its 95 % interval, of fewer than `least` pictures without one.
 
     The interval is that of as many right and wrong answers as would vary as much (Korn and Graubard 1998, Survey
     Methodology 24, 193-201), around the number without what redrawing adds to it: repeated pictures raise AP.
     `samples`: (draws,), the number on redrawn sets of `pictures`; nan where it has none.
+    `most`: right and wrong answers that it rests on at most, by default one a picture: where all are right, redrawn
+    sets do not vary.
     """
     value = float(value)
     if pictures < least or np.isnan(samples).all():
         return Estimate(value, math.nan, math.nan, pictures)
     unbiased = min(max(2 * value - float(np.nanmean(samples)), 0.0), 1.0)
     error = SPREAD * standard_error(samples, pictures) * quantile(pictures) / Z
-    most = float(MOST_ANSWERS * pictures)
+    most = float(pictures) if most is None else most
     answers = min(unbiased * (1 - unbiased) / error**2, most) if error else most
     low, high = _bound_share(unbiased, answers or most)
     return Estimate(value, min(low, value), max(high, value), pictures)

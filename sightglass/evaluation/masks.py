@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.ground_truth import GroundTruth
-from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, estimate, redraw
 from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file, read_file
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFile, LabelFiles, find_folder, open_files
@@ -303,7 +303,8 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
         accuracy_samples = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
     counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
-    mean = estimate(exact.mean() if len(classes) else float("nan"), mean_samples, len(pictures))
+    value = exact.mean() if len(classes) else float("nan")
+    mean = estimate(value, mean_samples, len(pictures), most=count_answers(counts))
     return Metrics(
         {"mean_iou": mean, "pixel_accuracy": estimate(accuracy, accuracy_samples, len(pictures))},
         mean_samples,

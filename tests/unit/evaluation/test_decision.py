@@ -1,6 +1,7 @@
 """Decisions on simulated evaluations: what was planted, and never "ship" above the tolerance."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -129,10 +130,13 @@ def test_exchange_counts_what_is_gained_and_lost() -> None:
     card = compare(*(classify(name, right, np.zeros(100, int)) for name, right in (("small", small), ("large", large))))
     begins = "small is right on 5 that large has wrong, and wrong on 15 that it has right: −10 in all ("
     assert card.exchange.startswith(begins) and card.exchange in card.words
-    high, low = map(int, re.findall(r"\(−(\d+) to −(\d+); 95", card.exchange)[0])
+    high, low = map(int, re.findall(r"\(−(\d+) to −?(\d+); 95", card.exchange)[0])
     # Of paired shares, after Bonett and Price, the variance of b - c is (b + c + 2 - (b - c)^2 / n), about.
     half = 1.96 * np.sqrt(5 + 15 + 2 - 10**2 / 100)
+    # To whole objects outwards.
     assert low == pytest.approx(10 - half, abs=2) and high == pytest.approx(10 + half, abs=2)
+    gap = card.gap(card.reference, card.compared)
+    assert (-high, -low) == (math.floor(100 * gap.low), math.ceil(100 * gap.high))
     rarely_worse = compare(
         *(classify(name, np.arange(100) >= n, np.zeros(100, int)) for n, name in ((1, "small"), (0, "large")))
     )

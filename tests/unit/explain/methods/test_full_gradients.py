@@ -74,6 +74,7 @@ MIDDLES: dict[str, Any] = {
     "norm with its activation": lambda: NormAndRelu(4),
     "synchronised norm": lambda: nn.SyncBatchNorm(4),
     "weight norm": lambda: weight_norm(nn.Conv2d(4, 4, 3)),
+    "transposed convolution": lambda: nn.ConvTranspose2d(4, 4, 2, stride=2),
     "functions": Functional,
     "twice": lambda: nn.Sequential(*[NormAndRelu(4)] * 2),
 }

@@ -1,5 +1,6 @@
 """Captum's methods give its numbers, and LeGrad its formula's."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -212,6 +213,19 @@ def test_deep_lift_refuses_what_it_has_no_rules_for(scene: np.ndarray) -> None:
     }
     for sentence, net in cases.items():
         with pytest.raises(ModelProblem, match=sentence):
+            Explainer(net, preprocess={"size": 64})(scene, targets=[0], method="deeplift")
+    torch.manual_seed(0)
+    ends = nn.Sequential(nn.Conv2d(4, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    # Steps without a rule that no list of names has: the sum shows them.
+    steps: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        lambda x: x.clamp(min=0),
+        lambda x: x * x,
+        torch.sin,
+        nn.GroupNorm(2, 4),
+    ]
+    for step in steps:
+        net = Answering(nn.ModuleList([body[0], ends]), lambda net, x, step=step: net[1](step(net[0](x))))
+        with pytest.raises(ModelProblem, match=r"sums to .*: some of its steps have no rule: use Integrated Gradients"):
             Explainer(net, preprocess={"size": 64})(scene, targets=[0], method="deeplift")
     with pytest.raises(ModelProblem, match="takes one at a time: use Integrated Gradients"):
         Explainer(body, preprocess={"size": 64})(scene, targets=lambda outputs: outputs[0, 0], method="deeplift")

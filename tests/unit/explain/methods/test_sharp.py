@@ -476,3 +476,13 @@ def test_every_part_of_a_box_is_explained(part: str) -> None:
         assert heatmap.state == "ok"
     names = [each.name for each in heatmap.candidates]
     assert ("LayerCAM, contrast" in names) == (part == "class")
+
+
+@pytest.mark.parametrize(("model", "grey"), [("demo-cls-m", 90), ("demo-cls-s", 200), ("demo-regress", 90)])
+def test_rounding_of_an_even_picture_is_no_test(model: str, grey: int) -> None:
+    picture = np.full((96, 160, 3), grey, np.uint8)
+    (heatmap,) = Explainer(model)(picture, top_k=1, method="tested").heatmaps
+    left = [share for each in heatmap.candidates for share in (*each.covered, *each.kept)]
+    assert set(left) <= {0.0}
+    weights = [each.weight for each in heatmap.candidates]
+    assert weights == pytest.approx([1 / max(len(weights), 1)] * len(weights))

@@ -259,6 +259,12 @@ def test_a_map_that_beats_others_has_to_beat_what_looks_at_no_model(
     assert reason in plain_text(tested.sentence)
 
 
+def test_no_sentence_shows_four_fifths_left_of_a_map_that_matters() -> None:
+    own = Effect("this map", (0.796,), (0.99,))
+    tested = replace(support_by(*(0.9,) * OTHERS), own=own, start=0.996)
+    assert tested.verdict == "cannot be told" and "leaves 80 % of > 99 %" in plain_text(tested.sentence)
+
+
 def test_gaps_are_of_log_odds() -> None:
     # 9 to 1 alone, 1 to 3 without.
     assert Effect("this map", (0.25,), (0.9,)).gap == pytest.approx(math.log(9) + math.log(3))
