@@ -43,7 +43,10 @@ ICONS: dict[Mark, str] = {
 WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
 TILES: dict[CheckId, tuple[str, str]] = {
     "model": ("Changes with the model", "Point at the tile: this map and that of random weights take turns."),
-    "answer": ("Matters", "Move across the tile: the strongest places are hidden, and beside them as much elsewhere."),
+    "answer": (
+        "Matters",
+        "Move across the tile: the strongest places are hidden, and beside them as much elsewhere (not of a box).",
+    ),
     "stable": ("Stays", "Move across the tile: eight small changes and their maps."),
 }
 """The names of the tiles, and what each plays on the large picture."""
