@@ -23,7 +23,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import Mark, controls
 from sightglass.explain.trust.checks import QUESTIONS
-from sightglass.explain.trust.proof import OTHERS, SHARES, STRONGEST, SupportVerdict
+from sightglass.explain.trust.proof import EDGES, OTHERS, SHARES, STRONGEST, SupportVerdict
 from sightglass.explain.trust.scramble import copy_loaded, parameters_of, redrawer
 from sightglass.explain.trust.support import Shown, support
 from sightglass.models.catalog import spec
@@ -56,7 +56,6 @@ WRONG = (
     "its map, shuffled",
     "a blob in the centre",
 )
-EDGES = "the picture's edges"
 SAME = "a wrong map, over 50 % the same places"
 """A wrong map, except the edges, whose strongest places (`STRONGEST`) are mostly the right map's."""
 SHARED = 0.5
@@ -97,9 +96,9 @@ def run(options: argparse.Namespace) -> Row:
     models = options.models or MODELS
     at = machine(1, "cpu", ("torch", "timm", "numpy"))
     with spawned(os.cpu_count(), single_thread) as pool:
-        found = [*pool.map(_measure, models, [options.dataset] * len(models), [options.count] * len(models))]
+        measured = [*pool.map(_measure, models, [options.dataset] * len(models), [options.count] * len(models))]
     complete = bool(options.dataset) and not options.models and options.count >= PICTURES
-    return {"machine": at, "models": found, "complete": complete}
+    return {"machine": at, "models": measured, "complete": complete}
 
 
 def _measure(model: str, folder: Path | None, most: int) -> Row:

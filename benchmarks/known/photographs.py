@@ -103,9 +103,9 @@ def photographs(count: int) -> Iterator[Item]:
     (adapter, network), done, rng = open_network(), 0, np.random.default_rng(SEED + 2)
     known = {name: crops(adapter, find(name), rng) for names in IN_HALF.values() for name in names}
     while done < count:
-        names, place = IN_HALF[half_of(PROTOCOL, done)], int(rng.integers(4))
+        names, place = IN_HALF[half_of(PROTOCOL, done)], int(rng.integers(CELLS))
         own = names[done // 2 % len(names)]
-        shown = rng.permutation([name for name in names if name != own])[:3].tolist()
+        shown = rng.permutation([name for name in names if name != own])[: CELLS - 1].tolist()
         shown.insert(place, own)
         cells = [known[name][int(rng.integers(len(known[name])))] for name in shown]
         item = item_of(network, cells, place)

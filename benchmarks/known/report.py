@@ -154,8 +154,7 @@ def hits_by_size(columns: Columns, line: Line, size: str) -> NDArray[np.float64]
 def hits_by_half(columns: Columns, line: Line, half: str) -> NDArray[np.float64]:
     """Return a line's share of hits in a half of each column."""
     with_line = [of for of in columns.values() if line in of.lines]
-    picked = [of.of(line)[[each == half for each in of.halves]] for of in with_line]
-    return np.array([hits.mean() for hits in picked if len(hits)])
+    return np.array([mean_of_half(of, line, half) for of in with_line if half in of.halves])
 
 
 def test_half(columns: Columns, corrected: Corrected) -> str:

@@ -87,7 +87,7 @@ class Blind:
         return ""
 
 
-def _shown(score: float) -> float:
+def _round_as_printed(score: float) -> float:
     """Return a score as sentences print it, so that none contradicts a verdict."""
     return round(score, 2)
 
@@ -169,7 +169,7 @@ class Support:
         """Why hiding tells nothing here; else empty."""
         if self.in_box:
             return "no test told right maps of boxes from wrong ones"
-        if _shown(self.floor) >= LASTS * _shown(self.start):
+        if _round_as_printed(self.floor) >= LASTS * _round_as_printed(self.start):
             return f"the picture scores {percent(self.floor)} when all of it is blurred, and {self._score} as it is"
         if self.total < LEAST_OTHERS:
             return "nearly all maps of other pictures mark the same places"
@@ -179,7 +179,7 @@ class Support:
     def _doubt(self) -> str:
         """What speaks against a map that beats the others; else empty."""
         left = fmean(self.own.hidden)
-        if _shown(left) >= LASTS * _shown(self.start):
+        if _round_as_printed(left) >= LASTS * _round_as_printed(self.start):
             return f"hiding its top {SHARES_IN_WORDS} leaves {percent(left)} of {self._score} on average"
         return next(filter(None, (control.speaks_against(self.own) for control in self.blind)), "")
 

@@ -123,40 +123,6 @@ CAMS: dict[str, Callable[[Recorded], Tensor]] = {
 }
 
 
-def input_gradient(module: nn.Module, tensor: Tensor, target: int) -> Tensor:
-    """Return the gradient of a class's logit at the input, (C, h, w)."""
-    copy, leaf = deepcopy(module).eval(), tensor.clone().requires_grad_(True)
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(copy(leaf)[0, target], leaf)
-    return gradient[0]
-
-
-def integrated_gradients(module: nn.Module, tensor: Tensor, start: Tensor, target: int, steps: int) -> Tensor:
-    """Sundararajan et al. 2017, by the midpoint rule, (C, h, w)."""
-    shares = [(step + 0.5) / steps for step in range(steps)]
-    slopes = [input_gradient(module, start + share * (tensor - start), target) for share in shares]
-    return (tensor - start)[0] * torch.stack(slopes).mean(0)
-
-
-def suppress(boxes: Floats, scores: Floats, labels: Floats, iou: float) -> list[int]:
-    """Return what is left of boxes (n, 4) after suppression within each class, the surest first."""
-    kept: list[int] = []
-    for index in np.argsort(-scores, kind="stable"):
-        rivals = [other for other in kept if labels[other] == labels[index]]
-        if all(overlap(boxes[other], boxes[index]) <= iou for other in rivals):
-            kept.append(int(index))
-    return kept
-
-
-def overlap(first: Floats, second: Floats) -> float:
-    """Return the IoU of two boxes x0, y0, x1, y1."""
-    wide = min(first[2], second[2]) - max(first[0], second[0])
-    high = min(first[3], second[3]) - max(first[1], second[1])
-    common = max(wide, 0.0) * max(high, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return float(common / (sum(areas) - common))
-
-
 def shared_strongest(first: Floats, second: Floats, share: float = 0.2) -> float:
     """Return the IoU of the strongest shares of two maps (h, w)."""
     count = max(1, round(share * first.size))

@@ -193,6 +193,14 @@ def fixed(array: np.ndarray) -> np.ndarray:
 LARGE = cv2.resize(WIDE, (640, 560))
 
 
+def check_answers(explainer: Explainer, picture: Any, network: torch.nn.Module, prepared: np.ndarray) -> None:
+    """Check that all four answers are those of the network to a picture as its function prepares it."""
+    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
+    with torch.no_grad():
+        right = network(to_tensor(prepared)[None]).softmax(1)[0].tolist()
+    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("step", "picture", "scale", "offset"),
     [
@@ -204,10 +212,7 @@ LARGE = cv2.resize(WIDE, (640, 560))
 def test_a_function_of_certain_sizes_is_tried_on_those(step: Any, picture: Any, scale: Any, offset: Any) -> None:
     network = small_network()
     explainer = Explainer(network, preprocess=Named(step, scaled), labels=list("abcd"))
-    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
-    with torch.no_grad():
-        right = network(to_tensor(scaled(step(picture)))[None]).softmax(1)[0].tolist()
-    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    check_answers(explainer, picture, network, scaled(step(picture)))
     geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
     np.testing.assert_allclose(geometry.scale, scale, rtol=0.01)
     np.testing.assert_allclose(geometry.offset, offset, atol=0.6)
@@ -336,10 +341,7 @@ def test_tones_stretched_to_the_whole_range_are_measured(picture: Any) -> None:
 
     network = small_network()
     explainer = Explainer(network, preprocess=Named(resized, stretched), labels=list("abcd"))
-    scores = {p.index: p.score for p in explainer(picture, top_k=4).predictions}
-    with torch.no_grad():
-        right = network(to_tensor(stretched(resized(picture)))[None]).softmax(1)[0].tolist()
-    assert scores == pytest.approx(dict(enumerate(right)), abs=1e-5)
+    check_answers(explainer, picture, network, stretched(resized(picture)))
     geometry = explainer.loaded.adapter.prepare(picture, "trained").geometry
     np.testing.assert_allclose((*geometry.scale, *geometry.offset), (64 / 240, 64 / 360, 0, 0), atol=0.01)
 
