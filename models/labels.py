@@ -17,7 +17,7 @@ from sightglass.common.files import json_keys, note_files, yaml_files
 from sightglass.common.legible import legible
 from sightglass.common.names import SPELLINGS, Spelling, by_key, class_key, fold, spell
 from sightglass.models import name_tables
-from sightglass.models.checkpoints.weights import CONFIGURATION
+from sightglass.models.checkpoints.weights import CONFIGURATION, find
 from sightglass.models.name_tables import to_index
 from sightglass.models.spec import ModelSpec
 
@@ -303,7 +303,8 @@ def for_classes(
             )
         return names, ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
-    beside = describe_beside(Path(spec.weights.path), count) if spec.weights.path else ""
+    file = find(spec) if spec.weights.path else None
+    beside = "" if file is None else describe_beside(file, count)
     if otherwise and len(otherwise) == count and not measures:
         span = f"{otherwise[0]} to {otherwise[-1]}{'; ' * bool(beside)}{beside}"
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
