@@ -44,6 +44,12 @@ SHARES = (0.5, 0.7, 0.9, 0.97, 0.995)
 """True shares of right answers."""
 EXCHANGES = ((0.05, 0.05), (0.2, 0.1), (0.3, 0.05), (0.02, 0.3), (0.5, 0.3), (0.9, 0.05))
 """True shares that one model alone, and the other alone, has right."""
+GOOD_CLASSIFIERS = ((2, 0.9), (2, 0.99), (4, 0.9), (4, 0.97))
+"""Classes, and the share of each that is right."""
+GOOD_DETECTORS = ((0.9, 0.0), (0.95, 0.0), (1.0, 0.05), (1.0, 0.1))
+"""Shares of objects that detectors without wrong boxes find, and of pictures on which they find none."""
+FAILING = (0.0, 0.05, 0.1)
+"""Shares of pictures on which every pixel is wrong."""
 
 
 @dataclass
@@ -90,10 +96,11 @@ Sets of pictures are drawn, with repeats, from a collection whose number is know
 number of pictures: the share of the 95 % intervals, in percent, that hold the collection's number, and in brackets \
 the median width (of numbers: in their unit). None: no interval is printed. AP and its gap: 300 drawn scenes, `demo-s` \
 and `demo-l`; the pictures of a class are those with an object of it, and stand under the largest number that they \
-reach. Gaps in accuracy: the shares that one model alone, and the other alone, has right. Balanced accuracy and \
-calibration: simulated classifiers of six classes, one of them too sure. IoU: 400 pictures of simulated areas of four \
-classes. Errors of numbers: half normal, exponential, log-normal, and half normal with 5 % outliers of eight times the \
-size."""
+reach. Found: detectors without wrong boxes that find this share of all objects, or none of the objects of pictures \
+that fail. Gaps in accuracy: the shares that one model alone, and the other alone, has right. Balanced accuracy and \
+calibration: simulated classifiers of six classes, one of them too sure, and good ones of two and four classes. IoU: \
+400 pictures of simulated areas of four classes; of those that fail every pixel is wrong. Errors of numbers: half \
+normal, exponential, log-normal, and half normal with 5 % outliers of eight times the size."""
 
 
 def measure(sizes: Iterable[int], sets: int, kinds: Iterable[str]) -> dict[tuple[str, int], Coverage]:
@@ -141,6 +148,29 @@ def draw_answers(size: int, sets: int, rng: Generator) -> Drawn:
             metrics = kind_of("classify").measure(drawn)
             for measured, words in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration")):
                 yield f"{words}, {name}", truth.scores[measured].value, metrics.scores[measured]
+
+
+def draw_good_answers(size: int, sets: int, rng: Generator) -> Drawn:
+    for classes, right in GOOD_CLASSIFIERS:
+        collection = simulate_good_answers(np.random.default_rng(SEED), 1000, classes, right)
+        truth = kind_of("classify").measure(collection).scores["balanced_accuracy"].value
+        for _ in range(sets):
+            chosen = rng.integers(0, len(collection.pictures), size)
+            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            name = f"balanced accuracy, {classes} classes, {100 * right:g} %"
+            yield name, truth, kind_of("classify").measure(drawn).scores["balanced_accuracy"]
+
+
+def simulate_good_answers(rng: Generator, count: int, classes: int, right: float) -> Evaluation:
+    """Return a classifier that has the share `right` of each of as many classes of one size."""
+    names = tuple("abcd"[:classes])
+    pictures = []
+    for place, good in enumerate(rng.random(count) < right):
+        label = place % classes
+        answer = label if good else (label + 1) % classes
+        answers = (Prediction(names[answer], answer, 0.9),)
+        pictures.append(EvaluatedPicture(str(place), (8, 8), truth=names[label], predictions=answers))
+    return Evaluation("good", "good", "classify", names, 0.0, pictures=tuple(pictures))
 
 
 def simulate_answers(rng: Generator, count: int, sureness: float) -> Evaluation:
@@ -205,31 +235,75 @@ def draw_boxes(size: int, sets: int, rng: Generator) -> Drawn:
         yield "gap in AP", lead, decision.decide(rows).gap(rows[0], rows[1])
 
 
+def draw_good_boxes(size: int, sets: int, rng: Generator) -> Drawn:
+    for recall, failing in GOOD_DETECTORS:
+        name = f"{100 * failing:g} % of pictures fail" if failing else f"{100 * recall:g} % found"
+        collection = simulate_boxes(np.random.default_rng(SEED), 300, recall, failing)
+        truth = kind_of("detect").measure(collection)
+        for _ in range(sets):
+            chosen = rng.integers(0, len(collection.pictures), size)
+            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            metrics = kind_of("detect").measure(drawn)
+            for measured in ("ap", "ar"):
+                yield f"{measured.upper()}, {name}", truth.scores[measured].value, metrics.scores[measured]
+            for label, estimate in metrics.by_class.items():
+                yield f"AP of a class, {name}", truth.by_class[label].value, estimate
+
+
+def simulate_boxes(rng: Generator, count: int, recall: float, failing: float) -> Evaluation:
+    """Return a detector that finds the share `recall` of the objects, each with its own box, and nothing else.
+
+    `failing`: the share of pictures on which it finds none.
+    """
+    names = tuple("abc")
+    pictures = []
+    for place in range(count):
+        truths, found = list[TrueBox](), list[Prediction]()
+        fails = rng.random() < failing
+        for column in range(int(rng.integers(1, 5))):
+            index = int(rng.integers(3))
+            box = (60.0 * column, 0.0, 60.0 * column + 40, 40.0)
+            truths.append(TrueBox(names[index], box))
+            if not fails and rng.random() < recall:
+                found.append(Prediction(names[index], index, float(rng.uniform(0.3, 1)), box))
+        picture = EvaluatedPicture(f"{place:03}", (288, 288), truths=tuple(truths), predictions=tuple(found))
+        pictures.append(picture)
+    return Evaluation("good", "good", "detect", names, 0.25, pictures=tuple(pictures))
+
+
 # ---- classes of pixels
 
 
 def draw_areas(size: int, sets: int, rng: Generator) -> Drawn:
-    collection = simulate_areas(np.random.default_rng(SEED), 400)
-    truth = masks.measure(collection)
-    for _ in range(sets):
-        metrics = masks.measure([collection[place] for place in rng.integers(0, len(collection), size)])
-        for name in metrics.scores:
-            label = "mean IoU" if name == "mean_iou" else "pixel accuracy"
-            yield label, truth.scores[name].value, metrics.scores[name]
-        for name, estimate in metrics.by_class.items():
-            yield "IoU of a class", truth.by_class[name].value, estimate
+    for failing in FAILING:
+        fails = f", {100 * failing:g} % of pictures fail" if failing else ""
+        collection = simulate_areas(np.random.default_rng(SEED), 400, failing)
+        truth = masks.measure(collection)
+        for _ in range(sets):
+            metrics = masks.measure([collection[place] for place in rng.integers(0, len(collection), size)])
+            for name in metrics.scores:
+                label = "mean IoU" if name == "mean_iou" else "pixel accuracy"
+                yield f"{label}{fails}", truth.scores[name].value, metrics.scores[name]
+            for name, estimate in metrics.by_class.items():
+                yield f"IoU of a class{fails}", truth.by_class[name].value, estimate
 
 
-def simulate_areas(rng: Generator, count: int) -> list[list[masks.Pair]]:
-    """Return pairs of classes of pictures that differ much in their areas and in how well they are met."""
+def simulate_areas(rng: Generator, count: int, failing: float) -> list[list[masks.Pair]]:
+    """Return pairs of classes of pictures that differ much in their areas and in how well they are met.
+
+    `failing`: the share of pictures with every pixel wrong; where there are some, 2 % of the others are.
+    """
     pictures = []
     for _ in range(count):
         pairs: dict[tuple[int, int], int] = defaultdict(int)
+        fails = rng.random() < failing if failing else None
         for label in np.flatnonzero(rng.random(4) < (0.9, 0.6, 0.4, 0.2)):
             pixels = int(rng.lognormal(7, 1))
-            missed = int(pixels * rng.beta(0.7, 4))
+            share = rng.beta(0.7, 4) if fails is None else float(fails) or 0.02
+            missed = int(pixels * share)
             pairs[int(label), int(label)] += pixels - missed
-            pairs[int(label), int(rng.integers(4))] += missed
+            wrong = (int(label) + int(rng.integers(1, 4))) % 4
+            pairs[int(label), wrong] += missed
         pictures.append([(*pair, pixels) for pair, pixels in pairs.items() if pixels])
     return [pairs for pairs in pictures if pairs]
 
@@ -255,8 +329,10 @@ DRAWS: dict[str, Callable[[int, int, Generator], Drawn]] = {
     "accuracy": draw_shares,
     "gap in accuracy": draw_exchanges,
     "answers": draw_answers,
+    "good answers": draw_good_answers,
     "median error": draw_numbers,
     "areas": draw_areas,
     "boxes": draw_boxes,
+    "good boxes": draw_good_boxes,
 }
 """By kind what draws sets of a size and yields their estimates."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sightglass.common.files import Json
 from sightglass.common.work.progress import report
-from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, count_pictures, estimate, redraw
 from sightglass.evaluation.label_files.rows import TrueBox
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
@@ -56,15 +56,29 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
         redrawn[index] = _averages.get_or_make(key, partial(_measure_class, *rows, weights))
     parts = {"ap": redrawn[:, 0].mean(2), "ap50": redrawn[:, 0, :, 0], "ar": redrawn[:, 1].mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
-    pictures = [set(labels[labels[:, _COUNTED] > 0, _PICTURE]) for labels, _ in classes.values()]
-    counts = [len(labelled) for labelled in pictures]
-    all_pictures = len(set().union(*pictures))
-    most = count_answers(np.array(counts))
+    objects = _count_objects([labels for labels, _ in classes.values()], len(truths))
+    pictures = (objects > 0).sum(0).tolist()
+    labelled = int(objects.any(1).sum())
+    of_class = count_pictures(objects)
+    # A picture on which the model fails is wrong in all classes at once.
+    most = min(count_answers(of_class), float(count_pictures(objects.sum(1))))
     return Metrics(
-        {name: estimate(mean[0], mean[1:], all_pictures, most=most) for name, mean in means.items()},
+        {name: estimate(mean[0], mean[1:], labelled, most=most) for name, mean in means.items()},
         means["ap"][1:],
-        {name: estimate(ap[0], ap[1:], n) for name, ap, n in zip(classes, parts["ap"], counts, strict=True)},
+        {
+            name: estimate(parts["ap"][i, 0], parts["ap"][i, 1:], pictures[i], most=of_class[i])
+            for i, name in enumerate(classes)
+        },
     )
+
+
+def _count_objects(labels: Sequence[Floats], pictures: int) -> Floats:
+    """Return how many counted labels each picture has of each class, (pictures, classes)."""
+    objects = np.zeros((pictures, len(labels)))
+    for index, rows in enumerate(labels):
+        counted = rows[rows[:, _COUNTED] > 0, _PICTURE].astype(int)
+        objects[:, index] = np.bincount(counted, minlength=pictures)
+    return objects
 
 
 def _list_classes(

@@ -161,7 +161,17 @@ def standard_error(samples: NDArray[np.float64], pictures: int) -> float:
     return float(np.nanstd(samples)) * math.sqrt(pictures / (pictures - 1))
 
 
-def count_answers(pictures: NDArray[np.int64]) -> float:
+def count_pictures(sizes: NDArray[Any]) -> Any:
+    """Return how many pictures of one size vary as much as these, of each class.
+
+    Kish's effective number (1965, Survey Sampling). `sizes`: (pictures, classes), what each picture counts for.
+    """
+    sizes = sizes.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return sizes.sum(0) ** 2 / (sizes**2).sum(0)
+
+
+def count_answers(pictures: NDArray[Any]) -> float:
     """Return of how many pictures a share varies as much as the mean of classes' shares.
 
     `pictures`: (classes,), those of each class, at least one. Where a class is right and wrong alike often, its share

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.ground_truth import GroundTruth
-from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, count_answers, count_pictures, estimate, redraw
 from sightglass.evaluation.label_files.class_files import DATA, find_names, is_class_file, read_file
 from sightglass.evaluation.label_files.notes import Notes, ReadAs, count_reasons
 from sightglass.evaluation.label_files.opening import MAX_BYTES, LabelFile, LabelFiles, find_folder, open_files
@@ -302,11 +302,18 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
         samples = (draws @ right) / (draws @ union)
         accuracy_samples = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
-    counts, mean_samples = (union > 0).sum(0), average_classes(samples.T)
+    mean_samples = average_classes(samples.T)
     value = exact.mean() if len(classes) else float("nan")
-    mean = estimate(value, mean_samples, len(pictures), most=count_answers(counts))
+    of_class = count_pictures(union)
+    most = float(count_pictures(total))
+    # A picture on which the model fails is wrong in all classes at once.
+    mean = estimate(value, mean_samples, len(pictures), most=min(count_answers(of_class), most))
+    counts = (union > 0).sum(0)
     return Metrics(
-        {"mean_iou": mean, "pixel_accuracy": estimate(accuracy, accuracy_samples, len(pictures))},
+        {"mean_iou": mean, "pixel_accuracy": estimate(accuracy, accuracy_samples, len(pictures), most=most)},
         mean_samples,
-        {str(index): estimate(exact[i], samples[:, i], int(counts[i])) for i, index in enumerate(classes)},
+        {
+            str(index): estimate(exact[i], samples[:, i], int(counts[i]), most=of_class[i])
+            for i, index in enumerate(classes)
+        },
     )

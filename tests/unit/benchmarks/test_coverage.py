@@ -22,6 +22,7 @@ def check(found: dict[tuple[str, int], Coverage], *, without: set[int]) -> None:
     [
         ("accuracy", SMALL, set[int]()),
         ("answers", (5, 7, 20), {5, 7}),
+        ("good answers", (7, 10, 40), {7}),
         ("gap in accuracy", SMALL, {2, 3, 5}),
         ("median error", SMALL, {2, 3, 5}),
         ("areas", SMALL, {2, 3, 5, 7}),
@@ -31,7 +32,10 @@ def test_intervals_hold(kind: str, sizes: tuple[int, ...], without: set[int]) ->
     check(coverage.measure(sizes, 100, [kind]), without=without)
 
 
-@pytest.mark.slow
-def test_intervals_of_boxes_hold() -> None:
-    found = coverage.measure(LARGE, 60, ["boxes"])
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [("good boxes", (20,)), pytest.param("boxes", LARGE, marks=pytest.mark.slow)],
+)
+def test_intervals_of_boxes_hold(kind: str, sizes: tuple[int, ...]) -> None:
+    found = coverage.measure(sizes, 60, [kind])
     check({key: each for key, each in found.items() if each.held}, without=set())
